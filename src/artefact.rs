@@ -1,0 +1,180 @@
+//! The files of artefacts: what they are called, how they are written and read.
+//!
+//! The rule: the same content gives the same bytes; whatever is written here can be read back
+//! without a network or a device.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    data::prepare::{Frame, Prediction, Region},
+    event::Step,
+    metric::Score,
+};
+
+/// Weights, as a safetensors checkpoint.
+pub const WEIGHTS: &str = "weights.safetensors";
+/// Predictions of the test images.
+pub const PREDICTIONS: &str = "predictions.safetensors";
+/// Learning rate and loss of every step.
+pub const CURVE: &str = "curve.csv";
+/// The metrics of every test image.
+pub const SCORES: &str = "scores.json";
+
+/// The metrics of all test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// In the order of the data set.
+    pub cases: Vec<CaseScores>,
+}
+
+/// The metrics of one test image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseScores {
+    /// The case's name.
+    pub case: String,
+    /// Dice coefficient, from 0 to 1.
+    pub dice: Score,
+    /// Average symmetric surface distance.
+    pub assd: Score,
+    /// 95th percentile of surface distances.
+    pub hd95: Score,
+    /// The image's diagonal, in the same unit: the worst case of an undefined distance.
+    pub diagonal: f64,
+}
+
+impl Scores {
+    /// As JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("scores are plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// Where the bytes are not what [`Scores::to_bytes`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("{SCORES}: {error}"))
+    }
+}
+
+/// A training curve as CSV.
+pub fn curve(steps: &[Step]) -> Vec<u8> {
+    let mut text = String::from("step,lr,loss\n");
+    for Step { step, lr, loss } in steps {
+        text.push_str(&format!("{step},{lr},{loss}\n"));
+    }
+    text.into_bytes()
+}
+
+/// What the predictions of an expert's branch are filed under.
+pub fn branch_name(expert: u8) -> String {
+    format!("expert{expert}")
+}
+
+/// Beside the tensors of [`PREDICTIONS`]: where each lies in its image.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Placement {
+    branch: String,
+    case: String,
+    image: [usize; 2],
+    reduce: usize,
+    origin: [usize; 2],
+}
+
+/// Predictions as safetensors: a tensor `<branch>/<case>` of bytes for each, probabilities in
+/// steps of 1/256 over the network's field of view.
+pub fn predictions(by_branch: &[(String, Vec<Prediction>)]) -> Vec<u8> {
+    let mut placements = Vec::new();
+    let mut views = Vec::new();
+    for (branch, predictions) in by_branch {
+        for prediction in predictions {
+            let Prediction {
+                case,
+                frame,
+                region,
+                probability,
+            } = prediction;
+            placements.push(Placement {
+                branch: branch.clone(),
+                case: case.clone(),
+                image: frame.original,
+                reduce: frame.reduce,
+                origin: region.origin,
+            });
+            let view = TensorView::new(Dtype::U8, region.size.to_vec(), probability)
+                .expect("a byte for every pixel of the region");
+            views.push((format!("{branch}/{case}"), view));
+        }
+    }
+    let placements = serde_json::to_string(&placements).expect("placements are plain data");
+    // One entry only: the file's metadata is written in a hash map's order.
+    let metadata = HashMap::from([("placements".to_owned(), placements)]);
+    safetensors::serialize(views, Some(metadata)).expect("names are distinct")
+}
+
+/// Reads predictions, branch by branch.
+///
+/// # Errors
+/// Where the bytes are not what [`predictions`] writes.
+pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>, String> {
+    let wrong = |what: &str| format!("{PREDICTIONS}: {what}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error.to_string()))?;
+    let placements = header
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get("placements"))
+        .ok_or_else(|| wrong("no placements"))?;
+    let placements: Vec<Placement> =
+        serde_json::from_str(placements).map_err(|error| wrong(&error.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(&error.to_string()))?;
+    let mut order: Vec<String> = Vec::new();
+    let mut by_branch: BTreeMap<String, Vec<Prediction>> = BTreeMap::new();
+    for placement in placements {
+        let Placement {
+            branch,
+            case,
+            image,
+            reduce,
+            origin,
+        } = placement;
+        let view = file
+            .tensor(&format!("{branch}/{case}"))
+            .map_err(|error| wrong(&error.to_string()))?;
+        let &[height, width] = view.shape() else {
+            return Err(wrong("a prediction is not a plane"));
+        };
+        if view.dtype() != Dtype::U8 || reduce == 0 {
+            return Err(wrong("a prediction is not in bytes"));
+        }
+        if !order.contains(&branch) {
+            order.push(branch.clone());
+        }
+        by_branch.entry(branch).or_default().push(Prediction {
+            case,
+            frame: Frame {
+                original: image,
+                reduce,
+            },
+            region: Region {
+                origin,
+                size: [height, width],
+            },
+            probability: view.data().to_vec(),
+        });
+    }
+    Ok(order
+        .into_iter()
+        .map(|branch| {
+            let predictions = by_branch.remove(&branch).unwrap_or_default();
+            (branch, predictions)
+        })
+        .collect())
+}

@@ -1,0 +1,45 @@
+//! `expertgrid data`: make the phantom, check a data set.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{Done, Failure};
+use crate::data::{check, phantom};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Draw the synthetic phantom: 39 cases with the masks of seven experts, as NIfTI files.
+    Phantom {
+        /// Folder to write; it must not hold anything yet.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Another seed draws other brains.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Say what a data set holds and what is wrong with it.
+    Check {
+        /// Its folder.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+pub(super) fn run(command: &Command) -> Result<Done, Failure> {
+    match command {
+        Command::Phantom { out, seed } => {
+            phantom::write(out, *seed).map_err(Failure::input)?;
+            println!("phantom of seed {seed} written to {}", out.display());
+            Ok(Done::Whole)
+        }
+        Command::Check { dir } => {
+            let check = check::check(dir);
+            print!("{check}");
+            match check.usable() {
+                true => Ok(Done::Whole),
+                false => Err(Failure::Input(format!("{}: not usable as a data set", dir.display()))),
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `expertgrid report`: tables from what has been run.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::{Done, Failure, Selection};
+use crate::{
+    data::{Dataset, Provenance as Origin},
+    plan::{self, Inventory, StageId},
+    report::{self, Provenance, Synthetic},
+    results::{self, Results},
+    store::Store,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let selection = &arguments.selection;
+    let experiments = selection.experiments()?;
+    let dataset = selection.open_dataset(&experiments)?;
+    let plan = plan::build(experiments, &Inventory::of(&dataset));
+    let store = Store::within(&selection.results);
+    let results = results::collect(&plan, &store, &|_: StageId| None);
+    let missing: usize = (0..plan.experiments.len()).map(|i| results.tally(i).missing).sum();
+    if missing == plan.runs.len() {
+        return Err(Failure::Input(format!(
+            "none of the {missing} runs has results in {} for this data set and profile; `expertgrid run` \
+             makes them",
+            selection.results.display()
+        )));
+    }
+    write_tables(&results, &dataset, &selection.results)?;
+    match missing {
+        0 => Ok(Done::Whole),
+        _ => {
+            eprintln!("note: {missing} of {} runs have not been run yet", plan.runs.len());
+            Ok(Done::WithFailures)
+        }
+    }
+}
+
+/// Writes and prints the tables of all experiments.
+pub(super) fn write_tables(results: &Results<'_>, dataset: &Dataset, to: &Path) -> Result<(), Failure> {
+    for damaged in &results.damaged {
+        eprintln!("warning: damaged, counted as missing: {damaged}");
+    }
+    let provenance = Provenance {
+        dataset: dataset.label.clone(),
+        synthetic: match dataset.provenance {
+            Origin::Synthetic => Synthetic::Yes,
+            Origin::SimulatedExperts | Origin::Acquired | Origin::Undeclared => Synthetic::No,
+        },
+    };
+    for experiment in 0..results.plan.experiments.len() {
+        let written = report::write(results, experiment, &provenance, to)
+            .map_err(|error| Failure::Work(error.to_string()))?;
+        println!("{}", written.text);
+        eprintln!("written to {}", written.path.display());
+    }
+    Ok(())
+}

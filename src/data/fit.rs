@@ -1,0 +1,92 @@
+//! Whether a data set can serve an experiment: enough cases, every expert, large enough images, no
+//! mask cut off by the field of view.
+
+use super::{
+    Dataset,
+    prepare::{cut_pixels, too_small},
+};
+use crate::manifest::{CutMasks, Experiment, SpacingFrom};
+
+/// What was found: what forbids the experiment, and what is only worth knowing.
+#[derive(Debug, Default)]
+pub struct Fit {
+    /// Why it cannot be run.
+    pub problems: Vec<String>,
+    /// What to know of it.
+    pub notes: Vec<String>,
+}
+
+/// Holds an experiment against a data set.
+pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
+    let mut fit = Fit::default();
+    let name = &experiment.name;
+    let cohort = experiment.cohort;
+    let (training, test) = (dataset.training.len(), dataset.test.len());
+    if (training, test) != (cohort.training, cohort.test) {
+        fit.problems.push(format!(
+            "{name} is written for {} training and {} test cases, the data set has {training} and \
+             {test}; set `dataset.training` and `dataset.test` (and the samples) to match",
+            cohort.training, cohort.test
+        ));
+    }
+    let grid = &experiment.grid;
+    let mut wanted: Vec<u8> = [&grid.new_experts, &grid.annotators.from, &grid.train_experts]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    for expert in &wanted {
+        if !dataset.experts.contains(expert) {
+            fit.problems.push(format!(
+                "{name} asks for expert {expert}, whose masks the data set does not have for every case \
+                 (it has experts {:?})",
+                dataset.experts
+            ));
+        }
+    }
+    let image = &experiment.recipe.image;
+    for case in dataset.cases() {
+        if let Some(why) = too_small(&case.image, image) {
+            fit.problems.push(format!("{name}: {}: {why}", case.name));
+        } else if experiment.metrics.spacing == SpacingFrom::Header && case.spacing().is_none() {
+            fit.problems.push(format!(
+                "{name}: {}: the header has no spacing, which `metrics.spacing = \"header\"` asks for",
+                case.name
+            ));
+        }
+    }
+    if fit.problems.is_empty() {
+        cut_masks(dataset, experiment, &wanted, &mut fit);
+    }
+    fit
+}
+
+fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &mut Fit) {
+    let image = &experiment.recipe.image;
+    let mut cut = Vec::new();
+    for case in dataset.cases() {
+        let most = experts.iter().map(|expert| cut_pixels(case, *expert, image)).max();
+        if let Some(pixels) = most.filter(|pixels| *pixels > 0) {
+            cut.push(format!("{} ({pixels} px)", case.name));
+        }
+    }
+    if cut.is_empty() {
+        return;
+    }
+    let what = format!(
+        "{}: the field of view cuts off part of a mask in {} of {} cases: {}",
+        experiment.name,
+        cut.len(),
+        dataset.cases().count(),
+        cut.join(", ")
+    );
+    match experiment.cut_masks {
+        CutMasks::Allow => fit.notes.push(what),
+        CutMasks::Refuse => fit.problems.push(format!(
+            "{what}; enlarge `image.crop`, set `image.crop_at = \"foreground\"`, or allow it with \
+             `image.cut_masks = \"allow\"`"
+        )),
+    }
+}

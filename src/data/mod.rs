@@ -1,0 +1,239 @@
+//! Cases: an image, the experts' masks of it, and the data set they belong to.
+//!
+//! The rule: a digest names decoded content (shape and pixels), never file bytes, so that
+//! compressing a file anew or renaming a folder changes no key; and a data set opens whole or not at
+//! all, with every problem reported at once.
+
+pub mod augment;
+pub mod check;
+pub mod fit;
+pub mod nifti;
+pub mod phantom;
+pub mod prepare;
+pub mod qubiq;
+pub mod survey;
+
+mod label;
+mod problem;
+
+use std::{collections::BTreeMap, path::Path};
+
+use self::nifti::{Header, Spacing};
+pub use self::{
+    label::{MARKER, Marker},
+    problem::{Problem, Problems, Severity},
+};
+use crate::key::{Digest, Keyed, Sink};
+
+/// An expert's number, as in `task01_seg07`: 7.
+pub type Expert = u8;
+
+/// A 2-D image of one channel, `[height, width]`, row-major: pixel (x, y) is `pixels[y * width + x]`.
+///
+/// x runs along NIfTI's first (fastest) axis, so the order in memory is the order in the file. The
+/// background is exactly 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Rows: NIfTI's second axis.
+    pub height: usize,
+    /// Columns: NIfTI's first axis.
+    pub width: usize,
+    /// `height * width` intensities, all finite.
+    pub pixels: Vec<f32>,
+}
+
+/// A binary mask, `[height, width]`, in the order of [`Image`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// Rows: NIfTI's second axis.
+    pub height: usize,
+    /// Columns: NIfTI's first axis.
+    pub width: usize,
+    /// `height * width` pixels, `true` inside.
+    pub pixels: Vec<bool>,
+}
+
+impl Mask {
+    /// Number of pixels inside.
+    pub fn area_px(&self) -> usize {
+        self.pixels.iter().filter(|inside| **inside).count()
+    }
+}
+
+impl Keyed for Image {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            height,
+            width,
+            pixels,
+        } = self;
+        let bytes: Vec<u8> = pixels.iter().flat_map(|v| v.to_le_bytes()).collect();
+        sink.u64("height", *height as u64);
+        sink.u64("width", *width as u64);
+        sink.digest("intensities", &Digest::of_bytes(&bytes));
+    }
+}
+
+impl Keyed for Mask {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            height,
+            width,
+            pixels,
+        } = self;
+        let bytes: Vec<u8> = pixels.iter().map(|inside| u8::from(*inside)).collect();
+        sink.u64("height", *height as u64);
+        sink.u64("width", *width as u64);
+        sink.digest("inside", &Digest::of_bytes(&bytes));
+    }
+}
+
+/// One expert's mask of a case.
+#[derive(Clone, Debug)]
+pub struct Annotation {
+    /// The mask, of the image's shape.
+    pub mask: Mask,
+    /// Digest of the mask's shape and pixels.
+    pub digest: Digest,
+}
+
+/// An image with the masks of every expert.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The folder's name: `case01`.
+    pub name: String,
+    /// The image.
+    pub image: Image,
+    /// Digest of the image's shape and pixels.
+    pub image_digest: Digest,
+    /// The masks, by expert.
+    pub annotations: BTreeMap<Expert, Annotation>,
+    /// The image's header, with which a prediction is written.
+    pub header: Header,
+}
+
+impl Case {
+    /// A case with its digests taken.
+    pub fn new(
+        name: impl Into<String>,
+        image: Image,
+        header: Header,
+        masks: impl IntoIterator<Item = (Expert, Mask)>,
+    ) -> Self {
+        let annotate = |(expert, mask): (Expert, Mask)| {
+            let digest = mask.digest();
+            (expert, Annotation { mask, digest })
+        };
+        Self {
+            name: name.into(),
+            image_digest: image.digest(),
+            image,
+            annotations: masks.into_iter().map(annotate).collect(),
+            header,
+        }
+    }
+
+    /// The mask of `expert`, if that expert annotated this case.
+    pub fn mask(&self, expert: Expert) -> Option<&Mask> {
+        self.annotations.get(&expert).map(|a| &a.mask)
+    }
+
+    /// Size of a pixel as the header gives it; `None` where the header gives no positive size.
+    pub fn spacing(&self) -> Option<Spacing> {
+        self.header.spacing()
+    }
+}
+
+impl Keyed for Case {
+    fn fields(&self, sink: &mut Sink) {
+        // Neither the name nor the header is content: cases are picked by their order, and spacing,
+        // where an experiment trusts it, enters the key of what uses it.
+        let Self {
+            name: _,
+            image: _,
+            image_digest,
+            annotations,
+            header: _,
+        } = self;
+        sink.digest("image", image_digest);
+        for (expert, annotation) in annotations {
+            sink.digest(&format!("expert{expert}"), &annotation.digest);
+        }
+    }
+}
+
+/// Where images and masks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// Images and masks are drawn by a program: results say so wherever they appear.
+    Synthetic,
+    /// Real anatomy under masks of simulated experts.
+    SimulatedExperts,
+    /// Images and masks by people.
+    Acquired,
+    /// The folder does not say.
+    Undeclared,
+}
+
+/// Every case of a data set.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// What made these data, as tables and pages print it: `phantom (synthetic, seed 1)`.
+    pub label: String,
+    /// Where images and masks come from.
+    pub provenance: Provenance,
+    /// Training cases, in the numerical order of their names.
+    pub training: Vec<Case>,
+    /// Test cases, in the numerical order of their names.
+    pub test: Vec<Case>,
+    /// Experts that annotated every case, ascending.
+    pub experts: Vec<Expert>,
+    /// Digest of all content, in order.
+    pub digest: Digest,
+    /// What was noticed and tolerated.
+    pub warnings: Vec<Problem>,
+}
+
+impl Dataset {
+    /// All cases: training, then test.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.training.iter().chain(&self.test)
+    }
+}
+
+/// Digest of all content of a data set, in order: independent of names, headers and compression.
+pub fn content_digest(training: &[Case], test: &[Case]) -> Digest {
+    struct Content<'a>(&'a [Case], &'a [Case]);
+    impl Keyed for Content<'_> {
+        fn fields(&self, sink: &mut Sink) {
+            let digests = |cases: &[Case]| cases.iter().map(Keyed::digest).collect::<Vec<_>>();
+            sink.digests("training", &digests(self.0));
+            sink.digests("test", &digests(self.1));
+        }
+    }
+    Content(training, test).digest()
+}
+
+/// Reads the data set in `dir`, all cases in parallel.
+///
+/// # Errors
+/// Every problem found, warnings included, where at least one of them is an error.
+pub fn open(dir: &Path) -> Result<Dataset, Problems> {
+    let survey = survey::survey(dir);
+    if survey
+        .problems
+        .iter()
+        .any(|p| p.severity == Severity::Error)
+    {
+        return Err(Problems(survey.problems));
+    }
+    Ok(Dataset {
+        label: survey.label,
+        provenance: survey.provenance,
+        training: survey.training,
+        test: survey.test,
+        experts: survey.experts,
+        digest: survey.digest,
+        warnings: survey.problems,
+    })
+}

@@ -1,0 +1,284 @@
+//! Bytes of a NIfTI-1 file to its header and scaled values.
+//!
+//! The rule: allocation follows what has arrived, never what the header promises.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use ::nifti::{Endianness, NiftiError, NiftiHeader, NiftiType};
+use flate2::bufread::MultiGzDecoder;
+
+use super::{DATA_OFFSET, Fault, Header, MAX_AXIS_PX, MAX_PIXELS, axis_fault};
+
+/// Furthest into a file that pixels may start: room for any sensible header extension.
+const MAX_DATA_OFFSET: usize = 16 << 20;
+/// How much after the pixels is read in order to reach, and so to verify, the gzip checksum.
+const MAX_TRAILING: u64 = 1 << 20;
+
+/// Opens a file for [`values`].
+pub(super) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
+    let file = File::open(path).map_err(|e| {
+        Fault::new(
+            format!("cannot be opened ({})", e.kind()),
+            "check that it exists and may be read",
+        )
+    })?;
+    Ok(BufReader::with_capacity(64 << 10, file))
+}
+
+/// Header, `[width, height]` and scaled values, all finite.
+pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Vec<f32>), Fault> {
+    // Gzip is told by its magic bytes: names lie.
+    let start = source.fill_buf().map_err(|e| unreadable(&e))?;
+    if start.is_empty() {
+        return Err(Fault::new("is empty", "copy the file again"));
+    }
+    if start.starts_with(&[0x1f, 0x8b]) {
+        plain_values(MultiGzDecoder::new(source))
+    } else {
+        plain_values(source)
+    }
+}
+
+fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>), Fault> {
+    let header = read_header(&mut source)?;
+    let [(_, width), (_, height)] = header.plane()?;
+    for length in [width, height] {
+        if length == 0 || length > MAX_AXIS_PX {
+            return Err(axis_fault(length));
+        }
+    }
+    if width * height > MAX_PIXELS {
+        return Err(Fault::new(
+            format!("has {width} x {height} pixels, more than {MAX_PIXELS}"),
+            "check that the file is one 2-D slice",
+        ));
+    }
+    skip_to_pixels(&mut source, &header)?;
+    let values = read_pixels(&mut source, &header, width * height)?;
+    // The end of a gzip stream carries its checksum; reading on is what verifies it.
+    io::copy(&mut source.take(MAX_TRAILING), &mut io::sink()).map_err(|e| unreadable(&e))?;
+    if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Fault::new(
+            format!(
+                "holds a value that is not finite ({}) at x = {}, y = {}",
+                values[i],
+                i % width,
+                i / width
+            ),
+            "replace it; the background is 0",
+        ));
+    }
+    Ok((header, [width, height], values))
+}
+
+fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
+    let mut bytes = Vec::with_capacity(348);
+    source
+        .take(348)
+        .read_to_end(&mut bytes)
+        .map_err(|e| unreadable(&e))?;
+    if bytes.len() < 348 {
+        return Err(Fault::new(
+            format!("ends within its header, after {} of 348 bytes", bytes.len()),
+            "copy the file again",
+        ));
+    }
+    let header = NiftiHeader::from_reader(&bytes[..]).map_err(|e| not_nifti(&e))?;
+    if &header.magic != b"n+1\0" || header.sizeof_hdr != 348 {
+        return Err(Fault::new(
+            "is not a single-file NIfTI-1",
+            "convert .hdr/.img pairs and NIfTI-2 to .nii or .nii.gz",
+        ));
+    }
+    if header.dim().is_err() {
+        return Err(Fault::new(
+            format!("declares the impossible shape {:?}", header.dim),
+            "export the file again",
+        ));
+    }
+    Ok(Header(header))
+}
+
+fn skip_to_pixels(source: &mut impl Read, header: &Header) -> Result<(), Fault> {
+    let offset = header.0.vox_offset;
+    // 0 is common among writers that leave the default to the reader; NaN fails the comparison.
+    let offset = if offset == 0.0 {
+        DATA_OFFSET
+    } else if offset >= DATA_OFFSET as f32 && offset <= MAX_DATA_OFFSET as f32 {
+        offset as usize
+    } else {
+        return Err(Fault::new(
+            format!("says that its pixels start at byte {offset}"),
+            "export the file again",
+        ));
+    };
+    let gap = (offset - 348) as u64;
+    let skipped = io::copy(&mut source.take(gap), &mut io::sink()).map_err(|e| unreadable(&e))?;
+    if skipped < gap {
+        return Err(truncated(0, 1));
+    }
+    Ok(())
+}
+
+fn read_pixels(source: &mut impl Read, header: &Header, count: usize) -> Result<Vec<f32>, Fault> {
+    let number = Number::of(header)?;
+    let scaling = Scaling::of(header)?;
+    let mut values = Vec::new();
+    let mut chunk = Vec::new();
+    // A chunk at a time: what is allocated follows what has arrived.
+    while values.len() < count {
+        let wanted = (count - values.len()).min(16 << 10);
+        chunk.clear();
+        source
+            .take((wanted * number.size()) as u64)
+            .read_to_end(&mut chunk)
+            .map_err(|e| unreadable(&e))?;
+        if chunk.len() < wanted * number.size() {
+            return Err(truncated(values.len() + chunk.len() / number.size(), count));
+        }
+        number.decode(&chunk, header.0.endianness, |v| {
+            // Adding 0 turns -0 into 0, so that equal images have equal digests.
+            values.push(scaling.apply(v) as f32 + 0.0);
+        });
+    }
+    Ok(values)
+}
+
+/// The types of pixels that are read.
+#[derive(Clone, Copy)]
+enum Number {
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F32,
+    F64,
+}
+
+impl Number {
+    fn of(header: &Header) -> Result<Self, Fault> {
+        let declared = header.0.data_type();
+        Ok(match declared {
+            Ok(NiftiType::Uint8) => Self::U8,
+            Ok(NiftiType::Int8) => Self::I8,
+            Ok(NiftiType::Uint16) => Self::U16,
+            Ok(NiftiType::Int16) => Self::I16,
+            Ok(NiftiType::Uint32) => Self::U32,
+            Ok(NiftiType::Int32) => Self::I32,
+            Ok(NiftiType::Uint64) => Self::U64,
+            Ok(NiftiType::Int64) => Self::I64,
+            Ok(NiftiType::Float32) => Self::F32,
+            Ok(NiftiType::Float64) => Self::F64,
+            Ok(_) | Err(_) => {
+                let name = declared
+                    .map_or_else(|_| format!("{}", header.0.datatype), |t| format!("{t:?}"));
+                return Err(Fault::new(
+                    format!("has pixels of type {name}"),
+                    "convert it to one channel of whole or real numbers",
+                ));
+            }
+        })
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+        }
+    }
+
+    fn decode(self, bytes: &[u8], order: Endianness, mut each: impl FnMut(f64)) {
+        macro_rules! walk {
+            ($type:ty) => {
+                for part in bytes.chunks_exact(size_of::<$type>()) {
+                    let part = part.try_into().expect("chunks are exact");
+                    each(match order {
+                        Endianness::Little => <$type>::from_le_bytes(part),
+                        Endianness::Big => <$type>::from_be_bytes(part),
+                    } as f64);
+                }
+            };
+        }
+        match self {
+            Self::U8 => walk!(u8),
+            Self::I8 => walk!(i8),
+            Self::U16 => walk!(u16),
+            Self::I16 => walk!(i16),
+            Self::U32 => walk!(u32),
+            Self::I32 => walk!(i32),
+            Self::U64 => walk!(u64),
+            Self::I64 => walk!(i64),
+            Self::F32 => walk!(f32),
+            Self::F64 => walk!(f64),
+        }
+    }
+}
+
+/// What turns a stored value into an intensity (NIfTI-1: y = slope x + inter, unless slope is 0).
+enum Scaling {
+    AsStored,
+    Linear { slope: f64, inter: f64 },
+}
+
+impl Scaling {
+    fn of(header: &Header) -> Result<Self, Fault> {
+        let (slope, inter) = (header.0.scl_slope, header.0.scl_inter);
+        // nibabel writes NaN for "no scaling", the standard says 0.
+        if slope == 0.0 || slope.is_nan() {
+            return Ok(Self::AsStored);
+        }
+        if slope.is_finite() && inter.is_finite() {
+            return Ok(Self::Linear {
+                slope: slope.into(),
+                inter: inter.into(),
+            });
+        }
+        Err(Fault::new(
+            format!("scales its pixels by {slope} x + {inter}"),
+            "export the file again",
+        ))
+    }
+
+    fn apply(&self, value: f64) -> f64 {
+        match self {
+            Self::AsStored => value,
+            Self::Linear { slope, inter } => slope * value + inter,
+        }
+    }
+}
+
+fn truncated(got: usize, wanted: usize) -> Fault {
+    Fault::new(
+        format!("ends after {got} of {wanted} pixels"),
+        "copy the file again",
+    )
+}
+
+fn unreadable(error: &io::Error) -> Fault {
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "ends early".to_owned(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            "has damaged gzip data".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "is a folder".to_owned(),
+        kind => format!("cannot be read ({kind})"),
+    };
+    Fault::new(what, "copy the file again")
+}
+
+fn not_nifti(error: &NiftiError) -> Fault {
+    match error {
+        NiftiError::Io(e) => unreadable(e),
+        _ => Fault::new("is not a NIfTI-1 file", "export it as .nii or .nii.gz"),
+    }
+}

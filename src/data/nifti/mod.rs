@@ -1,0 +1,222 @@
+//! One 2-D NIfTI-1 file (`.nii`, `.nii.gz`) to one image or mask, and back.
+//!
+//! The rule: a file is believed only as far as it delivers. Memory grows with the pixels that
+//! arrive, within fixed bounds, whatever the header promises; and the same pixels always give the
+//! same bytes. The `nifti` crate reads the header. Pixels are decoded here, because the crate scales
+//! by a NaN slope, casts before it scales, and tells gzip by the file's name; files are written here,
+//! because it writes `a.b.nii` as `a.nii`.
+
+mod decode;
+mod encode;
+
+use std::{fmt, io::BufRead, path::Path};
+
+use ::nifti::{Endianness, NiftiHeader, NiftiType};
+
+use super::{Image, Mask};
+
+/// Longest axis that is read.
+pub const MAX_AXIS_PX: usize = 16_384;
+/// Most pixels that are read.
+pub const MAX_PIXELS: usize = 64 << 20;
+/// Where pixels start in a single-file NIfTI-1 without extensions: the header and four bytes.
+const DATA_OFFSET: usize = 352;
+
+/// Why a file is not an image or a mask, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Fault {
+    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Size of a pixel along x (NIfTI's first remaining axis) and y, in millimetres.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spacing {
+    /// Width of a pixel.
+    pub x_mm: f64,
+    /// Height of a pixel.
+    pub y_mm: f64,
+}
+
+/// The header a file came with: what a prediction needs so that it lies over its image in a viewer.
+// Not `PartialEq`: headers hold NaN, and would differ from themselves.
+#[derive(Clone, Debug)]
+pub struct Header(NiftiHeader);
+
+impl Header {
+    /// A header of our own: `width` by `height` pixels of 1 mm, identity affine (sform 2, qform 0).
+    ///
+    /// # Errors
+    /// An axis is empty or longer than [`MAX_AXIS_PX`].
+    pub fn identity(width: usize, height: usize) -> Result<Self, Fault> {
+        let axis = |n: usize| match u16::try_from(n) {
+            Ok(n) if n > 0 && usize::from(n) <= MAX_AXIS_PX => Ok(n),
+            _ => Err(axis_fault(n)),
+        };
+        Ok(Self(NiftiHeader {
+            dim: [2, axis(width)?, axis(height)?, 1, 1, 1, 1, 1],
+            sform_code: 2,
+            qform_code: 0,
+            xyzt_units: 2,
+            endianness: Endianness::Little,
+            ..NiftiHeader::default()
+        }))
+    }
+
+    /// Lengths of all axes, singletons included.
+    pub fn dims(&self) -> &[u16] {
+        let axes = usize::from(self.0.dim[0]).min(7);
+        &self.0.dim[1..=axes]
+    }
+
+    /// The two axes of the image, as indices into `dims` and their lengths: x, then y.
+    fn plane(&self) -> Result<[(usize, usize); 2], Fault> {
+        let dims = self.dims();
+        let long: Vec<_> = dims
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| **n != 1)
+            .map(|(axis, n)| (axis, usize::from(*n)))
+            .collect();
+        match (&long[..], dims) {
+            (&[x, y], _) => Ok([x, y]),
+            // A line of pixels, or a single one: 2-D on its face.
+            (_, &[x, y]) => Ok([(0, usize::from(x)), (1, usize::from(y))]),
+            _ => Err(Fault::new(
+                format!("has shape {dims:?}, which is not one 2-D image"),
+                "store each slice in a file of its own",
+            )),
+        }
+    }
+
+    /// Size of a pixel; `None` where the header gives no positive finite size.
+    pub fn spacing(&self) -> Option<Spacing> {
+        let [(x, _), (y, _)] = self.plane().ok()?;
+        let per_unit_mm = match self.0.xyzt_units & 7 {
+            1 => 1e3,
+            3 => 1e-3,
+            _ => 1.0,
+        };
+        let mm = |axis: usize| {
+            let size = f64::from(self.0.pixdim[axis + 1]) * per_unit_mm;
+            (size.is_finite() && size > 0.0).then_some(size)
+        };
+        Some(Spacing {
+            x_mm: mm(x)?,
+            y_mm: mm(y)?,
+        })
+    }
+
+    /// The sform affine (rows x, y, z), voxel to millimetres; `None` where the header has none.
+    pub fn affine(&self) -> Option<[[f32; 4]; 3]> {
+        let h = &self.0;
+        (h.sform_code > 0).then_some([h.srow_x, h.srow_y, h.srow_z])
+    }
+}
+
+/// Reads an image: any integer or real type, scaled, finite.
+///
+/// # Errors
+/// The file cannot be read, is no NIfTI-1, is not 2-D, is truncated or holds a non-finite value.
+pub fn read_image(path: &Path) -> Result<(Image, Header), Fault> {
+    decode_image(decode::open(path)?)
+}
+
+/// A mask as read, with what was odd about it.
+#[derive(Clone, Debug)]
+pub struct ReadMask {
+    /// The mask: value > 0.5.
+    pub mask: Mask,
+    /// The file's header.
+    pub header: Header,
+    /// How many pixels were neither 0 nor 1.
+    pub odd_pixels: usize,
+}
+
+/// Reads a mask: inside where the scaled value is above 0.5.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn read_mask(path: &Path) -> Result<ReadMask, Fault> {
+    decode_mask(decode::open(path)?)
+}
+
+/// [`read_image`] from bytes.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn decode_image(source: impl BufRead) -> Result<(Image, Header), Fault> {
+    let (header, [width, height], pixels) = decode::values(source)?;
+    let image = Image {
+        height,
+        width,
+        pixels,
+    };
+    Ok((image, header))
+}
+
+/// [`read_mask`] from bytes.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
+    let (header, [width, height], values) = decode::values(source)?;
+    let odd_pixels = values.iter().filter(|v| **v != 0.0 && **v != 1.0).count();
+    let mask = Mask {
+        height,
+        width,
+        pixels: values.into_iter().map(|v| v > 0.5).collect(),
+    };
+    Ok(ReadMask {
+        mask,
+        header,
+        odd_pixels,
+    })
+}
+
+/// Writes an image as 32-bit real numbers; gzip if the name ends in `.gz`. `header` gives place and
+/// spacing, and must be of the image's shape.
+///
+/// # Errors
+/// The header has another shape, or the file cannot be written.
+pub fn write_image(path: &Path, image: &Image, header: &Header) -> Result<(), Fault> {
+    let bytes = image.pixels.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let shape = [image.width, image.height];
+    encode::write(path, header, shape, NiftiType::Float32, bytes)
+}
+
+/// Writes a mask as bytes 0 and 1; otherwise as [`write_image`].
+///
+/// # Errors
+/// As [`write_image`].
+pub fn write_mask(path: &Path, mask: &Mask, header: &Header) -> Result<(), Fault> {
+    let bytes = mask.pixels.iter().map(|v| u8::from(*v)).collect();
+    let shape = [mask.width, mask.height];
+    encode::write(path, header, shape, NiftiType::Uint8, bytes)
+}
+
+fn axis_fault(length: usize) -> Fault {
+    Fault::new(
+        format!("has an axis of {length} pixels; 1 to {MAX_AXIS_PX} can be read"),
+        "check that the file is one 2-D slice",
+    )
+}

@@ -1,0 +1,287 @@
+//! From a case to the network's pixels: reduction, z-score, field of view, and back.
+//!
+//! The rule: everything here is fixed by the case and the image spec; chance comes later
+//! ([`super::augment`]). Coordinates are (row, column), in pixels of the reduced image unless the
+//! name says otherwise.
+
+use super::{Case, Expert, Image, Mask};
+use crate::manifest::{CropAt, FieldOfView, ImageSpec};
+
+/// A plane of numbers, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plane {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `height * width` values.
+    pub values: Vec<f32>,
+}
+
+impl Plane {
+    /// A plane of zeros.
+    pub fn zeros(height: usize, width: usize) -> Self {
+        Self {
+            height,
+            width,
+            values: vec![0.0; height * width],
+        }
+    }
+}
+
+/// A half-open range of rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First row and column.
+    pub origin: [usize; 2],
+    /// Rows and columns.
+    pub size: [usize; 2],
+}
+
+/// An image as the network sees it before augmentation.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The z-scored image.
+    pub image: Plane,
+    /// What background (intensity 0) has become.
+    pub background: f32,
+    /// The bounding box of what is not background; the whole image where nothing is background.
+    pub foreground: Region,
+    /// How it came from the image.
+    pub frame: Frame,
+}
+
+/// Where the reduced image lies in the original one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Height and width of the original image.
+    pub original: [usize; 2],
+    /// Side of the block of original pixels behind one pixel.
+    pub reduce: usize,
+}
+
+impl Frame {
+    /// Height and width of the reduced image.
+    pub fn reduced(&self) -> [usize; 2] {
+        self.original.map(|n| n / self.reduce)
+    }
+
+    /// The first original pixel that is covered; what remains is split between both sides.
+    pub fn offset(&self) -> [usize; 2] {
+        self.original.map(|n| (n % self.reduce) / 2)
+    }
+}
+
+/// Prepares an image.
+pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
+    let frame = Frame {
+        original: [image.height, image.width],
+        reduce: spec.reduce,
+    };
+    let mut plane = average(&frame, |i| f64::from(image.pixels[i]));
+    let foreground = foreground(&plane);
+    let n = plane.values.len() as f64;
+    let mean = plane.values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let variance = plane.values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    // A constant image has no contrast to scale; it becomes zeros.
+    let scale = if variance > 0.0 { variance.sqrt().recip() } else { 0.0 };
+    for value in &mut plane.values {
+        *value = ((f64::from(*value) - mean) * scale) as f32;
+    }
+    Prepared {
+        image: plane,
+        background: (-mean * scale) as f32,
+        foreground,
+        frame,
+    }
+}
+
+/// For every pixel of the reduced image, the share of it that is inside the mask.
+pub fn prepare_mask(mask: &Mask, spec: &ImageSpec) -> Plane {
+    let frame = Frame {
+        original: [mask.height, mask.width],
+        reduce: spec.reduce,
+    };
+    average(&frame, |i| f64::from(u8::from(mask.pixels[i])))
+}
+
+/// The mean over each block of original pixels.
+fn average(frame: &Frame, value: impl Fn(usize) -> f64) -> Plane {
+    let [height, width] = frame.reduced();
+    let [top, left] = frame.offset();
+    let r = frame.reduce;
+    let mut plane = Plane::zeros(height, width);
+    for y in 0..height {
+        for x in 0..width {
+            let mut sum = 0.0;
+            for row in top + y * r..top + (y + 1) * r {
+                let first = row * frame.original[1] + left + x * r;
+                sum += (first..first + r).map(&value).sum::<f64>();
+            }
+            plane.values[y * width + x] = (sum / (r * r) as f64) as f32;
+        }
+    }
+    plane
+}
+
+fn foreground(image: &Plane) -> Region {
+    let mut bounds: Option<[usize; 4]> = None;
+    for (i, value) in image.values.iter().enumerate() {
+        if *value != 0.0 {
+            let (y, x) = (i / image.width, i % image.width);
+            let [y0, x0, y1, x1] = bounds.unwrap_or([y, x, y, x]);
+            bounds = Some([y0.min(y), x0.min(x), y1.max(y), x1.max(x)]);
+        }
+    }
+    match bounds {
+        Some([y0, x0, y1, x1]) => Region {
+            origin: [y0, x0],
+            size: [y1 + 1 - y0, x1 + 1 - x0],
+        },
+        None => Region {
+            origin: [0, 0],
+            size: [image.height, image.width],
+        },
+    }
+}
+
+impl Prepared {
+    /// What the network sees of this image when it is tested. It may reach beyond the image with
+    /// [`FieldOfView::Full`] only, where the image is padded to a multiple of 32.
+    pub fn view(&self, spec: &ImageSpec) -> Region {
+        let size = [self.image.height, self.image.width];
+        match spec.field_of_view {
+            FieldOfView::Full => Region {
+                origin: [0, 0],
+                size: size.map(|n| n.next_multiple_of(32)),
+            },
+            FieldOfView::Crop => {
+                let crop = spec.input();
+                let origin = std::array::from_fn(|axis| {
+                    let centre2 = match spec.crop_at {
+                        CropAt::Foreground => {
+                            2 * self.foreground.origin[axis] + self.foreground.size[axis]
+                        }
+                        CropAt::Centre => size[axis],
+                    };
+                    (centre2.saturating_sub(crop) / 2).min(size[axis] - crop)
+                });
+                Region {
+                    origin,
+                    size: [crop; 2],
+                }
+            }
+        }
+    }
+
+    /// The image within a region, background where the region reaches beyond it.
+    pub fn cut(&self, region: &Region) -> Plane {
+        let [height, width] = region.size;
+        let mut plane = Plane {
+            height,
+            width,
+            values: vec![self.background; height * width],
+        };
+        let rows = height.min(self.image.height - region.origin[0]);
+        let columns = width.min(self.image.width - region.origin[1]);
+        for y in 0..rows {
+            let from = (region.origin[0] + y) * self.image.width + region.origin[1];
+            plane.values[y * width..][..columns].copy_from_slice(&self.image.values[from..][..columns]);
+        }
+        plane
+    }
+}
+
+/// A network's output for one test image, in the image's own frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The case.
+    pub case: String,
+    /// Where the reduced image lies.
+    pub frame: Frame,
+    /// The part of the reduced image that the network saw.
+    pub region: Region,
+    /// Probability of foreground for each pixel of the region in steps of 1/256: `floor(256 p)`,
+    /// at most 255, so that p >= 0.5 exactly where the byte is 128 or more.
+    pub probability: Vec<u8>,
+}
+
+impl Prediction {
+    /// A probability as a byte.
+    pub fn quantise(probability: f32) -> u8 {
+        // The cast saturates.
+        (probability * 256.0) as u8
+    }
+
+    /// The mask in the original image: probability >= 0.5, interpolated linearly between the
+    /// network's pixels where the image was reduced; outside the region there is background.
+    pub fn mask(&self) -> Mask {
+        let [height, width] = self.frame.original;
+        let rows = self.taps(0);
+        let columns = self.taps(1);
+        let mut pixels = vec![false; height * width];
+        for (y, row) in rows.iter().enumerate() {
+            let Some((y0, y1, fy)) = *row else { continue };
+            for (x, column) in columns.iter().enumerate() {
+                let Some((x0, x1, fx)) = *column else { continue };
+                let at = |y: usize, x: usize| f32::from(self.probability[y * self.region.size[1] + x]);
+                let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
+                let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
+                // A byte b stands for (b + 1/2) / 256, so the threshold lies between 127 and 128.
+                pixels[y * width + x] = top * (1.0 - fy) + bottom * fy >= 127.5;
+            }
+        }
+        Mask {
+            height,
+            width,
+            pixels,
+        }
+    }
+
+    /// For each original row (or column): the two rows of the region around it and the weight of
+    /// the second; `None` outside the region.
+    fn taps(&self, axis: usize) -> Vec<Option<(usize, usize, f32)>> {
+        let r = self.frame.reduce;
+        let n = self.region.size[axis];
+        let first = self.frame.offset()[axis] + self.region.origin[axis] * r;
+        (0..self.frame.original[axis])
+            .map(|i| {
+                let inside = i.checked_sub(first).filter(|i| *i < n * r)?;
+                let position = (inside as f32 + 0.5) / r as f32 - 0.5;
+                let position = position.clamp(0.0, (n - 1) as f32);
+                let low = position.floor();
+                let below = low as usize;
+                Some((below, (below + 1).min(n - 1), position - low))
+            })
+            .collect()
+    }
+}
+
+/// How many pixels of a mask lie outside what the network sees of its image.
+pub fn cut_pixels(case: &Case, expert: Expert, spec: &ImageSpec) -> usize {
+    let prepared = prepare(&case.image, spec);
+    let region = prepared.view(spec);
+    let (offset, r) = (prepared.frame.offset(), spec.reduce);
+    let outside = |axis: usize, i: usize| {
+        let first = offset[axis] + region.origin[axis] * r;
+        i < first || i >= first + region.size[axis] * r
+    };
+    let Some(mask) = case.mask(expert) else {
+        return 0;
+    };
+    let inside = mask.pixels.iter().enumerate().filter(|(_, inside)| **inside);
+    inside
+        .filter(|(i, _)| outside(0, i / mask.width) || outside(1, i % mask.width))
+        .count()
+}
+
+/// Why an image cannot be the network's input, if so.
+pub fn too_small(image: &Image, spec: &ImageSpec) -> Option<String> {
+    let reduced = [image.height, image.width].map(|n| n / spec.reduce);
+    reduced.iter().any(|n| *n < spec.input()).then(|| {
+        format!(
+            "the image is {} x {} pixels, smaller than the crop of {2} x {2}; choose a smaller `image.crop`",
+            image.height, image.width, spec.crop
+        )
+    })
+}

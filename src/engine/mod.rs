@@ -1,0 +1,97 @@
+//! The tensor operations a network is made of, behind one trait with several implementations.
+//!
+//! The rule: an engine knows operations and layouts, never networks. [`Stock`] is candle's own
+//! operations on any device and in single or double precision: the reference for every other
+//! engine, and the one for GPUs.
+
+mod stock;
+
+use candle_core::{Device, Result, Tensor};
+
+pub use stock::Stock;
+
+/// What follows a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Linear,
+    /// max(0, x).
+    Relu,
+}
+
+/// The scale and shift of a conditional instance norm: one pair per expert, one expert per sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// For each expert, `[C]`.
+    pub gamma: &'a [Tensor],
+    /// For each expert, `[C]`.
+    pub beta: &'a [Tensor],
+    /// For each sample of the batch, the index of its expert.
+    pub experts: &'a [usize],
+}
+
+impl Affine<'_> {
+    /// The expert of all samples, where it is the same for all.
+    fn common_expert(&self) -> Option<usize> {
+        let (first, rest) = self.experts.split_first()?;
+        rest.iter().all(|e| e == first).then_some(*first)
+    }
+}
+
+/// What one Dice loss is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiceOver {
+    /// Each image; the loss is the mean over images.
+    Image,
+    /// All pixels of the batch together.
+    Batch,
+}
+
+/// The operations of a network, on tensors in the engine's own layout. Every operation has a
+/// gradient with respect to all its tensors, through candle's autograd.
+pub trait Engine {
+    /// Where parameters live.
+    fn device(&self) -> &Device;
+
+    /// From `[B, 1, H, W]` in row-major order to the engine's layout.
+    fn pack(&self, pixels: &[f32], shape: [usize; 3]) -> Result<Tensor>;
+
+    /// From the engine's layout to `[B, C, H, W]`.
+    fn unpack(&self, x: &Tensor, batch: usize) -> Result<Tensor>;
+
+    /// Convolution without bias, padded by half the kernel: `weight` is `[C_out, C_in, k, k]`.
+    fn conv(&self, x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor>;
+
+    /// Convolution with bias `[C_out]`, stride 1, padded by half the kernel.
+    fn conv_bias(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>;
+
+    /// Conditional instance norm, plus a residual, through an activation:
+    /// `act(gamma[e] (x - mu) / sqrt(var + eps) + beta[e] + residual)` with mean and biased
+    /// variance per sample and channel.
+    fn norm(
+        &self,
+        x: &Tensor,
+        affine: Affine<'_>,
+        eps: f64,
+        residual: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor>;
+
+    /// Maximum over 3x3 with stride 2, padded by 1. The input's height and width are even, its
+    /// values not negative (it follows a ReLU), so that padding with 0 is padding with -inf.
+    fn max_pool(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// Nearest upsampling by 2, then `skip` appended to the channels.
+    fn upsample_concat(&self, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor>;
+
+    /// `1 - (2 sum(s y) + smooth) / (sum(s) + sum(y) + smooth)` with s the sigmoid of the logits:
+    /// one number. `batch` counts the samples.
+    fn dice_loss(
+        &self,
+        logits: &Tensor,
+        target: &Tensor,
+        batch: usize,
+        smooth: f64,
+        over: DiceOver,
+    ) -> Result<Tensor>;
+}

@@ -1,0 +1,283 @@
+//! Candle's own operations: any device, single or double precision, layout `[B, C, H, W]`.
+//!
+//! The rule: correct before fast. What candle 0.11 lacks (padded and overlapping max-pooling, an
+//! upsampling whose gradient adds up) is composed of operations whose gradients are right.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+
+use super::{Activation, Affine, DiceOver, Engine};
+
+/// The stock engine.
+#[derive(Clone, Debug)]
+pub struct Stock {
+    device: Device,
+    dtype: DType,
+}
+
+impl Stock {
+    /// On a device, in single precision.
+    pub fn new(device: Device) -> Self {
+        Self {
+            device,
+            dtype: DType::F32,
+        }
+    }
+
+    /// On the CPU in double precision, for tests against finite differences.
+    pub fn double() -> Self {
+        Self {
+            device: Device::Cpu,
+            dtype: DType::F64,
+        }
+    }
+}
+
+impl Engine for Stock {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Tensor> {
+        Tensor::from_slice(pixels, (batch, 1, height, width), &self.device)?.to_dtype(self.dtype)
+    }
+
+    fn unpack(&self, x: &Tensor, _batch: usize) -> Result<Tensor> {
+        Ok(x.clone())
+    }
+
+    fn conv(&self, x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
+        let kernel = weight.dim(D::Minus1)?;
+        x.conv2d(weight, kernel / 2, stride, 1, 1)
+    }
+
+    fn conv_bias(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        self.conv(x, weight, 1)?
+            .broadcast_add(&bias.reshape((1, (), 1, 1))?)
+    }
+
+    fn norm(
+        &self,
+        x: &Tensor,
+        affine: Affine<'_>,
+        eps: f64,
+        residual: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let (batch, channels, height, width) = x.dims4()?;
+        let flat = x.reshape((batch, channels, height * width))?;
+        let centred = flat.broadcast_sub(&flat.mean_keepdim(2)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(2)? + eps)?.sqrt()?;
+        let per_sample = |rows: &[Tensor]| match affine.common_expert() {
+            Some(expert) => rows[expert].reshape((1, channels, 1)),
+            None => {
+                let rows: Vec<&Tensor> = affine.experts.iter().map(|e| &rows[*e]).collect();
+                Tensor::stack(&rows, 0)?.reshape((batch, channels, 1))
+            }
+        };
+        let y = centred
+            .broadcast_div(&deviation)?
+            .broadcast_mul(&per_sample(affine.gamma)?)?
+            .broadcast_add(&per_sample(affine.beta)?)?
+            .reshape((batch, channels, height, width))?;
+        let y = match residual {
+            Some(residual) => (y + residual)?,
+            None => y,
+        };
+        match activation {
+            Activation::Linear => Ok(y),
+            Activation::Relu => y.relu(),
+        }
+    }
+
+    fn max_pool(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = maximum_of_three(x, 2)?;
+        maximum_of_three(&rows, 3)
+    }
+
+    fn upsample_concat(&self, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor> {
+        let (batch, channels, height, width) = x.dims4()?;
+        // Not `upsample_nearest2d`: its backward overwrites a gradient instead of adding to it.
+        let up = x
+            .reshape((batch, channels, height, 1, width, 1))?
+            .broadcast_as((batch, channels, height, 2, width, 2))?
+            .reshape((batch, channels, 2 * height, 2 * width))?;
+        match skip {
+            Some(skip) => Tensor::cat(&[&up, skip], 1),
+            None => Ok(up),
+        }
+    }
+
+    fn dice_loss(
+        &self,
+        logits: &Tensor,
+        target: &Tensor,
+        batch: usize,
+        smooth: f64,
+        over: DiceOver,
+    ) -> Result<Tensor> {
+        let groups = match over {
+            DiceOver::Image => batch,
+            DiceOver::Batch => 1,
+        };
+        let s = candle_nn::ops::sigmoid(logits)?.reshape((groups, ()))?;
+        let y = target.reshape((groups, ()))?;
+        let numerator = (((&s * &y)?.sum(1)? * 2.0)? + smooth)?;
+        let denominator = ((s.sum(1)? + y.sum(1)?)? + smooth)?;
+        let overlap = numerator.div(&denominator)?.mean_all()?;
+        1.0 - overlap
+    }
+}
+
+/// The maximum of positions 2i - 1, 2i and 2i + 1 of one axis, which halves it. Candle's
+/// `max_pool2d` knows no padding and refuses the gradient of overlapping windows.
+fn maximum_of_three(x: &Tensor, axis: usize) -> Result<Tensor> {
+    let half = x.dim(axis)? / 2;
+    let mut split = x.dims().to_vec();
+    split[axis] = half;
+    split.insert(axis + 1, 2);
+    let pairs = x.reshape(split)?;
+    let even = pairs.narrow(axis + 1, 0, 1)?.squeeze(axis + 1)?;
+    let odd = pairs.narrow(axis + 1, 1, 1)?.squeeze(axis + 1)?;
+    let before = odd
+        .pad_with_zeros(axis, 1, 0)?
+        .narrow(axis, 0, half)?;
+    even.maximum(&odd)?.maximum(&before)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::seed::Seed;
+
+    fn random(name: &str, shape: &[usize]) -> Var {
+        use rand::RngExt;
+        let mut rng = Seed::new(1).fork(name).rng();
+        let count = shape.iter().product();
+        let values: Vec<f64> = (0..count).map(|_| rng.random_range(-1.0..1.0)).collect();
+        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+    }
+
+    /// Compares every gradient of a weighted sum of `f`'s output with central differences.
+    fn check_gradients(inputs: &[Var], f: impl Fn(&[Tensor]) -> Tensor) {
+        let weighted = |inputs: &[Tensor]| {
+            let y = f(inputs);
+            let weights = random("weights of the sum", y.dims());
+            (y * weights.as_tensor()).unwrap().sum_all().unwrap()
+        };
+        let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
+        let gradients = weighted(&tensors).backward().unwrap();
+        for (i, input) in inputs.iter().enumerate() {
+            let gradient = gradients.get(input.as_tensor()).expect("a gradient");
+            let gradient = gradient.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let values = input.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            for j in 0..values.len() {
+                let at = |h: f64| {
+                    let mut moved = values.clone();
+                    moved[j] += h;
+                    let mut tensors = tensors.clone();
+                    tensors[i] = Tensor::from_vec(moved, input.dims(), &Device::Cpu).unwrap();
+                    weighted(&tensors).to_scalar::<f64>().unwrap()
+                };
+                let h = 1e-6;
+                let numeric = (at(h) - at(-h)) / (2.0 * h);
+                assert!(
+                    (numeric - gradient[j]).abs() < 1e-6 * (1.0 + numeric.abs()),
+                    "input {i}, element {j}: {} against {numeric}",
+                    gradient[j]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn convolutions_have_the_right_gradients() {
+        let engine = Stock::double();
+        for (kernel, stride, size) in [(3, 1, 5), (3, 2, 6), (1, 2, 4), (7, 2, 8), (3, 1, 1), (3, 2, 2)] {
+            let x = random("x", &[2, 2, size, size]);
+            let w = random("w", &[3, 2, kernel, kernel]);
+            check_gradients(&[x, w], |t| engine.conv(&t[0], &t[1], stride).unwrap());
+        }
+        let inputs = [random("x", &[2, 2, 4, 4]), random("w", &[1, 2, 3, 3]), random("b", &[1])];
+        check_gradients(&inputs, |t| engine.conv_bias(&t[0], &t[1], &t[2]).unwrap());
+    }
+
+    #[test]
+    fn conditional_instance_norm_has_the_right_gradients() {
+        let engine = Stock::double();
+        for experts in [[0, 0, 0], [1, 0, 1]] {
+            for activation in [Activation::Linear, Activation::Relu] {
+                let inputs = [
+                    random("x", &[3, 2, 3, 4]),
+                    random("residual", &[3, 2, 3, 4]),
+                    random("gamma 0", &[2]),
+                    random("beta 0", &[2]),
+                    random("gamma 1", &[2]),
+                    random("beta 1", &[2]),
+                ];
+                // An expert that no sample has must get no gradient at all.
+                let used = if experts == [0, 0, 0] { 4 } else { 6 };
+                check_gradients(&inputs[..used], |t| {
+                    let (gamma, beta) = if used == 4 {
+                        (vec![t[2].clone()], vec![t[3].clone()])
+                    } else {
+                        (vec![t[2].clone(), t[4].clone()], vec![t[3].clone(), t[5].clone()])
+                    };
+                    let affine = Affine {
+                        gamma: &gamma,
+                        beta: &beta,
+                        experts: &experts,
+                    };
+                    engine.norm(&t[0], affine, 1e-5, Some(&t[1]), activation).unwrap()
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn pooling_takes_the_maximum_of_padded_overlapping_windows() {
+        let engine = Stock::double();
+        let x = random("x", &[1, 2, 6, 4]);
+        let values = x.abs().unwrap();
+        let pooled = engine.max_pool(&values).unwrap();
+        assert_eq!(pooled.dims(), [1, 2, 3, 2]);
+        let input: Vec<Vec<Vec<f64>>> = values.squeeze(0).unwrap().to_vec3().unwrap();
+        let output: Vec<Vec<Vec<f64>>> = pooled.squeeze(0).unwrap().to_vec3().unwrap();
+        for c in 0..2 {
+            for (i, row) in output[c].iter().enumerate() {
+                for (j, found) in row.iter().enumerate() {
+                    let near = |k: usize, n: usize| (2 * k).saturating_sub(1)..(2 * k + 2).min(n);
+                    let expected = near(i, 6)
+                        .flat_map(|y| near(j, 4).map(move |x| (y, x)))
+                        .map(|(y, x)| input[c][y][x])
+                        .fold(0.0, f64::max);
+                    assert_eq!(*found, expected);
+                }
+            }
+        }
+        check_gradients(&[x], |t| engine.max_pool(&t[0].abs().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn upsampling_and_concatenation_have_the_right_gradients() {
+        let engine = Stock::double();
+        let x = random("x", &[2, 1, 2, 3]);
+        // The input is used twice: its gradients must add up.
+        check_gradients(std::slice::from_ref(&x), |t| {
+            let up = engine.upsample_concat(&t[0], None).unwrap();
+            engine.upsample_concat(&t[0], Some(&up)).unwrap()
+        });
+    }
+
+    #[test]
+    fn the_dice_loss_has_the_right_gradients() {
+        let engine = Stock::double();
+        let target = random("y", &[2, 1, 3, 3]).ge(0.0).unwrap().to_dtype(DType::F64).unwrap();
+        for over in [DiceOver::Image, DiceOver::Batch] {
+            check_gradients(&[random("x", &[2, 1, 3, 3])], |t| {
+                engine.dice_loss(&t[0], &target, 2, 1e-7, over).unwrap()
+            });
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Worker processes on this machine.
+//!
+//! The rule: a worker is started when its slot gets its first stage and reused from stage to
+//! stage, so that the data set is read once per slot; one that ends takes its stage down, with the
+//! last lines it wrote, and the slot's next stage gets a new one.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStderr, ChildStdin, Command, Stdio},
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+};
+
+use super::{
+    devices::{DeviceName, Slots},
+    worker::{Reply, Request},
+};
+use crate::{
+    plan::{Spec, StageId},
+    schedule::{Executor, Message, News},
+};
+
+/// How a worker is started.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    /// The program: this one.
+    pub program: PathBuf,
+    /// What comes before `--device` and `--threads`.
+    pub arguments: Vec<OsString>,
+}
+
+/// The executor of this machine.
+pub struct Local {
+    command: WorkerCommand,
+    slots: Slots,
+    workers: Vec<Option<Worker>>,
+    /// How many workers were started: tells the words of a worker from those of the one before it.
+    started: u64,
+    sender: Sender<Heard>,
+    receiver: Receiver<Heard>,
+}
+
+struct Worker {
+    number: u64,
+    child: Child,
+    requests: ChildStdin,
+}
+
+/// What was heard of a worker.
+struct Heard {
+    slot: usize,
+    worker: u64,
+    what: What,
+}
+
+enum What {
+    News(News),
+    /// It ended; its last words.
+    Ended(String),
+}
+
+/// How many of a worker's last words are reported when it ends.
+const LAST_LINES: usize = 12;
+
+impl Local {
+    /// With these slots; no worker is started yet.
+    pub fn new(command: WorkerCommand, slots: Slots) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        Self {
+            command,
+            workers: slots.devices.iter().map(|_| None).collect(),
+            slots,
+            started: 0,
+            sender,
+            receiver,
+        }
+    }
+
+    fn spawn(&mut self, slot: usize) -> io::Result<Worker> {
+        let device: DeviceName = self.slots.devices[slot];
+        let threads = self.slots.threads.to_string();
+        let mut child = Command::new(&self.command.program)
+            .args(&self.command.arguments)
+            .args(["--device", &device.to_string(), "--threads", &threads])
+            .env("RAYON_NUM_THREADS", &threads)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let requests = child.stdin.take().expect("piped");
+        let replies = child.stdout.take().expect("piped");
+        let words = child.stderr.take().expect("piped");
+        self.started += 1;
+        let number = self.started;
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            let listener = thread::spawn(move || last_lines(words));
+            let tell = |what| {
+                let worker = number;
+                // Nobody listens any more where the run is over.
+                let _ = sender.send(Heard { slot, worker, what });
+            };
+            for line in BufReader::new(replies).lines().map_while(Result::ok) {
+                match serde_json::from_str(&line) {
+                    Ok(Reply::Step(step)) => tell(What::News(News::Progress(step))),
+                    Ok(Reply::Finished) => tell(What::News(News::Finished)),
+                    Ok(Reply::Failed(reason)) => tell(What::News(News::Failed(reason))),
+                    // A library printed something.
+                    Err(_) => {}
+                }
+            }
+            tell(What::Ended(listener.join().unwrap_or_default()));
+        });
+        Ok(Worker {
+            number,
+            child,
+            requests,
+        })
+    }
+}
+
+impl Executor for Local {
+    fn slots(&self) -> usize {
+        self.slots.devices.len()
+    }
+
+    fn start(&mut self, slot: usize, _stage: StageId, spec: &Spec) {
+        if self.workers[slot].is_none() {
+            match self.spawn(slot) {
+                Ok(worker) => self.workers[slot] = Some(worker),
+                Err(error) => {
+                    let reason = format!("a worker could not be started: {error}");
+                    let heard = Heard {
+                        slot,
+                        worker: 0,
+                        what: What::News(News::Failed(reason)),
+                    };
+                    // The receiver lives as long as this.
+                    let _ = self.sender.send(heard);
+                    return;
+                }
+            }
+        }
+        let worker = self.workers[slot].as_mut().expect("there is one by now");
+        let request = Request { spec: spec.clone() };
+        let mut line = serde_json::to_vec(&request).expect("requests are plain data");
+        line.push(b'\n');
+        // A worker that cannot be written to has ended, which is heard in its own way.
+        let _ = worker.requests.write_all(&line).and_then(|()| worker.requests.flush());
+    }
+
+    fn wait(&mut self) -> Message {
+        loop {
+            let Heard { slot, worker, what } = self.receiver.recv().expect("a sender lives as long as this");
+            let current = self.workers[slot].as_ref().map_or(0, |worker| worker.number);
+            if worker != current {
+                continue;
+            }
+            let news = match what {
+                What::News(news) => news,
+                What::Ended(words) => {
+                    let status = self.workers[slot].take().map(|mut worker| worker.child.wait());
+                    let how = match status {
+                        Some(Ok(status)) => status.to_string(),
+                        _ => "nobody knows how".into(),
+                    };
+                    News::Failed(format!("the worker ended ({how}){words}"))
+                }
+            };
+            return Message { slot, news };
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        for worker in self.workers.iter_mut().flatten() {
+            // One in the middle of a stage is not waited for: what it has not published, it never
+            // will.
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
+        }
+    }
+}
+
+/// The last lines of a worker's standard error, each behind a line break.
+fn last_lines(words: ChildStderr) -> String {
+    let mut last = VecDeque::new();
+    for line in BufReader::new(words).lines().map_while(Result::ok) {
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(format!("\n    {line}"));
+    }
+    last.into_iter().collect()
+}

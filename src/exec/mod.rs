@@ -1,0 +1,12 @@
+//! Where stages run: worker processes on this machine, one per slot.
+//!
+//! The rule: only this module starts processes. A worker that panics, is killed or runs out of
+//! memory takes one stage down and nothing else.
+
+mod devices;
+mod local;
+mod worker;
+
+pub use devices::{DeviceName, DeviceRequest, Slots, cores};
+pub use local::{Local, WorkerCommand};
+pub use worker::{Reply, Request, serve};

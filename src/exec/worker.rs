@@ -1,0 +1,82 @@
+//! A worker: reads requests, runs stages, writes replies, one JSON value a line.
+//!
+//! The rule: a worker lives as long as whoever started it holds its standard input open; when that
+//! closes, however the parent ended, the worker ends at once. Nothing is lost by it: an artefact is
+//! published whole or not at all.
+
+use std::{
+    io::{BufRead, Write},
+    process,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Step,
+    plan::Spec,
+    stage::{self, Bench},
+};
+
+/// A line to a worker: the stage to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The stage.
+    pub spec: Spec,
+}
+
+/// A line from a worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// The stage got on.
+    Step(Step),
+    /// The stage's artefact is published.
+    Finished,
+    /// There is no artefact, and why.
+    Failed(String),
+}
+
+/// How often a worker tells how far it is.
+const BETWEEN_STEPS: Duration = Duration::from_millis(200);
+
+/// Serves requests until standard input closes.
+pub fn serve(mut bench: Bench, out: &mut dyn Write) {
+    let (sender, requests) = mpsc::channel();
+    // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
+    thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            match line.map(|line| serde_json::from_str::<Request>(&line)) {
+                Ok(Ok(request)) => {
+                    if sender.send(request).is_err() {
+                        break;
+                    }
+                }
+                Ok(Err(error)) => panic!("a request that is none: {error}"),
+                Err(_) => break,
+            }
+        }
+        process::exit(0);
+    });
+    let mut reply = |reply: &Reply| {
+        let mut line = serde_json::to_vec(reply).expect("replies are plain data");
+        line.push(b'\n');
+        // A parent that does not listen any more is about to close standard input.
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    };
+    for request in requests {
+        let mut told = Instant::now();
+        let outcome = stage::run(&request.spec, &mut bench, &mut |step| {
+            if told.elapsed() >= BETWEEN_STEPS {
+                told = Instant::now();
+                reply(&Reply::Step(step));
+            }
+        });
+        match outcome {
+            Ok(_) => reply(&Reply::Finished),
+            Err(error) => reply(&Reply::Failed(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! expertgrid
+pub mod key;
+pub mod seed;
+pub mod manifest;
+pub mod data;
+pub mod plan;
+pub mod store;
+pub mod event;
+pub mod metric;
+pub mod artefact;
+pub mod engine;
+pub mod net;
+pub mod train;
+pub mod stats;
+pub mod stage;
+pub mod schedule;
+pub mod exec;
+pub mod results;
+pub mod report;
+pub mod progress;
+pub mod cli;

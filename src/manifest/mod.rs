@@ -1,0 +1,157 @@
+//! From TOML files to validated experiments.
+//!
+//! The rule: this module knows no file system beyond the manifests themselves; every mistake in
+//! every file is reported in one go, each as `file:line:column: what; remedy`.
+
+mod document;
+mod experiment;
+mod problem;
+mod reader;
+mod schema;
+
+use std::{cell::RefCell, path::Path};
+
+use itertools::Itertools;
+
+use document::{Table, Value};
+use reader::Section;
+
+pub use experiment::*;
+pub use problem::{Place, Problem, Problems};
+pub use reader::Range;
+
+/// The name of the profile that overlays nothing: the manifest's own keys.
+pub const PAPER: &str = "paper";
+
+/// Reads manifests with a profile and overrides (`key=value`) laid over each.
+///
+/// # Errors
+/// Every problem of every file, together.
+pub fn read(paths: &[impl AsRef<Path>], profile: &str, overrides: &[String]) -> Result<Vec<Experiment>, Problems> {
+    let mut problems = Problems::default();
+    let mut top = Table::new();
+    for text in overrides {
+        match document::parse_override(text) {
+            Ok(table) => document::overlay(&mut top, table),
+            Err(more) => problems.extend(more),
+        }
+    }
+    let mut experiments = Vec::new();
+    for path in paths {
+        match read_one(path.as_ref(), profile, &top) {
+            Ok(experiment) => experiments.push(experiment),
+            Err(more) => problems.extend(more),
+        }
+    }
+    for name in experiments.iter().map(|e| &e.name).duplicates() {
+        problems.push(
+            &Place::Whole(name.as_str().into()),
+            format!("two manifests are called {name}.toml; their results would share a folder, rename one"),
+        );
+    }
+    problems.or(experiments)
+}
+
+fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {
+    let shown = path.display().to_string();
+    let whole = Place::Whole(shown.as_str().into());
+    let complain = |message: String| {
+        let mut problems = Problems::default();
+        problems.push(&whole, message);
+        problems
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        complain(match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml".into()
+            }
+            std::io::ErrorKind::InvalidData => "not a text file (UTF-8), so not a manifest".into(),
+            _ => format!("cannot be read: {error}"),
+        })
+    })?;
+    let name = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let base = document::parse(&shown, &text)?;
+    if base.is_empty() {
+        return Err(complain(
+            "the manifest is empty; copy one of experiments/*.toml and edit it".into(),
+        ));
+    }
+    resolve(&name, &shown, &base, profile, overrides)
+}
+
+/// Overlays the profile chosen and the overrides, and reads the result. The other profiles are
+/// read too, so that a mistake in one is found before the day it is used.
+fn resolve(
+    name: &str,
+    shown: &str,
+    base: &Table,
+    profile: &str,
+    overrides: &Table,
+) -> Result<Experiment, Problems> {
+    // What is missing is missing at the top of the file.
+    let top = Place::File {
+        path: shown.into(),
+        line: 1,
+        column: 1,
+    };
+    let problems = RefCell::new(Problems::default());
+    let no_profiles = Table::new();
+    let profiles = match base.get("profile").map(|entry| &entry.node) {
+        None => &no_profiles,
+        Some(node) => match &node.value {
+            Value::Table(profiles) => profiles,
+            other => {
+                problems.borrow_mut().push(
+                    &node.place,
+                    format!("`profile` holds one table per profile, not {}", other.describe()),
+                );
+                &no_profiles
+            }
+        },
+    };
+    if let Some(entry) = profiles.get(PAPER) {
+        problems.borrow_mut().push(
+            &entry.place,
+            "the profile `paper` is the manifest's own keys; give this one another name",
+        );
+    }
+    if profile != PAPER && !profiles.contains_key(profile) {
+        let known = std::iter::once(PAPER).chain(profiles.keys().map(String::as_str));
+        problems.borrow_mut().push(
+            &Place::Whole(shown.into()),
+            format!("there is no profile `{profile}`; this manifest has {}", known.format(", ")),
+        );
+    }
+    let mut chosen = None;
+    let names = std::iter::once(PAPER).chain(profiles.keys().map(String::as_str).filter(|name| *name != PAPER));
+    for candidate in names {
+        let mut merged = base.clone();
+        if let Some(entry) = profiles.get(candidate) {
+            match &entry.node.value {
+                Value::Table(overlay) => document::overlay(&mut merged, overlay.clone()),
+                other => problems.borrow_mut().push(
+                    &entry.node.place,
+                    format!("a profile is a table, not {}", other.describe()),
+                ),
+            }
+        }
+        // An override counts for the run that was asked for; elsewhere it would only blame
+        // combinations that nobody wants.
+        if candidate == profile {
+            document::overlay(&mut merged, overrides.clone());
+        }
+        let root = Section::root(&merged, top.clone(), &problems);
+        let experiment = schema::experiment(root, name, candidate);
+        if candidate == profile {
+            chosen = Some(experiment);
+        }
+    }
+    let problems = problems.into_inner();
+    match chosen {
+        Some(experiment) => problems.or(experiment),
+        None => Err(problems),
+    }
+}

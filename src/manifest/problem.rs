@@ -1,0 +1,92 @@
+//! What is wrong with the user's input: a place, what is the matter, and the remedy.
+//!
+//! The rule: problems are collected and reported together, never one at a time.
+
+use std::{fmt, sync::Arc};
+
+use itertools::Itertools;
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A position in a file; line and column count from 1.
+    File {
+        /// The path as the user gave it.
+        path: Arc<str>,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+    },
+    /// An override on the command line, as it was typed.
+    Override(Arc<str>),
+    /// A file as a whole, or a folder.
+    Whole(Arc<str>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
+            Self::Override(text) => write!(f, "--set {text}"),
+            Self::Whole(path) => f.write_str(path),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What, and what to do about it: one sentence, lower case, no full stop.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Everything that is wrong, in the order of the places.
+#[derive(Clone, Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes one more.
+    pub fn push(&mut self, place: &Place, message: impl Into<String>) {
+        self.0.push(Problem {
+            place: place.clone(),
+            message: message.into(),
+        });
+    }
+
+    /// Takes over those of another reading.
+    pub fn extend(&mut self, other: Problems) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those there are, each once, sorted by place.
+    pub fn sorted(&self) -> Vec<&Problem> {
+        self.0.iter().sorted().dedup().collect()
+    }
+
+    /// `Ok(value)` where nothing is wrong.
+    pub fn or<T>(self, value: T) -> Result<T, Problems> {
+        if self.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.sorted().iter().join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,303 @@
+//! Typed reading of a document's sections that goes on after every mistake.
+//!
+//! The rule: a wrong value is noted with its place and replaced by its default, so that one
+//! reading finds every problem; a key that nobody asked for is a problem too.
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    document::{Node, Table, Value},
+    problem::{Place, Problems},
+};
+
+/// A value with the place to blame for it.
+#[derive(Clone, Debug)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written, or where it would have been.
+    pub place: Place,
+}
+
+/// One table of the document, being read.
+pub struct Section<'a> {
+    table: Option<&'a Table>,
+    path: String,
+    place: Place,
+    asked: RefCell<Vec<&'static str>>,
+    problems: &'a RefCell<Problems>,
+}
+
+impl<'a> Section<'a> {
+    /// The document itself.
+    pub fn root(table: &'a Table, place: Place, problems: &'a RefCell<Problems>) -> Self {
+        Self {
+            table: Some(table),
+            path: String::new(),
+            place,
+            asked: RefCell::default(),
+            problems,
+        }
+    }
+
+    fn node(&self, key: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().push(key);
+        Some(&self.table?.get(key)?.node)
+    }
+
+    fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.path)
+    }
+
+    /// A table in this one; an absent one reads as empty, all defaults.
+    pub fn section(&self, key: &'static str) -> Section<'a> {
+        let node = self.node(key);
+        let table = node.and_then(|node| match &node.value {
+            Value::Table(table) => Some(table),
+            other => {
+                self.note(
+                    &node.place,
+                    format!("`{}` is a table, not {}", self.name(key), other.describe()),
+                );
+                None
+            }
+        });
+        Section {
+            table,
+            path: format!("{}.", self.name(key)),
+            place: node.map_or_else(|| self.place.clone(), |node| node.place.clone()),
+            asked: RefCell::default(),
+            problems: self.problems,
+        }
+    }
+
+    /// The value of a key, or its default where it is absent or wrong.
+    pub fn read<T: FromNode>(&self, key: &'static str, default: T) -> Located<T> {
+        let Some(node) = self.node(key) else {
+            return Located {
+                value: default,
+                place: self.place.clone(),
+            };
+        };
+        let value = T::from_node(node).unwrap_or_else(|expected| {
+            self.note(
+                &node.place,
+                format!(
+                    "`{}` is {expected}, not {}",
+                    self.name(key),
+                    node.value.describe()
+                ),
+            );
+            default
+        });
+        Located {
+            value,
+            place: node.place.clone(),
+        }
+    }
+
+    /// The value of a key that has no default.
+    pub fn require<T: FromNode>(&self, key: &'static str, example: &str) -> Located<Option<T>> {
+        if self.table.is_none_or(|table| !table.contains_key(key)) {
+            self.asked.borrow_mut().push(key);
+            self.note(
+                &self.place,
+                format!("`{}` is missing; write for example `{key} = {example}`", self.name(key)),
+            );
+            return Located {
+                value: None,
+                place: self.place.clone(),
+            };
+        }
+        let located = self.read(key, Wrapped::<T>(None));
+        Located {
+            value: located.value.0,
+            place: located.place,
+        }
+    }
+
+    /// One of several words.
+    pub fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
+        let text = self.read(key, String::new());
+        if text.value.is_empty() {
+            return default;
+        }
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.value) {
+            return *value;
+        }
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let message = format!(
+            "`{}` is \"{}\"; it is one of {}",
+            self.name(key),
+            text.value,
+            words.join(", ")
+        );
+        self.note(&text.place, message);
+        default
+    }
+
+    /// A number within bounds, both included.
+    pub fn within<T>(&self, key: &'static str, default: T, least: T, most: T) -> T
+    where
+        T: FromNode + PartialOrd + std::fmt::Display + Copy,
+    {
+        let found = self.read(key, default);
+        // Not `!(a && b)` by accident: NaN must be refused as well.
+        if found.value >= least && found.value <= most {
+            return found.value;
+        }
+        self.note(
+            &found.place,
+            format!(
+                "`{}` is {}; it must be from {least} to {most}",
+                self.name(key),
+                found.value
+            ),
+        );
+        default
+    }
+
+    /// Notes a problem of this section's.
+    pub fn note(&self, place: &Place, message: impl Into<String>) {
+        self.problems.borrow_mut().push(place, message);
+    }
+
+    /// Skips a key that is read elsewhere.
+    pub fn skip(&self, key: &'static str) {
+        self.asked.borrow_mut().push(key);
+    }
+
+    /// Ends the reading: every key that was not asked for is unknown.
+    pub fn finish(self) {
+        let asked = self.asked.borrow();
+        for (key, entry) in self.table.into_iter().flatten() {
+            if asked.contains(&key.as_str()) {
+                continue;
+            }
+            let likeliest = asked
+                .iter()
+                .map(|known| (strsim::damerau_levenshtein(key, known), known))
+                .min()
+                .filter(|(distance, known)| *distance <= 1 + known.len() / 3);
+            let remedy = match likeliest {
+                Some((_, known)) => format!("did you mean `{known}`?"),
+                None => {
+                    let mut known = asked.clone();
+                    known.sort_unstable();
+                    known.dedup();
+                    format!("known here: {}", known.join(", "))
+                }
+            };
+            self.note(
+                &entry.place,
+                format!("unknown key `{}`; {remedy}", self.name(key)),
+            );
+        }
+    }
+}
+
+/// What a key's value can be read as.
+pub trait FromNode: Sized {
+    /// The value, or what was expected in words.
+    ///
+    /// # Errors
+    /// A description of what the value should have been.
+    fn from_node(node: &Node) -> Result<Self, &'static str>;
+}
+
+struct Wrapped<T>(Option<T>);
+
+impl<T: FromNode> FromNode for Wrapped<T> {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        T::from_node(node).map(|value| Self(Some(value)))
+    }
+}
+
+impl FromNode for usize {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        match node.value {
+            Value::Integer(number) => {
+                usize::try_from(number).map_err(|_| "a whole number that is not negative")
+            }
+            _ => Err("a whole number"),
+        }
+    }
+}
+
+impl FromNode for u64 {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        usize::from_node(node).map(|number| number as u64)
+    }
+}
+
+impl FromNode for f64 {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        match node.value {
+            Value::Float(number) if number.is_finite() => Ok(number),
+            Value::Integer(number) => Ok(number as f64),
+            _ => Err("a number"),
+        }
+    }
+}
+
+impl FromNode for bool {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        match node.value {
+            Value::Bool(flag) => Ok(flag),
+            _ => Err("`true` or `false`"),
+        }
+    }
+}
+
+impl FromNode for String {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        match &node.value {
+            Value::Text(text) => Ok(text.clone()),
+            _ => Err("a text in quotes"),
+        }
+    }
+}
+
+/// A list whose items keep their places.
+impl<T: FromNode> FromNode for Vec<Located<T>> {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        let Value::Array(items) = &node.value else {
+            return Err("a list");
+        };
+        items
+            .iter()
+            .map(|item| {
+                let value = T::from_node(item).map_err(|_| "a list of such values")?;
+                Ok(Located {
+                    value,
+                    place: item.place.clone(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// A range written as `[low, high]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl FromNode for Range {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "a range `[low, high]` with low <= high";
+        let items = Vec::<Located<f64>>::from_node(node).map_err(|_| EXPECTED)?;
+        match items.as_slice() {
+            [low, high] if low.value <= high.value => Ok(Self {
+                low: low.value,
+                high: high.value,
+            }),
+            _ => Err(EXPECTED),
+        }
+    }
+}

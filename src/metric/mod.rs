@@ -1,0 +1,95 @@
+//! Segmentation metrics of one prediction against one reference: Dice, ASSD, 95HD.
+//!
+//! The rule: a metric without a value is `Score::Undefined` with its reason, never NaN and never a
+//! stand-in number. Where the literature has several definitions, `Definition` names the one used.
+
+mod dice;
+mod directed;
+mod distance;
+mod mask;
+mod score;
+mod surface;
+
+pub use dice::dice;
+pub use directed::{Assd, Directed, Hd95, percentile};
+pub use distance::nearest;
+pub use mask::{MaskError, MaskView, Pixel, Spacing};
+pub use score::{Reason, Score};
+pub use surface::{Connectivity, surface};
+
+use serde::{Deserialize, Serialize};
+
+/// Which of the literature's definitions the surface metrics follow. The default is MedPy's (0.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Definition {
+    /// The neighbourhood of the erosion that leaves the surface.
+    pub connectivity: Connectivity,
+    /// How the two directed means are joined.
+    pub assd: Assd,
+    /// How the two directed sets of distances give one percentile.
+    pub hd95: Hd95,
+}
+
+/// The three metrics of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// Dice coefficient, in [0, 1]; always a value.
+    pub dice: Score,
+    /// Average symmetric surface distance, in the unit of the spacing.
+    pub assd: Score,
+    /// 95th percentile of the Hausdorff distances, in the unit of the spacing.
+    pub hd95: Score,
+}
+
+/// Scores `prediction` against `reference`, both `[H, W]`. The surfaces and their distance
+/// transforms are computed once and serve both surface metrics.
+///
+/// # Errors
+/// The masks differ in shape, or a spacing is not positive and finite.
+pub fn scores(
+    prediction: MaskView,
+    reference: MaskView,
+    spacing: Spacing,
+    definition: Definition,
+) -> Result<Scores, MaskError> {
+    let dice = Score::Value(dice(prediction, reference)?);
+    let scores = match directed(prediction, reference, spacing, definition.connectivity)? {
+        Ok(distances) => Scores {
+            dice,
+            assd: Score::Value(distances.assd(definition.assd)),
+            hd95: Score::Value(distances.hd95(definition.hd95)),
+        },
+        Err(reason) => Scores {
+            dice,
+            assd: Score::Undefined(reason),
+            hd95: Score::Undefined(reason),
+        },
+    };
+    Ok(scores)
+}
+
+/// The distances between the surfaces of two `[H, W]` masks, or why there are none.
+///
+/// # Errors
+/// The masks differ in shape, or a spacing is not positive and finite.
+pub fn directed(
+    prediction: MaskView,
+    reference: MaskView,
+    spacing: Spacing,
+    connectivity: Connectivity,
+) -> Result<Result<Directed, Reason>, MaskError> {
+    prediction.same_shape(&reference)?;
+    spacing.check()?;
+    let predicted = surface(prediction, connectivity);
+    let expected = surface(reference, connectivity);
+    // A mask is empty exactly when its surface is: its outermost pixels are always surface.
+    let reason = match (predicted.is_empty(), expected.is_empty()) {
+        (true, true) => Reason::BothEmpty,
+        (true, false) => Reason::EmptyPrediction,
+        (false, true) => Reason::EmptyReference,
+        (false, false) => return Ok(Ok(Directed::between(&predicted, &expected, spacing))),
+    };
+    Ok(Err(reason))
+}

@@ -1,0 +1,290 @@
+//! From experiments to the runs of their grids and the stages these runs share.
+//!
+//! The rule: sharing has no special cases. Every run asks for its stages by content key, and two
+//! that ask for the same key, in one manifest or in several, get the same stage. The plan knows
+//! no disk, no devices and no tensors.
+
+mod inventory;
+mod spec;
+mod summary;
+
+use std::{collections::HashMap, sync::Arc};
+
+use itertools::Itertools;
+
+use crate::{
+    key::{Digest, Keyed, Memo},
+    manifest::{Arm, Experiment, SpacingFrom},
+    seed::Seed,
+};
+
+pub use inventory::{CaseDigests, Inventory, subset};
+pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
+pub use summary::{Count, Summary};
+
+/// Everything that is to be known before anything runs.
+#[derive(Debug)]
+pub struct Plan {
+    /// The experiments, in the order given.
+    pub experiments: Vec<Experiment>,
+    /// The distinct stages; a stage stands behind the one it depends on.
+    pub stages: Vec<Stage>,
+    /// The runs, experiment by experiment.
+    pub runs: Vec<Run>,
+}
+
+/// A place in [`Plan::stages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StageId(u32);
+
+impl StageId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A distinct piece of work.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its content key.
+    pub digest: Digest,
+    /// What it computes.
+    pub spec: Spec,
+    /// The stage it needs.
+    pub upstream: Option<StageId>,
+    /// How many runs need it.
+    pub asked: u32,
+}
+
+/// One cell's worth of science: a network for one new expert, tested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Index of its experiment.
+    pub experiment: usize,
+    /// How the network comes about.
+    pub arm: Arm,
+    /// The expert it is tested against.
+    pub new_expert: u8,
+    /// The experts who annotated its pretraining (arm `w/`), or its training (arm `single`).
+    pub experts: Arc<[u8]>,
+    /// Annotated samples.
+    pub samples: usize,
+    /// First case of its way of sampling, from 1.
+    pub start: usize,
+    /// The training whose predictions are tested.
+    pub training: StageId,
+    /// The stage that scores them.
+    pub evaluation: StageId,
+}
+
+impl Plan {
+    /// The stage behind an id.
+    pub fn stage(&self, id: StageId) -> &Stage {
+        &self.stages[id.index()]
+    }
+
+    /// Every stage with its id.
+    pub fn ids(&self) -> impl Iterator<Item = (StageId, &Stage)> {
+        (0_u32..).map(StageId).zip(&self.stages)
+    }
+
+    /// The runs of one experiment.
+    pub fn runs_of(&self, experiment: usize) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |run| run.experiment == experiment)
+    }
+}
+
+/// Expands the grids of all experiments over one data set.
+///
+/// The inventory must hold the cases and experts that the grids name; see
+/// [`crate::data::Dataset`] and [`Inventory::assumed`].
+pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
+    let mut builder = Builder {
+        inventory,
+        test: Arc::new(Memo::new(TestImages {
+            names: inventory.test.iter().map(|case| case.name.clone()).collect(),
+            images: inventory.test.iter().map(|case| case.image).collect(),
+        })),
+        supports: HashMap::new(),
+        references: HashMap::new(),
+        known: HashMap::new(),
+        stages: Vec::new(),
+        runs: Vec::new(),
+    };
+    for (index, experiment) in experiments.iter().enumerate() {
+        builder.expand(index, experiment);
+    }
+    let Builder { stages, runs, .. } = builder;
+    Plan {
+        experiments,
+        stages,
+        runs,
+    }
+}
+
+/// The experts and cases (start, samples) of a support set; `None` for all cases.
+type SupportKey = (Arc<[u8]>, Option<(usize, usize)>);
+
+struct Builder<'a> {
+    inventory: &'a Inventory,
+    test: Arc<Memo<TestImages>>,
+    supports: HashMap<SupportKey, Arc<Memo<Support>>>,
+    references: HashMap<(u8, SpacingFrom), Arc<Memo<Reference>>>,
+    known: HashMap<Digest, StageId>,
+    stages: Vec<Stage>,
+    runs: Vec<Run>,
+}
+
+impl Builder<'_> {
+    fn expand(&mut self, index: usize, experiment: &Experiment) {
+        let grid = &experiment.grid;
+        let recipe = Arc::new(experiment.recipe.clone());
+        let root = Seed::new(experiment.seed);
+        let by_start = |purpose: &str| -> HashMap<usize, Seed> {
+            let seed = root.fork(purpose);
+            let starts = grid.starts.iter();
+            starts.map(|start| (*start, seed.at(*start as u64))).collect()
+        };
+        // With all cases the ways of sampling hold the same set: the seed must tell them apart.
+        let (finetune_seeds, scratch_seeds) = (by_start("finetune"), by_start("scratch"));
+        for arm in &grid.arms {
+            let sources: Vec<Arc<[u8]>> = match arm {
+                Arm::With => combinations(&grid.annotators.from, &grid.annotators.choose),
+                Arm::Without => vec![Arc::from([])],
+                Arm::Single => grid.train_experts.iter().map(|t| Arc::from([*t])).collect(),
+            };
+            for (experts, new_expert) in sources.iter().cartesian_product(&grid.new_experts) {
+                let pretrained = (*arm == Arm::With).then(|| {
+                    let spec = self.pretraining(experiment, &recipe, experts, root);
+                    self.stage(spec, None)
+                });
+                let trainer: Arc<[u8]> = match arm {
+                    Arm::Single => experts.clone(),
+                    Arm::With | Arm::Without => Arc::from([*new_expert]),
+                };
+                for (samples, start) in grid.samples.iter().cartesian_product(&grid.starts) {
+                    let (origin, budget, seed) = match pretrained {
+                        Some(id) => (
+                            Origin::Pretrained(self.stages[id.index()].digest),
+                            experiment.finetune,
+                            finetune_seeds[start],
+                        ),
+                        None => (Origin::Random, experiment.scratch, scratch_seeds[start]),
+                    };
+                    let train = Train {
+                        recipe: recipe.clone(),
+                        budget,
+                        origin,
+                        support: self.support(&trainer, Some((*start, *samples))),
+                        test: self.test.clone(),
+                        seed,
+                    };
+                    let training_kind = train.kind();
+                    let training = self.stage(Spec::Train(train), pretrained);
+                    let evaluate = Evaluate {
+                        training: self.stages[training.index()].digest,
+                        training_kind,
+                        reference: self.reference(*new_expert, experiment.metrics.spacing),
+                        metrics: experiment.metrics.clone(),
+                    };
+                    let evaluation = self.stage(Spec::Evaluate(evaluate), Some(training));
+                    for id in pretrained.into_iter().chain([training, evaluation]) {
+                        self.stages[id.index()].asked += 1;
+                    }
+                    self.runs.push(Run {
+                        experiment: index,
+                        arm: *arm,
+                        new_expert: *new_expert,
+                        experts: experts.clone(),
+                        samples: *samples,
+                        start: *start,
+                        training,
+                        evaluation,
+                    });
+                }
+            }
+        }
+    }
+
+    fn pretraining(
+        &mut self,
+        experiment: &Experiment,
+        recipe: &Arc<Memo<crate::manifest::Recipe>>,
+        experts: &Arc<[u8]>,
+        root: Seed,
+    ) -> Spec {
+        Spec::Train(Train {
+            recipe: recipe.clone(),
+            budget: experiment.pretrain.budget,
+            origin: Origin::RandomForExperts(experiment.pretrain.batching),
+            support: self.support(experts, None),
+            test: self.test.clone(),
+            seed: root.fork("pretrain").fork(&experts.iter().join("+")),
+        })
+    }
+
+    /// The stage of a spec, which is made where it is asked for the first time.
+    fn stage(&mut self, spec: Spec, upstream: Option<StageId>) -> StageId {
+        let digest = spec.digest();
+        let next = StageId(u32::try_from(self.stages.len()).expect("fewer than 2^32 stages"));
+        let id = *self.known.entry(digest).or_insert(next);
+        if id == next {
+            self.stages.push(Stage {
+                digest,
+                spec,
+                upstream,
+                asked: 0,
+            });
+        }
+        id
+    }
+
+    fn support(&mut self, experts: &Arc<[u8]>, way: Option<(usize, usize)>) -> Arc<Memo<Support>> {
+        let cases = &self.inventory.training;
+        self.supports
+            .entry((experts.clone(), way))
+            .or_insert_with(|| {
+                let (start, samples) = way.unwrap_or((1, cases.len()));
+                let chosen = subset(start, samples, cases.len()).map(|i| &cases[i]).collect_vec();
+                Arc::new(Memo::new(Support {
+                    experts: experts.to_vec(),
+                    images: chosen.iter().map(|case| case.image).collect(),
+                    masks: experts
+                        .iter()
+                        .map(|expert| chosen.iter().map(|case| case.masks[expert]).collect())
+                        .collect(),
+                }))
+            })
+            .clone()
+    }
+
+    fn reference(&mut self, expert: u8, unit: SpacingFrom) -> Arc<Memo<Reference>> {
+        let cases = &self.inventory.test;
+        let spacing = |case: &CaseDigests| match unit {
+            SpacingFrom::Unit => [1.0; 2],
+            SpacingFrom::Header => case.spacing_mm.expect("the data set was checked for spacing"),
+        };
+        self.references
+            .entry((expert, unit))
+            .or_insert_with(|| {
+                Arc::new(Memo::new(Reference {
+                    expert,
+                    masks: cases.iter().map(|case| case.masks[&expert]).collect(),
+                    spacing: cases.iter().map(spacing).collect(),
+                }))
+            })
+            .clone()
+    }
+}
+
+/// Every combination of each size, in the order of the candidates.
+fn combinations(from: &[u8], choose: &[usize]) -> Vec<Arc<[u8]>> {
+    let mut from = from.to_vec();
+    from.sort_unstable();
+    choose
+        .iter()
+        .flat_map(|k| from.iter().copied().combinations(*k))
+        .map(Arc::from)
+        .collect()
+}

@@ -1,0 +1,264 @@
+//! What one stage computes: the complete, typed input of its work and of its content key.
+//!
+//! The rule: a stage's key is the digest of its spec and of nothing else. Device, threads, paths
+//! and attempts are not in here, so they cannot enter a key.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    key::{Digest, Keyed, Memo, Sink},
+    manifest::{Budget, ExpertBatching, Metrics, Recipe},
+    seed::Seed,
+};
+
+/// The kinds of stage, in the order in which they depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Training on the annotation experts' masks.
+    Pretrain,
+    /// Adapting a pretrained network to the new expert.
+    Finetune,
+    /// Training from random initialisation on one expert's masks.
+    Scratch,
+    /// Scoring predictions against one expert's masks.
+    Evaluate,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 4] = [Self::Pretrain, Self::Finetune, Self::Scratch, Self::Evaluate];
+
+    /// The word in file names, JSON and text.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pretrain => "pretrain",
+            Self::Finetune => "finetune",
+            Self::Scratch => "scratch",
+            Self::Evaluate => "evaluate",
+        }
+    }
+
+    /// Raised whenever a change of code changes what this kind of stage computes.
+    pub fn version(self) -> u64 {
+        match self {
+            Self::Pretrain | Self::Finetune | Self::Scratch => 1,
+            Self::Evaluate => 1,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A stage's work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spec {
+    /// Trains a network and predicts the test images.
+    Train(Train),
+    /// Scores a network's predictions.
+    Evaluate(Evaluate),
+}
+
+/// Trains a network and predicts the test images.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Train {
+    /// What all trainings of the experiment share.
+    pub recipe: Arc<Memo<Recipe>>,
+    /// How long and how fast.
+    pub budget: Budget,
+    /// Where the weights come from.
+    pub origin: Origin,
+    /// The annotated images.
+    pub support: Arc<Memo<Support>>,
+    /// The images to predict afterwards.
+    pub test: Arc<Memo<TestImages>>,
+    /// Of all its randomness.
+    pub seed: Seed,
+}
+
+/// Where a training's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Random initialisation, to be adapted later: one branch per expert.
+    RandomForExperts(ExpertBatching),
+    /// Random initialisation, one branch.
+    Random,
+    /// A pretrained network: its shared part is kept, the expert's part initialised anew.
+    Pretrained(Digest),
+}
+
+impl Train {
+    /// The kind of stage, which follows from where the weights come from.
+    pub fn kind(&self) -> Kind {
+        match self.origin {
+            Origin::RandomForExperts(_) => Kind::Pretrain,
+            Origin::Random => Kind::Scratch,
+            Origin::Pretrained(_) => Kind::Finetune,
+        }
+    }
+}
+
+/// Annotated images: which cases, and whose masks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Support {
+    /// The experts, one branch of the network each.
+    pub experts: Vec<u8>,
+    /// The images, in the order of sampling.
+    pub images: Vec<Digest>,
+    /// For each expert, the masks of those images.
+    pub masks: Vec<Vec<Digest>>,
+}
+
+/// The images that every training predicts when it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestImages {
+    /// The cases' names, under which the predictions are kept.
+    pub names: Vec<String>,
+    /// Their images.
+    pub images: Vec<Digest>,
+}
+
+/// Scores predictions against one expert's masks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Evaluate {
+    /// The training whose predictions are scored.
+    pub training: Digest,
+    /// What kind of training that is.
+    pub training_kind: Kind,
+    /// The expert who is right by definition.
+    pub reference: Arc<Memo<Reference>>,
+    /// What is measured.
+    pub metrics: Memo<Metrics>,
+}
+
+/// One expert's masks of the test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reference {
+    /// The expert.
+    pub expert: u8,
+    /// The masks, in the order of the test cases.
+    pub masks: Vec<Digest>,
+    /// For each of them, the distance between rows and between columns.
+    pub spacing: Vec<[f64; 2]>,
+}
+
+impl Spec {
+    /// The kind of stage.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Train(train) => train.kind(),
+            Self::Evaluate(_) => Kind::Evaluate,
+        }
+    }
+
+    /// The stage that must be there first.
+    pub fn upstream(&self) -> Option<(Kind, Digest)> {
+        match self {
+            Self::Train(train) => match train.origin {
+                Origin::Pretrained(digest) => Some((Kind::Pretrain, digest)),
+                Origin::Random | Origin::RandomForExperts(_) => None,
+            },
+            Self::Evaluate(evaluate) => Some((evaluate.training_kind, evaluate.training)),
+        }
+    }
+}
+
+impl Keyed for Spec {
+    fn fields(&self, sink: &mut Sink) {
+        sink.text("stage", self.kind().word());
+        sink.u64("version", self.kind().version());
+        match self {
+            Self::Train(train) => train.fields(sink),
+            Self::Evaluate(evaluate) => evaluate.fields(sink),
+        }
+    }
+}
+
+impl Keyed for Train {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            recipe,
+            budget,
+            origin,
+            support,
+            test,
+            seed,
+        } = self;
+        sink.group("recipe", &**recipe);
+        sink.group("budget", budget);
+        match origin {
+            Origin::Random => sink.text("origin", "random"),
+            Origin::RandomForExperts(batching) => {
+                sink.text("origin", "random for experts");
+                sink.text("expert_batching", batching.word());
+            }
+            Origin::Pretrained(digest) => sink.digest("pretrained", digest),
+        }
+        sink.group("support", &**support);
+        sink.group("test", &**test);
+        seed.fields(sink);
+    }
+}
+
+impl Keyed for Evaluate {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            training,
+            // Its digest says it.
+            training_kind: _,
+            reference,
+            metrics,
+        } = self;
+        sink.digest("training", training);
+        sink.group("reference", &**reference);
+        sink.group("metrics", metrics);
+    }
+}
+
+impl Keyed for Support {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            experts,
+            images,
+            masks,
+        } = self;
+        let experts: Vec<u64> = experts.iter().map(|expert| u64::from(*expert)).collect();
+        sink.numbers("experts", &experts);
+        sink.digests("images", images);
+        sink.digests("masks", masks.iter().flatten());
+    }
+}
+
+impl Keyed for TestImages {
+    fn fields(&self, sink: &mut Sink) {
+        let Self { names, images } = self;
+        for name in names {
+            sink.text("name", name);
+        }
+        sink.digests("images", images);
+    }
+}
+
+impl Keyed for Reference {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            expert,
+            masks,
+            spacing,
+        } = self;
+        sink.u64("expert", u64::from(*expert));
+        sink.digests("masks", masks);
+        for [row, column] in spacing {
+            sink.f64("spacing.row", *row);
+            sink.f64("spacing.column", *column);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Which stage runs next: the states of all stages and the loop that moves them on.
+//!
+//! The rule: a stage's state changes in one place ([`Schedule::set`]), where the counts change with
+//! it. The schedule knows no tensors, no processes and no disk: an [`Executor`] does the work.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+};
+
+use crate::{
+    event::{Event, Step},
+    plan::{Kind, Plan, Spec, Stage, StageId},
+};
+
+/// Where stages run: a fixed number of slots, one stage at a time in each.
+pub trait Executor {
+    /// How many stages can run at once.
+    fn slots(&self) -> usize;
+
+    /// Begins a stage in a free slot; what becomes of it is told by [`Executor::wait`].
+    fn start(&mut self, slot: usize, stage: StageId, spec: &Spec);
+
+    /// Waits until something happens in a slot.
+    fn wait(&mut self) -> Message;
+}
+
+/// What an executor tells of a slot.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The slot.
+    pub slot: usize,
+    /// What happened to the stage in it.
+    pub news: News,
+}
+
+/// What can happen to a running stage.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// It got on.
+    Progress(Step),
+    /// Its artefact is published.
+    Finished,
+    /// There is no artefact, and why.
+    Failed(String),
+}
+
+/// Where a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No run needs it: what depends on it is there already.
+    Unneeded,
+    /// Its artefact was there before.
+    Cached,
+    /// A stage it needs is not there yet.
+    Waiting,
+    /// It can begin.
+    Ready,
+    /// A slot works on it.
+    Running(usize),
+    /// Its artefact was published.
+    Finished,
+    /// It has none, and why.
+    Failed(String),
+    /// It cannot run: a stage it needs has failed.
+    Blocked(StageId),
+}
+
+/// How many stages are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// There before.
+    pub cached: usize,
+    /// Waiting or ready.
+    pub waiting: usize,
+    /// Being worked on.
+    pub running: usize,
+    /// Published now.
+    pub finished: usize,
+    /// Without artefact, of their own fault.
+    pub failed: usize,
+    /// Without artefact, because of another.
+    pub blocked: usize,
+}
+
+impl Counts {
+    fn of(&mut self, state: &State) -> Option<&mut usize> {
+        Some(match state {
+            State::Unneeded => return None,
+            State::Cached => &mut self.cached,
+            State::Waiting | State::Ready => &mut self.waiting,
+            State::Running(_) => &mut self.running,
+            State::Finished => &mut self.finished,
+            State::Failed(_) => &mut self.failed,
+            State::Blocked(_) => &mut self.blocked,
+        })
+    }
+
+    /// Whether every needed stage has its artefact.
+    pub fn complete(&self) -> bool {
+        self.waiting + self.running + self.failed + self.blocked == 0
+    }
+}
+
+/// The states of all stages of a plan.
+pub struct Schedule<'a> {
+    plan: &'a Plan,
+    states: Vec<State>,
+    counts: Counts,
+    ready: BinaryHeap<Reverse<(u8, StageId)>>,
+    dependants: HashMap<StageId, Vec<StageId>>,
+}
+
+impl<'a> Schedule<'a> {
+    /// Finds what is to be done: the stages that runs need and that `intact` does not vouch for.
+    /// What stands behind an artefact that is there is not even looked at.
+    pub fn new(plan: &'a Plan, intact: &mut dyn FnMut(&Stage) -> bool) -> Self {
+        let mut schedule = Self {
+            plan,
+            states: vec![State::Unneeded; plan.stages.len()],
+            counts: Counts::default(),
+            ready: BinaryHeap::new(),
+            dependants: HashMap::new(),
+        };
+        for run in &plan.runs {
+            schedule.need(run.evaluation, intact);
+        }
+        schedule
+    }
+
+    /// The state of a stage.
+    pub fn state(&self, id: StageId) -> &State {
+        &self.states[id.index()]
+    }
+
+    /// How many stages are in which state.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Every stage that is to be done and not done yet.
+    pub fn outstanding(&self) -> impl Iterator<Item = StageId> + '_ {
+        self.plan.ids().map(|(id, _)| id).filter(|id| {
+            matches!(self.state(*id), State::Waiting | State::Ready | State::Running(_))
+        })
+    }
+
+    fn need(&mut self, id: StageId, intact: &mut dyn FnMut(&Stage) -> bool) {
+        if *self.state(id) != State::Unneeded {
+            return;
+        }
+        let stage = self.plan.stage(id);
+        if intact(stage) {
+            return self.set(id, State::Cached);
+        }
+        let Some(upstream) = stage.upstream else {
+            return self.set(id, State::Ready);
+        };
+        self.need(upstream, intact);
+        match self.state(upstream) {
+            State::Cached => self.set(id, State::Ready),
+            _ => {
+                self.dependants.entry(upstream).or_default().push(id);
+                self.set(id, State::Waiting);
+            }
+        }
+    }
+
+    /// The only place where a state or a count changes.
+    fn set(&mut self, id: StageId, to: State) {
+        let from = std::mem::replace(&mut self.states[id.index()], to.clone());
+        if let Some(count) = self.counts.of(&from) {
+            *count -= 1;
+        }
+        if let Some(count) = self.counts.of(&to) {
+            *count += 1;
+        }
+        if to == State::Ready {
+            let rank = rank(self.plan.stage(id).spec.kind());
+            self.ready.push(Reverse((rank, id)));
+        }
+    }
+
+    fn finish(&mut self, id: StageId) {
+        self.set(id, State::Finished);
+        for dependant in self.dependants.remove(&id).unwrap_or_default() {
+            self.set(dependant, State::Ready);
+        }
+    }
+
+    fn fail(&mut self, id: StageId, reason: String, listen: &mut dyn FnMut(&Counts, &Event)) {
+        self.set(id, State::Failed(reason.clone()));
+        listen(&self.counts, &Event::Failed { stage: id, reason });
+        let mut upstream = vec![id];
+        while let Some(lost) = upstream.pop() {
+            for dependant in self.dependants.remove(&lost).unwrap_or_default() {
+                self.set(dependant, State::Blocked(id));
+                let event = Event::Blocked {
+                    stage: dependant,
+                    upstream: id,
+                };
+                listen(&self.counts, &event);
+                upstream.push(dependant);
+            }
+        }
+    }
+
+    /// Runs everything that can run. A failure takes down what depends on it; the rest goes on.
+    pub fn run(&mut self, executor: &mut dyn Executor, listen: &mut dyn FnMut(&Counts, &Event)) {
+        let mut free: Vec<usize> = (0..executor.slots()).rev().collect();
+        let mut running: BTreeMap<usize, StageId> = BTreeMap::new();
+        loop {
+            while let (Some(slot), Some(Reverse((_, id)))) = (free.last().copied(), self.ready.peek().copied()) {
+                self.ready.pop();
+                free.pop();
+                self.set(id, State::Running(slot));
+                running.insert(slot, id);
+                listen(&self.counts, &Event::Started { stage: id, slot });
+                executor.start(slot, id, &self.plan.stage(id).spec);
+            }
+            if running.is_empty() {
+                return;
+            }
+            let Message { slot, news } = executor.wait();
+            let Some(stage) = running.get(&slot).copied() else {
+                continue;
+            };
+            match news {
+                News::Progress(step) => {
+                    listen(&self.counts, &Event::Progress { stage, slot, step });
+                    continue;
+                }
+                News::Finished => {
+                    self.finish(stage);
+                    listen(&self.counts, &Event::Finished { stage, slot });
+                }
+                News::Failed(reason) => self.fail(stage, reason, listen),
+            }
+            running.remove(&slot);
+            free.push(slot);
+        }
+    }
+}
+
+/// What goes first: scores, which are quick and wanted; then what others wait for; then what takes
+/// long, so that no long stage is left for the end.
+fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::Evaluate => 0,
+        Kind::Pretrain => 1,
+        Kind::Scratch => 2,
+        Kind::Finetune => 3,
+    }
+}

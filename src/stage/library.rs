@@ -1,0 +1,91 @@
+//! A data set's images and masks by their digests, prepared once for all stages of a worker.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+};
+
+use super::StageError;
+use crate::{
+    data::{
+        Dataset, Mask,
+        prepare::{Plane, Prepared, prepare, prepare_mask},
+    },
+    key::Digest,
+    manifest::ImageSpec,
+};
+
+/// Images and masks, found by what they hold and not by where they lie.
+pub struct Library {
+    dataset: Arc<Dataset>,
+    images: HashMap<Digest, usize>,
+    masks: HashMap<Digest, (usize, u8)>,
+    prepared: HashMap<(Digest, usize), Arc<Prepared>>,
+    planes: HashMap<(Digest, usize), Arc<Plane>>,
+}
+
+impl Library {
+    /// Over a data set.
+    pub fn new(dataset: Arc<Dataset>) -> Self {
+        let mut images = HashMap::new();
+        let mut masks = HashMap::new();
+        for (i, case) in dataset.cases().enumerate() {
+            images.insert(case.image_digest, i);
+            for (expert, annotation) in &case.annotations {
+                masks.insert(annotation.digest, (i, *expert));
+            }
+        }
+        Self {
+            dataset,
+            images,
+            masks,
+            prepared: HashMap::new(),
+            planes: HashMap::new(),
+        }
+    }
+
+    /// An image, prepared.
+    ///
+    /// # Errors
+    /// Where the data set has no such image.
+    pub fn image(&mut self, digest: &Digest, spec: &ImageSpec) -> Result<Arc<Prepared>, StageError> {
+        if let Some(found) = self.prepared.get(&(*digest, spec.reduce)) {
+            return Ok(found.clone());
+        }
+        let case = self.images.get(digest).ok_or_else(|| absent("image", digest))?;
+        let case = self.dataset.cases().nth(*case).expect("counted along the same cases");
+        let prepared = Arc::new(prepare(&case.image, spec));
+        self.prepared.insert((*digest, spec.reduce), prepared.clone());
+        Ok(prepared)
+    }
+
+    /// A mask, prepared.
+    ///
+    /// # Errors
+    /// Where the data set has no such mask.
+    pub fn mask(&mut self, digest: &Digest, spec: &ImageSpec) -> Result<Arc<Plane>, StageError> {
+        if let Some(found) = self.planes.get(&(*digest, spec.reduce)) {
+            return Ok(found.clone());
+        }
+        let plane = Arc::new(prepare_mask(self.original_mask(digest)?, spec));
+        self.planes.insert((*digest, spec.reduce), plane.clone());
+        Ok(plane)
+    }
+
+    /// A mask as it was drawn.
+    ///
+    /// # Errors
+    /// Where the data set has no such mask.
+    pub fn original_mask(&self, digest: &Digest) -> Result<&Mask, StageError> {
+        let (case, expert) = self.masks.get(digest).ok_or_else(|| absent("mask", digest))?;
+        let case = self.dataset.cases().nth(*case).expect("counted along the same cases");
+        Ok(case.mask(*expert).expect("counted along the same masks"))
+    }
+}
+
+fn absent(what: &str, digest: &Digest) -> StageError {
+    StageError::Data(format!(
+        "the {what} {} is not in the data set any more; has a file changed since the plan was made?",
+        digest.short()
+    ))
+}

@@ -1,0 +1,266 @@
+//! One stage in, one artefact out: the work itself.
+//!
+//! The rule: a stage reads the data set and its upstream artefact, nothing else; what it returns
+//! depends on its spec alone. It does not know when or where it runs.
+
+mod library;
+
+use std::{fmt, sync::Arc};
+
+use candle_core::Device;
+
+use crate::{
+    artefact::{
+        CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve, parse_predictions,
+        predictions,
+    },
+    data::{
+        Mask,
+        prepare::{Prediction, Prepared},
+    },
+    engine::Engine,
+    event::Step,
+    key::{Digest, Keyed},
+    manifest::{AssdDefinition, ExpertBatching, HdDefinition},
+    metric::{self, Assd, Definition, Hd95, MaskView, Spacing},
+    net::{Checkpoint, CheckpointError, UNet},
+    plan::{Evaluate, Kind, Origin, Spec, Train},
+    store::{Files, Found, MadeBy, Scratch, Store, StoreError},
+    train::{Annotated, TrainError, Training, predict, train},
+};
+
+pub use library::Library;
+
+/// Why a stage has no artefact.
+#[derive(Debug)]
+pub enum StageError {
+    /// An image or a mask that the spec names is not in the data set.
+    Data(String),
+    /// The upstream artefact is missing or damaged.
+    Upstream(String),
+    /// The network could not be made or read.
+    Checkpoint(CheckpointError),
+    /// The training has no result.
+    Train(TrainError),
+    /// The store did not take it.
+    Store(StoreError),
+}
+
+impl fmt::Display for StageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(why) | Self::Upstream(why) => f.write_str(why),
+            Self::Checkpoint(error) => write!(f, "{error}"),
+            Self::Train(error) => write!(f, "{error}"),
+            Self::Store(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for StageError {}
+
+impl From<CheckpointError> for StageError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(error)
+    }
+}
+
+impl From<TrainError> for StageError {
+    fn from(error: TrainError) -> Self {
+        Self::Train(error)
+    }
+}
+
+impl From<candle_core::Error> for StageError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Train(TrainError::Tensor(error))
+    }
+}
+
+impl From<StoreError> for StageError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What stages work with; one per worker, kept from stage to stage.
+pub struct Bench {
+    /// The data set, prepared on demand.
+    pub library: Library,
+    /// Where artefacts come from and go.
+    pub store: Store,
+    /// Where artefacts are written first.
+    pub scratch: Scratch,
+    /// What computes.
+    pub engine: Box<dyn Engine>,
+    /// What is recorded of it.
+    pub made_by: MadeBy,
+}
+
+/// Runs a stage and publishes its artefact.
+///
+/// # Errors
+/// Where there is no artefact; nothing was published then.
+pub fn run(spec: &Spec, bench: &mut Bench, observe: &mut dyn FnMut(Step)) -> Result<Digest, StageError> {
+    let files = match spec {
+        Spec::Train(spec) => run_training(spec, bench, observe)?,
+        Spec::Evaluate(spec) => run_evaluation(spec, bench)?,
+    };
+    let digest = spec.digest();
+    bench.store.publish(
+        &bench.scratch,
+        (spec.kind(), digest),
+        spec.explain(),
+        bench.made_by.clone(),
+        &files,
+    )?;
+    Ok(digest)
+}
+
+fn run_training(spec: &Train, bench: &mut Bench, observe: &mut dyn FnMut(Step)) -> Result<Files, StageError> {
+    let device = bench.engine.device().clone();
+    let net = network(spec, &bench.store, &device)?;
+    let cases = annotated(spec, &mut bench.library)?;
+    let batching = match spec.origin {
+        Origin::RandomForExperts(batching) => batching,
+        Origin::Random | Origin::Pretrained(_) => ExpertBatching::All,
+    };
+    let mut steps = Vec::with_capacity(spec.budget.steps);
+    train(
+        &Training {
+            net: &net,
+            engine: &*bench.engine,
+            cases: &cases,
+            recipe: &spec.recipe,
+            budget: spec.budget,
+            batching,
+            seed: spec.seed,
+        },
+        &mut |step| {
+            steps.push(step);
+            observe(step);
+        },
+    )?;
+    let mut files = Files::new();
+    files.insert(CURVE.into(), curve(&steps));
+    files.insert(PREDICTIONS.into(), predict_test_images(spec, &net, bench)?);
+    if spec.kind() == Kind::Pretrain {
+        let about = format!("{} {}", spec.kind(), Spec::Train(spec.clone()).digest());
+        files.insert(WEIGHTS.into(), Checkpoint::bytes(&net, &about)?);
+    }
+    Ok(files)
+}
+
+fn network(spec: &Train, store: &Store, device: &Device) -> Result<UNet, StageError> {
+    let seed = spec.seed.fork("initialisation");
+    let network = &spec.recipe.network;
+    match spec.origin {
+        Origin::Random | Origin::RandomForExperts(_) => {
+            Ok(UNet::init(network, spec.support.experts.len(), &seed, device)?)
+        }
+        Origin::Pretrained(digest) => {
+            let bytes = upstream(store, Kind::Pretrain, &digest, WEIGHTS)?;
+            Ok(Checkpoint::read(&bytes)?.adapt(network, &seed, device)?)
+        }
+    }
+}
+
+/// One file of an upstream artefact.
+fn upstream(store: &Store, kind: Kind, digest: &Digest, file: &str) -> Result<Vec<u8>, StageError> {
+    match store.read(kind, digest, &[file]) {
+        Found::Intact(mut artefact) => Ok(artefact.files.remove(file).unwrap_or_default()),
+        Found::Missing => Err(StageError::Upstream(format!(
+            "the {kind} stage {} is not in the store any more",
+            digest.short()
+        ))),
+        Found::Damaged(why) => Err(StageError::Upstream(format!(
+            "the {kind} stage {} is damaged ({why}); running again repairs it",
+            digest.short()
+        ))),
+    }
+}
+
+fn annotated(spec: &Train, library: &mut Library) -> Result<Vec<Annotated>, StageError> {
+    let image = &spec.recipe.image;
+    let support = &spec.support;
+    (0..support.images.len())
+        .map(|i| {
+            Ok(Annotated {
+                image: library.image(&support.images[i], image)?,
+                masks: support
+                    .masks
+                    .iter()
+                    .map(|masks| library.mask(&masks[i], image))
+                    .collect::<Result<_, _>>()?,
+            })
+        })
+        .collect()
+}
+
+fn predict_test_images(spec: &Train, net: &UNet, bench: &mut Bench) -> Result<Vec<u8>, StageError> {
+    let image = &spec.recipe.image;
+    let cases: Vec<(String, Arc<Prepared>)> = std::iter::zip(&spec.test.names, &spec.test.images)
+        .map(|(name, digest)| Ok((name.clone(), bench.library.image(digest, image)?)))
+        .collect::<Result<_, StageError>>()?;
+    let mut by_branch = Vec::new();
+    for (branch, expert) in spec.support.experts.iter().enumerate() {
+        let predicted = predict(net, &*bench.engine, branch, &cases, image)?;
+        by_branch.push((branch_name(*expert), predicted));
+    }
+    Ok(predictions(&by_branch))
+}
+
+fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageError> {
+    let bytes = upstream(&bench.store, spec.training_kind, &spec.training, PREDICTIONS)?;
+    let branches = parse_predictions(&bytes).map_err(StageError::Upstream)?;
+    let [(_, predicted)] = branches.as_slice() else {
+        return Err(StageError::Upstream(format!(
+            "a network that is tested has one branch, this one has {}",
+            branches.len()
+        )));
+    };
+    let definition = Definition {
+        assd: match spec.metrics.assd {
+            AssdDefinition::Pooled => Assd::Pooled,
+            AssdDefinition::Macro => Assd::Macro,
+        },
+        hd95: match spec.metrics.hd95 {
+            HdDefinition::Pooled => Hd95::Pooled,
+            HdDefinition::MaxDirected => Hd95::MaxDirected,
+        },
+        ..Definition::default()
+    };
+    let mut cases = Vec::new();
+    let references = spec.reference.masks.iter().zip(&spec.reference.spacing);
+    for (prediction, (digest, [row, column])) in predicted.iter().zip(references) {
+        let spacing = Spacing {
+            row: *row,
+            column: *column,
+        };
+        let reference = bench.library.original_mask(digest)?;
+        cases.push(score(prediction, reference, spacing, definition)?);
+    }
+    let mut files = Files::new();
+    files.insert(SCORES.into(), Scores { cases }.to_bytes());
+    Ok(files)
+}
+
+fn score(
+    prediction: &Prediction,
+    reference: &Mask,
+    spacing: Spacing,
+    definition: Definition,
+) -> Result<CaseScores, StageError> {
+    let mask = prediction.mask();
+    let shapes = |error: metric::MaskError| StageError::Data(format!("{}: {error}", prediction.case));
+    let predicted = MaskView::new(mask.height, mask.width, &mask.pixels).map_err(shapes)?;
+    let expected = MaskView::new(reference.height, reference.width, &reference.pixels).map_err(shapes)?;
+    let scores = metric::scores(predicted, expected, spacing, definition).map_err(shapes)?;
+    Ok(CaseScores {
+        case: prediction.case.clone(),
+        dice: scores.dice,
+        assd: scores.assd,
+        hd95: scores.hd95,
+        diagonal: spacing.diagonal(mask.height, mask.width),
+    })
+}

@@ -1,0 +1,65 @@
+//! Significance of differences between groups of results.
+//!
+//! The rule: a test that cannot be made is `Undefined` with its reason, never NaN; pairs are joined by key and a pair
+//! without its partner is an error, never dropped.
+
+mod holm;
+mod pairs;
+mod sign_flip;
+mod summary;
+pub mod t_distribution;
+mod t_test;
+
+pub use holm::holm;
+pub use pairs::{PairError, Pairs};
+pub use sign_flip::{MOST_PAIRS, sign_flip};
+pub use summary::{Summary, mean, sd, summary};
+pub use t_test::{Alternative, TTest, Variance, paired, student, welch};
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a test has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undefined {
+    /// Fewer than two pairs, or a group of fewer than two values.
+    TooFew,
+    /// More pairs than an exact test can enumerate.
+    TooMany,
+    /// One of the values is itself undefined (given as NaN or an infinity).
+    UndefinedValue,
+}
+
+impl fmt::Display for Undefined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFew => f.write_str("a test needs at least two values in each group"),
+            Self::TooMany => write!(f, "an exact test enumerates at most {MOST_PAIRS} pairs"),
+            Self::UndefinedValue => f.write_str("one of the values is undefined"),
+        }
+    }
+}
+
+impl std::error::Error for Undefined {}
+
+/// Differences below this share of the largest value compared are rounding, not measurement.
+const RELATIVE_ROUNDING: f64 = 1e-12;
+
+/// The size below which a difference between these values is rounding.
+fn rounding<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
+    let largest = values.into_iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    RELATIVE_ROUNDING * largest
+}
+
+fn all_finite(groups: [&[f64]; 2]) -> Result<(), Undefined> {
+    if groups
+        .iter()
+        .all(|group| group.iter().all(|v| v.is_finite()))
+    {
+        Ok(())
+    } else {
+        Err(Undefined::UndefinedValue)
+    }
+}

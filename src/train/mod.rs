@@ -1,0 +1,217 @@
+//! Training and prediction: the only training loop there is.
+//!
+//! The rule: every arm gets its full budget and the last iterate is the model. No early stopping,
+//! no selection. All chance comes from the seed by step and slot, so the same inputs give the same
+//! weights whatever ran before or beside.
+
+mod batches;
+mod predict;
+mod radam;
+
+use std::{fmt, sync::Arc};
+
+use candle_core::{Result, Tensor};
+
+use crate::{
+    data::{
+        augment::{Sample, sample},
+        prepare::{Plane, Prepared},
+    },
+    engine::{DiceOver, Engine},
+    event::Step,
+    manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
+    net::UNet,
+    seed::Seed,
+};
+
+pub use predict::predict;
+pub use radam::RAdam;
+
+use batches::Batches;
+
+/// An annotated image.
+#[derive(Clone, Debug)]
+pub struct Annotated {
+    /// The image.
+    pub image: Arc<Prepared>,
+    /// A mask for each expert of the network.
+    pub masks: Vec<Arc<Plane>>,
+}
+
+/// One training.
+pub struct Training<'a> {
+    /// The network; its parameters change.
+    pub net: &'a UNet,
+    /// What computes.
+    pub engine: &'a dyn Engine,
+    /// The annotated images.
+    pub cases: &'a [Annotated],
+    /// Image, loss, optimiser, augmentation.
+    pub recipe: &'a Recipe,
+    /// How long and how fast.
+    pub budget: Budget,
+    /// Which branches a step passes through; of no consequence with one expert.
+    pub batching: ExpertBatching,
+    /// Of shuffling and augmentation.
+    pub seed: Seed,
+}
+
+/// Why a training has no result.
+#[derive(Debug)]
+pub enum TrainError {
+    /// The loss is no number any more; the same inputs would diverge again.
+    Diverged(Step),
+    /// A tensor operation failed.
+    Tensor(candle_core::Error),
+}
+
+impl fmt::Display for TrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Diverged(step) => write!(
+                f,
+                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); a lower `training.lr` may help",
+                step.loss, step.step, step.lr
+            ),
+            Self::Tensor(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for TrainError {}
+
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// The polynomial schedule: `(lr - end)(1 - t/T)^power + end` after t of T updates.
+pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usize) -> f64 {
+    let left = 1.0 - completed as f64 / steps as f64;
+    (lr - spec.lr_end) * left.powf(spec.lr_power) + spec.lr_end
+}
+
+/// Trains the network in place and tells each step to `observe`.
+///
+/// # Errors
+/// Where the loss stops being a number.
+pub fn train(
+    training: &Training<'_>,
+    observe: &mut dyn FnMut(Step),
+) -> std::result::Result<(), TrainError> {
+    let Training {
+        net, recipe, budget, ..
+    } = training;
+    let mut optimiser = RAdam::new(net.parameters(), &recipe.training);
+    let mut batches = Batches::new(
+        training.cases.len(),
+        recipe.training.batch,
+        training.seed.fork("shuffle"),
+    );
+    for completed in 0..budget.steps {
+        let samples = draw(training, completed, &batches.next());
+        let (loss, gradients) = gradients(training, completed, &samples)?;
+        let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
+        let step = Step {
+            step: completed + 1,
+            lr,
+            loss,
+        };
+        observe(step);
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged(step));
+        }
+        optimiser.step(&gradients, lr)?;
+    }
+    Ok(())
+}
+
+/// The samples of a batch. A case that comes twice is augmented twice, each time differently.
+fn draw(training: &Training<'_>, step: usize, batch: &[usize]) -> Vec<Sample> {
+    let seed = training.seed.fork("sample").at(step as u64);
+    let slots = batch.iter().enumerate();
+    slots
+        .map(|(slot, case)| {
+            let Annotated { image, masks } = &training.cases[*case];
+            let recipe = training.recipe;
+            sample(image, masks, &recipe.image, &recipe.augment, &seed.at(slot as u64))
+        })
+        .collect()
+}
+
+/// The mean loss over all pairs of image and expert of this step, and its gradients.
+fn gradients(
+    training: &Training<'_>,
+    step: usize,
+    samples: &[Sample],
+) -> Result<(f32, Vec<Option<Tensor>>)> {
+    let passes = passes(training, step, samples.len());
+    let share = 1.0 / passes.len() as f64;
+    let mut loss = 0.0;
+    let mut sums: Vec<Option<Tensor>> = vec![None; training.net.parameters().len()];
+    // One expert's branch at a time: the memory of one pass, whatever the number of experts.
+    for branches in passes {
+        let (pass_loss, gradients) = pass(training, samples, &branches, share)?;
+        loss += pass_loss;
+        for (sum, gradient) in sums.iter_mut().zip(gradients) {
+            *sum = match (sum.take(), gradient) {
+                (Some(sum), Some(gradient)) => Some((sum + gradient)?),
+                (sum, gradient) => sum.or(gradient),
+            };
+        }
+    }
+    Ok((loss, sums))
+}
+
+/// For each pass of a step, the branch of every slot.
+fn passes(training: &Training<'_>, step: usize, slots: usize) -> Vec<Vec<usize>> {
+    let experts = training.net.experts();
+    match training.batching {
+        ExpertBatching::All => (0..experts).map(|expert| vec![expert; slots]).collect(),
+        ExpertBatching::OnePerImage => {
+            // Rounds of all experts in random order, cut into batches: balanced over any stretch.
+            let seed = training.seed.fork("branches");
+            let mut rounds = Batches::starting_at(experts, slots, seed, step);
+            vec![rounds.next()]
+        }
+    }
+}
+
+fn pass(
+    training: &Training<'_>,
+    samples: &[Sample],
+    branches: &[usize],
+    share: f64,
+) -> Result<(f32, Vec<Option<Tensor>>)> {
+    let Training {
+        net,
+        engine,
+        recipe,
+        ..
+    } = training;
+    let (height, width) = (samples[0].image.height, samples[0].image.width);
+    let shape = [samples.len(), height, width];
+    let images: Vec<&[f32]> = samples.iter().map(|s| s.image.values.as_slice()).collect();
+    let targets: Vec<&[f32]> = samples
+        .iter()
+        .zip(branches)
+        .map(|(sample, branch)| sample.masks[*branch].values.as_slice())
+        .collect();
+    let x = engine.pack(&images.concat(), shape)?;
+    let y = engine.pack(&targets.concat(), shape)?;
+    let logits = net.forward(*engine, &x, branches)?;
+    let over = match recipe.training.reduction {
+        Reduction::Image => DiceOver::Image,
+        Reduction::Batch => DiceOver::Batch,
+    };
+    let loss = engine.dice_loss(&logits, &y, samples.len(), recipe.training.smooth, over)?;
+    let loss = (loss * share)?;
+    let mut gradients = loss.backward()?;
+    let by_parameter = net
+        .parameters()
+        .iter()
+        .map(|parameter| gradients.remove(parameter.var.as_tensor()))
+        .collect();
+    Ok((loss.to_scalar()?, by_parameter))
+}

@@ -1,0 +1,341 @@
+//! Rectified Adam (Liu et al. 2020), step for step as `torch.optim.RAdam` without weight decay.
+//!
+//! The rule: a parameter that got no gradient is not touched, not even by its momentum, and its
+//! own count of steps stands still.
+
+use std::cell::RefCell;
+
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var};
+
+use crate::{manifest::TrainingSpec, net::Parameter};
+
+/// The optimiser with its moments.
+#[derive(Debug)]
+pub struct RAdam {
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    states: Vec<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    var: Var,
+    moments: Moments,
+    steps: i32,
+}
+
+/// First and second moment, where the parameter lives.
+#[derive(Debug)]
+enum Moments {
+    /// There was no gradient yet.
+    None,
+    F32(Vec<f32>, Vec<f32>),
+    F64(Vec<f64>, Vec<f64>),
+    /// On another device, as `[2, N]`.
+    Device(Tensor),
+}
+
+impl Moments {
+    fn zeros(var: &Var) -> Result<Self> {
+        let n = var.elem_count();
+        Ok(match (var.device().is_cpu(), var.dtype()) {
+            (true, candle_core::DType::F32) => Self::F32(vec![0.0; n], vec![0.0; n]),
+            (true, candle_core::DType::F64) => Self::F64(vec![0.0; n], vec![0.0; n]),
+            (_, dtype) => Self::Device(Tensor::zeros((2, n), dtype, var.device())?),
+        })
+    }
+}
+
+impl RAdam {
+    /// For these parameters, in this order.
+    pub fn new(parameters: &[Parameter], spec: &TrainingSpec) -> Self {
+        let state = |parameter: &Parameter| State {
+            var: parameter.var.clone(),
+            moments: Moments::None,
+            steps: 0,
+        };
+        Self {
+            beta1: spec.beta1,
+            beta2: spec.beta2,
+            eps: spec.eps,
+            states: parameters.iter().map(state).collect(),
+        }
+    }
+
+    /// Updates every parameter that has a gradient; they come in the parameters' order.
+    ///
+    /// # Errors
+    /// Where a tensor operation fails.
+    pub fn step(&mut self, gradients: &[Option<Tensor>], lr: f64) -> Result<()> {
+        debug_assert_eq!(gradients.len(), self.states.len());
+        for (state, gradient) in self.states.iter_mut().zip(gradients) {
+            let Some(gradient) = gradient else {
+                continue;
+            };
+            state.steps += 1;
+            if matches!(state.moments, Moments::None) {
+                state.moments = Moments::zeros(&state.var)?;
+            }
+            let update = Update::new(self.beta1, self.beta2, self.eps, state.steps, lr);
+            if let Moments::Device(moments) = &mut state.moments {
+                *moments = update.with_tensors(&state.var, moments, gradient)?;
+            } else {
+                let fused = Fused {
+                    update,
+                    moments: RefCell::new(&mut state.moments),
+                };
+                state.var.inplace_op2(&gradient.contiguous()?, &fused)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One step's numbers.
+#[derive(Clone, Copy, Debug)]
+struct Update {
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    /// lr / (1 - beta1^t): what the first moment is multiplied with.
+    rate: f64,
+    /// rect * sqrt(1 - beta2^t) over (sqrt(v) + eps); `None` while the variance is not tractable.
+    adaptive: Option<f64>,
+}
+
+impl Update {
+    fn new(beta1: f64, beta2: f64, eps: f64, steps: i32, lr: f64) -> Self {
+        let t = f64::from(steps);
+        let correction1 = 1.0 - beta1.powi(steps);
+        let correction2 = 1.0 - beta2.powi(steps);
+        let rho_inf = 2.0 / (1.0 - beta2) - 1.0;
+        let rho = rho_inf - 2.0 * t * beta2.powi(steps) / correction2;
+        let adaptive = (rho > 5.0).then(|| {
+            let rectification = (rho - 4.0) * (rho - 2.0) * rho_inf
+                / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho);
+            rectification.sqrt() * correction2.sqrt()
+        });
+        Self {
+            beta1,
+            beta2,
+            eps,
+            rate: lr / correction1,
+            adaptive,
+        }
+    }
+
+    /// The step in whole-tensor operations, for devices without the fused one. Returns the new
+    /// moments.
+    fn with_tensors(&self, var: &Var, moments: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+        let g = gradient.flatten_all()?;
+        let m = ((moments.get(0)? * self.beta1)? + (&g * (1.0 - self.beta1))?)?;
+        let v = ((moments.get(1)? * self.beta2)? + (g.sqr()? * (1.0 - self.beta2))?)?;
+        let change = match self.adaptive {
+            Some(factor) => (&m * (self.rate * factor))?.div(&(v.sqrt()? + self.eps)?)?,
+            None => (&m * self.rate)?,
+        };
+        var.set(&(var.as_tensor() - change.reshape(var.shape())?)?)?;
+        Tensor::stack(&[&m, &v], 0)
+    }
+
+    fn apply<T: Real>(&self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
+        let (b1, b2) = (T::of(self.beta1), T::of(self.beta2));
+        let (a1, a2) = (T::of(1.0 - self.beta1), T::of(1.0 - self.beta2));
+        let eps = T::of(self.eps);
+        let moments = m.iter_mut().zip(v);
+        match self.adaptive {
+            Some(factor) => {
+                let rate = T::of(self.rate * factor);
+                for ((p, (m, v)), g) in p.iter_mut().zip(moments).zip(g) {
+                    *m = *m * b1 + *g * a1;
+                    *v = *v * b2 + *g * *g * a2;
+                    *p = *p - rate * *m / (v.sqrt() + eps);
+                }
+            }
+            None => {
+                let rate = T::of(self.rate);
+                for ((p, (m, v)), g) in p.iter_mut().zip(moments).zip(g) {
+                    *m = *m * b1 + *g * a1;
+                    *v = *v * b2 + *g * *g * a2;
+                    *p = *p - rate * *m;
+                }
+            }
+        }
+    }
+}
+
+/// What the fused update needs of a number.
+trait Real:
+    Copy
+    + std::ops::Add<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + std::ops::Mul<Output = Self>
+    + std::ops::Div<Output = Self>
+{
+    fn of(value: f64) -> Self;
+    fn sqrt(self) -> Self;
+}
+
+impl Real for f32 {
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+}
+
+impl Real for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+}
+
+/// Parameter, moments and gradient in one pass over memory.
+struct Fused<'a> {
+    update: Update,
+    moments: RefCell<&'a mut Moments>,
+}
+
+impl InplaceOp2 for Fused<'_> {
+    fn name(&self) -> &'static str {
+        "radam"
+    }
+
+    fn cpu_fwd(&self, p: &mut CpuStorage, p_layout: &Layout, g: &CpuStorage, g_layout: &Layout) -> Result<()> {
+        let (Some(p_range), Some(g_range)) = (p_layout.contiguous_offsets(), g_layout.contiguous_offsets())
+        else {
+            candle_core::bail!("radam: parameter and gradient must be contiguous")
+        };
+        let (p_range, g_range) = (p_range.0..p_range.1, g_range.0..g_range.1);
+        match (p, g, &mut **self.moments.borrow_mut()) {
+            (CpuStorage::F32(p), CpuStorage::F32(g), Moments::F32(m, v)) => {
+                self.update.apply(&mut p[p_range], m, v, &g[g_range]);
+            }
+            (CpuStorage::F64(p), CpuStorage::F64(g), Moments::F64(m, v)) => {
+                self.update.apply(&mut p[p_range], m, v, &g[g_range]);
+            }
+            _ => candle_core::bail!("radam: parameter, gradient and moments must be of one type"),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::net::Part;
+
+    fn vectors() -> Value {
+        let text = include_str!("../../tests/fixtures/training.json");
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn numbers(value: &Value) -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    }
+
+    fn spec() -> TrainingSpec {
+        TrainingSpec {
+            batch: 1,
+            reduction: crate::manifest::Reduction::Image,
+            smooth: 1e-7,
+            lr_end: 0.0,
+            lr_power: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        }
+    }
+
+    fn parameter(name: &str) -> Parameter {
+        let one = Tensor::ones(1, DType::F64, &Device::Cpu).unwrap();
+        Parameter {
+            name: name.into(),
+            part: Part::Shared,
+            var: Var::from_tensor(&one).unwrap(),
+        }
+    }
+
+    /// Steps along given gradients.
+    fn trajectory(gradients: &[f64], lr: impl Fn(usize) -> f64) -> Vec<f64> {
+        let parameter = parameter("p");
+        let mut optimiser = RAdam::new(std::slice::from_ref(&parameter), &spec());
+        let step = |(t, g): (usize, &f64)| {
+            let gradient = Tensor::new(&[*g], &Device::Cpu).unwrap();
+            optimiser.step(&[Some(gradient)], lr(t)).unwrap();
+            parameter.var.to_vec1::<f64>().unwrap()[0]
+        };
+        gradients.iter().enumerate().map(step).collect()
+    }
+
+    #[test]
+    fn a_trajectory_agrees_with_pytorch() {
+        let vectors = &vectors()["optimizer"];
+        let expected = vectors["torch_eps1e-8"].as_array().unwrap();
+        let found = trajectory(&numbers(&vectors["gradients"]), |_| 1e-3);
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected["p"].as_f64().unwrap()).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_trajectory_with_the_polynomial_schedule_agrees_with_pytorch() {
+        let vectors = &vectors()["optimizer"];
+        let expected = vectors["torch_with_poly_T12"].as_array().unwrap();
+        let found = trajectory(&numbers(&vectors["gradients"]), |t| {
+            crate::train::learning_rate(1e-3, &spec(), t, 12)
+        });
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected["p"].as_f64().unwrap()).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn small_gradients_show_where_eps_stands() {
+        let vectors = &vectors()["optimizer"];
+        let tiny: Vec<f64> = numbers(&vectors["gradients"]).iter().map(|g| g * 1e-6).collect();
+        let expected = vectors["small_grad_scale_1e-6"]["torch_eps1e-8"]["p"].as_f64().unwrap();
+        let found = *trajectory(&tiny, |_| 1e-3).last().unwrap();
+        assert!((found - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn whole_tensor_operations_agree_with_the_fused_step() {
+        let vectors = vectors();
+        let gradients = numbers(&vectors["optimizer"]["gradients"]);
+        let fused = trajectory(&gradients, |_| 1e-3);
+        let var = parameter("p").var;
+        let mut moments = Tensor::zeros((2, 1), DType::F64, &Device::Cpu).unwrap();
+        for (t, (g, expected)) in gradients.iter().zip(fused).enumerate() {
+            let update = Update::new(0.9, 0.999, 1e-8, t as i32 + 1, 1e-3);
+            let gradient = Tensor::new(&[*g], &Device::Cpu).unwrap();
+            moments = update.with_tensors(&var, &moments, &gradient).unwrap();
+            assert!((var.to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn a_parameter_without_a_gradient_stands_still() {
+        let (used, absent) = (parameter("used"), parameter("absent"));
+        let mut optimiser = RAdam::new(&[used.clone(), absent.clone()], &spec());
+        let one = Some(Tensor::ones(1, DType::F64, &Device::Cpu).unwrap());
+        optimiser.step(&[one.clone(), one.clone()], 1e-3).unwrap();
+        let before = absent.var.to_vec1::<f64>().unwrap();
+        for _ in 0..3 {
+            optimiser.step(&[one.clone(), None], 1e-3).unwrap();
+        }
+        assert_eq!(absent.var.to_vec1::<f64>().unwrap(), before);
+        assert_ne!(used.var.to_vec1::<f64>().unwrap(), before);
+    }
+}
