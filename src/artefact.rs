@@ -126,7 +126,8 @@ pub fn predictions(by_branch: &[(String, Vec<Prediction>)]) -> Vec<u8> {
 /// Where the bytes are not what [`predictions`] writes.
 pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>, String> {
     let wrong = |what: &str| format!("{PREDICTIONS}: {what}");
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error.to_string()))?;
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error.to_string()))?;
     let placements = header
         .metadata()
         .as_ref()

@@ -52,14 +52,19 @@ impl<'a> Progress<'a> {
         let mut users = HashMap::new();
         for (i, run) in plan.runs.iter().enumerate() {
             let pretraining = plan.stage(run.training).upstream;
-            for stage in pretraining.into_iter().chain([run.training, run.evaluation]) {
+            for stage in pretraining
+                .into_iter()
+                .chain([run.training, run.evaluation])
+            {
                 users.entry(stage).or_insert(i);
             }
         }
         let total = schedule.outstanding().map(|id| steps(plan.stage(id))).sum();
         let shown = match std::io::stderr().is_terminal() {
             true => live(slots),
-            false => Shown::Lines { last: Instant::now() },
+            false => Shown::Lines {
+                last: Instant::now(),
+            },
         };
         Self {
             plan,
@@ -96,7 +101,10 @@ impl<'a> Progress<'a> {
             }
             Event::Failed { stage, reason } => {
                 let digest = self.plan.stage(*stage).digest.short();
-                self.say(&format!("failed: {} [{digest}]: {reason}", self.name(*stage)));
+                self.say(&format!(
+                    "failed: {} [{digest}]: {reason}",
+                    self.name(*stage)
+                ));
             }
             Event::Blocked { .. } => {}
         }
@@ -105,7 +113,11 @@ impl<'a> Progress<'a> {
 
     /// Ends the display with a line on how it went.
     pub fn finish(self, counts: &Counts) {
-        let line = format!("{} in {}", summary(counts), duration(self.started.elapsed()));
+        let line = format!(
+            "{} in {}",
+            summary(counts),
+            duration(self.started.elapsed())
+        );
         match self.shown {
             Shown::Live { bars, .. } => {
                 let _ = bars.clear();
@@ -166,10 +178,12 @@ impl<'a> Progress<'a> {
         };
         match (stage.upstream, run.arm) {
             (None, Arm::With) => format!("{kind} on {experts}"),
-            (_, Arm::With) => format!(
-                "{kind} {experts} to {}, n = {}, start {}",
-                run.new_expert, run.samples, run.start
-            ),
+            (_, Arm::With) => {
+                format!(
+                    "{kind} {experts} to {}, n = {}, start {}",
+                    run.new_expert, run.samples, run.start
+                )
+            }
             (_, Arm::Without | Arm::Single) => format!(
                 "{kind} on {}, n = {}, start {}",
                 train.support.experts.iter().join("+"),

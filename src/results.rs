@@ -147,7 +147,9 @@ impl Results<'_> {
 
     /// What computed the scores of one experiment, each once.
     pub fn made_by(&self, experiment: usize) -> BTreeSet<&MadeBy> {
-        self.of(experiment).filter_map(|(_, outcome)| outcome.made_by.as_ref()).collect()
+        self.of(experiment)
+            .filter_map(|(_, outcome)| outcome.made_by.as_ref())
+            .collect()
     }
 
     /// The runs of one experiment with their outcomes.
@@ -170,12 +172,10 @@ pub fn collect<'a>(
         .map(|run| {
             let digest = &plan.stage(run.evaluation).digest;
             match store.read(Kind::Evaluate, digest, &[SCORES]) {
-                Found::Intact(artefact) => {
-                    match Scores::parse(&artefact.files[SCORES]) {
-                        Ok(scores) => outcome(&scores, artefact.description.made_by),
-                        Err(why) => without(Status::Failed(why)),
-                    }
-                }
+                Found::Intact(artefact) => match Scores::parse(&artefact.files[SCORES]) {
+                    Ok(scores) => outcome(&scores, artefact.description.made_by),
+                    Err(why) => without(Status::Failed(why)),
+                },
                 Found::Missing => without(match failure(run.evaluation) {
                     Some(reason) => Status::Failed(reason),
                     None => Status::Missing,

@@ -141,7 +141,10 @@ impl<'a> Schedule<'a> {
     /// Every stage that is to be done and not done yet.
     pub fn outstanding(&self) -> impl Iterator<Item = StageId> + '_ {
         self.plan.ids().map(|(id, _)| id).filter(|id| {
-            matches!(self.state(*id), State::Waiting | State::Ready | State::Running(_))
+            matches!(
+                self.state(*id),
+                State::Waiting | State::Ready | State::Running(_)
+            )
         })
     }
 
@@ -210,7 +213,9 @@ impl<'a> Schedule<'a> {
         let mut free: Vec<usize> = (0..executor.slots()).rev().collect();
         let mut running: BTreeMap<usize, StageId> = BTreeMap::new();
         loop {
-            while let (Some(slot), Some(Reverse((_, id)))) = (free.last().copied(), self.ready.peek().copied()) {
+            while let (Some(slot), Some(Reverse((_, id)))) =
+                (free.last().copied(), self.ready.peek().copied())
+            {
                 self.ready.pop();
                 free.pop();
                 self.set(id, State::Running(slot));

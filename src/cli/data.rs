@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Done, Failure};
+use super::{Done, Failure, output::print};
 use crate::data::{check, phantom};
 
 #[derive(Debug, Subcommand)]
@@ -30,15 +30,21 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
     match command {
         Command::Phantom { out, seed } => {
             phantom::write(out, *seed).map_err(Failure::input)?;
-            println!("phantom of seed {seed} written to {}", out.display());
+            print(format_args!(
+                "phantom of seed {seed} written to {}",
+                out.display()
+            ));
             Ok(Done::Whole)
         }
         Command::Check { dir } => {
             let check = check::check(dir);
-            print!("{check}");
+            print(check.to_string().trim_end());
             match check.usable() {
                 true => Ok(Done::Whole),
-                false => Err(Failure::Input(format!("{}: not usable as a data set", dir.display()))),
+                false => Err(Failure::Input(format!(
+                    "{}: not usable as a data set",
+                    dir.display()
+                ))),
             }
         }
     }

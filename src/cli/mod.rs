@@ -2,22 +2,21 @@
 //!
 //! Exit codes: 0 all done, 1 some stage failed, 2 the input is wrong, 130 interrupted.
 
+mod bench;
 mod data;
+mod output;
 mod plan;
 mod report;
 mod run;
 mod worker;
 
-use std::{
-    num::NonZeroUsize,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     data::{Dataset, Severity, fit},
+    engine::{Engine, Lanes, Stock},
     exec::{DeviceName, DeviceRequest},
     manifest::{self, Experiment, PAPER},
 };
@@ -49,6 +48,8 @@ enum Command {
     Run(run::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
+    /// Measure a training step on this machine.
+    Bench(bench::Arguments),
     /// Serve stages to a parent process.
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -85,6 +86,43 @@ struct Execution {
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
     #[arg(long, default_value = "auto", value_name = "DEVICES")]
     device: DeviceRequest,
+    /// What computes.
+    #[arg(long, value_enum, default_value = "auto")]
+    engine: EngineChoice,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum EngineChoice {
+    /// `lanes` on the processor, `stock` elsewhere.
+    Auto,
+    /// The fast kernels of the processor.
+    Lanes,
+    /// Candle's own operations, on any device.
+    Stock,
+}
+
+impl EngineChoice {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Lanes => "lanes",
+            Self::Stock => "stock",
+        }
+    }
+
+    /// The engine on a device, and what is recorded of it.
+    fn open(self, device: DeviceName, threads: NonZeroUsize) -> Result<(Box<dyn Engine>, String), String> {
+        match (self, device) {
+            (Self::Auto | Self::Lanes, DeviceName::Cpu) => {
+                let lanes = Lanes::new(threads).map_err(|error| error.to_string())?;
+                let name = format!("lanes, {}", lanes.isa());
+                Ok((Box::new(lanes), name))
+            }
+            (Self::Lanes, device) => Err(format!("the lanes engine works on the processor, not on {device}")),
+            (Self::Auto | Self::Stock, device) => Ok((Box::new(Stock::new(device.open()?)), "stock".to_owned())),
+        }
+    }
 }
 
 /// A device for a worker.
@@ -96,6 +134,9 @@ struct WorkerDevice {
     /// Threads.
     #[arg(long)]
     threads: NonZeroUsize,
+    /// What computes.
+    #[arg(long, value_enum)]
+    engine: EngineChoice,
 }
 
 /// Why a command ends early.
@@ -122,7 +163,9 @@ enum Done {
 
 impl Selection {
     fn dataset_path(&self) -> PathBuf {
-        self.dataset.clone().unwrap_or_else(|| DEFAULT_DATASET.into())
+        self.dataset
+            .clone()
+            .unwrap_or_else(|| DEFAULT_DATASET.into())
     }
 
     fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
@@ -132,7 +175,11 @@ impl Selection {
     /// Opens the data set and holds the experiments against it.
     fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
         let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
-        for warning in dataset.warnings.iter().filter(|w| w.severity == Severity::Warning) {
+        for warning in dataset
+            .warnings
+            .iter()
+            .filter(|w| w.severity == Severity::Warning)
+        {
             eprintln!("{warning}");
         }
         let mut problems = Vec::new();
@@ -157,6 +204,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Worker(arguments) => worker::run(&arguments),
     };
     match outcome {
@@ -169,7 +217,8 @@ pub fn main() -> ExitCode {
 
 fn complain(what: &str, code: u8) -> ExitCode {
     for line in what.lines() {
-        match line.starts_with("error: ") || line.starts_with("warning: ") || line.starts_with(' ') {
+        match line.starts_with("error: ") || line.starts_with("warning: ") || line.starts_with(' ')
+        {
             true => eprintln!("{line}"),
             false => eprintln!("error: {line}"),
         }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Done, Failure, Selection};
+use super::{Done, Failure, Selection, output::print};
 use crate::{
     plan::{self, Inventory, Summary},
     store::Store,
@@ -28,7 +28,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 "note: no data set at {}: counted for the size the manifests expect, and nothing can be cached",
                 selection.dataset_path().display()
             );
-            experiments.iter().map(|experiment| Inventory::assumed(&experiment.cohort)).collect()
+            experiments
+                .iter()
+                .map(|experiment| Inventory::assumed(&experiment.cohort))
+                .collect()
         }
         false => vec![Inventory::of(&selection.open_dataset(&experiments)?)],
     };
@@ -38,13 +41,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .ok_or_else(|| Failure::input("no manifest"))?;
     let plan = plan::build(experiments, &largest);
     let store = Store::within(&selection.results);
-    let summary = Summary::of(&plan, |stage| store.contains(stage.spec.kind(), &stage.digest));
+    let summary = Summary::of(&plan, |stage| {
+        store.contains(stage.spec.kind(), &stage.digest)
+    });
     match arguments.json {
-        true => println!(
-            "{}",
-            serde_json::to_string_pretty(&summary).expect("a summary is plain data")
-        ),
-        false => println!("{summary}"),
+        true => print(serde_json::to_string_pretty(&summary).expect("a summary is plain data")),
+        false => print(&summary),
     }
     Ok(Done::Whole)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{Done, Failure, Selection};
+use super::{Done, Failure, Selection, output::print};
 use crate::{
     data::{Dataset, Provenance as Origin},
     plan::{self, Inventory, StageId},
@@ -26,7 +26,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let plan = plan::build(experiments, &Inventory::of(&dataset));
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
-    let missing: usize = (0..plan.experiments.len()).map(|i| results.tally(i).missing).sum();
+    let missing: usize = (0..plan.experiments.len())
+        .map(|i| results.tally(i).missing)
+        .sum();
     if missing == plan.runs.len() {
         return Err(Failure::Input(format!(
             "none of the {missing} runs has results in {} for this data set and profile; `expertgrid run` \
@@ -38,14 +40,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     match missing {
         0 => Ok(Done::Whole),
         _ => {
-            eprintln!("note: {missing} of {} runs have not been run yet", plan.runs.len());
+            eprintln!(
+                "note: {missing} of {} runs have not been run yet",
+                plan.runs.len()
+            );
             Ok(Done::WithFailures)
         }
     }
 }
 
 /// Writes and prints the tables of all experiments.
-pub(super) fn write_tables(results: &Results<'_>, dataset: &Dataset, to: &Path) -> Result<(), Failure> {
+pub(super) fn write_tables(
+    results: &Results<'_>,
+    dataset: &Dataset,
+    to: &Path,
+) -> Result<(), Failure> {
     for damaged in &results.damaged {
         eprintln!("warning: damaged, counted as missing: {damaged}");
     }
@@ -59,7 +68,7 @@ pub(super) fn write_tables(results: &Results<'_>, dataset: &Dataset, to: &Path) 
     for experiment in 0..results.plan.experiments.len() {
         let written = report::write(results, experiment, &provenance, to)
             .map_err(|error| Failure::Work(error.to_string()))?;
-        println!("{}", written.text);
+        print(&written.text);
         eprintln!("written to {}", written.path.display());
     }
     Ok(())

@@ -26,7 +26,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
-    let slots = Slots::share(&arguments.execution.device, arguments.execution.jobs).map_err(Failure::Input)?;
+    let slots = Slots::share(&arguments.execution.device, arguments.execution.jobs)
+        .map_err(Failure::Input)?;
     let plan = plan::build(experiments, &Inventory::of(&dataset));
     let store = Store::within(&selection.results);
     // Held to the end: whether the folder can be written is known before hours are spent.
@@ -46,10 +47,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let mut schedule = Schedule::new(&plan, &mut intact);
     if !schedule.counts().complete() {
-        let command = worker_command(selection)?;
+        let command = worker_command(arguments)?;
         let mut progress = Progress::new(&plan, &schedule, slots.devices.len());
         let mut executor = Local::new(command, slots);
-        schedule.run(&mut executor, &mut |counts, event| progress.on(counts, event));
+        schedule.run(&mut executor, &mut |counts, event| {
+            progress.on(counts, event)
+        });
         progress.finish(&schedule.counts());
     }
 
@@ -69,15 +72,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
 }
 
-fn worker_command(selection: &Selection) -> Result<WorkerCommand, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::Work(format!("the program's own file cannot be found: {error}")))?;
-    let arguments: [OsString; 5] = [
+fn worker_command(arguments: &Arguments) -> Result<WorkerCommand, Failure> {
+    let selection = &arguments.selection;
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::Work(format!("the program's own file cannot be found: {error}"))
+    })?;
+    let arguments: [OsString; 7] = [
         "worker".into(),
         "--dataset".into(),
         selection.dataset_path().into(),
         "--results".into(),
         selection.results.clone().into(),
+        "--engine".into(),
+        arguments.execution.engine.word().into(),
     ];
     Ok(WorkerCommand {
         program,

@@ -6,8 +6,7 @@ use clap::Args;
 
 use super::{Done, Failure, WorkerDevice};
 use crate::{
-    engine::Stock,
-    exec,
+    exec::{self, DeviceName},
     stage::{Bench, Library},
     store::{MadeBy, Store},
 };
@@ -24,22 +23,29 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
-    let device = arguments.device.device.open().map_err(Failure::Input)?;
+    let WorkerDevice {
+        device,
+        threads,
+        engine,
+    } = arguments.device;
+    let (engine, name) = engine.open(device, threads).map_err(Failure::Input)?;
     let store = Store::within(&arguments.results);
-    let scratch = store.scratch().map_err(|error| Failure::Work(error.to_string()))?;
+    let scratch = store
+        .scratch()
+        .map_err(|error| Failure::Work(error.to_string()))?;
     let bench = Bench {
         library: Library::new(Arc::new(dataset)),
         store,
         scratch,
         made_by: MadeBy {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: match device.is_cpu() {
-                true => "cpu".to_owned(),
-                false => "cuda".to_owned(),
+            device: match device {
+                DeviceName::Cpu => "cpu".to_owned(),
+                DeviceName::Cuda(_) => "cuda".to_owned(),
             },
-            engine: "stock".to_owned(),
+            engine: name,
         },
-        engine: Box::new(Stock::new(device)),
+        engine,
     };
     exec::serve(bench, &mut std::io::stdout());
     Ok(Done::Whole)

@@ -54,13 +54,19 @@ pub fn sample(
         // At an integer offset nothing is interpolated.
         (None, None) => Sample {
             image: case.cut(&window),
-            masks: masks.iter().map(|mask| halves(cut_mask(mask, &window))).collect(),
+            masks: masks
+                .iter()
+                .map(|mask| halves(cut_mask(mask, &window)))
+                .collect(),
         },
         _ => {
             let grid = Grid::new(&window, degrees.unwrap_or(0.0), factor.unwrap_or(1.0));
             Sample {
                 image: grid.resample(&case.image, case.background),
-                masks: masks.iter().map(|mask| halves(grid.resample(mask, 0.0))).collect(),
+                masks: masks
+                    .iter()
+                    .map(|mask| halves(grid.resample(mask, 0.0)))
+                    .collect(),
             }
         }
     };
@@ -82,13 +88,22 @@ pub fn sample(
     if draw.random_bool(spec.brightness) {
         let range = spec.brightness_factor;
         let factor = draw.random_range(range.low..=range.high) as f32;
-        sample.image.values.iter_mut().for_each(|value| *value *= factor);
+        sample
+            .image
+            .values
+            .iter_mut()
+            .for_each(|value| *value *= factor);
     }
     sample
 }
 
 /// The training crop: anywhere within the image as long as the centre of the foreground is in it.
-fn window(case: &Prepared, image: &ImageSpec, translation: Translation, rng: &mut impl Rng) -> Region {
+fn window(
+    case: &Prepared,
+    image: &ImageSpec,
+    translation: Translation,
+    rng: &mut impl Rng,
+) -> Region {
     let size = image.input();
     let frame = [case.image.height, case.image.width];
     let origin = match translation {
@@ -174,7 +189,10 @@ impl Grid {
                 let inside = row >= 0.0 && row <= last[0] && column >= 0.0 && column <= last[1];
                 out.values[y * width + x] = if inside {
                     let (y0, x0) = (row as usize, column as usize);
-                    let (y1, x1) = ((y0 + 1).min(plane.height - 1), (x0 + 1).min(plane.width - 1));
+                    let (y1, x1) = (
+                        (y0 + 1).min(plane.height - 1),
+                        (x0 + 1).min(plane.width - 1),
+                    );
                     let (fy, fx) = (row - y0 as f64, column - x0 as f64);
                     let at = |y: usize, x: usize| f64::from(plane.values[y * plane.width + x]);
                     let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
@@ -252,7 +270,10 @@ mod tests {
         let found: Vec<f64> = found.into_iter().collect();
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < tolerance, "{found} against {expected}");
+            assert!(
+                (found - expected).abs() < tolerance,
+                "{found} against {expected}"
+            );
         }
     }
 
@@ -265,8 +286,16 @@ mod tests {
         };
         let grid = Grid::new(&window, 30.0, 1.2);
         let coordinates: Vec<[f64; 2]> = (0..25).map(|i| grid.source(i / 5, i % 5)).collect();
-        close(coordinates.iter().map(|c| c[0]), &matrix(&expected["coord_row"]), 1e-9);
-        close(coordinates.iter().map(|c| c[1]), &matrix(&expected["coord_col"]), 1e-9);
+        close(
+            coordinates.iter().map(|c| c[0]),
+            &matrix(&expected["coord_row"]),
+            1e-9,
+        );
+        close(
+            coordinates.iter().map(|c| c[1]),
+            &matrix(&expected["coord_col"]),
+            1e-9,
+        );
         let image = Plane {
             height: 7,
             width: 7,
@@ -274,23 +303,40 @@ mod tests {
         };
         let found = grid.resample(&image, 0.0).values;
         // Values up to 48 in single precision.
-        close(found.into_iter().map(f64::from), &matrix(&expected["img_linear_const0"]), 4e-6);
+        close(
+            found.into_iter().map(f64::from),
+            &matrix(&expected["img_linear_const0"]),
+            4e-6,
+        );
         let inside = |i: usize| (2..=4).contains(&(i / 7)) && (1..=5).contains(&(i % 7));
         let mask = Plane {
             values: (0..49).map(|i| if inside(i) { 1.0 } else { 0.0 }).collect(),
             ..image
         };
         let soft = grid.resample(&mask, 0.0);
-        close(soft.values.iter().map(|v| f64::from(*v)), &matrix(&expected["mask_linear"]), 1e-7);
+        close(
+            soft.values.iter().map(|v| f64::from(*v)),
+            &matrix(&expected["mask_linear"]),
+            1e-7,
+        );
         let hard = halves(soft);
-        close(hard.values.into_iter().map(f64::from), &matrix(&expected["mask_linear_ge_0_5"]), 1e-9);
+        close(
+            hard.values.into_iter().map(f64::from),
+            &matrix(&expected["mask_linear_ge_0_5"]),
+            1e-9,
+        );
     }
 
     #[test]
     fn blurring_agrees_with_scipy() {
         let expected = &vectors()["blur"];
         let list = |name: &str| -> Vec<f64> {
-            expected[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+            expected[name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_f64().unwrap())
+                .collect()
         };
         close(kernel(0.5), &list("kernel_sigma_0_5"), 1e-12);
         close(kernel(0.75), &list("kernel_sigma_0_75"), 1e-12);
@@ -334,7 +380,9 @@ mod tests {
         [Arc::new(Plane {
             height,
             width,
-            values: (0..height * width).map(|i| f32::from(u8::from(i % 3 == 0))).collect(),
+            values: (0..height * width)
+                .map(|i| f32::from(u8::from(i % 3 == 0)))
+                .collect(),
         })]
     }
 
@@ -369,7 +417,12 @@ mod tests {
         let case = case();
         let mut seen = std::collections::BTreeSet::new();
         for i in 0..400 {
-            let region = window(&case, &image(), Translation::Random, &mut Seed::new(i).rng());
+            let region = window(
+                &case,
+                &image(),
+                Translation::Random,
+                &mut Seed::new(i).rng(),
+            );
             seen.insert(region.origin);
         }
         // The foreground's centre is (4, 5); origins are 0..=4 and 0..=5.

@@ -86,7 +86,9 @@ impl Spread {
 impl Check {
     /// Whether nothing forbids using the data set.
     pub fn usable(&self) -> bool {
-        self.problems.iter().all(|problem| problem.severity == Severity::Warning)
+        self.problems
+            .iter()
+            .all(|problem| problem.severity == Severity::Warning)
     }
 }
 

@@ -30,11 +30,15 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
         ));
     }
     let grid = &experiment.grid;
-    let mut wanted: Vec<u8> = [&grid.new_experts, &grid.annotators.from, &grid.train_experts]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect();
+    let mut wanted: Vec<u8> = [
+        &grid.new_experts,
+        &grid.annotators.from,
+        &grid.train_experts,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+    .collect();
     wanted.sort_unstable();
     wanted.dedup();
     for expert in &wanted {
@@ -67,7 +71,10 @@ fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &m
     let image = &experiment.recipe.image;
     let mut cut = Vec::new();
     for case in dataset.cases() {
-        let most = experts.iter().map(|expert| cut_pixels(case, *expert, image)).max();
+        let most = experts
+            .iter()
+            .map(|expert| cut_pixels(case, *expert, image))
+            .max();
         if let Some(pixels) = most.filter(|pixels| *pixels > 0) {
             cut.push(format!("{} ({pixels} px)", case.name));
         }

@@ -82,9 +82,18 @@ pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
     let foreground = foreground(&plane);
     let n = plane.values.len() as f64;
     let mean = plane.values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let variance = plane.values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    let variance = plane
+        .values
+        .iter()
+        .map(|v| (f64::from(*v) - mean).powi(2))
+        .sum::<f64>()
+        / n;
     // A constant image has no contrast to scale; it becomes zeros.
-    let scale = if variance > 0.0 { variance.sqrt().recip() } else { 0.0 };
+    let scale = if variance > 0.0 {
+        variance.sqrt().recip()
+    } else {
+        0.0
+    };
     for value in &mut plane.values {
         *value = ((f64::from(*value) - mean) * scale) as f32;
     }
@@ -186,7 +195,8 @@ impl Prepared {
         let columns = width.min(self.image.width - region.origin[1]);
         for y in 0..rows {
             let from = (region.origin[0] + y) * self.image.width + region.origin[1];
-            plane.values[y * width..][..columns].copy_from_slice(&self.image.values[from..][..columns]);
+            plane.values[y * width..][..columns]
+                .copy_from_slice(&self.image.values[from..][..columns]);
         }
         plane
     }
@@ -223,8 +233,11 @@ impl Prediction {
         for (y, row) in rows.iter().enumerate() {
             let Some((y0, y1, fy)) = *row else { continue };
             for (x, column) in columns.iter().enumerate() {
-                let Some((x0, x1, fx)) = *column else { continue };
-                let at = |y: usize, x: usize| f32::from(self.probability[y * self.region.size[1] + x]);
+                let Some((x0, x1, fx)) = *column else {
+                    continue;
+                };
+                let at =
+                    |y: usize, x: usize| f32::from(self.probability[y * self.region.size[1] + x]);
                 let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
                 let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
                 // A byte b stands for (b + 1/2) / 256, so the threshold lies between 127 and 128.
@@ -269,7 +282,11 @@ pub fn cut_pixels(case: &Case, expert: Expert, spec: &ImageSpec) -> usize {
     let Some(mask) = case.mask(expert) else {
         return 0;
     };
-    let inside = mask.pixels.iter().enumerate().filter(|(_, inside)| **inside);
+    let inside = mask
+        .pixels
+        .iter()
+        .enumerate()
+        .filter(|(_, inside)| **inside);
     inside
         .filter(|(i, _)| outside(0, i / mask.width) || outside(1, i % mask.width))
         .count()

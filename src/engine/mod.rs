@@ -4,10 +4,12 @@
 //! operations on any device and in single or double precision: the reference for every other
 //! engine, and the one for GPUs.
 
+pub mod lanes;
 mod stock;
 
 use candle_core::{Device, Result, Tensor};
 
+pub use lanes::Lanes;
 pub use stock::Stock;
 
 /// What follows a normalisation.

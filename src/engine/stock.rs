@@ -85,7 +85,8 @@ impl Engine for Stock {
         };
         match activation {
             Activation::Linear => Ok(y),
-            Activation::Relu => y.relu(),
+            // Not `relu`: candle passes its gradient at 0, PyTorch does not.
+            Activation::Relu => &y * y.gt(0.0)?.to_dtype(y.dtype())?,
         }
     }
 
@@ -138,9 +139,7 @@ fn maximum_of_three(x: &Tensor, axis: usize) -> Result<Tensor> {
     let pairs = x.reshape(split)?;
     let even = pairs.narrow(axis + 1, 0, 1)?.squeeze(axis + 1)?;
     let odd = pairs.narrow(axis + 1, 1, 1)?.squeeze(axis + 1)?;
-    let before = odd
-        .pad_with_zeros(axis, 1, 0)?
-        .narrow(axis, 0, half)?;
+    let before = odd.pad_with_zeros(axis, 1, 0)?.narrow(axis, 0, half)?;
     even.maximum(&odd)?.maximum(&before)
 }
 
@@ -194,12 +193,23 @@ mod tests {
     #[test]
     fn convolutions_have_the_right_gradients() {
         let engine = Stock::double();
-        for (kernel, stride, size) in [(3, 1, 5), (3, 2, 6), (1, 2, 4), (7, 2, 8), (3, 1, 1), (3, 2, 2)] {
+        for (kernel, stride, size) in [
+            (3, 1, 5),
+            (3, 2, 6),
+            (1, 2, 4),
+            (7, 2, 8),
+            (3, 1, 1),
+            (3, 2, 2),
+        ] {
             let x = random("x", &[2, 2, size, size]);
             let w = random("w", &[3, 2, kernel, kernel]);
             check_gradients(&[x, w], |t| engine.conv(&t[0], &t[1], stride).unwrap());
         }
-        let inputs = [random("x", &[2, 2, 4, 4]), random("w", &[1, 2, 3, 3]), random("b", &[1])];
+        let inputs = [
+            random("x", &[2, 2, 4, 4]),
+            random("w", &[1, 2, 3, 3]),
+            random("b", &[1]),
+        ];
         check_gradients(&inputs, |t| engine.conv_bias(&t[0], &t[1], &t[2]).unwrap());
     }
 
@@ -222,14 +232,19 @@ mod tests {
                     let (gamma, beta) = if used == 4 {
                         (vec![t[2].clone()], vec![t[3].clone()])
                     } else {
-                        (vec![t[2].clone(), t[4].clone()], vec![t[3].clone(), t[5].clone()])
+                        (
+                            vec![t[2].clone(), t[4].clone()],
+                            vec![t[3].clone(), t[5].clone()],
+                        )
                     };
                     let affine = Affine {
                         gamma: &gamma,
                         beta: &beta,
                         experts: &experts,
                     };
-                    engine.norm(&t[0], affine, 1e-5, Some(&t[1]), activation).unwrap()
+                    engine
+                        .norm(&t[0], affine, 1e-5, Some(&t[1]), activation)
+                        .unwrap()
                 });
             }
         }
@@ -273,7 +288,11 @@ mod tests {
     #[test]
     fn the_dice_loss_has_the_right_gradients() {
         let engine = Stock::double();
-        let target = random("y", &[2, 1, 3, 3]).ge(0.0).unwrap().to_dtype(DType::F64).unwrap();
+        let target = random("y", &[2, 1, 3, 3])
+            .ge(0.0)
+            .unwrap()
+            .to_dtype(DType::F64)
+            .unwrap();
         for over in [DiceOver::Image, DiceOver::Batch] {
             check_gradients(&[random("x", &[2, 1, 3, 3])], |t| {
                 engine.dice_loss(&t[0], &target, 2, 1e-7, over).unwrap()

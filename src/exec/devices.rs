@@ -31,7 +31,9 @@ impl FromStr for DeviceName {
             ("cpu", _) => Ok(Self::Cpu),
             ("cuda", _) => Ok(Self::Cuda(0)),
             (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
-            _ => Err(format!("`{text}` is no device; devices are `cpu` and `cuda:0`, `cuda:1`, ...")),
+            _ => Err(format!(
+                "`{text}` is no device; devices are `cpu` and `cuda:0`, `cuda:1`, ..."
+            )),
         }
     }
 }
@@ -47,7 +49,9 @@ impl DeviceName {
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(format!(
                 "{self} needs a program built with `--features cuda`; this one has only `cpu`"
             )),
-            Self::Cuda(number) => Device::new_cuda(number).map_err(|error| format!("{self}: {error}")),
+            Self::Cuda(number) => {
+                Device::new_cuda(number).map_err(|error| format!("{self}: {error}"))
+            }
         }
     }
 }
@@ -67,7 +71,11 @@ impl FromStr for DeviceRequest {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
-            _ => text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self::Named),
+            _ => text
+                .split(',')
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .map(Self::Named),
         }
     }
 }
@@ -126,7 +134,9 @@ pub fn cores() -> usize {
 fn cuda_devices() -> Vec<DeviceName> {
     use candle_core::cuda_backend::cudarc::driver::CudaContext;
     let count = CudaContext::device_count().unwrap_or(0);
-    (0..usize::try_from(count).unwrap_or(0)).map(DeviceName::Cuda).collect()
+    (0..usize::try_from(count).unwrap_or(0))
+        .map(DeviceName::Cuda)
+        .collect()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -143,7 +153,10 @@ mod tests {
         assert_eq!("auto".parse(), Ok(DeviceRequest::Auto));
         assert_eq!(
             "cuda:1,cpu".parse(),
-            Ok(DeviceRequest::Named(vec![DeviceName::Cuda(1), DeviceName::Cpu]))
+            Ok(DeviceRequest::Named(vec![
+                DeviceName::Cuda(1),
+                DeviceName::Cpu
+            ]))
         );
         for wrong in ["", "gpu", "cuda:x", "cpu,"] {
             assert!(wrong.parse::<DeviceRequest>().is_err(), "{wrong}");

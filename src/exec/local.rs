@@ -12,6 +12,7 @@ use std::{
     process::{Child, ChildStderr, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, Sender},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -149,20 +150,30 @@ impl Executor for Local {
         let mut line = serde_json::to_vec(&request).expect("requests are plain data");
         line.push(b'\n');
         // A worker that cannot be written to has ended, which is heard in its own way.
-        let _ = worker.requests.write_all(&line).and_then(|()| worker.requests.flush());
+        let _ = worker
+            .requests
+            .write_all(&line)
+            .and_then(|()| worker.requests.flush());
     }
 
     fn wait(&mut self) -> Message {
         loop {
-            let Heard { slot, worker, what } = self.receiver.recv().expect("a sender lives as long as this");
-            let current = self.workers[slot].as_ref().map_or(0, |worker| worker.number);
+            let Heard { slot, worker, what } = self
+                .receiver
+                .recv()
+                .expect("a sender lives as long as this");
+            let current = self.workers[slot]
+                .as_ref()
+                .map_or(0, |worker| worker.number);
             if worker != current {
                 continue;
             }
             let news = match what {
                 What::News(news) => news,
                 What::Ended(words) => {
-                    let status = self.workers[slot].take().map(|mut worker| worker.child.wait());
+                    let status = self.workers[slot]
+                        .take()
+                        .map(|mut worker| worker.child.wait());
                     let how = match status {
                         Some(Ok(status)) => status.to_string(),
                         _ => "nobody knows how".into(),
@@ -177,11 +188,19 @@ impl Executor for Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        for worker in self.workers.iter_mut().flatten() {
-            // One in the middle of a stage is not waited for: what it has not published, it never
-            // will.
-            let _ = worker.child.kill();
-            let _ = worker.child.wait();
+        // A worker ends when its standard input closes: at once, or it is stuck.
+        let ending = self
+            .workers
+            .iter_mut()
+            .filter_map(Option::take)
+            .map(|worker| worker.child);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for mut child in ending.collect::<Vec<_>>() {
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(2));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }

@@ -5,9 +5,14 @@
 //! published whole or not at all.
 
 use std::{
+    fs,
     io::{BufRead, Write},
     process,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -45,20 +50,24 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(200);
 /// Serves requests until standard input closes.
 pub fn serve(mut bench: Bench, out: &mut dyn Write) {
     let (sender, requests) = mpsc::channel();
+    let busy = Arc::new(AtomicBool::new(false));
+    let (seen, scratch) = (busy.clone(), bench.scratch.path().to_owned());
     // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
     thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            match line.map(|line| serde_json::from_str::<Request>(&line)) {
-                Ok(Ok(request)) => {
-                    if sender.send(request).is_err() {
-                        break;
-                    }
-                }
-                Ok(Err(error)) => panic!("a request that is none: {error}"),
-                Err(_) => break,
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            let request: Request = serde_json::from_str(&line).expect("the parent sends requests");
+            if sender.send(request).is_err() {
+                break;
             }
         }
-        process::exit(0);
+        drop(sender);
+        loop {
+            if seen.load(Ordering::SeqCst) {
+                let _ = fs::remove_dir_all(&scratch);
+                process::exit(0);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
     });
     let mut reply = |reply: &Reply| {
         let mut line = serde_json::to_vec(reply).expect("replies are plain data");
@@ -67,6 +76,7 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
         let _ = out.write_all(&line).and_then(|()| out.flush());
     };
     for request in requests {
+        busy.store(true, Ordering::SeqCst);
         let mut told = Instant::now();
         let outcome = stage::run(&request.spec, &mut bench, &mut |step| {
             if told.elapsed() >= BETWEEN_STEPS {
@@ -78,5 +88,6 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
             Ok(_) => reply(&Reply::Finished),
             Err(error) => reply(&Reply::Failed(error.to_string())),
         }
+        busy.store(false, Ordering::SeqCst);
     }
 }

@@ -85,7 +85,10 @@ pub fn parse(path: &str, text: &str) -> Result<Table, Problems> {
     let mut problems = Problems::default();
     for error in errors {
         let place = at(error.span().unwrap_or(0..0));
-        problems.push(&place, format!("not valid TOML: {}", error.message().trim()));
+        problems.push(
+            &place,
+            format!("not valid TOML: {}", error.message().trim()),
+        );
     }
     problems.or(()).map(|()| table(document.get_ref(), &at))
 }
@@ -183,8 +186,14 @@ fn node(source: &Spanned<DeValue<'_>>, at: &dyn Fn(Range<usize>) -> Place) -> No
 
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..offset.min(text.len())];
-    let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    let line_start = before
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |i| i + 1);
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+    let column = String::from_utf8_lossy(&before[line_start..])
+        .chars()
+        .count()
+        + 1;
     (line, column)
 }

@@ -27,7 +27,11 @@ pub const PAPER: &str = "paper";
 ///
 /// # Errors
 /// Every problem of every file, together.
-pub fn read(paths: &[impl AsRef<Path>], profile: &str, overrides: &[String]) -> Result<Vec<Experiment>, Problems> {
+pub fn read(
+    paths: &[impl AsRef<Path>],
+    profile: &str,
+    overrides: &[String],
+) -> Result<Vec<Experiment>, Problems> {
     let mut problems = Problems::default();
     let mut top = Table::new();
     for text in overrides {
@@ -63,7 +67,8 @@ fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment,
     let text = std::fs::read_to_string(path).map_err(|error| {
         complain(match error.kind() {
             std::io::ErrorKind::NotFound => {
-                "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml".into()
+                "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml"
+                    .into()
             }
             std::io::ErrorKind::InvalidData => "not a text file (UTF-8), so not a manifest".into(),
             _ => format!("cannot be read: {error}"),
@@ -106,7 +111,10 @@ fn resolve(
             other => {
                 problems.borrow_mut().push(
                     &node.place,
-                    format!("`profile` holds one table per profile, not {}", other.describe()),
+                    format!(
+                        "`profile` holds one table per profile, not {}",
+                        other.describe()
+                    ),
                 );
                 &no_profiles
             }
@@ -122,11 +130,19 @@ fn resolve(
         let known = std::iter::once(PAPER).chain(profiles.keys().map(String::as_str));
         problems.borrow_mut().push(
             &Place::Whole(shown.into()),
-            format!("there is no profile `{profile}`; this manifest has {}", known.format(", ")),
+            format!(
+                "there is no profile `{profile}`; this manifest has {}",
+                known.format(", ")
+            ),
         );
     }
     let mut chosen = None;
-    let names = std::iter::once(PAPER).chain(profiles.keys().map(String::as_str).filter(|name| *name != PAPER));
+    let names = std::iter::once(PAPER).chain(
+        profiles
+            .keys()
+            .map(String::as_str)
+            .filter(|name| *name != PAPER),
+    );
     for candidate in names {
         let mut merged = base.clone();
         if let Some(entry) = profiles.get(candidate) {

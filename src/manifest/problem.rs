@@ -79,7 +79,11 @@ impl Problems {
 
     /// `Ok(value)` where nothing is wrong.
     pub fn or<T>(self, value: T) -> Result<T, Problems> {
-        if self.is_empty() { Ok(value) } else { Err(self) }
+        if self.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
     }
 }
 

@@ -104,7 +104,10 @@ impl<'a> Section<'a> {
             self.asked.borrow_mut().push(key);
             self.note(
                 &self.place,
-                format!("`{}` is missing; write for example `{key} = {example}`", self.name(key)),
+                format!(
+                    "`{}` is missing; write for example `{key} = {example}`",
+                    self.name(key)
+                ),
             );
             return Located {
                 value: None,
@@ -127,7 +130,10 @@ impl<'a> Section<'a> {
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.value) {
             return *value;
         }
-        let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let words: Vec<_> = choices
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
         let message = format!(
             "`{}` is \"{}\"; it is one of {}",
             self.name(key),

@@ -20,7 +20,7 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
     let image = root.section("image");
     let cut_masks = image.choice("cut_masks", CutMasks::ALL, CutMasks::Refuse);
     let training = root.section("training");
-    let lr = training.within("lr", 1e-3, 1e-9, 10.0);
+    let lr = learning_rate(&training, 1e-3);
     let recipe = Recipe {
         image: image_spec(image),
         network: network(root.section("network")),
@@ -111,7 +111,10 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let mut from = Vec::new();
     let mut choose = Vec::new();
     if with {
-        from = annotators_section.require("from", "[1, 2, 3, 4, 5]").value.unwrap_or_default();
+        from = annotators_section
+            .require("from", "[1, 2, 3, 4, 5]")
+            .value
+            .unwrap_or_default();
         choose = annotators_section
             .require::<OneOrMany>("choose", "3")
             .value
@@ -122,7 +125,10 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         annotators_section.skip("choose");
     }
     for annotator in &from {
-        if new_experts.iter().any(|new: &Located<usize>| new.value == annotator.value) {
+        if new_experts
+            .iter()
+            .any(|new: &Located<usize>| new.value == annotator.value)
+        {
             annotators_section.note(
                 &annotator.place,
                 format!(
@@ -136,25 +142,39 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let candidates = from.len();
     let annotators = Annotators {
         from: experts(&annotators_section, "grid.annotators.from", &from),
-        choose: distinct(&annotators_section, "grid.annotators.choose", &choose, |k| {
-            (k < 1 || k > candidates).then(|| {
+        choose: distinct(
+            &annotators_section,
+            "grid.annotators.choose",
+            &choose,
+            |k| {
+                (k < 1 || k > candidates).then(|| {
                 format!(
                     "cannot choose {k} of {candidates} annotation experts; choose 1 to {candidates}, \
                      or add experts to `grid.annotators.from`"
                 )
             })
-        }),
+            },
+        ),
     };
     annotators_section.finish();
 
     let train_experts = if single {
-        section.require("train_experts", "[1, 2, 3]").value.unwrap_or_default()
+        section
+            .require("train_experts", "[1, 2, 3]")
+            .value
+            .unwrap_or_default()
     } else {
         section.skip("train_experts");
         Vec::new()
     };
-    let samples = section.require::<Vec<_>>("samples", "[5, 10, 34]").value.unwrap_or_default();
-    let starts = section.require::<Vec<_>>("starts", "[1, 4, 7]").value.unwrap_or_default();
+    let samples = section
+        .require::<Vec<_>>("samples", "[5, 10, 34]")
+        .value
+        .unwrap_or_default();
+    let starts = section
+        .require::<Vec<_>>("starts", "[1, 4, 7]")
+        .value
+        .unwrap_or_default();
     let grid = Grid {
         new_experts: experts(&section, "grid.new_experts", &new_experts),
         arms,
@@ -182,8 +202,10 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
 }
 
 fn arms(section: &Section<'_>) -> Vec<Arm> {
-    let words: Vec<Located<String>> =
-        section.require("arms", "[\"w/\", \"w/o\"]").value.unwrap_or_default();
+    let words: Vec<Located<String>> = section
+        .require("arms", "[\"w/\", \"w/o\"]")
+        .value
+        .unwrap_or_default();
     let mut arms = Vec::new();
     for word in &words {
         match Arm::ALL.iter().find(|(known, _)| *known == word.value) {
@@ -231,12 +253,14 @@ fn image_spec(section: Section<'_>) -> ImageSpec {
     let reduce = section.within("reduce", 1_usize, 1, 64);
     let crop = section.read("crop", 192_usize);
     let unit = 32 * reduce;
-    let whole = crop.value > 0 && crop.value % unit == 0;
+    let whole = crop.value > 0 && crop.value.is_multiple_of(unit);
     if !whole {
         let below = (crop.value / unit).max(1) * unit;
         let why = match reduce {
             1 => "the network halves its input five times".to_owned(),
-            _ => format!("the network halves its input five times, after `image.reduce = {reduce}`"),
+            _ => {
+                format!("the network halves its input five times, after `image.reduce = {reduce}`")
+            }
         };
         section.note(
             &crop.place,
@@ -259,7 +283,7 @@ fn image_spec(section: Section<'_>) -> ImageSpec {
 
 fn network(section: Section<'_>) -> NetworkSpec {
     let width = section.read("width", 64_usize);
-    if width.value < 4 || width.value % 4 != 0 || width.value > 1024 {
+    if width.value < 4 || !width.value.is_multiple_of(4) || width.value > 1024 {
         section.note(
             &width.place,
             format!(
@@ -283,7 +307,7 @@ fn training_spec(section: Section<'_>) -> TrainingSpec {
         batch: section.within("batch", 16, 1, 4096),
         reduction: section.choice("reduction", Reduction::ALL, Reduction::Image),
         smooth: section.within("smooth", 1e-7, 0.0, 1e3),
-        lr_end: section.within("lr_end", 0.0, 0.0, 10.0),
+        lr_end: section.within("lr_end", 0.0, 0.0, 1.0),
         lr_power: section.within("lr_power", 0.9, 0.0, 100.0),
         beta1: section.within("beta1", 0.9, 0.0, 0.999_999),
         beta2: section.within("beta2", 0.999, 0.0, 0.999_999_999),
@@ -296,8 +320,24 @@ fn training_spec(section: Section<'_>) -> TrainingSpec {
 fn budget(section: &Section<'_>, steps: usize, lr: f64) -> Budget {
     Budget {
         steps: section.within("steps", steps, 1, 100_000_000),
-        lr: section.within("lr", lr, 1e-9, 10.0),
+        lr: learning_rate(section, lr),
     }
+}
+
+/// A learning rate is not second-guessed: one that makes a training diverge is reported by it.
+fn learning_rate(section: &Section<'_>, default: f64) -> f64 {
+    let lr = section.read("lr", default);
+    if lr.value > 0.0 {
+        return lr.value;
+    }
+    section.note(
+        &lr.place,
+        format!(
+            "the learning rate is {}; it must be greater than 0",
+            lr.value
+        ),
+    );
+    default
 }
 
 fn augment(section: Section<'_>) -> AugmentSpec {
@@ -305,7 +345,10 @@ fn augment(section: Section<'_>) -> AugmentSpec {
     let range = |key, low, high, least: f64| {
         let found = section.read(key, Range { low, high });
         if found.value.low < least {
-            let message = format!("`augment.{key}` begins at {}; it must be {least} or more", found.value.low);
+            let message = format!(
+                "`augment.{key}` begins at {}; it must be {least} or more",
+                found.value.low
+            );
             section.note(&found.place, message);
         }
         found.value

@@ -149,18 +149,24 @@ impl fmt::Display for MaskError {
                 height,
                 width,
                 found,
-            } => write!(f, "a mask of {height}x{width} cannot hold {found} pixels"),
+            } => {
+                write!(f, "a mask of {height}x{width} cannot hold {found} pixels")
+            }
             Self::Shapes {
                 prediction: [ph, pw],
                 reference: [rh, rw],
-            } => write!(
-                f,
-                "the prediction is {ph}x{pw} pixels but the reference is {rh}x{rw}"
-            ),
-            Self::Spacing(Spacing { row, column }) => write!(
-                f,
-                "the pixel spacing must be positive and finite, not {row} by {column}"
-            ),
+            } => {
+                write!(
+                    f,
+                    "the prediction is {ph}x{pw} pixels but the reference is {rh}x{rw}"
+                )
+            }
+            Self::Spacing(Spacing { row, column }) => {
+                write!(
+                    f,
+                    "the pixel spacing must be positive and finite, not {row} by {column}"
+                )
+            }
         }
     }
 }

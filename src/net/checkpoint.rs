@@ -82,7 +82,8 @@ impl Checkpoint {
         });
         // One entry only: the file's metadata is written in a hash map's order.
         let metadata = HashMap::from([("expertgrid".to_owned(), about.to_owned())]);
-        safetensors::serialize(views, Some(metadata)).map_err(|e| CheckpointError::Format(e.to_string()))
+        safetensors::serialize(views, Some(metadata))
+            .map_err(|e| CheckpointError::Format(e.to_string()))
     }
 
     /// Reads a checkpoint's bytes.
@@ -90,7 +91,8 @@ impl Checkpoint {
     /// # Errors
     /// Where they are not safetensors in single precision.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| CheckpointError::Format(e.to_string()))?;
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|e| CheckpointError::Format(e.to_string()))?;
         let mut tensors = HashMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != safetensors::Dtype::F32 {
@@ -111,7 +113,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Where the checkpoint is of another network.
-    pub fn adapt(&self, spec: &NetworkSpec, seed: &Seed, device: &Device) -> Result<UNet, CheckpointError> {
+    pub fn adapt(
+        &self,
+        spec: &NetworkSpec,
+        seed: &Seed,
+        device: &Device,
+    ) -> Result<UNet, CheckpointError> {
         let mut missing = None;
         let net = UNet::with_values(spec, 1, device, DType::F32, &mut |name, part, shape| {
             let fresh = init::values(seed, spec.first_conv, name, part, shape);
@@ -120,7 +127,9 @@ impl Checkpoint {
                 (Part::Shared, Some((found, values))) if found == shape => Ok(values.clone()),
                 (Part::Shared, found) => {
                     missing.get_or_insert_with(|| match found {
-                        Some((found, _)) => format!("tensor {name} is {found:?}, the network's is {shape:?}"),
+                        Some((found, _)) => {
+                            format!("tensor {name} is {found:?}, the network's is {shape:?}")
+                        }
                         None => format!("tensor {name} is missing"),
                     });
                     Ok(fresh)

@@ -10,7 +10,13 @@ use super::parameters::Part;
 use crate::{manifest::FirstConv, seed::Seed};
 
 /// Values for a parameter by its name and shape.
-pub(super) fn values(seed: &Seed, first_conv: FirstConv, name: &str, part: Part, shape: &[usize]) -> Vec<f32> {
+pub(super) fn values(
+    seed: &Seed,
+    first_conv: FirstConv,
+    name: &str,
+    part: Part,
+    shape: &[usize],
+) -> Vec<f32> {
     let count = shape.iter().product();
     let &[outputs, inputs, height, width] = shape else {
         // Norms and biases: scale 1, shift 0.
@@ -21,7 +27,9 @@ pub(super) fn values(seed: &Seed, first_conv: FirstConv, name: &str, part: Part,
     let (fan_in, fan_out) = (inputs as f64 * area, outputs as f64 * area);
     let mut rng = seed.fork(name).rng();
     let mut uniform = |bound: f64| -> Vec<f32> {
-        (0..count).map(|_| rng.random_range(-bound..bound) as f32).collect()
+        (0..count)
+            .map(|_| rng.random_range(-bound..bound) as f32)
+            .collect()
     };
     if name.starts_with("segmentation_head.") {
         // Xavier, uniform.

@@ -9,6 +9,5 @@ mod parameters;
 mod unet;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use parameters::{Parameter, Part};
+pub use parameters::{Parameter, Part, Values};
 pub use unet::UNet;
-

@@ -25,21 +25,20 @@ pub struct Parameter {
     pub var: Var,
 }
 
+/// Gives a parameter's values by its name, part and shape.
+pub type Values<'a> = dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>> + 'a;
+
 /// Makes parameters and remembers them in order.
 pub(super) struct Registry<'a> {
     pub parameters: Vec<Parameter>,
     device: &'a Device,
     dtype: DType,
-    values: &'a mut dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>>,
+    values: &'a mut Values<'a>,
 }
 
 impl<'a> Registry<'a> {
-    /// `values` gives a parameter's initial values by name, part and shape.
-    pub fn new(
-        device: &'a Device,
-        dtype: DType,
-        values: &'a mut dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>>,
-    ) -> Self {
+    /// With `values` to begin with.
+    pub fn new(device: &'a Device, dtype: DType, values: &'a mut Values<'a>) -> Self {
         Self {
             parameters: Vec::new(),
             device,

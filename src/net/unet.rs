@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
     init,
-    parameters::{Parameter, Part, Registry},
+    parameters::{Parameter, Part, Registry, Values},
 };
 use crate::{
     engine::{Activation, Affine, Engine},
@@ -56,9 +56,13 @@ struct Pass<'a> {
 impl UNet {
     /// A network in its initial state.
     pub fn init(spec: &NetworkSpec, experts: usize, seed: &Seed, device: &Device) -> Result<Self> {
-        Self::with_values(spec, experts, device, DType::F32, &mut |name, part, shape| {
-            Ok(init::values(seed, spec.first_conv, name, part, shape))
-        })
+        Self::with_values(
+            spec,
+            experts,
+            device,
+            DType::F32,
+            &mut |name, part, shape| Ok(init::values(seed, spec.first_conv, name, part, shape)),
+        )
     }
 
     /// A network whose values come from elsewhere: a checkpoint, a test.
@@ -67,7 +71,7 @@ impl UNet {
         experts: usize,
         device: &Device,
         dtype: DType,
-        values: &mut dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>>,
+        values: &mut Values<'_>,
     ) -> Result<Self> {
         let mut make = Registry::new(device, dtype, values);
         let w = spec.width;
@@ -102,7 +106,11 @@ impl UNet {
             inputs = outputs;
         }
         let head = (
-            make.make("segmentation_head.0.weight", Part::Shared, &[1, inputs, 3, 3])?,
+            make.make(
+                "segmentation_head.0.weight",
+                Part::Shared,
+                &[1, inputs, 3, 3],
+            )?,
             make.make("segmentation_head.0.bias", Part::Shared, &[1])?,
         );
         Ok(Self {
@@ -211,7 +219,11 @@ impl BasicBlock {
         let first = conv("conv1", "bn1", (inputs, outputs, 3, stride))?;
         let second = conv("conv2", "bn2", (outputs, outputs, 3, 1))?;
         let shortcut = match stride != 1 || inputs != outputs {
-            true => Some(conv("downsample.0", "downsample.1", (inputs, outputs, 1, stride))?),
+            true => Some(conv(
+                "downsample.0",
+                "downsample.1",
+                (inputs, outputs, 1, stride),
+            )?),
             false => None,
         };
         Ok(Self {
@@ -227,6 +239,7 @@ impl BasicBlock {
             Some(shortcut) => shortcut.forward(pass, x, None, Activation::Linear)?,
             None => x.clone(),
         };
-        self.second.forward(pass, &y, Some(&shortcut), Activation::Relu)
+        self.second
+            .forward(pass, &y, Some(&shortcut), Activation::Relu)
     }
 }

@@ -39,7 +39,11 @@ impl Inventory {
                 .map(|case| CaseDigests {
                     name: case.name.clone(),
                     image: case.image_digest,
-                    masks: case.annotations.iter().map(|(e, a)| (*e, a.digest)).collect(),
+                    masks: case
+                        .annotations
+                        .iter()
+                        .map(|(e, a)| (*e, a.digest))
+                        .collect(),
                     spacing_mm: case.spacing().map(|s| [s.y_mm, s.x_mm]),
                 })
                 .collect()
@@ -54,7 +58,8 @@ impl Inventory {
     /// on disk, so that nothing in any store can be mistaken for a stage of it.
     pub fn assumed(cohort: &Cohort) -> Self {
         let case = |kind: &str, i: usize| {
-            let digest = |what: String| Digest::of_bytes(format!("assumed {kind} {i} {what}").as_bytes());
+            let digest =
+                |what: String| Digest::of_bytes(format!("assumed {kind} {i} {what}").as_bytes());
             CaseDigests {
                 name: format!("{kind} {i}"),
                 image: digest("image".into()),

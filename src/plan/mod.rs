@@ -91,7 +91,9 @@ impl Plan {
 
     /// The runs of one experiment.
     pub fn runs_of(&self, experiment: usize) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(move |run| run.experiment == experiment)
+        self.runs
+            .iter()
+            .filter(move |run| run.experiment == experiment)
     }
 }
 
@@ -103,7 +105,11 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
     let mut builder = Builder {
         inventory,
         test: Arc::new(Memo::new(TestImages {
-            names: inventory.test.iter().map(|case| case.name.clone()).collect(),
+            names: inventory
+                .test
+                .iter()
+                .map(|case| case.name.clone())
+                .collect(),
             images: inventory.test.iter().map(|case| case.image).collect(),
         })),
         supports: HashMap::new(),
@@ -144,7 +150,9 @@ impl Builder<'_> {
         let by_start = |purpose: &str| -> HashMap<usize, Seed> {
             let seed = root.fork(purpose);
             let starts = grid.starts.iter();
-            starts.map(|start| (*start, seed.at(*start as u64))).collect()
+            starts
+                .map(|start| (*start, seed.at(*start as u64)))
+                .collect()
         };
         // With all cases the ways of sampling hold the same set: the seed must tell them apart.
         let (finetune_seeds, scratch_seeds) = (by_start("finetune"), by_start("scratch"));
@@ -246,7 +254,9 @@ impl Builder<'_> {
             .entry((experts.clone(), way))
             .or_insert_with(|| {
                 let (start, samples) = way.unwrap_or((1, cases.len()));
-                let chosen = subset(start, samples, cases.len()).map(|i| &cases[i]).collect_vec();
+                let chosen = subset(start, samples, cases.len())
+                    .map(|i| &cases[i])
+                    .collect_vec();
                 Arc::new(Memo::new(Support {
                     experts: experts.to_vec(),
                     images: chosen.iter().map(|case| case.image).collect(),
@@ -263,7 +273,9 @@ impl Builder<'_> {
         let cases = &self.inventory.test;
         let spacing = |case: &CaseDigests| match unit {
             SpacingFrom::Unit => [1.0; 2],
-            SpacingFrom::Header => case.spacing_mm.expect("the data set was checked for spacing"),
+            SpacingFrom::Header => case
+                .spacing_mm
+                .expect("the data set was checked for spacing"),
         };
         self.references
             .entry((expert, unit))

@@ -29,7 +29,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Self::Pretrain, Self::Finetune, Self::Scratch, Self::Evaluate];
+    pub const ALL: [Kind; 4] = [
+        Self::Pretrain,
+        Self::Finetune,
+        Self::Scratch,
+        Self::Evaluate,
+    ];
 
     /// The word in file names, JSON and text.
     pub fn word(self) -> &'static str {

@@ -57,14 +57,15 @@ impl Summary {
             }
         }
         let [pretrain, finetune, scratch, evaluate] = counts;
-        let trainings = [pretrain, finetune, scratch]
-            .into_iter()
-            .fold(Count::default(), |sum, count| Count {
-                distinct: sum.distinct + count.distinct,
-                cached: sum.cached + count.cached,
-                left: sum.left + count.left,
-                shared: sum.shared + count.shared,
-            });
+        let trainings =
+            [pretrain, finetune, scratch]
+                .into_iter()
+                .fold(Count::default(), |sum, count| Count {
+                    distinct: sum.distinct + count.distinct,
+                    cached: sum.cached + count.cached,
+                    left: sum.left + count.left,
+                    shared: sum.shared + count.shared,
+                });
         Self {
             runs: plan.runs.len(),
             stages: StageCounts {
@@ -100,7 +101,10 @@ impl fmt::Display for Summary {
         ] {
             let cells = [count.distinct, count.cached, count.left, count.shared].map(grouped);
             let [distinct, cached, left, shared] = cells;
-            writeln!(f, "{name:<10} {distinct:>10} {cached:>10} {left:>10} {shared:>10}")?;
+            writeln!(
+                f,
+                "{name:<10} {distinct:>10} {cached:>10} {left:>10} {shared:>10}"
+            )?;
         }
         write!(
             f,
@@ -114,7 +118,7 @@ pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -132,9 +132,10 @@ pub(super) fn cells(table: &Table) -> Vec<u8> {
 
 fn write(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = writer
-        .write_record(header)
-        .and_then(|()| rows.into_iter().try_for_each(|row| writer.write_record(row)));
+    let written = writer.write_record(header).and_then(|()| {
+        rows.into_iter()
+            .try_for_each(|row| writer.write_record(row))
+    });
     written.expect("memory takes every row, and all are of one length");
     writer.into_inner().expect("memory needs no flushing")
 }

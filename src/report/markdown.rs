@@ -1,9 +1,6 @@
 //! The table as Markdown, in the paper's layout, columns aligned so that it reads as plain text.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write,
-};
+use std::{collections::BTreeSet, fmt::Write};
 
 use itertools::Itertools;
 
@@ -52,11 +49,13 @@ fn caption(spec: &Experiment, made_by: &BTreeSet<&MadeBy>, provenance: &Provenan
     let recipe = &spec.recipe;
     let mut text = String::new();
     if provenance.synthetic == Synthetic::Yes {
-        text.push_str("**Synthetic data:** the images and the experts' masks were drawn by a program. ");
+        text.push_str(
+            "**Synthetic data:** the images and the experts' masks were drawn by a program. ",
+        );
     }
     let _ = write!(text, "Data set: {}. ", provenance.dataset);
     match spec.profile.as_str() {
-        PAPER => text.push_str("Profile `paper`"),
+        PAPER => text.push_str("Profile `paper`, the manifest's own keys"),
         profile => {
             let _ = write!(text, "Profile `{profile}`, reduced from the paper's size");
         }
@@ -74,7 +73,12 @@ fn caption(spec: &Experiment, made_by: &BTreeSet<&MadeBy>, provenance: &Provenan
     );
     let made_by: Vec<String> = made_by
         .iter()
-        .map(|made| format!("{} ({}), expertgrid {}", made.device, made.engine, made.version))
+        .map(|made| {
+            format!(
+                "{} ({}), expertgrid {}",
+                made.device, made.engine, made.version
+            )
+        })
         .collect();
     match made_by.as_slice() {
         [] => {}
@@ -82,11 +86,15 @@ fn caption(spec: &Experiment, made_by: &BTreeSet<&MadeBy>, provenance: &Provenan
             let _ = write!(text, "Computed on {one}. ");
         }
         several => {
-            let _ = write!(text, "**Mixed origin:** computed on {}. ", several.join("; on "));
+            let _ = write!(
+                text,
+                "**Mixed origin:** computed on {}. ",
+                several.join("; on ")
+            );
         }
     }
     text.pop();
-    text.push_str("\n");
+    text.push('\n');
     text
 }
 
@@ -112,7 +120,8 @@ fn one(table: &Table, spec: &Experiment, new_expert: u8) -> String {
     // With the number of experts as rows, 0 says that there was no pretraining.
     let column = |position: &Position| Column {
         samples: (spec.rows != Rows::Samples).then_some(position.samples),
-        experts: (spec.rows == Rows::Samples && position.arm == Arm::With).then_some(position.experts),
+        experts: (spec.rows == Rows::Samples && position.arm == Arm::With)
+            .then_some(position.experts),
         arm: (spec.rows != Rows::Experts).then_some(position.arm),
     };
     let rows: BTreeSet<usize> = cells.iter().map(|cell| row(&cell.position)).collect();
@@ -139,7 +148,8 @@ fn one(table: &Table, spec: &Experiment, new_expert: u8) -> String {
 }
 
 fn header(spec: &Experiment, columns: &BTreeSet<Column>) -> Vec<String> {
-    let varies = |of: &dyn Fn(&Column) -> Option<usize>| columns.iter().filter_map(of).unique().count() > 1;
+    let varies =
+        |of: &dyn Fn(&Column) -> Option<usize>| columns.iter().filter_map(of).unique().count() > 1;
     let (many_samples, many_experts) = (varies(&|c| c.samples), varies(&|c| c.experts));
     let many_arms = columns.iter().map(|c| c.arm).unique().count() > 1;
     let mut line = vec![
@@ -188,13 +198,20 @@ fn value(cell: &Cell) -> String {
 /// A Markdown table with padded columns.
 fn aligned(grid: &[Vec<String>]) -> String {
     let width = |column: usize| grid.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<usize> = (0..grid[0].len()).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..grid[0].len())
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
     let mut text = String::new();
     for (i, line) in grid.iter().enumerate() {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:>width$}"));
         let _ = writeln!(text, "| {} |", cells.format(" | "));
         if i == 0 {
-            let rules = widths.iter().map(|width| format!("{:->width$}:", "", width = width.max(&3) - 1));
+            let rules = widths
+                .iter()
+                .map(|width| format!("{:->width$}:", "", width = width.max(&3) - 1));
             let _ = writeln!(text, "| {} |", rules.format(" | "));
         }
     }
@@ -213,7 +230,7 @@ fn notes(table: &Table, spec: &Experiment, tally: Tally) -> String {
         "Each cell is the mean of {} results, one per way of sampling",
         spec.grid.starts.len()
     );
-    if spec.grid.annotators.choose.len() > 0 {
+    if !spec.grid.annotators.choose.is_empty() {
         text.push_str(", each averaged over all combinations of annotation experts");
     }
     let _ = write!(

@@ -63,8 +63,14 @@ pub fn write(
     let table = tabulate(results, experiment);
     let spec = &results.plan.experiments[experiment];
     let folder = folder(to, spec);
-    replace_file(&folder.join("runs.csv"), &csv_files::runs(results, experiment))?;
-    replace_file(&folder.join(format!("{}.csv", spec.name)), &csv_files::cells(&table))?;
+    replace_file(
+        &folder.join("runs.csv"),
+        &csv_files::runs(results, experiment),
+    )?;
+    replace_file(
+        &folder.join(format!("{}.csv", spec.name)),
+        &csv_files::cells(&table),
+    )?;
     let text = markdown::render(&table, results, experiment, provenance);
     let path = folder.join(format!("{}.md", spec.name));
     replace_file(&path, text.as_bytes())?;

@@ -127,7 +127,10 @@ fn cell(position: Position, metric: Metric, outcomes: &BTreeMap<usize, Vec<&Outc
     let (mut runs, mut defined, mut present) = (0, 0, 0);
     for (start, outcomes) in outcomes {
         runs += outcomes.len();
-        let scores: Vec<Score> = outcomes.iter().filter_map(|outcome| outcome.mean(metric)).collect();
+        let scores: Vec<Score> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.mean(metric))
+            .collect();
         present += scores.len();
         let values: Vec<f64> = scores.iter().filter_map(|score| score.value()).collect();
         defined += values.len();
@@ -167,7 +170,10 @@ fn paired(a: &Cell, b: &Cell) -> Option<TTest> {
         return None;
     }
     let keyed = |cell: &Cell| -> Vec<(usize, f64)> {
-        cell.by_start.iter().map(|(start, value)| (*start, *value)).collect()
+        cell.by_start
+            .iter()
+            .map(|(start, value)| (*start, *value))
+            .collect()
     };
     let pairs = Pairs::join(&keyed(a), &keyed(b)).ok()?;
     stats::paired(&pairs, Alternative::TwoSided).ok()
@@ -243,11 +249,20 @@ fn mark_best(cells: &mut [Cell], spec: &Experiment) {
     };
     let blocks: BTreeSet<_> = cells.iter().map(block).collect();
     for this in blocks {
-        let members: Vec<usize> = (0..cells.len()).filter(|i| block(&cells[*i]) == this).collect();
-        let best = members.iter().copied().filter(|i| cells[*i].mean.is_some()).reduce(|best, i| {
-            let (new, old) = (cells[i].mean.unwrap_or(0.0), cells[best].mean.unwrap_or(0.0));
-            if better(this.1, new, old) { i } else { best }
-        });
+        let members: Vec<usize> = (0..cells.len())
+            .filter(|i| block(&cells[*i]) == this)
+            .collect();
+        let best = members
+            .iter()
+            .copied()
+            .filter(|i| cells[*i].mean.is_some())
+            .reduce(|best, i| {
+                let (new, old) = (
+                    cells[i].mean.unwrap_or(0.0),
+                    cells[best].mean.unwrap_or(0.0),
+                );
+                if better(this.1, new, old) { i } else { best }
+            });
         let Some(best) = best else { continue };
         // Against a best with undefined values every test is undefined: nobody earns a mark.
         if !cells[best].complete() {
@@ -255,7 +270,8 @@ fn mark_best(cells: &mut [Cell], spec: &Experiment) {
         }
         for i in members {
             // The networks of arm `single` are other trainings in every row: nothing pairs them.
-            let single = cells[i].position.arm == Arm::Single || cells[best].position.arm == Arm::Single;
+            let single =
+                cells[i].position.arm == Arm::Single || cells[best].position.arm == Arm::Single;
             let test = match single {
                 true => unpaired(&cells[i], &cells[best], spec.statistics.unpaired),
                 false => paired(&cells[i], &cells[best]),

@@ -1,9 +1,6 @@
 //! A data set's images and masks by their digests, prepared once for all stages of a worker.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::StageError;
 use crate::{
@@ -48,14 +45,26 @@ impl Library {
     ///
     /// # Errors
     /// Where the data set has no such image.
-    pub fn image(&mut self, digest: &Digest, spec: &ImageSpec) -> Result<Arc<Prepared>, StageError> {
+    pub fn image(
+        &mut self,
+        digest: &Digest,
+        spec: &ImageSpec,
+    ) -> Result<Arc<Prepared>, StageError> {
         if let Some(found) = self.prepared.get(&(*digest, spec.reduce)) {
             return Ok(found.clone());
         }
-        let case = self.images.get(digest).ok_or_else(|| absent("image", digest))?;
-        let case = self.dataset.cases().nth(*case).expect("counted along the same cases");
+        let case = self
+            .images
+            .get(digest)
+            .ok_or_else(|| absent("image", digest))?;
+        let case = self
+            .dataset
+            .cases()
+            .nth(*case)
+            .expect("counted along the same cases");
         let prepared = Arc::new(prepare(&case.image, spec));
-        self.prepared.insert((*digest, spec.reduce), prepared.clone());
+        self.prepared
+            .insert((*digest, spec.reduce), prepared.clone());
         Ok(prepared)
     }
 
@@ -77,8 +86,15 @@ impl Library {
     /// # Errors
     /// Where the data set has no such mask.
     pub fn original_mask(&self, digest: &Digest) -> Result<&Mask, StageError> {
-        let (case, expert) = self.masks.get(digest).ok_or_else(|| absent("mask", digest))?;
-        let case = self.dataset.cases().nth(*case).expect("counted along the same cases");
+        let (case, expert) = self
+            .masks
+            .get(digest)
+            .ok_or_else(|| absent("mask", digest))?;
+        let case = self
+            .dataset
+            .cases()
+            .nth(*case)
+            .expect("counted along the same cases");
         Ok(case.mask(*expert).expect("counted along the same masks"))
     }
 }

@@ -11,8 +11,8 @@ use candle_core::Device;
 
 use crate::{
     artefact::{
-        CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve, parse_predictions,
-        predictions,
+        CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve,
+        parse_predictions, predictions,
     },
     data::{
         Mask,
@@ -101,7 +101,11 @@ pub struct Bench {
 ///
 /// # Errors
 /// Where there is no artefact; nothing was published then.
-pub fn run(spec: &Spec, bench: &mut Bench, observe: &mut dyn FnMut(Step)) -> Result<Digest, StageError> {
+pub fn run(
+    spec: &Spec,
+    bench: &mut Bench,
+    observe: &mut dyn FnMut(Step),
+) -> Result<Digest, StageError> {
     let files = match spec {
         Spec::Train(spec) => run_training(spec, bench, observe)?,
         Spec::Evaluate(spec) => run_evaluation(spec, bench)?,
@@ -117,7 +121,11 @@ pub fn run(spec: &Spec, bench: &mut Bench, observe: &mut dyn FnMut(Step)) -> Res
     Ok(digest)
 }
 
-fn run_training(spec: &Train, bench: &mut Bench, observe: &mut dyn FnMut(Step)) -> Result<Files, StageError> {
+fn run_training(
+    spec: &Train,
+    bench: &mut Bench,
+    observe: &mut dyn FnMut(Step),
+) -> Result<Files, StageError> {
     let device = bench.engine.device().clone();
     let net = network(spec, &bench.store, &device)?;
     let cases = annotated(spec, &mut bench.library)?;
@@ -155,9 +163,12 @@ fn network(spec: &Train, store: &Store, device: &Device) -> Result<UNet, StageEr
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
     match spec.origin {
-        Origin::Random | Origin::RandomForExperts(_) => {
-            Ok(UNet::init(network, spec.support.experts.len(), &seed, device)?)
-        }
+        Origin::Random | Origin::RandomForExperts(_) => Ok(UNet::init(
+            network,
+            spec.support.experts.len(),
+            &seed,
+            device,
+        )?),
         Origin::Pretrained(digest) => {
             let bytes = upstream(store, Kind::Pretrain, &digest, WEIGHTS)?;
             Ok(Checkpoint::read(&bytes)?.adapt(network, &seed, device)?)
@@ -211,7 +222,12 @@ fn predict_test_images(spec: &Train, net: &UNet, bench: &mut Bench) -> Result<Ve
 }
 
 fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageError> {
-    let bytes = upstream(&bench.store, spec.training_kind, &spec.training, PREDICTIONS)?;
+    let bytes = upstream(
+        &bench.store,
+        spec.training_kind,
+        &spec.training,
+        PREDICTIONS,
+    )?;
     let branches = parse_predictions(&bytes).map_err(StageError::Upstream)?;
     let [(_, predicted)] = branches.as_slice() else {
         return Err(StageError::Upstream(format!(
@@ -252,9 +268,11 @@ fn score(
     definition: Definition,
 ) -> Result<CaseScores, StageError> {
     let mask = prediction.mask();
-    let shapes = |error: metric::MaskError| StageError::Data(format!("{}: {error}", prediction.case));
+    let shapes =
+        |error: metric::MaskError| StageError::Data(format!("{}: {error}", prediction.case));
     let predicted = MaskView::new(mask.height, mask.width, &mask.pixels).map_err(shapes)?;
-    let expected = MaskView::new(reference.height, reference.width, &reference.pixels).map_err(shapes)?;
+    let expected =
+        MaskView::new(reference.height, reference.width, &reference.pixels).map_err(shapes)?;
     let scores = metric::scores(predicted, expected, spacing, definition).map_err(shapes)?;
     Ok(CaseScores {
         case: prediction.case.clone(),

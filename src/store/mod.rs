@@ -183,14 +183,24 @@ impl Store {
     pub fn verify(&self, kind: Kind, digest: &Digest) -> Found {
         match self.read(kind, digest, &[]) {
             Found::Intact(artefact) => {
-                let names: Vec<&str> = artefact.description.files.keys().map(String::as_str).collect();
+                let names: Vec<&str> = artefact
+                    .description
+                    .files
+                    .keys()
+                    .map(String::as_str)
+                    .collect();
                 self.read(kind, digest, &names)
             }
             other => other,
         }
     }
 
-    fn try_read(&self, kind: Kind, digest: &Digest, wanted: &[&str]) -> Result<Artefact, Unreadable> {
+    fn try_read(
+        &self,
+        kind: Kind,
+        digest: &Digest,
+        wanted: &[&str],
+    ) -> Result<Artefact, Unreadable> {
         let folder = self.path(kind, digest);
         let text = match fs::read(folder.join(DESCRIPTION)) {
             Ok(text) => text,
@@ -200,8 +210,8 @@ impl Store {
             Err(error) => return Err(Unreadable::Damaged(format!("{DESCRIPTION}: {error}"))),
         };
         let damaged = |what: String| Unreadable::Damaged(what);
-        let description: Description =
-            serde_json::from_slice(&text).map_err(|error| damaged(format!("{DESCRIPTION}: {error}")))?;
+        let description: Description = serde_json::from_slice(&text)
+            .map_err(|error| damaged(format!("{DESCRIPTION}: {error}")))?;
         if (description.kind, description.digest) != (kind, *digest) {
             return Err(damaged(format!("{DESCRIPTION} is that of another stage")));
         }
@@ -210,7 +220,8 @@ impl Store {
             let Some(expected) = description.files.get(*name) else {
                 return Err(damaged(format!("it has no file {name}")));
             };
-            let bytes = fs::read(folder.join(name)).map_err(|error| damaged(format!("{name}: {error}")))?;
+            let bytes =
+                fs::read(folder.join(name)).map_err(|error| damaged(format!("{name}: {error}")))?;
             if bytes.len() as u64 != expected.size || Digest::of_bytes(&bytes) != expected.digest {
                 return Err(damaged(format!("{name} is not what was written")));
             }
@@ -247,7 +258,8 @@ impl Store {
                 .collect(),
             made_by,
         };
-        let mut text = serde_json::to_vec_pretty(&description).expect("a description is plain data");
+        let mut text =
+            serde_json::to_vec_pretty(&description).expect("a description is plain data");
         text.push(b'\n');
         let aside = scratch.folder(&format!("{kind}-{}", digest.short()))?;
         for (name, bytes) in files {
@@ -315,11 +327,14 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
     let write = || {
         use io::Write;
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".writing-")
+            .tempfile_in(folder)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(0o644))?;
         }
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

@@ -32,7 +32,8 @@ impl Scratch {
             .doing(|| format!("creating a folder in {}", parent.display()))?;
         let path = folder.path().join(LOCK);
         let lock = File::create(&path).doing(|| format!("creating {}", path.display()))?;
-        lock.lock().doing(|| format!("locking {}", path.display()))?;
+        lock.lock()
+            .doing(|| format!("locking {}", path.display()))?;
         Ok(Self {
             path: folder.keep(),
             next: AtomicU64::new(0),
@@ -75,7 +76,11 @@ fn sweep(parent: &Path) {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else {
             // No lock yet: its owner is just beginning, or died at that very moment. A minute
             // tells the two apart.
-            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            let age = entry
+                .metadata()
+                .and_then(|m| m.modified())
+                .ok()
+                .and_then(|t| t.elapsed().ok());
             if age.is_some_and(|age| age.as_secs() > 60) {
                 let _ = fs::remove_dir_all(entry.path());
             }

@@ -31,7 +31,7 @@ impl Batches {
             drawn,
             epoch: Vec::new(),
         };
-        if drawn % cases != 0 {
+        if !drawn.is_multiple_of(cases) {
             batches.shuffle();
         }
         batches
@@ -90,7 +90,11 @@ mod tests {
             let mut whole = Batches::new(cases, size, Seed::new(2));
             for step in 0..9 {
                 let mut entered = Batches::starting_at(cases, size, Seed::new(2), step);
-                assert_eq!(entered.next(), whole.next(), "step {step} of {cases} by {size}");
+                assert_eq!(
+                    entered.next(),
+                    whole.next(),
+                    "step {step} of {cases} by {size}"
+                );
             }
         }
     }

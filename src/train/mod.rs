@@ -101,7 +101,10 @@ pub fn train(
     observe: &mut dyn FnMut(Step),
 ) -> std::result::Result<(), TrainError> {
     let Training {
-        net, recipe, budget, ..
+        net,
+        recipe,
+        budget,
+        ..
     } = training;
     let mut optimiser = RAdam::new(net.parameters(), &recipe.training);
     let mut batches = Batches::new(
@@ -135,7 +138,13 @@ fn draw(training: &Training<'_>, step: usize, batch: &[usize]) -> Vec<Sample> {
         .map(|(slot, case)| {
             let Annotated { image, masks } = &training.cases[*case];
             let recipe = training.recipe;
-            sample(image, masks, &recipe.image, &recipe.augment, &seed.at(slot as u64))
+            sample(
+                image,
+                masks,
+                &recipe.image,
+                &recipe.augment,
+                &seed.at(slot as u64),
+            )
         })
         .collect()
 }

@@ -28,9 +28,15 @@ pub fn predict(
     let mut first = 0;
     while first < cases.len() {
         let size = views[first].size;
-        let alike = views[first..].iter().take_while(|view| view.size == size).count();
+        let alike = views[first..]
+            .iter()
+            .take_while(|view| view.size == size)
+            .count();
         let batch = first..first + alike;
-        let pixels: Vec<f32> = batch.clone().flat_map(|i| cases[i].1.cut(&views[i]).values).collect();
+        let pixels: Vec<f32> = batch
+            .clone()
+            .flat_map(|i| cases[i].1.cut(&views[i]).values)
+            .collect();
         let x = engine.pack(&pixels, [alike, size[0], size[1]])?;
         let logits = net.forward(engine, &x, &vec![branch; alike])?.detach();
         let logits = logits_of(engine, &logits, alike)?;
@@ -39,7 +45,10 @@ pub fn predict(
                 case: cases[i].0.clone(),
                 frame: cases[i].1.frame,
                 region: views[i],
-                probability: logits.iter().map(|z| Prediction::quantise(sigmoid(*z))).collect(),
+                probability: logits
+                    .iter()
+                    .map(|z| Prediction::quantise(sigmoid(*z)))
+                    .collect(),
             });
         }
         first += alike;

@@ -112,8 +112,8 @@ impl Update {
         let rho_inf = 2.0 / (1.0 - beta2) - 1.0;
         let rho = rho_inf - 2.0 * t * beta2.powi(steps) / correction2;
         let adaptive = (rho > 5.0).then(|| {
-            let rectification = (rho - 4.0) * (rho - 2.0) * rho_inf
-                / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho);
+            let rectification =
+                (rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho);
             rectification.sqrt() * correction2.sqrt()
         });
         Self {
@@ -208,8 +208,15 @@ impl InplaceOp2 for Fused<'_> {
         "radam"
     }
 
-    fn cpu_fwd(&self, p: &mut CpuStorage, p_layout: &Layout, g: &CpuStorage, g_layout: &Layout) -> Result<()> {
-        let (Some(p_range), Some(g_range)) = (p_layout.contiguous_offsets(), g_layout.contiguous_offsets())
+    fn cpu_fwd(
+        &self,
+        p: &mut CpuStorage,
+        p_layout: &Layout,
+        g: &CpuStorage,
+        g_layout: &Layout,
+    ) -> Result<()> {
+        let (Some(p_range), Some(g_range)) =
+            (p_layout.contiguous_offsets(), g_layout.contiguous_offsets())
         else {
             candle_core::bail!("radam: parameter and gradient must be contiguous")
         };
@@ -241,7 +248,12 @@ mod tests {
     }
 
     fn numbers(value: &Value) -> Vec<f64> {
-        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_f64().unwrap())
+            .collect()
     }
 
     fn spec() -> TrainingSpec {
@@ -304,8 +316,13 @@ mod tests {
     #[test]
     fn small_gradients_show_where_eps_stands() {
         let vectors = &vectors()["optimizer"];
-        let tiny: Vec<f64> = numbers(&vectors["gradients"]).iter().map(|g| g * 1e-6).collect();
-        let expected = vectors["small_grad_scale_1e-6"]["torch_eps1e-8"]["p"].as_f64().unwrap();
+        let tiny: Vec<f64> = numbers(&vectors["gradients"])
+            .iter()
+            .map(|g| g * 1e-6)
+            .collect();
+        let expected = vectors["small_grad_scale_1e-6"]["torch_eps1e-8"]["p"]
+            .as_f64()
+            .unwrap();
         let found = *trajectory(&tiny, |_| 1e-3).last().unwrap();
         assert!((found - expected).abs() < 1e-12);
     }

@@ -1,6 +1,6 @@
 //! The metrics against MedPy, SimpleITK and NumPy, on masks with holes, specks, borders and textures.
 //!
-//! The expected values are in `fixtures/metrics.json`; `reference/extract_metrics.py` wrote them.
+//! The expected values are in `tests/fixtures/metrics.json`; `tests/reference/extract_metrics.py` wrote them.
 
 use expertgrid::metric::{
     Assd, Connectivity, Definition, Directed, Hd95, MaskError, MaskView, Pixel, Reason, Score,
@@ -82,7 +82,8 @@ enum SimpleItk {
 }
 
 fn fixture() -> Fixture {
-    serde_json::from_str(include_str!("fixtures/metrics.json")).expect("the fixture is well formed")
+    serde_json::from_str(include_str!("../fixtures/metrics.json"))
+        .expect("the fixture is well formed")
 }
 
 /// A mask that owns the pixels its runs name.

@@ -1,6 +1,6 @@
 //! The tests against SciPy, far tails against mpmath, summaries against NumPy.
 //!
-//! The expected values are in `fixtures/stats.json`; `reference/extract_metrics.py` wrote them. Where a
+//! The expected values are in `tests/fixtures/stats.json`; `tests/reference/extract_metrics.py` wrote them. Where a
 //! case has an entry `ours`, SciPy answers with NaN or with the size of a rounding error, and the entry says what holds instead.
 
 use std::collections::BTreeMap;
@@ -104,7 +104,8 @@ struct Summary {
 }
 
 fn fixture() -> Fixture {
-    serde_json::from_str(include_str!("fixtures/stats.json")).expect("the fixture is well formed")
+    serde_json::from_str(include_str!("../fixtures/stats.json"))
+        .expect("the fixture is well formed")
 }
 
 #[track_caller]

@@ -1,0 +1,51 @@
+# Tables from manifests: `make table2` builds the program, draws the phantom data set if it is
+# missing, runs what has not been run yet and prints the table.
+
+PROFILE ?= phantom
+DATASET ?= data/phantom
+RESULTS ?= results
+# More for the program, for example ARGS='--set finetune.steps=80 --jobs 1'
+ARGS    ?=
+
+EXPERTGRID := target/release/expertgrid
+RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help build phantom table1 table2 table3 tables smoke test check
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables: PROFILE=$(PROFILE) DATASET=$(DATASET) RESULTS=$(RESULTS) ARGS=$(ARGS)"
+
+build: ## build the program
+	cargo build --release --locked
+
+phantom: build ## draw the synthetic data set, if it is missing
+	@test -d data/phantom || $(EXPERTGRID) data phantom --out data/phantom
+
+# Another data set is the user's: it is there or the program says what to do.
+ifeq ($(DATASET),data/phantom)
+ready: phantom
+else
+ready: build
+endif
+.PHONY: ready
+
+table1 table2 table3: ready ## Table I, II or III of the paper
+	@$(RUN) experiments/$@.toml
+
+tables: ready ## the three tables in one plan, sharing their trainings
+	@$(RUN) experiments/table1.toml experiments/table2.toml experiments/table3.toml
+
+smoke: ready ## a few runs of every table, to see that everything works
+	@$(EXPERTGRID) run --profile smoke --dataset $(DATASET) --results $(RESULTS) $(ARGS) \
+		experiments/table1.toml experiments/table2.toml experiments/table3.toml
+
+test: ## run the tests
+	cargo test --release --locked
+
+check: ## everything that is checked: format, lints, documentation, tests
+	cargo fmt --check
+	cargo clippy --release --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --locked
+	cargo test --release --locked

@@ -1,0 +1,213 @@
+//! Two-dimensional convolution and its gradients. Weights keep PyTorch's layout `[C_out, C_in, K, K]`;
+//! kernels repack them at each call, which costs little beside the convolution.
+
+mod direct;
+mod outer;
+mod pack;
+mod weight;
+mod winograd;
+
+use super::isa::{Kernels, Method};
+use super::{LANES, check};
+use pack::Source;
+use winograd::Taps;
+
+/// A convolution's shape: square kernel, the same stride and zero padding both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// Groups of sixteen samples.
+    pub groups: usize,
+    /// Input channels.
+    pub cin: usize,
+    /// Output channels.
+    pub cout: usize,
+    /// Input height in pixels.
+    pub height: usize,
+    /// Input width in pixels.
+    pub width: usize,
+    /// Kernel height and width, at most 7.
+    pub kernel: usize,
+    /// Stride, 1 or 2.
+    pub stride: usize,
+    /// Rows and columns of zeros around the input, less than the kernel.
+    pub padding: usize,
+}
+
+impl Conv {
+    /// Output height in pixels.
+    #[must_use]
+    pub fn out_height(&self) -> usize {
+        (self.height + 2 * self.padding - self.kernel) / self.stride + 1
+    }
+
+    /// Output width in pixels.
+    #[must_use]
+    pub fn out_width(&self) -> usize {
+        (self.width + 2 * self.padding - self.kernel) / self.stride + 1
+    }
+
+    /// Floats in the input `[G, C_in, H, W, 16]`.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.groups * self.cin * self.height * self.width * LANES
+    }
+
+    /// Floats in the output `[G, C_out, H', W', 16]`.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.groups * self.cout * self.out_height() * self.out_width() * LANES
+    }
+
+    /// Floats in the weight `[C_out, C_in, K, K]`.
+    #[must_use]
+    pub fn weight_len(&self) -> usize {
+        self.cout * self.cin * self.kernel * self.kernel
+    }
+
+    /// The forward correlation, if Winograd's transform knows it.
+    fn winograd(&self) -> Option<winograd::Shape> {
+        let Self {
+            groups,
+            cin,
+            cout,
+            height,
+            width,
+            ..
+        } = *self;
+        let known = (self.kernel, self.stride, self.padding) == (3, 1, 1);
+        known.then_some(winograd::Shape {
+            groups,
+            cin,
+            cout,
+            height,
+            width,
+        })
+    }
+
+    /// Panics unless the shape is one the kernels know.
+    fn check(&self) {
+        assert!(
+            (1..=7).contains(&self.kernel)
+                && (1..=2).contains(&self.stride)
+                && self.padding < self.kernel,
+            "{self:?}"
+        );
+        assert!(
+            self.height + 2 * self.padding >= self.kernel
+                && self.width + 2 * self.padding >= self.kernel,
+            "{self:?}"
+        );
+        assert!(
+            self.groups > 0 && self.cin > 0 && self.cout > 0 && self.height > 0 && self.width > 0,
+            "{self:?}"
+        );
+    }
+}
+
+/// `y = conv(x, w) + bias`. Overwrites `y` `[G, C_out, H', W', 16]`; `x` is `[G, C_in, H, W, 16]`, `w` `[C_out, C_in, K, K]`,
+/// `bias` `[C_out]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn forward(
+    kernels: &Kernels,
+    conv: &Conv,
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    conv.check();
+    check("x", x.len(), conv.input_len());
+    check("w", w.len(), conv.weight_len());
+    check("y", y.len(), conv.output_len());
+    if let Some(bias) = bias {
+        check("bias", bias.len(), conv.cout);
+    }
+    match conv
+        .winograd()
+        .filter(|shape| bias.is_none() && chosen(kernels, shape))
+    {
+        Some(shape) => {
+            let source = Source {
+                weights: w,
+                cout_stride: conv.cin * 9,
+                cin_stride: 9,
+            };
+            winograd::correlate(kernels, &shape, x, &source, Taps::Stored, y);
+        }
+        None => direct::forward(kernels, conv, x, w, bias, y),
+    }
+}
+
+/// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]` from `dy` `[G, C_out, H', W', 16]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+    conv.check();
+    check("dy", dy.len(), conv.output_len());
+    check("w", w.len(), conv.weight_len());
+    check("dx", dx.len(), conv.input_len());
+    let shape = conv.winograd().map(|shape| winograd::Shape {
+        cin: conv.cout,
+        cout: conv.cin,
+        ..shape
+    });
+    match shape.filter(|shape| chosen(kernels, shape)) {
+        Some(shape) => {
+            let source = Source {
+                weights: w,
+                cout_stride: 9,
+                cin_stride: conv.cin * 9,
+            };
+            winograd::correlate(kernels, &shape, dy, &source, Taps::Rotated, dx);
+        }
+        None => direct::grad_input(kernels, conv, dy, w, dx),
+    }
+}
+
+/// The gradient of the weight, summed over groups, lanes and pixels: overwrites `dw` `[C_out, C_in, K, K]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    conv.check();
+    check("x", x.len(), conv.input_len());
+    check("dy", dy.len(), conv.output_len());
+    check("dw", dw.len(), conv.weight_len());
+    let shape = conv.winograd();
+    let (straight, turned) = (weight::cost(conv), outer::cost(conv));
+    let tiles = shape.map_or(f64::INFINITY, |shape| winograd::weight::cost(&shape));
+    let method = match kernels.method() {
+        Method::Cheapest if tiles < straight.min(turned) => Method::Winograd,
+        Method::Cheapest if turned < straight => Method::Turned,
+        Method::Cheapest => Method::Direct,
+        method => method,
+    };
+    match (method, shape) {
+        (Method::Winograd, Some(shape)) => winograd::weight::gradient(kernels, &shape, x, dy, dw),
+        (Method::Turned, _) => outer::direct(kernels, conv, x, dy, dw),
+        _ => weight::direct(kernels, conv, x, dy, dw),
+    }
+}
+
+/// Whether a correlation goes through Winograd's transform.
+fn chosen(kernels: &Kernels, shape: &winograd::Shape) -> bool {
+    match kernels.method() {
+        Method::Cheapest => shape.pays(),
+        Method::Winograd => true,
+        Method::Direct | Method::Turned => false,
+    }
+}
+
+/// The gradient of the bias, summed over groups, lanes and pixels: overwrites `db` `[C_out]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn grad_bias(kernels: &Kernels, conv: &Conv, dy: &[f32], db: &mut [f32]) {
+    conv.check();
+    check("dy", dy.len(), conv.output_len());
+    check("db", db.len(), conv.cout);
+    weight::bias(kernels, conv, dy, db);
+}

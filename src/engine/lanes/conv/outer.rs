@@ -1,0 +1,285 @@
+//! The weight's gradient as a sum of outer products, with input channels in lanes: no horizontal sums, and no taps outside the
+//! image, so that it is the way for small images with many channels. Winograd's gradient shares its inner loop.
+
+use super::super::LANES;
+use super::super::isa::{Kernels, multiversion};
+use super::super::threads::{Shared, scratch};
+use super::super::vector::Vector;
+use super::Conv;
+use super::pack::{self, Block};
+
+/// Pixels between the one that is read and the one that is asked for: sixteen planes are more streams than hardware follows.
+const AHEAD: usize = 6;
+
+/// Channels rounded up to whole registers of the widest instruction set.
+pub(super) fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(LANES)
+}
+
+/// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
+pub(super) fn cost(conv: &Conv) -> f64 {
+    let inside = |size: usize, out: usize| -> usize {
+        (0..conv.kernel)
+            .map(|k| range(conv, k, size, out).len())
+            .sum()
+    };
+    let taps = inside(conv.height, conv.out_height()) * inside(conv.width, conv.out_width());
+    let pairs = (padded(conv.cin) * conv.cout) as f64;
+    let pixels = (conv.groups * conv.cin * conv.height * conv.width) as f64;
+    pairs * (conv.groups as f64 * taps as f64 * 0.55 + 2.0 * (conv.kernel * conv.kernel) as f64)
+        + 5.0 * pixels
+}
+
+/// The outputs, along one axis, for which tap `k` is inside the image.
+fn range(conv: &Conv, k: usize, size: usize, out: usize) -> std::ops::Range<usize> {
+    let from = conv
+        .padding
+        .saturating_sub(k)
+        .div_ceil(conv.stride)
+        .min(out);
+    let to = (size + conv.padding)
+        .saturating_sub(k)
+        .div_ceil(conv.stride);
+    from..to.clamp(from, out)
+}
+
+pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let (wide, taps) = (padded(conv.cin), conv.kernel * conv.kernel);
+    let (pixels, outputs) = (
+        conv.height * conv.width,
+        conv.out_height() * conv.out_width(),
+    );
+    scratch(
+        conv.groups * pixels * LANES * wide + taps * conv.cout * wide,
+        |buffer| {
+            let (turned, sums) = buffer.split_at_mut(conv.groups * pixels * LANES * wide);
+            let shared = Shared::new(turned);
+            kernels.threads().run(conv.groups * conv.height, |task| {
+                let (group, row) = (task / conv.height, task % conv.height);
+                let planes = &x[group * conv.cin * pixels * LANES..][..conv.cin * pixels * LANES];
+                let strip = Strip {
+                    planes,
+                    channels: conv.cin,
+                    first: row * conv.width,
+                    pixels: conv.width,
+                };
+                let len = conv.width * LANES * wide;
+                // SAFETY: rows are disjoint; the instruction set is the kernels'.
+                unsafe { turn(kernels.isa(), &strip, shared.part(task * len, len)) };
+            });
+            let blocks = pack::blocks(conv.cout, kernels.isa().widest_block());
+            let shared = Shared::new(sums);
+            kernels.threads().run(taps, |tap| {
+                let pairs = pairs(conv, tap, wide);
+                for &block in &blocks {
+                    let outer = Outer {
+                        left: &dy[block.first * outputs * LANES..],
+                        left_step: outputs * LANES,
+                        right: turned,
+                        width: wide,
+                        pairs: &pairs,
+                        onto: Onto::Nothing,
+                    };
+                    // SAFETY: taps and blocks are disjoint; the instruction set is the kernels'.
+                    unsafe {
+                        let sums = shared.part(
+                            (tap * conv.cout + block.first) * wide,
+                            block.channels * wide,
+                        );
+                        add_products(kernels.isa(), &outer, block, sums);
+                    }
+                }
+            });
+            let dw = Shared::new(dw);
+            kernels.threads().run(conv.cout, |co| {
+                // SAFETY: output channels are disjoint.
+                let to = unsafe { dw.part(co * conv.cin * taps, conv.cin * taps) };
+                for tap in 0..taps {
+                    let from = &sums[(tap * conv.cout + co) * wide..][..conv.cin];
+                    for (to, from) in to.iter_mut().skip(tap).step_by(taps).zip(from) {
+                        *to = *from;
+                    }
+                }
+            });
+        },
+    );
+}
+
+/// The places in `dy` and in the turned input that one tap multiplies.
+fn pairs(conv: &Conv, tap: usize, wide: usize) -> Vec<(usize, usize)> {
+    let (height, width) = (conv.out_height(), conv.out_width());
+    let (ky, kx) = (tap / conv.kernel, tap % conv.kernel);
+    let mut pairs = Vec::with_capacity(conv.groups * height * width);
+    for group in 0..conv.groups {
+        for oy in range(conv, ky, conv.height, height) {
+            for ox in range(conv, kx, conv.width, width) {
+                let (iy, ix) = (
+                    oy * conv.stride + ky - conv.padding,
+                    ox * conv.stride + kx - conv.padding,
+                );
+                let left = ((group * conv.cout * height + oy) * width + ox) * LANES;
+                let right = ((group * conv.height + iy) * conv.width + ix) * LANES * wide;
+                pairs.push((left, right));
+            }
+        }
+    }
+    pairs
+}
+
+/// Consecutive pixels of every channel.
+pub(super) struct Strip<'a> {
+    /// `[C, P, 16]`.
+    pub(super) planes: &'a [f32],
+    pub(super) channels: usize,
+    pub(super) first: usize,
+    pub(super) pixels: usize,
+}
+
+multiversion! {
+    /// Writes a strip with channels innermost: overwrites `to` `[pixels, 16, C rounded up]`, the channels that pad it with zeros.
+    ///
+    /// # Safety
+    /// None beyond the instruction set.
+    pub(super) fn turn = turn_body(strip: &Strip, to: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn turn_body<V: Vector>(strip: &Strip, to: &mut [f32]) {
+    let (wide, plane) = (padded(strip.channels), strip.planes.len() / strip.channels);
+    assert!(
+        strip.planes.len() == strip.channels * plane
+            && (strip.first + strip.pixels) * LANES <= plane
+    );
+    assert!(to.len() == strip.pixels * LANES * wide);
+    for channel in (0..strip.channels).step_by(LANES) {
+        let rows = LANES.min(strip.channels - channel);
+        for pixel in 0..strip.pixels {
+            let from = strip
+                .planes
+                .as_ptr()
+                .wrapping_add(channel * plane + (strip.first + pixel) * LANES);
+            for row in 0..rows {
+                V::prefetch(from.wrapping_add(row * plane + AHEAD * LANES));
+            }
+            let to = to.as_mut_ptr().wrapping_add(pixel * LANES * wide + channel);
+            // SAFETY: `rows` planes hold the pixel; sixteen rows of `to` hold the channels.
+            unsafe { V::transpose(from, plane, rows, to, wide) };
+        }
+    }
+}
+
+/// Whether sums start from nothing or from what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onto {
+    Nothing,
+    Sums,
+}
+
+/// `sums[c][i] (+)= sum over pairs (l, r) and lanes k of left[c left_step + l + k] right[r + k width + i]`.
+pub(super) struct Outer<'a> {
+    pub(super) left: &'a [f32],
+    pub(super) left_step: usize,
+    pub(super) right: &'a [f32],
+    /// Input channels, rounded up.
+    pub(super) width: usize,
+    /// Places in `left` and `right`.
+    pub(super) pairs: &'a [(usize, usize)],
+    pub(super) onto: Onto,
+}
+
+multiversion! {
+    /// Adds up the products for one block of output channels, into `sums` `[block, width]`.
+    ///
+    /// # Safety
+    /// None beyond the instruction set.
+    pub(super) fn add_products = add_products_body(outer: &Outer, block: Block, sums: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn add_products_body<V: Vector>(outer: &Outer, block: Block, sums: &mut [f32]) {
+    assert!(outer.width.is_multiple_of(LANES) && sums.len() == block.channels * outer.width);
+    let (most_left, most_right) = outer
+        .pairs
+        .iter()
+        .fold((0, 0), |(l, r), pair| (l.max(pair.0), r.max(pair.1)));
+    if !outer.pairs.is_empty() {
+        assert!(outer.left.len() >= (block.channels - 1) * outer.left_step + most_left + LANES);
+        assert!(outer.right.len() >= most_right + LANES * outer.width);
+    }
+    // SAFETY: asserted above.
+    unsafe {
+        match block.channels {
+            8 => columns::<V, 8>(outer, sums),
+            4 => columns::<V, 4>(outer, sums),
+            2 => columns::<V, 2>(outer, sums),
+            _ => columns::<V, 1>(outer, sums),
+        }
+    }
+}
+
+#[expect(clippy::int_plus_one, reason = "one register is one of several widths")]
+#[inline(always)]
+unsafe fn columns<V: Vector, const CO: usize>(outer: &Outer, sums: &mut [f32]) {
+    let (mut i, count) = (0, outer.width / V::N);
+    macro_rules! span {
+        ($($registers:literal)*) => {{$(
+            while i + $registers <= count {
+                // Four are two and two: three and one would starve the multipliers.
+                if $registers == 3 && count - i == 4 {
+                    break;
+                }
+                // SAFETY: registers i to i + $registers exist; the caller asserted lengths.
+                unsafe { tile::<V, CO, $registers>(outer, i * V::N, sums.as_mut_ptr()) };
+                i += $registers;
+            }
+        )*}};
+    }
+    match (CO, V::WIDE) {
+        (8, _) => span!(3 2 1),
+        (4, true) => span!(6 3 2 1),
+        (4, false) => span!(3 2 1),
+        (2, true) => span!(8 4 2 1),
+        (2, false) => span!(5 2 1),
+        _ => span!(8 4 2 1),
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(
+    outer: &Outer,
+    at: usize,
+    sums: *mut f32,
+) {
+    let (left, right) = (outer.left.as_ptr(), outer.right.as_ptr());
+    // SAFETY: the caller asserted that every pair is inside the operands.
+    unsafe {
+        let mut totals = [[V::splat(0.0); NV]; CO];
+        if outer.onto == Onto::Sums {
+            for c in 0..CO {
+                for j in 0..NV {
+                    totals[c][j] = V::load(sums.add(c * outer.width + at + j * V::N));
+                }
+            }
+        }
+        for &(l, r) in outer.pairs {
+            let (left, right) = (left.add(l), right.add(r + at));
+            for lane in 0..LANES {
+                let mut channels = [V::splat(0.0); NV];
+                for j in 0..NV {
+                    channels[j] = V::load(right.add(lane * outer.width + j * V::N));
+                }
+                for c in 0..CO {
+                    let gradient = V::splat(*left.add(c * outer.left_step + lane));
+                    for j in 0..NV {
+                        totals[c][j] = channels[j].fma(gradient, totals[c][j]);
+                    }
+                }
+            }
+        }
+        for c in 0..CO {
+            for j in 0..NV {
+                totals[c][j].store(sums.add(c * outer.width + at + j * V::N));
+            }
+        }
+    }
+}

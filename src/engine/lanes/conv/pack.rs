@@ -1,0 +1,116 @@
+//! Weights in the order the kernels read them: blocks of output channels, so that one tap of one input channel is a
+//! run of as many weights as the block has channels.
+
+use super::super::threads::Shared;
+
+/// Where a kernel's weights are, seen from the correlation that uses them.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) weights: &'a [f32],
+    /// From one output channel of the correlation to the next.
+    pub(super) cout_stride: usize,
+    /// From one input channel to the next.
+    pub(super) cin_stride: usize,
+}
+
+/// Consecutive output channels computed together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) first: usize,
+    /// 8, 4, 2 or 1.
+    pub(super) channels: usize,
+}
+
+/// Cuts channels into the largest blocks that fit: 8 (or 4, the `widest`), 4, 2, 1.
+pub(super) fn blocks(channels: usize, widest: usize) -> Vec<Block> {
+    let mut blocks = Vec::with_capacity(channels / widest + 3);
+    let mut first = 0;
+    let mut size = widest;
+    while first < channels {
+        while size > channels - first {
+            size /= 2;
+        }
+        blocks.push(Block {
+            first,
+            channels: size,
+        });
+        first += size;
+    }
+    blocks
+}
+
+/// Writes one block as `[C_in, taps, block]`; `taps` are places in the K x K kernel. Overwrites `packed`.
+pub(super) fn block(source: &Source, block: Block, cin: usize, taps: &[usize], packed: &mut [f32]) {
+    assert_eq!(packed.len(), cin * taps.len() * block.channels);
+    match block.channels {
+        _ if taps.is_empty() => {}
+        8 => run::<8>(source, block.first, cin, taps, packed),
+        4 => run::<4>(source, block.first, cin, taps, packed),
+        2 => run::<2>(source, block.first, cin, taps, packed),
+        _ => run::<1>(source, block.first, cin, taps, packed),
+    }
+}
+
+fn run<const CO: usize>(
+    source: &Source,
+    first: usize,
+    cin: usize,
+    taps: &[usize],
+    packed: &mut [f32],
+) {
+    let (runs, _) = packed.as_chunks_mut::<CO>();
+    for (ci, runs) in runs.chunks_exact_mut(taps.len()).enumerate().take(cin) {
+        let kernels: [&[f32]; CO] = std::array::from_fn(|c| {
+            &source.weights[(first + c) * source.cout_stride + ci * source.cin_stride..]
+        });
+        for (run, &tap) in runs.iter_mut().zip(taps) {
+            *run = std::array::from_fn(|c| kernels[c][tap]);
+        }
+    }
+}
+
+/// Writes one block of 3x3 kernels tap by tap: `[C_in, block]` in each of nine matrices `step` floats apart, at the block's place.
+///
+/// # Safety
+/// No other task writes the block.
+pub(super) unsafe fn by_tap(
+    source: &Source,
+    block: Block,
+    cin: usize,
+    order: [usize; 9],
+    step: usize,
+    to: Shared,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match block.channels {
+            8 => tap_runs::<8>(source, block.first, cin, order, step, to),
+            4 => tap_runs::<4>(source, block.first, cin, order, step, to),
+            2 => tap_runs::<2>(source, block.first, cin, order, step, to),
+            _ => tap_runs::<1>(source, block.first, cin, order, step, to),
+        }
+    }
+}
+
+unsafe fn tap_runs<const CO: usize>(
+    source: &Source,
+    first: usize,
+    cin: usize,
+    order: [usize; 9],
+    step: usize,
+    to: Shared,
+) {
+    // SAFETY: blocks are disjoint; `part` checks bounds.
+    let mut taps: [&mut [f32]; 9] =
+        std::array::from_fn(|tap| unsafe { to.part(tap * step + first * cin, cin * CO) });
+    for ci in 0..cin {
+        let kernels: [&[f32; 9]; CO] = std::array::from_fn(|c| {
+            let at = (first + c) * source.cout_stride + ci * source.cin_stride;
+            source.weights[at..].first_chunk().expect("nine taps")
+        });
+        for (tap, to) in taps.iter_mut().enumerate() {
+            let run: [f32; CO] = std::array::from_fn(|c| kernels[c][order[tap]]);
+            to[ci * CO..(ci + 1) * CO].copy_from_slice(&run);
+        }
+    }
+}

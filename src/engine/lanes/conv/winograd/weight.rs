@@ -1,0 +1,274 @@
+//! The gradient of the weight through Winograd's transform, `dg = G^T [sum over tiles (A dY A^T) * (B^T d B)] G`: the 36 sums of products
+//! are outer products with input channels in lanes.
+
+use super::super::super::LANES;
+use super::super::super::isa::{Kernels, multiversion};
+use super::super::super::threads::{Shared, scratch};
+use super::super::super::vector::Vector;
+use super::super::outer::{self, Onto, Outer, Strip, padded};
+use super::super::pack;
+use super::transform::{self, IN, OUT, POINTS, Window};
+use super::{Shape, spread};
+
+/// Tiles transformed together, if rows of tiles allow.
+const TILES: usize = 12;
+
+/// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
+pub(in super::super) fn cost(shape: &Shape) -> f64 {
+    let (wide, out) = (padded(shape.cin) as f64, shape.cout as f64);
+    let tiles = (shape.groups * shape.tiles()) as f64;
+    tiles * (wide * out * 18.0 * 1.1 + 170.0 * wide + 110.0 * out) + 50.0 * wide * out
+}
+
+/// Overwrites `dw` `[C_out, C_in, 3, 3]`.
+pub(in super::super) fn gradient(
+    kernels: &Kernels,
+    shape: &Shape,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    let step = spread(shape.cout * padded(shape.cin));
+    scratch(POINTS * step, |sums| {
+        let rows = (TILES / shape.tile_columns()).clamp(1, shape.tile_rows());
+        let mut onto = Onto::Nothing;
+        for group in 0..shape.groups {
+            for first in (0..shape.tile_rows()).step_by(rows) {
+                let chunk = Rows {
+                    shape,
+                    group,
+                    first,
+                    count: rows.min(shape.tile_rows() - first),
+                };
+                chunk.add(kernels, x, dy, sums, onto);
+                onto = Onto::Sums;
+            }
+        }
+        let dw = Shared::new(dw);
+        kernels.threads().run(shape.cout, |co| {
+            // SAFETY: output channels are disjoint; the instruction set is the kernels'.
+            unsafe {
+                transform_back(
+                    kernels.isa(),
+                    shape,
+                    co,
+                    sums,
+                    dw.part(co * shape.cin * 9, shape.cin * 9),
+                )
+            }
+        });
+    });
+}
+
+/// Some rows of tiles of one group.
+struct Rows<'a> {
+    shape: &'a Shape,
+    group: usize,
+    first: usize,
+    count: usize,
+}
+
+impl Rows<'_> {
+    fn tiles(&self) -> usize {
+        self.count * self.shape.tile_columns()
+    }
+
+    /// Pixels in a row of the turned input, its padding included.
+    fn turned_width(&self) -> usize {
+        self.shape.tile_columns() * OUT + 2
+    }
+
+    fn add(&self, kernels: &Kernels, x: &[f32], dy: &[f32], sums: &mut [f32], onto: Onto) {
+        let (shape, tiles) = (self.shape, self.tiles());
+        let wide = padded(shape.cin);
+        let (turned, row) = (self.count * OUT + 2, self.turned_width() * LANES * wide);
+        let (left, right) = (
+            spread(shape.cout * tiles * LANES),
+            spread(tiles * LANES * wide),
+        );
+        let step = spread(shape.cout * wide);
+        scratch(turned * row + POINTS * (left + right), |buffer| {
+            let (image, operands) = buffer.split_at_mut(turned * row);
+            let (lefts, rights) = operands.split_at_mut(POINTS * left);
+            let shared = Shared::new(image);
+            kernels.threads().run(turned, |r| {
+                // SAFETY: rows are disjoint.
+                self.turn_row(kernels, x, r, unsafe { shared.part(r * row, row) });
+            });
+            let shared = Shared::new(rights);
+            kernels.threads().run(tiles, |tile| {
+                // SAFETY: tiles are disjoint; the instruction set is the kernels'.
+                unsafe { input_tiles(kernels.isa(), self, tile, image, shared) }
+            });
+            let shared = Shared::new(lefts);
+            kernels.threads().run(shape.cout, |co| {
+                let plane = &dy[(self.group * shape.cout + co) * shape.plane()..][..shape.plane()];
+                // SAFETY: channels are disjoint; the instruction set is the kernels'.
+                unsafe { gradient_tiles(kernels.isa(), self, co, plane, shared) }
+            });
+            let blocks = pack::blocks(shape.cout, kernels.isa().widest_block());
+            let pairs: Vec<(usize, usize)> =
+                (0..tiles).map(|t| (t * LANES, t * LANES * wide)).collect();
+            let shared = Shared::new(sums);
+            kernels.threads().run(POINTS, |p| {
+                for &block in &blocks {
+                    let outer = Outer {
+                        left: &lefts[p * left + block.first * tiles * LANES..],
+                        left_step: tiles * LANES,
+                        right: &rights[p * right..],
+                        width: wide,
+                        pairs: &pairs,
+                        onto,
+                    };
+                    // SAFETY: points and blocks are disjoint; the instruction set is the kernels'.
+                    unsafe {
+                        let sums =
+                            shared.part(p * step + block.first * wide, block.channels * wide);
+                        outer::add_products(kernels.isa(), &outer, block, sums);
+                    }
+                }
+            });
+        });
+    }
+
+    /// Row `r` of the image around these tiles, channels in lanes, zeros outside.
+    fn turn_row(&self, kernels: &Kernels, x: &[f32], r: usize, to: &mut [f32]) {
+        let shape = self.shape;
+        let pixel = LANES * padded(shape.cin);
+        let y = self.first * OUT + r;
+        if y == 0 || y > shape.height {
+            to.fill(0.0);
+            return;
+        }
+        to[..pixel].fill(0.0);
+        to[(shape.width + 1) * pixel..].fill(0.0);
+        let planes = &x[self.group * shape.cin * shape.plane()..][..shape.cin * shape.plane()];
+        let strip = Strip {
+            planes,
+            channels: shape.cin,
+            first: (y - 1) * shape.width,
+            pixels: shape.width,
+        };
+        // SAFETY: the instruction set is the kernels'.
+        unsafe {
+            outer::turn(
+                kernels.isa(),
+                &strip,
+                &mut to[pixel..(shape.width + 1) * pixel],
+            )
+        }
+    }
+}
+
+multiversion! {
+    /// `B^T d B` of one tile, all lanes and channels: `[36, tiles, 16, C_in rounded up]`.
+    ///
+    /// # Safety
+    /// No other task writes this tile.
+    fn input_tiles = input_tiles_body(rows: &Rows, tile: usize, image: &[f32], to: Shared)
+}
+
+#[inline(always)]
+unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], to: Shared) {
+    let shape = rows.shape;
+    let pixel = LANES * padded(shape.cin);
+    let step = spread(rows.tiles() * pixel);
+    assert!(
+        tile < rows.tiles() && image.len() == (rows.count * OUT + 2) * rows.turned_width() * pixel
+    );
+    assert!(to.len() == POINTS * step);
+    let (row, column) = (
+        tile / shape.tile_columns() * OUT,
+        tile % shape.tile_columns() * OUT,
+    );
+    let at = Window {
+        row: rows.turned_width() * pixel,
+        column: pixel,
+        from: (0, 0),
+        to: (IN, IN),
+    };
+    let from = image
+        .as_ptr()
+        .wrapping_add((row * rows.turned_width() + column) * pixel);
+    let to = to.pointer().wrapping_add(tile * pixel);
+    for i in (0..pixel).step_by(V::N) {
+        // SAFETY: the window is inside the turned image, whose length is asserted.
+        unsafe { transform::input_tile::<V>(from.wrapping_add(i), at, to.wrapping_add(i), step) };
+    }
+}
+
+multiversion! {
+    /// `A dY A^T` of one channel's tiles: `[36, C_out, tiles, 16]`.
+    ///
+    /// # Safety
+    /// No other task writes this channel.
+    fn gradient_tiles = gradient_tiles_body(rows: &Rows, co: usize, plane: &[f32], to: Shared)
+}
+
+#[inline(always)]
+unsafe fn gradient_tiles_body<V: Vector>(rows: &Rows, co: usize, plane: &[f32], to: Shared) {
+    let shape = rows.shape;
+    let step = spread(shape.cout * rows.tiles() * LANES);
+    assert!(plane.len() == shape.plane() && co < shape.cout && to.len() == POINTS * step);
+    for i in 0..rows.tiles() {
+        let row = (rows.first + i / shape.tile_columns()) * OUT;
+        let column = i % shape.tile_columns() * OUT;
+        let from = plane
+            .as_ptr()
+            .wrapping_add((row * shape.width + column) * LANES);
+        let to = to.pointer().wrapping_add((co * rows.tiles() + i) * LANES);
+        let at = Window {
+            row: shape.width * LANES,
+            column: LANES,
+            from: (0, 0),
+            to: (OUT.min(shape.height - row), OUT.min(shape.width - column)),
+        };
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
+            unsafe {
+                transform::gradient_tile::<V>(
+                    from.wrapping_add(half),
+                    at,
+                    to.wrapping_add(half),
+                    step,
+                )
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// `G^T u G` for one output channel: overwrites `to` `[C_in, 3, 3]`.
+    ///
+    /// # Safety
+    /// None beyond the instruction set.
+    fn transform_back = transform_back_body(shape: &Shape, co: usize, sums: &[f32], to: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn transform_back_body<V: Vector>(shape: &Shape, co: usize, sums: &[f32], to: &mut [f32]) {
+    let wide = padded(shape.cin);
+    let step = spread(shape.cout * wide);
+    assert!(sums.len() == POINTS * step && co < shape.cout && to.len() == shape.cin * 9);
+    let mut taps = [0.0f32; 9 * LANES];
+    for first in (0..shape.cin).step_by(LANES) {
+        for half in (0..LANES).step_by(V::N) {
+            let from = sums.as_ptr().wrapping_add(co * wide + first + half);
+            // SAFETY: the channels are inside each point's sums, the results inside `taps`.
+            unsafe {
+                transform::filter_gradient::<V>(from, step, taps.as_mut_ptr().add(half), LANES)
+            };
+        }
+        for (ci, kernel) in to[first * 9..]
+            .as_chunks_mut::<9>()
+            .0
+            .iter_mut()
+            .take(LANES)
+            .enumerate()
+        {
+            for (tap, weight) in kernel.iter_mut().enumerate() {
+                *weight = taps[tap * LANES + ci];
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The fast CPU engine: samples as lanes. Activations are `[G, C, H, W, 16]` f32, sixteen samples innermost, so one
+//! AVX-512 register (two AVX2, four NEON) holds one pixel of sixteen samples and every size, stride and channel
+//! count vectorises fully. A batch that sixteen does not divide is padded with lanes of zeros.
+//!
+//! Operations are functions on slices; nothing here allocates a tensor, knows a network or decides what to compute.
+//! Rules that hold in every file: results depend on shapes and on the instruction set, never on the number of threads;
+//! bounds are asserted before the inner loops, which are the only place for `unsafe`; a lane of zeros yields no NaN.
+
+#![allow(unsafe_code)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "register tiles are indexed in several loops at once"
+)]
+
+mod autograd;
+pub mod conv;
+pub mod dice;
+mod engine;
+mod isa;
+pub mod layout;
+pub mod memory;
+pub mod norm;
+pub mod pool;
+pub mod radam;
+pub mod resize;
+mod threads;
+mod vector;
+
+pub use engine::Lanes;
+pub use isa::{Isa, Kernels, Method, Unsupported};
+pub use threads::Threads;
+
+/// Samples in a group: the innermost dimension of every activation.
+pub const LANES: usize = 16;
+
+/// Panics, naming the operand, unless its length is the shape's.
+fn check(operand: &str, len: usize, expected: usize) {
+    assert_eq!(len, expected, "floats in {operand}");
+}

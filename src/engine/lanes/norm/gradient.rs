@@ -1,0 +1,317 @@
+//! The gradients of the fused norm: two sweeps over a plane, the first for the sums, the second for the input's gradient.
+
+use super::super::isa::{Kernels, multiversion};
+use super::super::threads::Shared;
+use super::super::vector::Vector;
+use super::super::{LANES, check};
+use super::{Affine, BLOCK, Map, Norm, check_tables};
+
+/// Where the gradient passes the activation.
+#[derive(Clone, Copy, Debug)]
+pub enum Gate<'a> {
+    /// Everywhere: no activation.
+    Open,
+    /// Where the affine map is positive, computed again from the input: a ReLU without residual. Saves reading the output.
+    Input,
+    /// Where this output `[G, C, P, 16]` is positive: a ReLU after a residual.
+    Output(&'a [f32]),
+}
+
+/// Gradients the backward pass overwrites.
+#[derive(Debug)]
+pub struct Gradients<'a> {
+    /// Of the input, `[G, C, P, 16]`.
+    pub dx: &'a mut [f32],
+    /// Of the scale, by lane, `[G, C, 16]`; the caller adds lanes up by expert.
+    pub dgamma: &'a mut [f32],
+    /// Of the shift, by lane, `[G, C, 16]`.
+    pub dbeta: &'a mut [f32],
+    /// Of the residual, `[G, C, P, 16]`, where there was one.
+    pub dresidual: Option<&'a mut [f32]>,
+}
+
+/// The gradients of [`super::forward`], from its input `x`, its statistics `mean` and `rstd` and the output's gradient `dy`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the operands of one fused operation"
+)]
+pub fn backward(
+    kernels: &Kernels,
+    norm: &Norm,
+    x: &[f32],
+    mean: &[f32],
+    rstd: &[f32],
+    affine: Affine,
+    gate: Gate,
+    dy: &[f32],
+    gradients: Gradients,
+) {
+    check("x", x.len(), norm.len());
+    check("dy", dy.len(), norm.len());
+    check("dx", gradients.dx.len(), norm.len());
+    check_tables(
+        norm,
+        &[
+            mean,
+            rstd,
+            affine.gamma,
+            affine.beta,
+            gradients.dgamma,
+            gradients.dbeta,
+        ],
+    );
+    if let Gate::Output(y) = gate {
+        check("y", y.len(), norm.len());
+    }
+    let dresidual = gradients.dresidual.map(|d| {
+        check("dresidual", d.len(), norm.len());
+        Shared::new(d)
+    });
+    let dx = Shared::new(gradients.dx);
+    let (dgamma, dbeta) = (Shared::new(gradients.dgamma), Shared::new(gradients.dbeta));
+    let len = norm.pixels * LANES;
+    kernels.threads().run(norm.groups * norm.channels, |p| {
+        let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
+        // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
+        unsafe {
+            let mut out = Plane {
+                dx: dx.part(plane.start, len),
+                dgamma: dgamma.part(table.start, LANES),
+                dbeta: dbeta.part(table.start, LANES),
+                dresidual: dresidual.map(|d| d.part(plane.start, len)),
+            };
+            let input = Input {
+                x: &x[plane.clone()],
+                dy: &dy[plane.clone()],
+                gate: match gate {
+                    Gate::Output(y) => Gate::Output(&y[plane]),
+                    other => other,
+                },
+                mean: &mean[table.clone()],
+                rstd: &rstd[table.clone()],
+                affine: Affine {
+                    gamma: &affine.gamma[table.clone()],
+                    beta: &affine.beta[table],
+                },
+            };
+            plane_backward(kernels.isa(), &input, &mut out);
+        }
+    });
+}
+
+/// One plane's operands.
+struct Input<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    gate: Gate<'a>,
+    mean: &'a [f32],
+    rstd: &'a [f32],
+    affine: Affine<'a>,
+}
+
+/// One plane's results.
+struct Plane<'a> {
+    dx: &'a mut [f32],
+    dgamma: &'a mut [f32],
+    dbeta: &'a mut [f32],
+    dresidual: Option<&'a mut [f32]>,
+}
+
+multiversion! {
+    /// # Safety
+    /// None beyond the instruction set.
+    fn plane_backward = plane_backward_body(input: &Input, out: &mut Plane)
+}
+
+const OPEN: u8 = 0;
+const INPUT: u8 = 1;
+const OUTPUT: u8 = 2;
+
+#[inline(always)]
+unsafe fn plane_backward_body<V: Vector>(input: &Input, out: &mut Plane) {
+    let len = input.x.len();
+    assert!(len.is_multiple_of(LANES) && input.dy.len() == len && out.dx.len() == len);
+    assert!(out.dresidual.as_ref().is_none_or(|d| d.len() == len));
+    let Affine { gamma, beta } = input.affine;
+    assert!(
+        [
+            input.mean,
+            input.rstd,
+            gamma,
+            beta,
+            &*out.dgamma,
+            &*out.dbeta
+        ]
+        .iter()
+        .all(|table| table.len() == LANES)
+    );
+    // SAFETY: lengths asserted.
+    unsafe {
+        match (input.gate, &mut out.dresidual) {
+            (Gate::Open, None) => sweep::<V, OPEN>(input, input.x, out),
+            (Gate::Input, None) => sweep::<V, INPUT>(input, input.x, out),
+            (Gate::Output(y), None) => {
+                assert!(y.len() == len);
+                sweep::<V, OUTPUT>(input, y, out);
+            }
+            (gate, Some(dresidual)) => {
+                // The residual's gradient is the gated one: write it first, then read it in place of both operands.
+                match gate {
+                    Gate::Open => dresidual.copy_from_slice(input.dy),
+                    Gate::Input => gated::<V, INPUT>(input, input.x, dresidual),
+                    Gate::Output(y) => {
+                        assert!(y.len() == len);
+                        gated::<V, OUTPUT>(input, y, dresidual);
+                    }
+                }
+                let dy: *const [f32] = &raw const **dresidual;
+                let input = Input {
+                    dy: &*dy,
+                    gate: Gate::Open,
+                    ..*input
+                };
+                sweep::<V, OPEN>(&input, input.x, out);
+            }
+        }
+    }
+}
+
+/// The output's gradient where the gate is open, zero elsewhere.
+#[inline(always)]
+unsafe fn gradient<V: Vector, const GATE: u8>(
+    map: &Map<V>,
+    x: V,
+    y: *const f32,
+    dy: *const f32,
+) -> V {
+    // SAFETY: the caller's pixel is inside both planes.
+    unsafe {
+        let (dy, zero) = (V::load(dy), V::splat(0.0));
+        match GATE {
+            OPEN => dy,
+            INPUT => V::select(map.at(x).gt(zero), dy, zero),
+            _ => V::select(V::load(y).gt(zero), dy, zero),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gated<V: Vector, const GATE: u8>(input: &Input, y: &[f32], out: &mut [f32]) {
+    for at in (0..LANES).step_by(V::N) {
+        // SAFETY: planes have the same length, a multiple of sixteen.
+        unsafe {
+            let map = Map::<V>::new(
+                input.mean,
+                input.rstd,
+                input.affine.gamma,
+                input.affine.beta,
+                at,
+            );
+            for i in (at..out.len()).step_by(LANES) {
+                let x = V::load(input.x.as_ptr().add(i));
+                let g = gradient::<V, GATE>(&map, x, y.as_ptr().add(i), input.dy.as_ptr().add(i));
+                g.store(out.as_mut_ptr().add(i));
+            }
+        }
+    }
+}
+
+/// With g the gated gradient and xhat the normalised input, over n pixels:
+/// dbeta = sum g, dgamma = sum g xhat, dx = gamma rstd (g - dbeta / n - xhat dgamma / n).
+#[inline(always)]
+unsafe fn sweep<V: Vector, const GATE: u8>(input: &Input, y: &[f32], out: &mut Plane) {
+    let len = input.x.len();
+    let (x, y, dy) = (input.x.as_ptr(), y.as_ptr(), input.dy.as_ptr());
+    out.dbeta.fill(0.0);
+    out.dgamma.fill(0.0);
+    for block in (0..len).step_by(BLOCK * LANES) {
+        let end = (block + BLOCK * LANES).min(len);
+        for at in (0..LANES).step_by(V::N) {
+            // SAFETY: planes have the same length, a multiple of sixteen; tables hold sixteen lanes.
+            unsafe {
+                let map = Map::<V>::new(
+                    input.mean,
+                    input.rstd,
+                    input.affine.gamma,
+                    input.affine.beta,
+                    at,
+                );
+                let mean = V::load(input.mean.as_ptr().add(at));
+                let (mut shift, mut scale) = ([V::splat(0.0); 4], [V::splat(0.0); 4]);
+                let mut i = block + at;
+                while i + 3 * LANES < end {
+                    for j in 0..4 {
+                        let (value, i) = (V::load(x.add(i + j * LANES)), i + j * LANES);
+                        let g = gradient::<V, GATE>(&map, value, y.add(i), dy.add(i));
+                        shift[j] = shift[j].add(g);
+                        scale[j] = g.fma(value.sub(mean), scale[j]);
+                    }
+                    i += 4 * LANES;
+                }
+                while i < end {
+                    let value = V::load(x.add(i));
+                    let g = gradient::<V, GATE>(&map, value, y.add(i), dy.add(i));
+                    shift[0] = shift[0].add(g);
+                    scale[0] = g.fma(value.sub(mean), scale[0]);
+                    i += LANES;
+                }
+                let (dbeta, dgamma) = (
+                    out.dbeta.as_mut_ptr().add(at),
+                    out.dgamma.as_mut_ptr().add(at),
+                );
+                V::load(dbeta)
+                    .add(shift[0].add(shift[1]).add(shift[2].add(shift[3])))
+                    .store(dbeta);
+                V::load(dgamma)
+                    .add(scale[0].add(scale[1]).add(scale[2].add(scale[3])))
+                    .store(dgamma);
+            }
+        }
+    }
+    let count = (len / LANES) as f32;
+    for at in (0..LANES).step_by(V::N) {
+        // SAFETY: tables hold sixteen lanes.
+        unsafe {
+            let dgamma = out.dgamma.as_mut_ptr().add(at);
+            V::load(dgamma)
+                .mul(V::load(input.rstd.as_ptr().add(at)))
+                .store(dgamma);
+        }
+    }
+    for block in (0..len).step_by(BLOCK * LANES) {
+        let end = (block + BLOCK * LANES).min(len);
+        for at in (0..LANES).step_by(V::N) {
+            // SAFETY: as above.
+            unsafe {
+                let map = Map::<V>::new(
+                    input.mean,
+                    input.rstd,
+                    input.affine.gamma,
+                    input.affine.beta,
+                    at,
+                );
+                let (mean, rstd) = (
+                    V::load(input.mean.as_ptr().add(at)),
+                    V::load(input.rstd.as_ptr().add(at)),
+                );
+                let factor = V::load(input.affine.gamma.as_ptr().add(at)).mul(rstd);
+                let constant = factor
+                    .mul(V::load(out.dbeta.as_ptr().add(at)))
+                    .mul(V::splat(-1.0 / count));
+                let slope = factor
+                    .mul(rstd)
+                    .mul(V::load(out.dgamma.as_ptr().add(at)))
+                    .mul(V::splat(1.0 / count));
+                for i in (block + at..end).step_by(LANES) {
+                    let value = V::load(x.add(i));
+                    let g = gradient::<V, GATE>(&map, value, y.add(i), dy.add(i));
+                    let dx = value.sub(mean).fnma(slope, g.fma(factor, constant));
+                    dx.store(out.dx.as_mut_ptr().add(i));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Conditional instance norm with residual and ReLU in one sweep, `y = act(gamma (x - mu) rstd + beta + residual)`, and
+//! its gradients. The affine tables hold one value per lane and channel, so each sample may follow its own expert.
+
+mod gradient;
+
+pub use gradient::{Gate, Gradients, backward};
+
+use super::isa::{Kernels, multiversion};
+use super::threads::Shared;
+use super::vector::Vector;
+use super::{LANES, check};
+
+/// Pixels summed at a time: they stay in L1 for the second pass over them, and partial sums stay short.
+const BLOCK: usize = 64;
+
+/// The shape of what is normalised, `[G, C, P, 16]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// Groups of sixteen samples.
+    pub groups: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Pixels of a plane, height times width.
+    pub pixels: usize,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl Norm {
+    /// Floats of an activation `[G, C, P, 16]`.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables() * self.pixels
+    }
+
+    /// Whether there is nothing to normalise.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Floats of a table `[G, C, 16]`.
+    #[must_use]
+    pub fn tables(&self) -> usize {
+        self.groups * self.channels * LANES
+    }
+}
+
+/// Scale and shift of each lane and channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// `[G, C, 16]`.
+    pub gamma: &'a [f32],
+    /// `[G, C, 16]`.
+    pub beta: &'a [f32],
+}
+
+/// What follows the affine map and the residual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `max(y, 0)`.
+    Relu,
+}
+
+/// Statistics the forward pass writes, over each plane's pixels.
+#[derive(Debug)]
+pub struct Statistics<'a> {
+    /// Means `[G, C, 16]`.
+    pub mean: &'a mut [f32],
+    /// `1 / sqrt(biased variance + eps)`, `[G, C, 16]`.
+    pub rstd: &'a mut [f32],
+}
+
+/// Normalises. Overwrites `y` `[G, C, P, 16]` and both statistics.
+///
+/// The variance comes from deviations from block means, merged by Chan's formula, so it keeps its digits when the mean is
+/// thousands of standard deviations away.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the operands of one fused operation"
+)]
+pub fn forward(
+    kernels: &Kernels,
+    norm: &Norm,
+    x: &[f32],
+    affine: Affine,
+    residual: Option<&[f32]>,
+    activation: Activation,
+    y: &mut [f32],
+    statistics: Statistics,
+) {
+    check("x", x.len(), norm.len());
+    check("y", y.len(), norm.len());
+    check_tables(
+        norm,
+        &[affine.gamma, affine.beta, statistics.mean, statistics.rstd],
+    );
+    if let Some(residual) = residual {
+        check("residual", residual.len(), norm.len());
+    }
+    let (y, mean, rstd) = (
+        Shared::new(y),
+        Shared::new(statistics.mean),
+        Shared::new(statistics.rstd),
+    );
+    let len = norm.pixels * LANES;
+    kernels.threads().run(norm.groups * norm.channels, |p| {
+        let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
+        // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
+        unsafe {
+            let mut out = Plane {
+                y: y.part(plane.start, len),
+                mean: mean.part(table.start, LANES),
+                rstd: rstd.part(table.start, LANES),
+            };
+            let input = Input {
+                x: &x[plane.clone()],
+                residual: residual.map(|r| &r[plane]),
+                gamma: &affine.gamma[table.clone()],
+                beta: &affine.beta[table],
+                eps: norm.eps,
+                activation,
+            };
+            plane_forward(kernels.isa(), &input, &mut out);
+        }
+    });
+}
+
+fn check_tables(norm: &Norm, tables: &[&[f32]]) {
+    for table in tables {
+        check("a table", table.len(), norm.tables());
+    }
+}
+
+/// One plane's operands.
+struct Input<'a> {
+    x: &'a [f32],
+    residual: Option<&'a [f32]>,
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    eps: f32,
+    activation: Activation,
+}
+
+/// One plane's results.
+struct Plane<'a> {
+    y: &'a mut [f32],
+    mean: &'a mut [f32],
+    rstd: &'a mut [f32],
+}
+
+multiversion! {
+    /// # Safety
+    /// None beyond the instruction set.
+    fn plane_forward = plane_forward_body(input: &Input, out: &mut Plane)
+}
+
+#[inline(always)]
+unsafe fn plane_forward_body<V: Vector>(input: &Input, out: &mut Plane) {
+    assert!(
+        input.x.len() == out.y.len() && input.residual.is_none_or(|r| r.len() == input.x.len())
+    );
+    assert!(
+        [&*out.mean, &*out.rstd, input.gamma, input.beta]
+            .iter()
+            .all(|table| table.len() == LANES)
+    );
+    // SAFETY: lengths asserted.
+    unsafe {
+        moments::<V>(input.x, input.eps, out.mean, out.rstd);
+        match (input.activation, input.residual) {
+            (Activation::Identity, None) => apply::<V, false, false>(input, out),
+            (Activation::Identity, Some(_)) => apply::<V, false, true>(input, out),
+            (Activation::Relu, None) => apply::<V, true, false>(input, out),
+            (Activation::Relu, Some(_)) => apply::<V, true, true>(input, out),
+        }
+    }
+}
+
+/// Mean and `1 / sqrt(var + eps)` of one plane, lane by lane.
+#[inline(always)]
+unsafe fn moments<V: Vector>(x: &[f32], eps: f32, mean: &mut [f32], rstd: &mut [f32]) {
+    // All deviations are from the first block's mean, so that rounding is relative to the spread.
+    let mut origin = [0.0f32; LANES];
+    let (mut shift, mut squares) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let mut seen = 0.0f32;
+    for (i, block) in x.chunks(BLOCK * LANES).enumerate() {
+        let count = (block.len() / LANES) as f32;
+        let (to_mean, cross) = (count / (seen + count), seen * count / (seen + count));
+        for at in (0..LANES).step_by(V::N) {
+            // SAFETY: blocks are whole pixels, tables hold sixteen lanes.
+            unsafe {
+                if i == 0 {
+                    let total = sum::<V>(block, at, V::splat(0.0));
+                    total
+                        .mul(V::splat(1.0 / count))
+                        .store(origin.as_mut_ptr().add(at));
+                }
+                let from = V::load(origin.as_ptr().add(at));
+                let local = sum::<V>(block, at, from).mul(V::splat(1.0 / count));
+                let spread = sum_squares::<V>(block, at, from.add(local));
+                let (old, m2) = (
+                    V::load(shift.as_ptr().add(at)),
+                    V::load(squares.as_ptr().add(at)),
+                );
+                let delta = local.sub(old);
+                delta
+                    .fma(V::splat(to_mean), old)
+                    .store(shift.as_mut_ptr().add(at));
+                let m2 = delta.mul(delta).fma(V::splat(cross), m2.add(spread));
+                m2.store(squares.as_mut_ptr().add(at));
+            }
+        }
+        seen += count;
+    }
+    for at in (0..LANES).step_by(V::N) {
+        // SAFETY: tables hold sixteen lanes.
+        unsafe {
+            let shift = V::load(shift.as_ptr().add(at));
+            V::load(origin.as_ptr().add(at))
+                .add(shift)
+                .store(mean.as_mut_ptr().add(at));
+            let variance = V::load(squares.as_ptr().add(at)).mul(V::splat(1.0 / seen));
+            V::splat(1.0)
+                .div(variance.add(V::splat(eps)).sqrt())
+                .store(rstd.as_mut_ptr().add(at));
+        }
+    }
+}
+
+/// The sum over a block's pixels of `x - from`, for the lanes from `at` on.
+#[inline(always)]
+unsafe fn sum<V: Vector>(block: &[f32], at: usize, from: V) -> V {
+    // SAFETY: the block is whole pixels and the lanes are inside one.
+    unsafe {
+        let mut sums = [V::splat(0.0); 4];
+        let (fours, rest) = block.as_chunks::<{ 4 * LANES }>();
+        for four in fours {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.add(V::load(four.as_ptr().add(i * LANES + at)).sub(from));
+            }
+        }
+        for pixel in rest.as_chunks::<LANES>().0 {
+            sums[0] = sums[0].add(V::load(pixel.as_ptr().add(at)).sub(from));
+        }
+        sums[0].add(sums[1]).add(sums[2].add(sums[3]))
+    }
+}
+
+/// The sum over a block's pixels of `(x - from)^2`.
+#[inline(always)]
+unsafe fn sum_squares<V: Vector>(block: &[f32], at: usize, from: V) -> V {
+    // SAFETY: the block is whole pixels and the lanes are inside one.
+    unsafe {
+        let mut sums = [V::splat(0.0); 4];
+        let (fours, rest) = block.as_chunks::<{ 4 * LANES }>();
+        for four in fours {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let deviation = V::load(four.as_ptr().add(i * LANES + at)).sub(from);
+                *sum = deviation.fma(deviation, *sum);
+            }
+        }
+        for pixel in rest.as_chunks::<LANES>().0 {
+            let deviation = V::load(pixel.as_ptr().add(at)).sub(from);
+            sums[0] = deviation.fma(deviation, sums[0]);
+        }
+        sums[0].add(sums[1]).add(sums[2].add(sums[3]))
+    }
+}
+
+#[inline(always)]
+unsafe fn apply<V: Vector, const RELU: bool, const RESIDUAL: bool>(input: &Input, out: &mut Plane) {
+    let (x, residual, y) = (
+        input.x.as_ptr(),
+        input.residual.map_or(input.x.as_ptr(), <[f32]>::as_ptr),
+        out.y.as_mut_ptr(),
+    );
+    for block in (0..input.x.len()).step_by(BLOCK * LANES) {
+        let end = (block + BLOCK * LANES).min(input.x.len());
+        for at in (0..LANES).step_by(V::N) {
+            // SAFETY: planes have the same length, a multiple of sixteen; tables hold sixteen lanes.
+            unsafe {
+                let map = Map::<V>::new(out.mean, out.rstd, input.gamma, input.beta, at);
+                for i in (block + at..end).step_by(LANES) {
+                    let mut value = map.at(V::load(x.add(i)));
+                    if RESIDUAL {
+                        value = value.add(V::load(residual.add(i)));
+                    }
+                    if RELU {
+                        // Zero first: a NaN in the second operand survives.
+                        value = V::splat(0.0).max(value);
+                    }
+                    value.store(y.add(i));
+                }
+            }
+        }
+    }
+}
+
+/// The affine map of one channel in registers. Forward and backward share it, so a mask recomputed is the mask of the output.
+#[derive(Clone, Copy)]
+pub(super) struct Map<V> {
+    mean: V,
+    scale: V,
+    beta: V,
+}
+
+impl<V: Vector> Map<V> {
+    /// # Safety
+    /// The instruction set is available; tables hold sixteen lanes.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        mean: &[f32],
+        rstd: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        at: usize,
+    ) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = V::load(gamma.as_ptr().add(at)).mul(V::load(rstd.as_ptr().add(at)));
+            Self {
+                mean: V::load(mean.as_ptr().add(at)),
+                scale,
+                beta: V::load(beta.as_ptr().add(at)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn at(&self, x: V) -> V {
+        x.sub(self.mean).fma(self.scale, self.beta)
+    }
+}

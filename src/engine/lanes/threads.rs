@@ -1,0 +1,121 @@
+//! Tasks over threads, and memory that threads share or keep. Work is cut into tasks by shapes alone, never by
+//! the number of threads, and each task writes what no other task touches: hence the same bytes on any number.
+
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// The threads kernels may use.
+#[derive(Clone, Debug)]
+pub enum Threads {
+    /// The caller's own thread; no synchronisation at all.
+    Caller,
+    /// A pool that outlives the call.
+    Pool(Arc<rayon::ThreadPool>),
+}
+
+impl Threads {
+    /// The caller's thread for one, a new pool for more.
+    ///
+    /// # Errors
+    /// When the system refuses to start threads.
+    pub fn new(count: NonZeroUsize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        if count.get() == 1 {
+            return Ok(Self::Caller);
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(count.get())
+            .build()?;
+        Ok(Self::Pool(Arc::new(pool)))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Caller => 1,
+            Self::Pool(pool) => pool.current_num_threads(),
+        }
+    }
+
+    /// Runs `task(0)` to `task(tasks - 1)`, in any order.
+    pub(super) fn run(&self, tasks: usize, task: impl Fn(usize) + Sync + Send) {
+        match self {
+            Self::Pool(pool) if tasks > 1 => {
+                pool.install(|| (0..tasks).into_par_iter().with_max_len(1).for_each(task));
+            }
+            _ => (0..tasks).for_each(task),
+        }
+    }
+}
+
+/// A slice of which concurrent tasks write disjoint parts.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: parts are handed out by `part` alone, whose callers promise that they are disjoint.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(slice: &'a mut [f32]) -> Self {
+        Self {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// The `len` floats from `start` on.
+    ///
+    /// # Safety
+    /// No two live parts overlap.
+    pub(super) unsafe fn part(self, start: usize, len: usize) -> &'a mut [f32] {
+        assert!(
+            start + len <= self.len,
+            "part {start}+{len} of {}",
+            self.len
+        );
+        // SAFETY: inside the slice, and disjoint from other parts by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.len
+    }
+
+    /// The first float, for kernels that write scattered parts; bounds are theirs to assert.
+    pub(super) fn pointer(self) -> *mut f32 {
+        self.start
+    }
+}
+
+/// A cache line, so that buffers start on one.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends `len` floats, aligned to a cache line and holding anything finite or not, from memory the thread keeps:
+/// fresh blocks would cost a page fault for every 4 KiB. Calls may nest.
+pub(super) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if lines.len() * 16 < len {
+        lines.resize(len.div_ceil(16), Line([0.0; 16]));
+    }
+    // SAFETY: a line is sixteen floats without padding, and `len` fits in the lines.
+    let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), len) };
+    let result = work(floats);
+    FREE.with_borrow_mut(|free| free.push(lines));
+    result
+}

@@ -1,0 +1,166 @@
+//! What the end-to-end tests share: the real binary, folders, a small manifest.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// The program, to be run in a folder.
+pub fn expertgrid(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_expertgrid"));
+    command.current_dir(folder).args(arguments);
+    command
+}
+
+/// Runs it and expects an exit code.
+pub fn run(folder: &Path, arguments: &[&str], code: i32) -> Said {
+    let output = expertgrid(folder, arguments)
+        .output()
+        .expect("the program starts");
+    let said = Said::of(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{arguments:?} said {said:#?}"
+    );
+    said
+}
+
+/// What a command printed.
+#[derive(Debug)]
+pub struct Said {
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The line of progress that counts stages: `(done, cached)`.
+    pub fn counts(&self) -> Option<(usize, usize)> {
+        let line = self
+            .err
+            .lines()
+            .rev()
+            .find(|line| line.contains(" done, "))?;
+        let number = |word: &str| {
+            let at = line.find(word)?;
+            line[..at].trim_end().rsplit(' ').next()?.parse().ok()
+        };
+        Some((number(" done")?, number(" cached")?))
+    }
+}
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A phantom, drawn once for all tests of a file.
+pub fn phantom() -> &'static Path {
+    static PHANTOM: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let folder = PHANTOM.get_or_init(|| tempfile::tempdir().unwrap());
+        run(folder.path(), &["data", "phantom", "--out", "phantom"], 0);
+        folder.path().join("phantom")
+    })
+}
+
+/// A grid of five runs on one pretraining, trained for a few steps.
+pub const TINY: &str = r#"
+title = "a tiny grid"
+seed = 3
+
+[grid]
+new_experts = [6]
+arms = ["w/", "w/o"]
+annotators = { from = [1, 2], choose = 2 }
+samples = [5]
+starts = [1, 28]
+
+[image]
+reduce = 6
+
+[network]
+width = 4
+
+[training]
+batch = 2
+lr = 1e-2
+
+[pretrain]
+steps = 4
+
+[finetune]
+steps = 2
+
+[scratch]
+steps = 4
+"#;
+
+/// A folder with the tiny manifest.
+pub fn tiny() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    folder
+}
+
+/// Arguments of a run of the tiny manifest.
+pub fn tiny_run<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let dataset = phantom().to_str().unwrap();
+    let mut arguments = vec!["run", "tiny.toml", "--dataset", dataset];
+    arguments.extend(more);
+    arguments
+}
+
+/// Every file below a folder with its bytes, by relative path.
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path
+                    .strip_prefix(folder)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Asserts that two folders hold the same files, and names those that differ.
+pub fn assert_same_files(a: &Path, b: &Path) {
+    let (a, b) = (files(a), files(b));
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&a), names(&b));
+    let differing: Vec<_> = a
+        .iter()
+        .filter(|(name, bytes)| b[*name] != **bytes)
+        .map(|(n, _)| n)
+        .collect();
+    assert!(differing.is_empty(), "these differ: {differing:?}");
+}
+
+/// A CSV file as rows by column name.
+pub fn csv(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    reader.deserialize().map(|row| row.unwrap()).collect()
+}

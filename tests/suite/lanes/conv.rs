@@ -1,0 +1,283 @@
+//! Convolutions: the three products against f64, the same bytes on any number of threads.
+
+use crate::plain::{
+    Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, random, threaded,
+};
+use expertgrid::engine::lanes::conv::{self, Conv};
+use expertgrid::engine::lanes::{Kernels, Method};
+
+/// Asserts that a result is right to rounding.
+fn right(kernels: &Kernels, c: &Conv, got: &[f32], want: &Summed) {
+    let what = format!("{} {:?} {c:?}", kernels.isa(), kernels.method());
+    match kernels.method() {
+        // Relative to the sum of the magnitudes of what was added.
+        Method::Direct | Method::Turned => close(&what, got, &want.value, &want.scale, 1e-6),
+        // A transform mixes the pixels of a tile, so the largest of them sets the scale.
+        Method::Winograd | Method::Cheapest => {
+            let most = want.scale.iter().copied().fold(0.0, f64::max);
+            close(&what, got, &want.value, &vec![most; got.len()], 4e-6);
+        }
+    }
+}
+
+/// Kernels on each instruction set, convolving in each way.
+fn every_method() -> impl Iterator<Item = Kernels> {
+    let methods = [
+        Method::Cheapest,
+        Method::Direct,
+        Method::Turned,
+        Method::Winograd,
+    ];
+    all()
+        .into_iter()
+        .flat_map(move |kernels| methods.map(|method| kernels.clone().with_method(method)))
+}
+
+fn shape(
+    groups: usize,
+    cin: usize,
+    cout: usize,
+    size: (usize, usize),
+    kernel: usize,
+    stride: usize,
+) -> Conv {
+    Conv {
+        groups,
+        cin,
+        cout,
+        height: size.0,
+        width: size.1,
+        kernel,
+        stride,
+        padding: kernel / 2,
+    }
+}
+
+/// The kernels of the network and their strides.
+const KINDS: [(usize, usize); 5] = [(3, 1), (3, 2), (1, 1), (1, 2), (7, 2)];
+
+fn shapes() -> Vec<Conv> {
+    let mut shapes = Vec::new();
+    let sizes = [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (4, 4),
+        (5, 5),
+        (6, 6),
+        (7, 7),
+        (8, 8),
+        (5, 3),
+        (3, 5),
+        (1, 7),
+        (12, 9),
+    ];
+    for (i, &size) in sizes.iter().enumerate() {
+        for (kernel, stride) in KINDS {
+            // Channels and groups change with the size, so that every combination of blocks appears.
+            let channels = [1, 2, 3, 5, 8, 12, 16, 17];
+            shapes.push(shape(
+                1 + i % 3,
+                channels[i % 8],
+                channels[(i + 3) % 8],
+                size,
+                kernel,
+                stride,
+            ));
+            shapes.push(shape(
+                1,
+                channels[(i + 5) % 8],
+                channels[(3 * i) % 8],
+                size,
+                kernel,
+                stride,
+            ));
+        }
+    }
+    shapes.push(shape(2, 17, 12, (9, 14), 3, 1));
+    shapes.push(shape(1, 1, 8, (20, 18), 7, 2));
+    shapes.push(shape(2, 3, 1, (19, 21), 3, 1));
+    shapes
+}
+
+/// The widest tensors of the network at width 64 are 192 columns; one such row, and channels that fill several blocks.
+fn large() -> Vec<Conv> {
+    vec![
+        shape(1, 3, 2, (3, 192), 3, 1),
+        shape(1, 40, 24, (9, 10), 3, 1),
+        shape(1, 24, 33, (16, 16), 3, 1),
+    ]
+}
+
+#[test]
+fn forward_is_the_convolution() {
+    for kernels in every_method() {
+        for c in shapes().into_iter().chain(large()) {
+            let (x, w, bias) = (
+                random(c.input_len(), 1),
+                random(c.weight_len(), 2),
+                random(c.cout, 3),
+            );
+            for bias in [None, Some(&bias[..])] {
+                let mut y = vec![f32::NAN; c.output_len()];
+                conv::forward(&kernels, &c, &x, &w, bias, &mut y);
+                let want = conv_forward(&c, &x, &w, bias);
+                right(&kernels, &c, &y, &want);
+            }
+        }
+    }
+}
+
+#[test]
+fn grad_input_is_the_transposed_product() {
+    for kernels in every_method() {
+        for c in shapes().into_iter().chain(large()) {
+            let (dy, w) = (random(c.output_len(), 1), random(c.weight_len(), 2));
+            let mut dx = vec![f32::NAN; c.input_len()];
+            conv::grad_input(&kernels, &c, &dy, &w, &mut dx);
+            let want = conv_grad_input(&c, &dy, &w);
+            right(&kernels, &c, &dx, &want);
+        }
+    }
+}
+
+#[test]
+fn grad_weight_sums_over_lanes_and_pixels() {
+    for kernels in every_method() {
+        for c in shapes().into_iter().chain(large()) {
+            let (x, dy) = (random(c.input_len(), 1), random(c.output_len(), 2));
+            let mut dw = vec![f32::NAN; c.weight_len()];
+            conv::grad_weight(&kernels, &c, &x, &dy, &mut dw);
+            let want = conv_grad_weight(&c, &x, &dy);
+            right(&kernels, &c, &dw, &want);
+        }
+    }
+}
+
+#[test]
+fn grad_bias_sums_over_lanes_and_pixels() {
+    for kernels in all() {
+        for c in [shape(2, 1, 3, (5, 4), 3, 1), shape(1, 2, 1, (64, 64), 3, 1)] {
+            let dy = random(c.output_len(), 4);
+            let mut db = vec![f32::NAN; c.cout];
+            conv::grad_bias(&kernels, &c, &dy, &mut db);
+            let plane = c.output_len() / c.groups / c.cout;
+            let (mut want, mut scale) = (vec![0.0; c.cout], vec![0.0; c.cout]);
+            for (i, &value) in dy.iter().enumerate() {
+                want[i / plane % c.cout] += f64::from(value);
+                scale[i / plane % c.cout] += f64::from(value).abs();
+            }
+            close("bias", &db, &want, &scale, 1e-6);
+        }
+    }
+}
+
+/// The plain gradients are themselves checked: the loss sum(y * dy) moved along one operand.
+#[test]
+fn plain_gradients_agree_with_finite_differences() {
+    for (kernel, stride) in KINDS {
+        let c = shape(1, 2, 2, (4, 5), kernel, stride);
+        let (x, w, dy) = (
+            random(c.input_len(), 1),
+            random(c.weight_len(), 2),
+            random(c.output_len(), 3),
+        );
+        let loss = |x: &[f32], w: &[f32]| -> f64 {
+            conv_forward(&c, x, w, None)
+                .value
+                .iter()
+                .zip(&dy)
+                .map(|(y, dy)| y * f64::from(*dy))
+                .sum()
+        };
+        let moved = |of: &[f32], i: usize, by: f32| {
+            let mut of = of.to_vec();
+            of[i] += by;
+            of
+        };
+        let (dx, dw) = (
+            conv_grad_input(&c, &dy, &w).value,
+            conv_grad_weight(&c, &x, &dy).value,
+        );
+        // The loss is linear in each operand, so a large step loses nothing.
+        for i in (0..x.len()).step_by(7) {
+            let (up, down) = (moved(&x, i, 0.5), moved(&x, i, -0.5));
+            let slope = (loss(&up, &w) - loss(&down, &w)) / f64::from(up[i] - down[i]);
+            assert!(
+                (slope - dx[i]).abs() < 1e-6,
+                "{c:?} dx[{i}]: {slope} {}",
+                dx[i]
+            );
+        }
+        for i in 0..w.len() {
+            let (up, down) = (moved(&w, i, 0.5), moved(&w, i, -0.5));
+            let slope = (loss(&x, &up) - loss(&x, &down)) / f64::from(up[i] - down[i]);
+            assert!(
+                (slope - dw[i]).abs() < 1e-5,
+                "{c:?} dw[{i}]: {slope} {}",
+                dw[i]
+            );
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let shapes = [
+        shape(2, 12, 17, (13, 9), 3, 1),
+        shape(1, 24, 40, (16, 16), 3, 1),
+        shape(3, 5, 8, (8, 8), 3, 2),
+    ];
+    for c in shapes {
+        let (x, w, dy) = (
+            random(c.input_len(), 1),
+            random(c.weight_len(), 2),
+            random(c.output_len(), 3),
+        );
+        for method in [Method::Direct, Method::Turned, Method::Winograd] {
+            let run = |kernels: Kernels| -> Vec<u32> {
+                let kernels = &kernels.with_method(method);
+                let mut y = vec![0.0; c.output_len()];
+                let mut dx = vec![0.0; c.input_len()];
+                let mut dw = vec![0.0; c.weight_len()];
+                let mut db = vec![0.0; c.cout];
+                conv::forward(kernels, &c, &x, &w, None, &mut y);
+                conv::grad_input(kernels, &c, &dy, &w, &mut dx);
+                conv::grad_weight(kernels, &c, &x, &dy, &mut dw);
+                conv::grad_bias(kernels, &c, &dy, &mut db);
+                y.iter()
+                    .chain(&dx)
+                    .chain(&dw)
+                    .chain(&db)
+                    .map(|v| v.to_bits())
+                    .collect()
+            };
+            let results: Vec<Vec<u32>> = threaded().into_iter().map(run).collect();
+            assert!(
+                results[0] == results[1] && results[0] == results[2],
+                "{method:?} {c:?}"
+            );
+        }
+    }
+}
+
+/// Padded lanes hold zeros, and must come out as zeros.
+#[test]
+fn a_lane_of_zeros_stays_zero() {
+    for kernels in every_method() {
+        for c in [shape(1, 8, 16, (9, 9), 3, 1), shape(1, 3, 5, (7, 6), 3, 2)] {
+            let mut x = random(c.input_len(), 1);
+            x.iter_mut()
+                .skip(11)
+                .step_by(16)
+                .for_each(|value| *value = 0.0);
+            let mut y = vec![f32::NAN; c.output_len()];
+            conv::forward(&kernels, &c, &x, &random(c.weight_len(), 2), None, &mut y);
+            assert!(
+                y.iter().skip(11).step_by(16).all(|&value| value == 0.0),
+                "{} {c:?}",
+                kernels.isa()
+            );
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Every kernel on every instruction set of this machine, against plain f64 loops.
+
+mod conv;
+mod layers;
+mod plain;
+mod steps;

@@ -1,0 +1,195 @@
+//! Dice, the sigmoid and RAdam against plain f64.
+
+use crate::plain::{L, all, close, random, threaded, triples};
+use expertgrid::engine::lanes::dice::{self, Dice, Losses};
+use expertgrid::engine::lanes::radam::{self, RAdam, Rule};
+
+fn logistic(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+#[test]
+fn sigmoid_is_accurate_over_the_whole_line() {
+    for kernels in all() {
+        let x: Vec<f32> = (-14_400..14_400)
+            .map(|i| i as f32 * 6e-3)
+            .chain([0.0, -0.0, 1e-30, 40.0, 1e30, -80.0, 5e-8])
+            .chain([0.0; 9])
+            .collect();
+        let mut y = vec![f32::NAN; x.len()];
+        dice::sigmoid(&kernels, &x, &mut y);
+        let want: Vec<f64> = x.iter().map(|&x| logistic(f64::from(x))).collect();
+        // Half a unit in the last place is 6e-8.
+        close("sigmoid", &y, &want, &want, 3e-7);
+        dice::sigmoid(&kernels, &[f32::NEG_INFINITY; L], &mut y[..L]);
+        assert!(y[..L].iter().all(|&v| (0.0..1e-37).contains(&v)));
+        dice::sigmoid(&kernels, &[f32::NAN; L], &mut y[..L]);
+        assert!(
+            y[..L].iter().all(|v| v.is_nan()),
+            "a diverged training must not look healthy"
+        );
+    }
+}
+
+fn plain_dice(d: &Dice, z: &[f64], target: &[f32]) -> Vec<f64> {
+    let mut losses = vec![0.0; d.planes * L];
+    for (p, lane, _) in triples(d.planes, L, 1) {
+        let (mut n, mut s) = (f64::from(d.smooth), f64::from(d.smooth));
+        for i in 0..d.pixels {
+            let at = (p * d.pixels + i) * L + lane;
+            n += 2.0 * logistic(z[at]) * f64::from(target[at]);
+            s += logistic(z[at]) + f64::from(target[at]);
+        }
+        losses[p * L + lane] = 1.0 - n / s;
+    }
+    losses
+}
+
+#[test]
+fn dice_and_its_gradient_are_the_formula() {
+    for kernels in all() {
+        for (pixels, smooth) in [(1, 1e-7), (63, 1.0), (64, 1e-7), (900, 1e-7)] {
+            let d = Dice {
+                planes: 2,
+                pixels,
+                smooth,
+            };
+            let z: Vec<f32> = random(2 * pixels * L, 1).iter().map(|v| v * 6.0).collect();
+            let target: Vec<f32> = random(2 * pixels * L, 2)
+                .iter()
+                .map(|&v| f32::from(u8::from(v > 0.5)))
+                .collect();
+            let dloss = random(2 * L, 3);
+            let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![f32::NAN; 2 * L]);
+            let losses = Losses {
+                loss: &mut loss,
+                numerator: &mut n,
+                denominator: &mut s,
+            };
+            dice::forward(&kernels, &d, &z, &target, losses);
+            let wide: Vec<f64> = z.iter().map(|&v| f64::from(v)).collect();
+            let want = plain_dice(&d, &wide, &target);
+            close("loss", &loss, &want, &[1.0; 2 * L], 1e-6);
+            let mut dz = vec![f32::NAN; z.len()];
+            dice::backward(&kernels, &d, &z, &target, &n, &s, &dloss, &mut dz);
+            for at in (0..z.len()).step_by(23) {
+                let lane = at / (pixels * L) * L + at % L;
+                let (mut up, mut down) = (wide.clone(), wide.clone());
+                up[at] += 1e-5;
+                down[at] -= 1e-5;
+                let slope = (plain_dice(&d, &up, &target)[lane]
+                    - plain_dice(&d, &down, &target)[lane])
+                    / 2e-5;
+                let want = slope * f64::from(dloss[lane]);
+                assert!(
+                    (f64::from(dz[at]) - want).abs() < 1e-6 + 1e-4 * want.abs(),
+                    "{at}: {} {want}",
+                    dz[at]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lane_without_a_sample_gets_no_gradient_and_no_nan() {
+    for kernels in all() {
+        let d = Dice {
+            planes: 1,
+            pixels: 10,
+            smooth: 1e-7,
+        };
+        let zero = vec![0.0; 10 * L];
+        let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![f32::NAN; L]);
+        let losses = Losses {
+            loss: &mut loss,
+            numerator: &mut n,
+            denominator: &mut s,
+        };
+        dice::forward(&kernels, &d, &zero, &zero, losses);
+        assert!(loss.iter().all(|v| v.is_finite()));
+        let mut dz = vec![f32::NAN; zero.len()];
+        dice::backward(&kernels, &d, &zero, &zero, &n, &s, &[0.0; L], &mut dz);
+        assert!(dz.iter().all(|&v| v == 0.0));
+    }
+}
+
+/// torch.optim.RAdam written out in f64, one number at a time.
+fn plain_radam(t: i32, lr: f64, p: &mut f64, m: &mut f64, v: &mut f64, g: f64) {
+    let (b1, b2, eps) = (0.9f64, 0.999f64, 1e-8);
+    *m = b1 * *m + (1.0 - b1) * g;
+    *v = b2 * *v + (1.0 - b2) * g * g;
+    let (c1, c2) = (1.0 - b1.powi(t), 1.0 - b2.powi(t));
+    let inf = 2.0 / (1.0 - b2) - 1.0;
+    let rho = inf - 2.0 * f64::from(t) * b2.powi(t) / c2;
+    *p -= if rho > 5.0 {
+        let r = ((rho - 4.0) * (rho - 2.0) * inf / ((inf - 4.0) * (inf - 2.0) * rho)).sqrt();
+        lr * *m / c1 * r * c2.sqrt() / (v.sqrt() + eps)
+    } else {
+        lr * *m / c1
+    };
+}
+
+#[test]
+fn radam_follows_the_definition() {
+    for kernels in all() {
+        for len in [1, 15, 16, 17, 40_000] {
+            let mut p = random(len, 1);
+            let (mut m, mut v) = (vec![0.0; len], vec![0.0; len]);
+            let mut wide: Vec<[f64; 3]> = p.iter().map(|&p| [f64::from(p), 0.0, 0.0]).collect();
+            for t in 1..=12 {
+                let g = random(len, 10 + t);
+                let step = RAdam::default().step(t, 1e-2);
+                assert_eq!(matches!(step.rule, Rule::Momentum { .. }), t <= 5);
+                radam::update(&kernels, &step, &mut p, &mut m, &mut v, &g);
+                for ([p, m, v], g) in wide.iter_mut().zip(g) {
+                    plain_radam(t as i32, 1e-2, p, m, v, f64::from(g));
+                }
+            }
+            for (which, got) in [&p, &m, &v].into_iter().enumerate() {
+                let want: Vec<f64> = wide.iter().map(|w| w[which]).collect();
+                close("radam", got, &want, &vec![1.0; len], 2e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let (g, d) = (
+        random(50_000, 1),
+        Dice {
+            planes: 3,
+            pixels: 100,
+            smooth: 1e-7,
+        },
+    );
+    let (z, target) = (random(3 * 100 * L, 2), random(3 * 100 * L, 3));
+    let results: Vec<Vec<u32>> = threaded()
+        .iter()
+        .map(|kernels| {
+            let [mut p, mut m, mut v] = [g.clone(), g.clone(), vec![1.0; g.len()]];
+            radam::update(
+                kernels,
+                &RAdam::default().step(9, 1e-3),
+                &mut p,
+                &mut m,
+                &mut v,
+                &g,
+            );
+            let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![0.0; 3 * L]);
+            let losses = Losses {
+                loss: &mut loss,
+                numerator: &mut n,
+                denominator: &mut s,
+            };
+            dice::forward(kernels, &d, &z, &target, losses);
+            [p, m, v, loss]
+                .iter()
+                .flatten()
+                .map(|v| v.to_bits())
+                .collect()
+        })
+        .collect();
+    assert!(results[0] == results[1] && results[0] == results[2]);
+}

@@ -1,0 +1,18 @@
+//! All integration tests in one program: linking candle once is enough.
+
+mod common;
+
+mod data_check;
+mod data_fetal;
+mod data_layout;
+mod data_nifti;
+mod data_phantom;
+mod end_to_end;
+mod layers;
+mod manifests;
+mod metric_properties;
+mod metric_reference;
+mod network;
+mod plans;
+mod stats_properties;
+mod stats_reference;

@@ -1,0 +1,299 @@
+//! Manifests as users write them: the paper's, edited copies, and everything that can be wrong.
+
+use std::{fs, path::PathBuf};
+
+use expertgrid::manifest::{self, Arm, Problems};
+
+use crate::common::{repository, run, tiny};
+
+fn table(number: usize) -> PathBuf {
+    repository().join(format!("experiments/table{number}.toml"))
+}
+
+/// Reads a manifest's text under the name `m.toml`, and returns its problems as printed.
+fn problems(text: &str) -> Vec<String> {
+    problems_with(text, "paper", &[])
+}
+
+fn problems_with(text: &str, profile: &str, overrides: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, text).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+    match manifest::read(&[&path], profile, &overrides) {
+        Ok(_) => Vec::new(),
+        Err(problems) => lines(&problems, &format!("{}/", folder.path().display())),
+    }
+}
+
+fn lines(problems: &Problems, folder: &str) -> Vec<String> {
+    problems
+        .to_string()
+        .lines()
+        .map(|line| line.replace(folder, ""))
+        .collect()
+}
+
+const GOOD: &str = r#"
+[grid]
+new_experts = [6, 7]
+arms = ["w/", "w/o"]
+annotators = { from = [1, 2, 3, 4, 5], choose = 3 }
+samples = [5, 10]
+starts = [1, 4]
+"#;
+
+#[test]
+fn the_papers_manifests_hold_its_protocol() {
+    for number in 1..=3 {
+        let [experiment] = &manifest::read(&[table(number)], "paper", &[]).unwrap()[..] else {
+            panic!("one manifest, one experiment");
+        };
+        assert_eq!(experiment.name, format!("table{number}"));
+        assert_eq!(
+            (
+                experiment.recipe.image.input(),
+                experiment.recipe.network.width
+            ),
+            (192, 64)
+        );
+        assert_eq!(experiment.recipe.training.batch, 16);
+        let budgets = [
+            experiment.pretrain.budget,
+            experiment.scratch,
+            experiment.finetune,
+        ];
+        assert_eq!(budgets.map(|b| b.steps), [5000, 5000, 1000]);
+        assert!(budgets.iter().all(|b| b.lr == 1e-3));
+        assert_eq!(
+            experiment.grid.starts,
+            [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
+        );
+        assert_eq!(experiment.grid.new_experts, [6, 7]);
+    }
+}
+
+#[test]
+fn every_key_written_in_the_papers_manifests_is_its_default() {
+    for number in 1..=3 {
+        let text = fs::read_to_string(table(number)).unwrap();
+        let grid = text
+            .split("[grid]")
+            .nth(1)
+            .unwrap()
+            .split("\n[")
+            .next()
+            .unwrap();
+        let rows = text.lines().find(|line| line.starts_with("rows")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("table{number}.toml"));
+        fs::write(&path, format!("{rows}\n[grid]{grid}")).unwrap();
+        let short = manifest::read(&[&path], "paper", &[]).unwrap().remove(0);
+        let long = manifest::read(&[table(number)], "paper", &[])
+            .unwrap()
+            .remove(0);
+        assert_eq!(*short.recipe, *long.recipe);
+        assert_eq!(
+            (short.pretrain, short.finetune, short.scratch),
+            (long.pretrain, long.finetune, long.scratch)
+        );
+        assert_eq!(
+            (*short.metrics, short.statistics),
+            (*long.metrics, long.statistics)
+        );
+        assert_eq!(
+            (short.cohort, short.seed, short.grid),
+            (long.cohort, long.seed, long.grid)
+        );
+    }
+}
+
+#[test]
+fn profiles_overlay_and_overrides_come_last() {
+    let text = format!(
+        "{GOOD}\n[finetune]\nsteps = 7\n[profile.small]\nfinetune.steps = 5\nnetwork.width = 8\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, text).unwrap();
+    let read = |profile: &str, overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+        let experiment = manifest::read(&[&path], profile, &overrides)
+            .unwrap()
+            .remove(0);
+        (experiment.finetune.steps, experiment.recipe.network.width)
+    };
+    assert_eq!(read("paper", &[]), (7, 64));
+    assert_eq!(read("small", &[]), (5, 8));
+    assert_eq!(read("small", &["finetune.steps=3"]), (3, 8));
+    let arms = manifest::read(&[&path], "small", &["grid.arms=[\"w/o\"]".into()]).unwrap();
+    assert_eq!(arms[0].grid.arms, [Arm::Without]);
+    let word = manifest::read(&[&path], "small", &["metrics.assd=macro".into()]).unwrap();
+    assert_eq!(word[0].metrics.assd.word(), "macro");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_places() {
+    let text = r#"titel = "x"
+
+[grid]
+new_experts = [6, 9]
+arms = ["w/", "with"]
+annotators = { from = [1, 2, 6], choose = 4 }
+smaples = [5]
+samples = [5, 40, 5]
+starts = "1"
+
+[image]
+crop = 200
+
+[network]
+width = 10
+
+[training]
+batch = 0
+lr = -1
+
+[augment]
+zoom = 1.5
+noise_sd = [0.3, 0.1]
+"#;
+    assert_eq!(
+        problems(text),
+        [
+            "m.toml:1:1: unknown key `titel`; did you mean `title`?",
+            "m.toml:4:19: `grid.new_experts`: there is no expert 9; the data set has experts 1 to 7",
+            "m.toml:5:15: there is no arm \"with\"; the arms are \"w/\", \"w/o\", \"single\"",
+            "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
+             `grid.annotators.from` or out of `grid.new_experts`",
+            "m.toml:6:43: `grid.annotators.choose`: cannot choose 4 of 3 annotation experts; choose 1 to 3, \
+             or add experts to `grid.annotators.from`",
+            "m.toml:7:1: unknown key `grid.smaples`; did you mean `samples`?",
+            "m.toml:8:15: `grid.samples`: cannot take 40 samples of 34 training cases; take 1 to 34",
+            "m.toml:8:19: `grid.samples` names 5 twice",
+            "m.toml:9:10: `grid.starts` is a list, not the text \"1\"",
+            "m.toml:12:8: `image.crop` is 200, not a multiple of 32 (the network halves its input five \
+             times); try 192 or 224",
+            "m.toml:15:9: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the decoder \
+             ends with a quarter of it)",
+            "m.toml:18:9: `training.batch` is 0; it must be from 1 to 4096",
+            "m.toml:19:6: the learning rate is -1; it must be greater than 0",
+            "m.toml:22:8: `augment.zoom` is 1.5; it must be from 0 to 1",
+            "m.toml:23:12: `augment.noise_sd` is a range `[low, high]` with low <= high, not a list",
+        ]
+    );
+}
+
+#[test]
+fn a_mistake_in_a_profile_that_is_not_used_is_reported_too() {
+    let text = format!("{GOOD}\n[profile.small]\nnetwork.widht = 8\nimage.crop = 33\n");
+    let found = problems(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[0].starts_with("m.toml:10:9: unknown key `network.widht`"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].starts_with("m.toml:11:14: `image.crop` is 33"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named_with_an_example() {
+    assert_eq!(
+        problems("title = \"x\"\n"),
+        [
+            "m.toml:1:1: `grid.arms` is missing; write for example `arms = [\"w/\", \"w/o\"]`",
+            "m.toml:1:1: `grid.new_experts` is missing; write for example `new_experts = [6, 7]`",
+            "m.toml:1:1: `grid.samples` is missing; write for example `samples = [5, 10, 34]`",
+            "m.toml:1:1: `grid.starts` is missing; write for example `starts = [1, 4, 7]`",
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_is_reported_where_it_breaks() {
+    let found = problems("[grid\nsamples = [5");
+    assert!(!found.is_empty());
+    assert!(
+        found
+            .iter()
+            .all(|line| line.starts_with("m.toml:") && line.contains("not valid TOML")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn overrides_are_checked_like_the_file() {
+    let found = problems_with(
+        GOOD,
+        "paper",
+        &["finetune.stpes=3", "pretrain.steps=many", "nonsense"],
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .any(|l| l.starts_with("--set finetune.stpes=3: unknown key") && l.contains("`steps`"))
+    );
+    assert!(
+        found.iter().any(|l| l.starts_with("--set pretrain.steps=many: `pretrain.steps` is a whole number"))
+    );
+    assert!(
+        found
+            .iter()
+            .any(|l| l.starts_with("--set nonsense: an override is `key=value`"))
+    );
+}
+
+#[test]
+fn an_unknown_profile_names_those_there_are() {
+    let found = problems_with(&format!("{GOOD}[profile.small]\n"), "large", &[]);
+    assert_eq!(
+        found,
+        ["m.toml: there is no profile `large`; this manifest has paper, small"]
+    );
+}
+
+#[test]
+fn an_empty_manifest_and_one_that_is_not_there_say_so() {
+    assert_eq!(
+        problems(""),
+        ["m.toml: the manifest is empty; copy one of experiments/*.toml and edit it"]
+    );
+    let error = manifest::read(&["nowhere.toml"], "paper", &[]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("nowhere.toml: no such manifest"),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_manifests_of_one_name_would_share_a_folder() {
+    let (a, b) = (tiny(), tiny());
+    let paths = [a.path().join("tiny.toml"), b.path().join("tiny.toml")];
+    let error = manifest::read(&paths, "paper", &[]).unwrap_err();
+    assert!(error.to_string().contains("rename one"), "{error}");
+}
+
+#[test]
+fn wrong_input_on_the_command_line_ends_with_code_two_and_loses_nothing() {
+    let folder = tiny();
+    let say = |arguments: &[&str]| run(folder.path(), arguments, 2).err;
+    assert!(say(&["run"]).contains("MANIFEST"));
+    assert!(say(&["run", "other.toml"]).contains("no such manifest"));
+    let missing = say(&["run", "tiny.toml"]);
+    assert!(
+        missing.contains("expertgrid data phantom --out"),
+        "{missing}"
+    );
+    assert!(missing.contains("QUBIQ"), "{missing}");
+    assert!(say(&["run", "tiny.toml", "--profile", "big"]).contains("no profile `big`"));
+    assert!(say(&["run", "tiny.toml", "--device", "gpu"]).contains("no device"));
+    assert!(say(&["plan", "tiny.toml", "--dataset", "nowhere"]).contains("data phantom"));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing was written beside the manifest");
+}
