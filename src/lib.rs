@@ -1,21 +1,65 @@
-//! expertgrid
-pub mod artefact;
-pub mod cli;
-pub mod data;
-pub mod engine;
-pub mod event;
-pub mod exec;
+//! # expertgrid
+//!
+//! Turns TOML manifests into the plan of all their trainings, shares what these have in common by
+//! content address, runs what is missing on the devices there are, and writes tables with the marks
+//! of paired t-tests.
+//!
+//! ## The way data flows
+//!
+//! ```text
+//! manifest.toml -> manifest -> plan ---------> run ----------> results -> report
+//!                  typed,      runs and        stages in       scores     CSV, Markdown
+//!                  validated   stages, shared  worker          per run
+//!                              by content      processes
+//!                                               |     ^
+//!                   data, net, engine, train,   |     | event: progress
+//!                   metric ---------- stage ----+     |
+//!                                               v
+//!                                             store: one folder per stage, named by its key
+//! ```
+//!
+//! A **run** is one cell's worth of science: a new expert, a combination of annotation experts, a
+//! way of sampling, a number of samples, an arm. A **stage** is a piece of work with a content key:
+//! `pretrain`, `finetune`, `scratch` (from random initialisation), `evaluate`. Many runs share one.
+//!
+//! ## The invariants
+//!
+//! 1. A key names inputs, resolved and versioned: the kind and version of the stage, every setting
+//!    with its default filled in, the digests of exactly the images and masks it uses, the keys of
+//!    what comes before it. What only changes *how* it runs is never in it.
+//! 2. A key's digest and its explanation come from the same walk ([`key`]).
+//! 3. One truth: the artefact on disk ([`store`]). Everything else can be deleted.
+//! 4. Same inputs, same bytes, on one instruction set: whatever the threads, workers, interruptions.
+//! 5. Nothing is dropped in silence: not an undefined metric, not a failed stage, not a missing run.
+//! 6. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
+//!
+//! ## The modules, in reading order
+//!
+//! A file uses only its own module and those above it; a test holds this.
+
 pub mod key;
-pub mod manifest;
-pub mod metric;
-pub mod net;
-pub mod plan;
-pub mod progress;
-pub mod report;
-pub mod results;
-pub mod schedule;
 pub mod seed;
-pub mod stage;
-pub mod stats;
+
+pub mod manifest;
+pub mod data;
+pub mod plan;
 pub mod store;
+
+pub mod event;
+pub mod metric;
+pub mod stats;
+pub mod artefact;
+
+pub mod engine;
+pub mod net;
 pub mod train;
+pub mod stage;
+
+pub mod schedule;
+pub mod exec;
+
+pub mod results;
+pub mod report;
+
+pub mod progress;
+pub mod cli;

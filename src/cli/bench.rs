@@ -46,11 +46,21 @@ impl FromStr for StepShape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Vec<usize> = text.split(':').filter_map(|part| part.parse().ok()).collect();
+        let numbers: Vec<usize> = text
+            .split(':')
+            .filter_map(|part| part.parse().ok())
+            .collect();
         match numbers[..] {
             [width, size, batch] if text.split(':').count() == 3 => {
-                if width == 0 || !width.is_multiple_of(4) || size == 0 || !size.is_multiple_of(32) || batch == 0 {
-                    return Err("the width is a multiple of 4, the size of 32, the batch at least 1".into());
+                if width == 0
+                    || !width.is_multiple_of(4)
+                    || size == 0
+                    || !size.is_multiple_of(32)
+                    || batch == 0
+                {
+                    return Err(
+                        "the width is a multiple of 4, the size of 32, the batch at least 1".into(),
+                    );
                 }
                 Ok(Self { width, size, batch })
             }
@@ -75,7 +85,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let row = measure(*shape, arguments).map_err(|error| Failure::Work(error.to_string()))?;
         if !arguments.json {
             if rows.is_empty() {
-                print("width  size  batch  threads  engine               step (ms)  peak memory (MiB)");
+                print(
+                    "width  size  batch  threads  engine               step (ms)  peak memory (MiB)",
+                );
             }
             print(format_args!(
                 "{:>5} {:>5} {:>6} {:>8}  {:<18} {:>11.2} {:>18}",
@@ -85,7 +97,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 row.threads,
                 row.engine,
                 row.step_ms,
-                row.peak_memory_mib.map_or("unknown".to_owned(), |mib| format!("{mib:.0}")),
+                row.peak_memory_mib
+                    .map_or("unknown".to_owned(), |mib| format!("{mib:.0}")),
             ));
         }
         rows.push(row);
@@ -119,8 +132,13 @@ fn measure(shape: StepShape, arguments: &Arguments) -> candle_core::Result<Measu
     };
     let net = UNet::init(&spec, 1, &Seed::new(0), engine.device())?;
     let mut optimiser = RAdam::new(net.parameters(), &training);
-    let pixels: Vec<f32> = (0..batch * size * size).map(|i| (i as f32 * 0.7).sin()).collect();
-    let target: Vec<f32> = pixels.iter().map(|v| f32::from(u8::from(*v > 0.5))).collect();
+    let pixels: Vec<f32> = (0..batch * size * size)
+        .map(|i| (i as f32 * 0.7).sin())
+        .collect();
+    let target: Vec<f32> = pixels
+        .iter()
+        .map(|v| f32::from(u8::from(*v > 0.5)))
+        .collect();
     let experts = vec![0; batch];
     let mut times = Vec::new();
     for _ in 0..=arguments.steps.get() {
@@ -152,7 +170,9 @@ fn measure(shape: StepShape, arguments: &Arguments) -> candle_core::Result<Measu
 /// The most memory this process has held so far, where the system says.
 fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib / 1024.0)
 }

@@ -112,15 +112,23 @@ impl EngineChoice {
     }
 
     /// The engine on a device, and what is recorded of it.
-    fn open(self, device: DeviceName, threads: NonZeroUsize) -> Result<(Box<dyn Engine>, String), String> {
+    fn open(
+        self,
+        device: DeviceName,
+        threads: NonZeroUsize,
+    ) -> Result<(Box<dyn Engine>, String), String> {
         match (self, device) {
             (Self::Auto | Self::Lanes, DeviceName::Cpu) => {
                 let lanes = Lanes::new(threads).map_err(|error| error.to_string())?;
                 let name = format!("lanes, {}", lanes.isa());
                 Ok((Box::new(lanes), name))
             }
-            (Self::Lanes, device) => Err(format!("the lanes engine works on the processor, not on {device}")),
-            (Self::Auto | Self::Stock, device) => Ok((Box::new(Stock::new(device.open()?)), "stock".to_owned())),
+            (Self::Lanes, device) => Err(format!(
+                "the lanes engine works on the processor, not on {device}"
+            )),
+            (Self::Auto | Self::Stock, device) => {
+                Ok((Box::new(Stock::new(device.open()?)), "stock".to_owned()))
+            }
         }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Storage, Tensor,
+    bail,
+};
 
 use super::{
     Kernels, LANES,
@@ -96,22 +99,37 @@ impl ConvOp {
         let mut y = zeros(conv.output_len());
         let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
         conv::forward(&self.kernels, &conv, x, weight, bias, &mut y);
-        let shape = [conv.groups, conv.cout, conv.out_height(), conv.out_width(), LANES];
+        let shape = [
+            conv.groups,
+            conv.cout,
+            conv.out_height(),
+            conv.out_width(),
+            LANES,
+        ];
         Ok(output(y, &shape[..]))
     }
 
-    fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn backward(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let conv = self.shape(x.layout(), weight.layout())?;
         let dx = match x.track_op() {
             true => {
                 let mut dx = zeros(conv.input_len());
-                with([dy, weight], |[dy, weight]| conv::grad_input(&self.kernels, &conv, dy, weight, &mut dx))?;
+                with([dy, weight], |[dy, weight]| {
+                    conv::grad_input(&self.kernels, &conv, dy, weight, &mut dx)
+                })?;
                 Some(tensor(dx, x)?)
             }
             false => None,
         };
         let mut dw = zeros(conv.weight_len());
-        with([x, dy], |[x, dy]| conv::grad_weight(&self.kernels, &conv, x, dy, &mut dw))?;
+        with([x, dy], |[x, dy]| {
+            conv::grad_weight(&self.kernels, &conv, x, dy, &mut dw)
+        })?;
         Ok((dx, Some(tensor(dw, weight)?)))
     }
 }
@@ -121,11 +139,23 @@ impl CustomOp2 for ConvOp {
         "lanes-conv"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         self.forward((x, xl), (w, wl), None)
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         self.backward(x, w, dy)
     }
 }
@@ -158,7 +188,9 @@ impl CustomOp3 for ConvOp {
         let conv = self.shape(x.layout(), w.layout())?;
         let (dx, dw) = self.backward(x, w, dy)?;
         let mut db = zeros(conv.cout);
-        with([dy], |[dy]| conv::grad_bias(&self.kernels, &conv, dy, &mut db))?;
+        with([dy], |[dy]| {
+            conv::grad_bias(&self.kernels, &conv, dy, &mut db)
+        })?;
         Ok((dx, dw, Some(tensor(db, b)?)))
     }
 }
@@ -323,11 +355,23 @@ impl CustomOp2 for NormOp {
         "lanes-norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, a: &CpuStorage, al: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        a: &CpuStorage,
+        al: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         self.forward((x, xl), (a, al), None)
     }
 
-    fn bwd(&self, x: &Tensor, a: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, da, _) = self.backward((x, a, None), y, dy)?;
         Ok((Some(dx), Some(da)))
     }
@@ -396,7 +440,9 @@ impl CustomOp1 for PoolOp {
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let (pool, _) = Self::shape(x.layout())?;
         let mut dx = zeros(x.elem_count());
-        with([x, dy], |[x, dy]| pool::backward(&self.kernels, &pool, x, dy, &mut dx))?;
+        with([x, dy], |[x, dy]| {
+            pool::backward(&self.kernels, &pool, x, dy, &mut dx)
+        })?;
         Ok(Some(tensor(dx, x)?))
     }
 }
@@ -422,7 +468,13 @@ impl JoinOp {
     }
 
     fn forward(&self, joint: &Joint, x: &[f32], skip: &[f32]) -> (CpuStorage, Shape) {
-        let shape = [joint.groups, joint.up + joint.skip, 2 * joint.height, 2 * joint.width, LANES];
+        let shape = [
+            joint.groups,
+            joint.up + joint.skip,
+            2 * joint.height,
+            2 * joint.width,
+            LANES,
+        ];
         let shape = Shape::from(&shape[..]);
         let mut y = zeros(shape.elem_count());
         resize::forward(&self.kernels, joint, x, skip, &mut y);
@@ -443,7 +495,9 @@ impl CustomOp1 for JoinOp {
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let joint = Self::shape(x.layout(), None)?;
         let mut dx = zeros(x.elem_count());
-        with([dy], |[dy]| resize::backward(&self.kernels, &joint, dy, &mut dx, &mut []))?;
+        with([dy], |[dy]| {
+            resize::backward(&self.kernels, &joint, dy, &mut dx, &mut [])
+        })?;
         Ok(Some(tensor(dx, x)?))
     }
 }
@@ -453,15 +507,29 @@ impl CustomOp2 for JoinOp {
         "lanes-upsample-concat"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, s: &CpuStorage, sl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        s: &CpuStorage,
+        sl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let joint = Self::shape(xl, Some(sl))?;
         Ok(self.forward(&joint, floats(x, xl)?, floats(s, sl)?))
     }
 
-    fn bwd(&self, x: &Tensor, s: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        s: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let joint = Self::shape(x.layout(), Some(s.layout()))?;
         let (mut dx, mut ds) = (zeros(x.elem_count()), zeros(s.elem_count()));
-        with([dy], |[dy]| resize::backward(&self.kernels, &joint, dy, &mut dx, &mut ds))?;
+        with([dy], |[dy]| {
+            resize::backward(&self.kernels, &joint, dy, &mut dx, &mut ds)
+        })?;
         Ok((Some(tensor(dx, x)?), Some(tensor(ds, s)?)))
     }
 }
@@ -495,7 +563,13 @@ impl CustomOp2 for DiceOp {
         "lanes-dice"
     }
 
-    fn cpu_fwd(&self, z: &CpuStorage, zl: &Layout, y: &CpuStorage, yl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        z: &CpuStorage,
+        zl: &Layout,
+        y: &CpuStorage,
+        yl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let dice = self.shape(zl)?;
         let lanes = dice.planes * LANES;
         let (mut loss, mut numerator, mut denominator) = (zeros(lanes), zeros(lanes), zeros(lanes));
@@ -530,7 +604,13 @@ impl CustomOp2 for DiceOp {
         Ok(output(vec![loss], ()))
     }
 
-    fn bwd(&self, z: &Tensor, y: &Tensor, _loss: &Tensor, dloss: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        z: &Tensor,
+        y: &Tensor,
+        _loss: &Tensor,
+        dloss: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dice = self.shape(z.layout())?;
         let Some((numerator, denominator)) = self.saved.get() else {
             bail!("backward before forward");
@@ -544,7 +624,16 @@ impl CustomOp2 for DiceOp {
         weights[..self.batch].fill(each);
         let mut dz = zeros(z.elem_count());
         with([z, y], |[z, y]| {
-            dice::backward(&self.kernels, &dice, z, y, numerator, denominator, &weights, &mut dz);
+            dice::backward(
+                &self.kernels,
+                &dice,
+                z,
+                y,
+                numerator,
+                denominator,
+                &weights,
+                &mut dz,
+            );
         })?;
         Ok((Some(tensor(dz, z)?), None))
     }

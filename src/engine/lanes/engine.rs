@@ -55,7 +55,11 @@ impl Engine for Lanes {
         };
         let mut packed = vec![0.0; images.packed_len()];
         layout::pack(&self.kernels, &images, pixels, &mut packed);
-        Tensor::from_vec(packed, (images.groups(), 1, height, width, LANES), &self.device)
+        Tensor::from_vec(
+            packed,
+            (images.groups(), 1, height, width, LANES),
+            &self.device,
+        )
     }
 
     fn unpack(&self, x: &Tensor, batch: usize) -> Result<Tensor> {
@@ -103,7 +107,11 @@ impl Engine for Lanes {
             kernels: self.kernels.clone(),
             eps: eps as f32,
             activation,
-            rows: affine.experts.iter().map(|expert| present[expert]).collect(),
+            rows: affine
+                .experts
+                .iter()
+                .map(|expert| present[expert])
+                .collect(),
             saved: OnceLock::new(),
         };
         let rows = Tensor::stack(&rows, 0)?;

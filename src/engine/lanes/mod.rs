@@ -6,7 +6,10 @@
 //! Rules that hold in every file: results depend on shapes and on the instruction set, never on the number of threads;
 //! bounds are asserted before the inner loops, which are the only place for `unsafe`; a lane of zeros yields no NaN.
 
-#![allow(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "register intrinsics, and slices shared by threads"
+)]
 #![expect(
     clippy::needless_range_loop,
     reason = "register tiles are indexed in several loops at once"

@@ -1,6 +1,6 @@
 //! Convolutions: the three products against f64, the same bytes on any number of threads.
 
-use crate::plain::{
+use super::plain::{
     Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, random, threaded,
 };
 use expertgrid::engine::lanes::conv::{self, Conv};

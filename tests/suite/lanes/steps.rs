@@ -1,6 +1,6 @@
 //! Dice, the sigmoid and RAdam against plain f64.
 
-use crate::plain::{L, all, close, random, threaded, triples};
+use super::plain::{L, all, close, random, threaded, triples};
 use expertgrid::engine::lanes::dice::{self, Dice, Losses};
 use expertgrid::engine::lanes::radam::{self, RAdam, Rule};
 

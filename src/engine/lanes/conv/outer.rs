@@ -237,9 +237,9 @@ unsafe fn columns<V: Vector, const CO: usize>(outer: &Outer, sums: &mut [f32]) {
     match (CO, V::WIDE) {
         (8, _) => span!(3 2 1),
         (4, true) => span!(6 3 2 1),
-        (4, false) => span!(3 2 1),
+        (4, false) => span!(2 1),
         (2, true) => span!(8 4 2 1),
-        (2, false) => span!(5 2 1),
+        (2, false) => span!(4 2 1),
         _ => span!(8 4 2 1),
     }
 }
@@ -254,13 +254,6 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(
     // SAFETY: the caller asserted that every pair is inside the operands.
     unsafe {
         let mut totals = [[V::splat(0.0); NV]; CO];
-        if outer.onto == Onto::Sums {
-            for c in 0..CO {
-                for j in 0..NV {
-                    totals[c][j] = V::load(sums.add(c * outer.width + at + j * V::N));
-                }
-            }
-        }
         for &(l, r) in outer.pairs {
             let (left, right) = (left.add(l), right.add(r + at));
             for lane in 0..LANES {
@@ -273,6 +266,15 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(
                     for j in 0..NV {
                         totals[c][j] = channels[j].fma(gradient, totals[c][j]);
                     }
+                }
+            }
+        }
+        // Added last, so that each call's sum is rounded on its own scale.
+        if outer.onto == Onto::Sums {
+            for c in 0..CO {
+                for j in 0..NV {
+                    let before = V::load(sums.add(c * outer.width + at + j * V::N));
+                    totals[c][j] = totals[c][j].add(before);
                 }
             }
         }

@@ -16,6 +16,9 @@ use transform::{IN, OUT, POINTS, Window};
 /// Floats of transformed tiles that should stay in L2.
 const CHUNK_IN_CACHE: usize = 160 * 1024;
 
+/// Tiles worth fetching the transformed weights for, whether they fit or not.
+const LEAST: usize = 12;
+
 /// A stride-1 correlation of planes `[G, C, H, W, 16]` with padding 1.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
@@ -66,10 +69,7 @@ impl Shape {
     /// Tiles transformed together: what fits in the cache, but enough to use each weight several times.
     fn chunk(&self) -> usize {
         let fits = CHUNK_IN_CACHE / (POINTS * (self.cin + self.cout) * LANES);
-        let weights = POINTS * self.cin * self.cout;
-        // Weights that stream from beyond L2 want more tiles to work on.
-        let least = if weights > 2 << 20 { 12 } else { 6 };
-        (fits / 6 * 6).max(least).min(self.tiles())
+        (fits / 6 * 6).max(LEAST).min(self.tiles())
     }
 }
 

@@ -80,9 +80,9 @@ unsafe fn columns<V: Vector, const CO: usize>(
         match (CO, V::WIDE) {
             (8, _) => span!(3 2 1),
             (4, true) => span!(6 3 2 1),
-            (4, false) => span!(3 2 1),
+            (4, false) => span!(2 1),
             (2, true) => span!(8 4 2 1),
-            (2, false) => span!(5 2 1),
+            (2, false) => span!(4 2 1),
             _ => span!(8 4 2 1),
         }
     }

@@ -254,6 +254,10 @@ unsafe fn transform_back_body<V: Vector>(shape: &Shape, co: usize, sums: &[f32],
     for first in (0..shape.cin).step_by(LANES) {
         for half in (0..LANES).step_by(V::N) {
             let from = sums.as_ptr().wrapping_add(co * wide + first + half);
+            for p in 0..POINTS {
+                // 36 streams are more than hardware follows.
+                V::prefetch(from.wrapping_add(p * step + 2 * LANES));
+            }
             // SAFETY: the channels are inside each point's sums, the results inside `taps`.
             unsafe {
                 transform::filter_gradient::<V>(from, step, taps.as_mut_ptr().add(half), LANES)

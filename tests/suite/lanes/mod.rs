@@ -2,5 +2,6 @@
 
 mod conv;
 mod layers;
+mod norm;
 mod plain;
 mod steps;

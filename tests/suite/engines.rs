@@ -1,0 +1,167 @@
+//! The engines against each other: the same network, weights and images.
+
+use std::num::NonZeroUsize;
+
+use candle_core::{DType, Device};
+use expertgrid::{
+    engine::{
+        DiceOver, Engine, Lanes, Stock,
+        lanes::{Isa, Kernels, Threads},
+    },
+    manifest::{FirstConv, NetworkSpec},
+    net::{Part, UNet},
+    seed::Seed,
+};
+use rand::RngExt;
+
+fn net(width: usize, dtype: DType) -> UNet {
+    let spec = NetworkSpec {
+        width,
+        norm_eps: 1e-5,
+        first_conv: FirstConv::Uniform,
+    };
+    // Off the initial state, where the deepest norms see single pixels and ReLUs sit on their kink.
+    UNet::with_values(&spec, 3, &Device::Cpu, dtype, &mut |name, part, shape| {
+        let expert = match part {
+            Part::Shared => 0,
+            Part::Expert(expert) => expert as u64,
+        };
+        let mut rng = Seed::new(1).fork(name).at(expert).rng();
+        let count = shape.iter().product();
+        let spread = match shape {
+            [_, inputs, height, width] => (3.0 / (inputs * height * width) as f32).sqrt(),
+            _ => 0.5,
+        };
+        let centre = if shape.len() == 1 && name.contains(".weight") {
+            1.0
+        } else {
+            0.0
+        };
+        Ok((0..count)
+            .map(|_| centre + rng.random_range(-spread..spread))
+            .collect())
+    })
+    .unwrap()
+}
+
+/// The logits of a batch, its loss, and the gradient of every parameter.
+fn pass(
+    engine: &dyn Engine,
+    net: &UNet,
+    batch: usize,
+    size: usize,
+    over: DiceOver,
+) -> (Vec<f64>, f64, Vec<Vec<f64>>) {
+    let mut rng = Seed::new(2).rng();
+    let pixels: Vec<f32> = (0..batch * size * size)
+        .map(|_| rng.random_range(-1.0..1.0))
+        .collect();
+    let target: Vec<f32> = pixels
+        .iter()
+        .map(|v| f32::from(u8::from(*v > 0.3)))
+        .collect();
+    // The third expert is absent.
+    let experts: Vec<usize> = (0..batch).map(|i| i % 2).collect();
+    let shape = [batch, size, size];
+    let x = engine.pack(&pixels, shape).unwrap();
+    let y = engine.pack(&target, shape).unwrap();
+    let logits = net.forward(engine, &x, &experts).unwrap();
+    let loss = engine.dice_loss(&logits, &y, batch, 1e-7, over).unwrap();
+    let gradients = loss.backward().unwrap();
+    let flat = |tensor: &candle_core::Tensor| -> Vec<f64> {
+        let tensor = tensor.to_dtype(DType::F64).unwrap();
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let gradients = net
+        .parameters()
+        .iter()
+        .map(|parameter| {
+            gradients
+                .get(parameter.var.as_tensor())
+                .map_or(Vec::new(), &flat)
+        })
+        .collect();
+    (
+        flat(&engine.unpack(&logits, batch).unwrap()),
+        flat(&loss)[0],
+        gradients,
+    )
+}
+
+/// The largest difference, relative to the largest value; what is smaller than 1e-6 throughout (the
+/// gradients behind norms of single pixels are zero but for rounding) counts as that large.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let largest = a.iter().fold(1e-6_f64, |m, v| m.max(v.abs()));
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0_f64, f64::max) / largest
+}
+
+fn threads(count: usize) -> Threads {
+    Threads::new(NonZeroUsize::new(count).unwrap()).unwrap()
+}
+
+#[test]
+fn lanes_agree_with_stock_in_double_precision() {
+    let stock = Stock::double();
+    for isa in Isa::available() {
+        let lanes = Lanes::with_kernels(Kernels::with_isa(isa, threads(1)).unwrap());
+        // 64 and 96 pixels: at 32 the deepest norms see single pixels, which f32 cannot follow.
+        for (batch, size, over) in [
+            (1, 64, DiceOver::Image),
+            (5, 96, DiceOver::Batch),
+            (16, 64, DiceOver::Image),
+            (19, 64, DiceOver::Batch),
+        ] {
+            let (logits, loss, gradients) = pass(&stock, &net(8, DType::F64), batch, size, over);
+            let single = net(8, DType::F32);
+            let (found, found_loss, found_gradients) = pass(&lanes, &single, batch, size, over);
+            assert!(
+                distance(&logits, &found) < 1e-4,
+                "{isa}, batch {batch}: logits"
+            );
+            assert!(
+                (loss - found_loss).abs() < 1e-5,
+                "{isa}, batch {batch}: {loss} against {found_loss}"
+            );
+            for (parameter, (expected, found)) in single
+                .parameters()
+                .iter()
+                .zip(gradients.iter().zip(&found_gradients))
+            {
+                let Part::Expert(2) = parameter.part else {
+                    let distance = distance(expected, found);
+                    assert!(
+                        distance < 2e-3,
+                        "{isa}, batch {batch}: {} by {distance}",
+                        parameter.name
+                    );
+                    continue;
+                };
+                assert!(
+                    found.is_empty() && expected.is_empty(),
+                    "an absent expert has no gradient"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let bits = |count: usize| {
+        let lanes = Lanes::with_kernels(Kernels::new(threads(count)));
+        let (logits, loss, gradients) = pass(&lanes, &net(8, DType::F32), 19, 64, DiceOver::Image);
+        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        (
+            bits(&logits),
+            loss.to_bits(),
+            gradients.iter().map(|g| bits(g)).collect::<Vec<_>>(),
+        )
+    };
+    let one = bits(1);
+    assert!(one == bits(1), "twice the same");
+    for count in [2, 3] {
+        assert!(one == bits(count), "{count} threads");
+    }
+}
