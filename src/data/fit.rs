@@ -71,10 +71,7 @@ fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &m
     let image = &experiment.recipe.image;
     let mut cut = Vec::new();
     for case in dataset.cases() {
-        let most = experts
-            .iter()
-            .map(|expert| cut_pixels(case, *expert, image))
-            .max();
+        let most = cut_pixels(case, experts, image).into_iter().max();
         if let Some(pixels) = most.filter(|pixels| *pixels > 0) {
             cut.push(format!("{} ({pixels} px)", case.name));
         }

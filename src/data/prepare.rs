@@ -270,8 +270,8 @@ impl Prediction {
     }
 }
 
-/// How many pixels of a mask lie outside what the network sees of its image.
-pub fn cut_pixels(case: &Case, expert: Expert, spec: &ImageSpec) -> usize {
+/// How many pixels of each of these experts' masks lie outside what the network sees of the image.
+pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usize> {
     let prepared = prepare(&case.image, spec);
     let region = prepared.view(spec);
     let (offset, r) = (prepared.frame.offset(), spec.reduce);
@@ -279,17 +279,21 @@ pub fn cut_pixels(case: &Case, expert: Expert, spec: &ImageSpec) -> usize {
         let first = offset[axis] + region.origin[axis] * r;
         i < first || i >= first + region.size[axis] * r
     };
-    let Some(mask) = case.mask(expert) else {
-        return 0;
+    let count = |mask: &Mask| {
+        let inside = mask
+            .pixels
+            .iter()
+            .enumerate()
+            .filter(|(_, inside)| **inside);
+        inside
+            .filter(|(i, _)| outside(0, i / mask.width) || outside(1, i % mask.width))
+            .count()
     };
-    let inside = mask
-        .pixels
+    experts
         .iter()
-        .enumerate()
-        .filter(|(_, inside)| **inside);
-    inside
-        .filter(|(i, _)| outside(0, i / mask.width) || outside(1, i % mask.width))
-        .count()
+        .filter_map(|expert| case.mask(*expert))
+        .map(count)
+        .collect()
 }
 
 /// Why an image cannot be the network's input, if so.

@@ -87,6 +87,8 @@ impl Local {
             .args(&self.command.arguments)
             .args(["--device", &device.to_string(), "--threads", &threads])
             .env("RAYON_NUM_THREADS", &threads)
+            // Candle's own pool spins while it waits, on the cores of the other workers.
+            .env("CANDLE_NUM_THREADS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -72,6 +72,28 @@ pub struct Grid {
     pub starts: Vec<usize>,
 }
 
+impl Grid {
+    /// How many runs the grid has; beyond any whole number for a wild choice of combinations.
+    pub fn runs(&self) -> f64 {
+        let sources = |arm: &Arm| match arm {
+            Arm::With => {
+                let choose = self.annotators.choose.iter();
+                choose
+                    .map(|k| binomial(self.annotators.from.len(), *k))
+                    .sum()
+            }
+            Arm::Without => 1.0,
+            Arm::Single => self.train_experts.len() as f64,
+        };
+        let cells = self.new_experts.len() * self.samples.len() * self.starts.len();
+        self.arms.iter().map(sources).sum::<f64>() * cells as f64
+    }
+}
+
+fn binomial(n: usize, k: usize) -> f64 {
+    (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product()
+}
+
 /// Which experts annotate the pretraining set: every combination of each size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotators {

@@ -165,6 +165,11 @@ impl<'a> Section<'a> {
         default
     }
 
+    /// Where the table begins.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Notes a problem of this section's.
     pub fn note(&self, place: &Place, message: impl Into<String>) {
         self.problems.borrow_mut().push(place, message);

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::key::Memo;
 
+/// A grid beyond this is a mistake, and would not fit into memory.
+const MOST_RUNS: f64 = 2e7;
+
 /// Reads a whole manifest; problems go to the section.
 pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experiment {
     let cohort = cohort(root.section("dataset"));
@@ -197,6 +200,13 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
             })
         }),
     };
+    let runs = grid.runs();
+    if runs > MOST_RUNS {
+        section.note(
+            section.place(),
+            format!("the grid has {runs:.3e} runs, more than {MOST_RUNS:e}; take fewer combinations, samples or starts"),
+        );
+    }
     section.finish();
     grid
 }

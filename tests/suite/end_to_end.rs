@@ -228,7 +228,7 @@ fn a_worker_that_dies_takes_down_one_stage() {
     let folder = tiny();
     let mut child = expertgrid(
         folder.path(),
-        &tiny_run(&["--jobs", "1", "--set", "scratch.steps=200"]),
+        &tiny_run(&["--jobs", "1", "--set", "scratch.steps=2000"]),
     )
     .stdout(std::process::Stdio::null())
     .stderr(std::process::Stdio::piped())
@@ -250,7 +250,11 @@ fn a_worker_that_dies_takes_down_one_stage() {
     assert!(rows.iter().any(|row| row["status"] == "failed"));
     assert!(rows.iter().any(|row| row["status"] != "failed"));
     // And the next call mends it.
-    run(folder.path(), &tiny_run(&["--set", "scratch.steps=200"]), 0);
+    run(
+        folder.path(),
+        &tiny_run(&["--set", "scratch.steps=2000"]),
+        0,
+    );
 }
 
 /// Kills a process started by another one, if there is one.
@@ -339,4 +343,135 @@ fn smoke_profiles_of_all_tables_share_their_work_and_label_their_data() {
     };
     assert_eq!(training("table1", "single").len(), 2);
     assert_eq!(training("table1", "single"), training("table2", "w/o"));
+}
+
+/// A copy of the phantom, to be damaged.
+fn copied_phantom(to: &Path) -> std::path::PathBuf {
+    let copy = to.join("copy");
+    for (name, bytes) in files(phantom()) {
+        let path = copy.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn bad_data_is_reported_all_at_once_and_loses_nothing() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let results = folder.path().join("results");
+    let before = files(&results);
+    let copy = copied_phantom(folder.path());
+    let case = |name: &str| copy.join("Training").join(name);
+    fs::remove_file(case("case03/image.nii.gz")).unwrap();
+    let truncated = fs::read(case("case04/image.nii.gz")).unwrap();
+    fs::write(
+        case("case04/image.nii.gz"),
+        &truncated[..truncated.len() / 2],
+    )
+    .unwrap();
+    fs::remove_file(case("case05/task01_seg02.nii.gz")).unwrap();
+    fs::write(case("case06/task01_seg02.nii.gz"), b"no NIfTI at all").unwrap();
+    let said = run(
+        folder.path(),
+        &["run", "tiny.toml", "--dataset", copy.to_str().unwrap()],
+        2,
+    );
+    for place in [
+        "case03",
+        "case04/image.nii.gz",
+        "case05",
+        "case06/task01_seg02.nii.gz",
+    ] {
+        assert!(said.err.contains(place), "{place} in {}", said.err);
+    }
+    assert!(files(&results) == before);
+    // And `data check` finds the same.
+    let said = run(folder.path(), &["data", "check", copy.to_str().unwrap()], 2);
+    assert!(said.out.contains("case04/image.nii.gz"), "{}", said.out);
+}
+
+#[test]
+fn a_data_set_that_does_not_fit_the_experiment_is_refused() {
+    let folder = tiny();
+    let refused = |more: &[&str]| run(folder.path(), &tiny_run(more), 2).err;
+    let said = refused(&["--set", "dataset.training=40"]);
+    assert!(
+        said.contains("40 training and 5 test cases") && said.contains("34"),
+        "{said}"
+    );
+    let said = refused(&["--set", "image.crop=320", "--set", "image.reduce=1"]);
+    assert!(said.contains("smaller than the crop"), "{said}");
+    let said = refused(&["--set", "image.crop=96", "--set", "image.reduce=3"]);
+    assert!(
+        said.contains("cuts off part of a mask") && said.contains("cut_masks"),
+        "{said}"
+    );
+    // Allowed, it is only said.
+    let allowed = run(
+        folder.path(),
+        &tiny_run(&[
+            "--set",
+            "image.crop=96",
+            "--set",
+            "image.reduce=3",
+            "--set",
+            "image.cut_masks=allow",
+        ]),
+        0,
+    );
+    assert!(
+        allowed.err.contains("cuts off part of a mask"),
+        "{}",
+        allowed.err
+    );
+}
+
+#[test]
+fn results_that_cannot_be_written_are_refused_before_anything_runs() {
+    let folder = tiny();
+    fs::write(folder.path().join("file"), b"not a folder").unwrap();
+    let said = run(folder.path(), &tiny_run(&["--results", "file/results"]), 2);
+    assert!(
+        said.err.contains("must be writable") && said.err.contains("--results"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn the_data_sets_folder_and_the_files_compression_are_not_part_of_any_key() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let copy = copied_phantom(folder.path());
+    let image = copy.join("Training/case01/image.nii.gz");
+    let packed = fs::read(&image).unwrap();
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain).unwrap();
+    fs::remove_file(&image).unwrap();
+    fs::write(copy.join("Training/case01/image.nii"), plain).unwrap();
+    let said = run(
+        folder.path(),
+        &["run", "tiny.toml", "--dataset", copy.to_str().unwrap()],
+        0,
+    );
+    assert_eq!(said.counts(), None, "{}", said.err);
+}
+
+#[test]
+fn both_engines_run_the_grid_and_a_table_of_both_says_so() {
+    let folder = tiny();
+    run(
+        folder.path(),
+        &tiny_run(&["--engine", "stock", "--set", "grid.arms=[\"w/o\"]"]),
+        0,
+    );
+    let said = run(folder.path(), &tiny_run(&["--engine", "lanes"]), 0);
+    assert!(said.out.contains("Mixed origin"), "{}", said.out);
+    assert!(
+        said.out.contains("cpu (stock)") && said.out.contains("cpu (lanes"),
+        "{}",
+        said.out
+    );
 }

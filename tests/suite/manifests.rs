@@ -257,6 +257,24 @@ fn an_unknown_profile_names_those_there_are() {
 }
 
 #[test]
+fn a_grid_beyond_all_bounds_is_refused_before_it_is_expanded() {
+    let from: Vec<String> = (8..=100).map(|expert| expert.to_string()).collect();
+    let text = format!(
+        "[dataset]\nexperts = 100\n{}",
+        GOOD.replace(
+            "[1, 2, 3, 4, 5], choose = 3",
+            &format!("[{}], choose = 40", from.join(", "))
+        )
+    );
+    let found = problems(&text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("the grid has") && found[0].contains("runs, more than 2e7"),
+        "{found:#?}"
+    );
+}
+
+#[test]
 fn an_empty_manifest_and_one_that_is_not_there_say_so() {
     assert_eq!(
         problems(""),

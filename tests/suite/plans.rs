@@ -34,6 +34,10 @@ fn counts(tables: &[usize]) -> [usize; 5] {
         summary.trainings.distinct,
         stages.pretrain.distinct + stages.finetune.distinct + stages.scratch.distinct
     );
+    assert_eq!(
+        plan.experiments.iter().map(|e| e.grid.runs()).sum::<f64>(),
+        summary.runs as f64
+    );
     [
         summary.runs,
         stages.pretrain.distinct,

@@ -24,7 +24,6 @@ pub mod layout;
 pub mod memory;
 pub mod norm;
 pub mod pool;
-pub mod radam;
 pub mod resize;
 mod threads;
 mod vector;
