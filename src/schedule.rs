@@ -1,6 +1,6 @@
 //! Which stage runs next: the states of all stages and the loop that moves them on.
 //!
-//! The rule: a stage's state changes in one place ([`Schedule::set`]), where the counts change with
+//! The rule: a stage's state changes in one place (`Schedule::set`), where the counts change with
 //! it. The schedule knows no tensors, no processes and no disk: an [`Executor`] does the work.
 
 use std::{

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Done, EngineChoice, Failure, output::print};
 use crate::{
-    engine::DiceOver,
+    engine::{AnyEngine, DiceOver, Engine},
     exec::DeviceName,
     manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
     net::UNet,
@@ -110,11 +110,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 fn measure(shape: StepShape, arguments: &Arguments) -> candle_core::Result<Measured> {
-    let StepShape { width, size, batch } = shape;
     let (engine, name) = arguments
         .engine
         .open(DeviceName::Cpu, arguments.threads)
         .map_err(candle_core::Error::msg)?;
+    let step_ms = match &engine {
+        AnyEngine::Stock(engine) => median_step_ms(engine, shape, arguments.steps)?,
+        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, arguments.steps)?,
+    };
+    Ok(Measured {
+        shape,
+        threads: arguments.threads.get(),
+        engine: name,
+        step_ms,
+        peak_memory_mib: peak_memory_mib(),
+    })
+}
+
+/// Packing, forward pass, loss, backward pass, update: the median over `steps`.
+fn median_step_ms<E: Engine>(
+    engine: &E,
+    shape: StepShape,
+    steps: NonZeroUsize,
+) -> candle_core::Result<f64> {
+    let StepShape { width, size, batch } = shape;
     let spec = NetworkSpec {
         width,
         norm_eps: 1e-5,
@@ -140,31 +159,22 @@ fn measure(shape: StepShape, arguments: &Arguments) -> candle_core::Result<Measu
         .map(|v| f32::from(u8::from(*v > 0.5)))
         .collect();
     let experts = vec![0; batch];
+    let parameters: Vec<_> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
     let mut times = Vec::new();
-    for _ in 0..=arguments.steps.get() {
+    for _ in 0..=steps.get() {
         let started = Instant::now();
         let x = engine.pack(&pixels, [batch, size, size])?;
         let y = engine.pack(&target, [batch, size, size])?;
-        let logits = net.forward(&*engine, &x, &experts)?;
+        let logits = net.forward(engine, &x, &experts)?;
         let loss = engine.dice_loss(&logits, &y, batch, 1e-7, DiceOver::Image)?;
-        let mut gradients = loss.backward()?;
-        let gradients: Vec<_> = net
-            .parameters()
-            .iter()
-            .map(|parameter| gradients.remove(parameter.var.as_tensor()))
-            .collect();
+        drop((x, y, logits));
+        let gradients = engine.gradients(loss, 1.0, &parameters)?;
         optimiser.step(&gradients, 1e-3)?;
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     times.remove(0);
     times.sort_by(f64::total_cmp);
-    Ok(Measured {
-        shape,
-        threads: arguments.threads.get(),
-        engine: name,
-        step_ms: times[times.len() / 2],
-        peak_memory_mib: peak_memory_mib(),
-    })
+    Ok(times[times.len() / 2])
 }
 
 /// The most memory this process has held so far, where the system says.

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     data::{Dataset, Severity, fit},
-    engine::{Engine, Lanes, Stock},
+    engine::{AnyEngine, Lanes, Stock},
     exec::{DeviceName, DeviceRequest},
     manifest::{self, Experiment, PAPER},
 };
@@ -116,19 +116,20 @@ impl EngineChoice {
         self,
         device: DeviceName,
         threads: NonZeroUsize,
-    ) -> Result<(Box<dyn Engine>, String), String> {
+    ) -> Result<(AnyEngine, String), String> {
         match (self, device) {
             (Self::Auto | Self::Lanes, DeviceName::Cpu) => {
                 let lanes = Lanes::new(threads).map_err(|error| error.to_string())?;
                 let name = format!("lanes, {}", lanes.isa());
-                Ok((Box::new(lanes), name))
+                Ok((AnyEngine::Lanes(lanes), name))
             }
             (Self::Lanes, device) => Err(format!(
                 "the lanes engine works on the processor, not on {device}"
             )),
-            (Self::Auto | Self::Stock, device) => {
-                Ok((Box::new(Stock::new(device.open()?)), "stock".to_owned()))
-            }
+            (Self::Auto | Self::Stock, device) => Ok((
+                AnyEngine::Stock(Stock::new(device.open()?)),
+                "stock".to_owned(),
+            )),
         }
     }
 }

@@ -12,6 +12,15 @@ use candle_core::{Device, Result, Tensor};
 pub use lanes::Lanes;
 pub use stock::Stock;
 
+/// The engine of a worker, chosen when it starts.
+#[derive(Debug)]
+pub enum AnyEngine {
+    /// Candle's own operations.
+    Stock(Stock),
+    /// The fast kernels of the processor.
+    Lanes(Lanes),
+}
+
 /// What follows a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -49,51 +58,70 @@ pub enum DiceOver {
     Batch,
 }
 
-/// The operations of a network, on tensors in the engine's own layout. Every operation has a
-/// gradient with respect to all its tensors, through candle's autograd.
+/// The operations of a network, on activations in the engine's own layout, and the way back from a
+/// loss to the gradients of parameters. Parameters are candle tensors for every engine.
 pub trait Engine {
+    /// An activation; cloning shares it.
+    type Tensor: Clone;
+
     /// Where parameters live.
     fn device(&self) -> &Device;
 
     /// From `[B, 1, H, W]` in row-major order to the engine's layout.
-    fn pack(&self, pixels: &[f32], shape: [usize; 3]) -> Result<Tensor>;
+    fn pack(&self, pixels: &[f32], shape: [usize; 3]) -> Result<Self::Tensor>;
 
     /// From the engine's layout to `[B, C, H, W]`.
-    fn unpack(&self, x: &Tensor, batch: usize) -> Result<Tensor>;
+    fn unpack(&self, x: &Self::Tensor, batch: usize) -> Result<Tensor>;
 
     /// Convolution without bias, padded by half the kernel: `weight` is `[C_out, C_in, k, k]`.
-    fn conv(&self, x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor>;
+    fn conv(&self, x: &Self::Tensor, weight: &Tensor, stride: usize) -> Result<Self::Tensor>;
 
     /// Convolution with bias `[C_out]`, stride 1, padded by half the kernel.
-    fn conv_bias(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>;
+    fn conv_bias(&self, x: &Self::Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self::Tensor>;
 
     /// Conditional instance norm, plus a residual, through an activation:
     /// `act(gamma[e] (x - mu) / sqrt(var + eps) + beta[e] + residual)` with mean and biased
     /// variance per sample and channel.
     fn norm(
         &self,
-        x: &Tensor,
+        x: &Self::Tensor,
         affine: Affine<'_>,
         eps: f64,
-        residual: Option<&Tensor>,
+        residual: Option<&Self::Tensor>,
         activation: Activation,
-    ) -> Result<Tensor>;
+    ) -> Result<Self::Tensor>;
 
     /// Maximum over 3x3 with stride 2, padded by 1. The input's height and width are even, its
     /// values not negative (it follows a ReLU), so that padding with 0 is padding with -inf.
-    fn max_pool(&self, x: &Tensor) -> Result<Tensor>;
+    fn max_pool(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
 
     /// Nearest upsampling by 2, then `skip` appended to the channels.
-    fn upsample_concat(&self, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor>;
+    fn upsample_concat(
+        &self,
+        x: &Self::Tensor,
+        skip: Option<&Self::Tensor>,
+    ) -> Result<Self::Tensor>;
 
     /// `1 - (2 sum(s y) + smooth) / (sum(s) + sum(y) + smooth)` with s the sigmoid of the logits:
     /// one number. `batch` counts the samples.
     fn dice_loss(
         &self,
-        logits: &Tensor,
-        target: &Tensor,
+        logits: &Self::Tensor,
+        target: &Self::Tensor,
         batch: usize,
         smooth: f64,
         over: DiceOver,
-    ) -> Result<Tensor>;
+    ) -> Result<Self::Tensor>;
+
+    /// The number that a loss is.
+    fn loss(&self, loss: &Self::Tensor) -> Result<f64>;
+
+    /// The gradients of `share` times a loss; nothing for a parameter it does not depend on. The
+    /// loss is consumed, so that memory can be freed on the way.
+    fn gradients(
+        &self,
+        loss: Self::Tensor,
+        share: f64,
+        parameters: &[&Tensor],
+    ) -> Result<Vec<Option<Tensor>>>;
 }

@@ -33,6 +33,8 @@ impl Stock {
 }
 
 impl Engine for Stock {
+    type Tensor = Tensor;
+
     fn device(&self) -> &Device {
         &self.device
     }
@@ -126,6 +128,23 @@ impl Engine for Stock {
         let denominator = ((s.sum(1)? + y.sum(1)?)? + smooth)?;
         let overlap = numerator.div(&denominator)?.mean_all()?;
         1.0 - overlap
+    }
+
+    fn loss(&self, loss: &Tensor) -> Result<f64> {
+        loss.to_dtype(DType::F64)?.to_scalar()
+    }
+
+    fn gradients(
+        &self,
+        loss: Tensor,
+        share: f64,
+        parameters: &[&Tensor],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let mut gradients = (loss * share)?.backward()?;
+        Ok(parameters
+            .iter()
+            .map(|parameter| gradients.remove(parameter))
+            .collect())
     }
 }
 

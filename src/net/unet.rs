@@ -47,8 +47,8 @@ struct BasicBlock {
 }
 
 /// The parts of a forward pass that all layers share.
-struct Pass<'a> {
-    engine: &'a dyn Engine,
+struct Pass<'a, E> {
+    engine: &'a E,
     experts: &'a [usize],
     eps: f64,
 }
@@ -135,7 +135,12 @@ impl UNet {
     }
 
     /// The logits of a packed batch, packed; `experts` names the branch of each sample.
-    pub fn forward(&self, engine: &dyn Engine, x: &Tensor, experts: &[usize]) -> Result<Tensor> {
+    pub fn forward<E: Engine>(
+        &self,
+        engine: &E,
+        x: &E::Tensor,
+        experts: &[usize],
+    ) -> Result<E::Tensor> {
         let pass = Pass {
             engine,
             experts,
@@ -188,13 +193,13 @@ impl ConvNorm {
         })
     }
 
-    fn forward(
+    fn forward<E: Engine>(
         &self,
-        pass: &Pass<'_>,
-        x: &Tensor,
-        residual: Option<&Tensor>,
+        pass: &Pass<'_, E>,
+        x: &E::Tensor,
+        residual: Option<&E::Tensor>,
         activation: Activation,
-    ) -> Result<Tensor> {
+    ) -> Result<E::Tensor> {
         let y = pass.engine.conv(x, &self.weight, self.stride)?;
         let affine = Affine {
             gamma: &self.gamma,
@@ -233,7 +238,7 @@ impl BasicBlock {
         })
     }
 
-    fn forward(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
+    fn forward<E: Engine>(&self, pass: &Pass<'_, E>, x: &E::Tensor) -> Result<E::Tensor> {
         let y = self.first.forward(pass, x, None, Activation::Relu)?;
         let shortcut = match &self.shortcut {
             Some(shortcut) => shortcut.forward(pass, x, None, Activation::Linear)?,

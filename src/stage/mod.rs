@@ -18,7 +18,7 @@ use crate::{
         Mask,
         prepare::{Prediction, Prepared},
     },
-    engine::Engine,
+    engine::{AnyEngine, Engine},
     event::Step,
     key::{Digest, Keyed},
     manifest::{AssdDefinition, ExpertBatching, HdDefinition},
@@ -92,7 +92,7 @@ pub struct Bench {
     /// Where artefacts are written first.
     pub scratch: Scratch,
     /// What computes.
-    pub engine: Box<dyn Engine>,
+    pub engine: AnyEngine,
     /// What is recorded of it.
     pub made_by: MadeBy,
 }
@@ -126,9 +126,27 @@ fn run_training(
     bench: &mut Bench,
     observe: &mut dyn FnMut(Step),
 ) -> Result<Files, StageError> {
-    let device = bench.engine.device().clone();
-    let net = network(spec, &bench.store, &device)?;
-    let cases = annotated(spec, &mut bench.library)?;
+    let Bench {
+        library,
+        store,
+        engine,
+        ..
+    } = bench;
+    match engine {
+        AnyEngine::Stock(engine) => train_and_predict(spec, engine, library, store, observe),
+        AnyEngine::Lanes(engine) => train_and_predict(spec, engine, library, store, observe),
+    }
+}
+
+fn train_and_predict<E: Engine>(
+    spec: &Train,
+    engine: &E,
+    library: &mut Library,
+    store: &Store,
+    observe: &mut dyn FnMut(Step),
+) -> Result<Files, StageError> {
+    let net = network(spec, store, engine.device())?;
+    let cases = annotated(spec, library)?;
     let batching = match spec.origin {
         Origin::RandomForExperts(batching) => batching,
         Origin::Random | Origin::Pretrained(_) => ExpertBatching::All,
@@ -137,7 +155,7 @@ fn run_training(
     train(
         &Training {
             net: &net,
-            engine: &*bench.engine,
+            engine,
             cases: &cases,
             recipe: &spec.recipe,
             budget: spec.budget,
@@ -151,7 +169,10 @@ fn run_training(
     )?;
     let mut files = Files::new();
     files.insert(CURVE.into(), curve(&steps));
-    files.insert(PREDICTIONS.into(), predict_test_images(spec, &net, bench)?);
+    files.insert(
+        PREDICTIONS.into(),
+        predict_test_images(spec, &net, engine, library)?,
+    );
     if spec.kind() == Kind::Pretrain {
         let about = format!("{} {}", spec.kind(), Spec::Train(spec.clone()).digest());
         files.insert(WEIGHTS.into(), Checkpoint::bytes(&net, &about)?);
@@ -208,14 +229,19 @@ fn annotated(spec: &Train, library: &mut Library) -> Result<Vec<Annotated>, Stag
         .collect()
 }
 
-fn predict_test_images(spec: &Train, net: &UNet, bench: &mut Bench) -> Result<Vec<u8>, StageError> {
+fn predict_test_images<E: Engine>(
+    spec: &Train,
+    net: &UNet,
+    engine: &E,
+    library: &mut Library,
+) -> Result<Vec<u8>, StageError> {
     let image = &spec.recipe.image;
     let cases: Vec<(String, Arc<Prepared>)> = std::iter::zip(&spec.test.names, &spec.test.images)
-        .map(|(name, digest)| Ok((name.clone(), bench.library.image(digest, image)?)))
+        .map(|(name, digest)| Ok((name.clone(), library.image(digest, image)?)))
         .collect::<Result<_, StageError>>()?;
     let mut by_branch = Vec::new();
     for (branch, expert) in spec.support.experts.iter().enumerate() {
-        let predicted = predict(net, &*bench.engine, branch, &cases, image)?;
+        let predicted = predict(net, engine, branch, &cases, image)?;
         by_branch.push((branch_name(*expert), predicted));
     }
     Ok(predictions(&by_branch))

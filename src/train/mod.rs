@@ -39,11 +39,11 @@ pub struct Annotated {
 }
 
 /// One training.
-pub struct Training<'a> {
+pub struct Training<'a, E> {
     /// The network; its parameters change.
     pub net: &'a UNet,
     /// What computes.
-    pub engine: &'a dyn Engine,
+    pub engine: &'a E,
     /// The annotated images.
     pub cases: &'a [Annotated],
     /// Image, loss, optimiser, augmentation.
@@ -96,8 +96,8 @@ pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usiz
 ///
 /// # Errors
 /// Where the loss stops being a number.
-pub fn train(
-    training: &Training<'_>,
+pub fn train<E: Engine>(
+    training: &Training<'_, E>,
     observe: &mut dyn FnMut(Step),
 ) -> std::result::Result<(), TrainError> {
     let Training {
@@ -131,7 +131,7 @@ pub fn train(
 }
 
 /// The samples of a batch. A case that comes twice is augmented twice, each time differently.
-fn draw(training: &Training<'_>, step: usize, batch: &[usize]) -> Vec<Sample> {
+fn draw<E: Engine>(training: &Training<'_, E>, step: usize, batch: &[usize]) -> Vec<Sample> {
     let seed = training.seed.fork("sample").at(step as u64);
     let slots = batch.iter().enumerate();
     slots
@@ -150,8 +150,8 @@ fn draw(training: &Training<'_>, step: usize, batch: &[usize]) -> Vec<Sample> {
 }
 
 /// The mean loss over all pairs of image and expert of this step, and its gradients.
-fn gradients(
-    training: &Training<'_>,
+fn gradients<E: Engine>(
+    training: &Training<'_, E>,
     step: usize,
     samples: &[Sample],
 ) -> Result<(f32, Vec<Option<Tensor>>)> {
@@ -174,7 +174,7 @@ fn gradients(
 }
 
 /// For each pass of a step, the branch of every slot.
-fn passes(training: &Training<'_>, step: usize, slots: usize) -> Vec<Vec<usize>> {
+fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> Vec<Vec<usize>> {
     let experts = training.net.experts();
     match training.batching {
         ExpertBatching::All => (0..experts).map(|expert| vec![expert; slots]).collect(),
@@ -187,8 +187,8 @@ fn passes(training: &Training<'_>, step: usize, slots: usize) -> Vec<Vec<usize>>
     }
 }
 
-fn pass(
-    training: &Training<'_>,
+fn pass<E: Engine>(
+    training: &Training<'_, E>,
     samples: &[Sample],
     branches: &[usize],
     share: f64,
@@ -214,13 +214,14 @@ fn pass(
         Reduction::Image => DiceOver::Image,
         Reduction::Batch => DiceOver::Batch,
     };
-    let loss = engine.dice_loss(&logits, &y, samples.len(), recipe.training.smooth, over)?;
-    let loss = (loss * share)?;
-    let mut gradients = loss.backward()?;
-    let by_parameter = net
-        .parameters()
-        .iter()
-        .map(|parameter| gradients.remove(parameter.var.as_tensor()))
-        .collect();
-    Ok((loss.to_scalar()?, by_parameter))
+    let smooth = recipe.training.smooth;
+    let loss = engine.dice_loss(&logits, &y, samples.len(), smooth, over)?;
+    let value = engine.loss(&loss)?;
+    // The loss holds what the way back needs, and lets go of it on the way.
+    drop((x, y, logits));
+    let parameters: Vec<&Tensor> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
+    Ok((
+        value as f32 * share as f32,
+        engine.gradients(loss, share, &parameters)?,
+    ))
 }

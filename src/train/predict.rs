@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use crate::{
     data::prepare::{Prediction, Prepared, Region},
@@ -16,9 +16,9 @@ use crate::{
 ///
 /// # Errors
 /// Where a tensor operation fails.
-pub fn predict(
+pub fn predict<E: Engine>(
     net: &UNet,
-    engine: &dyn Engine,
+    engine: &E,
     branch: usize,
     cases: &[(String, Arc<Prepared>)],
     spec: &ImageSpec,
@@ -38,7 +38,7 @@ pub fn predict(
             .flat_map(|i| cases[i].1.cut(&views[i]).values)
             .collect();
         let x = engine.pack(&pixels, [alike, size[0], size[1]])?;
-        let logits = net.forward(engine, &x, &vec![branch; alike])?.detach();
+        let logits = net.forward(engine, &x, &vec![branch; alike])?;
         let logits = logits_of(engine, &logits, alike)?;
         for (i, logits) in batch.zip(logits.chunks(size[0] * size[1])) {
             predictions.push(Prediction {
@@ -56,7 +56,7 @@ pub fn predict(
     Ok(predictions)
 }
 
-fn logits_of(engine: &dyn Engine, logits: &Tensor, batch: usize) -> Result<Vec<f32>> {
+fn logits_of<E: Engine>(engine: &E, logits: &E::Tensor, batch: usize) -> Result<Vec<f32>> {
     engine.unpack(logits, batch)?.flatten_all()?.to_vec1()
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use expertgrid::{
     engine::{
         DiceOver, Engine, Lanes, Stock,
@@ -45,8 +45,8 @@ fn net(seed: u64, dtype: DType) -> UNet {
 }
 
 /// The logits of a batch, its loss, and the gradient of every parameter.
-fn pass(
-    engine: &dyn Engine,
+fn pass<E: Engine>(
+    engine: &E,
     net: &UNet,
     batch: usize,
     size: usize,
@@ -67,25 +67,19 @@ fn pass(
     let y = engine.pack(&target, shape).unwrap();
     let logits = net.forward(engine, &x, &experts).unwrap();
     let loss = engine.dice_loss(&logits, &y, batch, 1e-7, over).unwrap();
-    let gradients = loss.backward().unwrap();
-    let flat = |tensor: &candle_core::Tensor| -> Vec<f64> {
+    let flat = |tensor: &Tensor| -> Vec<f64> {
         let tensor = tensor.to_dtype(DType::F64).unwrap();
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     };
-    let gradients = net
-        .parameters()
+    let logits = flat(&engine.unpack(&logits, batch).unwrap());
+    let value = engine.loss(&loss).unwrap();
+    let parameters: Vec<&Tensor> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
+    let gradients = engine.gradients(loss, 1.0, &parameters).unwrap();
+    let gradients = gradients
         .iter()
-        .map(|parameter| {
-            gradients
-                .get(parameter.var.as_tensor())
-                .map_or(Vec::new(), &flat)
-        })
+        .map(|g| g.as_ref().map_or(Vec::new(), &flat))
         .collect();
-    (
-        flat(&engine.unpack(&logits, batch).unwrap()),
-        flat(&loss)[0],
-        gradients,
-    )
+    (logits, value, gradients)
 }
 
 /// The largest difference, relative to the largest value; what is smaller than 1e-6 throughout (the

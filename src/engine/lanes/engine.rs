@@ -1,21 +1,29 @@
 //! The lanes engine: the trait's operations on the kernels.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::OnceLock};
+use std::{cell::Cell, num::NonZeroUsize, rc::Rc};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 
 use super::{
     Isa, Kernels, LANES, Threads,
-    autograd::{ConvOp, DiceOp, JoinOp, NormOp, PoolOp},
+    buffers::{Buffer, Buffers},
+    conv::{self, Conv},
+    dice::{self, Dice, Losses},
+    graph::{Backward, Node, Normed, Origin, Value, with_floats},
     layout::{self, Images},
+    norm::{self, Norm, Statistics},
+    pool::{self, Pool},
+    resize::{self, Joint},
 };
 use crate::engine::{Activation, Affine, DiceOver, Engine};
 
 /// The fast engine of the processor, in single precision.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Lanes {
     kernels: Kernels,
     device: Device,
+    buffers: Buffers,
+    made: Cell<u64>,
 }
 
 impl Lanes {
@@ -33,6 +41,8 @@ impl Lanes {
         Self {
             kernels,
             device: Device::Cpu,
+            buffers: Buffers::default(),
+            made: Cell::new(0),
         }
     }
 
@@ -40,117 +50,312 @@ impl Lanes {
     pub fn isa(&self) -> Isa {
         self.kernels.isa()
     }
+
+    fn value(&self, dims: [usize; 4], values: Buffer, origin: Origin) -> Value {
+        let number = self.made.get();
+        self.made.set(number + 1);
+        Value(Rc::new(Node {
+            number,
+            dims,
+            values,
+            origin,
+        }))
+    }
+
+    fn convolve(
+        &self,
+        x: &Value,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+    ) -> Result<Value> {
+        let [groups, cin, height, width] = x.0.dims;
+        let (cout, inputs, kernel, _) = weight.dims4()?;
+        if inputs != cin {
+            bail!("a weight for {inputs} channels meets {cin}");
+        }
+        let shape = Conv {
+            groups,
+            cin,
+            cout,
+            height,
+            width,
+            kernel,
+            stride,
+            padding: kernel / 2,
+        };
+        let mut y = self.buffers.take(shape.output_len());
+        with_floats(weight, |weight| match bias {
+            Some(bias) => with_floats(bias, |bias| {
+                conv::forward(
+                    &self.kernels,
+                    &shape,
+                    &x.0.values,
+                    weight,
+                    Some(bias),
+                    &mut y,
+                );
+            }),
+            None => {
+                conv::forward(&self.kernels, &shape, &x.0.values, weight, None, &mut y);
+                Ok(())
+            }
+        })??;
+        let origin = Origin::Conv {
+            x: x.clone(),
+            weight: weight.clone(),
+            bias: bias.cloned(),
+            shape,
+        };
+        Ok(self.value(
+            [groups, cout, shape.out_height(), shape.out_width()],
+            y,
+            origin,
+        ))
+    }
+
+    /// One value per lane and channel from one per expert and channel; a padded lane follows the
+    /// first sample.
+    fn table<'t>(
+        &self,
+        shape: &Norm,
+        rows: &[usize],
+        of: impl Fn(usize) -> &'t Tensor,
+    ) -> Result<Buffer> {
+        let mut table = self.buffers.take(shape.tables());
+        let experts = rows.iter().max().map_or(0, |row| row + 1);
+        for row in 0..experts {
+            with_floats(of(row), |values| {
+                for (place, entry) in table.iter_mut().enumerate() {
+                    let (lane, channel) = (place % LANES, place / LANES % shape.channels);
+                    let sample = place / LANES / shape.channels * LANES + lane;
+                    if *rows.get(sample).unwrap_or(&rows[0]) == row {
+                        *entry = values[channel];
+                    }
+                }
+            })?;
+        }
+        Ok(table)
+    }
 }
 
 impl Engine for Lanes {
+    type Tensor = Value;
+
     fn device(&self) -> &Device {
         &self.device
     }
 
-    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Tensor> {
+    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Value> {
         let images = Images {
             batch,
             channels: 1,
             pixels: height * width,
         };
-        let mut packed = vec![0.0; images.packed_len()];
+        let mut packed = self.buffers.take(images.packed_len());
         layout::pack(&self.kernels, &images, pixels, &mut packed);
-        Tensor::from_vec(
-            packed,
-            (images.groups(), 1, height, width, LANES),
-            &self.device,
-        )
+        Ok(self.value([images.groups(), 1, height, width], packed, Origin::Given))
     }
 
-    fn unpack(&self, x: &Tensor, batch: usize) -> Result<Tensor> {
-        let (_, channels, height, width, _) = x.dims5()?;
+    fn unpack(&self, x: &Value, batch: usize) -> Result<Tensor> {
+        let [_, channels, height, width] = x.0.dims;
         let images = Images {
             batch,
             channels,
             pixels: height * width,
         };
-        let packed = x.flatten_all()?.to_vec1::<f32>()?;
         let mut pixels = vec![0.0; images.plain_len()];
-        layout::unpack(&self.kernels, &images, &packed, &mut pixels);
+        layout::unpack(&self.kernels, &images, &x.0.values, &mut pixels);
         Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
     }
 
-    fn conv(&self, x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
-        let kernels = self.kernels.clone();
-        x.apply_op2(weight, ConvOp { kernels, stride })
+    fn conv(&self, x: &Value, weight: &Tensor, stride: usize) -> Result<Value> {
+        self.convolve(x, weight, None, stride)
     }
 
-    fn conv_bias(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        let kernels = self.kernels.clone();
-        x.apply_op3(weight, bias, ConvOp { kernels, stride: 1 })
+    fn conv_bias(&self, x: &Value, weight: &Tensor, bias: &Tensor) -> Result<Value> {
+        self.convolve(x, weight, Some(bias), 1)
     }
 
     fn norm(
         &self,
-        x: &Tensor,
+        x: &Value,
         affine: Affine<'_>,
         eps: f64,
-        residual: Option<&Tensor>,
+        residual: Option<&Value>,
         activation: Activation,
-    ) -> Result<Tensor> {
-        // Only experts that are present: an absent one must get no gradient, not one of zeros.
-        let mut present = BTreeMap::new();
-        for expert in affine.experts {
-            present.entry(*expert).or_insert(0);
-        }
-        let mut rows = Vec::new();
-        for (row, (expert, place)) in present.iter_mut().enumerate() {
-            *place = row;
-            rows.extend([&affine.gamma[*expert], &affine.beta[*expert]]);
-        }
-        let op = NormOp {
-            kernels: self.kernels.clone(),
+    ) -> Result<Value> {
+        let [groups, channels, height, width] = x.0.dims;
+        let shape = Norm {
+            groups,
+            channels,
+            pixels: height * width,
             eps: eps as f32,
+        };
+        // Only experts that are present: an absent one must get no gradient, not one of zeros.
+        let mut present: Vec<usize> = affine.experts.to_vec();
+        present.sort_unstable();
+        present.dedup();
+        let place = |expert: &usize| present.binary_search(expert).expect("it is one of them");
+        let rows: Vec<usize> = affine.experts.iter().map(place).collect();
+        let activation = match activation {
+            Activation::Linear => norm::Activation::Identity,
+            Activation::Relu => norm::Activation::Relu,
+        };
+        let gamma = self.table(&shape, &rows, |row| &affine.gamma[present[row]])?;
+        let beta = self.table(&shape, &rows, |row| &affine.beta[present[row]])?;
+        let [mut mean, mut rstd] = [(); 2].map(|()| self.buffers.take(shape.tables()));
+        let mut y = self.buffers.take(shape.len());
+        norm::forward(
+            &self.kernels,
+            &shape,
+            &x.0.values,
+            norm::Affine {
+                gamma: &gamma,
+                beta: &beta,
+            },
+            residual.map(|residual| &*residual.0.values),
             activation,
-            rows: affine
-                .experts
-                .iter()
-                .map(|expert| present[expert])
-                .collect(),
-            saved: OnceLock::new(),
-        };
-        let rows = Tensor::stack(&rows, 0)?;
-        match residual {
-            Some(residual) => x.apply_op3(&rows, residual, op),
-            None => x.apply_op2(&rows, op),
-        }
+            &mut y,
+            Statistics {
+                mean: &mut mean,
+                rstd: &mut rstd,
+            },
+        );
+        let expert = |expert: &usize| (affine.gamma[*expert].clone(), affine.beta[*expert].clone());
+        let origin = Origin::Norm(Box::new(Normed {
+            x: x.clone(),
+            residual: residual.cloned(),
+            shape,
+            activation,
+            experts: present.iter().map(expert).collect(),
+            rows,
+            tables: [gamma, beta, mean, rstd],
+        }));
+        Ok(self.value(x.0.dims, y, origin))
     }
 
-    fn max_pool(&self, x: &Tensor) -> Result<Tensor> {
-        let kernels = self.kernels.clone();
-        x.apply_op1(PoolOp { kernels })
+    fn max_pool(&self, x: &Value) -> Result<Value> {
+        let [groups, channels, height, width] = x.0.dims;
+        let shape = Pool {
+            planes: groups * channels,
+            height,
+            width,
+        };
+        let dims = [groups, channels, shape.out_height(), shape.out_width()];
+        let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
+        pool::forward(&self.kernels, &shape, &x.0.values, &mut y);
+        Ok(self.value(
+            dims,
+            y,
+            Origin::Pool {
+                x: x.clone(),
+                shape,
+            },
+        ))
     }
 
-    fn upsample_concat(&self, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor> {
-        let op = JoinOp {
-            kernels: self.kernels.clone(),
+    fn upsample_concat(&self, x: &Value, skip: Option<&Value>) -> Result<Value> {
+        let [groups, up, height, width] = x.0.dims;
+        let shape = Joint {
+            groups,
+            up,
+            skip: skip.map_or(0, |skip| skip.0.dims[1]),
+            height,
+            width,
         };
-        match skip {
-            Some(skip) => x.apply_op2(skip, op),
-            None => x.apply_op1(op),
-        }
+        let dims = [groups, up + shape.skip, 2 * height, 2 * width];
+        let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
+        let skip_values = skip.map_or(&[][..], |skip| &skip.0.values);
+        resize::forward(&self.kernels, &shape, &x.0.values, skip_values, &mut y);
+        let origin = Origin::Join {
+            x: x.clone(),
+            skip: skip.cloned(),
+            shape,
+        };
+        Ok(self.value(dims, y, origin))
     }
 
     fn dice_loss(
         &self,
-        logits: &Tensor,
-        target: &Tensor,
+        logits: &Value,
+        target: &Value,
         batch: usize,
         smooth: f64,
         over: DiceOver,
-    ) -> Result<Tensor> {
-        let op = DiceOp {
-            kernels: self.kernels.clone(),
-            batch,
-            smooth: smooth as f32,
-            over,
-            saved: OnceLock::new(),
+    ) -> Result<Value> {
+        let [groups, channels, height, width] = logits.0.dims;
+        if channels != 1 || batch > groups * LANES || target.0.dims != logits.0.dims {
+            bail!(
+                "{batch} logits {:?} meet targets {:?}",
+                logits.0.dims,
+                target.0.dims
+            );
+        }
+        let smooth = smooth as f32;
+        let shape = Dice {
+            planes: groups,
+            pixels: height * width,
+            smooth,
         };
-        logits.apply_op2(target, op)
+        let [mut losses, mut numerator, mut denominator, mut share] =
+            [(); 4].map(|()| self.buffers.take(groups * LANES));
+        dice::forward(
+            &self.kernels,
+            &shape,
+            &logits.0.values,
+            &target.0.values,
+            Losses {
+                loss: &mut losses,
+                numerator: &mut numerator,
+                denominator: &mut denominator,
+            },
+        );
+        // A padded lane has no share in the loss.
+        share.fill(0.0);
+        let loss = match over {
+            DiceOver::Image => {
+                share[..batch].fill(1.0 / batch as f32);
+                losses[..batch].iter().sum::<f32>() / batch as f32
+            }
+            DiceOver::Batch => {
+                share[..batch].fill(1.0);
+                // Every lane's sum has the smoothing term in it; the batch's has it once.
+                let total = |sums: &[f32]| {
+                    sums[..batch].iter().map(|sum| sum - smooth).sum::<f32>() + smooth
+                };
+                let (n, d) = (total(&numerator), total(&denominator));
+                numerator.fill(n);
+                denominator.fill(d);
+                1.0 - n / d
+            }
+        };
+        let mut values = self.buffers.take(LANES);
+        values.fill(0.0);
+        values[0] = loss;
+        let origin = Origin::Dice {
+            logits: logits.clone(),
+            target: target.clone(),
+            shape,
+            tables: [numerator, denominator, share],
+        };
+        Ok(self.value([1; 4], values, origin))
+    }
+
+    fn loss(&self, loss: &Value) -> Result<f64> {
+        Ok(f64::from(loss.0.values[0]))
+    }
+
+    fn gradients(
+        &self,
+        loss: Value,
+        share: f64,
+        parameters: &[&Tensor],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let mut found = Backward::new(&self.kernels, &self.buffers, share as f32).run(loss)?;
+        Ok(parameters
+            .iter()
+            .map(|parameter| found.remove(&parameter.id()))
+            .collect())
     }
 }

@@ -2,7 +2,9 @@
 //! AVX-512 register (two AVX2, four NEON) holds one pixel of sixteen samples and every size, stride and channel
 //! count vectorises fully. A batch that sixteen does not divide is padded with lanes of zeros.
 //!
-//! Operations are functions on slices; nothing here allocates a tensor, knows a network or decides what to compute.
+//! The kernels are functions on slices. [`Lanes`] strings them together: `graph` remembers what a value was computed
+//! from and finds the way back from a loss, `buffers` keeps the memory from step to step. Candle's autograd is not used
+//! here: it starts every gradient as a tensor of zeros and adds to it, which cost a quarter of a step.
 //! Rules that hold in every file: results depend on shapes and on the instruction set, never on the number of threads;
 //! bounds are asserted before the inner loops, which are the only place for `unsafe`; a lane of zeros yields no NaN.
 
@@ -15,13 +17,13 @@
     reason = "register tiles are indexed in several loops at once"
 )]
 
-mod autograd;
+mod buffers;
 pub mod conv;
 pub mod dice;
 mod engine;
+mod graph;
 mod isa;
 pub mod layout;
-pub mod memory;
 pub mod norm;
 pub mod pool;
 pub mod resize;
@@ -29,6 +31,7 @@ mod threads;
 mod vector;
 
 pub use engine::Lanes;
+pub use graph::Value;
 pub use isa::{Isa, Kernels, Method, Unsupported};
 pub use threads::Threads;
 

@@ -1,0 +1,294 @@
+//! Values computed by the kernels, and the way back from a loss to its gradients.
+//!
+//! The rule: a value holds what it was computed from and nothing else does, so the backward pass
+//! frees every value as soon as it is done with it. Gradients that meet are added in place.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor, TensorId, bail};
+
+use super::{
+    Kernels, LANES,
+    buffers::{Buffer, Buffers},
+    conv::{self, Conv},
+    dice::{self, Dice},
+    norm::{self, Gate, Gradients, Norm},
+    pool::{self, Pool},
+    resize::{self, Joint},
+};
+
+/// A value `[G, C, H, W, 16]`, to be used any number of times.
+#[derive(Clone, Debug)]
+pub struct Value(pub(super) Rc<Node>);
+
+/// A value with its origin.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Values are numbered as they are made: one stands behind all it was computed from.
+    pub number: u64,
+    /// Groups, channels, height, width.
+    pub dims: [usize; 4],
+    pub values: Buffer,
+    pub origin: Origin,
+}
+
+/// What a value was computed from, and what the way back needs beside that.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// Given: no gradient.
+    Given,
+    Conv {
+        x: Value,
+        weight: Tensor,
+        bias: Option<Tensor>,
+        shape: Conv,
+    },
+    Norm(Box<Normed>),
+    Pool {
+        x: Value,
+        shape: Pool,
+    },
+    Join {
+        x: Value,
+        skip: Option<Value>,
+        shape: Joint,
+    },
+    Dice {
+        logits: Value,
+        target: Value,
+        shape: Dice,
+        /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
+        tables: [Buffer; 3],
+    },
+}
+
+/// The origin of a conditional instance norm.
+#[derive(Debug)]
+pub(super) struct Normed {
+    pub x: Value,
+    pub residual: Option<Value>,
+    pub shape: Norm,
+    pub activation: norm::Activation,
+    /// For each expert present, scale and shift `[C]`.
+    pub experts: Vec<(Tensor, Tensor)>,
+    /// For each sample, which of them.
+    pub rows: Vec<usize>,
+    /// Scales, shifts, means and reciprocal deviations, each `[G, C, 16]`.
+    pub tables: [Buffer; 4],
+}
+
+/// Calls a function with the numbers of a contiguous tensor in single precision on the processor.
+pub(super) fn with_floats<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => Ok(f(&values[from..to])),
+        _ => bail!(
+            "the lanes engine takes contiguous parameters in single precision on the processor"
+        ),
+    }
+}
+
+/// The gradients of parameters, by tensor.
+pub(super) type ParameterGradients = HashMap<TensorId, Tensor>;
+
+/// The way back from a loss; every value is freed on the way.
+pub(super) struct Backward<'a> {
+    pub kernels: &'a Kernels,
+    pub buffers: &'a Buffers,
+    /// The loss's own gradient: its share in a sum of losses.
+    share: f32,
+    /// Values whose gradient is known in part or whole, by number.
+    pending: BTreeMap<u64, (Value, Buffer)>,
+    parameters: ParameterGradients,
+}
+
+impl<'a> Backward<'a> {
+    pub fn new(kernels: &'a Kernels, buffers: &'a Buffers, share: f32) -> Self {
+        Self {
+            kernels,
+            buffers,
+            share,
+            pending: BTreeMap::new(),
+            parameters: HashMap::new(),
+        }
+    }
+
+    /// The gradients of every parameter behind a Dice loss.
+    pub fn run(mut self, loss: Value) -> Result<ParameterGradients> {
+        let mut start = self.buffers.take(LANES);
+        start.fill(self.share);
+        self.pending.insert(loss.0.number, (loss, start));
+        // The highest number first: all that was computed from a value has been passed by then.
+        while let Some((_, (value, dy))) = self.pending.pop_last() {
+            self.step(&value.0, &dy)?;
+        }
+        Ok(self.parameters)
+    }
+
+    fn step(&mut self, node: &Node, dy: &Buffer) -> Result<()> {
+        match &node.origin {
+            Origin::Given => Ok(()),
+            Origin::Conv {
+                x,
+                weight,
+                bias,
+                shape,
+            } => self.conv(x, weight, bias.as_ref(), shape, dy),
+            Origin::Norm(normed) => self.norm(node, normed, dy),
+            Origin::Pool { x, shape } => {
+                let mut dx = self.buffers.take(x.0.values.len());
+                pool::backward(self.kernels, shape, &x.0.values, dy, &mut dx);
+                self.add(x, dx);
+                Ok(())
+            }
+            Origin::Join { x, skip, shape } => {
+                let mut dx = self.buffers.take(x.0.values.len());
+                let mut dskip = self
+                    .buffers
+                    .take(skip.as_ref().map_or(0, |skip| skip.0.values.len()));
+                resize::backward(self.kernels, shape, dy, &mut dx, &mut dskip);
+                self.add(x, dx);
+                if let Some(skip) = skip {
+                    self.add(skip, dskip);
+                }
+                Ok(())
+            }
+            Origin::Dice {
+                logits,
+                target,
+                shape,
+                tables: [numerator, denominator, share],
+            } => {
+                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
+                let (z, y) = (&logits.0.values, &target.0.values);
+                let mut dz = self.buffers.take(z.len());
+                dice::backward(
+                    self.kernels,
+                    shape,
+                    z,
+                    y,
+                    numerator,
+                    denominator,
+                    &share,
+                    &mut dz,
+                );
+                self.add(logits, dz);
+                Ok(())
+            }
+        }
+    }
+
+    fn conv(
+        &mut self,
+        x: &Value,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        shape: &Conv,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let mut dw = vec![0.0; shape.weight_len()];
+        conv::grad_weight(self.kernels, shape, &x.0.values, dy, &mut dw);
+        self.add_parameter(weight, dw)?;
+        if let Some(bias) = bias {
+            let mut db = vec![0.0; shape.cout];
+            conv::grad_bias(self.kernels, shape, dy, &mut db);
+            self.add_parameter(bias, db)?;
+        }
+        if !matches!(x.0.origin, Origin::Given) {
+            let mut dx = self.buffers.take(x.0.values.len());
+            with_floats(weight, |weight| {
+                conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
+            })?;
+            self.add(x, dx);
+        }
+        Ok(())
+    }
+
+    fn norm(&mut self, node: &Node, normed: &Normed, dy: &Buffer) -> Result<()> {
+        let Normed {
+            x,
+            residual,
+            shape,
+            activation,
+            tables: [gamma, beta, mean, rstd],
+            ..
+        } = normed;
+        let mut dx = self.buffers.take(shape.len());
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| self.buffers.take(shape.tables()));
+        let mut dresidual = residual.as_ref().map(|_| self.buffers.take(shape.len()));
+        let gate = match (activation, residual) {
+            (norm::Activation::Identity, _) => Gate::Open,
+            (norm::Activation::Relu, None) => Gate::Input,
+            (norm::Activation::Relu, Some(_)) => Gate::Output(&node.values),
+        };
+        norm::backward(
+            self.kernels,
+            shape,
+            &x.0.values,
+            mean,
+            rstd,
+            norm::Affine { gamma, beta },
+            gate,
+            dy,
+            Gradients {
+                dx: &mut dx,
+                dgamma: &mut dgamma,
+                dbeta: &mut dbeta,
+                dresidual: dresidual.as_deref_mut(),
+            },
+        );
+        for (row, (scale, shift)) in normed.experts.iter().enumerate() {
+            self.add_parameter(scale, normed.of_expert(row, &dgamma))?;
+            self.add_parameter(shift, normed.of_expert(row, &dbeta))?;
+        }
+        self.add(x, dx);
+        if let (Some(residual), Some(dresidual)) = (residual, dresidual) {
+            self.add(residual, dresidual);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, value: &Value, gradient: Buffer) {
+        if let Origin::Given = value.0.origin {
+            return;
+        }
+        match self.pending.get_mut(&value.0.number) {
+            Some((_, sum)) => sum
+                .iter_mut()
+                .zip(&*gradient)
+                .for_each(|(sum, more)| *sum += more),
+            None => {
+                self.pending
+                    .insert(value.0.number, (value.clone(), gradient));
+            }
+        }
+    }
+
+    fn add_parameter(&mut self, parameter: &Tensor, gradient: Vec<f32>) -> Result<()> {
+        let gradient = Tensor::from_vec(gradient, parameter.shape(), &Device::Cpu)?;
+        let gradient = match self.parameters.remove(&parameter.id()) {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        };
+        self.parameters.insert(parameter.id(), gradient);
+        Ok(())
+    }
+}
+
+impl Normed {
+    /// The sum of a table's lanes over the samples of one expert, `[C]`, in the order of samples.
+    fn of_expert(&self, row: usize, table: &[f32]) -> Vec<f32> {
+        let channels = self.shape.channels;
+        let mut sums = vec![0.0; channels];
+        for (sample, _) in self.rows.iter().enumerate().filter(|(_, r)| **r == row) {
+            let (group, lane) = (sample / LANES, sample % LANES);
+            for (channel, sum) in sums.iter_mut().enumerate() {
+                *sum += table[(group * channels + channel) * LANES + lane];
+            }
+        }
+        sums
+    }
+}
