@@ -11,10 +11,10 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test check
+.PHONY: help build phantom table1 table2 table3 tables smoke test check bench bench-peers
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PROFILE=$(PROFILE) DATASET=$(DATASET) RESULTS=$(RESULTS) ARGS=$(ARGS)"
 
 build: ## build the program
@@ -49,3 +49,10 @@ check: ## everything that is checked: format, lints, documentation, tests
 	cargo clippy --release --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --locked
 	cargo test --release --locked
+
+bench: build ## time a training step, planning and the metrics on this machine
+	$(EXPERTGRID) bench
+	cargo bench --locked
+
+bench-peers: build ## the same against PyTorch and MedPy (installs them under target/)
+	python3 benches/peers.py

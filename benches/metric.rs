@@ -55,9 +55,10 @@ fn time(name: &str, prediction: Vec<bool>, reference: Vec<bool>) {
         times.push(start.elapsed());
     }
     times.sort();
+    let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     println!(
-        "{name}: median {:?}, fastest {:?}",
-        times[times.len() / 2],
-        times[0]
+        "{name}: {:.4} ms a pair, fastest {:.4} ms",
+        ms(times[times.len() / 2]),
+        ms(times[0])
     );
 }

@@ -201,7 +201,7 @@ fn live(slots: usize) -> Shown {
         style.progress_chars("=> ")
     };
     let overall = bars.add(ProgressBar::new(0));
-    overall.set_style(style("[{bar:24}] {percent:>3} %  {msg}"));
+    overall.set_style(style("[{bar:24}] {percent:>3} %  {wide_msg}"));
     let slots = (0..slots)
         .map(|slot| {
             let bar = bars.add(ProgressBar::new_spinner());

@@ -7,7 +7,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::Range;
+use super::{
+    choices::{
+        AssdDefinition, Block, CropAt, CutMasks, ExpertBatching, FieldOfView, FirstConv,
+        HdDefinition, Reduction, Rows, SpacingFrom, Translation, Unpaired,
+    },
+    reader::Range,
+};
 use crate::key::{Keyed, Memo, Sink};
 
 /// One manifest with its profile and overrides resolved.
@@ -199,153 +205,6 @@ impl Keyed for ImageSpec {
     }
 }
 
-/// An enum whose values are the words of a manifest key.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant),+
-        }
-
-        impl $name {
-            /// Every value with its word.
-            pub const ALL: &'static [(&'static str, $name)] = &[$(($word, $name::$variant)),+];
-
-            /// The word of the manifest.
-            pub fn word(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word),+
-                }
-            }
-        }
-    };
-}
-
-words! {
-    /// Where the crop of a test image lies.
-    CropAt {
-        /// Centred on the bounding box of the foreground, kept within the image.
-        Foreground = "foreground",
-        /// Centred on the image.
-        Centre = "centre",
-    }
-}
-
-words! {
-    /// What the network sees of a test image. Instance norm's statistics depend on it.
-    FieldOfView {
-        /// A window as large as the training crop.
-        Crop = "crop",
-        /// The whole image, padded with background to a multiple of 32.
-        Full = "full",
-    }
-}
-
-words! {
-    /// How the first convolution is initialised.
-    FirstConv {
-        /// Uniform within one seventh, as PyTorch initialises a replaced layer.
-        Uniform = "uniform",
-        /// Like the rest of the encoder.
-        Kaiming = "kaiming",
-    }
-}
-
-words! {
-    /// Which experts' branches a training step passes through.
-    ExpertBatching {
-        /// Every image through every expert's branch: the paper's equation (1).
-        All = "all",
-        /// Every slot of the batch draws one expert, in balance.
-        OnePerImage = "one_per_image",
-    }
-}
-
-words! {
-    /// What one Dice loss is taken over.
-    Reduction {
-        /// One image at a time, then the mean.
-        Image = "image",
-        /// All pixels of the batch together.
-        Batch = "batch",
-    }
-}
-
-words! {
-    /// What the rows of a table are.
-    Rows {
-        /// The expert whose masks trained the network (Table I).
-        TrainExpert = "train_expert",
-        /// The number of annotated samples (Table II).
-        Samples = "samples",
-        /// The number of annotation experts (Table III).
-        Experts = "experts",
-    }
-}
-
-words! {
-    /// The cells among which the best is sought.
-    Block {
-        /// One metric and one new expert: all rows, both arms.
-        Table = "table",
-        /// One row of it.
-        Row = "row",
-        /// One arm of it.
-        Column = "column",
-    }
-}
-
-words! {
-    /// The unpaired test.
-    Unpaired {
-        /// Equal variances.
-        Student = "student",
-        /// Unequal variances.
-        Welch = "welch",
-    }
-}
-
-words! {
-    /// How the two directions of surface distance become one ASSD.
-    AssdDefinition {
-        /// The mean over both sets of distances together.
-        Pooled = "pooled",
-        /// The mean of the two directions' means.
-        Macro = "macro",
-    }
-}
-
-words! {
-    /// How the two directions of surface distance become one 95HD.
-    HdDefinition {
-        /// The percentile of both sets together, as MedPy.
-        Pooled = "pooled",
-        /// The larger of the two directions' percentiles, as MONAI.
-        MaxDirected = "max_directed",
-    }
-}
-
-words! {
-    /// The unit of distances.
-    SpacingFrom {
-        /// Pixels.
-        Unit = "unit",
-        /// The image header's millimetres.
-        Header = "header",
-    }
-}
-
-words! {
-    /// Whether a mask may reach out of the test crop.
-    CutMasks {
-        /// Stop and name the cases.
-        Refuse = "refuse",
-        /// Name the cases and go on.
-        Allow = "allow",
-    }
-}
-
 /// The network: a U-Net with a ResNet-18 encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSpec {
@@ -469,16 +328,6 @@ pub struct AugmentSpec {
 
 /// A probability.
 pub type Chance = f64;
-
-words! {
-    /// Where the crop of a training image lies.
-    Translation {
-        /// Uniformly anywhere within the image that keeps the foreground's centre in view.
-        Random = "random",
-        /// Where a test crop would lie.
-        None = "none",
-    }
-}
 
 impl Keyed for AugmentSpec {
     fn fields(&self, sink: &mut Sink) {

@@ -3,6 +3,7 @@
 //! The rule: this module knows no file system beyond the manifests themselves; every mistake in
 //! every file is reported in one go, each as `file:line:column: what; remedy`.
 
+mod choices;
 mod document;
 mod experiment;
 mod problem;
@@ -16,6 +17,7 @@ use itertools::Itertools;
 use document::{Table, Value};
 use reader::Section;
 
+pub use choices::*;
 pub use experiment::*;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Range;

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use itertools::Itertools;
 
 use super::{
+    choices::*,
     document::{Node, Value},
     experiment::*,
     reader::{FromNode, Located, Range, Section},

@@ -88,13 +88,6 @@ impl Plan {
     pub fn ids(&self) -> impl Iterator<Item = (StageId, &Stage)> {
         (0_u32..).map(StageId).zip(&self.stages)
     }
-
-    /// The runs of one experiment.
-    pub fn runs_of(&self, experiment: usize) -> impl Iterator<Item = &Run> {
-        self.runs
-            .iter()
-            .filter(move |run| run.experiment == experiment)
-    }
 }
 
 /// Expands the grids of all experiments over one data set.

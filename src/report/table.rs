@@ -76,15 +76,6 @@ pub struct Table {
     pub cells: Vec<Cell>,
 }
 
-impl Table {
-    /// The cell at a position.
-    pub fn cell(&self, position: Position, metric: Metric) -> Option<&Cell> {
-        self.cells
-            .iter()
-            .find(|cell| cell.position == position && cell.metric == metric)
-    }
-}
-
 /// The position that a run contributes to.
 pub fn position(run: &Run) -> Position {
     Position {

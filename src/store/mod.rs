@@ -99,16 +99,6 @@ pub enum Found {
     Damaged(String),
 }
 
-impl Found {
-    /// The artefact, if it is there and intact.
-    pub fn intact(self) -> Option<Artefact> {
-        match self {
-            Self::Intact(artefact) => Some(artefact),
-            Self::Missing | Self::Damaged(_) => None,
-        }
-    }
-}
-
 /// Why the store cannot take something.
 #[derive(Debug)]
 pub struct StoreError {

@@ -1,0 +1,247 @@
+"""Times expertgrid's training step against PyTorch's and its surface distances against MedPy's, in turns.
+
+    python3 benches/peers.py [--rounds N] [--quick]
+
+Installs the peers into a virtual environment under target/peers (a few GB, once). Every round runs both sides one after
+the other on the same shapes; what counts is the ratio within a round, since machines are shared and drift. Prints a table
+and writes it with the machine's description to results/bench/peers.md and peers.json. Called by `make bench-peers`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / "target" / "peers"
+PACKAGES = ["torch==2.*", "numpy", "scipy", "medpy==0.5.2"]
+# Shape, threads, and how many times as long as ours PyTorch's step may be at least: the goal for the ratio.
+STEPS = [
+    ("8:64:16", 1, 0.15),
+    ("32:96:16", 1, 0.35),
+    ("64:192:16", 1, 0.50),
+    ("64:192:16", 2, 0.50),
+]
+
+
+def in_venv():
+    """Continues in the virtual environment, made where it is missing."""
+    python = VENV / "bin" / "python"
+    if Path(sys.executable) == python:
+        return
+    if not (VENV / "complete").exists():
+        print(f"installing the peers into {VENV} ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        (VENV / "complete").touch()
+    # Some machines steer an older OpenBLAS by these; they slow PyTorch's NumPy down.
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        os.environ.pop(name, None)
+    os.execv(python, [str(python), *sys.argv])
+
+
+def network(width):
+    """The network of the paper in PyTorch, with affine instance norm."""
+    from torch import cat, nn
+    from torch.nn.functional import interpolate, relu
+
+    def conv(inputs, outputs, kernel=3, stride=1):
+        return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+    def norm(channels):
+        return nn.InstanceNorm2d(channels, affine=True)
+
+    class Basic(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.c1, self.n1 = conv(inputs, outputs, 3, stride), norm(outputs)
+            self.c2, self.n2 = conv(outputs, outputs), norm(outputs)
+            plain = stride == 1 and inputs == outputs
+            self.shortcut = None if plain else nn.Sequential(conv(inputs, outputs, 1, stride), norm(outputs))
+
+        def forward(self, x):
+            short = x if self.shortcut is None else self.shortcut(x)
+            return relu(self.n2(self.c2(relu(self.n1(self.c1(x))))) + short)
+
+    class Decoder(nn.Module):
+        def __init__(self, inputs, skip, outputs):
+            super().__init__()
+            self.c1, self.n1 = conv(inputs + skip, outputs), norm(outputs)
+            self.c2, self.n2 = conv(outputs, outputs), norm(outputs)
+
+        def forward(self, x, skip):
+            x = interpolate(x, scale_factor=2, mode="nearest")
+            if skip is not None:
+                x = cat([x, skip], 1)
+            return relu(self.n2(self.c2(relu(self.n1(self.c1(x))))))
+
+    class UNet(nn.Module):
+        def __init__(self, w):
+            super().__init__()
+            self.stem, self.norm = conv(1, w, 7, 2), norm(w)
+            widths = [(w, w, 1), (w, 2 * w, 2), (2 * w, 4 * w, 2), (4 * w, 8 * w, 2)]
+            self.layers = nn.ModuleList(
+                nn.Sequential(Basic(i, o, s), Basic(o, o, 1)) for i, o, s in widths
+            )
+            outputs = [4 * w, 2 * w, w, w // 2, w // 4]
+            inputs, skips = [8 * w, *outputs[:-1]], [4 * w, 2 * w, w, w, 0]
+            self.blocks = nn.ModuleList(map(Decoder, inputs, skips, outputs))
+            self.head = nn.Conv2d(outputs[-1], 1, 3, 1, 1)
+            self.pool = nn.MaxPool2d(3, 2, 1)
+
+        def forward(self, x):
+            x = relu(self.norm(self.stem(x)))
+            skips, x = [x], self.pool(x)
+            for layer in self.layers:
+                x = layer(x)
+                skips.append(x)
+            skips.pop()
+            for block in self.blocks:
+                x = block(x, skips.pop() if skips else None)
+            return self.head(x)
+
+    return UNet(width)
+
+
+def torch_step(shape, threads, mode):
+    """The median step in milliseconds and the peak memory in MiB, run in a process of its own."""
+    import resource
+    import time
+
+    import torch
+
+    width, size, batch = map(int, shape.split(":"))
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    net = network(width)
+    x = torch.randn(batch, 1, size, size)
+    target = (torch.rand(batch, 1, size, size) > 0.5).float()
+    if mode == "channels_last":
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    forward = torch.compile(net) if mode == "compile" else net
+    optimiser = torch.optim.RAdam(net.parameters(), lr=1e-3)
+    times = []
+    for _ in range(2 + (30 if width < 16 else 8 if width < 64 else 3)):
+        started = time.perf_counter()
+        optimiser.zero_grad()
+        s = torch.sigmoid(forward(x))
+        sums = [(s * target).sum((1, 2, 3)), s.sum((1, 2, 3)) + target.sum((1, 2, 3))]
+        (1 - (2 * sums[0] + 1e-7) / (sums[1] + 1e-7)).mean().backward()
+        optimiser.step()
+        times.append(1e3 * (time.perf_counter() - started))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"step_ms": statistics.median(times[2:]), "peak_memory_mib": memory}))
+
+
+def measured(command):
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def ours(shape, threads):
+    program = ROOT / "target" / "release" / "expertgrid"
+    count = "30" if shape.startswith("8:") else "8" if shape.startswith("32:") else "3"
+    rows = measured([program, "bench", shape, "--threads", str(threads), "--steps", count, "--json"])
+    return rows[0]
+
+
+def theirs(shape, threads, mode):
+    return measured([sys.executable, __file__, "--step", shape, str(threads), mode])
+
+
+def medpy_ms():
+    """Milliseconds for ASSD and 95HD of the ring pair that benches/metric.rs scores."""
+    import time
+
+    import numpy as np
+    from medpy.metric.binary import assd, hd95
+
+    y, x = np.mgrid[0:256, 0:256]
+
+    def ring(cy, cx, inner, outer):
+        radius = np.hypot(y - cy, x - cx)
+        return (radius >= inner) & (radius < outer)
+
+    a, b = ring(128, 128, 42, 56), ring(131, 126, 40, 53)
+    times = []
+    for _ in range(20):
+        started = time.perf_counter()
+        assd(a, b), hd95(a, b)
+        times.append(1e3 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def our_metric_ms():
+    command = ["cargo", "bench", "--locked", "--bench", "metric"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    return float(re.search(r"^ring: ([0-9.]+) ms", text, re.M).group(1))
+
+
+def machine():
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def main():
+    import torch
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="the smallest shape only, without torch.compile")
+    options = parser.parse_args()
+    steps = STEPS[:1] if options.quick else STEPS
+    rows = []
+
+    def row(what, pairs, unit, goal):
+        mine, other = (statistics.median(side) for side in zip(*pairs))
+        ratio = statistics.median(a / b for a, b in pairs)
+        rows.append({"what": what, "ours": mine, "peer": other, "unit": unit, "ratio": ratio, "goal": goal})
+        print(f"{what}: {mine:.4g} against {other:.4g} {unit}, ratio {ratio:.3f} (goal {goal})", flush=True)
+
+    for shape, threads, goal in steps:
+        pairs, memory = [], []
+        for _ in range(options.rounds):
+            mine = ours(shape, threads)
+            modes = [theirs(shape, threads, mode) for mode in ("contiguous", "channels_last")]
+            best = min(modes, key=lambda measured: measured["step_ms"])
+            pairs.append((mine["step_ms"], best["step_ms"]))
+            memory.append((mine["peak_memory_mib"], best["peak_memory_mib"]))
+        row(f"step {shape}, {threads} thread(s), against PyTorch eager", pairs, "ms", goal)
+        if shape == "64:192:16" and threads == 1:
+            row(f"peak memory of the process, {shape}", memory, "MiB", 1.0)
+    if not options.quick:
+        compiled = [(ours("8:64:16", 1)["step_ms"], theirs("8:64:16", 1, "compile")["step_ms"]) for _ in range(2)]
+        row("step 8:64:16, 1 thread(s), against torch.compile", compiled, "ms", 0.20)
+    row("ASSD and 95HD of a 256x256 pair, against MedPy", [(our_metric_ms(), medpy_ms())], "ms", 0.05)
+
+    folder = ROOT / "results" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"machine": machine(), "torch": torch.__version__, "rounds": options.rounds}
+    (folder / "peers.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+    lines = [
+        "# Against PyTorch and MedPy",
+        "",
+        f"{about['machine']}; PyTorch {about['torch']} in the better of its two memory formats; medians of"
+        f" {options.rounds} rounds, both sides in turns. Made by `make bench-peers`.",
+        "",
+        "| what | expertgrid | peer | unit | ratio | goal |",
+        "|---|---:|---:|---|---:|---:|",
+    ]
+    for r in rows:
+        lines.append(
+            f"| {r['what']} | {r['ours']:.4g} | {r['peer']:.4g} | {r['unit']} | {r['ratio']:.3f} | {r['goal']} |"
+        )
+    (folder / "peers.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    in_venv()
+    if sys.argv[1:2] == ["--step"]:
+        torch_step(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    else:
+        main()
