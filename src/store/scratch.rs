@@ -4,7 +4,7 @@
 //! ends; so nobody ever needs to unlock anything.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -21,29 +21,37 @@ pub struct Scratch {
 }
 
 const LOCK: &str = "lock";
+const BEGINNING: &str = "beginning-";
+const WRITING: &str = "writing-";
 
 impl Scratch {
     pub(super) fn open(parent: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(parent).doing(|| format!("creating {}", parent.display()))?;
         sweep(parent);
+        // Under another name until the lock is held: a sweeper must never find it unlocked.
         let folder = tempfile::Builder::new()
-            .prefix("writing-")
+            .prefix(BEGINNING)
             .tempdir_in(parent)
             .doing(|| format!("creating a folder in {}", parent.display()))?;
         let path = folder.path().join(LOCK);
         let lock = File::create(&path).doing(|| format!("creating {}", path.display()))?;
         lock.lock()
             .doing(|| format!("locking {}", path.display()))?;
+        let name = folder
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let place = parent.join(name.replace(BEGINNING, WRITING));
+        fs::rename(folder.path(), &place).doing(|| format!("creating {}", place.display()))?;
+        // It is not under its temporary name any more.
+        let _ = folder.keep();
         Ok(Self {
-            path: folder.keep(),
+            path: place,
             next: AtomicU64::new(0),
             _lock: lock,
         })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// A new folder in it.
@@ -73,24 +81,25 @@ fn sweep(parent: &Path) {
         return;
     };
     for entry in entries.flatten() {
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
-            // No lock yet: its owner is just beginning, or died at that very moment. A minute
-            // tells the two apart.
+        if entry.file_name().to_string_lossy().starts_with(BEGINNING) {
+            // Its owner is just beginning, or died at that very moment: ten seconds tell.
             let age = entry
                 .metadata()
                 .and_then(|m| m.modified())
                 .ok()
                 .and_then(|t| t.elapsed().ok());
-            if age.is_some_and(|age| age.as_secs() > 60) {
+            if age.is_some_and(|age| age.as_secs() > 10) {
                 let _ = fs::remove_dir_all(entry.path());
             }
             continue;
+        }
+        let free = match File::open(entry.path().join(LOCK)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // A sweeper that was interrupted: it held the lock.
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         };
-        match lock.try_lock() {
-            Ok(()) => {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+        if free {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -159,7 +159,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     run(folder.path(), &tiny_run(&[]), 0);
     // What the killed runs left half-written is swept by a later one.
     let scratch = folder.path().join("results/store/tmp");
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !files(&scratch).is_empty() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(50));
         run(folder.path(), &tiny_run(&[]), 0);
