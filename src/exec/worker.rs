@@ -83,10 +83,11 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
                 reply(&Reply::Step(step));
             }
         });
+        // Before the reply: on the last one the parent closes standard input at once.
+        busy.store(false, Ordering::SeqCst);
         match outcome {
             Ok(_) => reply(&Reply::Finished),
             Err(error) => reply(&Reply::Failed(error.to_string())),
         }
-        busy.store(false, Ordering::SeqCst);
     }
 }
