@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / "target" / "peers"
 PACKAGES = ["torch==2.*", "numpy", "scipy", "medpy==0.5.2"]
-# Shape, threads, and how many times as long as ours PyTorch's step may be at least: the goal for the ratio.
+# Shape, threads, and the goal: our step over PyTorch's, at most.
 STEPS = [
     ("8:64:16", 1, 0.15),
     ("32:96:16", 1, 0.35),
