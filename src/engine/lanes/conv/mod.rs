@@ -64,24 +64,18 @@ impl Conv {
         self.cout * self.cin * self.kernel * self.kernel
     }
 
-    /// The forward correlation, if Winograd's transform knows it.
-    fn winograd(&self) -> Option<winograd::Shape> {
-        let Self {
-            groups,
-            cin,
-            cout,
-            height,
-            width,
-            ..
-        } = *self;
-        let known = (self.kernel, self.stride, self.padding) == (3, 1, 1);
-        known.then_some(winograd::Shape {
-            groups,
-            cin,
-            cout,
-            height,
-            width,
-        })
+    /// Whether Winograd's transforms know it.
+    fn has_transform(&self) -> bool {
+        (self.kernel, self.stride, self.padding) == (3, 1, 1)
+    }
+
+    /// The correlation that computes the gradient of the input.
+    fn transposed(&self) -> Self {
+        Self {
+            cin: self.cout,
+            cout: self.cin,
+            ..*self
+        }
     }
 
     /// Panics unless the shape is one the kernels know.
@@ -124,10 +118,7 @@ pub fn forward(
     if let Some(bias) = bias {
         check("bias", bias.len(), conv.cout);
     }
-    match conv
-        .winograd()
-        .filter(|shape| bias.is_none() && chosen(kernels, shape))
-    {
+    match transform(kernels, conv).filter(|_| bias.is_none()) {
         Some(shape) => {
             let source = Source {
                 weights: w,
@@ -149,12 +140,7 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
     check("dy", dy.len(), conv.output_len());
     check("w", w.len(), conv.weight_len());
     check("dx", dx.len(), conv.input_len());
-    let shape = conv.winograd().map(|shape| winograd::Shape {
-        cin: conv.cout,
-        cout: conv.cin,
-        ..shape
-    });
-    match shape.filter(|shape| chosen(kernels, shape)) {
+    match transform(kernels, &conv.transposed()) {
         Some(shape) => {
             let source = Source {
                 weights: w,
@@ -176,7 +162,9 @@ pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &m
     check("x", x.len(), conv.input_len());
     check("dy", dy.len(), conv.output_len());
     check("dw", dw.len(), conv.weight_len());
-    let shape = conv.winograd();
+    let shape = conv
+        .has_transform()
+        .then(|| winograd::Shape::of_weight(conv));
     let (straight, turned) = (weight::cost(conv), outer::cost(conv));
     let tiles = shape.map_or(f64::INFINITY, |shape| winograd::weight::cost(&shape));
     let method = match kernels.method() {
@@ -192,13 +180,15 @@ pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &m
     }
 }
 
-/// Whether a correlation goes through Winograd's transform.
-fn chosen(kernels: &Kernels, shape: &winograd::Shape) -> bool {
-    match kernels.method() {
+/// The transform a correlation goes through, if it does.
+fn transform(kernels: &Kernels, conv: &Conv) -> Option<winograd::Shape> {
+    let shape = conv.has_transform().then(|| winograd::Shape::new(conv))?;
+    let chosen = match kernels.method() {
         Method::Cheapest => shape.pays(),
         Method::Winograd => true,
         Method::Direct | Method::Turned => false,
-    }
+    };
+    chosen.then_some(shape)
 }
 
 /// The gradient of the bias, summed over groups, lanes and pixels: overwrites `db` `[C_out]`.

@@ -183,4 +183,45 @@ impl Vector for Avx2 {
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        from_step: usize,
+        rows: usize,
+        to: *mut f32,
+        to_step: usize,
+    ) {
+        for (first, columns) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: as the trait asks.
+            unsafe {
+                let mut a = [_mm256_setzero_ps(); 8];
+                for i in 0..8 {
+                    if first + i < rows {
+                        a[i] = _mm256_loadu_ps(from.add((first + i) * from_step + columns));
+                    }
+                }
+                // Pairs, then fours within each half, then the halves.
+                let mut b = a;
+                for i in 0..4 {
+                    b[2 * i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+                    b[2 * i + 1] = _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+                }
+                for i in 0..2 {
+                    let pair = |i: usize| _mm256_castps_pd(b[i]);
+                    for j in 0..2 {
+                        let (low, high) = (pair(4 * i + j), pair(4 * i + j + 2));
+                        a[4 * i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+                        a[4 * i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+                    }
+                }
+                for i in 0..4 {
+                    let (low, high) = (a[i], a[4 + i]);
+                    let to = to.add((columns + i) * to_step + first);
+                    _mm256_storeu_ps(to, _mm256_permute2f128_ps::<0x20>(low, high));
+                    let to = to.add(4 * to_step);
+                    _mm256_storeu_ps(to, _mm256_permute2f128_ps::<0x31>(low, high));
+                }
+            }
+        }
+    }
 }

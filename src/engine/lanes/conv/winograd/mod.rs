@@ -1,7 +1,8 @@
-//! 3x3 convolutions, stride 1 and padding 1, by Winograd's F(4x4, 3x3): 36 multiplications for sixteen pixels in place of 144.
-//! Tiles are taken in chunks whose operands stay in the cache: transform the inputs, one matrix product for each of
-//! the 36 points, transform the sums back.
+//! 3x3 convolutions, stride 1 and padding 1, by Winograd's transforms: F(4x4, 3x3) takes 36 multiplications for sixteen pixels in
+//! place of 144, F(3x3, 3x3) 25 for nine. Tiles are taken in chunks whose operands stay in the cache: transform the inputs,
+//! one matrix product for each point of the transform, transform the sums back.
 
+mod points;
 mod product;
 mod transform;
 pub(super) mod weight;
@@ -10,8 +11,10 @@ use super::super::LANES;
 use super::super::isa::{Kernels, multiversion};
 use super::super::threads::{Shared, Threads, scratch};
 use super::super::vector::Vector;
+use super::Conv;
 use super::pack::{self, Block, Source};
-use transform::{IN, OUT, POINTS, Window};
+use points::{Four, Three, Tile, by_tile};
+use transform::{Window, filter_tile, input_tile, output_tile};
 
 /// Floats of transformed tiles that should stay in L2.
 const CHUNK_IN_CACHE: usize = 160 * 1024;
@@ -27,6 +30,7 @@ pub(super) struct Shape {
     pub(super) cout: usize,
     pub(super) height: usize,
     pub(super) width: usize,
+    tile: Tile,
 }
 
 /// In which order the nine taps of the kernel are applied.
@@ -39,12 +43,34 @@ pub(super) enum Taps {
 }
 
 impl Shape {
+    /// With the tile that makes a correlation cheapest.
+    pub(super) fn new(conv: &Conv) -> Self {
+        Self::cheapest(conv, Self::cost)
+    }
+
+    /// With the tile that makes the weight's gradient cheapest.
+    pub(super) fn of_weight(conv: &Conv) -> Self {
+        Self::cheapest(conv, weight::cost)
+    }
+
+    fn cheapest(conv: &Conv, cost: impl Fn(&Self) -> f64) -> Self {
+        let [three, four] = Tile::ALL.map(|tile| Self {
+            groups: conv.groups,
+            cin: conv.cin,
+            cout: conv.cout,
+            height: conv.height,
+            width: conv.width,
+            tile,
+        });
+        if cost(&three) < cost(&four) { three } else { four }
+    }
+
     fn tile_rows(&self) -> usize {
-        self.height.div_ceil(OUT)
+        self.height.div_ceil(self.tile.out())
     }
 
     fn tile_columns(&self) -> usize {
-        self.width.div_ceil(OUT)
+        self.width.div_ceil(self.tile.out())
     }
 
     fn tiles(&self) -> usize {
@@ -55,20 +81,24 @@ impl Shape {
         self.height * self.width * LANES
     }
 
-    /// Whether the transforms cost less than they save. In cycles of a core with two 16-lane multiply-adds each,
-    /// fitted to measurements: a tile's transforms against its products, taps outside the image not counted.
+    /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements: each tile's transforms and
+    /// products, and the transforms of the weights.
+    fn cost(&self) -> f64 {
+        let (pairs, points) = ((self.cin * self.cout) as f64, self.tile.points() as f64);
+        let tile = points * (pairs * 0.55 + 3.1 * self.cin as f64 + 2.8 * self.cout as f64);
+        self.groups as f64 * self.tiles() as f64 * tile + 0.14 * points * pairs
+    }
+
+    /// Whether the transforms cost less than they save, taps outside the image not counted.
     pub(super) fn pays(&self) -> bool {
         let pairs = (self.cin * self.cout) as f64;
         let taps = ((3 * self.height - 2) * (3 * self.width - 2)) as f64;
-        let direct = self.groups as f64 * pairs * taps * 0.5;
-        let tile = pairs * 18.0 * 1.1 + 110.0 * self.cin as f64 + 100.0 * self.cout as f64;
-        let transformed = self.groups as f64 * self.tiles() as f64 * tile + 5.0 * pairs;
-        transformed * 1.1 < direct
+        self.cost() * 1.1 < self.groups as f64 * pairs * taps * 0.5
     }
 
     /// Tiles transformed together: what fits in the cache, but enough to use each weight several times.
     fn chunk(&self) -> usize {
-        let fits = CHUNK_IN_CACHE / (POINTS * (self.cin + self.cout) * LANES);
+        let fits = CHUNK_IN_CACHE / (self.tile.points() * (self.cin + self.cout) * LANES);
         (fits / 6 * 6).max(LEAST).min(self.tiles())
     }
 }
@@ -84,8 +114,9 @@ pub(super) fn correlate(
 ) {
     let blocks = pack::blocks(shape.cout, kernels.isa().widest_block());
     let step = spread(shape.cin * shape.cout);
+    let points = shape.tile.points();
     let y = Shared::new(y);
-    scratch(POINTS * step, |weights| {
+    scratch(points * step, |weights| {
         filters(kernels, shape, source, taps, &blocks, step, weights);
         let per_group = shape.tiles().div_ceil(shape.chunk());
         let chunks = shape.groups * per_group;
@@ -117,7 +148,7 @@ pub(super) fn correlate(
 /// Channels' pairs transformed by one task.
 const PAIRS: usize = 2048;
 
-/// Transforms the weights into 36 matrices, `step` floats apart, of blocks `[C_in, block]`.
+/// Transforms the weights into a matrix for each point, `step` floats apart, of blocks `[C_in, block]`.
 fn filters(
     kernels: &Kernels,
     shape: &Shape,
@@ -141,6 +172,7 @@ fn filters(
             unsafe {
                 filter_pairs(
                     kernels.isa(),
+                    shape.tile,
                     stored,
                     step,
                     task * PAIRS,
@@ -157,11 +189,12 @@ multiversion! {
     ///
     /// # Safety
     /// No other task transforms them.
-    fn filter_pairs = filter_pairs_body(stored: Shared, step: usize, first: usize, last: usize, to: Shared)
+    fn filter_pairs = filter_pairs_body(tile: Tile, stored: Shared, step: usize, first: usize, last: usize, to: Shared)
 }
 
 #[inline(always)]
 unsafe fn filter_pairs_body<V: Vector>(
+    tile: Tile,
     stored: Shared,
     step: usize,
     first: usize,
@@ -170,7 +203,7 @@ unsafe fn filter_pairs_body<V: Vector>(
 ) {
     assert!(
         stored.len() >= 9 * step
-            && to.len() >= POINTS * step
+            && to.len() >= tile.points() * step
             && last <= step
             && step.is_multiple_of(LANES)
     );
@@ -180,12 +213,12 @@ unsafe fn filter_pairs_body<V: Vector>(
             to.pointer().wrapping_add(i),
         );
         // SAFETY: asserted above.
-        unsafe { transform::filter_tile::<V>(from, step, to, step) };
+        unsafe { by_tile!(tile, filter_tile::<V>(from, step, to, step)) };
     }
 }
 
-/// Floats from one point's matrix to the next: whole cache lines, an odd number of them, since 36 places a power of
-/// two apart would fight for the same few places of the cache.
+/// Floats from one point's matrix to the next: whole cache lines, an odd number of them, since places a power of two
+/// apart would fight for the same few places of the cache.
 fn spread(len: usize) -> usize {
     (len.div_ceil(LANES) | 1) * LANES
 }
@@ -205,8 +238,9 @@ impl Chunk<'_> {
             spread(shape.cin * self.count * LANES),
             spread(shape.cout * self.count * LANES),
         );
-        scratch(POINTS * (from + to), |buffer| {
-            let (inputs, sums) = buffer.split_at_mut(POINTS * from);
+        let points = shape.tile.points();
+        scratch(points * (from + to), |buffer| {
+            let (inputs, sums) = buffer.split_at_mut(points * from);
             let (inputs, sums) = (Shared::new(inputs), Shared::new(sums));
             let group = &x[self.group * shape.cin * shape.plane()..][..shape.cin * shape.plane()];
             kernels.threads().run(shape.cin, |ci| {
@@ -214,13 +248,13 @@ impl Chunk<'_> {
                 // SAFETY: channels are disjoint in each point's matrix; the instruction set is the kernels'.
                 unsafe { input_channel(kernels.isa(), self, plane, ci, inputs) }
             });
-            kernels.threads().run(POINTS, |p| {
+            kernels.threads().run(points, |p| {
                 // SAFETY: inputs are complete and only read from here on; points are disjoint.
                 let (inputs, sums) = unsafe {
                     let inputs = &*inputs.part(p * from, shape.cin * self.count * LANES);
                     (inputs, sums.part(p * to, shape.cout * self.count * LANES))
                 };
-                let weights = &weights[p * (weights.len() / POINTS)..][..shape.cin * shape.cout];
+                let weights = &weights[p * (weights.len() / points)..][..shape.cin * shape.cout];
                 product::multiply(&kernels, weights, blocks, inputs, self.count, sums);
             });
             kernels.threads().run(shape.cout, |co| {
@@ -234,16 +268,16 @@ impl Chunk<'_> {
     /// The chunk's tiles: index in the chunk, row and column of the first output pixel.
     #[inline(always)]
     fn tile(&self, i: usize) -> (usize, usize) {
-        let tile = self.first + i;
+        let (tile, out) = (self.first + i, self.shape.tile.out());
         (
-            tile / self.shape.tile_columns() * OUT,
-            tile % self.shape.tile_columns() * OUT,
+            tile / self.shape.tile_columns() * out,
+            tile % self.shape.tile_columns() * out,
         )
     }
 }
 
 multiversion! {
-    /// Transforms one channel's tiles into `[36, C_in, count, 16]`.
+    /// Transforms one channel's tiles into `[points, C_in, count, 16]`.
     ///
     /// # Safety
     /// No other task writes this channel.
@@ -253,8 +287,9 @@ multiversion! {
 #[inline(always)]
 unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared) {
     let shape = chunk.shape;
+    let (side, points) = (shape.tile.side(), shape.tile.points());
     let step = spread(shape.cin * chunk.count * LANES);
-    assert!(plane.len() == shape.plane() && ci < shape.cin && to.len() == POINTS * step);
+    assert!(plane.len() == shape.plane() && ci < shape.cin && to.len() == points * step);
     for i in 0..chunk.count {
         let (row, column) = chunk.tile(i);
         let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
@@ -267,25 +302,23 @@ unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize,
             column: LANES,
             from: (usize::from(row == 0), usize::from(column == 0)),
             to: (
-                IN.min(shape.height + 1 - row),
-                IN.min(shape.width + 1 - column),
+                side.min(shape.height + 1 - row),
+                side.min(shape.width + 1 - column),
             ),
         };
         // The same tile of the next channel is read some hundred cycles from now, from far away.
         let next = corner.wrapping_add(shape.plane());
-        for r in 0..IN {
-            for c in 2..IN {
+        for r in 0..side {
+            for c in 2..side {
                 V::prefetch(next.wrapping_add((r * shape.width + c) * LANES));
             }
         }
         for half in (0..LANES).step_by(V::N) {
             // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
             unsafe {
-                transform::input_tile::<V>(
-                    corner.wrapping_add(half),
-                    at,
-                    to.wrapping_add(half),
-                    step,
+                by_tile!(
+                    shape.tile,
+                    input_tile::<V>(corner.wrapping_add(half), at, to.wrapping_add(half), step)
                 )
             };
         }
@@ -293,7 +326,7 @@ unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize,
 }
 
 multiversion! {
-    /// Transforms one channel's sums `[36, C_out, count, 16]` back into pixels of the plane that starts at `plane`.
+    /// Transforms one channel's sums `[points, C_out, count, 16]` back into pixels of the plane that starts at `plane`.
     ///
     /// # Safety
     /// No other task writes these tiles.
@@ -309,8 +342,9 @@ unsafe fn output_channel_body<V: Vector>(
     plane: usize,
 ) {
     let shape = chunk.shape;
+    let (out, points) = (shape.tile.out(), shape.tile.points());
     let step = spread(shape.cout * chunk.count * LANES);
-    assert!(sums.len() == POINTS * step && co < shape.cout && y.len() >= plane + shape.plane());
+    assert!(sums.len() == points * step && co < shape.cout && y.len() >= plane + shape.plane());
     for i in 0..chunk.count {
         let (row, column) = chunk.tile(i);
         let from = sums.pointer().wrapping_add((co * chunk.count + i) * LANES);
@@ -321,16 +355,14 @@ unsafe fn output_channel_body<V: Vector>(
             row: shape.width * LANES,
             column: LANES,
             from: (0, 0),
-            to: (OUT.min(shape.height - row), OUT.min(shape.width - column)),
+            to: (out.min(shape.height - row), out.min(shape.width - column)),
         };
         for half in (0..LANES).step_by(V::N) {
             // SAFETY: sums are inside this channel's part; the window's pixels inside the image are inside the plane.
             unsafe {
-                transform::output_tile::<V>(
-                    from.wrapping_add(half),
-                    step,
-                    corner.wrapping_add(half),
-                    at,
+                by_tile!(
+                    shape.tile,
+                    output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
                 )
             };
         }

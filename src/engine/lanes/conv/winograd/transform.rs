@@ -1,15 +1,7 @@
-//! The transforms of Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308): `Y = A^T [(G g G^T) * (B^T d B)] A`
-//! with points 0, 1, -1, 2, -2 and infinity, and the adjoints that its gradient by g wants.
-//! Every lane of a vector is a tile of its own, so a transform is plain arithmetic on registers.
+//! Winograd's transforms of tiles in memory: of inputs, sums, output gradients and kernels, two-dimensional.
 
 use super::super::super::vector::Vector;
-
-/// Products of a tile: 6 x 6.
-pub(super) const POINTS: usize = 36;
-/// Output pixels of a tile, each way.
-pub(super) const OUT: usize = 4;
-/// Input pixels of a tile, each way.
-pub(super) const IN: usize = 6;
+use super::points::Transform;
 
 /// A window of pixels in memory. Those outside the image read as zero and are not written.
 #[derive(Clone, Copy)]
@@ -50,103 +42,17 @@ impl Window {
     }
 }
 
-#[inline(always)]
-unsafe fn constant<V: Vector>(_: V, value: f32) -> V {
-    // SAFETY: a vector exists, so the instruction set is available.
-    unsafe { V::splat(value) }
-}
-
-/// `B^T d`.
-#[inline(always)]
-fn input<V: Vector>(d: [V; 6]) -> [V; 6] {
-    // SAFETY: a vector exists, so the instruction set is available.
-    let [two, four, five] = unsafe {
-        [
-            constant(d[0], 2.0),
-            constant(d[0], 4.0),
-            constant(d[0], 5.0),
-        ]
-    };
-    let (even, odd) = (d[2].fnma(four, d[4]), d[1].fnma(four, d[3]));
-    let (difference, twice) = (d[4].sub(d[2]), d[3].sub(d[1]));
-    [
-        d[2].fnma(five, d[0].fma(four, d[4])),
-        even.add(odd),
-        even.sub(odd),
-        twice.fma(two, difference),
-        twice.fnma(two, difference),
-        d[3].fnma(five, d[1].fma(four, d[5])),
-    ]
-}
-
-/// `A^T m`.
-#[inline(always)]
-fn output<V: Vector>(m: [V; 6]) -> [V; 4] {
-    // SAFETY: a vector exists, so the instruction set is available.
-    let [two, four, eight] = unsafe {
-        [
-            constant(m[0], 2.0),
-            constant(m[0], 4.0),
-            constant(m[0], 8.0),
-        ]
-    };
-    let (sum1, difference1) = (m[1].add(m[2]), m[1].sub(m[2]));
-    let (sum2, difference2) = (m[3].add(m[4]), m[3].sub(m[4]));
-    [
-        m[0].add(sum1).add(sum2),
-        difference2.fma(two, difference1),
-        sum2.fma(four, sum1),
-        difference2.fma(eight, difference1).add(m[5]),
-    ]
-}
-
-/// `A d`, the adjoint of [`output`].
-#[inline(always)]
-fn gradient<V: Vector>(d: [V; 4]) -> [V; 6] {
-    // SAFETY: a vector exists, so the instruction set is available.
-    let [two, four, eight] = unsafe {
-        [
-            constant(d[0], 2.0),
-            constant(d[0], 4.0),
-            constant(d[0], 8.0),
-        ]
-    };
-    let (even, odd) = (d[0].add(d[2]), d[1].add(d[3]));
-    let (even2, odd2) = (d[2].fma(four, d[0]), d[3].fma(eight, d[1].mul(two)));
-    [
-        d[0],
-        even.add(odd),
-        even.sub(odd),
-        even2.add(odd2),
-        even2.sub(odd2),
-        d[3],
-    ]
-}
-
-/// `G^T u`, the adjoint of [`filter`].
-#[inline(always)]
-fn filter_adjoint<V: Vector>(u: [V; 6]) -> [V; 3] {
-    // SAFETY: a vector exists, so the instruction set is available.
-    let constant = |value: f32| unsafe { V::splat(value) };
-    let (sum1, difference1) = (u[1].add(u[2]), u[2].sub(u[1]));
-    let (sum2, difference2) = (u[3].add(u[4]), u[3].sub(u[4]));
-    let sixth = constant(1.0 / 6.0);
-    [
-        sum2.fma(
-            constant(1.0 / 24.0),
-            sum1.fnma(sixth, u[0].mul(constant(0.25))),
-        ),
-        difference2.fma(constant(1.0 / 12.0), difference1.mul(sixth)),
-        sum2.sub(sum1).fma(sixth, u[5]),
-    ]
-}
-
-/// Input pixels to products' operands: `B^T d B`, the 36 results `to_step` floats apart.
+/// Input pixels to products' operands: `B^T d B`, the results `to_step` floats apart.
 ///
 /// # Safety
 /// All pixels and results are inside their memory.
 #[inline(always)]
-pub(super) unsafe fn input_tile<V: Vector>(
+pub(super) unsafe fn input_tile<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+>(
     from: *const f32,
     at: Window,
     to: *mut f32,
@@ -155,15 +61,21 @@ pub(super) unsafe fn input_tile<V: Vector>(
     // SAFETY: the caller's promise.
     unsafe {
         if at.whole(IN) {
-            input_window::<V, true>(from, at, to, to_step);
+            input_window::<V, T, IN, OUT, true>(from, at, to, to_step);
         } else {
-            input_window::<V, false>(from, at, to, to_step);
+            input_window::<V, T, IN, OUT, false>(from, at, to, to_step);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn input_window<V: Vector, const WHOLE: bool>(
+unsafe fn input_window<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+    const WHOLE: bool,
+>(
     from: *const f32,
     at: Window,
     to: *mut f32,
@@ -171,21 +83,21 @@ unsafe fn input_window<V: Vector, const WHOLE: bool>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut rows = [[V::splat(0.0); 6]; 6];
-        for c in 0..6 {
-            let mut d = [V::splat(0.0); 6];
-            for r in 0..6 {
+        let mut rows = [[V::splat(0.0); IN]; IN];
+        for c in 0..IN {
+            let mut d = [V::splat(0.0); IN];
+            for r in 0..IN {
                 d[r] = at.load::<V, WHOLE>(from, r, c);
             }
-            let d = input(d);
-            for r in 0..6 {
+            let d = T::input(d);
+            for r in 0..IN {
                 rows[r][c] = d[r];
             }
         }
-        for r in 0..6 {
-            let d = input(rows[r]);
-            for c in 0..6 {
-                d[c].store(to.add((r * 6 + c) * to_step));
+        for r in 0..IN {
+            let d = T::input(rows[r]);
+            for c in 0..IN {
+                d[c].store(to.add((r * IN + c) * to_step));
             }
         }
     }
@@ -196,7 +108,12 @@ unsafe fn input_window<V: Vector, const WHOLE: bool>(
 /// # Safety
 /// As for [`input_tile`].
 #[inline(always)]
-pub(super) unsafe fn output_tile<V: Vector>(
+pub(super) unsafe fn output_tile<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+>(
     from: *const f32,
     from_step: usize,
     to: *mut f32,
@@ -204,20 +121,20 @@ pub(super) unsafe fn output_tile<V: Vector>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut rows = [[V::splat(0.0); 6]; 4];
-        for c in 0..6 {
-            let mut m = [V::splat(0.0); 6];
-            for r in 0..6 {
-                m[r] = V::load(from.add((r * 6 + c) * from_step));
+        let mut rows = [[V::splat(0.0); IN]; OUT];
+        for c in 0..IN {
+            let mut m = [V::splat(0.0); IN];
+            for r in 0..IN {
+                m[r] = V::load(from.add((r * IN + c) * from_step));
             }
-            let m = output(m);
-            for r in 0..4 {
+            let m = T::output(m);
+            for r in 0..OUT {
                 rows[r][c] = m[r];
             }
         }
-        for r in 0..4 {
-            let y = output(rows[r]);
-            for c in 0..4 {
+        for r in 0..OUT {
+            let y = T::output(rows[r]);
+            for c in 0..OUT {
                 if r < at.to.0 && c < at.to.1 {
                     y[c].store(to.wrapping_add(r * at.row + c * at.column));
                 }
@@ -231,7 +148,12 @@ pub(super) unsafe fn output_tile<V: Vector>(
 /// # Safety
 /// As for [`input_tile`].
 #[inline(always)]
-pub(super) unsafe fn gradient_tile<V: Vector>(
+pub(super) unsafe fn gradient_tile<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+>(
     from: *const f32,
     at: Window,
     to: *mut f32,
@@ -240,15 +162,21 @@ pub(super) unsafe fn gradient_tile<V: Vector>(
     // SAFETY: the caller's promise.
     unsafe {
         if at.whole(OUT) {
-            gradient_window::<V, true>(from, at, to, to_step);
+            gradient_window::<V, T, IN, OUT, true>(from, at, to, to_step);
         } else {
-            gradient_window::<V, false>(from, at, to, to_step);
+            gradient_window::<V, T, IN, OUT, false>(from, at, to, to_step);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn gradient_window<V: Vector, const WHOLE: bool>(
+unsafe fn gradient_window<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+    const WHOLE: bool,
+>(
     from: *const f32,
     at: Window,
     to: *mut f32,
@@ -256,21 +184,21 @@ unsafe fn gradient_window<V: Vector, const WHOLE: bool>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut rows = [[V::splat(0.0); 4]; 6];
-        for c in 0..4 {
-            let mut d = [V::splat(0.0); 4];
-            for r in 0..4 {
+        let mut rows = [[V::splat(0.0); OUT]; IN];
+        for c in 0..OUT {
+            let mut d = [V::splat(0.0); OUT];
+            for r in 0..OUT {
                 d[r] = at.load::<V, WHOLE>(from, r, c);
             }
-            let d = gradient(d);
-            for r in 0..6 {
+            let d = T::output_adjoint(d);
+            for r in 0..IN {
                 rows[r][c] = d[r];
             }
         }
-        for r in 0..6 {
-            let d = gradient(rows[r]);
-            for c in 0..6 {
-                d[c].store(to.add((r * 6 + c) * to_step));
+        for r in 0..IN {
+            let d = T::output_adjoint(rows[r]);
+            for c in 0..IN {
+                d[c].store(to.add((r * IN + c) * to_step));
             }
         }
     }
@@ -281,7 +209,12 @@ unsafe fn gradient_window<V: Vector, const WHOLE: bool>(
 /// # Safety
 /// As for [`input_tile`].
 #[inline(always)]
-pub(super) unsafe fn filter_gradient<V: Vector>(
+pub(super) unsafe fn filter_gradient<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+>(
     from: *const f32,
     from_step: usize,
     to: *mut f32,
@@ -289,19 +222,19 @@ pub(super) unsafe fn filter_gradient<V: Vector>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut rows = [[V::splat(0.0); 6]; 3];
-        for c in 0..6 {
-            let mut u = [V::splat(0.0); 6];
-            for r in 0..6 {
-                u[r] = V::load(from.add((r * 6 + c) * from_step));
+        let mut rows = [[V::splat(0.0); IN]; 3];
+        for c in 0..IN {
+            let mut u = [V::splat(0.0); IN];
+            for r in 0..IN {
+                u[r] = V::load(from.add((r * IN + c) * from_step));
             }
-            let u = filter_adjoint(u);
+            let u = T::filter_adjoint(u);
             for r in 0..3 {
                 rows[r][c] = u[r];
             }
         }
         for r in 0..3 {
-            let g = filter_adjoint(rows[r]);
+            let g = T::filter_adjoint(rows[r]);
             for c in 0..3 {
                 g[c].store(to.add((r * 3 + c) * to_step));
             }
@@ -309,30 +242,17 @@ pub(super) unsafe fn filter_gradient<V: Vector>(
     }
 }
 
-/// `G g`.
-#[inline(always)]
-fn filter<V: Vector>(g: [V; 3]) -> [V; 6] {
-    // SAFETY: a vector exists, so the instruction set is available.
-    let constant = |value: f32| unsafe { V::splat(value) };
-    let (sixth, inner2) = (constant(1.0 / 6.0), g[1].mul(constant(1.0 / 12.0)));
-    let (outer, inner) = (g[0].add(g[2]).mul(constant(-1.0 / 6.0)), g[1].mul(sixth));
-    let outer2 = g[0].fma(constant(1.0 / 24.0), g[2].mul(sixth));
-    [
-        g[0].mul(constant(0.25)),
-        outer.sub(inner),
-        outer.add(inner),
-        outer2.add(inner2),
-        outer2.sub(inner2),
-        g[2],
-    ]
-}
-
-/// Kernels to products' operands: `G g G^T`, nine operands and 36 results.
+/// Kernels to products' operands: `G g G^T`, nine operands, the results `to_step` floats apart.
 ///
 /// # Safety
 /// As for [`input_tile`].
 #[inline(always)]
-pub(super) unsafe fn filter_tile<V: Vector>(
+pub(super) unsafe fn filter_tile<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+>(
     from: *const f32,
     from_step: usize,
     to: *mut f32,
@@ -340,21 +260,21 @@ pub(super) unsafe fn filter_tile<V: Vector>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut rows = [[V::splat(0.0); 3]; 6];
+        let mut rows = [[V::splat(0.0); 3]; IN];
         for c in 0..3 {
             let mut g = [V::splat(0.0); 3];
             for r in 0..3 {
                 g[r] = V::load(from.add((r * 3 + c) * from_step));
             }
-            let u = filter(g);
-            for r in 0..6 {
+            let u = T::filter(g);
+            for r in 0..IN {
                 rows[r][c] = u[r];
             }
         }
-        for r in 0..6 {
-            let u = filter(rows[r]);
-            for c in 0..6 {
-                u[c].store(to.add((r * 6 + c) * to_step));
+        for r in 0..IN {
+            let u = T::filter(rows[r]);
+            for c in 0..IN {
+                u[c].store(to.add((r * IN + c) * to_step));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The gradient of the weight through Winograd's transform, `dg = G^T [sum over tiles (A dY A^T) * (B^T d B)] G`: the 36 sums of products
+//! The gradient of the weight through Winograd's transform, `dg = G^T [sum over tiles (A dY A^T) * (B^T d B)] G`: the sums of products
 //! are outer products with input channels in lanes.
 
 use super::super::super::LANES;
@@ -7,7 +7,8 @@ use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
 use super::super::outer::{self, Onto, Outer, Strip, padded};
 use super::super::pack;
-use super::transform::{self, IN, OUT, POINTS, Window};
+use super::points::{Four, Three, Tile, by_tile};
+use super::transform::{Window, filter_gradient, gradient_tile, input_tile};
 use super::{Shape, spread};
 
 /// Tiles transformed together, if rows of tiles allow.
@@ -16,8 +17,11 @@ const TILES: usize = 12;
 /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
 pub(in super::super) fn cost(shape: &Shape) -> f64 {
     let (wide, out) = (padded(shape.cin) as f64, shape.cout as f64);
-    let tiles = (shape.groups * shape.tiles()) as f64;
-    tiles * (wide * out * 18.0 * 1.1 + 170.0 * wide + 110.0 * out) + 50.0 * wide * out
+    let (tiles, points) = (
+        (shape.groups * shape.tiles()) as f64,
+        shape.tile.points() as f64,
+    );
+    points * (tiles * (wide * out * 0.55 + 4.7 * wide + 3.1 * out) + 1.4 * wide * out)
 }
 
 /// Overwrites `dw` `[C_out, C_in, 3, 3]`.
@@ -29,7 +33,7 @@ pub(in super::super) fn gradient(
     dw: &mut [f32],
 ) {
     let step = spread(shape.cout * padded(shape.cin));
-    scratch(POINTS * step, |sums| {
+    scratch(shape.tile.points() * step, |sums| {
         let rows = (TILES / shape.tile_columns()).clamp(1, shape.tile_rows());
         let mut onto = Onto::Nothing;
         for group in 0..shape.groups {
@@ -73,23 +77,29 @@ impl Rows<'_> {
         self.count * self.shape.tile_columns()
     }
 
+    /// Rows of the turned input, its padding included.
+    fn turned_height(&self) -> usize {
+        self.count * self.shape.tile.out() + 2
+    }
+
     /// Pixels in a row of the turned input, its padding included.
     fn turned_width(&self) -> usize {
-        self.shape.tile_columns() * OUT + 2
+        self.shape.tile_columns() * self.shape.tile.out() + 2
     }
 
     fn add(&self, kernels: &Kernels, x: &[f32], dy: &[f32], sums: &mut [f32], onto: Onto) {
         let (shape, tiles) = (self.shape, self.tiles());
         let wide = padded(shape.cin);
-        let (turned, row) = (self.count * OUT + 2, self.turned_width() * LANES * wide);
+        let points = shape.tile.points();
+        let (turned, row) = (self.turned_height(), self.turned_width() * LANES * wide);
         let (left, right) = (
             spread(shape.cout * tiles * LANES),
             spread(tiles * LANES * wide),
         );
         let step = spread(shape.cout * wide);
-        scratch(turned * row + POINTS * (left + right), |buffer| {
+        scratch(turned * row + points * (left + right), |buffer| {
             let (image, operands) = buffer.split_at_mut(turned * row);
-            let (lefts, rights) = operands.split_at_mut(POINTS * left);
+            let (lefts, rights) = operands.split_at_mut(points * left);
             let shared = Shared::new(image);
             kernels.threads().run(turned, |r| {
                 // SAFETY: rows are disjoint.
@@ -110,7 +120,7 @@ impl Rows<'_> {
             let pairs: Vec<(usize, usize)> =
                 (0..tiles).map(|t| (t * LANES, t * LANES * wide)).collect();
             let shared = Shared::new(sums);
-            kernels.threads().run(POINTS, |p| {
+            kernels.threads().run(points, |p| {
                 for &block in &blocks {
                     let outer = Outer {
                         left: &lefts[p * left + block.first * tiles * LANES..],
@@ -135,7 +145,7 @@ impl Rows<'_> {
     fn turn_row(&self, kernels: &Kernels, x: &[f32], r: usize, to: &mut [f32]) {
         let shape = self.shape;
         let pixel = LANES * padded(shape.cin);
-        let y = self.first * OUT + r;
+        let y = self.first * shape.tile.out() + r;
         if y == 0 || y > shape.height {
             to.fill(0.0);
             return;
@@ -161,7 +171,7 @@ impl Rows<'_> {
 }
 
 multiversion! {
-    /// `B^T d B` of one tile, all lanes and channels: `[36, tiles, 16, C_in rounded up]`.
+    /// `B^T d B` of one tile, all lanes and channels: `[points, tiles, 16, C_in rounded up]`.
     ///
     /// # Safety
     /// No other task writes this tile.
@@ -174,18 +184,19 @@ unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], t
     let pixel = LANES * padded(shape.cin);
     let step = spread(rows.tiles() * pixel);
     assert!(
-        tile < rows.tiles() && image.len() == (rows.count * OUT + 2) * rows.turned_width() * pixel
+        tile < rows.tiles() && image.len() == rows.turned_height() * rows.turned_width() * pixel
     );
-    assert!(to.len() == POINTS * step);
+    assert!(to.len() == shape.tile.points() * step);
+    let (out, side) = (shape.tile.out(), shape.tile.side());
     let (row, column) = (
-        tile / shape.tile_columns() * OUT,
-        tile % shape.tile_columns() * OUT,
+        tile / shape.tile_columns() * out,
+        tile % shape.tile_columns() * out,
     );
     let at = Window {
         row: rows.turned_width() * pixel,
         column: pixel,
         from: (0, 0),
-        to: (IN, IN),
+        to: (side, side),
     };
     let from = image
         .as_ptr()
@@ -193,12 +204,17 @@ unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], t
     let to = to.pointer().wrapping_add(tile * pixel);
     for i in (0..pixel).step_by(V::N) {
         // SAFETY: the window is inside the turned image, whose length is asserted.
-        unsafe { transform::input_tile::<V>(from.wrapping_add(i), at, to.wrapping_add(i), step) };
+        unsafe {
+            by_tile!(
+                shape.tile,
+                input_tile::<V>(from.wrapping_add(i), at, to.wrapping_add(i), step)
+            )
+        };
     }
 }
 
 multiversion! {
-    /// `A dY A^T` of one channel's tiles: `[36, C_out, tiles, 16]`.
+    /// `A dY A^T` of one channel's tiles: `[points, C_out, tiles, 16]`.
     ///
     /// # Safety
     /// No other task writes this channel.
@@ -209,10 +225,11 @@ multiversion! {
 unsafe fn gradient_tiles_body<V: Vector>(rows: &Rows, co: usize, plane: &[f32], to: Shared) {
     let shape = rows.shape;
     let step = spread(shape.cout * rows.tiles() * LANES);
-    assert!(plane.len() == shape.plane() && co < shape.cout && to.len() == POINTS * step);
+    let (out, points) = (shape.tile.out(), shape.tile.points());
+    assert!(plane.len() == shape.plane() && co < shape.cout && to.len() == points * step);
     for i in 0..rows.tiles() {
-        let row = (rows.first + i / shape.tile_columns()) * OUT;
-        let column = i % shape.tile_columns() * OUT;
+        let row = (rows.first + i / shape.tile_columns()) * out;
+        let column = i % shape.tile_columns() * out;
         let from = plane
             .as_ptr()
             .wrapping_add((row * shape.width + column) * LANES);
@@ -221,16 +238,14 @@ unsafe fn gradient_tiles_body<V: Vector>(rows: &Rows, co: usize, plane: &[f32], 
             row: shape.width * LANES,
             column: LANES,
             from: (0, 0),
-            to: (OUT.min(shape.height - row), OUT.min(shape.width - column)),
+            to: (out.min(shape.height - row), out.min(shape.width - column)),
         };
         for half in (0..LANES).step_by(V::N) {
             // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
             unsafe {
-                transform::gradient_tile::<V>(
-                    from.wrapping_add(half),
-                    at,
-                    to.wrapping_add(half),
-                    step,
+                by_tile!(
+                    shape.tile,
+                    gradient_tile::<V>(from.wrapping_add(half), at, to.wrapping_add(half), step)
                 )
             };
         }
@@ -249,18 +264,22 @@ multiversion! {
 unsafe fn transform_back_body<V: Vector>(shape: &Shape, co: usize, sums: &[f32], to: &mut [f32]) {
     let wide = padded(shape.cin);
     let step = spread(shape.cout * wide);
-    assert!(sums.len() == POINTS * step && co < shape.cout && to.len() == shape.cin * 9);
+    let points = shape.tile.points();
+    assert!(sums.len() == points * step && co < shape.cout && to.len() == shape.cin * 9);
     let mut taps = [0.0f32; 9 * LANES];
     for first in (0..shape.cin).step_by(LANES) {
         for half in (0..LANES).step_by(V::N) {
             let from = sums.as_ptr().wrapping_add(co * wide + first + half);
-            for p in 0..POINTS {
-                // 36 streams are more than hardware follows.
+            for p in 0..points {
+                // So many streams are more than hardware follows.
                 V::prefetch(from.wrapping_add(p * step + 2 * LANES));
             }
             // SAFETY: the channels are inside each point's sums, the results inside `taps`.
             unsafe {
-                transform::filter_gradient::<V>(from, step, taps.as_mut_ptr().add(half), LANES)
+                by_tile!(
+                    shape.tile,
+                    filter_gradient::<V>(from, step, taps.as_mut_ptr().add(half), LANES)
+                )
             };
         }
         for (ci, kernel) in to[first * 9..]

@@ -1,0 +1,146 @@
+//! The kernels of a training step at the network's own shapes, beside the core's peak: one item is one floating-point
+//! operation, so items per second are FLOP/s. One thread, the machine's best instruction set.
+
+use std::fmt;
+
+use divan::{Bencher, counter::ItemsCount};
+use expertgrid::engine::lanes::{
+    Kernels, Threads,
+    conv::{self, Conv},
+    norm::{self, Affine, Norm, Statistics},
+    peak,
+};
+
+fn main() {
+    divan::main();
+}
+
+fn kernels() -> Kernels {
+    Kernels::new(Threads::Caller)
+}
+
+/// The ceiling: multiply-adds on registers.
+#[divan::bench]
+fn peak(bencher: Bencher) {
+    const FLOPS: u64 = 100_000_000;
+    let kernels = kernels();
+    bencher
+        .counter(ItemsCount::new(FLOPS))
+        .bench_local(|| peak::multiply_adds(&kernels, FLOPS));
+}
+
+/// A convolution of the network, padded by half its kernel.
+#[derive(Clone, Copy)]
+struct Layer {
+    cin: usize,
+    cout: usize,
+    size: usize,
+    kernel: usize,
+    stride: usize,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cin,
+            cout,
+            size,
+            kernel,
+            stride,
+        } = self;
+        write!(f, "{cin:>3} -> {cout:<3} @ {size:<3} {kernel}x{kernel}/{stride}")
+    }
+}
+
+impl Layer {
+    fn conv(&self) -> Conv {
+        Conv {
+            groups: 1,
+            cin: self.cin,
+            cout: self.cout,
+            height: self.size,
+            width: self.size,
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.kernel / 2,
+        }
+    }
+
+    /// Of the plain sums, those that fall on padding too: what a faster way saves shows as more FLOP/s.
+    fn flops(&self) -> ItemsCount {
+        let conv = self.conv();
+        let pixels = conv.out_height() * conv.out_width() * 16;
+        ItemsCount::new(2 * conv.weight_len() * pixels)
+    }
+}
+
+/// Every kind of convolution of the network at three of its sizes: the phantom profile's, a middle one, the paper's.
+fn layers() -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    for (width, size) in [(8, 64), (32, 96), (64, 192)] {
+        let w = width;
+        for (cin, cout, shrink, kernel, stride) in [
+            (1, w, 1, 7, 2),
+            (w, w, 4, 3, 1),
+            (w, 2 * w, 4, 3, 2),
+            (w, 2 * w, 4, 1, 2),
+            (2 * w, 2 * w, 8, 3, 1),
+            (2 * w, 4 * w, 8, 3, 2),
+            (4 * w, 4 * w, 16, 3, 1),
+            (4 * w, 8 * w, 16, 3, 2),
+            (8 * w, 8 * w, 32, 3, 1),
+            (12 * w, 4 * w, 16, 3, 1),
+            (6 * w, 2 * w, 8, 3, 1),
+            (3 * w, w, 4, 3, 1),
+            (2 * w, w / 2, 2, 3, 1),
+            (w / 2, w / 2, 2, 3, 1),
+            (w / 2, w / 4, 1, 3, 1),
+            (w / 4, w / 4, 1, 3, 1),
+            (w / 4, 1, 1, 3, 1),
+        ] {
+            layers.push(Layer {
+                cin,
+                cout,
+                size: size / shrink,
+                kernel,
+                stride,
+            });
+        }
+    }
+    layers
+}
+
+/// Numbers that are neither zero nor denormal.
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i as f32 * 0.7).sin()).collect()
+}
+
+#[divan::bench(args = layers())]
+fn conv_forward(bencher: Bencher, layer: &Layer) {
+    let (kernels, conv) = (kernels(), layer.conv());
+    let (x, w) = (numbers(conv.input_len()), numbers(conv.weight_len()));
+    let mut y = vec![0.0; conv.output_len()];
+    bencher
+        .counter(layer.flops())
+        .bench_local(|| conv::forward(&kernels, &conv, &x, &w, None, &mut y));
+}
+
+#[divan::bench(args = layers())]
+fn conv_grad_input(bencher: Bencher, layer: &Layer) {
+    let (kernels, conv) = (kernels(), layer.conv());
+    let (dy, w) = (numbers(conv.output_len()), numbers(conv.weight_len()));
+    let mut dx = vec![0.0; conv.input_len()];
+    bencher
+        .counter(layer.flops())
+        .bench_local(|| conv::grad_input(&kernels, &conv, &dy, &w, &mut dx));
+}
+
+#[divan::bench(args = layers())]
+fn conv_grad_weight(bencher: Bencher, layer: &Layer) {
+    let (kernels, conv) = (kernels(), layer.conv());
+    let (x, dy) = (numbers(conv.input_len()), numbers(conv.output_len()));
+    let mut dw = vec![0.0; conv.weight_len()];
+    bencher
+        .counter(layer.flops())
+        .bench_local(|| conv::grad_weight(&kernels, &conv, &x, &dy, &mut dw));
+}
