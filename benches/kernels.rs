@@ -48,7 +48,10 @@ impl fmt::Display for Layer {
             kernel,
             stride,
         } = self;
-        write!(f, "{cin:>3} -> {cout:<3} @ {size:<3} {kernel}x{kernel}/{stride}")
+        write!(
+            f,
+            "{cin:>3} -> {cout:<3} @ {size:<3} {kernel}x{kernel}/{stride}"
+        )
     }
 }
 

@@ -1,17 +1,27 @@
 //! Direct convolution: register tiles of output channels by columns, weights broadcast. One kernel serves forward and
-//! the gradient of the input, since both are correlations; taps that fall outside the image are skipped, not padded.
+//! the gradient of the input, since both are correlations. A task copies the pixels it needs, padded, and goes over them
+//! with one block of output channels after the other.
 
 mod tile;
+mod window;
 
 use super::super::LANES;
 use super::super::isa::Kernels;
 use super::super::threads::{Shared, scratch};
 use super::Conv;
 use super::pack::{self, Block, Source};
-use tile::Task;
+use std::ops::Range;
+use tile::{MAX_TAPS, Row, Tap};
+use window::{Axis, Window, span};
 
-/// Input floats a task walks over before it turns to the next block of channels: a quarter of a common L2.
-const ROWS_IN_CACHE: usize = 64 * 1024;
+/// Floats of a task's window: half of a common L2.
+const WINDOW_IN_CACHE: usize = 64 * 1024;
+
+/// Output columns worth fetching the weights for, whether their window fits or not.
+const LEAST_COLUMNS: usize = 6;
+
+/// Output channels of a task: enough to be worth the copy, few enough to give several threads their share.
+const CHANNELS: usize = 64;
 
 /// `y[out_step * a + out_origin] = sum over c and taps t of x[c][in_step * a + offset[t]] * w[c][t]`, in both directions of the plane.
 struct Correlation {
@@ -120,9 +130,6 @@ impl Correlation {
         }
         let blocks = pack::blocks(self.cout, kernels.isa().widest_block());
         let run_len = self.cin * self.taps.len();
-        let rows = (ROWS_IN_CACHE / (self.cin * self.in_size[1] * LANES * self.in_step))
-            .clamp(1, self.count[0]);
-        let chunks = self.count[0].div_ceil(rows);
         scratch(self.cout * run_len, |packed| {
             let shared = Shared::new(packed);
             kernels.threads().run(blocks.len(), |b| {
@@ -131,29 +138,131 @@ impl Correlation {
                 let part = unsafe { shared.part(first * run_len, channels * run_len) };
                 pack::block(source, blocks[b], self.cin, &self.taps, part);
             });
-            let packed = &*packed;
-            kernels
-                .threads()
-                .run(self.groups * chunks * blocks.len(), |task| {
-                    let (block, rest) = (blocks[task % blocks.len()], task / blocks.len());
-                    let first_row = rest % chunks * rows;
-                    let task = Task {
-                        shape: self,
-                        x: &x[rest / chunks
-                            * self.cin
-                            * self.in_size[0]
-                            * self.in_size[1]
-                            * LANES..],
+            let (rows, columns) = self.piece();
+            let row_pieces = self.count[0].div_ceil(rows);
+            let pieces = row_pieces * self.count[1].div_ceil(columns);
+            let shares = blocks.len().div_ceil(CHANNELS / blocks[0].channels);
+            let tasks = self.groups * pieces * shares;
+            kernels.threads().run(tasks, |task| {
+                let (share, piece) = (task % shares, task / shares % pieces);
+                let cut =
+                    |at: usize, len: usize, count: usize| at * len..((at + 1) * len).min(count);
+                let blocks =
+                    &blocks[share * blocks.len() / shares..(share + 1) * blocks.len() / shares];
+                let task = Task {
+                    shape: self,
+                    group: task / shares / pieces,
+                    rows: cut(piece % row_pieces, rows, self.count[0]),
+                    columns: cut(piece / row_pieces, columns, self.count[1]),
+                    blocks,
+                };
+                task.run(kernels, x, packed, bias, y);
+            });
+        });
+    }
+
+    /// Rows and columns of output whose window stays in the cache.
+    fn piece(&self) -> (usize, usize) {
+        let [down, across] = [0, 1].map(|axis| span(&self.offsets[axis]));
+        let fits = |rows: usize, columns: usize| {
+            let [height, width] = [(rows, down), (columns, across)]
+                .map(|(outputs, span)| (outputs - 1) * self.in_step + span);
+            self.cin * height * width * LANES <= WINDOW_IN_CACHE
+        };
+        let mut columns = self.count[1];
+        while columns > LEAST_COLUMNS && !fits(1, columns) {
+            columns = columns.div_ceil(2).max(LEAST_COLUMNS);
+        }
+        let mut rows = 1;
+        while rows < self.count[0] && fits(rows + 1, columns) {
+            rows += 1;
+        }
+        (rows, columns)
+    }
+}
+
+/// A piece of the output: some rows and columns of some blocks of channels of one group.
+struct Task<'a> {
+    shape: &'a Correlation,
+    group: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    blocks: &'a [Block],
+}
+
+impl Task<'_> {
+    fn run(&self, kernels: &Kernels, x: &[f32], packed: &[f32], bias: Option<&[f32]>, y: Shared) {
+        let shape = self.shape;
+        let axis = |axis: usize, outputs: &Range<usize>| {
+            Axis::new(
+                &shape.offsets[axis],
+                shape.in_step,
+                outputs,
+                shape.in_size[axis],
+            )
+        };
+        let window = Window {
+            rows: axis(0, &self.rows),
+            columns: axis(1, &self.columns),
+        };
+        let (plane, run_len) = (
+            shape.in_size[0] * shape.in_size[1] * LANES,
+            shape.cin * shape.taps.len(),
+        );
+        scratch(shape.cin * window.channel(), |pixels| {
+            let planes = x[self.group * shape.cin * plane..].chunks_exact(plane);
+            for (plane, to) in planes.zip(pixels.chunks_exact_mut(window.channel())) {
+                window.copy(plane, to);
+            }
+            for block in self.blocks {
+                for row in self.rows.clone() {
+                    let mut taps = [Tap::default(); MAX_TAPS];
+                    let count = self.taps(&window, row, block.channels, &mut taps);
+                    let [height, width] = shape.out_size;
+                    let at = (row * shape.out_step + shape.out_origin[0]) * width
+                        + self.columns.start * shape.out_step
+                        + shape.out_origin[1];
+                    let row = Row {
+                        x: pixels,
+                        channel: window.channel(),
+                        cin: shape.cin,
                         weights: &packed[block.first * run_len..][..block.channels * run_len],
+                        run: shape.taps.len() * block.channels,
+                        taps: &taps[..count],
                         bias: bias.map(|bias| &bias[block.first..][..block.channels]),
                         y,
-                        plane: rest / chunks * self.cout + block.first,
+                        at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
+                        plane: height * width * LANES,
+                        step: shape.out_step * LANES,
+                        columns: self.columns.len(),
                         channels: block.channels,
-                        rows: first_row..(first_row + rows).min(self.count[0]),
                     };
-                    // SAFETY: the instruction set is the kernels'; tasks write different rows or channels.
-                    unsafe { tile::correlate(kernels.isa(), &task) }
-                });
+                    // SAFETY: the instruction set is the kernels'; tasks write different pixels or channels.
+                    unsafe { tile::correlate(kernels.isa(), &row) };
+                }
+            }
         });
+    }
+
+    /// The taps of an output row that are inside the image or in the padding beside it, not above or below.
+    fn taps(&self, window: &Window, row: usize, co: usize, taps: &mut [Tap; MAX_TAPS]) -> usize {
+        let [down, across] = &self.shape.offsets;
+        let mut count = 0;
+        for (ty, &oy) in down.iter().enumerate() {
+            let y = (row * self.shape.in_step) as isize + oy;
+            if y < 0 || y >= self.shape.in_size[0] as isize {
+                continue;
+            }
+            let line = window.rows.place(oy) + row - self.rows.start;
+            for (tx, &ox) in across.iter().enumerate() {
+                let pixel = line * window.columns.pixels() + window.columns.place(ox);
+                taps[count] = Tap {
+                    x: pixel * LANES,
+                    w: (ty * across.len() + tx) * co,
+                };
+                count += 1;
+            }
+        }
+        count
     }
 }

@@ -62,7 +62,11 @@ impl Shape {
             width: conv.width,
             tile,
         });
-        if cost(&three) < cost(&four) { three } else { four }
+        if cost(&three) < cost(&four) {
+            three
+        } else {
+            four
+        }
     }
 
     fn tile_rows(&self) -> usize {
