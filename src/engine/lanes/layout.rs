@@ -1,7 +1,8 @@
 //! Between the usual layout `[B, C, H, W]` and the engine's `[G, C, H, W, 16]`, sample `16 g + l` in lane `l` of group `g`.
 
-use super::isa::Kernels;
+use super::isa::{Kernels, multiversion};
 use super::threads::Shared;
+use super::vector::Vector;
 use super::{LANES, check};
 
 /// The images to move, `[B, C, P]`.
@@ -34,11 +35,11 @@ impl Images {
         self.groups() * self.channels * self.pixels * LANES
     }
 
-    /// The plain planes that lie in the lanes of packed plane `p`.
-    fn lanes(&self, p: usize) -> impl Iterator<Item = usize> {
-        let (first, channel) = (p / self.channels * LANES, p % self.channels);
-        let (batch, channels) = (self.batch, self.channels);
-        (first..(first + LANES).min(batch)).map(move |sample| sample * channels + channel)
+    /// Which plain planes lie in the lanes of packed plane `p`: the first, planes from one to the next, how many.
+    fn lanes(&self, p: usize) -> (usize, usize, usize) {
+        let (sample, channel) = (p / self.channels * LANES, p % self.channels);
+        let samples = LANES.min(self.batch - sample);
+        (sample * self.channels + channel, self.channels, samples)
     }
 }
 
@@ -55,19 +56,57 @@ pub fn pack(kernels: &Kernels, images: &Images, plain: &[f32], packed: &mut [f32
         .run(images.groups() * images.channels, |p| {
             // SAFETY: planes are disjoint.
             let to = unsafe { packed.part(p * pixels * LANES, pixels * LANES) };
-            let mut from: [&[f32]; LANES] = [&[]; LANES];
-            let mut filled = 0;
-            for plane in images.lanes(p) {
-                from[filled] = &plain[plane * pixels..][..pixels];
-                filled += 1;
-            }
-            for (pixel, lanes) in to.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                for (lane, from) in lanes.iter_mut().zip(&from[..filled]) {
-                    *lane = from[pixel];
-                }
-                lanes[filled..].fill(0.0);
-            }
+            let (first, step, samples) = images.lanes(p);
+            // SAFETY: the instruction set is the kernels'.
+            unsafe {
+                pack_plane(
+                    kernels.isa(),
+                    &plain[first * pixels..],
+                    step * pixels,
+                    samples,
+                    to,
+                )
+            };
         });
+}
+
+multiversion! {
+    /// Writes `[P, 16]` from planes `step` floats apart, one for each of the first `samples` lanes.
+    ///
+    /// # Safety
+    /// None beyond the instruction set.
+    fn pack_plane = pack_plane_body(plain: &[f32], step: usize, samples: usize, to: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn pack_plane_body<V: Vector>(plain: &[f32], step: usize, samples: usize, to: &mut [f32]) {
+    let pixels = to.len() / LANES;
+    assert!((1..=LANES).contains(&samples) && plain.len() >= (samples - 1) * step + pixels);
+    let whole = pixels / LANES * LANES;
+    for pixel in (0..whole).step_by(LANES) {
+        // SAFETY: sixteen pixels of every plane, and of `to`, are left.
+        unsafe {
+            V::transpose(
+                plain.as_ptr().add(pixel),
+                step,
+                samples,
+                to.as_mut_ptr().add(pixel * LANES),
+                LANES,
+            )
+        };
+    }
+    for (pixel, lanes) in to
+        .as_chunks_mut::<LANES>()
+        .0
+        .iter_mut()
+        .enumerate()
+        .skip(whole)
+    {
+        *lanes = std::array::from_fn(|lane| match lane < samples {
+            true => plain[lane * step + pixel],
+            false => 0.0,
+        });
+    }
 }
 
 /// Unpacks lanes into `[B, C, P]`. Overwrites `plain`; lanes without a sample are left out.
@@ -84,9 +123,10 @@ pub fn unpack(kernels: &Kernels, images: &Images, packed: &[f32], plain: &mut [f
             let from = packed[p * pixels * LANES..][..pixels * LANES]
                 .as_chunks::<LANES>()
                 .0;
-            for (lane, plane) in images.lanes(p).enumerate() {
+            let (first, step, samples) = images.lanes(p);
+            for lane in 0..samples {
                 // SAFETY: each plain plane is one lane of one packed plane.
-                let to = unsafe { plain.part(plane * pixels, pixels) };
+                let to = unsafe { plain.part((first + lane * step) * pixels, pixels) };
                 for (to, lanes) in to.iter_mut().zip(from) {
                     *to = lanes[lane];
                 }

@@ -59,6 +59,18 @@ fn run<const CO: usize>(
     packed: &mut [f32],
 ) {
     let (runs, _) = packed.as_chunks_mut::<CO>();
+    // All taps in their order, channel after channel: what forward reads is contiguous in each kernel.
+    let straight =
+        taps.len() == source.cin_stride && taps.iter().enumerate().all(|(i, tap)| i == *tap);
+    if straight {
+        let kernels: [&[f32]; CO] = std::array::from_fn(|c| {
+            &source.weights[(first + c) * source.cout_stride..][..cin * taps.len()]
+        });
+        for (i, run) in runs.iter_mut().enumerate() {
+            *run = std::array::from_fn(|c| kernels[c][i]);
+        }
+        return;
+    }
     for (ci, runs) in runs.chunks_exact_mut(taps.len()).enumerate().take(cin) {
         let kernels: [&[f32]; CO] = std::array::from_fn(|c| {
             &source.weights[(first + c) * source.cout_stride + ci * source.cin_stride..]

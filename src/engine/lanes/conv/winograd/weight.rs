@@ -21,7 +21,7 @@ pub(in super::super) fn cost(shape: &Shape) -> f64 {
         (shape.groups * shape.tiles()) as f64,
         shape.tile.points() as f64,
     );
-    points * (tiles * (wide * out * 0.55 + 4.7 * wide + 3.1 * out) + 1.4 * wide * out)
+    points * (tiles * (wide * out * 0.55 + 4.7 * wide + 3.1 * out) + 0.9 * wide * out)
 }
 
 /// Overwrites `dw` `[C_out, C_in, 3, 3]`.
