@@ -50,9 +50,10 @@ check: ## everything that is checked: format, lints, documentation, tests
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --locked
 	cargo test --release --locked
 
-bench: build ## time a training step, planning and the metrics on this machine
+bench: build ## time a training step, the kernels, planning, the metrics and the store on this machine
+	@mkdir -p results/bench
 	$(EXPERTGRID) bench
-	cargo bench --locked
+	cargo bench --locked 2>/dev/null | tee results/bench/benches.txt
 
 bench-peers: build ## the same against PyTorch and MedPy (installs them under target/)
 	python3 benches/peers.py

@@ -3,12 +3,16 @@
 
 use std::fmt;
 
-use divan::{Bencher, counter::ItemsCount};
+use divan::{
+    Bencher,
+    counter::{BytesCount, ItemsCount},
+};
 use expertgrid::engine::lanes::{
     Kernels, Threads,
     conv::{self, Conv},
-    norm::{self, Affine, Norm, Statistics},
+    norm::{self, Activation, Affine, Gate, Gradients, Norm, Statistics},
     peak,
+    pool::{self, Pool},
 };
 
 fn main() {
@@ -146,4 +150,101 @@ fn conv_grad_weight(bencher: Bencher, layer: &Layer) {
     bencher
         .counter(layer.flops())
         .bench_local(|| conv::grad_weight(&kernels, &conv, &x, &dy, &mut dw));
+}
+
+/// Norms of the network: channels and the side of their planes; bytes are those of the operands.
+const NORMS: [(usize, usize); 4] = [(8, 32), (2, 64), (32, 24), (16, 192)];
+
+#[divan::bench(args = NORMS)]
+fn norm_forward(bencher: Bencher, (channels, side): (usize, usize)) {
+    let (kernels, norm) = (kernels(), shape(channels, side));
+    let (x, table) = (numbers(norm.len()), numbers(norm.tables()));
+    let mut y = vec![0.0; norm.len()];
+    let [mut mean, mut rstd] = [(); 2].map(|()| vec![0.0; norm.tables()]);
+    bencher
+        .counter(BytesCount::new(8 * norm.len()))
+        .bench_local(|| {
+            let affine = Affine {
+                gamma: &table,
+                beta: &table,
+            };
+            let statistics = Statistics {
+                mean: &mut mean,
+                rstd: &mut rstd,
+            };
+            norm::forward(
+                &kernels,
+                &norm,
+                &x,
+                affine,
+                None,
+                Activation::Relu,
+                &mut y,
+                statistics,
+            );
+        });
+}
+
+#[divan::bench(args = NORMS)]
+fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
+    let (kernels, norm) = (kernels(), shape(channels, side));
+    let (x, dy, table) = (
+        numbers(norm.len()),
+        numbers(norm.len()),
+        numbers(norm.tables()),
+    );
+    let mut dx = vec![0.0; norm.len()];
+    let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; norm.tables()]);
+    bencher
+        .counter(BytesCount::new(12 * norm.len()))
+        .bench_local(|| {
+            let affine = Affine {
+                gamma: &table,
+                beta: &table,
+            };
+            let gradients = Gradients {
+                dx: &mut dx,
+                dgamma: &mut dgamma,
+                dbeta: &mut dbeta,
+                dresidual: None,
+            };
+            norm::backward(
+                &kernels,
+                &norm,
+                &x,
+                &table,
+                &table,
+                affine,
+                Gate::Input,
+                &dy,
+                gradients,
+            );
+        });
+}
+
+fn shape(channels: usize, side: usize) -> Norm {
+    Norm {
+        groups: 1,
+        channels,
+        pixels: side * side,
+        eps: 1e-5,
+    }
+}
+
+/// The network's one pooling, at widths and sizes of the layers above.
+#[divan::bench(args = [(8, 32), (32, 48), (64, 96)])]
+fn pool_forward(bencher: Bencher, (planes, side): (usize, usize)) {
+    let (kernels, pool) = (
+        kernels(),
+        Pool {
+            planes,
+            height: side,
+            width: side,
+        },
+    );
+    let x = numbers(planes * side * side * 16);
+    let mut y = vec![0.0; x.len() / 4];
+    bencher
+        .counter(BytesCount::new(5 * x.len()))
+        .bench_local(|| pool::forward(&kernels, &pool, &x, &mut y));
 }

@@ -1,12 +1,13 @@
-//! The time to score one full-size pair: Dice, ASSD and 95HD of two rings in 256x256.
+//! The time to score one full-size pair: Dice, ASSD and 95HD of masks of 256x256.
 
-use std::hint::black_box;
-use std::time::Instant;
-
+use divan::{Bencher, black_box};
 use expertgrid::metric::{Definition, MaskView, Spacing, scores};
 
+fn main() {
+    divan::main();
+}
+
 const SIDE: usize = 256;
-const ROUNDS: u32 = 1000;
 
 fn ring(cy: f64, cx: f64, inner: f64, outer: f64) -> Vec<bool> {
     let inside = |place: usize| {
@@ -16,49 +17,42 @@ fn ring(cy: f64, cx: f64, inner: f64, outer: f64) -> Vec<bool> {
     (0..SIDE * SIDE).map(inside).collect()
 }
 
-/// Every other pixel of the lower half: what an untrained network may predict.
-fn noise() -> Vec<bool> {
+/// The pair that the comparison with MedPy scores too.
+#[divan::bench]
+fn two_rings(bencher: Bencher) {
+    score(
+        bencher,
+        &ring(128.0, 128.0, 42.0, 56.0),
+        &ring(131.0, 126.0, 40.0, 53.0),
+    );
+}
+
+#[divan::bench]
+fn two_rings_that_fill_the_frame(bencher: Bencher) {
+    score(
+        bencher,
+        &ring(128.0, 128.0, 90.0, 127.0),
+        &ring(131.0, 126.0, 88.0, 124.0),
+    );
+}
+
+/// Every other pixel of the lower half, which an untrained network may predict, against a disc.
+#[divan::bench]
+fn noise_far_from_the_reference(bencher: Bencher) {
     let set = |place: usize| place / SIDE > SIDE / 2 && (place / SIDE + place).is_multiple_of(2);
-    (0..SIDE * SIDE).map(set).collect()
+    let noise: Vec<bool> = (0..SIDE * SIDE).map(set).collect();
+    score(bencher, &noise, &ring(0.0, 128.0, 0.0, 40.0));
 }
 
-fn main() {
-    time(
-        "ring",
-        ring(128.0, 128.0, 42.0, 56.0),
-        ring(131.0, 126.0, 40.0, 53.0),
-    );
-    time(
-        "frame-filling ring",
-        ring(128.0, 128.0, 90.0, 127.0),
-        ring(131.0, 126.0, 88.0, 124.0),
-    );
-    time(
-        "noise far from the reference",
-        noise(),
-        ring(0.0, 128.0, 0.0, 40.0),
-    );
-}
-
-fn time(name: &str, prediction: Vec<bool>, reference: Vec<bool>) {
-    let [a, b] = [&prediction, &reference].map(|m| MaskView::new(SIDE, SIDE, m).expect("256x256"));
-    let mut times = Vec::new();
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        let found = scores(
+fn score(bencher: Bencher, prediction: &[bool], reference: &[bool]) {
+    let [a, b] = [prediction, reference].map(|m| MaskView::new(SIDE, SIDE, m).expect("256x256"));
+    bencher.bench(|| {
+        scores(
             black_box(a),
             black_box(b),
             Spacing::default(),
             Definition::default(),
-        );
-        black_box(found).expect("comparable");
-        times.push(start.elapsed());
-    }
-    times.sort();
-    let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-    println!(
-        "{name}: {:.4} ms a pair, fastest {:.4} ms",
-        ms(times[times.len() / 2]),
-        ms(times[0])
-    );
+        )
+        .expect("comparable")
+    });
 }

@@ -1,11 +1,16 @@
-//! The time and memory to plan: the paper's tables, and a grid of a million runs.
+//! The time to plan: the paper's three tables, and a grid of a million runs; items are runs.
 
-use std::{fs, hint::black_box, time::Instant};
+use std::{fs, path::PathBuf};
 
+use divan::{Bencher, counter::ItemsCount};
 use expertgrid::{
     manifest,
     plan::{self, Inventory, Summary},
 };
+
+fn main() {
+    divan::main();
+}
 
 /// 31 combinations of five experts and one arm without, 2 new experts, 40 sample counts, 391 starts.
 fn million() -> String {
@@ -22,35 +27,27 @@ fn million() -> String {
     )
 }
 
-fn main() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let large = folder.path().join("million.toml");
-    fs::write(&large, million()).expect("the folder can be written");
-    let tables: Vec<_> = (1..=3)
-        .map(|i| format!("{}/experiments/table{i}.toml", env!("CARGO_MANIFEST_DIR")).into())
-        .collect();
-    for (name, paths) in [
-        ("the paper's three tables", tables),
-        ("a million runs", vec![large]),
-    ] {
-        let started = Instant::now();
-        let experiments =
-            manifest::read(&paths, manifest::PAPER, &[]).expect("the manifests are good");
-        let inventory = Inventory::assumed(&experiments[0].cohort);
-        let plan = plan::build(experiments, &inventory);
-        let summary = black_box(Summary::of(&plan, |_| false));
-        println!(
-            "{name}: {} runs, {} trainings planned in {:.3} s; peak memory {} so far",
-            summary.runs,
-            summary.trainings.distinct,
-            started.elapsed().as_secs_f64(),
-            peak_memory(),
-        );
-    }
+#[divan::bench]
+fn the_papers_tables(bencher: Bencher) {
+    let table = |i| format!("{}/experiments/table{i}.toml", env!("CARGO_MANIFEST_DIR")).into();
+    time(bencher, (1..=3).map(table).collect());
 }
 
-fn peak_memory() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.map_or("unknown".to_owned(), |line| line.trim().to_owned())
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn a_million_runs(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let manifest = folder.path().join("million.toml");
+    fs::write(&manifest, million()).expect("the folder can be written");
+    time(bencher, vec![manifest]);
+}
+
+fn time(bencher: Bencher, manifests: Vec<PathBuf>) {
+    let plan = || {
+        let experiments =
+            manifest::read(&manifests, manifest::PAPER, &[]).expect("the manifests are good");
+        let inventory = Inventory::assumed(&experiments[0].cohort);
+        Summary::of(&plan::build(experiments, &inventory), |_| false)
+    };
+    let runs = plan().runs;
+    bencher.counter(ItemsCount::new(runs)).bench(plan);
 }

@@ -5,14 +5,11 @@ use std::{num::NonZeroUsize, str::FromStr, time::Instant};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Done, EngineChoice, Failure, output::print};
+use super::{Compute, Done, Failure, output::print};
 use crate::{
-    engine::{AnyEngine, DiceOver, Engine},
+    engine::{AnyEngine, Engine},
     exec::DeviceName,
-    manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
-    net::UNet,
-    seed::Seed,
-    train::RAdam,
+    train::{Probe, StepShape},
 };
 
 #[derive(Debug, Args)]
@@ -27,19 +24,11 @@ pub(super) struct Arguments {
     /// Steps to take the median of; one more goes before, to warm up.
     #[arg(long, default_value = "10")]
     steps: NonZeroUsize,
-    /// What computes.
-    #[arg(long, value_enum, default_value = "auto")]
-    engine: EngineChoice,
+    #[command(flatten)]
+    compute: Compute,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-struct StepShape {
-    width: usize,
-    size: usize,
-    batch: usize,
 }
 
 impl FromStr for StepShape {
@@ -71,8 +60,9 @@ impl FromStr for StepShape {
 
 #[derive(Serialize)]
 struct Measured {
-    #[serde(flatten)]
-    shape: StepShape,
+    width: usize,
+    size: usize,
+    batch: usize,
     threads: usize,
     engine: String,
     step_ms: f64,
@@ -82,7 +72,7 @@ struct Measured {
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let mut rows = Vec::new();
     for shape in &arguments.shapes {
-        let row = measure(*shape, arguments).map_err(|error| Failure::Work(error.to_string()))?;
+        let row = measure(*shape, arguments)?;
         if !arguments.json {
             if rows.is_empty() {
                 print(
@@ -91,9 +81,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             }
             print(format_args!(
                 "{:>5} {:>5} {:>6} {:>8}  {:<18} {:>11.2} {:>18}",
-                row.shape.width,
-                row.shape.size,
-                row.shape.batch,
+                row.width,
+                row.size,
+                row.batch,
                 row.threads,
                 row.engine,
                 row.step_ms,
@@ -109,67 +99,37 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-fn measure(shape: StepShape, arguments: &Arguments) -> candle_core::Result<Measured> {
+fn measure(shape: StepShape, arguments: &Arguments) -> Result<Measured, Failure> {
+    forget_peak_memory();
     let (engine, name) = arguments
-        .engine
+        .compute
         .open(DeviceName::Cpu, arguments.threads)
-        .map_err(candle_core::Error::msg)?;
+        .map_err(Failure::Input)?;
     let step_ms = match &engine {
-        AnyEngine::Stock(engine) => median_step_ms(engine, shape, arguments.steps)?,
-        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, arguments.steps)?,
+        AnyEngine::Stock(engine) => median_step_ms(engine, shape, arguments.steps),
+        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, arguments.steps),
     };
     Ok(Measured {
-        shape,
+        width: shape.width,
+        size: shape.size,
+        batch: shape.batch,
         threads: arguments.threads.get(),
         engine: name,
-        step_ms,
+        step_ms: step_ms.map_err(|error| Failure::Work(error.to_string()))?,
         peak_memory_mib: peak_memory_mib(),
     })
 }
 
-/// Packing, forward pass, loss, backward pass, update: the median over `steps`.
 fn median_step_ms<E: Engine>(
     engine: &E,
     shape: StepShape,
     steps: NonZeroUsize,
 ) -> candle_core::Result<f64> {
-    let StepShape { width, size, batch } = shape;
-    let spec = NetworkSpec {
-        width,
-        norm_eps: 1e-5,
-        first_conv: FirstConv::Uniform,
-    };
-    let training = TrainingSpec {
-        batch,
-        reduction: Reduction::Image,
-        smooth: 1e-7,
-        lr_end: 0.0,
-        lr_power: 0.9,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-8,
-    };
-    let net = UNet::init(&spec, 1, &Seed::new(0), engine.device())?;
-    let mut optimiser = RAdam::new(net.parameters(), &training);
-    let pixels: Vec<f32> = (0..batch * size * size)
-        .map(|i| (i as f32 * 0.7).sin())
-        .collect();
-    let target: Vec<f32> = pixels
-        .iter()
-        .map(|v| f32::from(u8::from(*v > 0.5)))
-        .collect();
-    let experts = vec![0; batch];
-    let parameters: Vec<_> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
+    let mut probe = Probe::new(engine, shape)?;
     let mut times = Vec::new();
     for _ in 0..=steps.get() {
         let started = Instant::now();
-        let x = engine.pack(&pixels, [batch, size, size])?;
-        let y = engine.pack(&target, [batch, size, size])?;
-        let logits = net.forward(engine, &x, &experts)?;
-        let loss = engine.dice_loss(&logits, &y, batch, 1e-7, DiceOver::Image)?;
-        drop((x, y, logits));
-        let gradients = engine.gradients(loss, 1.0, &parameters)?;
-        optimiser.step(&gradients, 1e-3)?;
+        probe.step()?;
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     times.remove(0);
@@ -177,7 +137,7 @@ fn median_step_ms<E: Engine>(
     Ok(times[times.len() / 2])
 }
 
-/// The most memory this process has held so far, where the system says.
+/// The most memory this process has held, where the system says.
 fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -185,4 +145,10 @@ fn peak_memory_mib() -> Option<f64> {
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib / 1024.0)
+}
+
+/// Lets the peak count from here, so that a shape does not inherit that of the one before.
+fn forget_peak_memory() {
+    // Linux's way; where there is none, the figure is the peak so far.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -10,13 +10,16 @@ mod report;
 mod run;
 mod worker;
 
-use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     data::{Dataset, Severity, fit},
-    engine::{AnyEngine, Lanes, Stock},
+    engine::{
+        AnyEngine, Lanes, Stock,
+        lanes::{Isa, Kernels, Threads},
+    },
     exec::{DeviceName, DeviceRequest},
     manifest::{self, Experiment, PAPER},
 };
@@ -86,9 +89,19 @@ struct Execution {
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
     #[arg(long, default_value = "auto", value_name = "DEVICES")]
     device: DeviceRequest,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Args)]
+struct Compute {
     /// What computes.
     #[arg(long, value_enum, default_value = "auto")]
     engine: EngineChoice,
+    /// Instruction set of the lanes engine; results on different ones differ in their last bits.
+    #[arg(long, value_enum, default_value = "auto")]
+    isa: IsaChoice,
 }
 
 /// What computes.
@@ -102,13 +115,39 @@ enum EngineChoice {
     Stock,
 }
 
-impl EngineChoice {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Lanes => "lanes",
-            Self::Stock => "stock",
-        }
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum IsaChoice {
+    /// The fastest that the machine has.
+    Auto,
+    /// x86-64 with AVX-512.
+    Avx512,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// AArch64.
+    Neon,
+    /// Any machine.
+    Portable,
+}
+
+impl Compute {
+    /// The options that make a worker choose alike.
+    fn arguments(self) -> [OsString; 4] {
+        let word = |value: Option<clap::builder::PossibleValue>| {
+            let value = value.expect("no choice is hidden");
+            OsString::from(value.get_name())
+        };
+        [
+            "--engine".into(),
+            word(self.engine.to_possible_value()),
+            "--isa".into(),
+            word(self.isa.to_possible_value()),
+        ]
+    }
+
+    /// Whether this machine has what was asked for.
+    fn check(self) -> Result<(), String> {
+        self.kernels(NonZeroUsize::MIN).map(drop)
     }
 
     /// The engine on a device, and what is recorded of it.
@@ -117,20 +156,32 @@ impl EngineChoice {
         device: DeviceName,
         threads: NonZeroUsize,
     ) -> Result<(AnyEngine, String), String> {
-        match (self, device) {
-            (Self::Auto | Self::Lanes, DeviceName::Cpu) => {
-                let lanes = Lanes::new(threads).map_err(|error| error.to_string())?;
+        match (self.engine, device) {
+            (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => {
+                let lanes = Lanes::with_kernels(self.kernels(threads)?);
                 let name = format!("lanes, {}", lanes.isa());
                 Ok((AnyEngine::Lanes(lanes), name))
             }
-            (Self::Lanes, device) => Err(format!(
+            (EngineChoice::Lanes, device) => Err(format!(
                 "the lanes engine works on the processor, not on {device}"
             )),
-            (Self::Auto | Self::Stock, device) => Ok((
+            (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
                 AnyEngine::Stock(Stock::new(device.open()?)),
                 "stock".to_owned(),
             )),
         }
+    }
+
+    fn kernels(self, threads: NonZeroUsize) -> Result<Kernels, String> {
+        let threads = Threads::new(threads);
+        let isa = match self.isa {
+            IsaChoice::Auto => Isa::detect(),
+            IsaChoice::Avx512 => Isa::Avx512,
+            IsaChoice::Avx2 => Isa::Avx2,
+            IsaChoice::Neon => Isa::Neon,
+            IsaChoice::Portable => Isa::Portable,
+        };
+        Kernels::with_isa(isa, threads).map_err(|error| format!("--isa: {error}"))
     }
 }
 
@@ -143,9 +194,8 @@ struct WorkerDevice {
     /// Threads.
     #[arg(long)]
     threads: NonZeroUsize,
-    /// What computes.
-    #[arg(long, value_enum)]
-    engine: EngineChoice,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 /// Why a command ends early.

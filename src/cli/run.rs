@@ -28,6 +28,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let dataset = selection.open_dataset(&experiments)?;
     let slots = Slots::share(&arguments.execution.device, arguments.execution.jobs)
         .map_err(Failure::Input)?;
+    // Workers would find out one by one.
+    arguments
+        .execution
+        .compute
+        .check()
+        .map_err(Failure::Input)?;
     let plan = plan::build(experiments, &Inventory::of(&dataset));
     let store = Store::within(&selection.results);
     // Held to the end: whether the folder can be written is known before hours are spent.
@@ -77,17 +83,18 @@ fn worker_command(arguments: &Arguments) -> Result<WorkerCommand, Failure> {
     let program = std::env::current_exe().map_err(|error| {
         Failure::Work(format!("the program's own file cannot be found: {error}"))
     })?;
-    let arguments: [OsString; 7] = [
+    let paths: [OsString; 5] = [
         "worker".into(),
         "--dataset".into(),
         selection.dataset_path().into(),
         "--results".into(),
         selection.results.clone().into(),
-        "--engine".into(),
-        arguments.execution.engine.word().into(),
     ];
     Ok(WorkerCommand {
         program,
-        arguments: arguments.into(),
+        arguments: paths
+            .into_iter()
+            .chain(arguments.execution.compute.arguments())
+            .collect(),
     })
 }

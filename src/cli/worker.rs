@@ -26,9 +26,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let WorkerDevice {
         device,
         threads,
-        engine,
+        compute,
     } = arguments.device;
-    let (engine, name) = engine.open(device, threads).map_err(Failure::Input)?;
+    let (engine, name) = compute.open(device, threads).map_err(Failure::Input)?;
     let store = Store::within(&arguments.results);
     let scratch = store
         .scratch()

@@ -21,6 +21,16 @@ pub enum AnyEngine {
     Lanes(Lanes),
 }
 
+impl AnyEngine {
+    /// The threads it works on, to be adjusted from elsewhere; candle's own operations cannot be.
+    pub fn threads(&self) -> Option<lanes::Threads> {
+        match self {
+            Self::Stock(_) => None,
+            Self::Lanes(lanes) => Some(lanes.threads()),
+        }
+    }
+}
+
 /// What follows a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {

@@ -85,8 +85,8 @@ impl FromStr for DeviceRequest {
 pub struct Slots {
     /// One entry per slot.
     pub devices: Vec<DeviceName>,
-    /// Threads of each worker.
-    pub threads: usize,
+    /// Cores to share out to the stages that run on the processor.
+    pub cores: usize,
 }
 
 impl Slots {
@@ -120,8 +120,13 @@ impl Slots {
             Some(jobs) => devices.iter().copied().cycle().take(jobs.get()).collect(),
             None => natural(),
         };
-        let threads = (cores() / devices.len()).max(1);
-        Ok(Self { devices, threads })
+        let cores = cores();
+        Ok(Self { devices, cores })
+    }
+
+    /// Each slot's share of the cores when all are busy, at least one.
+    pub fn threads_each(&self) -> usize {
+        (self.cores / self.devices.len()).max(1)
     }
 }
 
@@ -167,11 +172,11 @@ mod tests {
     fn jobs_set_the_number_of_slots_and_share_the_threads() {
         let cpu = DeviceRequest::Named(vec![DeviceName::Cpu]);
         let slots = Slots::share(&cpu, None).unwrap();
-        assert_eq!((slots.devices.len(), slots.threads), (cores(), 1));
+        assert_eq!((slots.devices.len(), slots.threads_each()), (cores(), 1));
         let one = Slots::share(&cpu, NonZeroUsize::new(1)).unwrap();
-        assert_eq!((one.devices.len(), one.threads), (1, cores()));
+        assert_eq!((one.devices.len(), one.threads_each()), (1, cores()));
         let many = Slots::share(&cpu, NonZeroUsize::new(cores() + 3)).unwrap();
-        assert_eq!((many.devices.len(), many.threads), (cores() + 3, 1));
+        assert_eq!((many.devices.len(), many.threads_each()), (cores() + 3, 1));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     io::{self, BufRead, BufReader, Write},
+    num::NonZeroUsize,
     path::PathBuf,
     process::{Child, ChildStderr, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, Sender},
@@ -38,6 +39,8 @@ pub struct Local {
     command: WorkerCommand,
     slots: Slots,
     workers: Vec<Option<Worker>>,
+    /// Which slots have a stage.
+    busy: Vec<bool>,
     /// How many workers were started: tells the words of a worker from those of the one before it.
     started: u64,
     sender: Sender<Heard>,
@@ -48,6 +51,27 @@ struct Worker {
     number: u64,
     child: Child,
     requests: ChildStdin,
+    /// On how many threads it works.
+    threads: NonZeroUsize,
+}
+
+impl Worker {
+    /// A worker that cannot be written to has ended, which is heard in its own way.
+    fn ask(&mut self, request: &Request) {
+        let mut line = serde_json::to_vec(request).expect("requests are plain data");
+        line.push(b'\n');
+        let _ = self
+            .requests
+            .write_all(&line)
+            .and_then(|()| self.requests.flush());
+    }
+
+    fn ask_threads(&mut self, threads: NonZeroUsize) {
+        if self.threads != threads {
+            self.threads = threads;
+            self.ask(&Request::Threads(threads));
+        }
+    }
 }
 
 /// What was heard of a worker.
@@ -73,6 +97,7 @@ impl Local {
         Self {
             command,
             workers: slots.devices.iter().map(|_| None).collect(),
+            busy: vec![false; slots.devices.len()],
             slots,
             started: 0,
             sender,
@@ -80,13 +105,23 @@ impl Local {
         }
     }
 
+    /// The cores, shared out to the stages that run on them: one thread each where stages are many, more where they are few.
+    fn threads(&self) -> NonZeroUsize {
+        let on_cores =
+            |slot: &usize| self.busy[*slot] && self.slots.devices[*slot] == DeviceName::Cpu;
+        let running = (0..self.busy.len()).filter(on_cores).count();
+        NonZeroUsize::new(self.slots.cores / running.max(1)).unwrap_or(NonZeroUsize::MIN)
+    }
+
     fn spawn(&mut self, slot: usize) -> io::Result<Worker> {
         let device: DeviceName = self.slots.devices[slot];
-        let threads = self.slots.threads.to_string();
+        let started_with = self.threads();
+        let threads = started_with.to_string();
         let mut child = Command::new(&self.command.program)
             .args(&self.command.arguments)
             .args(["--device", &device.to_string(), "--threads", &threads])
-            .env("RAYON_NUM_THREADS", &threads)
+            // Candle's, where it computes; it cannot be adjusted.
+            .env("RAYON_NUM_THREADS", self.slots.threads_each().to_string())
             // Candle's own pool spins while it waits, on the cores of the other workers.
             .env("CANDLE_NUM_THREADS", "1")
             .stdin(Stdio::piped())
@@ -121,6 +156,7 @@ impl Local {
             number,
             child,
             requests,
+            threads: started_with,
         })
     }
 }
@@ -131,6 +167,7 @@ impl Executor for Local {
     }
 
     fn start(&mut self, slot: usize, _stage: StageId, spec: &Spec) {
+        self.busy[slot] = true;
         if self.workers[slot].is_none() {
             match self.spawn(slot) {
                 Ok(worker) => self.workers[slot] = Some(worker),
@@ -147,18 +184,25 @@ impl Executor for Local {
                 }
             }
         }
+        let threads = self.threads();
         let worker = self.workers[slot].as_mut().expect("there is one by now");
-        let request = Request { spec: spec.clone() };
-        let mut line = serde_json::to_vec(&request).expect("requests are plain data");
-        line.push(b'\n');
-        // A worker that cannot be written to has ended, which is heard in its own way.
-        let _ = worker
-            .requests
-            .write_all(&line)
-            .and_then(|()| worker.requests.flush());
+        worker.ask_threads(threads);
+        worker.ask(&Request::Stage(Box::new(spec.clone())));
     }
 
     fn wait(&mut self) -> Message {
+        // Here, when free slots have been filled again.
+        let threads = self.threads();
+        for (worker, _) in self
+            .workers
+            .iter_mut()
+            .zip(&self.busy)
+            .filter(|(_, busy)| **busy)
+        {
+            if let Some(worker) = worker {
+                worker.ask_threads(threads);
+            }
+        }
         loop {
             let Heard { slot, worker, what } = self
                 .receiver
@@ -183,6 +227,9 @@ impl Executor for Local {
                     News::Failed(format!("the worker ended ({how}){words}"))
                 }
             };
+            if !matches!(news, News::Progress(_)) {
+                self.busy[slot] = false;
+            }
             return Message { slot, news };
         }
     }

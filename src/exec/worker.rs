@@ -6,6 +6,7 @@
 
 use std::{
     io::{BufRead, Write},
+    num::NonZeroUsize,
     process,
     sync::{
         Arc,
@@ -24,11 +25,14 @@ use crate::{
     stage::{self, Bench},
 };
 
-/// A line to a worker: the stage to run.
+/// A line to a worker.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Request {
-    /// The stage.
-    pub spec: Spec,
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    /// Run this stage, after those asked for before.
+    Stage(Box<Spec>),
+    /// Work on so many threads, from now on, in the middle of a stage too.
+    Threads(NonZeroUsize),
 }
 
 /// A line from a worker.
@@ -51,12 +55,21 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
     let (sender, requests) = mpsc::channel();
     let busy = Arc::new(AtomicBool::new(false));
     let seen = busy.clone();
+    let threads = bench.engine.threads();
     // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
     thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            let request: Request = serde_json::from_str(&line).expect("the parent sends requests");
-            if sender.send(request).is_err() {
-                break;
+            match serde_json::from_str(&line).expect("the parent sends requests") {
+                Request::Stage(spec) => {
+                    if sender.send(spec).is_err() {
+                        break;
+                    }
+                }
+                Request::Threads(count) => {
+                    if let Some(threads) = &threads {
+                        threads.adjust(count);
+                    }
+                }
             }
         }
         drop(sender);
@@ -74,10 +87,10 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
         // A parent that does not listen any more is about to close standard input.
         let _ = out.write_all(&line).and_then(|()| out.flush());
     };
-    for request in requests {
+    for spec in requests {
         busy.store(true, Ordering::SeqCst);
         let mut told = Instant::now();
-        let outcome = stage::run(&request.spec, &mut bench, &mut |step| {
+        let outcome = stage::run(&spec, &mut bench, &mut |step| {
             if told.elapsed() >= BETWEEN_STEPS {
                 told = Instant::now();
                 reply(&Reply::Step(step));

@@ -6,6 +6,7 @@
 
 mod batches;
 mod predict;
+mod probe;
 mod radam;
 
 use std::{fmt, sync::Arc};
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use predict::predict;
+pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
 
 use batches::Batches;

@@ -92,7 +92,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn threads(count: usize) -> Threads {
-    Threads::new(NonZeroUsize::new(count).unwrap()).unwrap()
+    Threads::new(NonZeroUsize::new(count).unwrap())
 }
 
 /// In single precision a ReLU or a maximum may fall on the other side than in double precision, and

@@ -44,7 +44,7 @@ pub fn forward(kernels: &Kernels, dice: &Dice, logits: &[f32], target: &[f32], l
     }
     let [loss, numerator, denominator] =
         [losses.loss, losses.numerator, losses.denominator].map(Shared::new);
-    kernels.threads().run(dice.planes, |p| {
+    kernels.threads().run(dice.planes, 20 * dice.pixels, |p| {
         let (logits, target) = (&logits[p * len..][..len], &target[p * len..][..len]);
         // SAFETY: tables of planes are disjoint; the instruction set is the kernels'.
         unsafe {
@@ -82,7 +82,7 @@ pub fn backward(
         check("a table", table.len(), dice.planes * LANES);
     }
     let dlogits = Shared::new(dlogits);
-    kernels.threads().run(dice.planes, |p| {
+    kernels.threads().run(dice.planes, 20 * dice.pixels, |p| {
         let table = p * LANES..(p + 1) * LANES;
         let plane = Plane {
             logits: &logits[p * len..][..len],
@@ -109,7 +109,7 @@ pub fn sigmoid(kernels: &Kernels, x: &[f32], y: &mut [f32]) {
     );
     let y = Shared::new(y);
     let len = BLOCK * BLOCK * LANES;
-    kernels.threads().run(x.len().div_ceil(len), |chunk| {
+    kernels.threads().run(x.len().div_ceil(len), len, |chunk| {
         let from = &x[chunk * len..((chunk + 1) * len).min(x.len())];
         // SAFETY: chunks are disjoint; the instruction set is the kernels'.
         unsafe { sigmoids(kernels.isa(), from, y.part(chunk * len, from.len())) }

@@ -28,12 +28,8 @@ pub struct Lanes {
 
 impl Lanes {
     /// With the machine's best instruction set.
-    ///
-    /// # Errors
-    /// Where threads cannot be started.
-    pub fn new(threads: NonZeroUsize) -> Result<Self> {
-        let threads = Threads::new(threads).map_err(candle_core::Error::wrap)?;
-        Ok(Self::with_kernels(Kernels::new(threads)))
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self::with_kernels(Kernels::new(Threads::new(threads)))
     }
 
     /// With chosen kernels.
@@ -49,6 +45,11 @@ impl Lanes {
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.kernels.isa()
+    }
+
+    /// The threads in use, to be adjusted from elsewhere.
+    pub fn threads(&self) -> Threads {
+        self.kernels.threads().clone()
     }
 
     fn value(&self, dims: [usize; 4], values: Buffer, origin: Origin) -> Value {

@@ -53,7 +53,7 @@ pub fn pack(kernels: &Kernels, images: &Images, plain: &[f32], packed: &mut [f32
     let (pixels, packed) = (images.pixels, Shared::new(packed));
     kernels
         .threads()
-        .run(images.groups() * images.channels, |p| {
+        .run(images.groups() * images.channels, 4 * pixels, |p| {
             // SAFETY: planes are disjoint.
             let to = unsafe { packed.part(p * pixels * LANES, pixels * LANES) };
             let (first, step, samples) = images.lanes(p);
@@ -119,7 +119,7 @@ pub fn unpack(kernels: &Kernels, images: &Images, packed: &[f32], plain: &mut [f
     let (pixels, plain) = (images.pixels, Shared::new(plain));
     kernels
         .threads()
-        .run(images.groups() * images.channels, |p| {
+        .run(images.groups() * images.channels, 4 * pixels, |p| {
             let from = packed[p * pixels * LANES..][..pixels * LANES]
                 .as_chunks::<LANES>()
                 .0;

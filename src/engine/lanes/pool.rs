@@ -48,7 +48,7 @@ pub fn forward(kernels: &Kernels, pool: &Pool, x: &[f32], y: &mut [f32]) {
     check("x", x.len(), pool.planes * from);
     check("y", y.len(), pool.planes * to);
     let y = Shared::new(y);
-    kernels.threads().run(pool.planes, |p| {
+    kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
         // SAFETY: planes are disjoint; the instruction set is the kernels'.
         unsafe {
             plane_forward(
@@ -71,7 +71,7 @@ pub fn backward(kernels: &Kernels, pool: &Pool, x: &[f32], dy: &[f32], dx: &mut 
     check("dx", dx.len(), pool.planes * from);
     check("dy", dy.len(), pool.planes * to);
     let dx = Shared::new(dx);
-    kernels.threads().run(pool.planes, |p| {
+    kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
         let (x, dy) = (&x[p * from..][..from], &dy[p * to..][..to]);
         // SAFETY: planes are disjoint; the instruction set is the kernels'.
         unsafe { plane_backward(kernels.isa(), pool, x, dy, dx.part(p * from, from)) }

@@ -49,7 +49,8 @@ pub fn forward(kernels: &Kernels, joint: &Joint, up: &[f32], skip: &[f32], y: &m
     check("y", y.len(), 4 * joint.up_len() + joint.skip_len());
     let (small, channels) = (joint.small(), joint.up + joint.skip);
     let y = Shared::new(y);
-    kernels.threads().run(joint.groups * channels, |p| {
+    let each = 4 * small / LANES;
+    kernels.threads().run(joint.groups * channels, each, |p| {
         let (group, channel) = (p / channels, p % channels);
         // SAFETY: planes are disjoint.
         let to = unsafe { y.part(p * 4 * small, 4 * small) };
@@ -93,7 +94,8 @@ pub fn backward(kernels: &Kernels, joint: &Joint, dy: &[f32], dup: &mut [f32], d
     check("dskip", dskip.len(), joint.skip_len());
     let (small, channels) = (joint.small(), joint.up + joint.skip);
     let (dup, dskip) = (Shared::new(dup), Shared::new(dskip));
-    kernels.threads().run(joint.groups * channels, |p| {
+    let each = 4 * small / LANES;
+    kernels.threads().run(joint.groups * channels, each, |p| {
         let (group, channel) = (p / channels, p % channels);
         let from = &dy[p * 4 * small..][..4 * small];
         // SAFETY: planes are disjoint; the instruction set is the kernels'.

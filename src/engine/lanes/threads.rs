@@ -1,34 +1,47 @@
 //! Tasks over threads, and memory that threads share or keep. Work is cut into tasks by shapes alone, never by
 //! the number of threads, and each task writes what no other task touches: hence the same bytes on any number.
 
-use rayon::prelude::*;
+use rayon::{ThreadPool, prelude::*};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The threads kernels may use.
+/// Work below which no thread is woken, in operations on a register: that takes some ten microseconds.
+const WORTH_A_THREAD: usize = 30_000;
+
+/// The threads kernels may use. Clones share them.
 #[derive(Clone, Debug)]
 pub enum Threads {
     /// The caller's own thread; no synchronisation at all.
     Caller,
-    /// A pool that outlives the call.
-    Pool(Arc<rayon::ThreadPool>),
+    /// As many as were asked for last.
+    Some(Arc<Adjustable>),
+}
+
+/// A number of threads that may be changed at any time, in the middle of a step too: no result depends on it.
+#[derive(Debug)]
+pub struct Adjustable {
+    wanted: AtomicUsize,
+    pool: Mutex<Option<Arc<ThreadPool>>>,
 }
 
 impl Threads {
-    /// The caller's thread for one, a new pool for more.
-    ///
-    /// # Errors
-    /// When the system refuses to start threads.
-    pub fn new(count: NonZeroUsize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        if count.get() == 1 {
-            return Ok(Self::Caller);
+    /// `count` threads to begin with; they are started when there is work for them.
+    #[must_use]
+    pub fn new(count: NonZeroUsize) -> Self {
+        Self::Some(Arc::new(Adjustable {
+            wanted: AtomicUsize::new(count.get()),
+            pool: Mutex::new(None),
+        }))
+    }
+
+    /// Asks for another number of threads, from the next operation on. The caller's own thread stays alone.
+    pub fn adjust(&self, count: NonZeroUsize) {
+        if let Self::Some(adjustable) = self {
+            adjustable.wanted.store(count.get(), Ordering::Relaxed);
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(count.get())
-            .build()?;
-        Ok(Self::Pool(Arc::new(pool)))
     }
 
     /// How many there are.
@@ -36,18 +49,43 @@ impl Threads {
     pub fn count(&self) -> usize {
         match self {
             Self::Caller => 1,
-            Self::Pool(pool) => pool.current_num_threads(),
+            Self::Some(adjustable) => adjustable.wanted.load(Ordering::Relaxed),
         }
     }
 
-    /// Runs `task(0)` to `task(tasks - 1)`, in any order.
-    pub(super) fn run(&self, tasks: usize, task: impl Fn(usize) + Sync + Send) {
-        match self {
-            Self::Pool(pool) if tasks > 1 => {
+    /// Runs `task(0)` to `task(tasks - 1)`, in any order; `each` is about how many operations on a register one takes.
+    pub(super) fn run(&self, tasks: usize, each: usize, task: impl Fn(usize) + Sync + Send) {
+        let pool = match self {
+            Self::Some(adjustable) if tasks > 1 && tasks * each >= WORTH_A_THREAD => {
+                adjustable.pool()
+            }
+            _ => None,
+        };
+        match pool {
+            Some(pool) => {
                 pool.install(|| (0..tasks).into_par_iter().with_max_len(1).for_each(task));
             }
-            _ => (0..tasks).for_each(task),
+            None => (0..tasks).for_each(task),
         }
+    }
+}
+
+impl Adjustable {
+    /// The pool, of the size wanted; nothing for one thread, or where the system refuses to start more.
+    fn pool(&self) -> Option<Arc<ThreadPool>> {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted == 1 {
+            return None;
+        }
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool
+            .as_ref()
+            .is_none_or(|pool| pool.current_num_threads() != wanted)
+        {
+            let built = rayon::ThreadPoolBuilder::new().num_threads(wanted).build();
+            *pool = built.ok().map(Arc::new);
+        }
+        pool.clone()
     }
 }
 

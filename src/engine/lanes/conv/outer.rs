@@ -54,22 +54,26 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
         |buffer| {
             let (turned, sums) = buffer.split_at_mut(conv.groups * pixels * LANES * wide);
             let shared = Shared::new(turned);
-            kernels.threads().run(conv.groups * conv.height, |task| {
-                let (group, row) = (task / conv.height, task % conv.height);
-                let planes = &x[group * conv.cin * pixels * LANES..][..conv.cin * pixels * LANES];
-                let strip = Strip {
-                    planes,
-                    channels: conv.cin,
-                    first: row * conv.width,
-                    pixels: conv.width,
-                };
-                let len = conv.width * LANES * wide;
-                // SAFETY: rows are disjoint; the instruction set is the kernels'.
-                unsafe { turn(kernels.isa(), &strip, shared.part(task * len, len)) };
-            });
+            kernels
+                .threads()
+                .run(conv.groups * conv.height, conv.width * wide, |task| {
+                    let (group, row) = (task / conv.height, task % conv.height);
+                    let planes =
+                        &x[group * conv.cin * pixels * LANES..][..conv.cin * pixels * LANES];
+                    let strip = Strip {
+                        planes,
+                        channels: conv.cin,
+                        first: row * conv.width,
+                        pixels: conv.width,
+                    };
+                    let len = conv.width * LANES * wide;
+                    // SAFETY: rows are disjoint; the instruction set is the kernels'.
+                    unsafe { turn(kernels.isa(), &strip, shared.part(task * len, len)) };
+                });
             let blocks = pack::blocks(conv.cout, kernels.isa().widest_block());
             let shared = Shared::new(sums);
-            kernels.threads().run(taps, |tap| {
+            let each = conv.groups * outputs * conv.cout * wide;
+            kernels.threads().run(taps, each, |tap| {
                 let pairs = pairs(conv, tap, wide);
                 for &block in &blocks {
                     let outer = Outer {
@@ -91,7 +95,7 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
                 }
             });
             let dw = Shared::new(dw);
-            kernels.threads().run(conv.cout, |co| {
+            kernels.threads().run(conv.cout, conv.cin * taps, |co| {
                 // SAFETY: output channels are disjoint.
                 let to = unsafe { dw.part(co * conv.cin * taps, conv.cin * taps) };
                 for tap in 0..taps {

@@ -48,11 +48,13 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
     scratch(conv.groups * conv.cin * height * width * LANES, |copy| {
         let shared = Shared::new(copy);
         let plane = conv.height * conv.width * LANES;
-        kernels.threads().run(conv.groups * conv.cin, |p| {
-            // SAFETY: planes are disjoint.
-            let to = unsafe { shared.part(p * height * width * LANES, height * width * LANES) };
-            pad(&x[p * plane..][..plane], conv, to);
-        });
+        kernels
+            .threads()
+            .run(conv.groups * conv.cin, height * width, |p| {
+                // SAFETY: planes are disjoint.
+                let to = unsafe { shared.part(p * height * width * LANES, height * width * LANES) };
+                pad(&x[p * plane..][..plane], conv, to);
+            });
         sum(
             kernels,
             conv,
@@ -85,26 +87,30 @@ fn pad(from: &[f32], conv: &Conv, to: &mut [f32]) {
 fn sum(kernels: &Kernels, conv: &Conv, x: &Padded, dy: &[f32], dw: &mut [f32]) {
     let blocks = pack::blocks(conv.cout, kernels.isa().widest_block());
     let dw = Shared::new(dw);
-    kernels.threads().run(blocks.len() * conv.cin, |task| {
-        let (block, ci) = (blocks[task / conv.cin], task % conv.cin);
-        scratch(conv.kernel * conv.kernel * block.channels * LANES, |sums| {
-            // SAFETY: the instruction set is the kernels'; tasks write different pairs of channels.
-            unsafe {
-                correlate(
-                    kernels.isa(),
-                    &Task {
-                        conv,
-                        x,
-                        dy,
-                        dw,
-                        block,
-                        ci,
-                    },
-                    sums,
-                )
-            }
+    let each =
+        conv.kernel * conv.kernel * blocks[0].channels * (conv.output_len() / conv.cout / LANES);
+    kernels
+        .threads()
+        .run(blocks.len() * conv.cin, each, |task| {
+            let (block, ci) = (blocks[task / conv.cin], task % conv.cin);
+            scratch(conv.kernel * conv.kernel * block.channels * LANES, |sums| {
+                // SAFETY: the instruction set is the kernels'; tasks write different pairs of channels.
+                unsafe {
+                    correlate(
+                        kernels.isa(),
+                        &Task {
+                            conv,
+                            x,
+                            dy,
+                            dw,
+                            block,
+                            ci,
+                        },
+                        sums,
+                    )
+                }
+            });
         });
-    });
 }
 
 /// All taps between one input channel and one block of output channels.
@@ -293,12 +299,14 @@ impl Run {
 pub(super) fn bias(kernels: &Kernels, conv: &Conv, dy: &[f32], db: &mut [f32]) {
     let plane = conv.out_height() * conv.out_width() * LANES;
     let db = Shared::new(db);
-    kernels.threads().run(conv.cout, |channel| {
-        // SAFETY: one task for each channel.
-        let to = unsafe { db.part(channel, 1) };
-        let planes = dy.chunks_exact(plane).skip(channel).step_by(conv.cout);
-        to[0] = planes.map(|plane| total(plane) as f32).sum();
-    });
+    kernels
+        .threads()
+        .run(conv.cout, conv.groups * plane / 4, |channel| {
+            // SAFETY: one task for each channel.
+            let to = unsafe { db.part(channel, 1) };
+            let planes = dy.chunks_exact(plane).skip(channel).step_by(conv.cout);
+            to[0] = planes.map(|plane| total(plane) as f32).sum();
+        });
 }
 
 /// The sum of a plane, lane by lane in f64 and then over the lanes.

@@ -73,33 +73,35 @@ pub fn backward(
     let dx = Shared::new(gradients.dx);
     let (dgamma, dbeta) = (Shared::new(gradients.dgamma), Shared::new(gradients.dbeta));
     let len = norm.pixels * LANES;
-    kernels.threads().run(norm.groups * norm.channels, |p| {
-        let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
-        // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
-        unsafe {
-            let mut out = Plane {
-                dx: dx.part(plane.start, len),
-                dgamma: dgamma.part(table.start, LANES),
-                dbeta: dbeta.part(table.start, LANES),
-                dresidual: dresidual.map(|d| d.part(plane.start, len)),
-            };
-            let input = Input {
-                x: &x[plane.clone()],
-                dy: &dy[plane.clone()],
-                gate: match gate {
-                    Gate::Output(y) => Gate::Output(&y[plane]),
-                    other => other,
-                },
-                mean: &mean[table.clone()],
-                rstd: &rstd[table.clone()],
-                affine: Affine {
-                    gamma: &affine.gamma[table.clone()],
-                    beta: &affine.beta[table],
-                },
-            };
-            plane_backward(kernels.isa(), &input, &mut out);
-        }
-    });
+    kernels
+        .threads()
+        .run(norm.groups * norm.channels, 8 * norm.pixels, |p| {
+            let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
+            // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
+            unsafe {
+                let mut out = Plane {
+                    dx: dx.part(plane.start, len),
+                    dgamma: dgamma.part(table.start, LANES),
+                    dbeta: dbeta.part(table.start, LANES),
+                    dresidual: dresidual.map(|d| d.part(plane.start, len)),
+                };
+                let input = Input {
+                    x: &x[plane.clone()],
+                    dy: &dy[plane.clone()],
+                    gate: match gate {
+                        Gate::Output(y) => Gate::Output(&y[plane]),
+                        other => other,
+                    },
+                    mean: &mean[table.clone()],
+                    rstd: &rstd[table.clone()],
+                    affine: Affine {
+                        gamma: &affine.gamma[table.clone()],
+                        beta: &affine.beta[table],
+                    },
+                };
+                plane_backward(kernels.isa(), &input, &mut out);
+            }
+        });
 }
 
 /// One plane's operands.

@@ -109,26 +109,28 @@ pub fn forward(
         Shared::new(statistics.rstd),
     );
     let len = norm.pixels * LANES;
-    kernels.threads().run(norm.groups * norm.channels, |p| {
-        let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
-        // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
-        unsafe {
-            let mut out = Plane {
-                y: y.part(plane.start, len),
-                mean: mean.part(table.start, LANES),
-                rstd: rstd.part(table.start, LANES),
-            };
-            let input = Input {
-                x: &x[plane.clone()],
-                residual: residual.map(|r| &r[plane]),
-                gamma: &affine.gamma[table.clone()],
-                beta: &affine.beta[table],
-                eps: norm.eps,
-                activation,
-            };
-            plane_forward(kernels.isa(), &input, &mut out);
-        }
-    });
+    kernels
+        .threads()
+        .run(norm.groups * norm.channels, 4 * norm.pixels, |p| {
+            let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
+            // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
+            unsafe {
+                let mut out = Plane {
+                    y: y.part(plane.start, len),
+                    mean: mean.part(table.start, LANES),
+                    rstd: rstd.part(table.start, LANES),
+                };
+                let input = Input {
+                    x: &x[plane.clone()],
+                    residual: residual.map(|r| &r[plane]),
+                    gamma: &affine.gamma[table.clone()],
+                    beta: &affine.beta[table],
+                    eps: norm.eps,
+                    activation,
+                };
+                plane_forward(kernels.isa(), &input, &mut out);
+            }
+        });
 }
 
 fn check_tables(norm: &Norm, tables: &[&[f32]]) {

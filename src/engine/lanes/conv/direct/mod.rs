@@ -132,18 +132,21 @@ impl Correlation {
         let run_len = self.cin * self.taps.len();
         scratch(self.cout * run_len, |packed| {
             let shared = Shared::new(packed);
-            kernels.threads().run(blocks.len(), |b| {
-                let Block { first, channels } = blocks[b];
-                // SAFETY: blocks are disjoint.
-                let part = unsafe { shared.part(first * run_len, channels * run_len) };
-                pack::block(source, blocks[b], self.cin, &self.taps, part);
-            });
+            kernels
+                .threads()
+                .run(blocks.len(), run_len * blocks[0].channels, |b| {
+                    let Block { first, channels } = blocks[b];
+                    // SAFETY: blocks are disjoint.
+                    let part = unsafe { shared.part(first * run_len, channels * run_len) };
+                    pack::block(source, blocks[b], self.cin, &self.taps, part);
+                });
             let (rows, columns) = self.piece();
             let row_pieces = self.count[0].div_ceil(rows);
             let pieces = row_pieces * self.count[1].div_ceil(columns);
             let shares = blocks.len().div_ceil(CHANNELS / blocks[0].channels);
             let tasks = self.groups * pieces * shares;
-            kernels.threads().run(tasks, |task| {
+            let each = rows * columns * run_len * self.cout / shares;
+            kernels.threads().run(tasks, each, |task| {
                 let (share, piece) = (task % shares, task / shares % pieces);
                 let cut =
                     |at: usize, len: usize, count: usize| at * len..((at + 1) * len).min(count);

@@ -139,10 +139,11 @@ pub(super) fn correlate(
             chunk.run(kernels.with_threads(threads), x, weights, &blocks, y);
         };
         // Either way each pixel is computed alike, so this choice may look at the threads.
+        let each = shape.chunk() * points * shape.cin * shape.cout;
         if chunks >= 2 * kernels.threads().count() {
             kernels
                 .threads()
-                .run(chunks, |chunk| run(&Threads::Caller, chunk));
+                .run(chunks, each, |chunk| run(&Threads::Caller, chunk));
         } else {
             (0..chunks).for_each(|chunk| run(kernels.threads(), chunk));
         }
@@ -164,14 +165,17 @@ fn filters(
 ) {
     scratch(9 * step, |stored| {
         let stored = Shared::new(stored);
-        kernels.threads().run(blocks.len(), |b| {
-            let order =
-                std::array::from_fn(|tap| if taps == Taps::Rotated { 8 - tap } else { tap });
-            // SAFETY: blocks are disjoint in each tap's matrix.
-            unsafe { pack::by_tap(source, blocks[b], shape.cin, order, step, stored) };
-        });
+        kernels
+            .threads()
+            .run(blocks.len(), 9 * shape.cin * blocks[0].channels, |b| {
+                let order =
+                    std::array::from_fn(|tap| if taps == Taps::Rotated { 8 - tap } else { tap });
+                // SAFETY: blocks are disjoint in each tap's matrix.
+                unsafe { pack::by_tap(source, blocks[b], shape.cin, order, step, stored) };
+            });
         let to = Shared::new(to);
-        kernels.threads().run(step.div_ceil(PAIRS), |task| {
+        let each = PAIRS * shape.tile.points() / 8;
+        kernels.threads().run(step.div_ceil(PAIRS), each, |task| {
             // SAFETY: tasks transform different pairs; the instruction set is the kernels'.
             unsafe {
                 filter_pairs(
@@ -247,25 +251,32 @@ impl Chunk<'_> {
             let (inputs, sums) = buffer.split_at_mut(points * from);
             let (inputs, sums) = (Shared::new(inputs), Shared::new(sums));
             let group = &x[self.group * shape.cin * shape.plane()..][..shape.cin * shape.plane()];
-            kernels.threads().run(shape.cin, |ci| {
-                let plane = &group[ci * shape.plane()..][..shape.plane()];
-                // SAFETY: channels are disjoint in each point's matrix; the instruction set is the kernels'.
-                unsafe { input_channel(kernels.isa(), self, plane, ci, inputs) }
-            });
-            kernels.threads().run(points, |p| {
-                // SAFETY: inputs are complete and only read from here on; points are disjoint.
-                let (inputs, sums) = unsafe {
-                    let inputs = &*inputs.part(p * from, shape.cin * self.count * LANES);
-                    (inputs, sums.part(p * to, shape.cout * self.count * LANES))
-                };
-                let weights = &weights[p * (weights.len() / points)..][..shape.cin * shape.cout];
-                product::multiply(&kernels, weights, blocks, inputs, self.count, sums);
-            });
-            kernels.threads().run(shape.cout, |co| {
-                let plane = (self.group * shape.cout + co) * shape.plane();
-                // SAFETY: tiles of a plane are disjoint; the instruction set is the kernels'.
-                unsafe { output_channel(kernels.isa(), self, sums, co, y, plane) }
-            });
+            kernels
+                .threads()
+                .run(shape.cin, 3 * points * self.count, |ci| {
+                    let plane = &group[ci * shape.plane()..][..shape.plane()];
+                    // SAFETY: channels are disjoint in each point's matrix; the instruction set is the kernels'.
+                    unsafe { input_channel(kernels.isa(), self, plane, ci, inputs) }
+                });
+            kernels
+                .threads()
+                .run(points, shape.cin * shape.cout * self.count, |p| {
+                    // SAFETY: inputs are complete and only read from here on; points are disjoint.
+                    let (inputs, sums) = unsafe {
+                        let inputs = &*inputs.part(p * from, shape.cin * self.count * LANES);
+                        (inputs, sums.part(p * to, shape.cout * self.count * LANES))
+                    };
+                    let weights =
+                        &weights[p * (weights.len() / points)..][..shape.cin * shape.cout];
+                    product::multiply(&kernels, weights, blocks, inputs, self.count, sums);
+                });
+            kernels
+                .threads()
+                .run(shape.cout, 3 * points * self.count, |co| {
+                    let plane = (self.group * shape.cout + co) * shape.plane();
+                    // SAFETY: tiles of a plane are disjoint; the instruction set is the kernels'.
+                    unsafe { output_channel(kernels.isa(), self, sums, co, y, plane) }
+                });
         });
     }
 

@@ -49,7 +49,8 @@ pub(in super::super) fn gradient(
             }
         }
         let dw = Shared::new(dw);
-        kernels.threads().run(shape.cout, |co| {
+        let each = shape.tile.points() * padded(shape.cin) / 4;
+        kernels.threads().run(shape.cout, each, |co| {
             // SAFETY: output channels are disjoint; the instruction set is the kernels'.
             unsafe {
                 transform_back(
@@ -101,17 +102,17 @@ impl Rows<'_> {
             let (image, operands) = buffer.split_at_mut(turned * row);
             let (lefts, rights) = operands.split_at_mut(points * left);
             let shared = Shared::new(image);
-            kernels.threads().run(turned, |r| {
+            kernels.threads().run(turned, row / LANES, |r| {
                 // SAFETY: rows are disjoint.
                 self.turn_row(kernels, x, r, unsafe { shared.part(r * row, row) });
             });
             let shared = Shared::new(rights);
-            kernels.threads().run(tiles, |tile| {
+            kernels.threads().run(tiles, 3 * points * wide, |tile| {
                 // SAFETY: tiles are disjoint; the instruction set is the kernels'.
                 unsafe { input_tiles(kernels.isa(), self, tile, image, shared) }
             });
             let shared = Shared::new(lefts);
-            kernels.threads().run(shape.cout, |co| {
+            kernels.threads().run(shape.cout, 3 * points * tiles, |co| {
                 let plane = &dy[(self.group * shape.cout + co) * shape.plane()..][..shape.plane()];
                 // SAFETY: channels are disjoint; the instruction set is the kernels'.
                 unsafe { gradient_tiles(kernels.isa(), self, co, plane, shared) }
@@ -120,24 +121,26 @@ impl Rows<'_> {
             let pairs: Vec<(usize, usize)> =
                 (0..tiles).map(|t| (t * LANES, t * LANES * wide)).collect();
             let shared = Shared::new(sums);
-            kernels.threads().run(points, |p| {
-                for &block in &blocks {
-                    let outer = Outer {
-                        left: &lefts[p * left + block.first * tiles * LANES..],
-                        left_step: tiles * LANES,
-                        right: &rights[p * right..],
-                        width: wide,
-                        pairs: &pairs,
-                        onto,
-                    };
-                    // SAFETY: points and blocks are disjoint; the instruction set is the kernels'.
-                    unsafe {
-                        let sums =
-                            shared.part(p * step + block.first * wide, block.channels * wide);
-                        outer::add_products(kernels.isa(), &outer, block, sums);
+            kernels
+                .threads()
+                .run(points, tiles * shape.cout * wide, |p| {
+                    for &block in &blocks {
+                        let outer = Outer {
+                            left: &lefts[p * left + block.first * tiles * LANES..],
+                            left_step: tiles * LANES,
+                            right: &rights[p * right..],
+                            width: wide,
+                            pairs: &pairs,
+                            onto,
+                        };
+                        // SAFETY: points and blocks are disjoint; the instruction set is the kernels'.
+                        unsafe {
+                            let sums =
+                                shared.part(p * step + block.first * wide, block.channels * wide);
+                            outer::add_products(kernels.isa(), &outer, block, sums);
+                        }
                     }
-                }
-            });
+                });
         });
     }
 

@@ -1,0 +1,95 @@
+//! One training step on a made-up batch, to be timed: what a user asks before planning a sweep, and what benchmarks measure.
+
+use candle_core::{Result, Tensor};
+
+use super::RAdam;
+use crate::{
+    engine::{DiceOver, Engine},
+    manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
+    net::UNet,
+    seed::Seed,
+};
+
+/// The size of a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepShape {
+    /// Channels of the network's first layer, a multiple of four.
+    pub width: usize,
+    /// Side of the input in pixels, a multiple of 32.
+    pub size: usize,
+    /// Images.
+    pub batch: usize,
+}
+
+/// A network of one expert, an optimiser and a batch.
+pub struct Probe<'a, E> {
+    engine: &'a E,
+    shape: StepShape,
+    net: UNet,
+    optimiser: RAdam,
+    pixels: Vec<f32>,
+    target: Vec<f32>,
+}
+
+impl<'a, E: Engine> Probe<'a, E> {
+    /// In its initial state.
+    ///
+    /// # Errors
+    /// Where the network cannot be made.
+    pub fn new(engine: &'a E, shape: StepShape) -> Result<Self> {
+        let StepShape { width, size, batch } = shape;
+        let spec = NetworkSpec {
+            width,
+            norm_eps: 1e-5,
+            first_conv: FirstConv::Uniform,
+        };
+        let training = TrainingSpec {
+            batch,
+            reduction: Reduction::Image,
+            smooth: 1e-7,
+            lr_end: 0.0,
+            lr_power: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        };
+        let net = UNet::init(&spec, 1, &Seed::new(0), engine.device())?;
+        let pixels: Vec<f32> = (0..batch * size * size)
+            .map(|i| (i as f32 * 0.7).sin())
+            .collect();
+        let target = pixels.iter().map(|v| f32::from(u8::from(*v > 0.5)));
+        Ok(Self {
+            engine,
+            shape,
+            optimiser: RAdam::new(net.parameters(), &training),
+            target: target.collect(),
+            net,
+            pixels,
+        })
+    }
+
+    /// Packing, forward pass, loss, backward pass, update. Returns the loss.
+    ///
+    /// # Errors
+    /// Where a tensor operation fails.
+    pub fn step(&mut self) -> Result<f64> {
+        let StepShape { size, batch, .. } = self.shape;
+        let x = self.engine.pack(&self.pixels, [batch, size, size])?;
+        let y = self.engine.pack(&self.target, [batch, size, size])?;
+        let logits = self.net.forward(self.engine, &x, &vec![0; batch])?;
+        let loss = self
+            .engine
+            .dice_loss(&logits, &y, batch, 1e-7, DiceOver::Image)?;
+        let value = self.engine.loss(&loss)?;
+        drop((x, y, logits));
+        let parameters: Vec<&Tensor> = self
+            .net
+            .parameters()
+            .iter()
+            .map(|p| p.var.as_tensor())
+            .collect();
+        let gradients = self.engine.gradients(loss, 1.0, &parameters)?;
+        self.optimiser.step(&gradients, 1e-3)?;
+        Ok(value)
+    }
+}
