@@ -239,11 +239,11 @@ fn predict_test_images<E: Engine>(
     let cases: Vec<(String, Arc<Prepared>)> = std::iter::zip(&spec.test.names, &spec.test.images)
         .map(|(name, digest)| Ok((name.clone(), library.image(digest, image)?)))
         .collect::<Result<_, StageError>>()?;
-    let mut by_branch = Vec::new();
-    for (branch, expert) in spec.support.experts.iter().enumerate() {
-        let predicted = predict(net, engine, branch, &cases, image)?;
-        by_branch.push((branch_name(*expert), predicted));
-    }
+    let experts = &spec.support.experts;
+    let branches: Vec<usize> = (0..experts.len()).collect();
+    let predicted = predict(net, engine, &branches, &cases, image)?;
+    let names = experts.iter().map(|expert| branch_name(*expert));
+    let by_branch: Vec<_> = names.zip(predicted).collect();
     Ok(predictions(&by_branch))
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+mod course;
 mod data_check;
 mod data_fetal;
 mod data_layout;
@@ -15,6 +16,7 @@ mod manifests;
 mod metric_properties;
 mod metric_reference;
 mod network;
+mod operations;
 mod plans;
 mod stats_properties;
 mod stats_reference;

@@ -24,6 +24,8 @@ pub enum Threads {
 #[derive(Debug)]
 pub struct Adjustable {
     wanted: AtomicUsize,
+    /// Work below which no other thread is woken.
+    worth: usize,
     pool: Mutex<Option<Arc<ThreadPool>>>,
 }
 
@@ -31,8 +33,19 @@ impl Threads {
     /// `count` threads to begin with; they are started when there is work for them.
     #[must_use]
     pub fn new(count: NonZeroUsize) -> Self {
+        Self::waking(count, WORTH_A_THREAD)
+    }
+
+    /// As [`Self::new`], but the work is shared out however little it is: to see that it changes nothing.
+    #[must_use]
+    pub fn eager(count: NonZeroUsize) -> Self {
+        Self::waking(count, 0)
+    }
+
+    fn waking(count: NonZeroUsize, worth: usize) -> Self {
         Self::Some(Arc::new(Adjustable {
             wanted: AtomicUsize::new(count.get()),
+            worth,
             pool: Mutex::new(None),
         }))
     }
@@ -56,7 +69,7 @@ impl Threads {
     /// Runs `task(0)` to `task(tasks - 1)`, in any order; `each` is about how many operations on a register one takes.
     pub(super) fn run(&self, tasks: usize, each: usize, task: impl Fn(usize) + Sync + Send) {
         let pool = match self {
-            Self::Some(adjustable) if tasks > 1 && tasks * each >= WORTH_A_THREAD => {
+            Self::Some(adjustable) if tasks > 1 && tasks * each >= adjustable.worth => {
                 adjustable.pool()
             }
             _ => None,

@@ -31,7 +31,7 @@ pub fn all() -> Vec<Kernels> {
 /// The fastest kernels on one, two and three threads.
 pub fn threaded() -> Vec<Kernels> {
     (1..=3)
-        .map(|n| Kernels::new(Threads::new(NonZeroUsize::new(n).unwrap())))
+        .map(|n| Kernels::new(Threads::eager(NonZeroUsize::new(n).unwrap())))
         .collect()
 }
 

@@ -1,0 +1,80 @@
+"""The losses of a hundred training steps in PyTorch, which both engines are held against: writes tests/fixtures/course.json.
+
+    python3 tests/reference/course.py        (torch 2.x, numpy)
+
+Weights and batches come from a formula that tests/suite/course.rs has too, so that only the losses are stored. The network
+is that of benches/peers.py: the paper's at width 8, with one expert.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT.parent / "benches"))
+from peers import network  # noqa: E402
+
+WIDTH, SIZE, BATCH, STEPS, LR, BETA2 = 8, 64, 5, 100, 1e-2, 0.99
+
+
+def numbers(count, stream):
+    """Uniform in [-1, 1): the top 24 bits of a 64-bit mix (splitmix64) of place and stream."""
+    i = np.arange(count, dtype=np.uint64) + np.uint64(stream) * np.uint64(1 << 32)
+    with np.errstate(over="ignore"):
+        z = (i + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return ((z >> np.uint64(40)).astype(np.float64) / (1 << 23) - 1).astype(np.float32)
+
+
+def batch(step):
+    """A bright disc on noise; the mask is the disc. Its place follows the step and the image."""
+    images, masks = np.empty((2, BATCH, 1, SIZE, SIZE), np.float32)
+    for b in range(BATCH):
+        y, x = np.mgrid[0:SIZE, 0:SIZE]
+        row, column = 20 + (step * 7 + b * 5) % 24, 20 + (step * 11 + b * 3) % 24
+        disc = (y - row) ** 2 + (x - column) ** 2 < 144
+        noise = numbers(SIZE * SIZE, 1000 + step * BATCH + b).reshape(SIZE, SIZE)
+        masks[b, 0], images[b, 0] = disc, disc.astype(np.float32) + noise
+    return torch.from_numpy(images), torch.from_numpy(masks)
+
+
+def main():
+    torch.manual_seed(0)
+    net = network(WIDTH)
+    with torch.no_grad():
+        for stream, parameter in enumerate(net.parameters()):
+            values = torch.from_numpy(numbers(parameter.numel(), stream)).reshape(parameter.shape)
+            if parameter.dim() == 4:
+                parameter.copy_(values * np.float32((3.0 / parameter[0].numel()) ** 0.5))
+            elif values.numel() == 1:
+                parameter.zero_()
+            else:
+                # Norms come as weight, then bias; even streams of one dimension are not always weights.
+                is_weight = any(parameter is m.weight for m in net.modules() if isinstance(m, torch.nn.InstanceNorm2d))
+                parameter.copy_(values * np.float32(0.25) + np.float32(1.0 if is_weight else 0.0))
+    optimiser = torch.optim.RAdam(net.parameters(), lr=LR, betas=(0.9, BETA2))
+    losses = []
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = LR * (1 - step / STEPS) ** 0.9
+        x, y = batch(step)
+        optimiser.zero_grad()
+        s = torch.sigmoid(net(x))
+        n = 2 * (s * y).sum((1, 2, 3)) + 1e-7
+        loss = (1 - n / (s.sum((1, 2, 3)) + y.sum((1, 2, 3)) + 1e-7)).mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    about = {"torch": torch.__version__, "width": WIDTH, "size": SIZE, "batch": BATCH, "lr": LR, "beta2": BETA2}
+    text = json.dumps({**about, "losses": losses}, indent=1)
+    (ROOT / "fixtures" / "course.json").write_text(text + "\n")
+    print(losses[0], losses[49], losses[99])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+//! Every operation of the lanes engine against candle's own in double precision, on each instruction set: over every batch
+//! from 1 to 33, sizes from 1x1 on, channels that no register divides. Each stands between two convolutions, so that its
+//! gradients are those of the first's weight and of its own parameters.
+
+use candle_core::{DType, Device, Result, Tensor};
+use expertgrid::engine::{
+    Activation, Affine, DiceOver, Engine, Lanes, Stock,
+    lanes::{Isa, Kernels, Threads},
+};
+use rand::RngExt;
+
+use expertgrid::seed::Seed;
+
+/// The middle of a small network.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    /// Kernel and stride.
+    Conv(usize, usize),
+    Norm(Activation),
+    Residual(Activation),
+    Pool,
+    Upsample,
+    Concat,
+}
+
+const OPERATIONS: [Operation; 11] = [
+    Operation::Conv(3, 1),
+    Operation::Conv(3, 2),
+    Operation::Conv(1, 2),
+    Operation::Conv(7, 2),
+    Operation::Norm(Activation::Linear),
+    Operation::Norm(Activation::Relu),
+    Operation::Residual(Activation::Linear),
+    Operation::Residual(Activation::Relu),
+    Operation::Pool,
+    Operation::Upsample,
+    Operation::Concat,
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    operation: Operation,
+    batch: usize,
+    size: usize,
+    channels: usize,
+    over: DiceOver,
+}
+
+impl Case {
+    /// Sizes and channels follow the batch, so that over all batches they meet in every way.
+    fn new(operation: Operation, batch: usize) -> Self {
+        let size = match operation {
+            // The engine's pooling halves even sizes.
+            Operation::Pool => 2 * (1 + batch % 6),
+            _ => 1 + batch % 6,
+        };
+        Self {
+            operation,
+            batch,
+            size,
+            channels: [3, 5, 7, 12, 9][batch % 5],
+            over: if batch.is_multiple_of(3) {
+                DiceOver::Batch
+            } else {
+                DiceOver::Image
+            },
+        }
+    }
+
+    /// The parameters' shapes: the first convolution's weight, the last's weight and bias, the operation's own.
+    fn shapes(&self) -> Vec<Vec<usize>> {
+        let c = self.channels;
+        let (own, last) = match self.operation {
+            Operation::Conv(kernel, _) => (vec![vec![c + 2, c, kernel, kernel]], c + 2),
+            // Scales and shifts of two experts.
+            Operation::Norm(_) | Operation::Residual(_) => (vec![vec![c]; 4], c),
+            Operation::Pool | Operation::Upsample => (vec![], c),
+            Operation::Concat => (vec![vec![2, 1, 3, 3]], c + 2),
+        };
+        let mut shapes = vec![vec![c, 1, 3, 3], vec![1, last, 3, 3], vec![1]];
+        shapes.extend(own);
+        shapes
+    }
+
+    fn parameters(&self, seed: u64, dtype: DType) -> Vec<Tensor> {
+        let shapes = self.shapes();
+        let parameter = |(i, shape): (usize, &Vec<usize>)| {
+            let mut rng = Seed::new(seed).fork("parameter").at(i as u64).rng();
+            let count: usize = shape.iter().product();
+            let values: Vec<f32> = (0..count).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let values = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu).unwrap();
+            // A variable, for candle's autograd to look for.
+            candle_core::Var::from_tensor(&values.to_dtype(dtype).unwrap())
+                .unwrap()
+                .into_inner()
+        };
+        shapes.iter().enumerate().map(parameter).collect()
+    }
+
+    /// The logits and the gradient of every parameter, nothing for one that is not used.
+    fn run<E: Engine>(&self, engine: &E, seed: u64, dtype: DType) -> Result<Vec<Vec<f64>>> {
+        let parameters = self.parameters(seed, dtype);
+        let [first, last, bias, own @ ..] = parameters.as_slice() else {
+            unreachable!("there are three at least")
+        };
+        let (batch, size) = (self.batch, self.size);
+        let mut rng = Seed::new(seed).fork("images").rng();
+        let mut floats = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+        };
+        let pixels = engine.pack(&floats(batch * size * size), [batch, size, size])?;
+        let x = engine.conv(&pixels, first, 1)?;
+        // The third expert of every three samples is that of the first.
+        let experts: Vec<usize> = (0..batch).map(|i| usize::from(i % 3 == 1)).collect();
+        let norm = |residual, activation| {
+            let affine = Affine {
+                gamma: &own[..2],
+                beta: &own[2..],
+                experts: &experts,
+            };
+            engine.norm(&x, affine, 1e-5, residual, activation)
+        };
+        let (y, side) = match self.operation {
+            Operation::Conv(_, stride) => {
+                (engine.conv(&x, &own[0], stride)?, size.div_ceil(stride))
+            }
+            Operation::Norm(activation) => (norm(None, activation)?, size),
+            Operation::Residual(activation) => (norm(Some(&x), activation)?, size),
+            Operation::Pool => {
+                // What is pooled is not negative: squares would do, a norm's ReLU is what the network has.
+                let ones = vec![Tensor::ones(self.channels, dtype, &Device::Cpu)?; 2];
+                let affine = Affine {
+                    gamma: &ones,
+                    beta: &ones,
+                    experts: &experts,
+                };
+                let positive = engine.norm(&x, affine, 1e-5, None, Activation::Relu)?;
+                (engine.max_pool(&positive)?, size / 2)
+            }
+            Operation::Upsample => (engine.upsample_concat(&x, None)?, 2 * size),
+            Operation::Concat => {
+                let large = engine.pack(
+                    &floats(4 * batch * size * size),
+                    [batch, 2 * size, 2 * size],
+                )?;
+                let skip = engine.conv(&large, &own[0], 1)?;
+                (engine.upsample_concat(&x, Some(&skip))?, 2 * size)
+            }
+        };
+        let logits = engine.conv_bias(&y, last, bias)?;
+        let target: Vec<f32> = floats(batch * side * side)
+            .iter()
+            .map(|v| f32::from(u8::from(*v > 0.0)))
+            .collect();
+        let target = engine.pack(&target, [batch, side, side])?;
+        let loss = engine.dice_loss(&logits, &target, batch, 1e-2, self.over)?;
+        let flat = |tensor: &Tensor| -> Result<Vec<f64>> {
+            tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
+        };
+        let mut found = vec![
+            flat(&engine.unpack(&logits, batch)?)?,
+            vec![engine.loss(&loss)?],
+        ];
+        let all: Vec<&Tensor> = parameters.iter().collect();
+        for gradient in engine.gradients(loss, 1.0, &all)? {
+            found.push(gradient.map_or(Ok(Vec::new()), |gradient| flat(&gradient))?);
+        }
+        Ok(found)
+    }
+}
+
+/// The largest difference, relative to the largest value; a gradient that is zero but for rounding counts as 1e-2: the norm
+/// of a single pixel multiplies rounding errors by 316.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "the same parameters have a gradient");
+    let largest = a.iter().fold(1e-2_f64, |most, v| most.max(v.abs()));
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, f64::max) / largest
+}
+
+#[test]
+fn every_operation_agrees_with_stock_for_every_batch_size_and_instruction_set() {
+    let kernels: Vec<Kernels> = Isa::available()
+        .into_iter()
+        .map(|isa| Kernels::with_isa(isa, Threads::Caller).unwrap())
+        .collect();
+    for operation in OPERATIONS {
+        for batch in 1..=33 {
+            let case = Case::new(operation, batch);
+            // Single precision may fall on the other side of a ReLU or of a tie between maxima than double precision:
+            // rounding alone must explain the better of two draws.
+            let mut off = vec![f64::INFINITY; kernels.len()];
+            for seed in [1, 2] {
+                let expected = case.run(&Stock::double(), seed, DType::F64).unwrap();
+                for (kernels, off) in kernels.iter().zip(&mut off) {
+                    let lanes = Lanes::with_kernels(kernels.clone());
+                    let found = case.run(&lanes, seed, DType::F32).unwrap();
+                    let pairs = expected.iter().zip(&found);
+                    let most = pairs.map(|(a, b)| distance(a, b)).fold(0.0, f64::max);
+                    *off = off.min(most);
+                }
+            }
+            for (kernels, off) in kernels.iter().zip(off) {
+                assert!(off < 1e-4, "{} {case:?}: {off}", kernels.isa());
+            }
+        }
+    }
+}
