@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test check bench bench-peers
+.PHONY: help build phantom table1 table2 table3 tables smoke test test-checked test-asan check bench bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,15 @@ smoke: ready ## a few runs of every table, to see that everything works
 
 test: ## run the tests
 	cargo test --release --locked
+
+KERNELS = lanes:: operations:: course::threads
+
+test-checked: ## the kernels' tests with overflow and bounds checks (a build of its own)
+	cargo test --locked --test suite -- $(KERNELS)
+
+test-asan: ## the kernels' tests under AddressSanitizer (the compiler's own, not stable yet; a build of its own)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
+		cargo test --release --locked --target x86_64-unknown-linux-gnu --test suite -- $(KERNELS)
 
 check: ## everything that is checked: format, lints, documentation, tests
 	cargo fmt --check

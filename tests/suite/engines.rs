@@ -167,3 +167,58 @@ fn threads_change_no_bit() {
         assert!(one == bits(count), "{count} threads");
     }
 }
+
+/// Seven images of two sizes through three branches, so that batches are cut and mixed in every way.
+#[test]
+fn predicting_branches_together_changes_no_bit() {
+    use expertgrid::data::prepare::{Frame, Plane, Prepared, Region};
+    use expertgrid::manifest::{CropAt, FieldOfView, ImageSpec};
+    use expertgrid::train::predict;
+    use std::sync::Arc;
+
+    let spec = ImageSpec {
+        crop: 64,
+        reduce: 1,
+        crop_at: CropAt::Foreground,
+        field_of_view: FieldOfView::Full,
+    };
+    let case = |i: usize| {
+        let (height, width) = if i.is_multiple_of(3) {
+            (64, 96)
+        } else {
+            (64, 64)
+        };
+        let mut rng = Seed::new(7).at(i as u64).rng();
+        let values = (0..height * width).map(|_| rng.random_range(-1.0..1.0));
+        let size = [height, width];
+        let image = Prepared {
+            image: Plane {
+                height,
+                width,
+                values: values.collect(),
+            },
+            background: 0.0,
+            foreground: Region {
+                origin: [0, 0],
+                size,
+            },
+            frame: Frame {
+                original: size,
+                reduce: 1,
+            },
+        };
+        (format!("case {i}"), Arc::new(image))
+    };
+    let cases: Vec<_> = (0..7).map(case).collect();
+    let net = net(1, DType::F32);
+    let lanes = Lanes::with_kernels(Kernels::new(threads(1)));
+    let together = predict(&net, &lanes, &[0, 1, 2], &cases, &spec).unwrap();
+    for (branch, together) in together.iter().enumerate() {
+        for (case, together) in cases.iter().zip(together) {
+            let alone = predict(&net, &lanes, &[branch], std::slice::from_ref(case), &spec);
+            assert_eq!(alone.unwrap(), [vec![together.clone()]]);
+            assert_eq!(together.case, case.0);
+        }
+    }
+    assert!(together[0] != together[1]);
+}
