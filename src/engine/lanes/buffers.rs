@@ -33,6 +33,7 @@ impl Buffers {
         let free = self.0.borrow_mut().get_mut(&lines).and_then(Vec::pop);
         Buffer {
             lines: free.unwrap_or_else(|| vec![Line([0.0; LANES]); lines]),
+            hidden: 0,
             pool: self.clone(),
         }
     }
@@ -42,24 +43,35 @@ impl Buffers {
 #[derive(Debug)]
 pub(super) struct Buffer {
     lines: Lines,
+    /// Lines that are not shown any more.
+    hidden: usize,
     pool: Buffers,
+}
+
+impl Buffer {
+    /// The same memory without its first `len` floats, a multiple of sixteen.
+    pub fn tail(mut self, len: usize) -> Self {
+        self.hidden += len / LANES;
+        assert!(len.is_multiple_of(LANES) && self.hidden <= self.lines.len());
+        self
+    }
 }
 
 impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
+        let lines = &self.lines[self.hidden..];
         // SAFETY: a line is sixteen floats without padding, and all lines are initialised.
-        unsafe { slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LANES) }
+        unsafe { slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
+        let lines = &mut self.lines[self.hidden..];
         // SAFETY: as above, and the buffer is borrowed alone.
-        unsafe {
-            slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * LANES)
-        }
+        unsafe { slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
     }
 }
 
@@ -91,5 +103,9 @@ mod tests {
         drop(first);
         assert_eq!(pool.take(48).as_ptr(), place);
         assert_eq!(pool.take(64).len(), 64);
+        let tail = pool.take(48).tail(16);
+        assert_eq!((tail.len(), tail[0]), (32, 7.0));
+        drop(tail);
+        assert_eq!(pool.take(48).as_ptr(), place);
     }
 }

@@ -123,12 +123,12 @@ impl<'a> Backward<'a> {
         self.pending.insert(loss.0.number, (loss, start));
         // The highest number first: all that was computed from a value has been passed by then.
         while let Some((_, (value, dy))) = self.pending.pop_last() {
-            self.step(&value.0, &dy)?;
+            self.step(&value.0, dy)?;
         }
         Ok(self.parameters)
     }
 
-    fn step(&mut self, node: &Node, dy: &Buffer) -> Result<()> {
+    fn step(&mut self, node: &Node, dy: Buffer) -> Result<()> {
         match &node.origin {
             Origin::Given => Ok(()),
             Origin::Conv {
@@ -136,22 +136,27 @@ impl<'a> Backward<'a> {
                 weight,
                 bias,
                 shape,
-            } => self.conv(x, weight, bias.as_ref(), shape, dy),
-            Origin::Norm(normed) => self.norm(node, normed, dy),
+            } => self.conv(x, weight, bias.as_ref(), shape, &dy),
+            Origin::Norm(normed) => self.norm(node, normed, &dy),
             Origin::Pool { x, shape } => {
                 let mut dx = self.buffers.take(x.0.values.len());
-                pool::backward(self.kernels, shape, &x.0.values, dy, &mut dx);
+                pool::backward(self.kernels, shape, &x.0.values, &dy, &mut dx);
                 self.add(x, dx);
                 Ok(())
             }
             Origin::Join { x, skip, shape } => {
                 let mut dx = self.buffers.take(x.0.values.len());
-                let mut dskip = self
-                    .buffers
-                    .take(skip.as_ref().map_or(0, |skip| skip.0.values.len()));
-                resize::backward(self.kernels, shape, dy, &mut dx, &mut dskip);
+                resize::backward_up(self.kernels, shape, &dy, &mut dx);
                 self.add(x, dx);
                 if let Some(skip) = skip {
+                    let dskip = if shape.groups == 1 {
+                        // It is the end of what there is.
+                        dy.tail(4 * shape.up_len())
+                    } else {
+                        let mut dskip = self.buffers.take(shape.skip_len());
+                        resize::backward_skip(self.kernels, shape, &dy, &mut dskip);
+                        dskip
+                    };
                     self.add(skip, dskip);
                 }
                 Ok(())

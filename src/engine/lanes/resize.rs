@@ -84,30 +84,39 @@ fn enlarge(joint: &Joint, from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// The gradients: overwrites `dup` `[G, up, H, W, 16]` with sums of four and `dskip` `[G, skip, 2H, 2W, 16]` with copies.
+/// The gradient of what was upsampled: overwrites `dup` `[G, up, H, W, 16]` with sums of four.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn backward(kernels: &Kernels, joint: &Joint, dy: &[f32], dup: &mut [f32], dskip: &mut [f32]) {
+pub fn backward_up(kernels: &Kernels, joint: &Joint, dy: &[f32], dup: &mut [f32]) {
     check("dy", dy.len(), 4 * joint.up_len() + joint.skip_len());
     check("dup", dup.len(), joint.up_len());
-    check("dskip", dskip.len(), joint.skip_len());
     let (small, channels) = (joint.small(), joint.up + joint.skip);
-    let (dup, dskip) = (Shared::new(dup), Shared::new(dskip));
+    let dup = Shared::new(dup);
     let each = 4 * small / LANES;
-    kernels.threads().run(joint.groups * channels, each, |p| {
-        let (group, channel) = (p / channels, p % channels);
-        let from = &dy[p * 4 * small..][..4 * small];
+    kernels.threads().run(joint.groups * joint.up, each, |p| {
+        let from = p / joint.up * channels + p % joint.up;
+        let from = &dy[from * 4 * small..][..4 * small];
         // SAFETY: planes are disjoint; the instruction set is the kernels'.
-        unsafe {
-            if channel < joint.up {
-                let to = dup.part((group * joint.up + channel) * small, small);
-                sum_of_four(kernels.isa(), joint.width, from, to);
-            } else {
-                let to = (group * joint.skip + channel - joint.up) * 4 * small;
-                dskip.part(to, 4 * small).copy_from_slice(from);
-            }
-        }
+        unsafe { sum_of_four(kernels.isa(), joint.width, from, dup.part(p * small, small)) };
+    });
+}
+
+/// The gradient of the skip: overwrites `dskip` `[G, skip, 2H, 2W, 16]` with copies.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn backward_skip(kernels: &Kernels, joint: &Joint, dy: &[f32], dskip: &mut [f32]) {
+    check("dy", dy.len(), 4 * joint.up_len() + joint.skip_len());
+    check("dskip", dskip.len(), joint.skip_len());
+    let (plane, channels) = (4 * joint.small(), joint.up + joint.skip);
+    let dskip = Shared::new(dskip);
+    let len = joint.skip * plane;
+    kernels.threads().run(joint.groups, len / LANES, |group| {
+        let from = (group * channels + joint.up) * plane;
+        // SAFETY: groups are disjoint.
+        let to = unsafe { dskip.part(group * len, len) };
+        to.copy_from_slice(&dy[from..from + len]);
     });
 }
 

@@ -121,6 +121,29 @@ pub(super) unsafe fn output_tile<
 ) {
     // SAFETY: the caller's promise.
     unsafe {
+        if at.whole(OUT) {
+            output_window::<V, T, IN, OUT, true>(from, from_step, to, at);
+        } else {
+            output_window::<V, T, IN, OUT, false>(from, from_step, to, at);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn output_window<
+    V: Vector,
+    T: Transform<IN, OUT>,
+    const IN: usize,
+    const OUT: usize,
+    const WHOLE: bool,
+>(
+    from: *const f32,
+    from_step: usize,
+    to: *mut f32,
+    at: Window,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
         let mut rows = [[V::splat(0.0); IN]; OUT];
         for c in 0..IN {
             let mut m = [V::splat(0.0); IN];
@@ -135,7 +158,7 @@ pub(super) unsafe fn output_tile<
         for r in 0..OUT {
             let y = T::output(rows[r]);
             for c in 0..OUT {
-                if r < at.to.0 && c < at.to.1 {
+                if WHOLE || (r < at.to.0 && c < at.to.1) {
                     y[c].store(to.wrapping_add(r * at.row + c * at.column));
                 }
             }

@@ -9,7 +9,7 @@ use super::super::outer::{self, Onto, Outer, Strip, padded};
 use super::super::pack;
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, filter_gradient, gradient_tile, input_tile};
-use super::{Shape, spread};
+use super::{Shape, corners, spread};
 
 /// Tiles transformed together, if rows of tiles allow.
 const TILES: usize = 12;
@@ -230,9 +230,8 @@ unsafe fn gradient_tiles_body<V: Vector>(rows: &Rows, co: usize, plane: &[f32], 
     let step = spread(shape.cout * rows.tiles() * LANES);
     let (out, points) = (shape.tile.out(), shape.tile.points());
     assert!(plane.len() == shape.plane() && co < shape.cout && to.len() == points * step);
-    for i in 0..rows.tiles() {
-        let row = (rows.first + i / shape.tile_columns()) * out;
-        let column = i % shape.tile_columns() * out;
+    let first = rows.first * shape.tile_columns();
+    for (i, (row, column)) in corners(shape, first, rows.tiles()).enumerate() {
         let from = plane
             .as_ptr()
             .wrapping_add((row * shape.width + column) * LANES);
