@@ -247,11 +247,12 @@ def main():
         "two_runs_on_two_cores": gain,
     }
     (folder / "peers.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+    how = " --quick" if options.quick else ""
     lines = [
         "# Against PyTorch and MedPy",
         "",
         f"{about['machine']}; expertgrid with {engine}; PyTorch {about['torch']} in the better of its two memory"
-        f" formats; medians of {options.rounds} rounds, both sides in turns. Made by `make bench-peers`.",
+        f" formats; medians of {options.rounds} rounds, both sides in turns. Made by `benches/peers.py{how}`.",
         "",
         "| what | expertgrid | peer | unit | ratio | goal |",
         "|---|---:|---:|---|---:|---:|",

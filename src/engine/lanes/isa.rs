@@ -54,7 +54,8 @@ impl Isa {
         }
     }
 
-    /// Output channels in the widest register tile: eight by three columns want 24 accumulators, four by three want twelve.
+    /// Output channels in the widest register tile: eight by three columns want 24 accumulators. Of sixteen
+    /// registers four by two are eight; with twelve the compiler spills one at every step.
     pub(super) fn widest_block(self) -> usize {
         match self {
             Self::Avx512 | Self::Neon => 8,

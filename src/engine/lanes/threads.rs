@@ -17,7 +17,7 @@ pub enum Threads {
     /// The caller's own thread; no synchronisation at all.
     Caller,
     /// As many as were asked for last.
-    Some(Arc<Adjustable>),
+    Adjustable(Arc<Adjustable>),
 }
 
 /// A number of threads that may be changed at any time, in the middle of a step too: no result depends on it.
@@ -43,7 +43,7 @@ impl Threads {
     }
 
     fn waking(count: NonZeroUsize, worth: usize) -> Self {
-        Self::Some(Arc::new(Adjustable {
+        Self::Adjustable(Arc::new(Adjustable {
             wanted: AtomicUsize::new(count.get()),
             worth,
             pool: Mutex::new(None),
@@ -52,7 +52,7 @@ impl Threads {
 
     /// Asks for another number of threads, from the next operation on. The caller's own thread stays alone.
     pub fn adjust(&self, count: NonZeroUsize) {
-        if let Self::Some(adjustable) = self {
+        if let Self::Adjustable(adjustable) = self {
             adjustable.wanted.store(count.get(), Ordering::Relaxed);
         }
     }
@@ -62,14 +62,14 @@ impl Threads {
     pub fn count(&self) -> usize {
         match self {
             Self::Caller => 1,
-            Self::Some(adjustable) => adjustable.wanted.load(Ordering::Relaxed),
+            Self::Adjustable(adjustable) => adjustable.wanted.load(Ordering::Relaxed),
         }
     }
 
     /// Runs `task(0)` to `task(tasks - 1)`, in any order; `each` is about how many operations on a register one takes.
     pub(super) fn run(&self, tasks: usize, each: usize, task: impl Fn(usize) + Sync + Send) {
         let pool = match self {
-            Self::Some(adjustable) if tasks > 1 && tasks * each >= adjustable.worth => {
+            Self::Adjustable(adjustable) if tasks > 1 && tasks * each >= adjustable.worth => {
                 adjustable.pool()
             }
             _ => None,

@@ -287,8 +287,8 @@ impl Chunk<'_> {
     }
 }
 
-/// Row and column of the first output pixel of each of `count` tiles from the `first` on. Counted up, since a division for
-/// each tile would cost a fifth of its transform.
+/// Row and column of the first output pixel of each of `count` tiles from the `first` on. Counted up, without
+/// divisions for each tile.
 #[inline(always)]
 fn corners(shape: &Shape, first: usize, count: usize) -> impl Iterator<Item = (usize, usize)> {
     let (out, columns) = (shape.tile.out(), shape.tile_columns());
