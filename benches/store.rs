@@ -6,8 +6,9 @@ use divan::{Bencher, counter::ItemsCount};
 use expertgrid::{
     key::Digest,
     plan::Kind,
-    store::{Files, MadeBy, Store},
+    store::{Files, MadeBy, Store, Unpublished},
 };
+use serde_json::value::to_raw_value;
 
 fn main() {
     divan::main();
@@ -22,16 +23,19 @@ fn files() -> Files {
     ])
 }
 
-fn made_by() -> MadeBy {
-    MadeBy {
-        version: "0".into(),
-        device: "cpu".into(),
-        engine: "none".into(),
+fn about(number: u64) -> Unpublished {
+    Unpublished {
+        kind: Kind::Finetune,
+        digest: Digest::of_bytes(&number.to_le_bytes()),
+        inputs: Vec::new(),
+        spec: to_raw_value(&()).expect("nothing is plain data"),
+        dataset: "none".into(),
+        made_by: MadeBy {
+            version: "0".into(),
+            device: "cpu".into(),
+            engine: "none".into(),
+        },
     }
-}
-
-fn digest(number: u64) -> Digest {
-    Digest::of_bytes(&number.to_le_bytes())
 }
 
 #[divan::bench]
@@ -42,9 +46,8 @@ fn publish(bencher: Bencher) {
     let (files, next) = (files(), Cell::new(0));
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         next.set(next.get() + 1);
-        let key = (Kind::Finetune, digest(next.get()));
         store
-            .publish(&scratch, key, Vec::new(), made_by(), &files)
+            .publish(&scratch, about(next.get()), &files)
             .expect("it can be written");
     });
 }
@@ -54,11 +57,11 @@ fn verify(bencher: Bencher) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::within(folder.path());
     let scratch = store.scratch().expect("it can be written");
-    let key = (Kind::Finetune, digest(0));
+    let Unpublished { kind, digest, .. } = about(0);
     store
-        .publish(&scratch, key, Vec::new(), made_by(), &files())
+        .publish(&scratch, about(0), &files())
         .expect("it can be written");
     bencher
         .counter(ItemsCount::new(1_u32))
-        .bench_local(|| store.verify(key.0, &key.1));
+        .bench_local(|| store.verify(kind, &digest));
 }

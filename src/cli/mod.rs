@@ -2,16 +2,28 @@
 //!
 //! Exit codes: 0 all done, 1 some stage failed, 2 the input is wrong, 130 interrupted.
 
+mod adapt;
 mod bench;
 mod data;
+mod metric;
 mod output;
 mod plan;
+mod predict;
 mod report;
 mod run;
+mod store;
+mod weights;
 mod worker;
 
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+};
 
+use candle_core::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -21,7 +33,11 @@ use crate::{
         lanes::{Isa, Kernels, Threads},
     },
     exec::{DeviceName, DeviceRequest},
-    manifest::{self, Experiment, PAPER},
+    key::{Digest, Keyed},
+    manifest::{self, Experiment, PAPER, Start},
+    net::{Checkpoint, CheckpointError},
+    seed::Seed,
+    store::MadeBy,
 };
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.
@@ -33,7 +49,10 @@ use crate::{
   expertgrid data phantom --out data/phantom
   expertgrid plan experiments/table*.toml
   expertgrid run experiments/table2.toml --profile phantom
-  expertgrid run my_ablation.toml --profile phantom --set finetune.steps=80"
+  expertgrid run my_ablation.toml --profile phantom --set finetune.steps=80
+  expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 -o expert8.safetensors
+  expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks
+  expertgrid metric masks reference"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -51,6 +70,15 @@ enum Command {
     Run(run::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
+    /// Fine-tune a pretrained network on the annotated cases of one more expert.
+    Adapt(adapt::Arguments),
+    /// Predict the masks of images with a network.
+    Predict(predict::Arguments),
+    /// Score masks against reference masks: Dice, ASSD, 95HD.
+    Metric(metric::Arguments),
+    /// Take weights out of the store, or check what is in it.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Measure a training step on this machine.
     Bench(bench::Arguments),
     /// Serve stages to a parent process.
@@ -130,6 +158,13 @@ enum IsaChoice {
     Portable,
 }
 
+impl IsaChoice {
+    /// By its name.
+    fn named(name: &str) -> Option<Self> {
+        ValueEnum::from_str(name, false).ok()
+    }
+}
+
 impl Compute {
     /// The options that make a worker choose alike.
     fn arguments(self) -> [OsString; 4] {
@@ -198,6 +233,78 @@ struct WorkerDevice {
     compute: Compute,
 }
 
+/// A processor for a command that trains or predicts by itself.
+#[derive(Clone, Copy, Debug, Args)]
+struct OwnDevice {
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// `cpu`, or a CUDA device like `cuda:0`.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: DeviceName,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl OwnDevice {
+    /// The engine, and what is recorded of it.
+    fn open(self) -> Result<(AnyEngine, MadeBy), Failure> {
+        let threads = self
+            .threads
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN);
+        let (engine, name) = self
+            .compute
+            .open(self.device, threads)
+            .map_err(Failure::Input)?;
+        Ok((engine, made_by(self.device, name)))
+    }
+}
+
+/// What is recorded of what computes.
+fn made_by(device: DeviceName, engine: String) -> MadeBy {
+    MadeBy {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: match device {
+            DeviceName::Cpu => "cpu".to_owned(),
+            DeviceName::Cuda(_) => "cuda".to_owned(),
+        },
+        engine,
+    }
+}
+
+/// Reads the weights that pretrainings start from, holds them against the networks, and says what
+/// is taken of them; the digests of their tensors.
+fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
+    let mut digests = BTreeMap::new();
+    let mut said = BTreeSet::new();
+    for experiment in experiments {
+        let Start::File(path) = &experiment.pretrain.start else {
+            continue;
+        };
+        let wrong = |error: CheckpointError| {
+            Failure::Input(format!(
+                "{}: `pretrain.from`: {}: {error}",
+                experiment.name,
+                path.display()
+            ))
+        };
+        let weights = Checkpoint::open(path).map_err(wrong)?;
+        for experts in &experiment.grid.annotators.choose {
+            let network = &experiment.recipe.network;
+            let (_, import) = weights
+                .import(network, *experts, &Seed::new(0), &Device::Cpu)
+                .map_err(wrong)?;
+            let line = format!("note: {}: {import}", path.display());
+            if said.insert(line.clone()) {
+                eprintln!("{line}");
+            }
+        }
+        digests.insert(path.clone(), weights.digest());
+    }
+    Ok(digests)
+}
+
 /// Why a command ends early.
 enum Failure {
     /// The user's input is wrong; what, where, and what to do about it.
@@ -263,6 +370,10 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Adapt(arguments) => adapt::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Metric(arguments) => metric::run(&arguments),
+        Command::Store(command) => store::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Worker(arguments) => worker::run(&arguments),
     };

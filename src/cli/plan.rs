@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Done, Failure, Selection, output::print};
+use super::{Done, Failure, Selection, imports, output::print};
 use crate::{
     plan::{self, Inventory, Summary},
     store::Store,
@@ -39,7 +39,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .into_iter()
         .max_by_key(|inventory| (inventory.training.len(), inventory.test.len()))
         .ok_or_else(|| Failure::input("no manifest"))?;
-    let plan = plan::build(experiments, &largest);
+    let inventory = Inventory {
+        imports: imports(&experiments)?,
+        ..largest
+    };
+    let plan = plan::build(experiments, &inventory);
     let store = Store::within(&selection.results);
     let summary = Summary::of(&plan, |stage| {
         store.contains(stage.spec.kind(), &stage.digest)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::{Done, Failure, Selection, output::print};
+use super::{Done, Failure, Selection, imports, output::print};
 use crate::{
     data::{Dataset, Provenance as Origin},
     plan::{self, Inventory, StageId},
@@ -23,7 +23,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
-    let plan = plan::build(experiments, &Inventory::of(&dataset));
+    let inventory = Inventory {
+        imports: imports(&experiments)?,
+        ..Inventory::of(&dataset)
+    };
+    let plan = plan::build(experiments, &inventory);
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
     let missing: usize = (0..plan.experiments.len())

@@ -1,12 +1,13 @@
 //! `expertgrid run`: what is missing is run, then the tables are written.
 
-use std::ffi::OsString;
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
-use super::{Done, Execution, Failure, Selection, report::write_tables};
+use super::{Done, Execution, Failure, Selection, imports, report::write_tables};
 use crate::{
     exec::{Local, Slots, WorkerCommand},
+    key::Digest,
     plan::{self, Inventory, Stage, StageId},
     progress::Progress,
     results,
@@ -34,7 +35,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .compute
         .check()
         .map_err(Failure::Input)?;
-    let plan = plan::build(experiments, &Inventory::of(&dataset));
+    let imports = imports(&experiments)?;
+    let plan = plan::build(
+        experiments,
+        &Inventory {
+            imports: imports.clone(),
+            ..Inventory::of(&dataset)
+        },
+    );
     let store = Store::within(&selection.results);
     // Held to the end: whether the folder can be written is known before hours are spent.
     let _scratch = store.scratch().map_err(|error| {
@@ -53,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let mut schedule = Schedule::new(&plan, &mut intact);
     if !schedule.counts().complete() {
-        let command = worker_command(arguments)?;
+        let command = worker_command(arguments, &imports)?;
         let mut progress = Progress::new(&plan, &schedule, slots.devices.len());
         let mut executor = Local::new(command, slots);
         schedule.run(&mut executor, &mut |counts, event| {
@@ -78,7 +86,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
 }
 
-fn worker_command(arguments: &Arguments) -> Result<WorkerCommand, Failure> {
+fn worker_command(
+    arguments: &Arguments,
+    imports: &BTreeMap<PathBuf, Digest>,
+) -> Result<WorkerCommand, Failure> {
     let selection = &arguments.selection;
     let program = std::env::current_exe().map_err(|error| {
         Failure::Work(format!("the program's own file cannot be found: {error}"))
@@ -95,6 +106,11 @@ fn worker_command(arguments: &Arguments) -> Result<WorkerCommand, Failure> {
         arguments: paths
             .into_iter()
             .chain(arguments.execution.compute.arguments())
+            .chain(
+                imports
+                    .keys()
+                    .flat_map(|path| ["--import".into(), path.into()]),
+            )
             .collect(),
     })
 }

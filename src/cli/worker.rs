@@ -4,11 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{Done, Failure, WorkerDevice};
+use super::{Done, Failure, WorkerDevice, made_by};
 use crate::{
-    exec::{self, DeviceName},
+    exec,
     stage::{Bench, Library},
-    store::{MadeBy, Store},
+    store::Store,
 };
 
 #[derive(Debug, Args)]
@@ -17,6 +17,8 @@ pub(super) struct Arguments {
     dataset: PathBuf,
     #[arg(long)]
     results: PathBuf,
+    #[arg(long)]
+    import: Vec<PathBuf>,
     #[command(flatten)]
     device: WorkerDevice,
 }
@@ -34,17 +36,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .scratch()
         .map_err(|error| Failure::Work(error.to_string()))?;
     let bench = Bench {
-        library: Library::new(Arc::new(dataset)),
+        library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,
         scratch,
-        made_by: MadeBy {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: match device {
-                DeviceName::Cpu => "cpu".to_owned(),
-                DeviceName::Cuda(_) => "cuda".to_owned(),
-            },
-            engine: name,
-        },
+        made_by: made_by(device, name),
         engine,
     };
     exec::serve(bench, &mut std::io::stdout());

@@ -100,6 +100,18 @@ pub(super) fn of(
     }
 }
 
+/// What the cases in `dir` are called: as the marker there or in the folder above says, so that a
+/// part of a data set is not called anything better than the whole.
+pub(super) fn of_part(dir: &Path) -> String {
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let places = [Some(full.as_path()), full.parent()];
+    let marker = places
+        .into_iter()
+        .flatten()
+        .find_map(|folder| read_marker(&folder.join(MARKER)).ok().flatten());
+    marker.map_or_else(|| folder_name(dir), |marker| marker.name())
+}
+
 fn read_marker(path: &Path) -> Result<Option<Marker>, String> {
     match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)

@@ -7,6 +7,7 @@
 pub mod augment;
 pub mod check;
 pub mod fit;
+pub mod folder;
 pub mod nifti;
 pub mod phantom;
 pub mod prepare;
@@ -58,6 +59,15 @@ impl Mask {
     pub fn area_px(&self) -> usize {
         self.pixels.iter().filter(|inside| **inside).count()
     }
+}
+
+/// Whether there are at most two different values, as in a mask.
+fn two_valued(values: &[f32]) -> bool {
+    let Some((first, rest)) = values.split_first() else {
+        return true;
+    };
+    let second = rest.iter().find(|v| *v != first);
+    second.is_none_or(|second| rest.iter().all(|v| v == first || v == second))
 }
 
 impl Keyed for Image {

@@ -226,38 +226,55 @@ impl Prediction {
     /// The mask in the original image: probability >= 0.5, interpolated linearly between the
     /// network's pixels where the image was reduced; outside the region there is background.
     pub fn mask(&self) -> Mask {
-        let [height, width] = self.frame.original;
-        let rows = self.taps(0);
-        let columns = self.taps(1);
-        let mut pixels = vec![false; height * width];
+        let enlarged = self.frame.enlarge(
+            &self.region,
+            |i| f32::from(self.probability[i]),
+            // Background.
+            0.0,
+        );
+        Mask {
+            height: enlarged.height,
+            width: enlarged.width,
+            // A byte b stands for (b + 1/2) / 256, so the threshold lies between 127 and 128.
+            pixels: enlarged.values.iter().map(|v| *v >= 127.5).collect(),
+        }
+    }
+}
+
+impl Frame {
+    /// Values over a region of the reduced image, `at` its pixels in row-major order, in the original
+    /// image: interpolated linearly where the image was reduced; `outside` where the region does not reach.
+    pub fn enlarge(&self, region: &Region, at: impl Fn(usize) -> f32, outside: f32) -> Plane {
+        let [height, width] = self.original;
+        let rows = self.taps(region, 0);
+        let columns = self.taps(region, 1);
+        let mut values = vec![outside; height * width];
         for (y, row) in rows.iter().enumerate() {
             let Some((y0, y1, fy)) = *row else { continue };
             for (x, column) in columns.iter().enumerate() {
                 let Some((x0, x1, fx)) = *column else {
                     continue;
                 };
-                let at =
-                    |y: usize, x: usize| f32::from(self.probability[y * self.region.size[1] + x]);
+                let at = |y: usize, x: usize| at(y * region.size[1] + x);
                 let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
                 let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
-                // A byte b stands for (b + 1/2) / 256, so the threshold lies between 127 and 128.
-                pixels[y * width + x] = top * (1.0 - fy) + bottom * fy >= 127.5;
+                values[y * width + x] = top * (1.0 - fy) + bottom * fy;
             }
         }
-        Mask {
+        Plane {
             height,
             width,
-            pixels,
+            values,
         }
     }
 
     /// For each original row (or column): the two rows of the region around it and the weight of
     /// the second; `None` outside the region.
-    fn taps(&self, axis: usize) -> Vec<Option<(usize, usize, f32)>> {
-        let r = self.frame.reduce;
-        let n = self.region.size[axis];
-        let first = self.frame.offset()[axis] + self.region.origin[axis] * r;
-        (0..self.frame.original[axis])
+    fn taps(&self, region: &Region, axis: usize) -> Vec<Option<(usize, usize, f32)>> {
+        let r = self.reduce;
+        let n = region.size[axis];
+        let first = self.offset()[axis] + region.origin[axis] * r;
+        (0..self.original[axis])
             .map(|i| {
                 let inside = i.checked_sub(first).filter(|i| *i < n * r)?;
                 let position = (inside as f32 + 0.5) / r as f32 - 0.5;

@@ -77,8 +77,11 @@ pub fn survey(dir: &Path) -> Survey {
     }
 }
 
-/// The case, unless an error is among the problems.
-fn read_case(files: &CaseFiles, experts: &BTreeSet<Expert>) -> (Option<Case>, Vec<Problem>) {
+/// The case with the masks of these experts, unless an error is among the problems.
+pub(super) fn read_case(
+    files: &CaseFiles,
+    experts: &BTreeSet<Expert>,
+) -> (Option<Case>, Vec<Problem>) {
     let mut problems = Vec::new();
     let note = |path: &Path, fault: Fault| Problem::error(path, fault.what, fault.remedy);
     let image = match &files.image {

@@ -3,7 +3,7 @@
 //! The rule: a spec that shapes a stage's result says field by field what enters the stage's key,
 //! by a pattern without `..`; what only says how to run or how to print is bound to `_` there.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -143,7 +143,7 @@ impl fmt::Display for Arm {
 }
 
 /// What every training of an experiment has in common.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// From file to network input.
     pub image: ImageSpec,
@@ -153,6 +153,51 @@ pub struct Recipe {
     pub training: TrainingSpec,
     /// Random changes to training images.
     pub augment: AugmentSpec,
+}
+
+/// The paper's. Every manifest that says nothing else gets these values.
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            image: ImageSpec {
+                crop: 192,
+                reduce: 1,
+                crop_at: CropAt::Foreground,
+                field_of_view: FieldOfView::Crop,
+            },
+            network: NetworkSpec {
+                width: 64,
+                norm_eps: 1e-5,
+                first_conv: FirstConv::Uniform,
+            },
+            training: TrainingSpec::default(),
+            augment: AugmentSpec {
+                rotation: 0.2,
+                rotation_degrees: 180.0,
+                zoom: 0.2,
+                zoom_factors: Range {
+                    low: 0.7,
+                    high: 1.4,
+                },
+                noise: 0.1,
+                noise_sd: Range {
+                    low: 0.0,
+                    high: 0.1,
+                },
+                blur: 0.1,
+                blur_sigma: Range {
+                    low: 0.5,
+                    high: 1.0,
+                },
+                brightness: 0.15,
+                brightness_factor: Range {
+                    low: 0.75,
+                    high: 1.25,
+                },
+                translation: Translation::Random,
+            },
+        }
+    }
 }
 
 impl Keyed for Recipe {
@@ -250,6 +295,22 @@ pub struct TrainingSpec {
     pub eps: f64,
 }
 
+/// The paper's.
+impl Default for TrainingSpec {
+    fn default() -> Self {
+        Self {
+            batch: 16,
+            reduction: Reduction::Image,
+            smooth: 1e-7,
+            lr_end: 0.0,
+            lr_power: 0.9,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        }
+    }
+}
+
 impl Keyed for TrainingSpec {
     fn fields(&self, sink: &mut Sink) {
         let Self {
@@ -290,13 +351,37 @@ impl Keyed for Budget {
     }
 }
 
+impl Budget {
+    /// The paper's, wherever a network starts from random values.
+    pub const FROM_RANDOM: Self = Self {
+        steps: 5000,
+        lr: 1e-3,
+    };
+    /// The paper's for fine-tuning.
+    pub const FINETUNE: Self = Self {
+        steps: 1000,
+        lr: 1e-3,
+    };
+}
+
 /// Pretraining on the annotation experts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pretrain {
     /// How long and how fast.
     pub budget: Budget,
     /// Which branches a step passes through.
     pub batching: ExpertBatching,
+    /// What it starts from.
+    pub start: Start,
+}
+
+/// What a pretraining starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Random initialisation.
+    Random,
+    /// The tensors of a safetensors file, as far as they fit.
+    File(PathBuf),
 }
 
 /// Random changes to training images, each with its probability.

@@ -3,7 +3,7 @@
 //! The rule: what a single value must satisfy is checked where it is read; what several values
 //! must satisfy together is checked at the end, and blamed on the value the user would change.
 
-use std::fmt::Display;
+use std::{fmt::Display, path::Path};
 
 use itertools::Itertools;
 
@@ -11,6 +11,7 @@ use super::{
     choices::*,
     document::{Node, Value},
     experiment::*,
+    problem::Place,
     reader::{FromNode, Located, Range, Section},
 };
 use crate::key::Memo;
@@ -24,22 +25,30 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
     let image = root.section("image");
     let cut_masks = image.choice("cut_masks", CutMasks::ALL, CutMasks::Refuse);
     let training = root.section("training");
-    let lr = learning_rate(&training, 1e-3);
+    let lr = learning_rate(&training, Budget::FROM_RANDOM.lr);
+    let paper = Recipe::default();
     let recipe = Recipe {
-        image: image_spec(image),
-        network: network(root.section("network")),
-        training: training_spec(training),
-        augment: augment(root.section("augment")),
+        image: image_spec(image, paper.image),
+        network: network(root.section("network"), paper.network),
+        training: training_spec(training, paper.training),
+        augment: augment(root.section("augment"), paper.augment),
     };
     let pretrain = root.section("pretrain");
+    let start = start(&pretrain);
+    // Weights from a file may be adapted as they are.
+    let least_steps = match start {
+        Start::Random => 1,
+        Start::File(_) => 0,
+    };
     let pretrain_spec = Pretrain {
-        budget: budget(&pretrain, 5000, lr),
+        budget: budget(&pretrain, least_steps, Budget::FROM_RANDOM.steps, lr),
+        start,
         batching: pretrain.choice("expert_batching", ExpertBatching::ALL, ExpertBatching::All),
     };
     pretrain.finish();
     let simple_budget = |key, steps| {
         let section = root.section(key);
-        let budget = budget(&section, steps, lr);
+        let budget = budget(&section, 1, steps, lr);
         section.finish();
         budget
     };
@@ -52,8 +61,8 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
         grid: grid(root.section("grid"), cohort),
         recipe: Memo::new(recipe),
         pretrain: pretrain_spec,
-        scratch: simple_budget("scratch", 5000),
-        finetune: simple_budget("finetune", 1000),
+        scratch: simple_budget("scratch", Budget::FROM_RANDOM.steps),
+        finetune: simple_budget("finetune", Budget::FINETUNE.steps),
         metrics: Memo::new(metrics(root.section("metrics"))),
         statistics: statistics(root.section("statistics")),
         rows: root.choice("rows", Rows::ALL, Rows::Samples),
@@ -260,9 +269,9 @@ where
     kept
 }
 
-fn image_spec(section: Section<'_>) -> ImageSpec {
-    let reduce = section.within("reduce", 1_usize, 1, 64);
-    let crop = section.read("crop", 192_usize);
+fn image_spec(section: Section<'_>, paper: ImageSpec) -> ImageSpec {
+    let reduce = section.within("reduce", paper.reduce, 1, 64);
+    let crop = section.read("crop", paper.crop);
     let unit = 32 * reduce;
     let whole = crop.value > 0 && crop.value.is_multiple_of(unit);
     if !whole {
@@ -285,15 +294,15 @@ fn image_spec(section: Section<'_>) -> ImageSpec {
     let spec = ImageSpec {
         crop: if whole { crop.value } else { unit },
         reduce,
-        crop_at: section.choice("crop_at", CropAt::ALL, CropAt::Foreground),
-        field_of_view: section.choice("field_of_view", FieldOfView::ALL, FieldOfView::Crop),
+        crop_at: section.choice("crop_at", CropAt::ALL, paper.crop_at),
+        field_of_view: section.choice("field_of_view", FieldOfView::ALL, paper.field_of_view),
     };
     section.finish();
     spec
 }
 
-fn network(section: Section<'_>) -> NetworkSpec {
-    let width = section.read("width", 64_usize);
+fn network(section: Section<'_>, paper: NetworkSpec) -> NetworkSpec {
+    let width = section.read("width", paper.width);
     if width.value < 4 || !width.value.is_multiple_of(4) || width.value > 1024 {
         section.note(
             &width.place,
@@ -306,31 +315,44 @@ fn network(section: Section<'_>) -> NetworkSpec {
     }
     let spec = NetworkSpec {
         width: width.value,
-        norm_eps: section.within("norm_eps", 1e-5, 1e-12, 1.0),
-        first_conv: section.choice("first_conv", FirstConv::ALL, FirstConv::Uniform),
+        norm_eps: section.within("norm_eps", paper.norm_eps, 1e-12, 1.0),
+        first_conv: section.choice("first_conv", FirstConv::ALL, paper.first_conv),
     };
     section.finish();
     spec
 }
 
-fn training_spec(section: Section<'_>) -> TrainingSpec {
+fn training_spec(section: Section<'_>, paper: TrainingSpec) -> TrainingSpec {
     let spec = TrainingSpec {
-        batch: section.within("batch", 16, 1, 4096),
-        reduction: section.choice("reduction", Reduction::ALL, Reduction::Image),
-        smooth: section.within("smooth", 1e-7, 0.0, 1e3),
-        lr_end: section.within("lr_end", 0.0, 0.0, 1.0),
-        lr_power: section.within("lr_power", 0.9, 0.0, 100.0),
-        beta1: section.within("beta1", 0.9, 0.0, 0.999_999),
-        beta2: section.within("beta2", 0.999, 0.0, 0.999_999_999),
-        eps: section.within("eps", 1e-8, 0.0, 1.0),
+        batch: section.within("batch", paper.batch, 1, 4096),
+        reduction: section.choice("reduction", Reduction::ALL, paper.reduction),
+        smooth: section.within("smooth", paper.smooth, 0.0, 1e3),
+        lr_end: section.within("lr_end", paper.lr_end, 0.0, 1.0),
+        lr_power: section.within("lr_power", paper.lr_power, 0.0, 100.0),
+        beta1: section.within("beta1", paper.beta1, 0.0, 0.999_999),
+        beta2: section.within("beta2", paper.beta2, 0.0, 0.999_999_999),
+        eps: section.within("eps", paper.eps, 0.0, 1.0),
     };
     section.finish();
     spec
 }
 
-fn budget(section: &Section<'_>, steps: usize, lr: f64) -> Budget {
+/// A path is relative to the manifest that names it; on the command line, to where it is typed.
+fn start(section: &Section<'_>) -> Start {
+    let from = section.read("from", String::new());
+    if from.value.is_empty() {
+        return Start::Random;
+    }
+    let folder = match &from.place {
+        Place::File { path, .. } => Path::new(&**path).parent(),
+        Place::Override(_) | Place::Whole(_) => None,
+    };
+    Start::File(folder.unwrap_or(Path::new("")).join(from.value))
+}
+
+fn budget(section: &Section<'_>, least: usize, steps: usize, lr: f64) -> Budget {
     Budget {
-        steps: section.within("steps", steps, 1, 100_000_000),
+        steps: section.within("steps", steps, least, 100_000_000),
         lr: learning_rate(section, lr),
     }
 }
@@ -351,10 +373,10 @@ fn learning_rate(section: &Section<'_>, default: f64) -> f64 {
     default
 }
 
-fn augment(section: Section<'_>) -> AugmentSpec {
+fn augment(section: Section<'_>, paper: AugmentSpec) -> AugmentSpec {
     let chance = |key, default| section.within(key, default, 0.0, 1.0);
-    let range = |key, low, high, least: f64| {
-        let found = section.read(key, Range { low, high });
+    let range = |key, default: Range, least: f64| {
+        let found = section.read(key, default);
         if found.value.low < least {
             let message = format!(
                 "`augment.{key}` begins at {}; it must be {least} or more",
@@ -365,17 +387,17 @@ fn augment(section: Section<'_>) -> AugmentSpec {
         found.value
     };
     let spec = AugmentSpec {
-        rotation: chance("rotation", 0.2),
-        rotation_degrees: section.within("rotation_degrees", 180.0, 0.0, 180.0),
-        zoom: chance("zoom", 0.2),
-        zoom_factors: range("zoom_factors", 0.7, 1.4, 0.1),
-        noise: chance("noise", 0.1),
-        noise_sd: range("noise_sd", 0.0, 0.1, 0.0),
-        blur: chance("blur", 0.1),
-        blur_sigma: range("blur_sigma", 0.5, 1.0, 0.0),
-        brightness: chance("brightness", 0.15),
-        brightness_factor: range("brightness_factor", 0.75, 1.25, 0.0),
-        translation: section.choice("translation", Translation::ALL, Translation::Random),
+        rotation: chance("rotation", paper.rotation),
+        rotation_degrees: section.within("rotation_degrees", paper.rotation_degrees, 0.0, 180.0),
+        zoom: chance("zoom", paper.zoom),
+        zoom_factors: range("zoom_factors", paper.zoom_factors, 0.1),
+        noise: chance("noise", paper.noise),
+        noise_sd: range("noise_sd", paper.noise_sd, 0.0),
+        blur: chance("blur", paper.blur),
+        blur_sigma: range("blur_sigma", paper.blur_sigma, 0.0),
+        brightness: chance("brightness", paper.brightness),
+        brightness_factor: range("brightness_factor", paper.brightness_factor, 0.0),
+        translation: section.choice("translation", Translation::ALL, paper.translation),
     };
     section.finish();
     spec

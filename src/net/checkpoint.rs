@@ -1,28 +1,53 @@
 //! Checkpoints: a network's parameters as safetensors, under segmentation_models_pytorch's names.
 //!
-//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` where there is one.
-//! The rule: the same network gives the same bytes.
+//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` where there is one. What
+//! is known of the network beside its tensors is JSON in the file's metadata, under `expertgrid`.
+//! The rule: the same network gives the same bytes, and a file is used whole or refused; only an
+//! [import](super::Import) takes part of one.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::Path,
+};
 
 use candle_core::{DType, Device};
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{
-    UNet, init,
+    About, UNet, init,
     parameters::{Parameter, Part},
 };
-use crate::{manifest::NetworkSpec, seed::Seed};
+use crate::{
+    key::{Digest, Keyed, Sink},
+    manifest::NetworkSpec,
+    seed::Seed,
+};
+
+/// The entry of the file's metadata that holds an [`About`].
+const ABOUT: &str = "expertgrid";
 
 /// Parameters read from a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
-    tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+    pub(super) tensors: BTreeMap<String, Values>,
+    /// Tensors that are not in single precision, and what they are in.
+    pub(super) unread: BTreeMap<String, String>,
+    about: Option<About>,
+}
+
+/// A tensor's shape and values, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Values {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
 }
 
 /// Why a checkpoint does not serve.
 #[derive(Debug)]
 pub enum CheckpointError {
+    /// The file cannot be read.
+    File(std::io::Error),
     /// The bytes are not a safetensors file.
     Format(String),
     /// A tensor is missing, or of another shape or type than the network's.
@@ -34,6 +59,7 @@ pub enum CheckpointError {
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File(why) => write!(f, "cannot be read: {why}"),
             Self::Format(why) => write!(f, "not a safetensors checkpoint: {why}"),
             Self::Mismatch(why) => write!(f, "the checkpoint is of another network: {why}"),
             Self::Tensor(why) => write!(f, "{why}"),
@@ -49,63 +75,201 @@ impl From<candle_core::Error> for CheckpointError {
     }
 }
 
+/// The size of a network, as the shapes of its tensors have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Channels of the first layer.
+    pub width: usize,
+    /// Experts' branches.
+    pub experts: usize,
+}
+
+/// The digest is that of the tensors' content: what is said about them does not count.
+impl Keyed for Checkpoint {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            tensors,
+            // Never used.
+            unread: _,
+            about: _,
+        } = self;
+        for (name, Values { shape, values }) in tensors {
+            let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            sink.text("tensor", name);
+            sink.numbers("shape", &shape);
+            sink.digest("values", &Digest::of_bytes(&bytes));
+        }
+    }
+}
+
 impl Checkpoint {
-    /// A network's parameters as bytes; `about` goes into the file's metadata.
+    /// A network's parameters, and what is known of them.
     ///
     /// # Errors
     /// Where a parameter cannot be read from its device.
-    pub fn bytes(net: &UNet, about: &str) -> Result<Vec<u8>, CheckpointError> {
-        let mut rows: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    pub fn of(net: &UNet, about: About) -> Result<Self, CheckpointError> {
+        let mut tensors: BTreeMap<String, Values> = BTreeMap::new();
         for Parameter { name, part, var } in net.parameters() {
             let values = var.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            let bytes = values.iter().flat_map(|v| v.to_le_bytes());
-            match part {
-                // The branches of one norm follow each other: the first makes the row.
-                Part::Expert(e) if *e > 0 => {
-                    if let Some(row) = rows.iter_mut().find(|row| row.0 == *name) {
-                        row.2.extend(bytes);
-                    }
-                }
-                Part::Expert(_) if net.experts() > 1 => {
-                    let shape = vec![net.experts(), values.len()];
-                    rows.push((name.clone(), shape, bytes.collect()));
-                }
-                Part::Shared | Part::Expert(_) => {
-                    rows.push((name.clone(), var.dims().to_vec(), bytes.collect()));
-                }
-            }
+            let shape = match part {
+                Part::Expert(_) if net.experts() > 1 => vec![net.experts(), values.len()],
+                Part::Shared | Part::Expert(_) => var.dims().to_vec(),
+            };
+            // The branches of one norm come in their order and make one tensor.
+            let row = tensors.entry(name.clone()).or_insert(Values {
+                shape,
+                values: Vec::new(),
+            });
+            row.values.extend(values);
         }
+        Ok(Self {
+            tensors,
+            unread: BTreeMap::new(),
+            about: Some(about),
+        })
+    }
+
+    /// As a file's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let rows: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
+            .tensors
+            .iter()
+            .map(|(name, Values { shape, values })| {
+                let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (name, shape, bytes)
+            })
+            .collect();
         let views = rows.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)
+            let view = TensorView::new(Dtype::F32, (*shape).clone(), bytes)
                 .expect("the bytes were made for this shape");
             (name, view)
         });
         // One entry only: the file's metadata is written in a hash map's order.
-        let metadata = HashMap::from([("expertgrid".to_owned(), about.to_owned())]);
-        safetensors::serialize(views, Some(metadata))
-            .map_err(|e| CheckpointError::Format(e.to_string()))
+        let metadata = self.about.as_ref().map(|about| {
+            let text = serde_json::to_string(about).expect("an account is plain data");
+            HashMap::from([(ABOUT.to_owned(), text)])
+        });
+        safetensors::serialize(views, metadata).expect("names are distinct")
     }
 
     /// Reads a checkpoint's bytes.
     ///
     /// # Errors
-    /// Where they are not safetensors in single precision.
+    /// Where they are not safetensors, or what is said about the network cannot be read.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let file =
-            SafeTensors::deserialize(bytes).map_err(|e| CheckpointError::Format(e.to_string()))?;
-        let mut tensors = HashMap::new();
+        let format = |why: &dyn fmt::Display| CheckpointError::Format(why.to_string());
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format(&e))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(&e))?;
+        let about = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(ABOUT))
+            .map(|text| {
+                serde_json::from_str(text)
+                    .map_err(|e| format(&format_args!("its metadata `{ABOUT}`: {e}")))
+            })
+            .transpose()?;
+        let mut tensors = BTreeMap::new();
+        let mut unread = BTreeMap::new();
         for (name, view) in file.tensors() {
-            if view.dtype() != safetensors::Dtype::F32 {
-                return Err(CheckpointError::Mismatch(format!(
-                    "tensor {name} holds {:?}, not F32",
-                    view.dtype()
-                )));
+            if view.dtype() != Dtype::F32 {
+                unread.insert(name, format!("{:?}", view.dtype()));
+                continue;
             }
             let (words, _) = view.data().as_chunks::<4>();
-            let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-            tensors.insert(name, (view.shape().to_vec(), values));
+            let values = Values {
+                shape: view.shape().to_vec(),
+                values: words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
+            };
+            tensors.insert(name, values);
         }
-        Ok(Self { tensors })
+        Ok(Self {
+            tensors,
+            unread,
+            about,
+        })
+    }
+
+    /// Reads a checkpoint from a file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or as [`Checkpoint::read`].
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Self::read(&bytes),
+            Err(error) => Err(CheckpointError::File(error)),
+        }
+    }
+
+    /// What is said about the network; `None` for a file of another program.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// The same tensors with something else said about them.
+    pub fn with_about(self, about: About) -> Self {
+        Self {
+            about: Some(about),
+            ..self
+        }
+    }
+
+    /// The size of the network.
+    ///
+    /// # Errors
+    /// Where the tensors that tell it are missing, or the file says otherwise itself.
+    pub fn outline(&self) -> Result<Outline, CheckpointError> {
+        let mismatch = |why: String| Err(CheckpointError::Mismatch(why));
+        let shape = |name: &str| self.tensors.get(name).map(|found| found.shape.as_slice());
+        let width = match shape("encoder.conv1.weight") {
+            Some(&[width, 1, 7, 7]) => width,
+            Some(found) => {
+                return mismatch(format!(
+                    "tensor encoder.conv1.weight is {found:?}, not [width, 1, 7, 7]"
+                ));
+            }
+            None => return mismatch("tensor encoder.conv1.weight is missing".into()),
+        };
+        let experts = match shape("encoder.bn1.weight") {
+            Some(&[_]) => 1,
+            Some(&[experts, _]) if experts > 0 => experts,
+            Some(found) => {
+                return mismatch(format!(
+                    "tensor encoder.bn1.weight is {found:?}, neither [width] nor [experts, width]"
+                ));
+            }
+            None => return mismatch("tensor encoder.bn1.weight is missing".into()),
+        };
+        let outline = Outline { width, experts };
+        match &self.about {
+            Some(about) if about.outline() != outline => mismatch(format!(
+                "it says that its width is {} and its experts {:?}, its tensors have width {width} and {experts} \
+                 branches",
+                about.recipe.network.width, about.experts
+            )),
+            _ => Ok(outline),
+        }
+    }
+
+    /// The network as it is: every tensor is used, with its values to the bit.
+    ///
+    /// # Errors
+    /// Where the checkpoint is of another network.
+    pub fn restore(&self, spec: &NetworkSpec, device: &Device) -> Result<UNet, CheckpointError> {
+        let Outline { experts, .. } = self.outline()?;
+        let mut used = Vec::new();
+        let net = self.build(spec, experts, device, &mut |name, part, shape| {
+            used.push(name.to_owned());
+            self.values(name, part, shape, experts)
+        })?;
+        let others = self.tensors.keys().chain(self.unread.keys());
+        match others.into_iter().find(|name| !used.contains(name)) {
+            Some(name) => Err(CheckpointError::Mismatch(format!(
+                "it has a tensor {name}, which this network does not have"
+            ))),
+            None => Ok(net),
+        }
     }
 
     /// The network for a new expert: the shared part is the checkpoint's, the one expert's part
@@ -119,26 +283,87 @@ impl Checkpoint {
         seed: &Seed,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
-        let mut missing = None;
-        let net = UNet::with_values(spec, 1, device, DType::F32, &mut |name, part, shape| {
-            let fresh = init::values(seed, spec.first_conv, name, part, shape);
-            match (part, self.tensors.get(name)) {
-                (Part::Expert(_), _) => Ok(fresh),
-                (Part::Shared, Some((found, values))) if found == shape => Ok(values.clone()),
-                (Part::Shared, found) => {
-                    missing.get_or_insert_with(|| match found {
-                        Some((found, _)) => {
-                            format!("tensor {name} is {found:?}, the network's is {shape:?}")
-                        }
-                        None => format!("tensor {name} is missing"),
-                    });
-                    Ok(fresh)
-                }
-            }
-        })?;
-        match missing {
-            Some(why) => Err(CheckpointError::Mismatch(why)),
+        self.build(spec, 1, device, &mut |name, part, shape| match part {
+            Part::Expert(_) => Ok(init::values(seed, spec.first_conv, name, part, shape)),
+            Part::Shared => self.values(name, part, shape, 1),
+        })
+    }
+
+    /// The network for a new expert who takes over another's branch.
+    ///
+    /// # Errors
+    /// Where the checkpoint is of another network, or has no such branch.
+    pub fn inherit(
+        &self,
+        branch: usize,
+        spec: &NetworkSpec,
+        device: &Device,
+    ) -> Result<UNet, CheckpointError> {
+        let Outline { experts, .. } = self.outline()?;
+        self.build(spec, 1, device, &mut |name, part, shape| {
+            let part = match part {
+                Part::Expert(_) => Part::Expert(branch),
+                Part::Shared => Part::Shared,
+            };
+            self.values(name, part, shape, experts)
+        })
+    }
+
+    fn build(
+        &self,
+        spec: &NetworkSpec,
+        experts: usize,
+        device: &Device,
+        values: &mut dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>, CheckpointError>,
+    ) -> Result<UNet, CheckpointError> {
+        let mut refused = None;
+        let net = UNet::with_values(
+            spec,
+            experts,
+            device,
+            DType::F32,
+            &mut |name, part, shape| {
+                Ok(values(name, part, shape).unwrap_or_else(|error| {
+                    refused.get_or_insert(error);
+                    vec![0.0; shape.iter().product()]
+                }))
+            },
+        )?;
+        match refused {
+            Some(error) => Err(error),
             None => Ok(net),
+        }
+    }
+
+    /// The values of a parameter in a file of a network with `experts` branches.
+    fn values(
+        &self,
+        name: &str,
+        part: Part,
+        shape: &[usize],
+        experts: usize,
+    ) -> Result<Vec<f32>, CheckpointError> {
+        let mismatch = |why: String| Err(CheckpointError::Mismatch(why));
+        let Some(found) = self.tensors.get(name) else {
+            return mismatch(match self.unread.get(name) {
+                Some(format) => format!("tensor {name} holds {format}, not F32"),
+                None => format!("tensor {name} is missing"),
+            });
+        };
+        let (expected, row) = match part {
+            Part::Expert(branch) if experts > 1 => ([&[experts], shape].concat(), branch),
+            Part::Shared | Part::Expert(_) => (shape.to_vec(), 0),
+        };
+        if found.shape != expected {
+            return mismatch(format!(
+                "tensor {name} is {:?}, the network's is {expected:?}",
+                found.shape
+            ));
+        }
+        let count: usize = shape.iter().product();
+        match found.values.get(row * count..(row + 1) * count) {
+            Some(values) => Ok(values.to_vec()),
+            None => mismatch(format!("there is no branch {}", row + 1)),
         }
     }
 }

@@ -3,11 +3,15 @@
 //! The rule: the network is written once, over an [`crate::engine::Engine`]'s operations, and names its
 //! parameters as segmentation_models_pytorch does. It knows nothing of data or grids.
 
+mod about;
 mod checkpoint;
+mod import;
 mod init;
 mod parameters;
 mod unet;
 
-pub use checkpoint::{Checkpoint, CheckpointError};
+pub use about::{About, Adaptation, Provenance, Record};
+pub use checkpoint::{Checkpoint, CheckpointError, Outline};
+pub use import::Import;
 pub use parameters::{Parameter, Part, Values};
 pub use unet::UNet;

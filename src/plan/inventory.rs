@@ -1,6 +1,6 @@
 //! What the plan must know of a data set: names and digests, no pixels.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     data::{Case, Dataset},
@@ -8,13 +8,15 @@ use crate::{
     manifest::Cohort,
 };
 
-/// The cases of a data set by their digests.
+/// The cases of a data set and the files imported beside it, by their digests.
 #[derive(Clone, Debug)]
 pub struct Inventory {
     /// Training cases in order; a way of sampling counts along them.
     pub training: Vec<CaseDigests>,
     /// Test cases in order.
     pub test: Vec<CaseDigests>,
+    /// The weights that pretrainings start from: for each file, the digest of its tensors.
+    pub imports: BTreeMap<PathBuf, Digest>,
 }
 
 /// One case's identity.
@@ -51,6 +53,7 @@ impl Inventory {
         Self {
             training: digests(&dataset.training),
             test: digests(&dataset.test),
+            imports: BTreeMap::new(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Inventory {
         Self {
             training: (0..cohort.training).map(|i| case("training", i)).collect(),
             test: (0..cohort.test).map(|i| case("test", i)).collect(),
+            imports: BTreeMap::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ use itertools::Itertools;
 
 use crate::{
     key::{Digest, Keyed, Memo},
-    manifest::{Arm, Experiment, SpacingFrom},
+    manifest::{Arm, Experiment, SpacingFrom, Start},
     seed::Seed,
 };
 
@@ -92,8 +92,8 @@ impl Plan {
 
 /// Expands the grids of all experiments over one data set.
 ///
-/// The inventory must hold the cases and experts that the grids name; see
-/// [`crate::data::Dataset`] and [`Inventory::assumed`].
+/// The inventory must hold the cases and experts that the grids name, and the files they import;
+/// see [`crate::data::Dataset`] and [`Inventory::assumed`].
 pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
     let mut builder = Builder {
         inventory,
@@ -215,10 +215,15 @@ impl Builder<'_> {
         experts: &Arc<[u8]>,
         root: Seed,
     ) -> Spec {
+        let batching = experiment.pretrain.batching;
+        let origin = match &experiment.pretrain.start {
+            Start::Random => Origin::RandomForExperts(batching),
+            Start::File(path) => Origin::ImportedForExperts(batching, self.inventory.imports[path]),
+        };
         Spec::Train(Train {
             recipe: recipe.clone(),
             budget: experiment.pretrain.budget,
-            origin: Origin::RandomForExperts(experiment.pretrain.batching),
+            origin,
             support: self.support(experts, None),
             test: self.test.clone(),
             seed: root.fork("pretrain").fork(&experts.iter().join("+")),

@@ -94,6 +94,9 @@ pub struct Train {
 pub enum Origin {
     /// Random initialisation, to be adapted later: one branch per expert.
     RandomForExperts(ExpertBatching),
+    /// The tensors of an imported file as far as they fit, random initialisation elsewhere; to be
+    /// adapted later: one branch per expert. The digest is that of the file's tensors.
+    ImportedForExperts(ExpertBatching, Digest),
     /// Random initialisation, one branch.
     Random,
     /// A pretrained network: its shared part is kept, the expert's part initialised anew.
@@ -104,7 +107,7 @@ impl Train {
     /// The kind of stage, which follows from where the weights come from.
     pub fn kind(&self) -> Kind {
         match self.origin {
-            Origin::RandomForExperts(_) => Kind::Pretrain,
+            Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => Kind::Pretrain,
             Origin::Random => Kind::Scratch,
             Origin::Pretrained(_) => Kind::Finetune,
         }
@@ -169,7 +172,9 @@ impl Spec {
         match self {
             Self::Train(train) => match train.origin {
                 Origin::Pretrained(digest) => Some((Kind::Pretrain, digest)),
-                Origin::Random | Origin::RandomForExperts(_) => None,
+                Origin::Random | Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
+                    None
+                }
             },
             Self::Evaluate(evaluate) => Some((evaluate.training_kind, evaluate.training)),
         }
@@ -203,6 +208,11 @@ impl Keyed for Train {
             Origin::Random => sink.text("origin", "random"),
             Origin::RandomForExperts(batching) => {
                 sink.text("origin", "random for experts");
+                sink.text("expert_batching", batching.word());
+            }
+            Origin::ImportedForExperts(batching, tensors) => {
+                sink.text("origin", "imported for experts");
+                sink.digest("imported", tensors);
                 sink.text("expert_batching", batching.word());
             }
             Origin::Pretrained(digest) => sink.digest("pretrained", digest),

@@ -27,6 +27,7 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         "hd95",
         "status",
         "reason",
+        "pretraining",
         "training",
         "evaluation",
     ];
@@ -39,6 +40,8 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
             Status::Ok | Status::Missing => "",
             Status::Undefined(reason) | Status::Failed(reason) => reason,
         };
+        let digest = |id| results.plan.stage(id).digest.to_string();
+        let pretraining = results.plan.stage(run.training).upstream;
         vec![
             name.clone(),
             run.new_expert.to_string(),
@@ -52,8 +55,9 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
             score(Metric::Hd95),
             outcome.status.to_string(),
             reason.to_owned(),
-            results.plan.stage(run.training).digest.to_string(),
-            results.plan.stage(run.evaluation).digest.to_string(),
+            pretraining.map_or_else(String::new, |id| digest(id)),
+            digest(run.training),
+            digest(run.evaluation),
         ]
     });
     write(&header, rows)

@@ -1,6 +1,6 @@
-//! A data set's images and masks by their digests, prepared once for all stages of a worker.
+//! A data set's images and masks, and imported weights, by their digests; read and prepared once for all stages of a worker.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::StageError;
 use crate::{
@@ -8,8 +8,9 @@ use crate::{
         Dataset, Mask,
         prepare::{Plane, Prepared, prepare, prepare_mask},
     },
-    key::Digest,
+    key::{Digest, Keyed},
     manifest::ImageSpec,
+    net::Checkpoint,
 };
 
 /// Images and masks, found by what they hold and not by where they lie.
@@ -19,11 +20,14 @@ pub struct Library {
     masks: HashMap<Digest, (usize, u8)>,
     prepared: HashMap<(Digest, usize), Arc<Prepared>>,
     planes: HashMap<(Digest, usize), Arc<Plane>>,
+    /// Files of weights that have not been asked for yet.
+    unread: Vec<PathBuf>,
+    imports: HashMap<Digest, Arc<Checkpoint>>,
 }
 
 impl Library {
-    /// Over a data set.
-    pub fn new(dataset: Arc<Dataset>) -> Self {
+    /// Over a data set, and files of weights that pretrainings start from.
+    pub fn new(dataset: Arc<Dataset>, imports: Vec<PathBuf>) -> Self {
         let mut images = HashMap::new();
         let mut masks = HashMap::new();
         for (i, case) in dataset.cases().enumerate() {
@@ -38,7 +42,32 @@ impl Library {
             masks,
             prepared: HashMap::new(),
             planes: HashMap::new(),
+            unread: imports,
+            imports: HashMap::new(),
         }
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Weights by the digest of their tensors.
+    ///
+    /// # Errors
+    /// Where no file holds them.
+    pub fn import(&mut self, digest: &Digest) -> Result<Arc<Checkpoint>, StageError> {
+        while !self.imports.contains_key(digest) {
+            let Some(path) = self.unread.pop() else {
+                return Err(StageError::Data(format!(
+                    "no file named by `pretrain.from` holds the weights {}; has one changed since the plan was made?",
+                    digest.short()
+                )));
+            };
+            let found = Checkpoint::open(&path)?;
+            self.imports.insert(found.digest(), Arc::new(found));
+        }
+        Ok(self.imports[digest].clone())
     }
 
     /// An image, prepared.

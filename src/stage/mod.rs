@@ -21,12 +21,12 @@ use crate::{
     engine::{AnyEngine, Engine},
     event::Step,
     key::{Digest, Keyed},
-    manifest::{AssdDefinition, ExpertBatching, HdDefinition},
-    metric::{self, Assd, Definition, Hd95, MaskView, Spacing},
-    net::{Checkpoint, CheckpointError, UNet},
+    manifest::{AssdDefinition, ExpertBatching, HdDefinition, Metrics},
+    metric::{self, Assd, Definition, Hd95, Spacing},
+    net::{About, Checkpoint, CheckpointError, Provenance, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
-    store::{Files, Found, MadeBy, Scratch, Store, StoreError},
-    train::{Annotated, TrainError, Training, predict, train},
+    store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
+    train::{Annotated, TrainError, Training, Tuned, predict, train},
 };
 
 pub use library::Library;
@@ -106,19 +106,33 @@ pub fn run(
     bench: &mut Bench,
     observe: &mut dyn FnMut(Step),
 ) -> Result<Digest, StageError> {
-    let files = match spec {
-        Spec::Train(spec) => run_training(spec, bench, observe)?,
-        Spec::Evaluate(spec) => run_evaluation(spec, bench)?,
-    };
+    let files = compute(spec, bench, observe)?;
     let digest = spec.digest();
-    bench.store.publish(
-        &bench.scratch,
-        (spec.kind(), digest),
-        spec.explain(),
-        bench.made_by.clone(),
-        &files,
-    )?;
+    let about = Unpublished {
+        kind: spec.kind(),
+        digest,
+        inputs: spec.explain(),
+        spec: serde_json::value::to_raw_value(spec).expect("a spec is plain data"),
+        dataset: bench.library.dataset().label.clone(),
+        made_by: bench.made_by.clone(),
+    };
+    bench.store.publish(&bench.scratch, about, &files)?;
     Ok(digest)
+}
+
+/// Runs a stage and publishes nothing: the files of its artefact.
+///
+/// # Errors
+/// Where there is no artefact.
+pub fn compute(
+    spec: &Spec,
+    bench: &mut Bench,
+    observe: &mut dyn FnMut(Step),
+) -> Result<Files, StageError> {
+    match spec {
+        Spec::Train(spec) => run_training(spec, bench, observe),
+        Spec::Evaluate(spec) => run_evaluation(spec, bench),
+    }
 }
 
 fn run_training(
@@ -145,10 +159,10 @@ fn train_and_predict<E: Engine>(
     store: &Store,
     observe: &mut dyn FnMut(Step),
 ) -> Result<Files, StageError> {
-    let net = network(spec, store, engine.device())?;
+    let net = network(spec, library, store, engine.device())?;
     let cases = annotated(spec, library)?;
     let batching = match spec.origin {
-        Origin::RandomForExperts(batching) => batching,
+        Origin::RandomForExperts(batching) | Origin::ImportedForExperts(batching, _) => batching,
         Origin::Random | Origin::Pretrained(_) => ExpertBatching::All,
     };
     let mut steps = Vec::with_capacity(spec.budget.steps);
@@ -160,6 +174,7 @@ fn train_and_predict<E: Engine>(
             recipe: &spec.recipe,
             budget: spec.budget,
             batching,
+            tuned: Tuned::Everything,
             seed: spec.seed,
         },
         &mut |step| {
@@ -174,24 +189,41 @@ fn train_and_predict<E: Engine>(
         predict_test_images(spec, &net, engine, library)?,
     );
     if spec.kind() == Kind::Pretrain {
-        let about = format!("{} {}", spec.kind(), Spec::Train(spec.clone()).digest());
-        files.insert(WEIGHTS.into(), Checkpoint::bytes(&net, &about)?);
+        let about = About {
+            recipe: **spec.recipe,
+            experts: spec.support.experts.clone(),
+            provenance: Provenance::Stage {
+                kind: spec.kind(),
+                digest: Spec::Train(spec.clone()).digest(),
+                record: None,
+            },
+        };
+        files.insert(WEIGHTS.into(), Checkpoint::of(&net, about)?.to_bytes());
     }
     Ok(files)
 }
 
-fn network(spec: &Train, store: &Store, device: &Device) -> Result<UNet, StageError> {
+fn network(
+    spec: &Train,
+    library: &mut Library,
+    store: &Store,
+    device: &Device,
+) -> Result<UNet, StageError> {
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
-    match spec.origin {
-        Origin::Random | Origin::RandomForExperts(_) => Ok(UNet::init(
-            network,
-            spec.support.experts.len(),
-            &seed,
-            device,
-        )?),
+    let experts = spec.support.experts.len();
+    match &spec.origin {
+        Origin::Random | Origin::RandomForExperts(_) => {
+            Ok(UNet::init(network, experts, &seed, device)?)
+        }
+        Origin::ImportedForExperts(_, tensors) => {
+            let (net, _) = library
+                .import(tensors)?
+                .import(network, experts, &seed, device)?;
+            Ok(net)
+        }
         Origin::Pretrained(digest) => {
-            let bytes = upstream(store, Kind::Pretrain, &digest, WEIGHTS)?;
+            let bytes = upstream(store, Kind::Pretrain, digest, WEIGHTS)?;
             Ok(Checkpoint::read(&bytes)?.adapt(network, &seed, device)?)
         }
     }
@@ -261,17 +293,7 @@ fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageErro
             branches.len()
         )));
     };
-    let definition = Definition {
-        assd: match spec.metrics.assd {
-            AssdDefinition::Pooled => Assd::Pooled,
-            AssdDefinition::Macro => Assd::Macro,
-        },
-        hd95: match spec.metrics.hd95 {
-            HdDefinition::Pooled => Hd95::Pooled,
-            HdDefinition::MaxDirected => Hd95::MaxDirected,
-        },
-        ..Definition::default()
-    };
+    let definition = definition(&spec.metrics);
     let mut cases = Vec::new();
     let references = spec.reference.masks.iter().zip(&spec.reference.spacing);
     for (prediction, (digest, [row, column])) in predicted.iter().zip(references) {
@@ -287,6 +309,21 @@ fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageErro
     Ok(files)
 }
 
+/// The metrics' definition that a manifest names.
+pub fn definition(metrics: &Metrics) -> Definition {
+    Definition {
+        assd: match metrics.assd {
+            AssdDefinition::Pooled => Assd::Pooled,
+            AssdDefinition::Macro => Assd::Macro,
+        },
+        hd95: match metrics.hd95 {
+            HdDefinition::Pooled => Hd95::Pooled,
+            HdDefinition::MaxDirected => Hd95::MaxDirected,
+        },
+        ..Definition::default()
+    }
+}
+
 fn score(
     prediction: &Prediction,
     reference: &Mask,
@@ -296,10 +333,8 @@ fn score(
     let mask = prediction.mask();
     let shapes =
         |error: metric::MaskError| StageError::Data(format!("{}: {error}", prediction.case));
-    let predicted = MaskView::new(mask.height, mask.width, &mask.pixels).map_err(shapes)?;
-    let expected =
-        MaskView::new(reference.height, reference.width, &reference.pixels).map_err(shapes)?;
-    let scores = metric::scores(predicted, expected, spacing, definition).map_err(shapes)?;
+    let scores =
+        metric::scores(mask.view(), reference.view(), spacing, definition).map_err(shapes)?;
     Ok(CaseScores {
         case: prediction.case.clone(),
         dice: scores.dice,

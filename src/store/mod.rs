@@ -20,6 +20,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     key::{Digest, Input},
@@ -41,7 +42,7 @@ pub struct Store {
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// What is known of an artefact beside its files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
     /// The kind of stage that made it.
@@ -50,8 +51,29 @@ pub struct Description {
     pub digest: Digest,
     /// The inputs behind the key.
     pub inputs: Vec<Input>,
+    /// The whole specification of the work, so that it can be done again from here.
+    pub spec: Box<RawValue>,
+    /// What the data set was called.
+    pub dataset: String,
     /// Size and digest of every file.
     pub files: BTreeMap<String, FileDigest>,
+    /// What computed it.
+    pub made_by: MadeBy,
+}
+
+/// What is known of an artefact before it is published; see [`Description`].
+#[derive(Clone, Debug)]
+pub struct Unpublished {
+    /// The kind of stage that made it.
+    pub kind: Kind,
+    /// The stage's key.
+    pub digest: Digest,
+    /// The inputs behind the key.
+    pub inputs: Vec<Input>,
+    /// The whole specification of the work.
+    pub spec: Box<RawValue>,
+    /// What the data set is called.
+    pub dataset: String,
     /// What computed it.
     pub made_by: MadeBy,
 }
@@ -158,6 +180,28 @@ impl Store {
         self.path(kind, digest).join(DESCRIPTION).exists()
     }
 
+    /// Every artefact that is there, by kind and digest.
+    pub fn list(&self) -> Vec<(Kind, Digest)> {
+        let names = |folder: PathBuf| -> Vec<String> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut names: Vec<String> = entries
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        let mut found = Vec::new();
+        for kind in Kind::ALL {
+            let of_kind = self.root.join(kind.word());
+            for prefix in names(of_kind.clone()) {
+                let digests = names(of_kind.join(prefix));
+                let digests = digests.iter().filter_map(|name| name.parse().ok());
+                found.extend(digests.map(|digest| (kind, digest)));
+            }
+        }
+        found
+    }
+
     /// Reads an artefact's description and those of its files that `wanted` names, verified.
     pub fn read(&self, kind: Kind, digest: &Digest, wanted: &[&str]) -> Found {
         match self.try_read(kind, digest, wanted) {
@@ -227,15 +271,23 @@ impl Store {
     pub fn publish(
         &self,
         scratch: &Scratch,
-        (kind, digest): (Kind, Digest),
-        inputs: Vec<Input>,
-        made_by: MadeBy,
+        about: Unpublished,
         files: &Files,
     ) -> Result<(), StoreError> {
+        let Unpublished {
+            kind,
+            digest,
+            inputs,
+            spec,
+            dataset,
+            made_by,
+        } = about;
         let description = Description {
             kind,
             digest,
             inputs,
+            spec,
+            dataset,
             files: files
                 .iter()
                 .map(|(name, bytes)| {

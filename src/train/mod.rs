@@ -21,11 +21,11 @@ use crate::{
     engine::{DiceOver, Engine},
     event::Step,
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
-    net::UNet,
+    net::{Parameter, Part, UNet},
     seed::Seed,
 };
 
-pub use predict::predict;
+pub use predict::{logits, predict, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
 
@@ -54,8 +54,31 @@ pub struct Training<'a, E> {
     pub budget: Budget,
     /// Which branches a step passes through; of no consequence with one expert.
     pub batching: ExpertBatching,
+    /// What changes.
+    pub tuned: Tuned,
     /// Of shuffling and augmentation.
     pub seed: Seed,
+}
+
+/// Which parameters a training changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tuned {
+    /// All.
+    Everything,
+    /// The experts' norms; the shared part stays as it is, to the bit.
+    ExpertLayers,
+}
+
+impl Tuned {
+    /// The parameters of a network that it means, in the network's order.
+    pub fn parameters(self, net: &UNet) -> Vec<Parameter> {
+        let all = net.parameters().iter();
+        let chosen = all.filter(|parameter| match (self, parameter.part) {
+            (Self::Everything, _) | (Self::ExpertLayers, Part::Expert(_)) => true,
+            (Self::ExpertLayers, Part::Shared) => false,
+        });
+        chosen.cloned().collect()
+    }
 }
 
 /// Why a training has no result.
@@ -102,13 +125,9 @@ pub fn train<E: Engine>(
     training: &Training<'_, E>,
     observe: &mut dyn FnMut(Step),
 ) -> std::result::Result<(), TrainError> {
-    let Training {
-        net,
-        recipe,
-        budget,
-        ..
-    } = training;
-    let mut optimiser = RAdam::new(net.parameters(), &recipe.training);
+    let Training { recipe, budget, .. } = training;
+    let parameters = training.tuned.parameters(training.net);
+    let mut optimiser = RAdam::new(&parameters, &recipe.training);
     let mut batches = Batches::new(
         training.cases.len(),
         recipe.training.batch,
@@ -116,7 +135,7 @@ pub fn train<E: Engine>(
     );
     for completed in 0..budget.steps {
         let samples = draw(training, completed, &batches.next());
-        let (loss, gradients) = gradients(training, completed, &samples)?;
+        let (loss, gradients) = gradients(training, &parameters, completed, &samples)?;
         let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
         let step = Step {
             step: completed + 1,
@@ -154,16 +173,17 @@ fn draw<E: Engine>(training: &Training<'_, E>, step: usize, batch: &[usize]) -> 
 /// The mean loss over all pairs of image and expert of this step, and its gradients.
 fn gradients<E: Engine>(
     training: &Training<'_, E>,
+    parameters: &[Parameter],
     step: usize,
     samples: &[Sample],
 ) -> Result<(f32, Vec<Option<Tensor>>)> {
     let passes = passes(training, step, samples.len());
     let share = 1.0 / passes.len() as f64;
     let mut loss = 0.0;
-    let mut sums: Vec<Option<Tensor>> = vec![None; training.net.parameters().len()];
+    let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
     // One expert's branch at a time: the memory of one pass, whatever the number of experts.
     for branches in passes {
-        let (pass_loss, gradients) = pass(training, samples, &branches, share)?;
+        let (pass_loss, gradients) = pass(training, parameters, samples, &branches, share)?;
         loss += pass_loss;
         for (sum, gradient) in sums.iter_mut().zip(gradients) {
             *sum = match (sum.take(), gradient) {
@@ -191,6 +211,7 @@ fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> V
 
 fn pass<E: Engine>(
     training: &Training<'_, E>,
+    parameters: &[Parameter],
     samples: &[Sample],
     branches: &[usize],
     share: f64,
@@ -221,7 +242,7 @@ fn pass<E: Engine>(
     let value = engine.loss(&loss)?;
     // The loss holds what the way back needs, and lets go of it on the way.
     drop((x, y, logits));
-    let parameters: Vec<&Tensor> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
+    let parameters: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
     Ok((
         value as f32 * share as f32,
         engine.gradients(loss, share, &parameters)?,

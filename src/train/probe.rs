@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use super::RAdam;
 use crate::{
     engine::{DiceOver, Engine},
-    manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
+    manifest::{NetworkSpec, Recipe},
     net::UNet,
     seed::Seed,
 };
@@ -38,21 +38,10 @@ impl<'a, E: Engine> Probe<'a, E> {
     /// Where the network cannot be made.
     pub fn new(engine: &'a E, shape: StepShape) -> Result<Self> {
         let StepShape { width, size, batch } = shape;
-        let spec = NetworkSpec {
-            width,
-            norm_eps: 1e-5,
-            first_conv: FirstConv::Uniform,
-        };
-        let training = TrainingSpec {
-            batch,
-            reduction: Reduction::Image,
-            smooth: 1e-7,
-            lr_end: 0.0,
-            lr_power: 0.9,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-        };
+        let Recipe {
+            network, training, ..
+        } = Recipe::default();
+        let spec = NetworkSpec { width, ..network };
         let net = UNet::init(&spec, 1, &Seed::new(0), engine.device())?;
         let pixels: Vec<f32> = (0..batch * size * size)
             .map(|i| (i as f32 * 0.7).sin())

@@ -256,19 +256,6 @@ mod tests {
             .collect()
     }
 
-    fn spec() -> TrainingSpec {
-        TrainingSpec {
-            batch: 1,
-            reduction: crate::manifest::Reduction::Image,
-            smooth: 1e-7,
-            lr_end: 0.0,
-            lr_power: 0.9,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-        }
-    }
-
     fn parameter(name: &str) -> Parameter {
         let one = Tensor::ones(1, DType::F64, &Device::Cpu).unwrap();
         Parameter {
@@ -281,7 +268,7 @@ mod tests {
     /// Steps along given gradients.
     fn trajectory(gradients: &[f64], lr: impl Fn(usize) -> f64) -> Vec<f64> {
         let parameter = parameter("p");
-        let mut optimiser = RAdam::new(std::slice::from_ref(&parameter), &spec());
+        let mut optimiser = RAdam::new(std::slice::from_ref(&parameter), &TrainingSpec::default());
         let step = |(t, g): (usize, &f64)| {
             let gradient = Tensor::new(&[*g], &Device::Cpu).unwrap();
             optimiser.step(&[Some(gradient)], lr(t)).unwrap();
@@ -306,7 +293,7 @@ mod tests {
         let vectors = &vectors()["optimizer"];
         let expected = vectors["torch_with_poly_T12"].as_array().unwrap();
         let found = trajectory(&numbers(&vectors["gradients"]), |t| {
-            crate::train::learning_rate(1e-3, &spec(), t, 12)
+            crate::train::learning_rate(1e-3, &TrainingSpec::default(), t, 12)
         });
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected["p"].as_f64().unwrap()).abs() < 1e-12);
@@ -345,7 +332,7 @@ mod tests {
     #[test]
     fn a_parameter_without_a_gradient_stands_still() {
         let (used, absent) = (parameter("used"), parameter("absent"));
-        let mut optimiser = RAdam::new(&[used.clone(), absent.clone()], &spec());
+        let mut optimiser = RAdam::new(&[used.clone(), absent.clone()], &TrainingSpec::default());
         let one = Some(Tensor::ones(1, DType::F64, &Device::Cpu).unwrap());
         optimiser.step(&[one.clone(), one.clone()], 1e-3).unwrap();
         let before = absent.var.to_vec1::<f64>().unwrap();

@@ -16,6 +16,7 @@ mod manifests;
 mod metric_properties;
 mod metric_reference;
 mod network;
+mod one_network;
 mod operations;
 mod plans;
 mod stats_properties;

@@ -3,8 +3,10 @@
 use candle_core::{DType, Device, Tensor};
 use expertgrid::{
     engine::{Activation, Affine, DiceOver, Engine, Stock},
-    manifest::{FirstConv, NetworkSpec},
-    net::{Checkpoint, Part, UNet},
+    key::Digest,
+    manifest::{FirstConv, NetworkSpec, Recipe},
+    net::{About, Checkpoint, Part, Provenance, UNet},
+    plan::Kind,
     seed::Seed,
 };
 use serde_json::Value;
@@ -268,6 +270,68 @@ fn samples_of_a_batch_do_not_see_each_other() {
     }
 }
 
+fn checkpoint(net: &UNet) -> Checkpoint {
+    let mut recipe = Recipe::default();
+    recipe.network = spec(4);
+    let about = About {
+        recipe,
+        experts: (1..=net.experts() as u8).collect(),
+        provenance: Provenance::Stage {
+            kind: Kind::Pretrain,
+            digest: Digest::of_bytes(b"a test"),
+            record: None,
+        },
+    };
+    Checkpoint::of(net, about).unwrap()
+}
+
+#[test]
+fn a_restored_network_is_the_one_that_was_kept() {
+    for experts in [1, 3] {
+        let kept = net(4, experts);
+        let bytes = checkpoint(&kept).to_bytes();
+        let read = Checkpoint::read(&bytes).unwrap();
+        let restored = read.restore(&spec(4), &Device::Cpu).unwrap();
+        assert_eq!(restored.experts(), experts);
+        for (a, b) in kept.parameters().iter().zip(restored.parameters()) {
+            assert_eq!((&a.name, a.part), (&b.name, b.part));
+            assert_eq!(values(a.var.as_tensor()), values(b.var.as_tensor()));
+        }
+        assert_eq!(read.to_bytes(), bytes);
+    }
+}
+
+#[test]
+fn an_inherited_branch_is_that_experts() {
+    let kept = net(4, 3);
+    for parameter in kept.parameters() {
+        if let Part::Expert(e) = parameter.part {
+            let own = (parameter.var.as_tensor() + e as f64).unwrap();
+            parameter.var.set(&own).unwrap();
+        }
+    }
+    let heir = checkpoint(&kept)
+        .inherit(2, &spec(4), &Device::Cpu)
+        .unwrap();
+    for parameter in heir.parameters() {
+        let of_third = |p: &&expertgrid::net::Parameter| {
+            p.name == parameter.name && matches!(p.part, Part::Shared | Part::Expert(2))
+        };
+        let before = kept.parameters().iter().find(of_third).unwrap();
+        assert_eq!(
+            values(parameter.var.as_tensor()),
+            values(before.var.as_tensor()),
+            "{}",
+            parameter.name
+        );
+    }
+    assert!(
+        checkpoint(&kept)
+            .inherit(3, &spec(4), &Device::Cpu)
+            .is_err()
+    );
+}
+
 #[test]
 fn adapting_keeps_the_shared_part_to_the_bit_and_starts_the_experts_part_anew() {
     let pretrained = net(4, 3);
@@ -276,10 +340,10 @@ fn adapting_keeps_the_shared_part_to_the_bit_and_starts_the_experts_part_anew() 
         let changed = (parameter.var.as_tensor() + 0.125).unwrap();
         parameter.var.set(&changed).unwrap();
     }
-    let bytes = Checkpoint::bytes(&pretrained, "a test").unwrap();
+    let bytes = checkpoint(&pretrained).to_bytes();
     assert_eq!(
         bytes,
-        Checkpoint::bytes(&pretrained, "a test").unwrap(),
+        checkpoint(&pretrained).to_bytes(),
         "the same bytes every time"
     );
     let adapted = Checkpoint::read(&bytes)

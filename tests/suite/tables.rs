@@ -10,7 +10,7 @@ use expertgrid::{
     plan::{self, Inventory, Kind, Plan, Run},
     report::{self, Cell, Provenance, Synthetic, Table},
     results::{self, Metric, Results, Status},
-    store::{Files, MadeBy, Store},
+    store::{Files, MadeBy, Store, Unpublished},
 };
 
 use crate::common::csv;
@@ -51,10 +51,15 @@ fn with_scores(folder: &Path, score: impl Fn(&Run) -> Option<Score>) -> (Plan, S
             device: "cpu".into(),
             engine: "none".into(),
         };
-        let key = (Kind::Evaluate, stage.digest);
-        store
-            .publish(&scratch, key, stage.spec.explain(), made_by, &files)
-            .unwrap();
+        let about = Unpublished {
+            kind: Kind::Evaluate,
+            digest: stage.digest,
+            inputs: stage.spec.explain(),
+            spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
+            dataset: "made up".into(),
+            made_by,
+        };
+        store.publish(&scratch, about, &files).unwrap();
     }
     (plan, store)
 }

@@ -150,6 +150,8 @@ pub struct ReadMask {
     pub header: Header,
     /// How many pixels were neither 0 nor 1.
     pub odd_pixels: usize,
+    /// Whether the file holds at most two different values, as a mask does.
+    pub two_valued: bool,
 }
 
 /// Reads a mask: inside where the scaled value is above 0.5.
@@ -180,6 +182,7 @@ pub fn decode_image(source: impl BufRead) -> Result<(Image, Header), Fault> {
 /// As [`read_image`].
 pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
     let (header, [width, height], values) = decode::values(source)?;
+    let two_valued = super::two_valued(&values);
     let odd_pixels = values.iter().filter(|v| **v != 0.0 && **v != 1.0).count();
     let mask = Mask {
         height,
@@ -190,6 +193,7 @@ pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
         mask,
         header,
         odd_pixels,
+        two_valued,
     })
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The rule: it listens to events and prints to standard error; nothing of it can fail or slow a run.
 
+mod bar;
+
 use std::{
     collections::HashMap,
     io::IsTerminal,
@@ -17,6 +19,8 @@ use crate::{
     plan::{Plan, Spec, Stage, StageId},
     schedule::{Counts, Schedule},
 };
+
+pub use bar::Bar;
 
 /// The display of one run.
 pub struct Progress<'a> {

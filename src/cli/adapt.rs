@@ -1,0 +1,302 @@
+//! `expertgrid adapt`: a pretrained network for one more expert, outside any grid.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+
+use super::{Done, Failure, OwnDevice, output::print, weights::Weights};
+use crate::{
+    data::{
+        Case, Expert, folder,
+        prepare::{Prediction, Prepared, cut_pixels, prepare, prepare_mask, too_small},
+    },
+    engine::{AnyEngine, Engine},
+    event::Step,
+    key::Keyed,
+    manifest::{Budget, ExpertBatching, Recipe},
+    metric::dice,
+    net::{About, Adaptation, Checkpoint, Provenance, UNet},
+    progress::Bar,
+    seed::Seed,
+    store::replace_file,
+    train::{Annotated, TrainError, Training, Tuned, predict, train},
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "DIR holds a folder for each case with image.nii.gz and, where the expert has annotated it, \
+                  task01_segNN.nii.gz (NN the expert's number); other cases are left out.
+
+Example: expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 -o expert8.safetensors"
+)]
+pub(super) struct Arguments {
+    /// Checkpoint of the pretrained network.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Folder of the annotated cases.
+    #[arg(long, value_name = "DIR")]
+    cases: PathBuf,
+    /// The new expert's number, as in `task01_seg08`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(Expert).range(1..))]
+    expert: Expert,
+    /// Checkpoint to write; it must not exist yet.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// What is trained.
+    #[arg(long, value_enum, default_value = "full")]
+    method: Method,
+    /// Optimiser steps.
+    #[arg(long, default_value_t = Budget::FINETUNE.steps, value_name = "N")]
+    steps: usize,
+    /// Initial learning rate.
+    #[arg(long, default_value_t = Budget::FINETUNE.lr, value_name = "RATE")]
+    lr: f64,
+    /// Of all randomness.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    #[command(flatten)]
+    device: OwnDevice,
+}
+
+/// What is trained for the new expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Method {
+    /// The expert's norms start anew and the whole network is trained: the paper's.
+    Full,
+    /// The branch that fits the cases best is taken over and its norms alone are trained; the shared part stays.
+    ExpertLayers,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    if arguments.steps == 0 || !arguments.lr.is_finite() || arguments.lr <= 0.0 {
+        return Err(Failure::input(
+            "`--steps` is at least 1 and `--lr` a number above 0",
+        ));
+    }
+    // Before any work: a file is never replaced.
+    if arguments.out.exists() {
+        return Err(Failure::Input(format!(
+            "{} exists already; choose another name for the new checkpoint",
+            arguments.out.display()
+        )));
+    }
+    let weights = Weights::open(&arguments.weights)?;
+    let found = folder::annotated(&arguments.cases, arguments.expert).map_err(Failure::input)?;
+    for warning in &found.warnings {
+        eprintln!("{warning}");
+    }
+    hold_against(&found.cases, arguments.expert, &weights.recipe)?;
+    eprintln!("weights: {weights}");
+    eprintln!(
+        "cases: {} with a mask of expert {}{}, of {}",
+        found.cases.len(),
+        arguments.expert,
+        match found.left_out {
+            0 => String::new(),
+            n => format!(" ({n} without, left out)"),
+        },
+        found.label
+    );
+    let (engine, made_by) = arguments.device.open()?;
+    let outcome = match &engine {
+        AnyEngine::Stock(engine) => adapt(arguments, &weights, &found.cases, engine),
+        AnyEngine::Lanes(engine) => adapt(arguments, &weights, &found.cases, engine),
+    }?;
+    let about = About {
+        recipe: weights.recipe,
+        experts: vec![arguments.expert],
+        provenance: Provenance::Adaptation(Box::new(Adaptation {
+            from: weights.checkpoint.digest(),
+            pretrained_on: weights
+                .checkpoint
+                .about()
+                .and_then(|about| about.trained_on()),
+            dataset: found.label,
+            cases: found.cases.iter().map(|case| case.name.clone()).collect(),
+            images: found.cases.iter().map(|case| case.image_digest).collect(),
+            masks: found
+                .cases
+                .iter()
+                .map(|case| case.annotations[&arguments.expert].digest)
+                .collect(),
+            method: outcome.method,
+            budget: budget(arguments),
+            seed: arguments.seed,
+            made_by,
+        })),
+    };
+    let checkpoint = Checkpoint::of(&outcome.net, about).map_err(|error| weights.wrong(error))?;
+    replace_file(&arguments.out, &checkpoint.to_bytes())
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    print(format_args!(
+        "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases {:.4}",
+        arguments.expert,
+        arguments.steps,
+        found.cases.len(),
+        outcome.took,
+        outcome.first.loss,
+        outcome.last.loss,
+        outcome.dice
+    ));
+    print(format_args!("written to {}", arguments.out.display()));
+    Ok(Done::Whole)
+}
+
+fn budget(arguments: &Arguments) -> Budget {
+    Budget {
+        steps: arguments.steps,
+        lr: arguments.lr,
+    }
+}
+
+/// Whether the cases can be the network's input; what is cut off is said.
+fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
+    let problems: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            Some(format!(
+                "{}: {}",
+                case.name,
+                too_small(&case.image, &recipe.image)?
+            ))
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(Failure::Input(problems.join("\n")));
+    }
+    for case in cases {
+        let cut: usize = cut_pixels(case, &[expert], &recipe.image).iter().sum();
+        if cut > 0 {
+            eprintln!(
+                "warning: {}: {cut} pixels of the mask lie outside what the network sees of the image when it predicts",
+                case.name
+            );
+        }
+    }
+    Ok(())
+}
+
+struct Outcome {
+    net: UNet,
+    method: String,
+    first: Step,
+    last: Step,
+    dice: f64,
+    took: String,
+}
+
+fn adapt<E: Engine>(
+    arguments: &Arguments,
+    weights: &Weights,
+    cases: &[Case],
+    engine: &E,
+) -> Result<Outcome, Failure> {
+    let recipe = &weights.recipe;
+    let seed = Seed::new(arguments.seed).fork("adapt");
+    let expert = arguments.expert;
+    let annotated: Vec<Annotated> = cases
+        .iter()
+        .map(|case| Annotated {
+            image: Arc::new(prepare(&case.image, &recipe.image)),
+            masks: vec![Arc::new(prepare_mask(
+                &case.annotations[&expert].mask,
+                &recipe.image,
+            ))],
+        })
+        .collect();
+    let wrong = |error| weights.wrong(error);
+    let (net, tuned, method) = match arguments.method {
+        Method::Full => {
+            let seed = seed.fork("initialisation");
+            let net = weights
+                .checkpoint
+                .adapt(&recipe.network, &seed, engine.device())
+                .map_err(wrong)?;
+            (net, Tuned::Everything, "full".to_owned())
+        }
+        Method::ExpertLayers => {
+            let all = weights
+                .checkpoint
+                .restore(&recipe.network, engine.device())
+                .map_err(wrong)?;
+            let dice = mean_dice(&all, engine, cases, &annotated, expert, recipe)?;
+            let best = (0..dice.len())
+                .rev()
+                .max_by(|a, b| dice[*a].total_cmp(&dice[*b]))
+                .unwrap_or(0);
+            let from = weights.experts[best];
+            eprintln!(
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}) and is taken over",
+                dice[best]
+            );
+            let net = weights
+                .checkpoint
+                .inherit(best, &recipe.network, engine.device())
+                .map_err(wrong)?;
+            let method = format!("expert layers, from expert {from}");
+            (net, Tuned::ExpertLayers, method)
+        }
+    };
+    let mut steps = Vec::with_capacity(arguments.steps);
+    let mut bar = Bar::new("step", arguments.steps);
+    let trained = train(
+        &Training {
+            net: &net,
+            engine,
+            cases: &annotated,
+            recipe,
+            budget: budget(arguments),
+            batching: ExpertBatching::All,
+            tuned,
+            seed,
+        },
+        &mut |step| {
+            steps.push(step);
+            bar.at(step.step, &format!("loss {:.4}", step.loss));
+        },
+    );
+    let took = bar.finish();
+    trained.map_err(|error| match error {
+        TrainError::Diverged(step) => Failure::Work(format!(
+            "the training diverged: the loss is {} at step {}; a lower `--lr` may help",
+            step.loss, step.step
+        )),
+        TrainError::Tensor(error) => Failure::Work(error.to_string()),
+    })?;
+    let dice = mean_dice(&net, engine, cases, &annotated, expert, recipe)?[0];
+    Ok(Outcome {
+        net,
+        method,
+        first: steps[0],
+        last: steps[steps.len() - 1],
+        dice,
+        took,
+    })
+}
+
+/// The mean Dice of every branch over annotated cases.
+fn mean_dice<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    cases: &[Case],
+    annotated: &[Annotated],
+    expert: Expert,
+    recipe: &Recipe,
+) -> Result<Vec<f64>, Failure> {
+    let images: Vec<(String, Arc<Prepared>)> = std::iter::zip(cases, annotated)
+        .map(|(case, annotated)| (case.name.clone(), annotated.image.clone()))
+        .collect();
+    let branches: Vec<usize> = (0..net.experts()).collect();
+    let by_branch = predict(net, engine, &branches, &images, &recipe.image)
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    let of_branch = |predictions: &Vec<Prediction>| -> Result<f64, Failure> {
+        let mut sum = 0.0;
+        for (prediction, case) in predictions.iter().zip(cases) {
+            let right = &case.annotations[&expert].mask;
+            sum += dice(prediction.mask().view(), right.view())
+                .map_err(|error| Failure::Work(error.to_string()))?;
+        }
+        Ok(sum / cases.len() as f64)
+    };
+    by_branch.iter().map(of_branch).collect()
+}

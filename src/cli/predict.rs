@@ -1,0 +1,196 @@
+//! `expertgrid predict`: masks of images, with a network from a file.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+
+use super::{Done, Failure, OwnDevice, output::print, weights::Weights};
+use crate::{
+    data::{
+        Expert, Image, Mask,
+        folder::{self, Named},
+        nifti::{Fault, write_image, write_mask},
+        prepare::{Plane, Prediction, Prepared, prepare, too_small},
+    },
+    engine::{AnyEngine, Engine},
+    manifest::ImageSpec,
+    progress::Bar,
+    train::{logits, sigmoid},
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A mask is called like its image, an `image.nii.gz` like its folder, and has its image's header: shape, \
+                  spacing, place.
+
+Example: expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks"
+)]
+pub(super) struct Arguments {
+    /// Checkpoint of the network.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Whose masks to predict; needed where the network has several experts' branches.
+    #[arg(long, value_name = "N")]
+    expert: Option<Expert>,
+    /// 2-D NIfTI images, folders of a case, folders of cases.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Folder to write to; files there are not replaced.
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Write the probability of foreground too, as NAME_probability.nii.gz.
+    #[arg(long)]
+    probabilities: bool,
+    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN where the network did not look.
+    #[arg(long)]
+    logits: bool,
+    #[command(flatten)]
+    device: OwnDevice,
+}
+
+/// Images between two looks at the progress; a batch of the network takes as many.
+const TOGETHER: usize = 16;
+
+pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let weights = Weights::open(&arguments.weights)?;
+    let branch = weights.branch(arguments.expert)?;
+    let images = folder::images(&arguments.images).map_err(Failure::input)?;
+    let spec = weights.recipe.image;
+    let mut problems: Vec<String> = images
+        .iter()
+        .filter_map(|named| {
+            let why = too_small(&named.image, &spec)?;
+            Some(format!("{}: {why}", named.path.display()))
+        })
+        .collect();
+    let planned = images
+        .iter()
+        .flat_map(|named| arguments.outputs(&named.name));
+    problems.extend(
+        planned
+            .filter(|path| path.exists())
+            .map(|path| format!("{} exists already; choose another folder", path.display())),
+    );
+    if !problems.is_empty() {
+        return Err(Failure::Input(problems.join("\n")));
+    }
+    std::fs::create_dir_all(&arguments.out).map_err(|error| {
+        Failure::Input(format!(
+            "{}: cannot be made: {error}; choose another folder",
+            arguments.out.display()
+        ))
+    })?;
+    eprintln!("weights: {weights}");
+    let (engine, _) = arguments.device.open()?;
+    match &engine {
+        AnyEngine::Stock(engine) => predict_all(arguments, &weights, branch, &images, engine),
+        AnyEngine::Lanes(engine) => predict_all(arguments, &weights, branch, &images, engine),
+    }
+}
+
+impl Arguments {
+    /// The files of one image, the mask first.
+    fn outputs(&self, name: &str) -> Vec<PathBuf> {
+        let file = |ending: &str| self.out.join(format!("{name}{ending}.nii.gz"));
+        let mut files = vec![file("")];
+        files.extend(self.probabilities.then(|| file("_probability")));
+        files.extend(self.logits.then(|| file("_logits")));
+        files
+    }
+}
+
+fn predict_all<E: Engine>(
+    arguments: &Arguments,
+    weights: &Weights,
+    branch: usize,
+    images: &[Named],
+    engine: &E,
+) -> Result<Done, Failure> {
+    let net = weights
+        .checkpoint
+        .restore(&weights.recipe.network, engine.device())
+        .map_err(|error| weights.wrong(error))?;
+    let spec = &weights.recipe.image;
+    let mut bar = Bar::new("image", images.len());
+    let (mut done, mut empty) = (0, Vec::new());
+    for batch in images.chunks(TOGETHER) {
+        let prepared: Vec<Arc<Prepared>> = batch
+            .iter()
+            .map(|named| Arc::new(prepare(&named.image, spec)))
+            .collect();
+        let planes = logits(&net, engine, &[branch], &prepared, spec)
+            .map_err(|error| Failure::Work(error.to_string()))?
+            .remove(0);
+        for ((named, prepared), logits) in batch.iter().zip(&prepared).zip(&planes) {
+            let mask = write(arguments, named, prepared, logits, spec)?;
+            if mask.area_px() == 0 {
+                empty.push(named.name.as_str());
+            }
+            done += 1;
+            bar.at(done, &named.name);
+        }
+    }
+    let took = bar.finish();
+    print(format_args!(
+        "{} masks for expert {} in {took}, written to {}",
+        images.len(),
+        weights.experts[branch],
+        arguments.out.display()
+    ));
+    if !empty.is_empty() {
+        eprintln!("note: empty masks: {}", empty.join(", "));
+    }
+    Ok(Done::Whole)
+}
+
+/// Writes the files of one image; returns the mask.
+fn write(
+    arguments: &Arguments,
+    named: &Named,
+    prepared: &Prepared,
+    logits: &Plane,
+    spec: &ImageSpec,
+) -> Result<Mask, Failure> {
+    let region = prepared.view(spec);
+    let prediction = Prediction {
+        case: named.name.clone(),
+        frame: prepared.frame,
+        region,
+        probability: logits
+            .values
+            .iter()
+            .map(|z| Prediction::quantise(sigmoid(*z)))
+            .collect(),
+    };
+    let mask = prediction.mask();
+    let mut files = arguments.outputs(&named.name).into_iter();
+    let mut next = || files.next().expect("as many files as were asked for");
+    let failed = |path: &Path, fault: Fault| Failure::Work(format!("{}: {fault}", path.display()));
+    let path = next();
+    write_mask(&path, &mask, &named.header).map_err(|fault| failed(&path, fault))?;
+    let mut real = |plane: Plane| {
+        let path = next();
+        let image = Image {
+            height: plane.height,
+            width: plane.width,
+            pixels: plane.values,
+        };
+        write_image(&path, &image, &named.header).map_err(|fault| failed(&path, fault))
+    };
+    if arguments.probabilities {
+        let at = |i: usize| sigmoid(logits.values[i]);
+        // Background.
+        real(prepared.frame.enlarge(&region, at, 0.0))?;
+    }
+    if arguments.logits {
+        real(
+            prepared
+                .frame
+                .enlarge(&region, |i| logits.values[i], f32::NAN),
+        )?;
+    }
+    Ok(mask)
+}

@@ -1,0 +1,324 @@
+//! `expertgrid store`: weights that leave the store, and a look at whether it holds what would be computed again.
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, output::print};
+use crate::{
+    artefact::WEIGHTS,
+    key::{Digest, Keyed},
+    net::{About, Checkpoint, Provenance, Record},
+    plan::{Kind, Spec},
+    progress::Bar,
+    stage::{self, Bench, Library},
+    store::{Description, Found, MadeBy, Store, replace_file},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's names.
+    Export(Export),
+    /// Compute stages again and compare what comes out, byte for byte, with what the store holds.
+    Audit(Audit),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have them.
+    #[arg(value_name = "DIGEST")]
+    digest: String,
+    /// File to write; it must not exist yet.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Folder of the tables and of the store.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    /// How many stages, drawn evenly over all there are.
+    #[arg(long, default_value = "10", value_name = "N")]
+    sample: NonZeroUsize,
+    /// Another seed draws other stages.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// Folder of the data set that the stages were computed on.
+    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Files that pretrainings have started from, if any.
+    #[arg(long, value_name = "FILE")]
+    import: Vec<PathBuf>,
+    /// Folder of the tables and of the store.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    results: PathBuf,
+    #[command(flatten)]
+    device: OwnDevice,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(command: &Command) -> Result<Done, Failure> {
+    match command {
+        Command::Export(arguments) => export(arguments),
+        Command::Audit(arguments) => audit(arguments),
+    }
+}
+
+fn export(arguments: &Export) -> Result<Done, Failure> {
+    if arguments.out.exists() {
+        return Err(Failure::Input(format!(
+            "{} exists already; choose another name",
+            arguments.out.display()
+        )));
+    }
+    let store = Store::within(&arguments.results);
+    let (kind, digest) = find(&store, &arguments.digest)?;
+    let artefact = match store.read(kind, &digest, &[]) {
+        Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
+            return Err(Failure::Input(format!(
+                "the {kind} stage {} keeps no weights, only pretrainings do; `expertgrid adapt` makes a network for an \
+                 expert from one",
+                digest.short()
+            )));
+        }
+        Found::Intact(_) => store.read(kind, &digest, &[WEIGHTS]),
+        other => other,
+    };
+    let mut artefact = match artefact {
+        Found::Intact(artefact) => artefact,
+        Found::Missing => return Err(Failure::Input(format!("{digest} is not there any more"))),
+        Found::Damaged(why) => {
+            return Err(Failure::Work(format!(
+                "{why}; running its manifest again repairs it"
+            )));
+        }
+    };
+    let bytes = artefact.files.remove(WEIGHTS).unwrap_or_default();
+    let checkpoint = Checkpoint::read(&bytes)
+        .map_err(|error| Failure::Work(format!("{}: {error}", digest.short())))?;
+    let Some(about) = checkpoint.about().cloned() else {
+        return Err(Failure::Work(format!(
+            "the weights of {} say nothing of their network",
+            digest.short()
+        )));
+    };
+    let Description {
+        inputs,
+        dataset,
+        made_by,
+        ..
+    } = artefact.description;
+    print(format_args!(
+        "{kind} {}: width {}, experts {:?}, trained on {dataset}",
+        digest.short(),
+        about.recipe.network.width,
+        about.experts
+    ));
+    let about = About {
+        provenance: Provenance::Stage {
+            kind,
+            digest,
+            record: Some(Record {
+                dataset: Some(dataset),
+                made_by,
+                inputs,
+            }),
+        },
+        ..about
+    };
+    replace_file(&arguments.out, &checkpoint.with_about(about).to_bytes())
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    print(format_args!("written to {}", arguments.out.display()));
+    Ok(Done::Whole)
+}
+
+/// The one artefact whose digest begins so.
+fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
+    let prefix = prefix.to_lowercase();
+    let all = store.list();
+    let found: Vec<&(Kind, Digest)> = all
+        .iter()
+        .filter(|(_, digest)| digest.to_string().starts_with(&prefix))
+        .collect();
+    match found[..] {
+        [one] => Ok(*one),
+        [] => Err(Failure::Input(format!(
+            "no stage in the store begins with `{prefix}`; `pretraining` in a table's runs.csv lists the digests of \
+             pretrainings"
+        ))),
+        [a, b, ..] => Err(Failure::Input(format!(
+            "{} stages begin with `{prefix}`, for example {} and {}; write more of the digest",
+            found.len(),
+            a.1.short(),
+            b.1.short()
+        ))),
+    }
+}
+
+/// What became of one audited stage.
+#[derive(Serialize)]
+struct Audited {
+    kind: Kind,
+    digest: Digest,
+    outcome: Outcome,
+    /// The files that differ, or why there was nothing to compare.
+    detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// Every file came out with the same bytes.
+    Same,
+    /// A file did not.
+    Different,
+    /// It could not be computed again here.
+    NotComparable,
+}
+
+fn audit(arguments: &Audit) -> Result<Done, Failure> {
+    let store = Store::within(&arguments.results);
+    let chosen = draw(&store, arguments);
+    if chosen.is_empty() {
+        return Err(Failure::Input(format!(
+            "{} holds no stages; `expertgrid run` makes them",
+            arguments.results.join("store").display()
+        )));
+    }
+    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
+    let scratch = store
+        .scratch()
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    let (engine, made_by) = arguments.device.open()?;
+    let mut bench = Bench {
+        library: Library::new(Arc::new(dataset), arguments.import.clone()),
+        store,
+        scratch,
+        engine,
+        made_by,
+    };
+    let mut rows = Vec::new();
+    let mut bar = Bar::new("stage", chosen.len());
+    for (kind, digest) in chosen {
+        let row = audit_one(kind, digest, arguments.device, &mut bench);
+        bar.at(rows.len() + 1, kind.word());
+        rows.push(row);
+    }
+    let took = bar.finish();
+    let count = |outcome| rows.iter().filter(|row| row.outcome == outcome).count();
+    let (same, different) = (count(Outcome::Same), count(Outcome::Different));
+    if arguments.json {
+        print(serde_json::to_string_pretty(&rows).expect("rows are plain data"));
+    } else {
+        for row in rows.iter().filter(|row| row.outcome != Outcome::Same) {
+            let what = match row.outcome {
+                Outcome::Different => "different",
+                Outcome::Same | Outcome::NotComparable => "not comparable",
+            };
+            print(format_args!(
+                "{what}: {} {}: {}",
+                row.kind,
+                row.digest.short(),
+                row.detail.as_deref().unwrap_or("")
+            ));
+        }
+        print(format_args!(
+            "{same} of {} stages came out with the same bytes, {different} different, {} not comparable, in {took}",
+            rows.len(),
+            rows.len() - same - different
+        ));
+    }
+    match same == rows.len() {
+        true => Ok(Done::Whole),
+        false => Ok(Done::WithFailures),
+    }
+}
+
+/// The stages to audit: an even draw that a seed fixes.
+fn draw(store: &Store, arguments: &Audit) -> Vec<(Kind, Digest)> {
+    let mut all = store.list();
+    all.sort_by_cached_key(|(_, digest)| {
+        let salted = [arguments.seed.to_le_bytes().as_slice(), digest.as_bytes()].concat();
+        Digest::of_bytes(&salted)
+    });
+    all.truncate(arguments.sample.get());
+    all
+}
+
+fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -> Audited {
+    let row = |outcome, detail| Audited {
+        kind,
+        digest,
+        outcome,
+        detail,
+    };
+    let description = match bench.store.verify(kind, &digest) {
+        Found::Intact(artefact) => artefact.description,
+        Found::Missing => return row(Outcome::NotComparable, Some("it has vanished".into())),
+        Found::Damaged(why) => return row(Outcome::Different, Some(format!("damaged: {why}"))),
+    };
+    if let Err(why) = same_engine(&description.made_by, device, bench) {
+        return row(Outcome::NotComparable, Some(why));
+    }
+    let spec: Spec = match serde_json::from_str(description.spec.get()) {
+        Ok(spec) => spec,
+        Err(error) => return row(Outcome::NotComparable, Some(error.to_string())),
+    };
+    if spec.digest() != digest {
+        let why = "this version of the program gives its specification another key";
+        return row(Outcome::NotComparable, Some(why.into()));
+    }
+    let files = match stage::compute(&spec, bench, &mut |_| {}) {
+        Ok(files) => files,
+        Err(error) => return row(Outcome::NotComparable, Some(error.to_string())),
+    };
+    let names = description.files.keys().chain(files.keys());
+    let mut differing: Vec<&str> = names
+        .filter(|name| {
+            let before = description.files.get(*name).map(|file| file.digest);
+            before != files.get(*name).map(|bytes| Digest::of_bytes(bytes))
+        })
+        .map(String::as_str)
+        .collect();
+    differing.sort_unstable();
+    differing.dedup();
+    match differing.is_empty() {
+        true => row(Outcome::Same, None),
+        false => row(Outcome::Different, Some(differing.join(", "))),
+    }
+}
+
+/// Lets the bench compute as the artefact was computed: another instruction set gives other last bits.
+fn same_engine(made_by: &MadeBy, device: OwnDevice, bench: &mut Bench) -> Result<(), String> {
+    if (&made_by.device, &made_by.engine) == (&bench.made_by.device, &bench.made_by.engine) {
+        return Ok(());
+    }
+    let isa = made_by
+        .engine
+        .strip_prefix("lanes, ")
+        .and_then(IsaChoice::named)
+        .filter(|_| device.compute.isa == IsaChoice::Auto);
+    let elsewhere = || {
+        format!(
+            "it was computed by {} ({}), here computes {} ({})",
+            made_by.device, made_by.engine, bench.made_by.device, bench.made_by.engine
+        )
+    };
+    let compute = Compute {
+        isa: isa.ok_or_else(elsewhere)?,
+        ..device.compute
+    };
+    let again = OwnDevice { compute, ..device };
+    match again.open() {
+        Ok((engine, opened)) if opened.engine == made_by.engine => {
+            bench.engine = engine;
+            bench.made_by = opened;
+            Ok(())
+        }
+        _ => Err(elsewhere()),
+    }
+}

@@ -1,0 +1,103 @@
+//! Weights from a file, as the commands take them that use a single network.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use itertools::Itertools;
+
+use super::Failure;
+use crate::{
+    data::Expert,
+    manifest::Recipe,
+    net::{Checkpoint, CheckpointError, Outline},
+};
+
+/// A checkpoint and how its network is used.
+pub(super) struct Weights {
+    pub path: PathBuf,
+    pub checkpoint: Checkpoint,
+    pub recipe: Recipe,
+    /// In the order of the branches.
+    pub experts: Vec<Expert>,
+}
+
+impl Weights {
+    /// Reads a file, and notes what it does not say.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let wrong = |error| wrong(path, error);
+        let checkpoint = Checkpoint::open(path).map_err(wrong)?;
+        let Outline { width, experts } = checkpoint.outline().map_err(wrong)?;
+        let (recipe, experts) = match checkpoint.about() {
+            Some(about) => (about.recipe, about.experts.clone()),
+            None => {
+                let mut paper = Recipe::default();
+                paper.network.width = width;
+                eprintln!(
+                    "note: {} does not say how its images were prepared nor who its experts are: taken are the paper's \
+                     crop of {} pixels and experts 1 to {experts}",
+                    path.display(),
+                    paper.image.crop
+                );
+                let experts = (1..=experts).map(|e| Expert::try_from(e).unwrap_or(Expert::MAX));
+                (paper, experts.collect())
+            }
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            checkpoint,
+            recipe,
+            experts,
+        })
+    }
+
+    /// The error of a checkpoint that does not serve.
+    pub fn wrong(&self, error: CheckpointError) -> Failure {
+        wrong(&self.path, error)
+    }
+
+    /// The branch of an expert; of the only one where none is named.
+    pub fn branch(&self, expert: Option<Expert>) -> Result<usize, Failure> {
+        let known = self.experts.iter().join(", ");
+        let found = match (expert, self.experts.len()) {
+            (None, 1) => Some(0),
+            (None, _) => {
+                return Err(Failure::Input(format!(
+                    "{}: the network has a branch for each of experts {known}; choose one with `--expert N`, or \
+                     adapt it to another with `expertgrid adapt`",
+                    self.path.display()
+                )));
+            }
+            (Some(expert), _) => self.experts.iter().position(|known| *known == expert),
+        };
+        found.ok_or_else(|| {
+            Failure::Input(format!(
+                "{}: the network has no branch for expert {}, it has {known}; adapt it with `expertgrid adapt`",
+                self.path.display(),
+                expert.unwrap_or_default()
+            ))
+        })
+    }
+}
+
+fn wrong(path: &Path, error: CheckpointError) -> Failure {
+    Failure::Input(format!("{}: {error}", path.display()))
+}
+
+impl fmt::Display for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (width {}, experts {}",
+            self.path.display(),
+            self.recipe.network.width,
+            self.experts.iter().join(", ")
+        )?;
+        let about = self.checkpoint.about();
+        match about.and_then(|about| about.trained_on()) {
+            Some(data) => write!(f, "; trained on {data})"),
+            None => f.write_str(")"),
+        }
+    }
+}

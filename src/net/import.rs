@@ -1,0 +1,185 @@
+//! Import: a network that starts from another program's tensors, as far as they fit.
+//!
+//! The rule: every tensor of the file and of the network is accounted for, as loaded, skipped or
+//! initialised; one that has the right name and the wrong shape is refused, with the whole file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use candle_core::{DType, Device};
+use itertools::Itertools;
+
+use super::{Checkpoint, CheckpointError, UNet, checkpoint::Values, init, parameters::Part};
+use crate::{manifest::NetworkSpec, seed::Seed};
+
+/// What became of every tensor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// Taken as they are.
+    pub loaded: BTreeSet<String>,
+    /// Taken after summing over the channels of colour images.
+    pub summed: BTreeSet<String>,
+    /// In the network only: random, as without the file.
+    pub initialised: BTreeSet<String>,
+    /// In the file only.
+    pub skipped: BTreeSet<String>,
+}
+
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            loaded,
+            summed,
+            initialised,
+            skipped,
+        } = self;
+        write!(f, "{} tensors loaded", loaded.len() + summed.len())?;
+        for name in summed {
+            write!(f, ", {name} summed over its input channels")?;
+        }
+        let groups = [
+            (initialised, "not in the file, random"),
+            (skipped, "not of this network, skipped"),
+        ];
+        for (names, what) in groups {
+            if !names.is_empty() {
+                write!(f, "; {} {what} ({})", names.len(), families(names))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names by their first part, `decoder.* (20), fc.bias`, so that a report fits a few lines.
+fn families(names: &BTreeSet<String>) -> String {
+    let mut counts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        let family = name.split('.').next().unwrap_or(name);
+        counts.entry(family).or_default().push(name);
+    }
+    let counts = counts.into_iter();
+    counts
+        .map(|(family, names)| match names[..] {
+            [one] => one.to_owned(),
+            _ => format!("{family}.* {}", names.len()),
+        })
+        .join(", ")
+}
+
+impl Checkpoint {
+    /// A network of `experts` branches in its initial state, with the file's tensors wherever their
+    /// names are the network's; the names of a plain ResNet count as the encoder's. A norm of one
+    /// branch serves all experts.
+    ///
+    /// # Errors
+    /// Where a tensor has another shape or type than the network's, or none fits.
+    pub fn import(
+        &self,
+        spec: &NetworkSpec,
+        experts: usize,
+        seed: &Seed,
+        device: &Device,
+    ) -> Result<(UNet, Import), CheckpointError> {
+        let bare = self.tensors.contains_key("conv1.weight");
+        let in_file = |name: &str| match (bare, name.strip_prefix("encoder.")) {
+            (true, Some(rest)) => rest.to_owned(),
+            _ => name.to_owned(),
+        };
+        let mut import = Import::default();
+        let mut used = BTreeSet::new();
+        let mut refused = Vec::new();
+        let net = UNet::with_values(
+            spec,
+            experts,
+            device,
+            DType::F32,
+            &mut |name, part, shape| {
+                let fresh = || init::values(seed, spec.first_conv, name, part, shape);
+                let there = in_file(name);
+                if let Some(format) = self.unread.get(&there) {
+                    refused.push(format!("tensor {there} holds {format}, not F32"));
+                    return Ok(fresh());
+                }
+                let Some(found) = self.tensors.get(&there) else {
+                    import.initialised.insert(name.to_owned());
+                    return Ok(fresh());
+                };
+                used.insert(there.clone());
+                match fitted(found, part, shape, experts) {
+                    Some(Fitted::Whole(values)) => {
+                        import.loaded.insert(name.to_owned());
+                        Ok(values)
+                    }
+                    Some(Fitted::Summed(values)) => {
+                        import.summed.insert(name.to_owned());
+                        Ok(values)
+                    }
+                    None => {
+                        let expected = match part {
+                            Part::Expert(_) if experts > 1 => {
+                                format!("{shape:?} or {:?}", [&[experts], shape].concat())
+                            }
+                            Part::Shared | Part::Expert(_) => format!("{shape:?}"),
+                        };
+                        refused.push(format!(
+                            "tensor {there} is {:?}, the network's is {expected}",
+                            found.shape
+                        ));
+                        Ok(fresh())
+                    }
+                }
+            },
+        )?;
+        if let Some(first) = refused.first() {
+            let more = match refused.iter().unique().count() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            return Err(CheckpointError::Mismatch(format!("{first}{more}")));
+        }
+        if used.is_empty() {
+            let some = self.tensors.keys().chain(self.unread.keys()).take(3);
+            return Err(CheckpointError::Mismatch(format!(
+                "no tensor has a name of this network's, like encoder.layer1.0.conv1.weight; it has {} and others",
+                some.format(", ")
+            )));
+        }
+        let all = self.tensors.keys().chain(self.unread.keys());
+        import.skipped = all.filter(|name| !used.contains(*name)).cloned().collect();
+        Ok((net, import))
+    }
+}
+
+enum Fitted {
+    Whole(Vec<f32>),
+    Summed(Vec<f32>),
+}
+
+/// The file's values for a parameter; `None` where the shapes differ.
+fn fitted(found: &Values, part: Part, shape: &[usize], experts: usize) -> Option<Fitted> {
+    let Values { shape: has, values } = found;
+    if has == shape {
+        return Some(Fitted::Whole(values.clone()));
+    }
+    match (part, has.as_slice(), shape) {
+        (Part::Expert(branch), &[rows, _], &[channels])
+            if rows == experts && has[1] == channels =>
+        {
+            let values = &values[branch * channels..(branch + 1) * channels];
+            Some(Fitted::Whole(values.to_vec()))
+        }
+        // A brightness image is one whose three colours are alike.
+        (Part::Shared, &[outputs, 3, 7, 7], &[expected, 1, 7, 7]) if outputs == expected => {
+            let (maps, _) = values.as_chunks::<{ 3 * 49 }>();
+            let sum = |map: &[f32; 3 * 49]| -> Vec<f32> {
+                (0..49)
+                    .map(|i| map[i] + map[49 + i] + map[98 + i])
+                    .collect()
+            };
+            Some(Fitted::Summed(maps.iter().flat_map(sum).collect()))
+        }
+        _ => None,
+    }
+}
