@@ -16,6 +16,8 @@ use crate::{
 
 /// Weights, as a safetensors checkpoint.
 pub const WEIGHTS: &str = "weights.safetensors";
+/// What became of every tensor of the file that a pretraining started from.
+pub const IMPORT: &str = "import.json";
 /// Predictions of the test images.
 pub const PREDICTIONS: &str = "predictions.safetensors";
 /// Learning rate and loss of every step.
@@ -62,6 +64,13 @@ impl Scores {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|error| format!("{SCORES}: {error}"))
     }
+}
+
+/// An account of what was imported, as JSON.
+pub fn import(account: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(account).expect("an account is plain data");
+    bytes.push(b'\n');
+    bytes
 }
 
 /// A training curve as CSV.

@@ -135,8 +135,11 @@ fn predict_all<E: Engine>(
     }
     let took = bar.finish();
     print(format_args!(
-        "{} masks for expert {} in {took}, written to {}",
-        images.len(),
+        "{} for expert {} in {took}, written to {}",
+        match images.len() {
+            1 => "1 mask".to_owned(),
+            n => format!("{n} masks"),
+        },
         weights.experts[branch],
         arguments.out.display()
     ));

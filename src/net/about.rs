@@ -96,8 +96,8 @@ impl About {
                     ..
                 } = &**adaptation;
                 Some(match pretrained_on {
-                    Some(before) => format!("{before}, then {dataset}"),
-                    None => dataset.clone(),
+                    Some(before) if before != dataset => format!("{before}, then {dataset}"),
+                    Some(_) | None => dataset.clone(),
                 })
             }
         }

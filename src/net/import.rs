@@ -10,12 +10,13 @@ use std::{
 
 use candle_core::{DType, Device};
 use itertools::Itertools;
+use serde::Serialize;
 
 use super::{Checkpoint, CheckpointError, UNet, checkpoint::Values, init, parameters::Part};
 use crate::{manifest::NetworkSpec, seed::Seed};
 
 /// What became of every tensor.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// Taken as they are.
     pub loaded: BTreeSet<String>,

@@ -11,7 +11,7 @@ use candle_core::Device;
 
 use crate::{
     artefact::{
-        CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve,
+        self, CURVE, CaseScores, IMPORT, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve,
         parse_predictions, predictions,
     },
     data::{
@@ -23,7 +23,7 @@ use crate::{
     key::{Digest, Keyed},
     manifest::{AssdDefinition, ExpertBatching, HdDefinition, Metrics},
     metric::{self, Assd, Definition, Hd95, Spacing},
-    net::{About, Checkpoint, CheckpointError, Provenance, UNet},
+    net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
     train::{Annotated, TrainError, Training, Tuned, predict, train},
@@ -159,7 +159,7 @@ fn train_and_predict<E: Engine>(
     store: &Store,
     observe: &mut dyn FnMut(Step),
 ) -> Result<Files, StageError> {
-    let net = network(spec, library, store, engine.device())?;
+    let (net, import) = network(spec, library, store, engine.device())?;
     let cases = annotated(spec, library)?;
     let batching = match spec.origin {
         Origin::RandomForExperts(batching) | Origin::ImportedForExperts(batching, _) => batching,
@@ -184,6 +184,9 @@ fn train_and_predict<E: Engine>(
     )?;
     let mut files = Files::new();
     files.insert(CURVE.into(), curve(&steps));
+    if let Some(import) = import {
+        files.insert(IMPORT.into(), artefact::import(&import));
+    }
     files.insert(
         PREDICTIONS.into(),
         predict_test_images(spec, &net, engine, library)?,
@@ -208,23 +211,24 @@ fn network(
     library: &mut Library,
     store: &Store,
     device: &Device,
-) -> Result<UNet, StageError> {
+) -> Result<(UNet, Option<Import>), StageError> {
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
     let experts = spec.support.experts.len();
     match &spec.origin {
         Origin::Random | Origin::RandomForExperts(_) => {
-            Ok(UNet::init(network, experts, &seed, device)?)
+            Ok((UNet::init(network, experts, &seed, device)?, None))
         }
         Origin::ImportedForExperts(_, tensors) => {
-            let (net, _) = library
+            let (net, import) = library
                 .import(tensors)?
                 .import(network, experts, &seed, device)?;
-            Ok(net)
+            Ok((net, Some(import)))
         }
         Origin::Pretrained(digest) => {
             let bytes = upstream(store, Kind::Pretrain, digest, WEIGHTS)?;
-            Ok(Checkpoint::read(&bytes)?.adapt(network, &seed, device)?)
+            let net = Checkpoint::read(&bytes)?.adapt(network, &seed, device)?;
+            Ok((net, None))
         }
     }
 }

@@ -315,7 +315,7 @@ fn adapting_writes_the_same_network_whatever_the_threads_and_says_how_it_came_ab
         ],
         0,
     );
-    assert!(said.out.contains("1 masks for expert 7"), "{}", said.out);
+    assert!(said.out.contains("1 mask for expert 7"), "{}", said.out);
     assert!(folder.path().join("masks/case35.nii.gz").exists());
 }
 
@@ -434,6 +434,19 @@ fn a_pretraining_starts_from_a_file_and_says_what_it_took() {
     );
     assert!(said.err.contains("decoder.* 30"), "{}", said.err);
     assert!(said.err.contains("fc.weight"), "{}", said.err);
+    // Every name is kept with the stage.
+    let digest = &csv(&folder.path().join("results/tiny/paper/runs.csv"))[0]["pretraining"];
+    let account = format!(
+        "results/store/pretrain/{}/{digest}/import.json",
+        &digest[..2]
+    );
+    let account: Value =
+        serde_json::from_slice(&fs::read(folder.path().join(account)).unwrap()).unwrap();
+    let count = |what: &str| account[what].as_array().unwrap().len();
+    assert_eq!(count("loaded") + count("summed"), 60);
+    assert_eq!(count("initialised"), 92 - 60);
+    // Two running statistics of 20 norms, a counter, the classes.
+    assert_eq!(count("skipped"), 2 * 20 + 2);
     // Not trained at all, the pretrained network is what was imported.
     let runs = csv(&folder.path().join("results/tiny/paper/runs.csv"));
     let pretrained = tensors(&export(folder.path(), &runs[0]["pretraining"]));
