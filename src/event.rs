@@ -44,6 +44,31 @@ pub enum Event {
         /// The slot.
         slot: usize,
     },
+    /// Another process has made its artefact.
+    Found {
+        /// The stage.
+        stage: StageId,
+    },
+    /// It failed by accident, and will be tried again.
+    Retried {
+        /// The stage.
+        stage: StageId,
+        /// The slot.
+        slot: usize,
+        /// The number of the attempt to come, from 2.
+        attempt: usize,
+        /// Why.
+        reason: String,
+    },
+    /// It stopped before its end, its progress saved.
+    Stopped {
+        /// The stage.
+        stage: StageId,
+        /// The slot.
+        slot: usize,
+    },
+    /// The user wants to end.
+    Interrupted,
     /// It has no artefact.
     Failed {
         /// The stage.

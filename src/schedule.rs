@@ -1,12 +1,16 @@
 //! Which stage runs next: the states of all stages and the loop that moves them on.
 //!
 //! The rule: a stage's state changes in one place (`Schedule::set`), where the counts change with
-//! it. The schedule knows no tensors, no processes and no disk: an [`Executor`] does the work.
+//! it. The schedule knows no tensors, no processes and no disk: an [`Executor`] does the work, and
+//! [`Claims`] say what others who share the store are at.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap},
+    time::{Duration, Instant},
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Event, Step},
@@ -21,8 +25,60 @@ pub trait Executor {
     /// Begins a stage in a free slot; what becomes of it is told by [`Executor::wait`].
     fn start(&mut self, slot: usize, stage: StageId, spec: &Spec);
 
-    /// Waits until something happens in a slot.
-    fn wait(&mut self) -> Message;
+    /// Waits until something happens, but no longer than this.
+    fn wait(&mut self, at_most: Option<Duration>) -> Option<Heard>;
+
+    /// Lets every running stage end at its next step, its progress saved.
+    fn stop(&mut self);
+}
+
+/// What an executor hears.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// Something of a slot.
+    Stage(Message),
+    /// The user wants to end.
+    Interrupt,
+}
+
+/// Who runs what, among all processes that share a store.
+pub trait Claims {
+    /// Claims a stage, so that nobody else runs it until it is released.
+    fn claim(&mut self, stage: &Stage) -> Claim;
+
+    /// Gives a claim back.
+    fn release(&mut self, stage: &Stage);
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Granted.
+    Ours,
+    /// Another process runs it.
+    Theirs,
+    /// Its artefact is there: another process has made it meanwhile.
+    Made,
+}
+
+/// What becomes of a run whose stages fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How often a stage is tried again after an accident.
+    pub retries: usize,
+    /// After how many failed stages no other is started; `None` to go on with what can be done.
+    pub most_failures: Option<usize>,
+}
+
+/// Why a run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that could be done is done.
+    Done,
+    /// The user wanted it.
+    Interrupted,
+    /// Too many stages failed.
+    GaveUp,
 }
 
 /// What an executor tells of a slot.
@@ -41,8 +97,29 @@ pub enum News {
     Progress(Step),
     /// Its artefact is published.
     Finished,
-    /// There is no artefact, and why.
-    Failed(String),
+    /// There is no artefact.
+    Failed(Failure),
+    /// It was asked to stop, and did.
+    Stopped,
+}
+
+/// Why a stage has no artefact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// In words.
+    pub reason: String,
+    /// Whether another attempt would end the same way.
+    pub nature: Nature,
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nature {
+    /// The stage itself said so: the same inputs would fail again.
+    Deterministic,
+    /// A worker died, hung, or could not write.
+    Accident,
 }
 
 /// Where a stage stands.
@@ -50,8 +127,10 @@ pub enum News {
 pub enum State {
     /// No run needs it: what depends on it is there already.
     Unneeded,
-    /// Its artefact was there before.
+    /// Its artefact was there before, or another process has made it.
     Cached,
+    /// Another process runs it.
+    Elsewhere,
     /// A stage it needs is not there yet.
     Waiting,
     /// It can begin.
@@ -75,6 +154,8 @@ pub struct Counts {
     pub waiting: usize,
     /// Being worked on.
     pub running: usize,
+    /// Being worked on by another process.
+    pub elsewhere: usize,
     /// Published now.
     pub finished: usize,
     /// Without artefact, of their own fault.
@@ -90,6 +171,7 @@ impl Counts {
             State::Cached => &mut self.cached,
             State::Waiting | State::Ready => &mut self.waiting,
             State::Running(_) => &mut self.running,
+            State::Elsewhere => &mut self.elsewhere,
             State::Finished => &mut self.finished,
             State::Failed(_) => &mut self.failed,
             State::Blocked(_) => &mut self.blocked,
@@ -98,7 +180,7 @@ impl Counts {
 
     /// Whether every needed stage has its artefact.
     pub fn complete(&self) -> bool {
-        self.waiting + self.running + self.failed + self.blocked == 0
+        self.waiting + self.running + self.elsewhere + self.failed + self.blocked == 0
     }
 }
 
@@ -109,7 +191,12 @@ pub struct Schedule<'a> {
     counts: Counts,
     ready: BinaryHeap<Reverse<(u8, StageId)>>,
     dependants: HashMap<StageId, Vec<StageId>>,
+    /// How often each stage has failed by accident.
+    accidents: HashMap<StageId, usize>,
 }
+
+/// Between two looks at what other processes are at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 impl<'a> Schedule<'a> {
     /// Finds what is to be done: the stages that runs need and that `intact` does not vouch for.
@@ -121,6 +208,7 @@ impl<'a> Schedule<'a> {
             counts: Counts::default(),
             ready: BinaryHeap::new(),
             dependants: HashMap::new(),
+            accidents: HashMap::new(),
         };
         for run in &plan.runs {
             schedule.need(run.evaluation, intact);
@@ -143,7 +231,7 @@ impl<'a> Schedule<'a> {
         self.plan.ids().map(|(id, _)| id).filter(|id| {
             matches!(
                 self.state(*id),
-                State::Waiting | State::Ready | State::Running(_)
+                State::Waiting | State::Ready | State::Running(_) | State::Elsewhere
             )
         })
     }
@@ -184,8 +272,8 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn finish(&mut self, id: StageId) {
-        self.set(id, State::Finished);
+    fn finish(&mut self, id: StageId, state: State) {
+        self.set(id, state);
         for dependant in self.dependants.remove(&id).unwrap_or_default() {
             self.set(dependant, State::Ready);
         }
@@ -208,25 +296,65 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Runs everything that can run. A failure takes down what depends on it; the rest goes on.
-    pub fn run(&mut self, executor: &mut dyn Executor, listen: &mut dyn FnMut(&Counts, &Event)) {
+    /// Runs everything that can run. A failure takes down what depends on it; the rest goes on as
+    /// far as the policy has it.
+    pub fn run(
+        &mut self,
+        executor: &mut dyn Executor,
+        claims: &mut dyn Claims,
+        policy: Policy,
+        listen: &mut dyn FnMut(&Counts, &Event),
+    ) -> Ended {
         let mut free: Vec<usize> = (0..executor.slots()).rev().collect();
         let mut running: BTreeMap<usize, StageId> = BTreeMap::new();
+        let mut elsewhere: Vec<StageId> = Vec::new();
+        let mut looked = Instant::now();
+        let mut ending = None;
         loop {
-            while let (Some(slot), Some(Reverse((_, id)))) =
-                (free.last().copied(), self.ready.peek().copied())
-            {
-                self.ready.pop();
-                free.pop();
-                self.set(id, State::Running(slot));
-                running.insert(slot, id);
-                listen(&self.counts, &Event::Started { stage: id, slot });
-                executor.start(slot, id, &self.plan.stage(id).spec);
+            if ending.is_none() {
+                if !elsewhere.is_empty() && looked.elapsed() >= BETWEEN_LOOKS {
+                    looked = Instant::now();
+                    elsewhere
+                        .drain(..)
+                        .for_each(|id| self.set(id, State::Ready));
+                }
+                while let (Some(slot), Some(Reverse((_, id)))) =
+                    (free.last().copied(), self.ready.peek().copied())
+                {
+                    self.ready.pop();
+                    match claims.claim(self.plan.stage(id)) {
+                        Claim::Ours => {
+                            free.pop();
+                            self.set(id, State::Running(slot));
+                            running.insert(slot, id);
+                            listen(&self.counts, &Event::Started { stage: id, slot });
+                            executor.start(slot, id, &self.plan.stage(id).spec);
+                        }
+                        Claim::Theirs => {
+                            self.set(id, State::Elsewhere);
+                            elsewhere.push(id);
+                        }
+                        Claim::Made => {
+                            self.finish(id, State::Cached);
+                            listen(&self.counts, &Event::Found { stage: id });
+                        }
+                    }
+                }
             }
-            if running.is_empty() {
-                return;
+            if running.is_empty() && (ending.is_some() || elsewhere.is_empty()) {
+                return ending.unwrap_or(Ended::Done);
             }
-            let Message { slot, news } = executor.wait();
+            let at_most = (!elsewhere.is_empty()).then_some(BETWEEN_LOOKS);
+            let Message { slot, news } = match executor.wait(at_most) {
+                None => continue,
+                Some(Heard::Interrupt) => {
+                    ending = Some(Ended::Interrupted);
+                    executor.stop();
+                    listen(&self.counts, &Event::Interrupted);
+                    continue;
+                }
+                Some(Heard::Stage(message)) => message,
+            };
             let Some(stage) = running.get(&slot).copied() else {
                 continue;
             };
@@ -236,13 +364,51 @@ impl<'a> Schedule<'a> {
                     continue;
                 }
                 News::Finished => {
-                    self.finish(stage);
+                    self.finish(stage, State::Finished);
                     listen(&self.counts, &Event::Finished { stage, slot });
                 }
-                News::Failed(reason) => self.fail(stage, reason, listen),
+                News::Stopped => {
+                    self.set(stage, State::Ready);
+                    listen(&self.counts, &Event::Stopped { stage, slot });
+                }
+                News::Failed(failure) => {
+                    self.failed(stage, slot, failure, policy, listen);
+                    let failures = self.counts.failed;
+                    if policy.most_failures.is_some_and(|most| failures >= most) {
+                        ending.get_or_insert(Ended::GaveUp);
+                    }
+                }
             }
+            claims.release(self.plan.stage(stage));
             running.remove(&slot);
             free.push(slot);
+        }
+    }
+
+    /// Another attempt after an accident, as long as there are any; then it is a failure.
+    fn failed(
+        &mut self,
+        stage: StageId,
+        slot: usize,
+        failure: Failure,
+        policy: Policy,
+        listen: &mut dyn FnMut(&Counts, &Event),
+    ) {
+        let Failure { reason, nature } = failure;
+        let accidents = self.accidents.entry(stage).or_default();
+        if nature == Nature::Accident && *accidents < policy.retries {
+            *accidents += 1;
+            let attempt = *accidents + 1;
+            self.set(stage, State::Ready);
+            let event = Event::Retried {
+                stage,
+                slot,
+                attempt,
+                reason,
+            };
+            listen(&self.counts, &event);
+        } else {
+            self.fail(stage, reason, listen);
         }
     }
 }

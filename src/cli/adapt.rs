@@ -237,7 +237,6 @@ fn adapt<E: Engine>(
             (net, Tuned::ExpertLayers, method)
         }
     };
-    let mut steps = Vec::with_capacity(arguments.steps);
     let mut bar = Bar::new("step", arguments.steps);
     let trained = train(
         &Training {
@@ -250,18 +249,15 @@ fn adapt<E: Engine>(
             tuned,
             seed,
         },
-        &mut |step| {
-            steps.push(step);
-            bar.at(step.step, &format!("loss {:.4}", step.loss));
-        },
+        &mut |step: Step| bar.at(step.step, &format!("loss {:.4}", step.loss)),
     );
     let took = bar.finish();
-    trained.map_err(|error| match error {
+    let steps = trained.map_err(|error| match error {
         TrainError::Diverged(step) => Failure::Work(format!(
             "the training diverged: the loss is {} at step {}; a lower `--lr` may help",
             step.loss, step.step
         )),
-        TrainError::Tensor(error) => Failure::Work(error.to_string()),
+        TrainError::Stopped(_) | TrainError::Tensor(_) => Failure::Work(error.to_string()),
     })?;
     let dice = mean_dice(&net, engine, cases, &annotated, expert, recipe)?[0];
     Ok(Outcome {

@@ -5,6 +5,7 @@
 mod adapt;
 mod bench;
 mod data;
+mod interrupts;
 mod metric;
 mod output;
 mod plan;
@@ -325,6 +326,8 @@ enum Done {
     Whole,
     /// Stages failed; their reasons have been told.
     WithFailures,
+    /// The user ended it.
+    Interrupted,
 }
 
 impl Selection {
@@ -380,6 +383,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Done::Whole) => ExitCode::SUCCESS,
         Ok(Done::WithFailures) => ExitCode::from(1),
+        Ok(Done::Interrupted) => ExitCode::from(130),
         Err(Failure::Work(what)) => complain(&what, 1),
         Err(Failure::Input(what)) => complain(&what, 2),
     }

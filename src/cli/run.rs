@@ -1,17 +1,19 @@
 //! `expertgrid run`: what is missing is run, then the tables are written.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{Done, Execution, Failure, Selection, imports, report::write_tables};
+use super::{
+    Done, Execution, Failure, Selection, imports, interrupts::Interrupts, report::write_tables,
+};
 use crate::{
-    exec::{Local, Slots, WorkerCommand},
+    exec::{Local, Slots, StoreClaims, WorkerCommand},
     key::Digest,
     plan::{self, Inventory, Stage, StageId},
     progress::Progress,
     results,
-    schedule::{Schedule, State},
+    schedule::{Ended, Policy, Schedule, State},
     store::{Found, Store},
 };
 
@@ -21,9 +23,64 @@ pub(super) struct Arguments {
     selection: Selection,
     #[command(flatten)]
     execution: Execution,
+    #[command(flatten)]
+    failing: Failing,
+}
+
+/// What happens when stages fail, or take long.
+#[derive(Debug, Args)]
+struct Failing {
+    /// Attempts after an accident: a worker that was killed, ran out of memory, hung. What would fail the same way again
+    /// is not tried again.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    retries: usize,
+    /// Go on with all that does not depend on a failed stage; the default.
+    #[arg(long, conflicts_with_all = ["fail_fast", "max_fail"])]
+    keep_going: bool,
+    /// Start no further stage after the first that fails.
+    #[arg(long, conflicts_with = "max_fail")]
+    fail_fast: bool,
+    /// Start no further stage after so many have failed.
+    #[arg(long, value_name = "N")]
+    max_fail: Option<NonZeroUsize>,
+    /// How long a stage may take, for example `90s`, `45m` or `8h`; then its worker is killed.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    stage_timeout: Option<Duration>,
+    /// How often a training's progress is saved, so that an interrupted one goes on from there.
+    #[arg(long, default_value = "2m", value_name = "TIME", value_parser = parse_time)]
+    save_every: Duration,
+}
+
+impl Failing {
+    fn policy(&self) -> Policy {
+        Policy {
+            retries: self.retries,
+            most_failures: match self.fail_fast {
+                true => Some(1),
+                false => self.max_fail.map(NonZeroUsize::get),
+            },
+        }
+    }
+}
+
+/// `90s`, `1.5m`, `8h`; a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(char::is_alphabetic);
+    let seconds = match &text[number.len()..] {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        unit => return Err(format!("`{unit}` is no unit of time; write 90s, 45m or 8h")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "write a number and a unit: 90s, 45m or 8h".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let interrupts = Interrupts::listen();
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
@@ -60,14 +117,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         }
     };
     let mut schedule = Schedule::new(&plan, &mut intact);
+    let mut ended = Ended::Done;
     if !schedule.counts().complete() {
         let command = worker_command(arguments, &imports)?;
         let mut progress = Progress::new(&plan, &schedule, slots.devices.len());
-        let mut executor = Local::new(command, slots);
-        schedule.run(&mut executor, &mut |counts, event| {
-            progress.on(counts, event)
-        });
+        let failing = &arguments.failing;
+        let logs = selection.results.join("logs");
+        let mut executor = Local::new(command, slots, failing.stage_timeout, logs);
+        interrupts.next(executor.interrupter());
+        let mut claims = StoreClaims::new(store.clone());
+        ended = schedule.run(
+            &mut executor,
+            &mut claims,
+            failing.policy(),
+            &mut |counts, event| progress.on(counts, event),
+        );
         progress.finish(&schedule.counts());
+    }
+    if ended == Ended::Interrupted {
+        eprintln!("interrupted; what is done is kept, and this goes on from there:");
+        eprintln!("  {}", this_command());
+        return Ok(Done::Interrupted);
     }
 
     let failure = |id: StageId| match schedule.state(id) {
@@ -86,6 +156,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
 }
 
+/// This command as it was typed.
+fn this_command() -> String {
+    let quoted = std::env::args().map(|word| {
+        let plain = |c: char| c.is_alphanumeric() || "-_./=:,+".contains(c);
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word,
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 fn worker_command(
     arguments: &Arguments,
     imports: &BTreeMap<PathBuf, Digest>,
@@ -94,6 +176,7 @@ fn worker_command(
     let program = std::env::current_exe().map_err(|error| {
         Failure::Work(format!("the program's own file cannot be found: {error}"))
     })?;
+    let keep_every = arguments.failing.save_every.as_secs_f64().to_string();
     let paths: [OsString; 5] = [
         "worker".into(),
         "--dataset".into(),
@@ -106,6 +189,7 @@ fn worker_command(
         arguments: paths
             .into_iter()
             .chain(arguments.execution.compute.arguments())
+            .chain(["--keep-every".into(), keep_every.into()])
             .chain(
                 imports
                     .keys()

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, output::print};
 use crate::{
     artefact::WEIGHTS,
+    event::Step,
     key::{Digest, Keyed},
     net::{About, Checkpoint, Provenance, Record},
     plan::{Kind, Spec},
@@ -197,7 +198,7 @@ fn audit(arguments: &Audit) -> Result<Done, Failure> {
     let mut bench = Bench {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,
-        scratch,
+        scratch: Arc::new(scratch),
         engine,
         made_by,
     };
@@ -272,7 +273,7 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
         let why = "this version of the program gives its specification another key";
         return row(Outcome::NotComparable, Some(why.into()));
     }
-    let files = match stage::compute(&spec, bench, &mut |_| {}) {
+    let files = match stage::compute(&spec, bench, &mut |_: Step| {}) {
         Ok(files) => files,
         Err(error) => return row(Outcome::NotComparable, Some(error.to_string())),
     };

@@ -1,6 +1,6 @@
 //! `expertgrid worker`: stages for a parent process.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
@@ -19,6 +19,9 @@ pub(super) struct Arguments {
     results: PathBuf,
     #[arg(long)]
     import: Vec<PathBuf>,
+    /// Seconds between two savings of a training's progress.
+    #[arg(long)]
+    keep_every: f64,
     #[command(flatten)]
     device: WorkerDevice,
 }
@@ -38,10 +41,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let bench = Bench {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,
-        scratch,
+        scratch: Arc::new(scratch),
         made_by: made_by(device, name),
         engine,
     };
-    exec::serve(bench, &mut std::io::stdout());
+    let keep_every = Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX);
+    exec::serve(bench, keep_every, &mut std::io::stdout());
     Ok(Done::Whole)
 }

@@ -1,28 +1,32 @@
 //! Worker processes on this machine.
 //!
 //! The rule: a worker is started when its slot gets its first stage and reused from stage to
-//! stage, so that the data set is read once per slot; one that ends takes its stage down, with the
-//! last lines it wrote, and the slot's next stage gets a new one.
+//! stage, so that the data set is read once per slot; one that ends, or does not get on for too long,
+//! takes its stage down, with the last lines it wrote and the path to all of them, and the slot's next
+//! stage gets a new one.
 
 use std::{
-    collections::VecDeque,
     ffi::OsString,
     io::{self, BufRead, BufReader, Write},
     num::NonZeroUsize,
     path::PathBuf,
-    process::{Child, ChildStderr, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, Receiver, Sender},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
     devices::{DeviceName, Slots},
+    logs::{Log, Logs},
     worker::{Reply, Request},
 };
 use crate::{
     plan::{Spec, StageId},
-    schedule::{Executor, Message, News},
+    schedule::{Executor, Failure, Heard, Message, Nature, News},
 };
 
 /// How a worker is started.
@@ -39,18 +43,24 @@ pub struct Local {
     command: WorkerCommand,
     slots: Slots,
     workers: Vec<Option<Worker>>,
-    /// Which slots have a stage.
-    busy: Vec<bool>,
+    /// The slots that have a stage, and since when.
+    busy: Vec<Option<Instant>>,
+    /// How long a stage may take.
+    timeout: Option<Duration>,
+    /// Where the words of stages are kept.
+    logs: Logs,
     /// How many workers were started: tells the words of a worker from those of the one before it.
     started: u64,
-    sender: Sender<Heard>,
-    receiver: Receiver<Heard>,
+    sender: Sender<Signal>,
+    receiver: Receiver<Signal>,
 }
 
 struct Worker {
     number: u64,
     child: Child,
     requests: ChildStdin,
+    /// The words of its present stage.
+    log: Arc<Mutex<Log>>,
     /// On how many threads it works.
     threads: NonZeroUsize,
 }
@@ -74,31 +84,40 @@ impl Worker {
     }
 }
 
-/// What was heard of a worker.
-struct Heard {
-    slot: usize,
-    worker: u64,
-    what: What,
+/// What wakes the run.
+enum Signal {
+    /// Something of a worker.
+    Worker {
+        slot: usize,
+        worker: u64,
+        what: What,
+    },
+    /// The user wants to end.
+    Interrupt,
 }
 
 enum What {
     News(News),
-    /// It ended; its last words.
-    Ended(String),
+    /// It ended.
+    Ended,
 }
-
-/// How many of a worker's last words are reported when it ends.
-const LAST_LINES: usize = 12;
 
 impl Local {
     /// With these slots; no worker is started yet.
-    pub fn new(command: WorkerCommand, slots: Slots) -> Self {
+    pub fn new(
+        command: WorkerCommand,
+        slots: Slots,
+        timeout: Option<Duration>,
+        logs: PathBuf,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel();
         Self {
             command,
             workers: slots.devices.iter().map(|_| None).collect(),
-            busy: vec![false; slots.devices.len()],
+            busy: vec![None; slots.devices.len()],
             slots,
+            timeout,
+            logs: Logs::new(logs),
             started: 0,
             sender,
             receiver,
@@ -107,17 +126,31 @@ impl Local {
 
     /// The cores, shared out to the stages that run on them: one thread each where stages are many, more where they are few.
     fn threads(&self) -> NonZeroUsize {
-        let on_cores =
-            |slot: &usize| self.busy[*slot] && self.slots.devices[*slot] == DeviceName::Cpu;
+        let on_cores = |slot: &usize| {
+            self.busy[*slot].is_some() && self.slots.devices[*slot] == DeviceName::Cpu
+        };
         let running = (0..self.busy.len()).filter(on_cores).count();
         NonZeroUsize::new(self.slots.cores / running.max(1)).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Something that interrupts the run, from any thread.
+    pub fn interrupter(&self) -> impl Fn() + Send + 'static {
+        let sender = self.sender.clone();
+        move || {
+            let _ = sender.send(Signal::Interrupt);
+        }
     }
 
     fn spawn(&mut self, slot: usize) -> io::Result<Worker> {
         let device: DeviceName = self.slots.devices[slot];
         let started_with = self.threads();
         let threads = started_with.to_string();
-        let mut child = Command::new(&self.command.program)
+        let mut command = Command::new(&self.command.program);
+        // Ctrl-C in a terminal reaches everybody in its foreground group; workers hear of it from
+        // their parent, when there is something to be saved.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command
             .args(&self.command.arguments)
             .args(["--device", &device.to_string(), "--threads", &threads])
             // Candle's, where it computes; it cannot be adjusted.
@@ -134,28 +167,37 @@ impl Local {
         self.started += 1;
         let number = self.started;
         let sender = self.sender.clone();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let listened = log.clone();
         thread::spawn(move || {
-            let listener = thread::spawn(move || last_lines(words));
+            let listener = thread::spawn(move || {
+                for line in BufReader::new(words).lines().map_while(Result::ok) {
+                    listened.lock().expect("nobody panics with it").add(&line);
+                }
+            });
             let tell = |what| {
                 let worker = number;
                 // Nobody listens any more where the run is over.
-                let _ = sender.send(Heard { slot, worker, what });
+                let _ = sender.send(Signal::Worker { slot, worker, what });
             };
             for line in BufReader::new(replies).lines().map_while(Result::ok) {
                 match serde_json::from_str(&line) {
                     Ok(Reply::Step(step)) => tell(What::News(News::Progress(step))),
                     Ok(Reply::Finished) => tell(What::News(News::Finished)),
-                    Ok(Reply::Failed(reason)) => tell(What::News(News::Failed(reason))),
+                    Ok(Reply::Failed(failure)) => tell(What::News(News::Failed(failure))),
+                    Ok(Reply::Stopped) => tell(What::News(News::Stopped)),
                     // A library printed something.
                     Err(_) => {}
                 }
             }
-            tell(What::Ended(listener.join().unwrap_or_default()));
+            let _ = listener.join();
+            tell(What::Ended);
         });
         Ok(Worker {
             number,
             child,
             requests,
+            log,
             threads: started_with,
         })
     }
@@ -167,47 +209,64 @@ impl Executor for Local {
     }
 
     fn start(&mut self, slot: usize, _stage: StageId, spec: &Spec) {
-        self.busy[slot] = true;
+        self.busy[slot] = Some(Instant::now());
         if self.workers[slot].is_none() {
             match self.spawn(slot) {
                 Ok(worker) => self.workers[slot] = Some(worker),
                 Err(error) => {
-                    let reason = format!("a worker could not be started: {error}");
-                    let heard = Heard {
-                        slot,
-                        worker: 0,
-                        what: What::News(News::Failed(reason)),
+                    let failure = Failure {
+                        reason: format!("a worker could not be started: {error}"),
+                        nature: Nature::Accident,
                     };
                     // The receiver lives as long as this.
-                    let _ = self.sender.send(heard);
+                    let _ = self.sender.send(Signal::Worker {
+                        slot,
+                        worker: 0,
+                        what: What::News(News::Failed(failure)),
+                    });
                     return;
                 }
             }
         }
         let threads = self.threads();
         let worker = self.workers[slot].as_mut().expect("there is one by now");
+        self.logs.begin(&worker.log, spec);
         worker.ask_threads(threads);
         worker.ask(&Request::Stage(Box::new(spec.clone())));
     }
 
-    fn wait(&mut self) -> Message {
+    fn wait(&mut self, at_most: Option<Duration>) -> Option<Heard> {
         // Here, when free slots have been filled again.
         let threads = self.threads();
         for (worker, _) in self
             .workers
             .iter_mut()
             .zip(&self.busy)
-            .filter(|(_, busy)| **busy)
+            .filter(|(_, busy)| busy.is_some())
         {
             if let Some(worker) = worker {
                 worker.ask_threads(threads);
             }
         }
+        let give_up = at_most.map(|at_most| Instant::now() + at_most);
         loop {
-            let Heard { slot, worker, what } = self
-                .receiver
-                .recv()
-                .expect("a sender lives as long as this");
+            let overdue = self.next_timeout();
+            let wake = give_up.into_iter().chain(overdue.map(|(_, at)| at)).min();
+            let signal = match wake {
+                None => self.receiver.recv().ok(),
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now());
+                    self.receiver.recv_timeout(left).ok()
+                }
+            };
+            let (slot, worker, what) = match signal {
+                Some(Signal::Interrupt) => return Some(Heard::Interrupt),
+                Some(Signal::Worker { slot, worker, what }) => (slot, worker, what),
+                None => match overdue.filter(|(_, at)| *at <= Instant::now()) {
+                    Some((slot, _)) => return Some(self.kill(slot)),
+                    None => return None,
+                },
+            };
             let current = self.workers[slot]
                 .as_ref()
                 .map_or(0, |worker| worker.number);
@@ -215,22 +274,83 @@ impl Executor for Local {
                 continue;
             }
             let news = match what {
+                What::News(News::Failed(failure)) => News::Failed(self.with_log(slot, failure)),
                 What::News(news) => news,
-                What::Ended(words) => {
-                    let status = self.workers[slot]
-                        .take()
-                        .map(|mut worker| worker.child.wait());
-                    let how = match status {
-                        Some(Ok(status)) => status.to_string(),
-                        _ => "nobody knows how".into(),
-                    };
-                    News::Failed(format!("the worker ended ({how}){words}"))
+                What::Ended => {
+                    let how = self.ended(slot);
+                    News::Failed(how)
                 }
             };
             if !matches!(news, News::Progress(_)) {
-                self.busy[slot] = false;
+                self.busy[slot] = None;
             }
-            return Message { slot, news };
+            return Some(Heard::Stage(Message { slot, news }));
+        }
+    }
+
+    fn stop(&mut self) {
+        for (worker, busy) in self.workers.iter_mut().zip(&self.busy) {
+            if let (Some(worker), Some(_)) = (worker, busy) {
+                worker.ask(&Request::Stop);
+            }
+        }
+    }
+}
+
+impl Local {
+    /// The slot whose stage is the first to have taken too long, and when that will be.
+    fn next_timeout(&self) -> Option<(usize, Instant)> {
+        let timeout = self.timeout?;
+        let since = self.busy.iter().enumerate();
+        since
+            .filter_map(|(slot, since)| Some((slot, (*since)? + timeout)))
+            .min_by_key(|(_, at)| *at)
+    }
+
+    /// Ends a worker whose stage has taken too long.
+    fn kill(&mut self, slot: usize) -> Heard {
+        let timeout = self.timeout.unwrap_or_default();
+        if let Some(worker) = &mut self.workers[slot] {
+            let _ = worker.child.kill();
+        }
+        let Failure { reason, nature } = self.ended(slot);
+        self.busy[slot] = None;
+        let reason = format!("no end after {} s: {reason}", timeout.as_secs_f64());
+        Heard::Stage(Message {
+            slot,
+            news: News::Failed(Failure { reason, nature }),
+        })
+    }
+
+    /// What is to be said of a worker that has ended, with its stage's last words.
+    fn ended(&mut self, slot: usize) -> Failure {
+        let worker = self.workers[slot].take();
+        let (how, log) = match worker {
+            Some(mut worker) => (worker.child.wait().ok(), Some(worker.log)),
+            None => (None, None),
+        };
+        let how = how.map_or_else(
+            || "nobody knows how".to_owned(),
+            |status| status.to_string(),
+        );
+        let reason = format!("the worker ended ({how})");
+        Failure {
+            reason: match log {
+                Some(log) => log.lock().expect("nobody panics with it").report(reason),
+                None => reason,
+            },
+            nature: Nature::Accident,
+        }
+    }
+
+    fn with_log(&self, slot: usize, failure: Failure) -> Failure {
+        let Some(worker) = &self.workers[slot] else {
+            return failure;
+        };
+        let mut log = worker.log.lock().expect("nobody panics with it");
+        Failure {
+            reason: log.report(failure.reason),
+            ..failure
         }
     }
 }
@@ -252,16 +372,4 @@ impl Drop for Local {
             let _ = child.wait();
         }
     }
-}
-
-/// The last lines of a worker's standard error, each behind a line break.
-fn last_lines(words: ChildStderr) -> String {
-    let mut last = VecDeque::new();
-    for line in BufReader::new(words).lines().map_while(Result::ok) {
-        if last.len() == LAST_LINES {
-            last.pop_front();
-        }
-        last.push_back(format!("\n    {line}"));
-    }
-    last.into_iter().collect()
 }

@@ -3,10 +3,14 @@
 //! The rule: only this module starts processes. A worker that panics, is killed or runs out of
 //! memory takes one stage down and nothing else.
 
+mod claims;
 mod devices;
 mod local;
+mod logs;
 mod worker;
 
+pub use claims::StoreClaims;
 pub use devices::{DeviceName, DeviceRequest, Slots, cores};
 pub use local::{Local, WorkerCommand};
+pub use logs::path as log_path;
 pub use worker::{Reply, Request, serve};

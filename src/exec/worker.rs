@@ -21,8 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Step,
+    key::{Digest, Keyed},
     plan::Spec,
-    stage::{self, Bench},
+    schedule::{Failure, Nature},
+    stage::{self, Bench, StageError},
+    store::{Scratch, Store},
+    train::{Next, TrainError, Watch},
 };
 
 /// A line to a worker.
@@ -33,6 +37,8 @@ pub enum Request {
     Stage(Box<Spec>),
     /// Work on so many threads, from now on, in the middle of a stage too.
     Threads(NonZeroUsize),
+    /// End the stage at its next step, its progress saved.
+    Stop,
 }
 
 /// A line from a worker.
@@ -43,18 +49,22 @@ pub enum Reply {
     Step(Step),
     /// The stage's artefact is published.
     Finished,
-    /// There is no artefact, and why.
-    Failed(String),
+    /// There is no artefact.
+    Failed(Failure),
+    /// The stage was asked to stop, and did.
+    Stopped,
 }
 
 /// How often a worker tells how far it is.
 const BETWEEN_STEPS: Duration = Duration::from_millis(200);
 
-/// Serves requests until standard input closes.
-pub fn serve(mut bench: Bench, out: &mut dyn Write) {
+/// Serves requests until standard input closes; a training's progress is saved each time so much
+/// time has passed.
+pub fn serve(mut bench: Bench, keep_every: Duration, out: &mut dyn Write) {
     let (sender, requests) = mpsc::channel();
     let busy = Arc::new(AtomicBool::new(false));
-    let seen = busy.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (seen, asked_to_stop) = (busy.clone(), stop.clone());
     let threads = bench.engine.threads();
     // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
     thread::spawn(move || {
@@ -70,6 +80,7 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
                         threads.adjust(count);
                     }
                 }
+                Request::Stop => asked_to_stop.store(true, Ordering::SeqCst),
             }
         }
         drop(sender);
@@ -89,18 +100,87 @@ pub fn serve(mut bench: Bench, out: &mut dyn Write) {
     };
     for spec in requests {
         busy.store(true, Ordering::SeqCst);
-        let mut told = Instant::now();
-        let outcome = stage::run(&spec, &mut bench, &mut |step| {
-            if told.elapsed() >= BETWEEN_STEPS {
-                told = Instant::now();
-                reply(&Reply::Step(step));
-            }
-        });
+        let mut watching = Watching {
+            store: bench.store.clone(),
+            scratch: bench.scratch.clone(),
+            stage: spec.digest(),
+            engine: bench.made_by.engine.clone(),
+            stop: &stop,
+            keep_every,
+            kept: Instant::now(),
+            told: Instant::now(),
+            reply: &mut reply,
+        };
+        let outcome = stage::run(&spec, &mut bench, &mut watching);
         // Before the reply: on the last one the parent closes standard input at once.
         busy.store(false, Ordering::SeqCst);
         match outcome {
-            Ok(_) => reply(&Reply::Finished),
-            Err(error) => reply(&Reply::Failed(error.to_string())),
+            Ok(digest) => {
+                bench.store.forget_progress(&digest);
+                reply(&Reply::Finished);
+            }
+            Err(StageError::Train(TrainError::Stopped(_))) => reply(&Reply::Stopped),
+            Err(error) => reply(&Reply::Failed(Failure {
+                nature: match error.is_deterministic() {
+                    true => Nature::Deterministic,
+                    false => Nature::Accident,
+                },
+                reason: error.to_string(),
+            })),
+        }
+    }
+}
+
+/// Tells the parent how far a training is, and keeps its progress in the store.
+struct Watching<'a> {
+    store: Store,
+    scratch: Arc<Scratch>,
+    stage: Digest,
+    /// Another one would go on in other bits.
+    engine: String,
+    stop: &'a AtomicBool,
+    keep_every: Duration,
+    kept: Instant,
+    told: Instant,
+    reply: &'a mut dyn FnMut(&Reply),
+}
+
+impl Watching<'_> {
+    /// What stands before a state, so that it is not taken for another engine's.
+    fn mark(&self) -> Vec<u8> {
+        format!("{}\n", self.engine).into_bytes()
+    }
+}
+
+impl Watch for Watching<'_> {
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        let progress = self.store.progress(&self.stage)?;
+        progress.strip_prefix(&self.mark()[..]).map(<[u8]>::to_vec)
+    }
+
+    fn step(&mut self, step: Step) -> Next {
+        if self.told.elapsed() >= BETWEEN_STEPS {
+            self.told = Instant::now();
+            (self.reply)(&Reply::Step(step));
+        }
+        if self.stop.load(Ordering::SeqCst) {
+            return Next::Stop;
+        }
+        if self.kept.elapsed() >= self.keep_every {
+            self.kept = Instant::now();
+            return Next::Keep;
+        }
+        Next::GoOn
+    }
+
+    fn keep(&mut self, state: Vec<u8>) {
+        let progress = [self.mark(), state].concat();
+        if let Err(error) = self
+            .store
+            .keep_progress(&self.scratch, &self.stage, &progress)
+        {
+            // The training goes on without; only its progress would be lost.
+            eprintln!("warning: its progress is not saved: {error}");
         }
     }
 }

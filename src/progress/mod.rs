@@ -110,6 +110,26 @@ impl<'a> Progress<'a> {
                     self.name(*stage)
                 ));
             }
+            Event::Retried {
+                stage,
+                slot,
+                attempt,
+                reason,
+            } => {
+                self.partial.remove(slot);
+                self.say(&format!(
+                    "attempt {attempt}: {} [{}]: {reason}",
+                    self.name(*stage),
+                    self.plan.stage(*stage).digest.short()
+                ));
+            }
+            Event::Found { stage } => self.total -= steps(self.plan.stage(*stage)),
+            Event::Stopped { slot, .. } => {
+                self.partial.remove(slot);
+            }
+            Event::Interrupted => {
+                self.say("stopping at the next step; once more to stop at once");
+            }
             Event::Blocked { .. } => {}
         }
         self.refresh(counts);
@@ -225,11 +245,15 @@ fn summary(counts: &Counts) -> String {
         cached,
         waiting,
         running,
+        elsewhere,
         finished,
         failed,
         blocked,
     } = counts;
     let mut text = format!("{finished} done, {cached} cached, {running} running, {waiting} left");
+    if *elsewhere > 0 {
+        text.push_str(&format!(", {elsewhere} in another process"));
+    }
     if failed + blocked > 0 {
         text.push_str(&format!(", {failed} failed, {blocked} blocked by them"));
     }

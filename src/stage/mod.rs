@@ -19,14 +19,13 @@ use crate::{
         prepare::{Prediction, Prepared},
     },
     engine::{AnyEngine, Engine},
-    event::Step,
     key::{Digest, Keyed},
     manifest::{AssdDefinition, ExpertBatching, HdDefinition, Metrics},
     metric::{self, Assd, Definition, Hd95, Spacing},
     net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
-    train::{Annotated, TrainError, Training, Tuned, predict, train},
+    train::{Annotated, TrainError, Training, Tuned, Watch, predict, train},
 };
 
 pub use library::Library;
@@ -59,6 +58,20 @@ impl fmt::Display for StageError {
 
 impl std::error::Error for StageError {}
 
+impl StageError {
+    /// Whether the same inputs would end the same way.
+    pub fn is_deterministic(&self) -> bool {
+        match self {
+            Self::Data(_)
+            | Self::Upstream(_)
+            | Self::Checkpoint(_)
+            | Self::Train(TrainError::Diverged(_)) => true,
+            // A device out of memory, a disk that is full.
+            Self::Train(TrainError::Tensor(_) | TrainError::Stopped(_)) | Self::Store(_) => false,
+        }
+    }
+}
+
 impl From<CheckpointError> for StageError {
     fn from(error: CheckpointError) -> Self {
         Self::Checkpoint(error)
@@ -90,7 +103,7 @@ pub struct Bench {
     /// Where artefacts come from and go.
     pub store: Store,
     /// Where artefacts are written first.
-    pub scratch: Scratch,
+    pub scratch: Arc<Scratch>,
     /// What computes.
     pub engine: AnyEngine,
     /// What is recorded of it.
@@ -101,12 +114,8 @@ pub struct Bench {
 ///
 /// # Errors
 /// Where there is no artefact; nothing was published then.
-pub fn run(
-    spec: &Spec,
-    bench: &mut Bench,
-    observe: &mut dyn FnMut(Step),
-) -> Result<Digest, StageError> {
-    let files = compute(spec, bench, observe)?;
+pub fn run(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Digest, StageError> {
+    let files = compute(spec, bench, watch)?;
     let digest = spec.digest();
     let about = Unpublished {
         kind: spec.kind(),
@@ -124,13 +133,9 @@ pub fn run(
 ///
 /// # Errors
 /// Where there is no artefact.
-pub fn compute(
-    spec: &Spec,
-    bench: &mut Bench,
-    observe: &mut dyn FnMut(Step),
-) -> Result<Files, StageError> {
+pub fn compute(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Files, StageError> {
     match spec {
-        Spec::Train(spec) => run_training(spec, bench, observe),
+        Spec::Train(spec) => run_training(spec, bench, watch),
         Spec::Evaluate(spec) => run_evaluation(spec, bench),
     }
 }
@@ -138,7 +143,7 @@ pub fn compute(
 fn run_training(
     spec: &Train,
     bench: &mut Bench,
-    observe: &mut dyn FnMut(Step),
+    watch: &mut dyn Watch,
 ) -> Result<Files, StageError> {
     let Bench {
         library,
@@ -147,8 +152,8 @@ fn run_training(
         ..
     } = bench;
     match engine {
-        AnyEngine::Stock(engine) => train_and_predict(spec, engine, library, store, observe),
-        AnyEngine::Lanes(engine) => train_and_predict(spec, engine, library, store, observe),
+        AnyEngine::Stock(engine) => train_and_predict(spec, engine, library, store, watch),
+        AnyEngine::Lanes(engine) => train_and_predict(spec, engine, library, store, watch),
     }
 }
 
@@ -157,7 +162,7 @@ fn train_and_predict<E: Engine>(
     engine: &E,
     library: &mut Library,
     store: &Store,
-    observe: &mut dyn FnMut(Step),
+    watch: &mut dyn Watch,
 ) -> Result<Files, StageError> {
     let (net, import) = network(spec, library, store, engine.device())?;
     let cases = annotated(spec, library)?;
@@ -165,8 +170,7 @@ fn train_and_predict<E: Engine>(
         Origin::RandomForExperts(batching) | Origin::ImportedForExperts(batching, _) => batching,
         Origin::Random | Origin::Pretrained(_) => ExpertBatching::All,
     };
-    let mut steps = Vec::with_capacity(spec.budget.steps);
-    train(
+    let steps = train(
         &Training {
             net: &net,
             engine,
@@ -177,10 +181,7 @@ fn train_and_predict<E: Engine>(
             tuned: Tuned::Everything,
             seed: spec.seed,
         },
-        &mut |step| {
-            steps.push(step);
-            observe(step);
-        },
+        watch,
     )?;
     let mut files = Files::new();
     files.insert(CURVE.into(), curve(&steps));

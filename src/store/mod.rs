@@ -4,6 +4,8 @@
 //! results/store/<kind>/<first two digits>/<digest>/
 //!     artefact.json        the key's inputs, the files' digests, what made them
 //!     ...                  the stage's files
+//! results/store/claims/    stages that a process runs, one locked file each
+//! results/store/partial/   stages that have been stopped on their way, to be gone on with
 //! results/store/tmp/       artefacts being written; swept when nobody writes them any more
 //! ```
 //!
@@ -11,6 +13,8 @@
 //! edited. What is read is verified against the digests; a damaged entry counts as missing. The
 //! store does not know what an artefact means.
 
+mod claim;
+mod partial;
 mod scratch;
 
 use std::{
@@ -27,6 +31,7 @@ use crate::{
     plan::Kind,
 };
 
+pub use claim::Claim;
 pub use scratch::Scratch;
 
 /// The description beside an artefact's files.

@@ -16,12 +16,7 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Batches of `size` from `cases` cases.
-    pub fn new(cases: usize, size: usize, seed: Seed) -> Self {
-        Self::starting_at(cases, size, seed, 0)
-    }
-
-    /// The same sequence from its n-th batch on.
+    /// Batches of `size` from `cases` cases, from the n-th batch on.
     pub fn starting_at(cases: usize, size: usize, seed: Seed, batch: usize) -> Self {
         let drawn = batch * size;
         let mut batches = Self {
@@ -64,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_epoch_holds_every_case_once_in_its_own_order() {
-        let mut batches = Batches::new(7, 5, Seed::new(1));
+        let mut batches = Batches::starting_at(7, 5, Seed::new(1), 0);
         let drawn: Vec<usize> = (0..14).flat_map(|_| batches.next()).collect();
         let epochs: Vec<&[usize]> = drawn.chunks(7).collect();
         for epoch in &epochs {
@@ -77,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_set_repeats_cases_evenly() {
-        let batch = Batches::new(5, 16, Seed::new(1)).next();
+        let batch = Batches::starting_at(5, 16, Seed::new(1), 0).next();
         for case in 0..5 {
             let times = batch.iter().filter(|c| **c == case).count();
             assert!((3..=4).contains(&times));
@@ -87,7 +82,7 @@ mod tests {
     #[test]
     fn a_sequence_can_be_entered_anywhere() {
         for (cases, size) in [(7, 5), (5, 16), (3, 3)] {
-            let mut whole = Batches::new(cases, size, Seed::new(2));
+            let mut whole = Batches::starting_at(cases, size, Seed::new(2), 0);
             for step in 0..9 {
                 let mut entered = Batches::starting_at(cases, size, Seed::new(2), step);
                 assert_eq!(

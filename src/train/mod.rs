@@ -7,6 +7,7 @@
 mod batches;
 mod predict;
 mod probe;
+mod progress;
 mod radam;
 
 use std::{fmt, sync::Arc};
@@ -81,11 +82,45 @@ impl Tuned {
     }
 }
 
+/// Who looks on while a training goes on. A function of a step looks and lets it go on.
+pub trait Watch {
+    /// The state that a training before this one was left in, to go on from.
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// A step is done; what comes next.
+    fn step(&mut self, step: Step) -> Next;
+
+    /// Keeps the state that the training is in now.
+    fn keep(&mut self, _state: Vec<u8>) {}
+}
+
+impl<F: FnMut(Step)> Watch for F {
+    fn step(&mut self, step: Step) -> Next {
+        self(step);
+        Next::GoOn
+    }
+}
+
+/// What comes after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next one.
+    GoOn,
+    /// The state is kept, then the next one.
+    Keep,
+    /// The state is kept, and the training stops.
+    Stop,
+}
+
 /// Why a training has no result.
 #[derive(Debug)]
 pub enum TrainError {
     /// The loss is no number any more; the same inputs would diverge again.
     Diverged(Step),
+    /// It was asked to stop, after this many steps.
+    Stopped(usize),
     /// A tensor operation failed.
     Tensor(candle_core::Error),
 }
@@ -98,6 +133,7 @@ impl fmt::Display for TrainError {
                 "the training diverged: the loss is {} at step {} (learning rate {:.3e}); a lower `training.lr` may help",
                 step.loss, step.step, step.lr
             ),
+            Self::Stopped(steps) => write!(f, "stopped after {steps} steps"),
             Self::Tensor(error) => write!(f, "{error}"),
         }
     }
@@ -117,23 +153,28 @@ pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usiz
     (lr - spec.lr_end) * left.powf(spec.lr_power) + spec.lr_end
 }
 
-/// Trains the network in place and tells each step to `observe`.
+/// Trains the network in place, before the eyes of `watch`; the curve.
 ///
 /// # Errors
-/// Where the loss stops being a number.
+/// Where the loss stops being a number, or the training is asked to stop.
 pub fn train<E: Engine>(
     training: &Training<'_, E>,
-    observe: &mut dyn FnMut(Step),
-) -> std::result::Result<(), TrainError> {
+    watch: &mut dyn Watch,
+) -> std::result::Result<Vec<Step>, TrainError> {
     let Training { recipe, budget, .. } = training;
     let parameters = training.tuned.parameters(training.net);
     let mut optimiser = RAdam::new(&parameters, &recipe.training);
-    let mut batches = Batches::new(
+    let mut steps = match watch.kept() {
+        Some(state) => progress::restore(&state, &parameters, &mut optimiser)?.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let mut batches = Batches::starting_at(
         training.cases.len(),
         recipe.training.batch,
         training.seed.fork("shuffle"),
+        steps.len(),
     );
-    for completed in 0..budget.steps {
+    for completed in steps.len()..budget.steps {
         let samples = draw(training, completed, &batches.next());
         let (loss, gradients) = gradients(training, &parameters, completed, &samples)?;
         let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
@@ -142,13 +183,20 @@ pub fn train<E: Engine>(
             lr,
             loss,
         };
-        observe(step);
+        steps.push(step);
+        let next = watch.step(step);
         if !loss.is_finite() {
             return Err(TrainError::Diverged(step));
         }
         optimiser.step(&gradients, lr)?;
+        if next != Next::GoOn {
+            watch.keep(progress::to_bytes(&parameters, &optimiser, &steps)?);
+        }
+        if next == Next::Stop {
+            return Err(TrainError::Stopped(steps.len()));
+        }
     }
-    Ok(())
+    Ok(steps)
 }
 
 /// The samples of a batch. A case that comes twice is augmented twice, each time differently.

@@ -92,6 +92,62 @@ impl RAdam {
     }
 }
 
+/// The state of one parameter, to be kept: nothing in the moments where there was no gradient yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Moment {
+    pub updates: i32,
+    pub first: Vec<f32>,
+    pub second: Vec<f32>,
+}
+
+impl RAdam {
+    /// The state of every parameter, in single precision.
+    pub(super) fn moments(&self) -> Result<Vec<Moment>> {
+        let moment = |state: &State| {
+            let (first, second) = match &state.moments {
+                Moments::None => (Vec::new(), Vec::new()),
+                Moments::F32(first, second) => (first.clone(), second.clone()),
+                Moments::F64(..) => candle_core::bail!("radam: double precision is not kept"),
+                Moments::Device(both) => {
+                    let both = both.to_dtype(candle_core::DType::F32)?;
+                    (both.get(0)?.to_vec1()?, both.get(1)?.to_vec1()?)
+                }
+            };
+            Ok(Moment {
+                updates: state.steps,
+                first,
+                second,
+            })
+        };
+        self.states.iter().map(moment).collect()
+    }
+
+    /// Goes on from a state kept before.
+    pub(super) fn restore(&mut self, moments: Vec<Moment>) -> Result<()> {
+        for (state, moment) in self.states.iter_mut().zip(moments) {
+            let Moment {
+                updates,
+                first,
+                second,
+            } = moment;
+            state.steps = updates;
+            state.moments = match Moments::zeros(&state.var)? {
+                _ if first.is_empty() => Moments::None,
+                Moments::Device(both) => {
+                    let kept =
+                        Tensor::from_vec([first, second].concat(), both.shape(), both.device())?;
+                    Moments::Device(kept.to_dtype(both.dtype())?)
+                }
+                Moments::F32(..) => Moments::F32(first, second),
+                Moments::F64(..) | Moments::None => {
+                    candle_core::bail!("radam: double precision is not kept")
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
 /// One step's numbers.
 #[derive(Clone, Copy, Debug)]
 struct Update {

@@ -228,7 +228,14 @@ fn a_worker_that_dies_takes_down_one_stage() {
     let folder = tiny();
     let mut child = expertgrid(
         folder.path(),
-        &tiny_run(&["--jobs", "1", "--set", "scratch.steps=2000"]),
+        &tiny_run(&[
+            "--jobs",
+            "1",
+            "--retries",
+            "0",
+            "--set",
+            "scratch.steps=2000",
+        ]),
     )
     .stdout(std::process::Stdio::null())
     .stderr(std::process::Stdio::piped())

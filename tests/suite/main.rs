@@ -21,4 +21,5 @@ mod operations;
 mod plans;
 mod stats_properties;
 mod stats_reference;
+mod survival;
 mod tables;

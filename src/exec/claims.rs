@@ -1,0 +1,51 @@
+//! The claims of one run on the stages of a store.
+
+use std::collections::HashMap;
+
+use crate::{
+    key::Digest,
+    plan::Stage,
+    schedule::{Claim, Claims},
+    store::{self, Found, Store},
+};
+
+/// Claims in a store, held until they are released or the process ends.
+pub struct StoreClaims {
+    store: Store,
+    held: HashMap<Digest, store::Claim>,
+}
+
+impl StoreClaims {
+    /// None yet.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            held: HashMap::new(),
+        }
+    }
+}
+
+impl Claims for StoreClaims {
+    fn claim(&mut self, stage: &Stage) -> Claim {
+        match self.store.claim(&stage.digest) {
+            Ok(Some(claim)) => {
+                // Whoever held it before may have made it.
+                let kind = stage.spec.kind();
+                if self.store.contains(kind, &stage.digest)
+                    && matches!(self.store.verify(kind, &stage.digest), Found::Intact(_))
+                {
+                    return Claim::Made;
+                }
+                self.held.insert(stage.digest, claim);
+                Claim::Ours
+            }
+            Ok(None) => Claim::Theirs,
+            // A store that cannot be written to says so when the stage publishes.
+            Err(_) => Claim::Ours,
+        }
+    }
+
+    fn release(&mut self, stage: &Stage) {
+        self.held.remove(&stage.digest);
+    }
+}

@@ -1,0 +1,98 @@
+//! The log of every stage: what its worker said while it ran, and how it ended badly.
+//!
+//! The rule: a log exists only where there is something in it, and writing it never fails a stage.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use crate::{
+    key::{Digest, Keyed},
+    plan::Spec,
+};
+
+/// How many of a stage's last lines are reported when it fails.
+const LAST_LINES: usize = 12;
+
+/// The folder of all logs.
+#[derive(Debug)]
+pub(super) struct Logs {
+    folder: PathBuf,
+}
+
+impl Logs {
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Lets what a worker says from now on go to another stage's log.
+    pub fn begin(&self, log: &Mutex<Log>, spec: &Spec) {
+        let mut log = log.lock().expect("nobody panics with it");
+        *log = Log {
+            path: path(&self.folder, &spec.digest()),
+            about: format!("{} {}", spec.kind(), spec.digest()),
+            ..Log::default()
+        };
+    }
+}
+
+/// Where a stage's log is, if it has one.
+pub fn path(folder: &Path, stage: &Digest) -> PathBuf {
+    folder.join(format!("{stage}.log"))
+}
+
+/// The log of one stage.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    path: PathBuf,
+    about: String,
+    file: Option<File>,
+    last: VecDeque<String>,
+}
+
+impl Log {
+    /// A line that the worker said.
+    pub fn add(&mut self, line: &str) {
+        self.write(line);
+        if self.last.len() == LAST_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+    }
+
+    /// A reason for failure with the last lines before it, and where all of them are.
+    pub fn report(&mut self, reason: String) -> String {
+        self.write(&reason);
+        let mut text = reason;
+        for line in &self.last {
+            text.push_str("\n    ");
+            text.push_str(line);
+        }
+        if self.file.is_some() {
+            text.push_str(&format!("\n    log: {}", self.path.display()));
+        }
+        text
+    }
+
+    fn write(&mut self, line: &str) {
+        if self.file.is_none() {
+            // An earlier attempt's words stay above.
+            let open = || -> std::io::Result<File> {
+                if let Some(folder) = self.path.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+                let mut file = File::options().create(true).append(true).open(&self.path)?;
+                writeln!(file, "== {}", self.about)?;
+                Ok(file)
+            };
+            self.file = open().ok();
+        }
+        if let Some(file) = &mut self.file {
+            let _ = writeln!(file, "{line}");
+        }
+    }
+}
