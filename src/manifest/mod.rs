@@ -34,14 +34,7 @@ pub fn read(
     profile: &str,
     overrides: &[String],
 ) -> Result<Vec<Experiment>, Problems> {
-    let mut problems = Problems::default();
-    let mut top = Table::new();
-    for text in overrides {
-        match document::parse_override(text) {
-            Ok(table) => document::overlay(&mut top, table),
-            Err(more) => problems.extend(more),
-        }
-    }
+    let (top, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
     for path in paths {
         match read_one(path.as_ref(), profile, &top) {
@@ -58,32 +51,78 @@ pub fn read(
     problems.or(experiments)
 }
 
+/// Reads one manifest from its text, as [`read`] does from its file. Problems call it `path`,
+/// which need not exist; the experiment has its name.
+///
+/// # Errors
+/// Every problem, together.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    profile: &str,
+    overrides: &[String],
+) -> Result<Experiment, Problems> {
+    let (top, mut problems) = layered(overrides);
+    match parse_one(path, text, profile, &top) {
+        Ok(experiment) => problems.or(experiment),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
+}
+
+/// The overrides laid over each other, and what is wrong with them.
+fn layered(overrides: &[String]) -> (Table, Problems) {
+    let mut problems = Problems::default();
+    let mut top = Table::new();
+    for text in overrides {
+        match document::parse_override(text) {
+            Ok(table) => document::overlay(&mut top, table),
+            Err(more) => problems.extend(more),
+        }
+    }
+    (top, problems)
+}
+
+fn complaint(path: &Path, message: impl Into<String>) -> Problems {
+    let mut problems = Problems::default();
+    let place = Place::Whole(path.display().to_string().into());
+    problems.push(&place, message);
+    problems
+}
+
 fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {
-    let shown = path.display().to_string();
-    let whole = Place::Whole(shown.as_str().into());
-    let complain = |message: String| {
-        let mut problems = Problems::default();
-        problems.push(&whole, message);
-        problems
-    };
     let text = std::fs::read_to_string(path).map_err(|error| {
-        complain(match error.kind() {
+        let why = match error.kind() {
             std::io::ErrorKind::NotFound => {
                 "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml"
                     .into()
             }
             std::io::ErrorKind::InvalidData => "not a text file (UTF-8), so not a manifest".into(),
             _ => format!("cannot be read: {error}"),
-        })
+        };
+        complaint(path, why)
     })?;
+    parse_one(path, &text, profile, overrides)
+}
+
+fn parse_one(
+    path: &Path,
+    text: &str,
+    profile: &str,
+    overrides: &Table,
+) -> Result<Experiment, Problems> {
+    let shown = path.display().to_string();
     let name = path
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let base = document::parse(&shown, &text)?;
+    let base = document::parse(&shown, text)?;
     if base.is_empty() {
-        return Err(complain(
-            "the manifest is empty; copy one of experiments/*.toml and edit it".into(),
+        return Err(complaint(
+            path,
+            "the manifest is empty; copy one of experiments/*.toml and edit it",
         ));
     }
     resolve(&name, &shown, &base, profile, overrides)
