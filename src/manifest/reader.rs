@@ -121,6 +121,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The items of a list that has no default and is not empty.
+    pub fn list<T: FromNode>(&self, key: &'static str, example: &str) -> Vec<Located<T>> {
+        let found = self.require::<Vec<_>>(key, example);
+        if found.value.as_ref().is_some_and(Vec::is_empty) {
+            self.note(
+                &found.place,
+                format!(
+                    "`{}` is empty; write for example `{key} = {example}`",
+                    self.name(key)
+                ),
+            );
+        }
+        found.value.unwrap_or_default()
+    }
+
     /// One of several words.
     pub fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
         let text = self.read(key, String::new());

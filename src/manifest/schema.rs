@@ -79,8 +79,9 @@ struct OneOrMany(Vec<Located<usize>>);
 
 impl FromNode for OneOrMany {
     fn from_node(node: &Node) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "a whole number or a list of them";
-        match node.value {
+        const EXPECTED: &str = "a whole number or a list of them that is not empty";
+        match &node.value {
+            Value::Array(items) if items.is_empty() => Err(EXPECTED),
             Value::Array(_) => Vec::from_node(node).map(Self),
             _ => usize::from_node(node).map(|value| {
                 let place = node.place.clone();
@@ -105,8 +106,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         .map(|expert| expert as u8)
         .collect_vec()
     };
-    let new_experts = section.require::<Vec<_>>("new_experts", "[6, 7]").value;
-    let new_experts = new_experts.unwrap_or_default();
+    let new_experts = section.list::<usize>("new_experts", "[6, 7]");
     let arms = arms(&section);
     let with = arms.contains(&Arm::With);
     let single = arms.contains(&Arm::Single);
@@ -115,10 +115,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let mut from = Vec::new();
     let mut choose = Vec::new();
     if with {
-        from = annotators_section
-            .require("from", "[1, 2, 3, 4, 5]")
-            .value
-            .unwrap_or_default();
+        from = annotators_section.list("from", "[1, 2, 3, 4, 5]");
         choose = annotators_section
             .require::<OneOrMany>("choose", "3")
             .value
@@ -129,10 +126,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         annotators_section.skip("choose");
     }
     for annotator in &from {
-        if new_experts
-            .iter()
-            .any(|new: &Located<usize>| new.value == annotator.value)
-        {
+        if new_experts.iter().any(|new| new.value == annotator.value) {
             annotators_section.note(
                 &annotator.place,
                 format!(
@@ -163,22 +157,13 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     annotators_section.finish();
 
     let train_experts = if single {
-        section
-            .require("train_experts", "[1, 2, 3]")
-            .value
-            .unwrap_or_default()
+        section.list("train_experts", "[1, 2, 3]")
     } else {
         section.skip("train_experts");
         Vec::new()
     };
-    let samples = section
-        .require::<Vec<_>>("samples", "[5, 10, 34]")
-        .value
-        .unwrap_or_default();
-    let starts = section
-        .require::<Vec<_>>("starts", "[1, 4, 7]")
-        .value
-        .unwrap_or_default();
+    let samples = section.list("samples", "[5, 10, 34]");
+    let starts = section.list("starts", "[1, 4, 7]");
     let grid = Grid {
         new_experts: experts(&section, "grid.new_experts", &new_experts),
         arms,
@@ -213,10 +198,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
 }
 
 fn arms(section: &Section<'_>) -> Vec<Arm> {
-    let words: Vec<Located<String>> = section
-        .require("arms", "[\"w/\", \"w/o\"]")
-        .value
-        .unwrap_or_default();
+    let words = section.list::<String>("arms", "[\"w/\", \"w/o\"]");
     let mut arms = Vec::new();
     for word in &words {
         match Arm::ALL.iter().find(|(known, _)| *known == word.value) {
@@ -237,7 +219,7 @@ fn arms(section: &Section<'_>) -> Vec<Arm> {
     arms
 }
 
-/// Checks a list: not empty, nothing twice, every value fine. Keeps what is fine.
+/// Checks a list: nothing twice, every value fine. Keeps what is fine.
 fn distinct<T>(
     section: &Section<'_>,
     key: &str,

@@ -275,6 +275,51 @@ fn a_grid_beyond_all_bounds_is_refused_before_it_is_expanded() {
 }
 
 #[test]
+fn a_grid_of_nothing_is_refused_before_it_is_expanded() {
+    // Without new experts there is no run, but 1e17 combinations to find that out.
+    let from: Vec<String> = (8..=68).map(|expert| expert.to_string()).collect();
+    let wild = GOOD.replace(
+        "[1, 2, 3, 4, 5], choose = 3",
+        &format!("[{}], choose = 30", from.join(", ")),
+    );
+    let wild = wild.replace("[6, 7]", "[]");
+    assert_eq!(
+        problems(&format!("[dataset]\nexperts = 100\n{wild}")),
+        ["m.toml:5:15: `grid.new_experts` is empty; write for example `new_experts = [6, 7]`"]
+    );
+    for (key, list) in [
+        ("arms", "[\"w/\", \"w/o\"]"),
+        ("samples", "[5, 10]"),
+        ("starts", "[1, 4]"),
+        ("annotators.from", "[1, 2, 3, 4, 5]"),
+    ] {
+        let found = problems(&GOOD.replace(list, "[]"));
+        let empty = format!("`grid.{key}` is empty; write for example");
+        assert!(found.iter().any(|line| line.contains(&empty)), "{found:#?}");
+    }
+    let found = problems(&GOOD.replace("choose = 3", "choose = []"));
+    assert_eq!(
+        found,
+        [
+            "m.toml:5:49: `grid.annotators.choose` is a whole number or a list of them that is not \
+             empty, not a list"
+        ]
+    );
+}
+
+#[test]
+fn experts_named_twice_are_no_more_to_choose_from() {
+    let found = problems(&GOOD.replace("[1, 2, 3, 4, 5], choose = 3", "[1, 1, 1], choose = 3"));
+    assert_eq!(
+        found,
+        [
+            "m.toml:5:27: `grid.annotators.from` names 1 twice",
+            "m.toml:5:30: `grid.annotators.from` names 1 twice",
+        ]
+    );
+}
+
+#[test]
 fn an_empty_manifest_and_one_that_is_not_there_say_so() {
     assert_eq!(
         problems(""),
