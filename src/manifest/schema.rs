@@ -335,12 +335,19 @@ fn learning_rate(section: &Section<'_>, default: f64) -> f64 {
 
 fn augment(section: Section<'_>) -> AugmentSpec {
     let chance = |key, default| section.within(key, default, 0.0, 1.0);
-    let range = |key, low, high, least: f64| {
+    let range = |key, low, high, least: f64, most: f64| {
         let found = section.read(key, Range { low, high });
         if found.value.low < least {
             let message = format!(
                 "`augment.{key}` begins at {}; it must be {least} or more",
                 found.value.low
+            );
+            section.note(&found.place, message);
+        }
+        if found.value.high > most {
+            let message = format!(
+                "`augment.{key}` ends at {}; it must be {most} or less",
+                found.value.high
             );
             section.note(&found.place, message);
         }
@@ -350,13 +357,13 @@ fn augment(section: Section<'_>) -> AugmentSpec {
         rotation: chance("rotation", 0.2),
         rotation_degrees: section.within("rotation_degrees", 180.0, 0.0, 180.0),
         zoom: chance("zoom", 0.2),
-        zoom_factors: range("zoom_factors", 0.7, 1.4, 0.1),
+        zoom_factors: range("zoom_factors", 0.7, 1.4, 0.1, 10.0),
         noise: chance("noise", 0.1),
-        noise_sd: range("noise_sd", 0.0, 0.1, 0.0),
+        noise_sd: range("noise_sd", 0.0, 0.1, 0.0, 100.0),
         blur: chance("blur", 0.1),
-        blur_sigma: range("blur_sigma", 0.5, 1.0, 0.0),
+        blur_sigma: range("blur_sigma", 0.5, 1.0, 0.0, 100.0),
         brightness: chance("brightness", 0.15),
-        brightness_factor: range("brightness_factor", 0.75, 1.25, 0.0),
+        brightness_factor: range("brightness_factor", 0.75, 1.25, 0.0, 100.0),
         translation: section.choice("translation", Translation::ALL, Translation::Random),
     };
     section.finish();

@@ -320,6 +320,29 @@ fn experts_named_twice_are_no_more_to_choose_from() {
 }
 
 #[test]
+fn augmentation_beyond_all_bounds_is_refused_before_it_is_drawn() {
+    // A blur of 1e9 pixels would want a kernel of 64 GB.
+    let ranges = [
+        ("zoom_factors", "10"),
+        ("noise_sd", "100"),
+        ("blur_sigma", "100"),
+        ("brightness_factor", "100"),
+    ];
+    for (key, most) in ranges {
+        let text = |high: &str| format!("{GOOD}[augment]\n{key} = [1, {high}]\n");
+        let found = problems(&text("1e9"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].contains(&format!(
+                "`augment.{key}` ends at 1000000000; it must be {most} or less"
+            )),
+            "{found:#?}"
+        );
+        assert_eq!(problems(&text(most)), [""; 0]);
+    }
+}
+
+#[test]
 fn an_empty_manifest_and_one_that_is_not_there_say_so() {
     assert_eq!(
         problems(""),
