@@ -12,6 +12,9 @@ use super::{
     problem::{Place, Problems},
 };
 
+/// The longest unknown key that is compared with those known; none of them has half as many bytes.
+const MOST_COMPARED: usize = 64;
+
 /// A value with the place to blame for it.
 #[derive(Clone, Debug)]
 pub struct Located<T> {
@@ -202,8 +205,9 @@ impl<'a> Section<'a> {
             if asked.contains(&key.as_str()) {
                 continue;
             }
-            let likeliest = asked
-                .iter()
+            // A key far longer than those known is like none, and would take long to compare.
+            let comparable = asked.iter().filter(|_| key.len() <= MOST_COMPARED);
+            let likeliest = comparable
                 .map(|known| (strsim::damerau_levenshtein(key, known), known))
                 .min()
                 .filter(|(distance, known)| *distance <= 1 + known.len() / 3);

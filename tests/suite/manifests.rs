@@ -1,6 +1,9 @@
 //! Manifests as users write them: the paper's, edited copies, and everything that can be wrong.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use expertgrid::manifest::{self, Arm, Problems};
 
@@ -340,6 +343,43 @@ fn augmentation_beyond_all_bounds_is_refused_before_it_is_drawn() {
         );
         assert_eq!(problems(&text(most)), [""; 0]);
     }
+}
+
+#[test]
+fn a_manifest_is_bounded_in_bytes_profiles_and_what_is_said_of_its_keys() {
+    let many = |n: usize| -> String { (0..n).map(|i| format!("[profile.p{i}]\n")).collect() };
+    assert_eq!(
+        problems(&format!("{GOOD}{}", many(manifest::MAX_PROFILES))),
+        [""; 0]
+    );
+    assert_eq!(
+        problems(&format!("{GOOD}{}", many(manifest::MAX_PROFILES + 1))),
+        ["m.toml: has 33 profiles, more than 32; take some into a manifest of their own"]
+    );
+    let padded = |bytes: usize| format!("{GOOD}#{}", "x".repeat(bytes - GOOD.len() - 1));
+    assert_eq!(problems(&padded(manifest::MAX_BYTES)), [""; 0]);
+    let long = "m.toml: has more than 65536 bytes; check that it is a manifest";
+    assert_eq!(problems(&padded(manifest::MAX_BYTES + 1)), [long]);
+    let text = padded(manifest::MAX_BYTES + 1);
+    let error = manifest::parse(Path::new("m.toml"), &text, "paper", &[]).unwrap_err();
+    assert_eq!(error.to_string(), long);
+    let found = problems(&format!("{}=1\n{GOOD}", "title".repeat(10_000)));
+    assert!(
+        found[0].contains("known here: augment, dataset"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_long_override_is_not_shown_again_with_each_of_its_problems() {
+    let wild = format!("grid.samples=[{}]", vec!["99"; 5000].join(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, GOOD).unwrap();
+    let error = manifest::read(&[&path], "paper", &[wild]).unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("--set grid.samples=[99, 99, "), "{said}");
+    assert!(said.lines().all(|line| line.len() < 400), "{said}");
 }
 
 #[test]
