@@ -383,6 +383,27 @@ fn a_long_override_is_not_shown_again_with_each_of_its_problems() {
 }
 
 #[test]
+fn tables_nested_beyond_all_bounds_are_refused_and_not_descended_into() {
+    // TOML bounds the depth of tables, and the parts of a key, each by 80.
+    let key = ["a"; 79].join(".");
+    let (open, close) = (format!("{{{key}=").repeat(79), "}".repeat(79));
+    for text in [
+        format!("{key}={open}1{close}\n{GOOD}"),
+        format!("{GOOD}[profile.small]\nx.{key}={open}1{close}\n"),
+        format!("{GOOD}[augment]\nzoom={open}1{close}\n"),
+        format!("x={}1{}\n{GOOD}", "[".repeat(80), "]".repeat(80)),
+    ] {
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+    let found = problems_with(GOOD, "paper", &[&format!("title={open}1{close}")]);
+    assert!(
+        found[0].contains("`title` is a text in quotes, not a table"),
+        "{found:#?}"
+    );
+}
+
+#[test]
 fn an_empty_manifest_and_one_that_is_not_there_say_so() {
     assert_eq!(
         problems(""),
