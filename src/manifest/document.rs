@@ -117,7 +117,10 @@ pub fn parse_override(text: &str) -> Result<Table, Problems> {
     };
     let quoted = format!("{key}={}", toml::Value::String(value.trim().to_owned()));
     for candidate in [text, &quoted] {
-        if let Ok(document) = DeTable::parse(candidate) {
+        // A text that says nothing, like a comment, is no override either.
+        if let Ok(document) = DeTable::parse(candidate)
+            && !document.get_ref().is_empty()
+        {
             return Ok(table(document.get_ref(), &at, 0));
         }
     }

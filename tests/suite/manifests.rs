@@ -404,6 +404,18 @@ fn tables_nested_beyond_all_bounds_are_refused_and_not_descended_into() {
 }
 
 #[test]
+fn an_override_that_says_nothing_is_not_passed_over() {
+    for text in ["#finetune.steps=3", "# = 1", "  =3"] {
+        let found = problems_with(GOOD, "paper", &[text]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].contains("the key is not a dotted TOML key like `finetune.steps`"),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_manifest_and_one_that_is_not_there_say_so() {
     assert_eq!(
         problems(""),
