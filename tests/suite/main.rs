@@ -2,6 +2,7 @@
 
 mod common;
 
+mod artefacts;
 mod course;
 mod data_check;
 mod data_fetal;
