@@ -11,7 +11,10 @@ use super::{
     reader::Tensors,
     steps::{BATCH, STEPS, flat, lanes, ten_steps},
 };
-use crate::course::{net, network_spec};
+use crate::{
+    common::about,
+    course::{net, network_spec},
+};
 
 const WIDTHS: [usize; 2] = [8, 16];
 /// The branch that the frozen network goes on with.
@@ -24,8 +27,8 @@ fn expected() -> Tensors {
 /// The network for a new expert, by way of the bytes of three experts' network.
 fn with_fresh_norms(width: usize) -> UNet {
     let pretrained = net(width, 3, 0.0, DType::F32);
-    let bytes = Checkpoint::bytes(&pretrained, "three experts").unwrap();
-    let checkpoint = Checkpoint::read(&bytes).unwrap();
+    let checkpoint = Checkpoint::of(&pretrained, about(width, 3)).unwrap();
+    let checkpoint = Checkpoint::read(&checkpoint.to_bytes()).unwrap();
     // Fresh norms are not drawn: any seed gives the same.
     let seed = Seed::new(9);
     checkpoint
