@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test test-checked test-asan check bench bench-peers
+.PHONY: help build phantom table1 table2 table3 tables smoke test test-checked test-asan fuzz check bench bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ test-checked: ## the kernels' tests with overflow and bounds checks (a build of 
 test-asan: ## the kernels' tests under AddressSanitizer (the compiler's own, not stable yet; a build of its own)
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
 		cargo test --release --locked --target x86_64-unknown-linux-gnu --test suite -- $(KERNELS)
+
+# Overflow is checked in this crate only, so that no dependency is built again.
+fuzz: ## a million inputs for each parser of foreign bytes (EXPERTGRID_FUZZ_INPUTS for other counts)
+	EXPERTGRID_FUZZ_INPUTS=$${EXPERTGRID_FUZZ_INPUTS:-1000000} cargo test --release --locked --test fuzz \
+		--config profile.release.package.expertgrid.overflow-checks=true -- --nocapture
 
 check: ## everything that is checked: format, lints, documentation, tests
 	cargo fmt --check

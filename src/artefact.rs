@@ -3,13 +3,16 @@
 //! The rule: the same content gives the same bytes; whatever is written here can be read back
 //! without a network or a device.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::prepare::{Frame, Prediction, Region},
+    data::{
+        nifti::{MAX_AXIS_PX, MAX_PIXELS},
+        prepare::{Frame, Prediction, Region},
+    },
     event::Step,
     metric::Score,
 };
@@ -129,7 +132,8 @@ pub fn predictions(by_branch: &[(String, Vec<Prediction>)]) -> Vec<u8> {
     safetensors::serialize(views, Some(metadata)).expect("names are distinct")
 }
 
-/// Reads predictions, branch by branch.
+/// Reads predictions, branch by branch. What it returns lies within its images, which are no
+/// larger than those that are read, and holds no more bytes than it was given.
 ///
 /// # Errors
 /// Where the bytes are not what [`predictions`] writes.
@@ -145,9 +149,24 @@ pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>,
     let placements: Vec<Placement> =
         serde_json::from_str(placements).map_err(|error| wrong(&error.to_string()))?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(&error.to_string()))?;
-    let mut order: Vec<String> = Vec::new();
-    let mut by_branch: BTreeMap<String, Vec<Prediction>> = BTreeMap::new();
+    let mut placed = HashSet::new();
+    let mut branches: Vec<(String, Vec<Prediction>)> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
     for placement in placements {
+        let name = format!("{}/{}", placement.branch, placement.case);
+        let view = file
+            .tensor(&name)
+            .map_err(|error| wrong(&error.to_string()))?;
+        let &[height, width] = view.shape() else {
+            return Err(wrong("a prediction is not a plane"));
+        };
+        if view.dtype() != Dtype::U8 {
+            return Err(wrong("a prediction is not in bytes"));
+        }
+        let size = [height, width];
+        if !placement.holds(size) {
+            return Err(wrong(&format!("{name} does not lie in its image")));
+        }
         let Placement {
             branch,
             case,
@@ -155,36 +174,44 @@ pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>,
             reduce,
             origin,
         } = placement;
-        let view = file
-            .tensor(&format!("{branch}/{case}"))
-            .map_err(|error| wrong(&error.to_string()))?;
-        let &[height, width] = view.shape() else {
-            return Err(wrong("a prediction is not a plane"));
-        };
-        if view.dtype() != Dtype::U8 || reduce == 0 {
-            return Err(wrong("a prediction is not in bytes"));
+        if !placed.insert(name) {
+            return Err(wrong(&format!("{branch} has two predictions of {case}")));
         }
-        if !order.contains(&branch) {
-            order.push(branch.clone());
-        }
-        by_branch.entry(branch).or_default().push(Prediction {
+        let at = *index.entry(branch).or_insert_with_key(|branch| {
+            branches.push((branch.clone(), Vec::new()));
+            branches.len() - 1
+        });
+        branches[at].1.push(Prediction {
             case,
             frame: Frame {
                 original: image,
                 reduce,
             },
-            region: Region {
-                origin,
-                size: [height, width],
-            },
+            region: Region { origin, size },
             probability: view.data().to_vec(),
         });
     }
-    Ok(order
-        .into_iter()
-        .map(|branch| {
-            let predictions = by_branch.remove(&branch).unwrap_or_default();
-            (branch, predictions)
-        })
-        .collect())
+    Ok(branches)
+}
+
+impl Placement {
+    /// Whether a region of this size lies in the image, as [`Prepared::view`] makes them: its
+    /// first pixel within the reduced image, its last within the padding to a multiple of 32.
+    ///
+    /// [`Prepared::view`]: crate::data::prepare::Prepared::view
+    fn holds(&self, size: [usize; 2]) -> bool {
+        let Self {
+            image,
+            reduce,
+            origin,
+            ..
+        } = self;
+        let readable = image.iter().all(|n| *n <= MAX_AXIS_PX) && image[0] * image[1] <= MAX_PIXELS;
+        readable
+            && (0..2).all(|axis| {
+                let reduced = image[axis].checked_div(*reduce).unwrap_or(0);
+                let end = origin[axis].saturating_add(size[axis]);
+                origin[axis] < reduced && size[axis] > 0 && end <= reduced.next_multiple_of(32)
+            })
+    }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{Done, Failure, Selection, imports, output::print};
 use crate::{
+    manifest::Cohort,
     plan::{self, Inventory, Summary},
     store::Store,
 };
@@ -22,26 +23,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let experiments = selection.experiments()?;
     // The default data set need not be there for counting; one that was named must be.
     let absent = selection.dataset.is_none() && !selection.dataset_path().exists();
-    let inventories: Vec<Inventory> = match absent {
+    let inventory = match absent {
         true => {
             eprintln!(
                 "note: no data set at {}: counted for the size the manifests expect, and nothing can be cached",
                 selection.dataset_path().display()
             );
-            experiments
-                .iter()
-                .map(|experiment| Inventory::assumed(&experiment.cohort))
-                .collect()
+            let cohorts = experiments.iter().map(|experiment| experiment.cohort);
+            let cohort = cohorts.reduce(|a, b| Cohort {
+                training: a.training.max(b.training),
+                test: a.test.max(b.test),
+                experts: a.experts.max(b.experts),
+            });
+            Inventory::assumed(&cohort.ok_or_else(|| Failure::input("no manifest"))?)
         }
-        false => vec![Inventory::of(&selection.open_dataset(&experiments)?)],
+        false => Inventory::of(&selection.open_dataset(&experiments)?),
     };
-    let largest = inventories
-        .into_iter()
-        .max_by_key(|inventory| (inventory.training.len(), inventory.test.len()))
-        .ok_or_else(|| Failure::input("no manifest"))?;
     let inventory = Inventory {
         imports: imports(&experiments)?,
-        ..largest
+        ..inventory
     };
     let plan = plan::build(experiments, &inventory);
     let store = Store::within(&selection.results);

@@ -355,6 +355,70 @@ mod tests {
         );
     }
 
+    /// The cases of a list that tests/reference/generate.py wrote.
+    fn generated(list: &str) -> Vec<Value> {
+        let text = include_str!("../../tests/fixtures/augmentation.json");
+        let file: Value = serde_json::from_str(text).unwrap();
+        file[list].as_array().unwrap().clone()
+    }
+
+    fn numbers(value: &Value) -> Vec<f64> {
+        let numbers = value.as_array().unwrap().iter();
+        numbers.map(|v| v.as_f64().unwrap()).collect()
+    }
+
+    fn pair(value: &Value) -> [usize; 2] {
+        [0, 1].map(|i| value[i].as_u64().unwrap() as usize)
+    }
+
+    fn plane(case: &Value, name: &str) -> Plane {
+        let [height, width] = pair(&case["shape"]);
+        let values = numbers(&case[name]).iter().map(|v| *v as f32).collect();
+        Plane {
+            height,
+            width,
+            values,
+        }
+    }
+
+    /// Half the distance of numbers below 1024 in single precision: what one rounding may cost.
+    const ROUNDING: f64 = 3.06e-5;
+
+    #[test]
+    fn resampling_agrees_with_scipy_at_any_angle_factor_and_place() {
+        let cases = generated("resampled");
+        let mut outside = 0;
+        for case in &cases {
+            let window = Region {
+                origin: pair(&case["origin"]),
+                size: pair(&case["size"]),
+            };
+            let number = |name: &str| case[name].as_f64().unwrap();
+            let grid = Grid::new(&window, number("degrees"), number("factor"));
+            let found = grid.resample(&plane(case, "image"), number("outside") as f32);
+            let found = found.values.into_iter().map(f64::from);
+            close(found, &numbers(&case["resampled"]), ROUNDING);
+            let mask = halves(grid.resample(&plane(case, "mask"), 0.0));
+            let mask: Vec<f64> = mask.values.into_iter().map(f64::from).collect();
+            assert_eq!(mask, numbers(&case["resampled_mask"]));
+            outside += case["outside_pixels"].as_u64().unwrap();
+        }
+        assert!(cases.len() >= 10 && outside > 200);
+    }
+
+    #[test]
+    fn blurring_a_plane_agrees_with_scipy() {
+        let cases = generated("blurred");
+        for case in &cases {
+            let sigma = case["sigma"].as_f64().unwrap();
+            let found = blur(&plane(case, "image"), sigma);
+            let found = found.values.into_iter().map(f64::from);
+            // Rounded after each axis.
+            close(found, &numbers(&case["blurred"]), 2.0 * ROUNDING);
+        }
+        assert!(cases.len() >= 10);
+    }
+
     fn case() -> Prepared {
         let (height, width) = (20, 24);
         Prepared {

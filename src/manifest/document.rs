@@ -12,6 +12,10 @@ use toml::{
 
 use super::problem::{Place, Problems};
 
+/// How deep tables and lists are followed; a manifest has none beyond the fifth. TOML's own bounds
+/// multiply: tables 80 deep, each under a key of 80 parts.
+const MOST_NESTED: usize = 8;
+
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -90,7 +94,7 @@ pub fn parse(path: &str, text: &str) -> Result<Table, Problems> {
             format!("not valid TOML: {}", error.message().trim()),
         );
     }
-    problems.or(()).map(|()| table(document.get_ref(), &at))
+    problems.or(()).map(|()| table(document.get_ref(), &at, 0))
 }
 
 /// Parses `a.b.c=value`. A value that is not TOML is taken as text, so that
@@ -113,8 +117,11 @@ pub fn parse_override(text: &str) -> Result<Table, Problems> {
     };
     let quoted = format!("{key}={}", toml::Value::String(value.trim().to_owned()));
     for candidate in [text, &quoted] {
-        if let Ok(document) = DeTable::parse(candidate) {
-            return Ok(table(document.get_ref(), &at));
+        // A text that says nothing, like a comment, is no override either.
+        if let Ok(document) = DeTable::parse(candidate)
+            && !document.get_ref().is_empty()
+        {
+            return Ok(table(document.get_ref(), &at, 0));
         }
     }
     Err(complaint(
@@ -151,23 +158,29 @@ pub fn overlay(base: &mut Table, top: Table) {
     }
 }
 
-fn table(source: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Place) -> Table {
+fn table(source: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Place, depth: usize) -> Table {
     source
         .iter()
         .map(|(key, value)| {
             let entry = Entry {
                 place: at(key.span()),
-                node: node(value, at),
+                node: node(value, at, depth + 1),
             };
             (key.get_ref().to_string(), entry)
         })
         .collect()
 }
 
-fn node(source: &Spanned<DeValue<'_>>, at: &dyn Fn(Range<usize>) -> Place) -> Node {
+fn node(source: &Spanned<DeValue<'_>>, at: &dyn Fn(Range<usize>) -> Place, depth: usize) -> Node {
     let value = match source.get_ref() {
-        DeValue::Table(inner) => Value::Table(table(inner, at)),
-        DeValue::Array(items) => Value::Array(items.iter().map(|item| node(item, at)).collect()),
+        // No key is known so deep: whoever reads the document refuses what is above.
+        DeValue::Table(_) | DeValue::Array(_) if depth > MOST_NESTED => {
+            Value::Other("value nested too deeply")
+        }
+        DeValue::Table(inner) => Value::Table(table(inner, at, depth)),
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|item| node(item, at, depth + 1)).collect())
+        }
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Value::Other("whole number beyond 64 bits"), Value::Integer),
         DeValue::Float(number) => number

@@ -97,7 +97,10 @@ impl Grid {
 }
 
 fn binomial(n: usize, k: usize) -> f64 {
-    (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product()
+    // Where k is too many, one factor is zero.
+    (0..k)
+        .map(|i| n.saturating_sub(i) as f64 / (i + 1) as f64)
+        .product()
 }
 
 /// Which experts annotate the pretraining set: every combination of each size.

@@ -10,7 +10,12 @@ mod problem;
 mod reader;
 mod schema;
 
-use std::{cell::RefCell, path::Path};
+use std::{
+    cell::RefCell,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use itertools::Itertools;
 
@@ -21,6 +26,12 @@ pub use choices::*;
 pub use experiment::*;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
+
+/// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
+/// value, profile by profile, stays a matter of seconds.
+pub const MAX_BYTES: usize = 64 << 10;
+/// Most profiles in a manifest: each is read, chosen or not.
+pub const MAX_PROFILES: usize = 32;
 
 /// The name of the profile that overlays nothing: the manifest's own keys.
 pub const PAPER: &str = "paper";
@@ -34,14 +45,7 @@ pub fn read(
     profile: &str,
     overrides: &[String],
 ) -> Result<Vec<Experiment>, Problems> {
-    let mut problems = Problems::default();
-    let mut top = Table::new();
-    for text in overrides {
-        match document::parse_override(text) {
-            Ok(table) => document::overlay(&mut top, table),
-            Err(more) => problems.extend(more),
-        }
-    }
+    let (top, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
     for path in paths {
         match read_one(path.as_ref(), profile, &top) {
@@ -58,32 +62,97 @@ pub fn read(
     problems.or(experiments)
 }
 
+/// Reads one manifest from its text, as [`read`] does from its file. Problems call it `path`,
+/// which need not exist; the experiment has its name.
+///
+/// # Errors
+/// Every problem, together.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    profile: &str,
+    overrides: &[String],
+) -> Result<Experiment, Problems> {
+    let (top, mut problems) = layered(overrides);
+    match parse_one(path, text, profile, &top) {
+        Ok(experiment) => problems.or(experiment),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
+}
+
+/// The overrides laid over each other, and what is wrong with them.
+fn layered(overrides: &[String]) -> (Table, Problems) {
+    let mut problems = Problems::default();
+    let mut top = Table::new();
+    for text in overrides {
+        match document::parse_override(text) {
+            Ok(table) => document::overlay(&mut top, table),
+            Err(more) => problems.extend(more),
+        }
+    }
+    (top, problems)
+}
+
+fn complaint(path: &Path, message: impl Into<String>) -> Problems {
+    let mut problems = Problems::default();
+    let place = Place::Whole(path.display().to_string().into());
+    problems.push(&place, message);
+    problems
+}
+
 fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {
-    let shown = path.display().to_string();
-    let whole = Place::Whole(shown.as_str().into());
-    let complain = |message: String| {
-        let mut problems = Problems::default();
-        problems.push(&whole, message);
-        problems
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        complain(match error.kind() {
-            std::io::ErrorKind::NotFound => {
+    let text = text_of(path).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => {
                 "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml"
                     .into()
             }
-            std::io::ErrorKind::InvalidData => "not a text file (UTF-8), so not a manifest".into(),
+            io::ErrorKind::InvalidData => "not a text file (UTF-8), so not a manifest".into(),
+            io::ErrorKind::FileTooLarge => too_long(),
             _ => format!("cannot be read: {error}"),
-        })
+        };
+        complaint(path, why)
     })?;
+    parse_one(path, &text, profile, overrides)
+}
+
+/// A file's text, of which no more is read than a manifest can have.
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn too_long() -> String {
+    format!("has more than {MAX_BYTES} bytes; check that it is a manifest")
+}
+
+fn parse_one(
+    path: &Path,
+    text: &str,
+    profile: &str,
+    overrides: &Table,
+) -> Result<Experiment, Problems> {
+    if text.len() > MAX_BYTES {
+        return Err(complaint(path, too_long()));
+    }
+    let shown = path.display().to_string();
     let name = path
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let base = document::parse(&shown, &text)?;
+    let base = document::parse(&shown, text)?;
     if base.is_empty() {
-        return Err(complain(
-            "the manifest is empty; copy one of experiments/*.toml and edit it".into(),
+        return Err(complaint(
+            path,
+            "the manifest is empty; copy one of experiments/*.toml and edit it",
         ));
     }
     resolve(&name, &shown, &base, profile, overrides)
@@ -122,6 +191,15 @@ fn resolve(
             }
         },
     };
+    if profiles.len() > MAX_PROFILES {
+        return Err(complaint(
+            Path::new(shown),
+            format!(
+                "has {} profiles, more than {MAX_PROFILES}; take some into a manifest of their own",
+                profiles.len()
+            ),
+        ));
+    }
     if let Some(entry) = profiles.get(PAPER) {
         problems.borrow_mut().push(
             &entry.place,

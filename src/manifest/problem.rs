@@ -2,9 +2,12 @@
 //!
 //! The rule: problems are collected and reported together, never one at a time.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use itertools::Itertools;
+
+/// How many characters of an override are shown: each of its problems shows them again.
+const MOST_SHOWN: usize = 200;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +31,10 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
-            Self::Override(text) => write!(f, "--set {text}"),
+            Self::Override(text) => match text.char_indices().nth(MOST_SHOWN) {
+                Some((end, _)) => write!(f, "--set {}...", &text[..end]),
+                None => write!(f, "--set {text}"),
+            },
             Self::Whole(path) => f.write_str(path),
         }
     }
@@ -49,14 +55,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order of the places.
+/// Everything that is wrong, each once, in the order of the places.
 #[derive(Clone, Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems(BTreeSet<Problem>);
 
 impl Problems {
     /// Notes one more.
     pub fn push(&mut self, place: &Place, message: impl Into<String>) {
-        self.0.push(Problem {
+        self.0.insert(Problem {
             place: place.clone(),
             message: message.into(),
         });
@@ -72,11 +78,6 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// Those there are, each once, sorted by place.
-    pub fn sorted(&self) -> Vec<&Problem> {
-        self.0.iter().sorted().dedup().collect()
-    }
-
     /// `Ok(value)` where nothing is wrong.
     pub fn or<T>(self, value: T) -> Result<T, Problems> {
         if self.is_empty() {
@@ -89,7 +90,7 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.sorted().iter().join("\n"))
+        write!(f, "{}", self.0.iter().format("\n"))
     }
 }
 

@@ -12,6 +12,9 @@ use super::{
     problem::{Place, Problems},
 };
 
+/// The longest unknown key that is compared with those known; none of them has half as many bytes.
+const MOST_COMPARED: usize = 64;
+
 /// A value with the place to blame for it.
 #[derive(Clone, Debug)]
 pub struct Located<T> {
@@ -121,6 +124,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The items of a list that has no default and is not empty.
+    pub fn list<T: FromNode>(&self, key: &'static str, example: &str) -> Vec<Located<T>> {
+        let found = self.require::<Vec<_>>(key, example);
+        if found.value.as_ref().is_some_and(Vec::is_empty) {
+            self.note(
+                &found.place,
+                format!(
+                    "`{}` is empty; write for example `{key} = {example}`",
+                    self.name(key)
+                ),
+            );
+        }
+        found.value.unwrap_or_default()
+    }
+
     /// One of several words.
     pub fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
         let text = self.read(key, String::new());
@@ -187,8 +205,9 @@ impl<'a> Section<'a> {
             if asked.contains(&key.as_str()) {
                 continue;
             }
-            let likeliest = asked
-                .iter()
+            // A key far longer than those known is like none, and would take long to compare.
+            let comparable = asked.iter().filter(|_| key.len() <= MOST_COMPARED);
+            let likeliest = comparable
                 .map(|known| (strsim::damerau_levenshtein(key, known), known))
                 .min()
                 .filter(|(distance, known)| *distance <= 1 + known.len() / 3);

@@ -88,8 +88,9 @@ struct OneOrMany(Vec<Located<usize>>);
 
 impl FromNode for OneOrMany {
     fn from_node(node: &Node) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "a whole number or a list of them";
-        match node.value {
+        const EXPECTED: &str = "a whole number or a list of them that is not empty";
+        match &node.value {
+            Value::Array(items) if items.is_empty() => Err(EXPECTED),
             Value::Array(_) => Vec::from_node(node).map(Self),
             _ => usize::from_node(node).map(|value| {
                 let place = node.place.clone();
@@ -114,8 +115,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         .map(|expert| expert as u8)
         .collect_vec()
     };
-    let new_experts = section.require::<Vec<_>>("new_experts", "[6, 7]").value;
-    let new_experts = new_experts.unwrap_or_default();
+    let new_experts = section.list::<usize>("new_experts", "[6, 7]");
     let arms = arms(&section);
     let with = arms.contains(&Arm::With);
     let single = arms.contains(&Arm::Single);
@@ -124,10 +124,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let mut from = Vec::new();
     let mut choose = Vec::new();
     if with {
-        from = annotators_section
-            .require("from", "[1, 2, 3, 4, 5]")
-            .value
-            .unwrap_or_default();
+        from = annotators_section.list("from", "[1, 2, 3, 4, 5]");
         choose = annotators_section
             .require::<OneOrMany>("choose", "3")
             .value
@@ -138,10 +135,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         annotators_section.skip("choose");
     }
     for annotator in &from {
-        if new_experts
-            .iter()
-            .any(|new: &Located<usize>| new.value == annotator.value)
-        {
+        if new_experts.iter().any(|new| new.value == annotator.value) {
             annotators_section.note(
                 &annotator.place,
                 format!(
@@ -172,22 +166,13 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     annotators_section.finish();
 
     let train_experts = if single {
-        section
-            .require("train_experts", "[1, 2, 3]")
-            .value
-            .unwrap_or_default()
+        section.list("train_experts", "[1, 2, 3]")
     } else {
         section.skip("train_experts");
         Vec::new()
     };
-    let samples = section
-        .require::<Vec<_>>("samples", "[5, 10, 34]")
-        .value
-        .unwrap_or_default();
-    let starts = section
-        .require::<Vec<_>>("starts", "[1, 4, 7]")
-        .value
-        .unwrap_or_default();
+    let samples = section.list("samples", "[5, 10, 34]");
+    let starts = section.list("starts", "[1, 4, 7]");
     let grid = Grid {
         new_experts: experts(&section, "grid.new_experts", &new_experts),
         arms,
@@ -222,10 +207,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
 }
 
 fn arms(section: &Section<'_>) -> Vec<Arm> {
-    let words: Vec<Located<String>> = section
-        .require("arms", "[\"w/\", \"w/o\"]")
-        .value
-        .unwrap_or_default();
+    let words = section.list::<String>("arms", "[\"w/\", \"w/o\"]");
     let mut arms = Vec::new();
     for word in &words {
         match Arm::ALL.iter().find(|(known, _)| *known == word.value) {
@@ -246,7 +228,7 @@ fn arms(section: &Section<'_>) -> Vec<Arm> {
     arms
 }
 
-/// Checks a list: not empty, nothing twice, every value fine. Keeps what is fine.
+/// Checks a list: nothing twice, every value fine. Keeps what is fine.
 fn distinct<T>(
     section: &Section<'_>,
     key: &str,
@@ -375,12 +357,19 @@ fn learning_rate(section: &Section<'_>, default: f64) -> f64 {
 
 fn augment(section: Section<'_>, paper: AugmentSpec) -> AugmentSpec {
     let chance = |key, default| section.within(key, default, 0.0, 1.0);
-    let range = |key, default: Range, least: f64| {
+    let range = |key, default: Range, least: f64, most: f64| {
         let found = section.read(key, default);
         if found.value.low < least {
             let message = format!(
                 "`augment.{key}` begins at {}; it must be {least} or more",
                 found.value.low
+            );
+            section.note(&found.place, message);
+        }
+        if found.value.high > most {
+            let message = format!(
+                "`augment.{key}` ends at {}; it must be {most} or less",
+                found.value.high
             );
             section.note(&found.place, message);
         }
@@ -390,13 +379,13 @@ fn augment(section: Section<'_>, paper: AugmentSpec) -> AugmentSpec {
         rotation: chance("rotation", paper.rotation),
         rotation_degrees: section.within("rotation_degrees", paper.rotation_degrees, 0.0, 180.0),
         zoom: chance("zoom", paper.zoom),
-        zoom_factors: range("zoom_factors", paper.zoom_factors, 0.1),
+        zoom_factors: range("zoom_factors", paper.zoom_factors, 0.1, 10.0),
         noise: chance("noise", paper.noise),
-        noise_sd: range("noise_sd", paper.noise_sd, 0.0),
+        noise_sd: range("noise_sd", paper.noise_sd, 0.0, 100.0),
         blur: chance("blur", paper.blur),
-        blur_sigma: range("blur_sigma", paper.blur_sigma, 0.0),
+        blur_sigma: range("blur_sigma", paper.blur_sigma, 0.0, 100.0),
         brightness: chance("brightness", paper.brightness),
-        brightness_factor: range("brightness_factor", paper.brightness_factor, 0.0),
+        brightness_factor: range("brightness_factor", paper.brightness_factor, 0.0, 100.0),
         translation: section.choice("translation", Translation::ALL, paper.translation),
     };
     section.finish();

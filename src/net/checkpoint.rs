@@ -43,6 +43,9 @@ pub(super) struct Values {
     pub values: Vec<f32>,
 }
 
+/// Gives a parameter's values by its name, part and shape, or says why there are none.
+type Source<'a> = dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>, CheckpointError> + 'a;
+
 /// Why a checkpoint does not serve.
 #[derive(Debug)]
 pub enum CheckpointError {
@@ -314,7 +317,7 @@ impl Checkpoint {
         spec: &NetworkSpec,
         experts: usize,
         device: &Device,
-        values: &mut dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>, CheckpointError>,
+        values: &mut Source<'_>,
     ) -> Result<UNet, CheckpointError> {
         let mut refused = None;
         let net = UNet::with_values(

@@ -55,7 +55,7 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
             score(Metric::Hd95),
             outcome.status.to_string(),
             reason.to_owned(),
-            pretraining.map_or_else(String::new, |id| digest(id)),
+            pretraining.map_or_else(String::new, digest),
             digest(run.training),
             digest(run.evaluation),
         ]

@@ -31,42 +31,62 @@ def numbers(count, stream):
     return ((z >> np.uint64(40)).astype(np.float64) / (1 << 23) - 1).astype(np.float32)
 
 
-def batch(step):
+def batch(step, size=SIZE):
     """A bright disc on noise; the mask is the disc. Its place follows the step and the image."""
-    images, masks = np.empty((2, BATCH, 1, SIZE, SIZE), np.float32)
+    images, masks = np.empty((2, BATCH, 1, size, size), np.float32)
     for b in range(BATCH):
-        y, x = np.mgrid[0:SIZE, 0:SIZE]
+        y, x = np.mgrid[0:size, 0:size]
         row, column = 20 + (step * 7 + b * 5) % 24, 20 + (step * 11 + b * 3) % 24
         disc = (y - row) ** 2 + (x - column) ** 2 < 144
-        noise = numbers(SIZE * SIZE, 1000 + step * BATCH + b).reshape(SIZE, SIZE)
+        noise = numbers(size * size, 1000 + step * BATCH + b).reshape(size, size)
         masks[b, 0], images[b, 0] = disc, disc.astype(np.float32) + noise
     return torch.from_numpy(images), torch.from_numpy(masks)
 
 
-def main():
-    torch.manual_seed(0)
-    net = network(WIDTH)
+def start(net, shift=0.0):
+    """Gives a network its first values: one stream of numbers for each parameter, in the network's order.
+
+    Norms shift even channels up and odd ones down; those whose sum goes through a ReLU shift all channels up.
+    """
     with torch.no_grad():
-        for stream, parameter in enumerate(net.parameters()):
+        for stream, (name, parameter) in enumerate(net.named_parameters()):
             values = torch.from_numpy(numbers(parameter.numel(), stream)).reshape(parameter.shape)
             if parameter.dim() == 4:
                 parameter.copy_(values * np.float32((3.0 / parameter[0].numel()) ** 0.5))
             elif values.numel() == 1:
                 parameter.zero_()
             else:
-                # Norms come as weight, then bias; even streams of one dimension are not always weights.
-                is_weight = any(parameter is m.weight for m in net.modules() if isinstance(m, torch.nn.InstanceNorm2d))
-                parameter.copy_(values * np.float32(0.25) + np.float32(1.0 if is_weight else 0.0))
+                summed = "layers" in name and (".n2." in name or "shortcut" in name)
+                signs = torch.ones(values.numel())
+                signs[1::2] = 1.0 if summed else -1.0
+                # The scales of norms lie around 1, their shifts around 0 or the shift given.
+                parameter.copy_(values * np.float32(0.25) + (1.0 if "weight" in name else np.float32(shift) * signs))
+
+
+def dice_loss(logits, masks):
+    """The mean over images of 1 - Dice, of the logits' sigmoid."""
+    s = torch.sigmoid(logits)
+    n = 2 * (s * masks).sum((1, 2, 3)) + 1e-7
+    return (1 - n / (s.sum((1, 2, 3)) + masks.sum((1, 2, 3)) + 1e-7)).mean()
+
+
+def set_rate(optimiser, lr, step, steps):
+    """The polynomial schedule."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr * (1 - step / steps) ** 0.9
+
+
+def main():
+    torch.manual_seed(0)
+    net = network(WIDTH)
+    start(net)
     optimiser = torch.optim.RAdam(net.parameters(), lr=LR, betas=(0.9, BETA2))
     losses = []
     for step in range(STEPS):
-        for group in optimiser.param_groups:
-            group["lr"] = LR * (1 - step / STEPS) ** 0.9
+        set_rate(optimiser, LR, step, STEPS)
         x, y = batch(step)
         optimiser.zero_grad()
-        s = torch.sigmoid(net(x))
-        n = 2 * (s * y).sum((1, 2, 3)) + 1e-7
-        loss = (1 - n / (s.sum((1, 2, 3)) + y.sum((1, 2, 3)) + 1e-7)).mean()
+        loss = dice_loss(net(x), y)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())

@@ -10,6 +10,13 @@ use std::{
     sync::OnceLock,
 };
 
+use expertgrid::{
+    key::Digest,
+    manifest::Recipe,
+    net::{About, Provenance},
+    plan::Kind,
+};
+
 /// The program, to be run in a folder.
 pub fn expertgrid(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_expertgrid"));
@@ -58,6 +65,21 @@ impl Said {
             line[..at].trim_end().rsplit(' ').next()?.parse().ok()
         };
         Some((number(" done")?, number(" cached")?))
+    }
+}
+
+/// What a checkpoint of a test says of itself.
+pub fn about(width: usize, experts: usize) -> About {
+    let mut recipe = Recipe::default();
+    recipe.network.width = width;
+    About {
+        recipe,
+        experts: (1..=experts as u8).collect(),
+        provenance: Provenance::Stage {
+            kind: Kind::Pretrain,
+            digest: Digest::of_bytes(b"a test"),
+            record: None,
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use expertgrid::{
 use serde_json::Value;
 
 /// Uniform in [-1, 1), as tests/reference/course.py makes them.
-fn numbers(count: usize, stream: u64) -> impl Iterator<Item = f32> {
+pub fn numbers(count: usize, stream: u64) -> impl Iterator<Item = f32> {
     (0..count as u64).map(move |i| {
         let mut z = (i + (stream << 32) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,39 +49,75 @@ fn course() -> Course {
     }
 }
 
-fn net(width: usize, dtype: DType) -> UNet {
-    let spec = NetworkSpec {
+/// The network that a course trains.
+pub fn network_spec(width: usize) -> NetworkSpec {
+    NetworkSpec {
         width,
         norm_eps: 1e-5,
         first_conv: FirstConv::Uniform,
-    };
+    }
+}
+
+/// The paper's training, but for the size of a batch.
+pub fn training_spec(batch: usize, beta2: f64) -> TrainingSpec {
+    TrainingSpec {
+        batch,
+        reduction: Reduction::Image,
+        smooth: 1e-7,
+        lr_end: 0.0,
+        lr_power: 0.9,
+        beta1: 0.9,
+        beta2,
+        eps: 1e-8,
+    }
+}
+
+/// The network at its start: one stream of numbers for each parameter, in the network's order.
+///
+/// Norms shift even channels up and odd ones down; those whose sum goes through a ReLU shift all channels up.
+pub fn net(width: usize, experts: usize, shift: f32, dtype: DType) -> UNet {
+    let spec = network_spec(width);
     let mut stream = 0;
-    UNet::with_values(&spec, 1, &Device::Cpu, dtype, &mut |name, _, shape| {
-        let count = shape.iter().product();
-        let values = numbers(count, stream);
-        stream += 1;
-        Ok(match shape {
-            [_, rest @ ..] if rest.len() == 3 => {
-                let bound = (3.0 / rest.iter().product::<usize>() as f64).sqrt() as f32;
-                values.map(|value| value * bound).collect()
-            }
-            [1] => vec![0.0],
-            _ => {
-                let centre = if name.ends_with(".weight") { 1.0 } else { 0.0 };
-                values.map(|value| value * 0.25 + centre).collect()
-            }
-        })
-    })
+    UNet::with_values(
+        &spec,
+        experts,
+        &Device::Cpu,
+        dtype,
+        &mut |name, _, shape| {
+            let count = shape.iter().product();
+            let values = numbers(count, stream);
+            stream += 1;
+            Ok(match shape {
+                [_, rest @ ..] if rest.len() == 3 => {
+                    let bound = (3.0 / rest.iter().product::<usize>() as f64).sqrt() as f32;
+                    values.map(|value| value * bound).collect()
+                }
+                [1] => vec![0.0],
+                _ if name.ends_with(".weight") => values.map(|value| value * 0.25 + 1.0).collect(),
+                _ => {
+                    let summed = name.contains(".bn2.") || name.contains(".downsample.");
+                    let sign = |channel| {
+                        if summed || channel % 2 == 0 {
+                            1.0
+                        } else {
+                            -1.0
+                        }
+                    };
+                    let shifted = |(channel, value)| value * 0.25 + shift * sign(channel);
+                    values.enumerate().map(shifted).collect()
+                }
+            })
+        },
+    )
     .unwrap()
 }
 
 /// The images and masks of a step.
-fn batch(course: &Course, step: usize) -> (Vec<f32>, Vec<f32>) {
-    let side = course.size;
+fn batch(side: usize, count: usize, step: usize) -> (Vec<f32>, Vec<f32>) {
     let (mut images, mut masks) = (Vec::new(), Vec::new());
-    for b in 0..course.batch {
+    for b in 0..count {
         let (row, column) = (20 + (step * 7 + b * 5) % 24, 20 + (step * 11 + b * 3) % 24);
-        let noise = numbers(side * side, (1000 + step * course.batch + b) as u64);
+        let noise = numbers(side * side, (1000 + step * count + b) as u64);
         for (place, noise) in noise.enumerate() {
             let (y, x) = (place / side, place % side);
             let inside = y.abs_diff(row).pow(2) + x.abs_diff(column).pow(2) < 144;
@@ -93,6 +129,38 @@ fn batch(course: &Course, step: usize) -> (Vec<f32>, Vec<f32>) {
     (images, masks)
 }
 
+/// What a batch made of a network.
+pub struct Pass<T> {
+    pub logits: T,
+    pub loss: f64,
+    /// Of the parameters asked for.
+    pub gradients: Vec<Option<Tensor>>,
+}
+
+/// Passes the batch of a step through the network, forth and back; `experts` has the branch of each image.
+pub fn pass<E: Engine>(
+    engine: &E,
+    net: &UNet,
+    side: usize,
+    step: usize,
+    experts: &[usize],
+    parameters: &[&Tensor],
+) -> Pass<E::Tensor> {
+    let count = experts.len();
+    let (images, masks) = batch(side, count, step);
+    let x = engine.pack(&images, [count, side, side]).unwrap();
+    let y = engine.pack(&masks, [count, side, side]).unwrap();
+    let logits = net.forward(engine, &x, experts).unwrap();
+    let loss = engine
+        .dice_loss(&logits, &y, count, 1e-7, DiceOver::Image)
+        .unwrap();
+    Pass {
+        logits,
+        loss: engine.loss(&loss).unwrap(),
+        gradients: engine.gradients(loss, 1.0, parameters).unwrap(),
+    }
+}
+
 /// The loss of each of the first `steps` steps, and all parameters after the last.
 fn losses<E: Engine>(
     engine: &E,
@@ -101,32 +169,18 @@ fn losses<E: Engine>(
     steps: usize,
     mut between: impl FnMut(usize),
 ) -> (Vec<f64>, Vec<f64>) {
-    let net = net(course.width, dtype);
-    let spec = TrainingSpec {
-        batch: course.batch,
-        reduction: Reduction::Image,
-        smooth: 1e-7,
-        lr_end: 0.0,
-        lr_power: 0.9,
-        beta1: 0.9,
-        beta2: course.beta2,
-        eps: 1e-8,
-    };
+    let net = net(course.width, 1, 0.0, dtype);
+    let spec = training_spec(course.batch, course.beta2);
     let mut optimiser = RAdam::new(net.parameters(), &spec);
     let parameters: Vec<&Tensor> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
+    let experts = vec![0; course.batch];
     let mut losses = Vec::new();
     for step in 0..steps {
         between(step);
-        let (images, masks) = batch(course, step);
-        let shape = [course.batch, course.size, course.size];
-        let x = engine.pack(&images, shape).unwrap();
-        let y = engine.pack(&masks, shape).unwrap();
-        let logits = net.forward(engine, &x, &vec![0; course.batch]).unwrap();
-        let loss = engine
-            .dice_loss(&logits, &y, course.batch, 1e-7, DiceOver::Image)
-            .unwrap();
-        losses.push(engine.loss(&loss).unwrap());
-        let gradients = engine.gradients(loss, 1.0, &parameters).unwrap();
+        let Pass {
+            loss, gradients, ..
+        } = pass(engine, &net, course.size, step, &experts, &parameters);
+        losses.push(loss);
         let lr = learning_rate(course.lr, &spec, step, course.losses.len());
         optimiser.step(&gradients, lr).unwrap();
     }

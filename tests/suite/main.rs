@@ -2,6 +2,7 @@
 
 mod common;
 
+mod artefacts;
 mod course;
 mod data_check;
 mod data_fetal;
@@ -10,6 +11,7 @@ mod data_nifti;
 mod data_phantom;
 mod end_to_end;
 mod engines;
+mod fidelity;
 mod lanes;
 mod layers;
 mod manifests;

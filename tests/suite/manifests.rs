@@ -1,6 +1,9 @@
 //! Manifests as users write them: the paper's, edited copies, and everything that can be wrong.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use expertgrid::manifest::{self, Arm, Problems};
 
@@ -272,6 +275,144 @@ fn a_grid_beyond_all_bounds_is_refused_before_it_is_expanded() {
         found[0].contains("the grid has") && found[0].contains("runs, more than 2e7"),
         "{found:#?}"
     );
+}
+
+#[test]
+fn a_grid_of_nothing_is_refused_before_it_is_expanded() {
+    // Without new experts there is no run, but 1e17 combinations to find that out.
+    let from: Vec<String> = (8..=68).map(|expert| expert.to_string()).collect();
+    let wild = GOOD.replace(
+        "[1, 2, 3, 4, 5], choose = 3",
+        &format!("[{}], choose = 30", from.join(", ")),
+    );
+    let wild = wild.replace("[6, 7]", "[]");
+    assert_eq!(
+        problems(&format!("[dataset]\nexperts = 100\n{wild}")),
+        ["m.toml:5:15: `grid.new_experts` is empty; write for example `new_experts = [6, 7]`"]
+    );
+    for (key, list) in [
+        ("arms", "[\"w/\", \"w/o\"]"),
+        ("samples", "[5, 10]"),
+        ("starts", "[1, 4]"),
+        ("annotators.from", "[1, 2, 3, 4, 5]"),
+    ] {
+        let found = problems(&GOOD.replace(list, "[]"));
+        let empty = format!("`grid.{key}` is empty; write for example");
+        assert!(found.iter().any(|line| line.contains(&empty)), "{found:#?}");
+    }
+    let found = problems(&GOOD.replace("choose = 3", "choose = []"));
+    assert_eq!(
+        found,
+        [
+            "m.toml:5:49: `grid.annotators.choose` is a whole number or a list of them that is not \
+             empty, not a list"
+        ]
+    );
+}
+
+#[test]
+fn experts_named_twice_are_no_more_to_choose_from() {
+    let found = problems(&GOOD.replace("[1, 2, 3, 4, 5], choose = 3", "[1, 1, 1], choose = 3"));
+    assert_eq!(
+        found,
+        [
+            "m.toml:5:27: `grid.annotators.from` names 1 twice",
+            "m.toml:5:30: `grid.annotators.from` names 1 twice",
+        ]
+    );
+}
+
+#[test]
+fn augmentation_beyond_all_bounds_is_refused_before_it_is_drawn() {
+    // A blur of 1e9 pixels would want a kernel of 64 GB.
+    let ranges = [
+        ("zoom_factors", "10"),
+        ("noise_sd", "100"),
+        ("blur_sigma", "100"),
+        ("brightness_factor", "100"),
+    ];
+    for (key, most) in ranges {
+        let text = |high: &str| format!("{GOOD}[augment]\n{key} = [1, {high}]\n");
+        let found = problems(&text("1e9"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].contains(&format!(
+                "`augment.{key}` ends at 1000000000; it must be {most} or less"
+            )),
+            "{found:#?}"
+        );
+        assert_eq!(problems(&text(most)), [""; 0]);
+    }
+}
+
+#[test]
+fn a_manifest_is_bounded_in_bytes_profiles_and_what_is_said_of_its_keys() {
+    let many = |n: usize| -> String { (0..n).map(|i| format!("[profile.p{i}]\n")).collect() };
+    assert_eq!(
+        problems(&format!("{GOOD}{}", many(manifest::MAX_PROFILES))),
+        [""; 0]
+    );
+    assert_eq!(
+        problems(&format!("{GOOD}{}", many(manifest::MAX_PROFILES + 1))),
+        ["m.toml: has 33 profiles, more than 32; take some into a manifest of their own"]
+    );
+    let padded = |bytes: usize| format!("{GOOD}#{}", "x".repeat(bytes - GOOD.len() - 1));
+    assert_eq!(problems(&padded(manifest::MAX_BYTES)), [""; 0]);
+    let long = "m.toml: has more than 65536 bytes; check that it is a manifest";
+    assert_eq!(problems(&padded(manifest::MAX_BYTES + 1)), [long]);
+    let text = padded(manifest::MAX_BYTES + 1);
+    let error = manifest::parse(Path::new("m.toml"), &text, "paper", &[]).unwrap_err();
+    assert_eq!(error.to_string(), long);
+    let found = problems(&format!("{}=1\n{GOOD}", "title".repeat(10_000)));
+    assert!(
+        found[0].contains("known here: augment, dataset"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_long_override_is_not_shown_again_with_each_of_its_problems() {
+    let wild = format!("grid.samples=[{}]", vec!["99"; 5000].join(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, GOOD).unwrap();
+    let error = manifest::read(&[&path], "paper", &[wild]).unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("--set grid.samples=[99, 99, "), "{said}");
+    assert!(said.lines().all(|line| line.len() < 400), "{said}");
+}
+
+#[test]
+fn tables_nested_beyond_all_bounds_are_refused_and_not_descended_into() {
+    // TOML bounds the depth of tables, and the parts of a key, each by 80.
+    let key = ["a"; 79].join(".");
+    let (open, close) = (format!("{{{key}=").repeat(79), "}".repeat(79));
+    for text in [
+        format!("{key}={open}1{close}\n{GOOD}"),
+        format!("{GOOD}[profile.small]\nx.{key}={open}1{close}\n"),
+        format!("{GOOD}[augment]\nzoom={open}1{close}\n"),
+        format!("x={}1{}\n{GOOD}", "[".repeat(80), "]".repeat(80)),
+    ] {
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+    let found = problems_with(GOOD, "paper", &[&format!("title={open}1{close}")]);
+    assert!(
+        found[0].contains("`title` is a text in quotes, not a table"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn an_override_that_says_nothing_is_not_passed_over() {
+    for text in ["#finetune.steps=3", "# = 1", "  =3"] {
+        let found = problems_with(GOOD, "paper", &[text]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].contains("the key is not a dotted TOML key like `finetune.steps`"),
+            "{found:#?}"
+        );
+    }
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use candle_core::{DType, Device, Tensor};
 use expertgrid::{
     engine::{Activation, Affine, DiceOver, Engine, Stock},
-    key::Digest,
-    manifest::{FirstConv, NetworkSpec, Recipe},
-    net::{About, Checkpoint, Part, Provenance, UNet},
-    plan::Kind,
+    manifest::{FirstConv, NetworkSpec},
+    net::{Checkpoint, Part, UNet},
     seed::Seed,
 };
+use safetensors::SafeTensors;
 use serde_json::Value;
+
+use crate::{common::about, course::numbers};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../fixtures/training.json")).unwrap()
@@ -271,18 +272,7 @@ fn samples_of_a_batch_do_not_see_each_other() {
 }
 
 fn checkpoint(net: &UNet) -> Checkpoint {
-    let mut recipe = Recipe::default();
-    recipe.network = spec(4);
-    let about = About {
-        recipe,
-        experts: (1..=net.experts() as u8).collect(),
-        provenance: Provenance::Stage {
-            kind: Kind::Pretrain,
-            digest: Digest::of_bytes(b"a test"),
-            record: None,
-        },
-    };
-    Checkpoint::of(net, about).unwrap()
+    Checkpoint::of(net, about(4, net.experts())).unwrap()
 }
 
 #[test]
@@ -298,6 +288,36 @@ fn a_restored_network_is_the_one_that_was_kept() {
             assert_eq!(values(a.var.as_tensor()), values(b.var.as_tensor()));
         }
         assert_eq!(read.to_bytes(), bytes);
+    }
+}
+
+#[test]
+fn a_checkpoint_from_pytorch_comes_in_and_goes_out_with_every_bit() {
+    let bytes = include_bytes!("../fixtures/from_torch.safetensors");
+    let file = SafeTensors::deserialize(bytes).unwrap();
+    let mut names = file.names();
+    names.sort_unstable();
+    assert_eq!(names.len(), 92);
+    // As tests/reference/parts/checkpoint.py makes them.
+    let made = |stream: usize, count: usize| -> Vec<u8> {
+        let special = [-0.0, 1e-42, f32::MAX];
+        let values = numbers(count, stream as u64).enumerate();
+        let values = values.map(|(i, value)| *special.get(i).unwrap_or(&value));
+        values.flat_map(f32::to_le_bytes).collect()
+    };
+    let read = Checkpoint::read(bytes).unwrap();
+    assert!(read.about().is_none());
+    let net = read.restore(&spec(4), &Device::Cpu).unwrap();
+    assert_eq!(net.experts(), 3);
+    let out = checkpoint(&net).to_bytes();
+    let out = SafeTensors::deserialize(&out).unwrap();
+    assert_eq!(out.len(), file.len());
+    for (stream, name) in names.into_iter().enumerate() {
+        let (before, after) = (file.tensor(name).unwrap(), out.tensor(name).unwrap());
+        let expected = made(stream, before.data().len() / 4);
+        assert!(before.data() == expected, "{name} was made otherwise");
+        assert_eq!(before.shape(), after.shape(), "{name}");
+        assert!(before.data() == after.data(), "{name}");
     }
 }
 

@@ -202,6 +202,25 @@ fn plan_prints_the_counts_without_a_data_set() {
 }
 
 #[test]
+fn plans_of_different_data_sets_are_counted_for_one_that_holds_them_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let grid = |new: usize, start: usize| {
+        format!(
+            "[grid]\nnew_experts = [{new}]\narms = [\"w/o\"]\nsamples = [5]\nstarts = [{start}]\n[dataset]\n"
+        )
+    };
+    let (many_cases, many_experts) = (grid(7, 90), grid(12, 1));
+    fs::write(folder.path().join("a.toml"), many_cases + "training = 90\n").unwrap();
+    fs::write(
+        folder.path().join("b.toml"),
+        many_experts + "experts = 12\n",
+    )
+    .unwrap();
+    let said = run(folder.path(), &["plan", "a.toml", "b.toml"], 0);
+    assert!(said.out.starts_with("2 runs\n"), "{}", said.out);
+}
+
+#[test]
 fn plan_counts_what_is_cached() {
     let folder = tiny();
     let dataset = phantom().to_str().unwrap();

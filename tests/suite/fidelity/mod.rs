@@ -1,0 +1,9 @@
+//! The whole program against PyTorch, SciPy, MedPy, nibabel and SimpleITK, on what tests/reference/generate.py computed.
+
+mod adaptation;
+mod metrics;
+mod network;
+mod nifti;
+mod reader;
+mod statistics;
+mod steps;
