@@ -108,6 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ))
     })?;
 
+    let mut claims = StoreClaims::new(store.clone());
     let mut intact = |stage: &Stage| match store.verify(stage.spec.kind(), &stage.digest) {
         Found::Intact(_) => true,
         Found::Missing => false,
@@ -125,7 +126,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let logs = selection.results.join("logs");
         let mut executor = Local::new(command, slots, failing.stage_timeout, logs);
         interrupts.next(executor.interrupter());
-        let mut claims = StoreClaims::new(store.clone());
         ended = schedule.run(
             &mut executor,
             &mut claims,

@@ -16,8 +16,10 @@ pub struct StoreClaims {
 }
 
 impl StoreClaims {
-    /// None yet.
+    /// None yet; what processes have left behind that are gone is removed.
     pub fn new(store: Store) -> Self {
+        store.sweep_claims();
+        store.sweep_progress();
         Self {
             store,
             held: HashMap::new(),

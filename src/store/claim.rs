@@ -54,6 +54,20 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes the claims of processes that are gone.
+    pub fn sweep_claims(&self) {
+        let entries = fs::read_dir(self.root.join("claims"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Claimed by nobody, it is ours for a moment, and removed with that.
+            if let Ok(digest) = name.parse() {
+                let _ = self.claim(&digest);
+            }
+        }
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         // While the lock is held: whoever opens the file from now on finds that it is not at its

@@ -6,7 +6,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{Doing, Scratch, Store, StoreError, write_flushed};
-use crate::key::Digest;
+use crate::{key::Digest, plan::Kind};
 
 impl Store {
     fn partial(&self, stage: &Digest) -> PathBuf {
@@ -41,6 +41,19 @@ impl Store {
         let bytes = fs::read(self.partial(stage)).ok()?;
         let (digest, progress) = bytes.split_first_chunk::<32>()?;
         (Digest::of_bytes(progress).as_bytes() == digest).then(|| progress.to_vec())
+    }
+
+    /// Forgets the progress of stages that are done: their process was killed in between.
+    pub fn sweep_progress(&self) {
+        let entries = fs::read_dir(self.root.join("partial"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let Ok(stage) = entry.file_name().to_string_lossy().parse() else {
+                continue;
+            };
+            if Kind::ALL.iter().any(|kind| self.contains(*kind, &stage)) {
+                self.forget_progress(&stage);
+            }
+        }
     }
 
     /// Forgets the progress of a stage.
