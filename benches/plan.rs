@@ -46,7 +46,7 @@ fn time(bencher: Bencher, manifests: Vec<PathBuf>) {
         let experiments =
             manifest::read(&manifests, manifest::PAPER, &[]).expect("the manifests are good");
         let inventory = Inventory::assumed(&experiments[0].cohort);
-        Summary::of(&plan::build(experiments, &inventory), |_| false)
+        Summary::of(&plan::build(experiments, &inventory), |_| true, |_| false)
     };
     let runs = plan().runs;
     bencher.counter(ItemsCount::new(runs)).bench(plan);

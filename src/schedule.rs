@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Event, Step},
-    plan::{Kind, Plan, Spec, Stage, StageId},
+    plan::{Kind, Plan, Run, Spec, Stage, StageId},
 };
 
 /// Where stages run: a fixed number of slots, one stage at a time in each.
@@ -199,9 +199,13 @@ pub struct Schedule<'a> {
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 impl<'a> Schedule<'a> {
-    /// Finds what is to be done: the stages that runs need and that `intact` does not vouch for.
-    /// What stands behind an artefact that is there is not even looked at.
-    pub fn new(plan: &'a Plan, intact: &mut dyn FnMut(&Stage) -> bool) -> Self {
+    /// Finds what is to be done: the stages that `wanted` runs need and that `intact` does not vouch
+    /// for. What stands behind an artefact that is there is not even looked at.
+    pub fn new(
+        plan: &'a Plan,
+        wanted: impl Fn(&Run) -> bool,
+        intact: &mut dyn FnMut(&Stage) -> bool,
+    ) -> Self {
         let mut schedule = Self {
             plan,
             states: vec![State::Unneeded; plan.stages.len()],
@@ -210,7 +214,7 @@ impl<'a> Schedule<'a> {
             dependants: HashMap::new(),
             accidents: HashMap::new(),
         };
-        for run in &plan.runs {
+        for run in plan.runs.iter().filter(|run| wanted(run)) {
             schedule.need(run.evaluation, intact);
         }
         schedule

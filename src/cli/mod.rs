@@ -37,6 +37,7 @@ use crate::{
     key::{Digest, Keyed},
     manifest::{self, Experiment, PAPER, Start},
     net::{Checkpoint, CheckpointError},
+    plan::{Only, Plan, Run},
     seed::Seed,
     store::MadeBy,
 };
@@ -105,6 +106,23 @@ struct Selection {
     /// Folder of the tables and of the store.
     #[arg(long, default_value = "results", value_name = "DIR")]
     results: PathBuf,
+}
+
+/// Some of the runs.
+#[derive(Clone, Debug, Args)]
+struct Picked {
+    /// Only the runs that an expression picks, by table, arm, expert, experts, combination, n and start: for example
+    /// `expert=7 and n<=10 and arm="w/"`.
+    #[arg(long, value_name = "EXPRESSION")]
+    only: Option<Only>,
+}
+
+impl Picked {
+    fn wants(&self, run: &Run, plan: &Plan) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.matches(run, plan))
+    }
 }
 
 const DEFAULT_DATASET: &str = "data/phantom";

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Done, Failure, Selection, imports, output::print};
+use super::{Done, Failure, Picked, Selection, imports, output::print};
 use crate::{
     manifest::Cohort,
     plan::{self, Inventory, Summary},
@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    only: Picked,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -45,9 +47,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let plan = plan::build(experiments, &inventory);
     let store = Store::within(&selection.results);
-    let summary = Summary::of(&plan, |stage| {
-        store.contains(stage.spec.kind(), &stage.digest)
-    });
+    let summary = Summary::of(
+        &plan,
+        |run| arguments.only.wants(run, &plan),
+        |stage| store.contains(stage.spec.kind(), &stage.digest),
+    );
     match arguments.json {
         true => print(serde_json::to_string_pretty(&summary).expect("a summary is plain data")),
         false => print(&summary),

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf
 use clap::Args;
 
 use super::{
-    Done, Execution, Failure, Selection, imports, interrupts::Interrupts, report::write_tables,
+    Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts,
+    report::write_tables,
 };
 use crate::{
     exec::{Local, Slots, StoreClaims, WorkerCommand},
@@ -23,6 +24,8 @@ pub(super) struct Arguments {
     selection: Selection,
     #[command(flatten)]
     execution: Execution,
+    #[command(flatten)]
+    only: Picked,
     #[command(flatten)]
     failing: Failing,
 }
@@ -117,7 +120,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             false
         }
     };
-    let mut schedule = Schedule::new(&plan, &mut intact);
+    let only = &arguments.only;
+    let mut schedule = Schedule::new(&plan, |run| only.wants(run, &plan), &mut intact);
     let mut ended = Ended::Done;
     if !schedule.counts().complete() {
         let command = worker_command(arguments, &imports)?;

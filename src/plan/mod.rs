@@ -5,6 +5,7 @@
 //! no disk, no devices and no tensors.
 
 mod inventory;
+mod only;
 mod spec;
 mod summary;
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub use inventory::{CaseDigests, Inventory, subset};
+pub use only::Only;
 pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
 pub use summary::{Count, Summary};
 
@@ -53,8 +55,6 @@ pub struct Stage {
     pub spec: Spec,
     /// The stage it needs.
     pub upstream: Option<StageId>,
-    /// How many runs need it.
-    pub asked: u32,
 }
 
 /// One cell's worth of science: a network for one new expert, tested.
@@ -82,6 +82,13 @@ impl Plan {
     /// The stage behind an id.
     pub fn stage(&self, id: StageId) -> &Stage {
         &self.stages[id.index()]
+    }
+
+    /// The stages that a run needs, in their order.
+    pub fn needed(&self, run: &Run) -> impl Iterator<Item = StageId> + use<> {
+        let pretraining = self.stage(run.training).upstream;
+        let own = [run.training, run.evaluation];
+        pretraining.into_iter().chain(own)
     }
 
     /// Every stage with its id.
@@ -190,9 +197,6 @@ impl Builder<'_> {
                         metrics: experiment.metrics.clone(),
                     };
                     let evaluation = self.stage(Spec::Evaluate(evaluate), Some(training));
-                    for id in pretrained.into_iter().chain([training, evaluation]) {
-                        self.stages[id.index()].asked += 1;
-                    }
                     self.runs.push(Run {
                         experiment: index,
                         arm: *arm,
@@ -240,7 +244,6 @@ impl Builder<'_> {
                 digest,
                 spec,
                 upstream,
-                asked: 0,
             });
         }
         id

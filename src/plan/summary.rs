@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Kind, Plan, Stage};
+use super::{Kind, Plan, Run, Stage};
 
 /// Counts over a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,13 +44,22 @@ pub struct Count {
 }
 
 impl Summary {
-    /// Counts; `cached` says what the store holds.
-    pub fn of(plan: &Plan, cached: impl Fn(&Stage) -> bool) -> Self {
+    /// Counts over the runs that are `wanted`; `cached` says what the store holds.
+    pub fn of(plan: &Plan, wanted: impl Fn(&Run) -> bool, cached: impl Fn(&Stage) -> bool) -> Self {
+        let mut asked = vec![0; plan.stages.len()];
+        let mut runs = 0;
+        for run in plan.runs.iter().filter(|run| wanted(run)) {
+            runs += 1;
+            plan.needed(run).for_each(|id| asked[id.index()] += 1);
+        }
         let mut counts = [Count::default(); Kind::ALL.len()];
-        for stage in &plan.stages {
+        for (stage, asked) in plan.stages.iter().zip(asked) {
+            if asked == 0 {
+                continue;
+            }
             let count = &mut counts[stage.spec.kind() as usize];
             count.distinct += 1;
-            count.shared += stage.asked as usize - 1;
+            count.shared += asked - 1;
             match cached(stage) {
                 true => count.cached += 1,
                 false => count.left += 1,
@@ -67,7 +76,7 @@ impl Summary {
                     shared: sum.shared + count.shared,
                 });
         Self {
-            runs: plan.runs.len(),
+            runs,
             stages: StageCounts {
                 pretrain,
                 finetune,

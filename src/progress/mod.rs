@@ -55,11 +55,7 @@ impl<'a> Progress<'a> {
     pub fn new(plan: &'a Plan, schedule: &Schedule<'_>, slots: usize) -> Self {
         let mut users = HashMap::new();
         for (i, run) in plan.runs.iter().enumerate() {
-            let pretraining = plan.stage(run.training).upstream;
-            for stage in pretraining
-                .into_iter()
-                .chain([run.training, run.evaluation])
-            {
+            for stage in plan.needed(run) {
                 users.entry(stage).or_insert(i);
             }
         }

@@ -386,7 +386,7 @@ impl Kind for Manifests {
         if runs <= 64.0 && cohort.training.max(cohort.test) <= 100 {
             let inventory = Inventory::assumed(&cohort);
             let plan = plan::build(vec![experiment], &inventory);
-            assert_eq!(Summary::of(&plan, |_| false).runs as f64, runs);
+            assert_eq!(Summary::of(&plan, |_| true, |_| false).runs as f64, runs);
         }
     }
 

@@ -28,7 +28,7 @@ fn plan(tables: &[usize], overrides: &[&str]) -> Plan {
 /// Runs, then distinct pretrainings, fine-tunings, trainings from scratch, evaluations.
 fn counts(tables: &[usize]) -> [usize; 5] {
     let plan = plan(tables, &[]);
-    let summary = Summary::of(&plan, |_| false);
+    let summary = Summary::of(&plan, |_| true, |_| false);
     let stages = summary.stages;
     assert_eq!(
         summary.trainings.distinct,

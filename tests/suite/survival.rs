@@ -345,3 +345,46 @@ fn three_runs_side_by_side_do_every_stage_once() {
     assert_eq!(stages, 1 + 4 + 4 + 8);
     assert_eq!(done, stages, "each was done by one of the three");
 }
+
+#[test]
+fn a_part_of_a_grid_is_planned_and_run_alone_and_the_table_shows_all_there_is() {
+    let folder = tiny();
+    let dataset = phantom().to_str().unwrap();
+    let only = ["--only", "arm=\"w/\" and start=28"];
+    let planned = run(
+        folder.path(),
+        &[
+            &["plan", "tiny.toml", "--json", "--dataset", dataset][..],
+            &only,
+        ]
+        .concat(),
+        0,
+    );
+    let planned: serde_json::Value = serde_json::from_str(&planned.out).unwrap();
+    assert_eq!(planned["runs"], 1);
+    assert_eq!(planned["stages"]["finetune"]["distinct"], 1);
+    assert_eq!(planned["stages"]["scratch"]["distinct"], 0);
+    let part = run(folder.path(), &tiny_run(&only), 0);
+    assert_eq!(part.counts(), Some((3, 0)));
+    let statuses = || -> Vec<String> {
+        let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+        rows.iter().map(|row| row["status"].clone()).collect()
+    };
+    assert_eq!(
+        statuses()
+            .iter()
+            .filter(|status| *status == "missing")
+            .count(),
+        3
+    );
+    // The rest, then the part again: the table keeps what is there.
+    assert_eq!(run(folder.path(), &tiny_run(&[]), 0).counts(), Some((6, 2)));
+    run(folder.path(), &tiny_run(&only), 0);
+    assert!(statuses().iter().all(|status| status != "missing"));
+    let wrong = run(folder.path(), &tiny_run(&["--only", "epxert=6"]), 2);
+    assert!(
+        wrong.err.contains("one of table, arm, expert"),
+        "{}",
+        wrong.err
+    );
+}
