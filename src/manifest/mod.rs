@@ -103,8 +103,27 @@ fn complaint(path: &Path, message: impl Into<String>) -> Problems {
     problems
 }
 
+/// The profiles of a manifest: [`PAPER`], and those it names.
+///
+/// # Errors
+/// Where it cannot be read, or is not TOML.
+pub fn profiles(path: &Path) -> Result<Vec<String>, Problems> {
+    let text = existing(path)?;
+    let base = document::parse(&path.display().to_string(), &text)?;
+    let mut profiles = vec![PAPER.to_owned()];
+    if let Some(Value::Table(named)) = base.get("profile").map(|entry| &entry.node.value) {
+        profiles.extend(named.keys().cloned());
+    }
+    Ok(profiles)
+}
+
 fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {
-    let text = text_of(path).map_err(|error| {
+    parse_one(path, &existing(path)?, profile, overrides)
+}
+
+/// The text of a manifest that ought to be there.
+fn existing(path: &Path) -> Result<String, Problems> {
+    text_of(path).map_err(|error| {
         let why = match error.kind() {
             io::ErrorKind::NotFound => {
                 "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml"
@@ -115,8 +134,7 @@ fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment,
             _ => format!("cannot be read: {error}"),
         };
         complaint(path, why)
-    })?;
-    parse_one(path, &text, profile, overrides)
+    })
 }
 
 /// A file's text, of which no more is read than a manifest can have.

@@ -115,6 +115,15 @@ pub struct Artefact {
     pub files: Files,
 }
 
+/// What became of an artefact that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// A process works on it right now; it stays.
+    InUse,
+}
+
 /// What a look into the store finds.
 #[derive(Debug)]
 pub enum Found {
@@ -205,6 +214,37 @@ impl Store {
             }
         }
         found
+    }
+
+    /// How many bytes an artefact takes.
+    pub fn size(&self, kind: Kind, digest: &Digest) -> u64 {
+        let entries = fs::read_dir(self.path(kind, digest)).into_iter();
+        let files = entries.flatten().flatten();
+        files
+            .filter_map(|file| file.metadata().ok())
+            .map(|metadata| metadata.len())
+            .sum()
+    }
+
+    /// Removes an artefact, whole: it vanishes first, and is deleted then.
+    ///
+    /// # Errors
+    /// Where the store cannot be written to.
+    pub fn remove(
+        &self,
+        scratch: &Scratch,
+        kind: Kind,
+        digest: &Digest,
+    ) -> Result<Removal, StoreError> {
+        let Some(_claim) = self.claim(digest)? else {
+            return Ok(Removal::InUse);
+        };
+        let place = self.path(kind, digest);
+        let aside = scratch.folder(&format!("removed-{kind}-{}", digest.short()))?;
+        fs::rename(&place, aside.join("artefact"))
+            .doing(|| format!("removing {}", place.display()))?;
+        scratch.discard(&aside)?;
+        Ok(Removal::Removed)
     }
 
     /// Reads an artefact's description and those of its files that `wanted` names, verified.

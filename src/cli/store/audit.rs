@@ -1,45 +1,22 @@
-//! `expertgrid store`: weights that leave the store, and a look at whether it holds what would be computed again.
+//! `expertgrid store audit`: whether the store holds what would be computed again.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 
-use super::{Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, output::print};
+use super::super::{Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, output::print};
 use crate::{
-    artefact::WEIGHTS,
     event::Step,
     key::{Digest, Keyed},
-    net::{About, Checkpoint, Provenance, Record},
     plan::{Kind, Spec},
     progress::Bar,
     stage::{self, Bench, Library},
-    store::{Description, Found, MadeBy, Store, replace_file},
+    store::{Found, MadeBy, Store},
 };
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's names.
-    Export(Export),
-    /// Compute stages again and compare what comes out, byte for byte, with what the store holds.
-    Audit(Audit),
-}
-
 #[derive(Debug, Args)]
-pub(super) struct Export {
-    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have them.
-    #[arg(value_name = "DIGEST")]
-    digest: String,
-    /// File to write; it must not exist yet.
-    #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
-    /// Folder of the tables and of the store.
-    #[arg(long, default_value = "results", value_name = "DIR")]
-    results: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Audit {
+pub struct Arguments {
     /// How many stages, drawn evenly over all there are.
     #[arg(long, default_value = "10", value_name = "N")]
     sample: NonZeroUsize,
@@ -60,104 +37,6 @@ pub(super) struct Audit {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-pub(super) fn run(command: &Command) -> Result<Done, Failure> {
-    match command {
-        Command::Export(arguments) => export(arguments),
-        Command::Audit(arguments) => audit(arguments),
-    }
-}
-
-fn export(arguments: &Export) -> Result<Done, Failure> {
-    if arguments.out.exists() {
-        return Err(Failure::Input(format!(
-            "{} exists already; choose another name",
-            arguments.out.display()
-        )));
-    }
-    let store = Store::within(&arguments.results);
-    let (kind, digest) = find(&store, &arguments.digest)?;
-    let artefact = match store.read(kind, &digest, &[]) {
-        Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
-            return Err(Failure::Input(format!(
-                "the {kind} stage {} keeps no weights, only pretrainings do; `expertgrid adapt` makes a network for an \
-                 expert from one",
-                digest.short()
-            )));
-        }
-        Found::Intact(_) => store.read(kind, &digest, &[WEIGHTS]),
-        other => other,
-    };
-    let mut artefact = match artefact {
-        Found::Intact(artefact) => artefact,
-        Found::Missing => return Err(Failure::Input(format!("{digest} is not there any more"))),
-        Found::Damaged(why) => {
-            return Err(Failure::Work(format!(
-                "{why}; running its manifest again repairs it"
-            )));
-        }
-    };
-    let bytes = artefact.files.remove(WEIGHTS).unwrap_or_default();
-    let checkpoint = Checkpoint::read(&bytes)
-        .map_err(|error| Failure::Work(format!("{}: {error}", digest.short())))?;
-    let Some(about) = checkpoint.about().cloned() else {
-        return Err(Failure::Work(format!(
-            "the weights of {} say nothing of their network",
-            digest.short()
-        )));
-    };
-    let Description {
-        inputs,
-        dataset,
-        made_by,
-        ..
-    } = artefact.description;
-    print(format_args!(
-        "{kind} {}: width {}, experts {:?}, trained on {dataset}",
-        digest.short(),
-        about.recipe.network.width,
-        about.experts
-    ));
-    let about = About {
-        provenance: Provenance::Stage {
-            kind,
-            digest,
-            record: Some(Record {
-                dataset: Some(dataset),
-                made_by,
-                inputs,
-            }),
-        },
-        ..about
-    };
-    replace_file(&arguments.out, &checkpoint.with_about(about).to_bytes())
-        .map_err(|error| Failure::Work(error.to_string()))?;
-    print(format_args!("written to {}", arguments.out.display()));
-    Ok(Done::Whole)
-}
-
-/// The one artefact whose digest begins so.
-fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
-    let prefix = prefix.to_lowercase();
-    let all = store.list();
-    let found: Vec<&(Kind, Digest)> = all
-        .iter()
-        .filter(|(_, digest)| digest.to_string().starts_with(&prefix))
-        .collect();
-    match found[..] {
-        [one] => Ok(*one),
-        [] => Err(Failure::Input(format!(
-            "no stage in the store begins with `{prefix}`; `pretraining` in a table's runs.csv lists the digests of \
-             pretrainings"
-        ))),
-        [a, b, ..] => Err(Failure::Input(format!(
-            "{} stages begin with `{prefix}`, for example {} and {}; write more of the digest",
-            found.len(),
-            a.1.short(),
-            b.1.short()
-        ))),
-    }
 }
 
 /// What became of one audited stage.
@@ -181,7 +60,7 @@ enum Outcome {
     NotComparable,
 }
 
-fn audit(arguments: &Audit) -> Result<Done, Failure> {
+pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let store = Store::within(&arguments.results);
     let chosen = draw(&store, arguments);
     if chosen.is_empty() {
@@ -240,7 +119,7 @@ fn audit(arguments: &Audit) -> Result<Done, Failure> {
 }
 
 /// The stages to audit: an even draw that a seed fixes.
-fn draw(store: &Store, arguments: &Audit) -> Vec<(Kind, Digest)> {
+fn draw(store: &Store, arguments: &Arguments) -> Vec<(Kind, Digest)> {
     let mut all = store.list();
     all.sort_by_cached_key(|(_, digest)| {
         let salted = [arguments.seed.to_le_bytes().as_slice(), digest.as_bytes()].concat();

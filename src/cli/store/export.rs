@@ -1,0 +1,118 @@
+//! `expertgrid store export`: weights that leave the store.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::super::{Done, Failure, output::print};
+use crate::{
+    artefact::WEIGHTS,
+    key::Digest,
+    net::{About, Checkpoint, Provenance, Record},
+    plan::Kind,
+    store::{Description, Found, Store, replace_file},
+};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have them.
+    #[arg(value_name = "DIGEST")]
+    digest: String,
+    /// File to write; it must not exist yet.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Folder of the tables and of the store.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    results: PathBuf,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    if arguments.out.exists() {
+        return Err(Failure::Input(format!(
+            "{} exists already; choose another name",
+            arguments.out.display()
+        )));
+    }
+    let store = Store::within(&arguments.results);
+    let (kind, digest) = find(&store, &arguments.digest)?;
+    let artefact = match store.read(kind, &digest, &[]) {
+        Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
+            return Err(Failure::Input(format!(
+                "the {kind} stage {} keeps no weights, only pretrainings do; `expertgrid adapt` makes a network for an \
+                 expert from one",
+                digest.short()
+            )));
+        }
+        Found::Intact(_) => store.read(kind, &digest, &[WEIGHTS]),
+        other => other,
+    };
+    let mut artefact = match artefact {
+        Found::Intact(artefact) => artefact,
+        Found::Missing => return Err(Failure::Input(format!("{digest} is not there any more"))),
+        Found::Damaged(why) => {
+            return Err(Failure::Work(format!(
+                "{why}; running its manifest again repairs it"
+            )));
+        }
+    };
+    let bytes = artefact.files.remove(WEIGHTS).unwrap_or_default();
+    let checkpoint = Checkpoint::read(&bytes)
+        .map_err(|error| Failure::Work(format!("{}: {error}", digest.short())))?;
+    let Some(about) = checkpoint.about().cloned() else {
+        return Err(Failure::Work(format!(
+            "the weights of {} say nothing of their network",
+            digest.short()
+        )));
+    };
+    let Description {
+        inputs,
+        dataset,
+        made_by,
+        ..
+    } = artefact.description;
+    print(format_args!(
+        "{kind} {}: width {}, experts {:?}, trained on {dataset}",
+        digest.short(),
+        about.recipe.network.width,
+        about.experts
+    ));
+    let about = About {
+        provenance: Provenance::Stage {
+            kind,
+            digest,
+            record: Some(Record {
+                dataset: Some(dataset),
+                made_by,
+                inputs,
+            }),
+        },
+        ..about
+    };
+    replace_file(&arguments.out, &checkpoint.with_about(about).to_bytes())
+        .map_err(|error| Failure::Work(error.to_string()))?;
+    print(format_args!("written to {}", arguments.out.display()));
+    Ok(Done::Whole)
+}
+
+/// The one artefact whose digest begins so.
+fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
+    let prefix = prefix.to_lowercase();
+    let all = store.list();
+    let found: Vec<&(Kind, Digest)> = all
+        .iter()
+        .filter(|(_, digest)| digest.to_string().starts_with(&prefix))
+        .collect();
+    match found[..] {
+        [one] => Ok(*one),
+        [] => Err(Failure::Input(format!(
+            "no stage in the store begins with `{prefix}`; `pretraining` in a table's runs.csv lists the digests of \
+             pretrainings"
+        ))),
+        [a, b, ..] => Err(Failure::Input(format!(
+            "{} stages begin with `{prefix}`, for example {} and {}; write more of the digest",
+            found.len(),
+            a.1.short(),
+            b.1.short()
+        ))),
+    }
+}

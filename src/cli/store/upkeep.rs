@@ -1,0 +1,294 @@
+//! `expertgrid store ls | du | verify | gc`: the store as a tree on disk.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use clap::Args;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::super::{DEFAULT_DATASET, Done, Failure, imports, output::print};
+use crate::{
+    key::Digest,
+    manifest,
+    plan::{self, Inventory, Kind},
+    store::{Found, Removal, Store},
+};
+
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Folder of the tables and of the store.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    results: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Only this kind: pretrain, finetune, scratch or evaluate.
+    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Du {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A manifest reaches the stages of all its profiles. What was run with `--set` is reached only if the same \
+                  `--set` is given here.
+
+Example: expertgrid store gc --keep-manifests experiments/*.toml --dry-run"
+)]
+pub struct Gc {
+    /// Manifests whose stages stay.
+    #[arg(long, required = true, num_args = 1.., value_name = "MANIFEST")]
+    keep_manifests: Vec<PathBuf>,
+    /// Overrides whose stages stay, beside those of the manifests as they are; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Folder of the data set that the stages were computed on.
+    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Remove nothing, say what would go.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+fn parse_kind(text: &str) -> Result<Kind, String> {
+    let found = Kind::ALL.into_iter().find(|kind| kind.word() == text);
+    found.ok_or_else(|| "the kinds are pretrain, finetune, scratch and evaluate".to_owned())
+}
+
+/// A stage in the store.
+#[derive(Serialize)]
+struct Row {
+    kind: Kind,
+    digest: Digest,
+    bytes: u64,
+    dataset: Option<String>,
+    engine: Option<String>,
+    /// Why it cannot be believed, if so.
+    damage: Option<String>,
+}
+
+/// Every stage with what its description says.
+fn rows(store: &Store) -> Vec<Row> {
+    let row = |(kind, digest): (Kind, Digest)| {
+        let row = Row {
+            kind,
+            digest,
+            bytes: store.size(kind, &digest),
+            dataset: None,
+            engine: None,
+            damage: None,
+        };
+        match store.read(kind, &digest, &[]) {
+            Found::Intact(artefact) => Row {
+                dataset: Some(artefact.description.dataset),
+                engine: Some(artefact.description.made_by.engine),
+                ..row
+            },
+            Found::Missing => Row {
+                damage: Some("it has vanished".into()),
+                ..row
+            },
+            Found::Damaged(why) => Row {
+                damage: Some(why),
+                ..row
+            },
+        }
+    };
+    store.list().into_par_iter().map(row).collect()
+}
+
+pub fn ls(arguments: &Ls) -> Result<Done, Failure> {
+    let mut rows = rows(&Store::within(&arguments.place.results));
+    rows.retain(|row| arguments.kind.is_none_or(|kind| kind == row.kind));
+    if arguments.place.json {
+        print(serde_json::to_string_pretty(&rows).expect("rows are plain data"));
+        return Ok(Done::Whole);
+    }
+    for row in &rows {
+        let about = match (&row.damage, &row.engine, &row.dataset) {
+            (Some(why), ..) => format!("damaged: {why}"),
+            (None, Some(engine), Some(dataset)) => format!("{engine}; {dataset}"),
+            (None, ..) => String::new(),
+        };
+        print(format_args!(
+            "{:<9} {} {:>10}  {about}",
+            row.kind.word(),
+            row.digest,
+            size(row.bytes)
+        ));
+    }
+    Ok(Done::Whole)
+}
+
+pub fn du(arguments: &Du) -> Result<Done, Failure> {
+    let store = Store::within(&arguments.place.results);
+    let mut kinds: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+    for (kind, digest) in store.list() {
+        let (count, bytes) = kinds.entry(kind.word()).or_default();
+        *count += 1;
+        *bytes += store.size(kind, &digest);
+    }
+    if arguments.place.json {
+        let kinds: BTreeMap<&str, _> = kinds
+            .iter()
+            .map(|(kind, (stages, bytes))| {
+                (*kind, serde_json::json!({"stages": stages, "bytes": bytes}))
+            })
+            .collect();
+        print(serde_json::to_string_pretty(&kinds).expect("counts are plain data"));
+        return Ok(Done::Whole);
+    }
+    let all = kinds
+        .values()
+        .fold((0, 0), |sum, kind| (sum.0 + kind.0, sum.1 + kind.1));
+    for (kind, (stages, bytes)) in kinds.into_iter().chain([("all", all)]) {
+        print(format_args!(
+            "{kind:<9} {stages:>8} stages {:>10}",
+            size(bytes)
+        ));
+    }
+    Ok(Done::Whole)
+}
+
+pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
+    let store = Store::within(&arguments.place.results);
+    let all = store.list();
+    let damaged: Vec<(Kind, Digest, String)> = all
+        .par_iter()
+        .filter_map(|(kind, digest)| match store.verify(*kind, digest) {
+            Found::Intact(_) => None,
+            Found::Missing => Some((*kind, *digest, "it has vanished".to_owned())),
+            Found::Damaged(why) => Some((*kind, *digest, why)),
+        })
+        .collect();
+    if arguments.place.json {
+        print(serde_json::to_string_pretty(&damaged).expect("rows are plain data"));
+    } else {
+        for (kind, digest, why) in &damaged {
+            print(format_args!("damaged: {kind} {}: {why}", digest.short()));
+        }
+        print(format_args!(
+            "{} of {} stages are intact{}",
+            all.len() - damaged.len(),
+            all.len(),
+            match damaged.is_empty() {
+                true => "",
+                false => "; running their manifests again makes the others anew",
+            }
+        ));
+    }
+    match damaged.is_empty() {
+        true => Ok(Done::Whole),
+        false => Ok(Done::WithFailures),
+    }
+}
+
+pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
+    let store = Store::within(&arguments.place.results);
+    let kept = reached(arguments)?;
+    let scratch = store
+        .scratch()
+        .map_err(|error| Failure::Input(error.to_string()))?;
+    let (mut removed, mut freed, mut busy) = (Vec::new(), 0, 0);
+    let mut staying = 0;
+    for (kind, digest) in store.list() {
+        if kept.contains(&digest) {
+            staying += 1;
+            continue;
+        }
+        let bytes = store.size(kind, &digest);
+        if !arguments.dry_run {
+            let outcome = store
+                .remove(&scratch, kind, &digest)
+                .map_err(|error| Failure::Work(error.to_string()))?;
+            if outcome == Removal::InUse {
+                busy += 1;
+                continue;
+            }
+        }
+        freed += bytes;
+        removed.push((kind, digest));
+    }
+    if arguments.place.json {
+        print(serde_json::to_string_pretty(&removed).expect("rows are plain data"));
+        return Ok(Done::Whole);
+    }
+    if arguments.dry_run {
+        for (kind, digest) in &removed {
+            print(format_args!("would go: {kind} {digest}"));
+        }
+    }
+    print(format_args!(
+        "{} stages {} ({}), {staying} stay{}",
+        removed.len(),
+        match arguments.dry_run {
+            true => "would go",
+            false => "removed",
+        },
+        size(freed),
+        match busy {
+            0 => String::new(),
+            n => format!(", {n} are in use"),
+        }
+    ));
+    Ok(Done::Whole)
+}
+
+/// Every stage that the manifests reach, with all their profiles, as they are and with the overrides.
+fn reached(arguments: &Gc) -> Result<BTreeSet<Digest>, Failure> {
+    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
+    let mut kept = BTreeSet::new();
+    let none: &[String] = &[];
+    for path in &arguments.keep_manifests {
+        for profile in manifest::profiles(path).map_err(Failure::input)? {
+            for overrides in [none, &arguments.overrides] {
+                let experiments = manifest::read(std::slice::from_ref(path), &profile, overrides)
+                    .map_err(Failure::input)?;
+                let inventory = Inventory {
+                    imports: imports(&experiments)?,
+                    ..Inventory::of(&dataset)
+                };
+                let plan = plan::build(experiments, &inventory);
+                kept.extend(plan.stages.iter().map(|stage| stage.digest));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// `97.1 MB`.
+fn size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{value:.1} {}", units[unit]),
+    }
+}
