@@ -66,8 +66,8 @@ check: ## everything that is checked: format, lints, documentation, tests
 
 bench: build ## time a training step, the kernels, planning, the metrics and the store on this machine
 	@mkdir -p results/bench
-	$(EXPERTGRID) bench
-	cargo bench --locked 2>/dev/null | tee results/bench/benches.txt
+	@{ grep -m 1 'model name' /proc/cpuinfo || uname -mp; $(EXPERTGRID) bench; cargo bench --locked 2>/dev/null; } \
+		| tee results/bench/benches.txt
 
 bench-peers: build ## the same against PyTorch and MedPy (installs them under target/)
 	python3 benches/peers.py
