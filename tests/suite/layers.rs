@@ -1,8 +1,10 @@
 //! The shape of the source: a module uses only itself and those listed before it in `lib.rs`.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::common::repository;
@@ -105,4 +107,35 @@ fn every_file_says_what_it_is_for() {
         .filter(|file| !fs::read_to_string(file).unwrap().starts_with("//! "))
         .collect();
     assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn the_program_and_its_tests_share_every_compiled_dependency() {
+    // Every dependency with the features it is compiled with.
+    let compiled = |edges: &str| -> BTreeSet<String> {
+        let output = Command::new(env!("CARGO"))
+            .current_dir(repository())
+            .args([
+                "tree",
+                "--offline",
+                "--locked",
+                "--no-dedupe",
+                "--prefix",
+                "none",
+            ])
+            .args(["--format", "{p} {f}", "--edges", edges])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(str::to_owned).collect()
+    };
+    let of_program = compiled("normal,build");
+    let of_tests = compiled("normal,build,dev");
+    let otherwise: Vec<_> = of_program.difference(&of_tests).collect();
+    assert!(of_program.len() > 50, "{of_program:?}");
+    assert!(
+        otherwise.is_empty(),
+        "compiled with other features for the tests; give the program the same: {otherwise:?}"
+    );
 }
