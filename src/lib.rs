@@ -31,7 +31,12 @@
 //! 3. One truth: the artefact on disk ([`store`]). Everything else can be deleted.
 //! 4. Same inputs, same bytes, on one instruction set: whatever the threads, workers, interruptions.
 //! 5. Nothing is dropped in silence: not an undefined metric, not a failed stage, not a missing run.
-//! 6. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
+//! 6. A stage runs once, however many runs on one store want it at the same time; who runs it holds a
+//!    lock that the operating system releases. A training that is stopped goes on to the same bytes.
+//! 7. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
+//!
+//! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
+//! expert, predicting, scoring, taking weights out of the store and in from elsewhere.
 //!
 //! ## The modules, in reading order
 //!

@@ -34,6 +34,11 @@ impl Interrupts {
         *self.0.lock().expect("nobody panics with it") = Some(Box::new(interrupt));
     }
 
+    /// Lets the next one end the program again: nothing runs any more.
+    pub fn reset(&self) {
+        self.take();
+    }
+
     fn take(&self) -> Option<Interrupt> {
         self.0.lock().expect("nobody panics with it").take()
     }

@@ -136,6 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             failing.policy(),
             &mut |counts, event| progress.on(counts, event),
         );
+        interrupts.reset();
         progress.finish(&schedule.counts());
     }
     if ended == Ended::Interrupted {
