@@ -225,7 +225,7 @@ def main():
     def row(what, pairs, unit, goal):
         mine, other = (statistics.median(side) for side in zip(*pairs))
         ratio = statistics.median(a / b for a, b in pairs)
-        rows.append({"what": what, "ours": mine, "peer": other, "unit": unit, "ratio": ratio, "goal": goal})
+        rows.append({"what": what, "ours": mine, "peer": other, "unit": unit, "ratio": ratio, "goal": goal, "rounds": len(pairs)})
         print(f"{what}: {mine:.4g} against {other:.4g} {unit}, ratio {ratio:.3f} (goal {goal})", flush=True)
 
     for shape, threads, goal in steps:
@@ -262,7 +262,6 @@ def main():
         "machine": machine(),
         "engine": engine,
         "torch": f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
-        "rounds": options.rounds,
         "two_runs_on_two_cores": gain,
     }
     (folder / "peers.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
@@ -271,14 +270,14 @@ def main():
         "# Against PyTorch and MedPy",
         "",
         f"{about['machine']}; expertgrid with {engine}; PyTorch {about['torch']} in the better of its two memory"
-        f" formats; medians of {options.rounds} rounds, both sides in turns. Made by `benches/peers.py{how}`.",
+        f" formats; medians of rounds in which both sides take turns. Rows may be of different hours. Made by `benches/peers.py{how}`.",
         "",
-        "| what | expertgrid | peer | unit | ratio | goal |",
-        "|---|---:|---:|---|---:|---:|",
+        "| what | expertgrid | peer | unit | ratio | goal | rounds |",
+        "|---|---:|---:|---|---:|---:|---:|",
     ]
     for r in rows:
         lines.append(
-            f"| {r['what']} | {r['ours']:.4g} | {r['peer']:.4g} | {r['unit']} | {r['ratio']:.3f} | {r['goal']} |"
+            f"| {r['what']} | {r['ours']:.4g} | {r['peer']:.4g} | {r['unit']} | {r['ratio']:.3f} | {r['goal']} | {r['rounds']} |"
         )
     lines += ["", f"Two runs on two cores do {gain:.2f} times the work of one run on one core (goal 1.9)."]
     (folder / "peers.md").write_text("\n".join(lines) + "\n")

@@ -6,7 +6,7 @@
 //! [import](super::Import) takes part of one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     path::Path,
 };
@@ -261,13 +261,13 @@ impl Checkpoint {
     /// Where the checkpoint is of another network.
     pub fn restore(&self, spec: &NetworkSpec, device: &Device) -> Result<UNet, CheckpointError> {
         let Outline { experts, .. } = self.outline()?;
-        let mut used = Vec::new();
+        let mut used = BTreeSet::new();
         let net = self.build(spec, experts, device, &mut |name, part, shape| {
-            used.push(name.to_owned());
+            used.insert(name.to_owned());
             self.values(name, part, shape, experts)
         })?;
         let others = self.tensors.keys().chain(self.unread.keys());
-        match others.into_iter().find(|name| !used.contains(name)) {
+        match others.into_iter().find(|name| !used.contains(*name)) {
             Some(name) => Err(CheckpointError::Mismatch(format!(
                 "it has a tensor {name}, which this network does not have"
             ))),

@@ -25,3 +25,4 @@ mod stats_properties;
 mod stats_reference;
 mod survival;
 mod tables;
+mod upkeep;
