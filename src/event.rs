@@ -1,11 +1,15 @@
 //! What happens while stages run, as values.
 //!
-//! The rule: one closed enum. Whoever shows or records what happens listens to it; nobody who
-//! makes things happen knows who listens.
+//! The rule: one closed enum, complete in itself. Whoever shows, records or counts what happens
+//! listens to it, now or when it is read again later; nobody who makes things happen knows who
+//! listens.
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::StageId;
+use crate::{
+    key::Digest,
+    plan::{Kind, Work},
+};
 
 /// One step of a training curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,20 +22,86 @@ pub struct Step {
     pub loss: f32,
 }
 
-/// Something that happened to a stage.
-#[derive(Clone, Debug, PartialEq)]
+/// How many stages are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// There before, or made by another process meanwhile.
+    pub cached: usize,
+    /// Waiting or ready.
+    pub waiting: usize,
+    /// Being worked on.
+    pub running: usize,
+    /// Being worked on by another process.
+    pub elsewhere: usize,
+    /// Published now.
+    pub finished: usize,
+    /// Without artefact, of their own fault.
+    pub failed: usize,
+    /// Without artefact, because of another.
+    pub blocked: usize,
+}
+
+impl Counts {
+    /// Whether every needed stage has its artefact.
+    pub fn complete(&self) -> bool {
+        self.waiting + self.running + self.elsewhere + self.failed + self.blocked == 0
+    }
+}
+
+/// What is to be known of a stage to show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    /// What kind of work it is.
+    pub kind: Kind,
+    /// What it is called by people.
+    pub name: String,
+    /// How much work it is.
+    pub work: Work,
+}
+
+/// Something that happened in one run of stages, when, and where everything stood then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Seconds since 1970.
+    pub at: f64,
+    /// Which run of stages: the name of what it holds in the store as long as it lives.
+    pub run: String,
+    /// The states of all its stages.
+    pub counts: Counts,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Event {
-    /// A slot began to work on it.
+    /// A run of stages began.
+    Began {
+        /// The command as it was typed.
+        command: String,
+        /// The program's version.
+        version: String,
+        /// The process on its machine.
+        process: u32,
+        /// What computes in every slot: device, engine, instruction set.
+        slots: Vec<String>,
+        /// What is to be done until everything is done, as [`Work::cost`] counts.
+        cost: u64,
+    },
+    /// A slot began to work on a stage.
     Started {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
         /// The slot.
         slot: usize,
+        /// What it is.
+        subject: Subject,
     },
     /// It got on.
     Progress {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
         /// The slot.
         slot: usize,
         /// How far.
@@ -40,19 +110,28 @@ pub enum Event {
     /// Its artefact is published.
     Finished {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
         /// The slot.
         slot: usize,
+        /// How long this attempt took.
+        seconds: f64,
     },
     /// Another process has made its artefact.
     Found {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
+        /// What it would have cost.
+        cost: u64,
+    },
+    /// Another process works on it.
+    Elsewhere {
+        /// The stage.
+        stage: Digest,
     },
     /// It failed by accident, and will be tried again.
     Retried {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
         /// The slot.
         slot: usize,
         /// The number of the attempt to come, from 2.
@@ -63,24 +142,63 @@ pub enum Event {
     /// It stopped before its end, its progress saved.
     Stopped {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
         /// The slot.
         slot: usize,
     },
-    /// The user wants to end.
-    Interrupted,
     /// It has no artefact.
     Failed {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
+        /// The slot.
+        slot: usize,
+        /// What it is.
+        subject: Subject,
         /// Why.
         reason: String,
     },
     /// It cannot run, since a stage it needs has no artefact.
     Blocked {
         /// The stage.
-        stage: StageId,
+        stage: Digest,
         /// The stage it needs.
-        upstream: StageId,
+        upstream: Digest,
     },
+    /// The user wants to end.
+    Interrupted,
+    /// The run is over.
+    Ended {
+        /// How.
+        how: Ended,
+    },
+}
+
+/// How a run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// Everything that could be done is done.
+    Done,
+    /// The user wanted it.
+    Interrupted,
+    /// Too many stages failed.
+    GaveUp,
+}
+
+impl Event {
+    /// The stage that it is about.
+    pub fn stage(&self) -> Option<Digest> {
+        match self {
+            Self::Began { .. } | Self::Interrupted | Self::Ended { .. } => None,
+            Self::Started { stage, .. }
+            | Self::Progress { stage, .. }
+            | Self::Finished { stage, .. }
+            | Self::Found { stage, .. }
+            | Self::Elsewhere { stage }
+            | Self::Retried { stage, .. }
+            | Self::Stopped { stage, .. }
+            | Self::Failed { stage, .. }
+            | Self::Blocked { stage, .. } => Some(*stage),
+        }
+    }
 }

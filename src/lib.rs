@@ -60,6 +60,7 @@ pub mod net;
 pub mod train;
 pub mod stage;
 
+pub mod journal;
 pub mod schedule;
 pub mod exec;
 
@@ -67,4 +68,5 @@ pub mod results;
 pub mod report;
 
 pub mod progress;
+pub mod status;
 pub mod cli;

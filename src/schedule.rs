@@ -6,15 +6,15 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Event, Step},
-    plan::{Kind, Plan, Run, Spec, Stage, StageId},
+    event::{Counts, Ended, Event, Step, Subject},
+    plan::{Kind, Names, Plan, Run, Spec, Stage, StageId},
 };
 
 /// Where stages run: a fixed number of slots, one stage at a time in each.
@@ -68,17 +68,6 @@ pub struct Policy {
     pub retries: usize,
     /// After how many failed stages no other is started; `None` to go on with what can be done.
     pub most_failures: Option<usize>,
-}
-
-/// Why a run has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything that could be done is done.
-    Done,
-    /// The user wanted it.
-    Interrupted,
-    /// Too many stages failed.
-    GaveUp,
 }
 
 /// What an executor tells of a slot.
@@ -145,43 +134,18 @@ pub enum State {
     Blocked(StageId),
 }
 
-/// How many stages are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// There before.
-    pub cached: usize,
-    /// Waiting or ready.
-    pub waiting: usize,
-    /// Being worked on.
-    pub running: usize,
-    /// Being worked on by another process.
-    pub elsewhere: usize,
-    /// Published now.
-    pub finished: usize,
-    /// Without artefact, of their own fault.
-    pub failed: usize,
-    /// Without artefact, because of another.
-    pub blocked: usize,
-}
-
-impl Counts {
-    fn of(&mut self, state: &State) -> Option<&mut usize> {
-        Some(match state {
-            State::Unneeded => return None,
-            State::Cached => &mut self.cached,
-            State::Waiting | State::Ready => &mut self.waiting,
-            State::Running(_) => &mut self.running,
-            State::Elsewhere => &mut self.elsewhere,
-            State::Finished => &mut self.finished,
-            State::Failed(_) => &mut self.failed,
-            State::Blocked(_) => &mut self.blocked,
-        })
-    }
-
-    /// Whether every needed stage has its artefact.
-    pub fn complete(&self) -> bool {
-        self.waiting + self.running + self.elsewhere + self.failed + self.blocked == 0
-    }
+/// The count that a state belongs to.
+fn count_of<'a>(counts: &'a mut Counts, state: &State) -> Option<&'a mut usize> {
+    Some(match state {
+        State::Unneeded => return None,
+        State::Cached => &mut counts.cached,
+        State::Waiting | State::Ready => &mut counts.waiting,
+        State::Running(_) => &mut counts.running,
+        State::Elsewhere => &mut counts.elsewhere,
+        State::Finished => &mut counts.finished,
+        State::Failed(_) => &mut counts.failed,
+        State::Blocked(_) => &mut counts.blocked,
+    })
 }
 
 /// The states of all stages of a plan.
@@ -264,10 +228,10 @@ impl<'a> Schedule<'a> {
     /// The only place where a state or a count changes.
     fn set(&mut self, id: StageId, to: State) {
         let from = std::mem::replace(&mut self.states[id.index()], to.clone());
-        if let Some(count) = self.counts.of(&from) {
+        if let Some(count) = count_of(&mut self.counts, &from) {
             *count -= 1;
         }
-        if let Some(count) = self.counts.of(&to) {
+        if let Some(count) = count_of(&mut self.counts, &to) {
             *count += 1;
         }
         if to == State::Ready {
@@ -283,21 +247,19 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn fail(&mut self, id: StageId, reason: String, listen: &mut dyn FnMut(&Counts, &Event)) {
-        self.set(id, State::Failed(reason.clone()));
-        listen(&self.counts, &Event::Failed { stage: id, reason });
-        let mut upstream = vec![id];
-        while let Some(lost) = upstream.pop() {
-            for dependant in self.dependants.remove(&lost).unwrap_or_default() {
+    /// Takes down a stage and all that stand on it.
+    fn fail(&mut self, id: StageId, reason: String) -> Vec<StageId> {
+        self.set(id, State::Failed(reason));
+        let mut lost = vec![id];
+        let mut next = 0;
+        while let Some(upstream) = lost.get(next) {
+            next += 1;
+            for dependant in self.dependants.remove(upstream).unwrap_or_default() {
                 self.set(dependant, State::Blocked(id));
-                let event = Event::Blocked {
-                    stage: dependant,
-                    upstream: id,
-                };
-                listen(&self.counts, &event);
-                upstream.push(dependant);
+                lost.push(dependant);
             }
         }
+        lost.split_off(1)
     }
 
     /// Runs everything that can run. A failure takes down what depends on it; the rest goes on as
@@ -307,112 +269,191 @@ impl<'a> Schedule<'a> {
         executor: &mut dyn Executor,
         claims: &mut dyn Claims,
         policy: Policy,
-        listen: &mut dyn FnMut(&Counts, &Event),
+        listen: &mut dyn FnMut(&Counts, Event),
     ) -> Ended {
-        let mut free: Vec<usize> = (0..executor.slots()).rev().collect();
-        let mut running: BTreeMap<usize, StageId> = BTreeMap::new();
-        let mut elsewhere: Vec<StageId> = Vec::new();
-        let mut looked = Instant::now();
+        let mut floor = Floor {
+            names: Names::of(self.plan),
+            free: (0..executor.slots()).rev().collect(),
+            running: BTreeMap::new(),
+            elsewhere: Vec::new(),
+            told: HashSet::new(),
+            looked: Instant::now(),
+            listen,
+        };
         let mut ending = None;
         loop {
             if ending.is_none() {
-                if !elsewhere.is_empty() && looked.elapsed() >= BETWEEN_LOOKS {
-                    looked = Instant::now();
-                    elsewhere
-                        .drain(..)
-                        .for_each(|id| self.set(id, State::Ready));
-                }
-                while let (Some(slot), Some(Reverse((_, id)))) =
-                    (free.last().copied(), self.ready.peek().copied())
-                {
-                    self.ready.pop();
-                    match claims.claim(self.plan.stage(id)) {
-                        Claim::Ours => {
-                            free.pop();
-                            self.set(id, State::Running(slot));
-                            running.insert(slot, id);
-                            listen(&self.counts, &Event::Started { stage: id, slot });
-                            executor.start(slot, id, &self.plan.stage(id).spec);
-                        }
-                        Claim::Theirs => {
-                            self.set(id, State::Elsewhere);
-                            elsewhere.push(id);
-                        }
-                        Claim::Made => {
-                            self.finish(id, State::Cached);
-                            listen(&self.counts, &Event::Found { stage: id });
-                        }
-                    }
-                }
+                self.fill(&mut floor, executor, claims);
             }
-            if running.is_empty() && (ending.is_some() || elsewhere.is_empty()) {
+            if floor.running.is_empty() && (ending.is_some() || floor.elsewhere.is_empty()) {
                 return ending.unwrap_or(Ended::Done);
             }
-            let at_most = (!elsewhere.is_empty()).then_some(BETWEEN_LOOKS);
-            let Message { slot, news } = match executor.wait(at_most) {
-                None => continue,
+            let at_most = (!floor.elsewhere.is_empty()).then_some(BETWEEN_LOOKS);
+            match executor.wait(at_most) {
+                None => {}
                 Some(Heard::Interrupt) => {
                     ending = Some(Ended::Interrupted);
                     executor.stop();
-                    listen(&self.counts, &Event::Interrupted);
-                    continue;
+                    (floor.listen)(&self.counts, Event::Interrupted);
                 }
-                Some(Heard::Stage(message)) => message,
-            };
-            let Some(stage) = running.get(&slot).copied() else {
-                continue;
-            };
-            match news {
-                News::Progress(step) => {
-                    listen(&self.counts, &Event::Progress { stage, slot, step });
-                    continue;
-                }
-                News::Finished => {
-                    self.finish(stage, State::Finished);
-                    listen(&self.counts, &Event::Finished { stage, slot });
-                }
-                News::Stopped => {
-                    self.set(stage, State::Ready);
-                    listen(&self.counts, &Event::Stopped { stage, slot });
-                }
-                News::Failed(failure) => {
-                    self.failed(stage, slot, failure, policy, listen);
-                    let failures = self.counts.failed;
-                    if policy.most_failures.is_some_and(|most| failures >= most) {
+                Some(Heard::Stage(message)) => {
+                    self.heard(message, &mut floor, claims, policy);
+                    let most = policy.most_failures;
+                    if most.is_some_and(|most| self.counts.failed >= most) {
                         ending.get_or_insert(Ended::GaveUp);
                     }
                 }
             }
-            claims.release(self.plan.stage(stage));
-            running.remove(&slot);
-            free.push(slot);
         }
     }
 
-    /// Another attempt after an accident, as long as there are any; then it is a failure.
-    fn failed(
+    /// Starts stages in the free slots.
+    fn fill(
         &mut self,
-        stage: StageId,
-        slot: usize,
-        failure: Failure,
-        policy: Policy,
-        listen: &mut dyn FnMut(&Counts, &Event),
+        floor: &mut Floor<'_>,
+        executor: &mut dyn Executor,
+        claims: &mut dyn Claims,
     ) {
-        let Failure { reason, nature } = failure;
-        let accidents = self.accidents.entry(stage).or_default();
-        if nature == Nature::Accident && *accidents < policy.retries {
-            *accidents += 1;
-            let attempt = *accidents + 1;
-            self.set(stage, State::Ready);
-            let event = Event::Retried {
-                stage,
-                slot,
-                attempt,
-                reason,
+        if !floor.elsewhere.is_empty() && floor.looked.elapsed() >= BETWEEN_LOOKS {
+            floor.looked = Instant::now();
+            for id in floor.elsewhere.drain(..) {
+                self.set(id, State::Ready);
+            }
+        }
+        while let (Some(slot), Some(Reverse((_, id)))) =
+            (floor.free.last().copied(), self.ready.peek().copied())
+        {
+            self.ready.pop();
+            let stage = self.plan.stage(id);
+            let digest = stage.digest;
+            match claims.claim(stage) {
+                Claim::Ours => {
+                    floor.free.pop();
+                    self.set(id, State::Running(slot));
+                    floor.running.insert(slot, (id, Instant::now()));
+                    let subject = floor.subject(id, stage);
+                    let started = Event::Started {
+                        stage: digest,
+                        slot,
+                        subject,
+                    };
+                    (floor.listen)(&self.counts, started);
+                    executor.start(slot, id, &stage.spec);
+                }
+                Claim::Theirs => {
+                    self.set(id, State::Elsewhere);
+                    floor.elsewhere.push(id);
+                    if floor.told.insert(id) {
+                        (floor.listen)(&self.counts, Event::Elsewhere { stage: digest });
+                    }
+                }
+                Claim::Made => {
+                    self.finish(id, State::Cached);
+                    let found = Event::Found {
+                        stage: digest,
+                        cost: stage.spec.work().cost(),
+                    };
+                    (floor.listen)(&self.counts, found);
+                }
+            }
+        }
+    }
+
+    /// What a slot tells.
+    fn heard(
+        &mut self,
+        message: Message,
+        floor: &mut Floor<'_>,
+        claims: &mut dyn Claims,
+        policy: Policy,
+    ) {
+        let Message { slot, news } = message;
+        let Some((id, since)) = floor.running.get(&slot).copied() else {
+            return;
+        };
+        let stage = self.plan.stage(id);
+        let digest = stage.digest;
+        let mut blocked = Vec::new();
+        let event = match news {
+            News::Progress(step) => {
+                let stage = digest;
+                (floor.listen)(&self.counts, Event::Progress { stage, slot, step });
+                return;
+            }
+            News::Finished => {
+                self.finish(id, State::Finished);
+                Event::Finished {
+                    stage: digest,
+                    slot,
+                    seconds: since.elapsed().as_secs_f64(),
+                }
+            }
+            News::Stopped => {
+                self.set(id, State::Ready);
+                Event::Stopped {
+                    stage: digest,
+                    slot,
+                }
+            }
+            News::Failed(Failure { reason, nature }) => {
+                let accidents = self.accidents.entry(id).or_default();
+                if nature == Nature::Accident && *accidents < policy.retries {
+                    *accidents += 1;
+                    let attempt = *accidents + 1;
+                    self.set(id, State::Ready);
+                    Event::Retried {
+                        stage: digest,
+                        slot,
+                        attempt,
+                        reason,
+                    }
+                } else {
+                    blocked = self.fail(id, reason.clone());
+                    Event::Failed {
+                        stage: digest,
+                        slot,
+                        subject: floor.subject(id, stage),
+                        reason,
+                    }
+                }
+            }
+        };
+        claims.release(stage);
+        floor.running.remove(&slot);
+        floor.free.push(slot);
+        (floor.listen)(&self.counts, event);
+        for lost in blocked {
+            let event = Event::Blocked {
+                stage: self.plan.stage(lost).digest,
+                upstream: digest,
             };
-            listen(&self.counts, &event);
-        } else {
-            self.fail(stage, reason, listen);
+            (floor.listen)(&self.counts, event);
+        }
+    }
+}
+
+/// What a run has in its hands.
+struct Floor<'a> {
+    names: Names<'a>,
+    /// The slots without a stage.
+    free: Vec<usize>,
+    /// The stage of every other slot, and since when.
+    running: BTreeMap<usize, (StageId, Instant)>,
+    /// What other processes work on.
+    elsewhere: Vec<StageId>,
+    /// Of those, what has been told.
+    told: HashSet<StageId>,
+    /// When it was looked for what other processes have made.
+    looked: Instant,
+    listen: &'a mut dyn FnMut(&Counts, Event),
+}
+
+impl Floor<'_> {
+    fn subject(&self, id: StageId, stage: &Stage) -> Subject {
+        Subject {
+            kind: stage.spec.kind(),
+            name: self.names.name(id),
+            work: stage.spec.work(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod plan;
 mod predict;
 mod report;
 mod run;
+mod status;
 mod store;
 mod weights;
 mod worker;
@@ -22,6 +23,7 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
+    time::SystemTime,
 };
 
 use candle_core::Device;
@@ -35,9 +37,9 @@ use crate::{
     },
     exec::{DeviceName, DeviceRequest},
     key::{Digest, Keyed},
-    manifest::{self, Experiment, PAPER, Start},
+    manifest::{self, Cohort, Experiment, PAPER, Start},
     net::{Checkpoint, CheckpointError},
-    plan::{Only, Plan, Run},
+    plan::{Inventory, Only, Plan, Run},
     seed::Seed,
     store::MadeBy,
 };
@@ -70,6 +72,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
     Run(run::Arguments),
+    /// Say where sweeps stand, from another terminal or after a crash.
+    Status(status::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
@@ -324,6 +328,12 @@ fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Fail
     Ok(digests)
 }
 
+/// Seconds since 1970.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// Why a command ends early.
 enum Failure {
     /// The user's input is wrong; what, where, and what to do about it.
@@ -359,6 +369,34 @@ impl Selection {
         manifest::read(&self.manifests, &self.profile, &self.overrides).map_err(Failure::input)
     }
 
+    /// The plan, for looking at: where there is no data set at the default place, one of the size that
+    /// the manifests expect is assumed.
+    fn plan(&self) -> Result<Plan, Failure> {
+        let experiments = self.experiments()?;
+        let absent = self.dataset.is_none() && !self.dataset_path().exists();
+        let inventory = match absent {
+            true => {
+                eprintln!(
+                    "note: no data set at {}: counted for the size the manifests expect, and nothing can be cached",
+                    self.dataset_path().display()
+                );
+                let cohorts = experiments.iter().map(|experiment| experiment.cohort);
+                let cohort = cohorts.reduce(|a, b| Cohort {
+                    training: a.training.max(b.training),
+                    test: a.test.max(b.test),
+                    experts: a.experts.max(b.experts),
+                });
+                Inventory::assumed(&cohort.ok_or_else(|| Failure::input("no manifest"))?)
+            }
+            false => Inventory::of(&self.open_dataset(&experiments)?),
+        };
+        let inventory = Inventory {
+            imports: imports(&experiments)?,
+            ..inventory
+        };
+        Ok(crate::plan::build(experiments, &inventory))
+    }
+
     /// Opens the data set and holds the experiments against it.
     fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
         let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
@@ -390,6 +428,7 @@ pub fn main() -> ExitCode {
         Command::Data(command) => data::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),

@@ -5,16 +5,18 @@ use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf
 use clap::Args;
 
 use super::{
-    Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts,
+    Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts, now,
     report::write_tables,
 };
 use crate::{
+    event::{Counts, Ended, Event, Record},
     exec::{Local, Slots, StoreClaims, WorkerCommand},
+    journal::Journals,
     key::Digest,
     plan::{self, Inventory, Stage, StageId},
     progress::Progress,
     results,
-    schedule::{Ended, Policy, Schedule, State},
+    schedule::{Policy, Schedule, State},
     store::{Found, Store},
 };
 
@@ -105,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     );
     let store = Store::within(&selection.results);
     // Held to the end: whether the folder can be written is known before hours are spent.
-    let _scratch = store.scratch().map_err(|error| {
+    let scratch = store.scratch().map_err(|error| {
         Failure::Input(format!(
             "{error}; the results folder must be writable, choose another with `--results DIR`"
         ))
@@ -125,19 +127,39 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let mut ended = Ended::Done;
     if !schedule.counts().complete() {
         let command = worker_command(arguments, &imports)?;
-        let mut progress = Progress::new(&plan, &schedule, slots.devices.len());
         let failing = &arguments.failing;
+        let (journals, unwritten) = Journals::open(&plan, &selection.results);
+        for why in unwritten {
+            eprintln!("warning: there will be no journal for `status`: {why}");
+        }
+        let mut progress = Progress::default();
+        let mut tell = |counts: &Counts, event: Event| {
+            let record = Record {
+                at: now(),
+                run: scratch.owner(),
+                counts: *counts,
+                event,
+            };
+            journals.write(&record);
+            progress.on(&record);
+        };
+        let outstanding = schedule.outstanding();
+        let began = Event::Began {
+            command: this_command(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            slots: slots.devices.iter().map(ToString::to_string).collect(),
+            cost: outstanding
+                .map(|id| plan.stage(id).spec.work().cost())
+                .sum(),
+        };
+        tell(&schedule.counts(), began);
         let logs = selection.results.join("logs");
         let mut executor = Local::new(command, slots, failing.stage_timeout, logs);
         interrupts.next(executor.interrupter());
-        ended = schedule.run(
-            &mut executor,
-            &mut claims,
-            failing.policy(),
-            &mut |counts, event| progress.on(counts, event),
-        );
+        ended = schedule.run(&mut executor, &mut claims, failing.policy(), &mut tell);
         interrupts.reset();
-        progress.finish(&schedule.counts());
+        tell(&schedule.counts(), Event::Ended { how: ended });
     }
     if ended == Ended::Interrupted {
         eprintln!("interrupted; what is done is kept, and this goes on from there:");

@@ -56,7 +56,7 @@ pub enum Reply {
 }
 
 /// How often a worker tells how far it is.
-const BETWEEN_STEPS: Duration = Duration::from_millis(200);
+const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
 /// Serves requests until standard input closes; a training's progress is saved each time so much
 /// time has passed.

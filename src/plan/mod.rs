@@ -5,9 +5,11 @@
 //! no disk, no devices and no tensors.
 
 mod inventory;
+mod names;
 mod only;
 mod spec;
 mod summary;
+mod work;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,9 +22,11 @@ use crate::{
 };
 
 pub use inventory::{CaseDigests, Inventory, subset};
+pub use names::Names;
 pub use only::Only;
 pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
-pub use summary::{Count, Summary};
+pub use summary::{Count, Summary, grouped};
+pub use work::{Size, Work};
 
 /// Everything that is to be known before anything runs.
 #[derive(Debug)]
@@ -89,6 +93,15 @@ impl Plan {
         let pretraining = self.stage(run.training).upstream;
         let own = [run.training, run.evaluation];
         pretraining.into_iter().chain(own)
+    }
+
+    /// For every stage, how many of the wanted runs need it.
+    pub fn demand(&self, wanted: impl Fn(&Run) -> bool) -> Vec<usize> {
+        let mut demand = vec![0; self.stages.len()];
+        for run in self.runs.iter().filter(|run| wanted(run)) {
+            self.needed(run).for_each(|id| demand[id.index()] += 1);
+        }
+        demand
     }
 
     /// Every stage with its id.

@@ -46,12 +46,8 @@ pub struct Count {
 impl Summary {
     /// Counts over the runs that are `wanted`; `cached` says what the store holds.
     pub fn of(plan: &Plan, wanted: impl Fn(&Run) -> bool, cached: impl Fn(&Stage) -> bool) -> Self {
-        let mut asked = vec![0; plan.stages.len()];
-        let mut runs = 0;
-        for run in plan.runs.iter().filter(|run| wanted(run)) {
-            runs += 1;
-            plan.needed(run).for_each(|id| asked[id.index()] += 1);
-        }
+        let runs = plan.runs.iter().filter(|run| wanted(run)).count();
+        let asked = plan.demand(wanted);
         let mut counts = [Count::default(); Kind::ALL.len()];
         for (stage, asked) in plan.stages.iter().zip(asked) {
             if asked == 0 {
@@ -123,7 +119,7 @@ impl fmt::Display for Summary {
 }
 
 /// `1540` as `1,540`.
-pub(crate) fn grouped(number: usize) -> String {
+pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

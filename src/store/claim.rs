@@ -55,6 +55,18 @@ impl Store {
 }
 
 impl Store {
+    /// The stages that some process runs right now. Each lock is asked for shared, and only for a
+    /// moment: who wants it then is told that another process has it, and asks again.
+    pub fn claimed(&self) -> Vec<Digest> {
+        let entries = fs::read_dir(self.root.join("claims"));
+        let held = entries.into_iter().flatten().flatten().filter_map(|entry| {
+            let digest = entry.file_name().to_string_lossy().parse().ok()?;
+            let file = File::open(entry.path()).ok()?;
+            file.try_lock_shared().is_err().then_some(digest)
+        });
+        held.collect()
+    }
+
     /// Removes the claims of processes that are gone.
     pub fn sweep_claims(&self) {
         let entries = fs::read_dir(self.root.join("claims"));

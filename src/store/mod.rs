@@ -183,6 +183,11 @@ impl Store {
         Scratch::open(&self.root.join("tmp"))
     }
 
+    /// Whether the owner of a scratch folder of this name lives: it holds a lock as long as it does.
+    pub fn is_alive(&self, owner: &str) -> bool {
+        scratch::is_held(&self.root.join("tmp").join(owner))
+    }
+
     /// Where an artefact is, or would be.
     pub fn path(&self, kind: Kind, digest: &Digest) -> PathBuf {
         let name = digest.to_string();

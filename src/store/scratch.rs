@@ -54,6 +54,12 @@ impl Scratch {
         })
     }
 
+    /// Its name, by which others can tell whether its owner lives; see [`super::Store::is_alive`].
+    pub fn owner(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// A new folder in it.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -73,6 +79,11 @@ impl Drop for Scratch {
         // What cannot be removed now is swept by the next one to come.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Whether somebody holds the lock of a folder. It is asked for shared, and only for a moment.
+pub(super) fn is_held(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
 /// Removes what owners that are gone have left behind.

@@ -1,0 +1,168 @@
+//! `expertgrid status`: where sweeps stand, from another terminal or after a crash.
+
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal, stdout},
+    thread,
+    time::Duration,
+};
+
+use clap::Args;
+use itertools::Itertools;
+
+use super::{Done, Failure, Picked, Selection, now, output::print};
+use crate::{
+    event::Ended,
+    plan::{Kind, Plan, grouped},
+    progress::duration,
+    status::{self, Life, Status, Sweep, Tally},
+    store::Store,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "It only looks: nothing is run, locked or written.
+
+Example: expertgrid status experiments/table2.toml --profile phantom --watch")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    only: Picked,
+    /// Look again every second, until nothing runs any more.
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let selection = &arguments.selection;
+    let plan = selection.plan()?;
+    let store = Store::within(&selection.results);
+    loop {
+        let wanted = |run: &_| arguments.only.wants(run, &plan);
+        let status = status::look(&plan, &store, &selection.results, wanted);
+        let text = match arguments.json {
+            true => serde_json::to_string_pretty(&status).expect("a status is plain data"),
+            false => text(&plan, &status, now()),
+        };
+        // Where it can be seen, each look replaces the one before.
+        if arguments.watch && !arguments.json && stdout().is_terminal() {
+            print("\x1b[2J\x1b[H");
+        }
+        print(text.trim_end());
+        let running = status
+            .sweeps
+            .iter()
+            .any(|sweep| sweep.life == Life::Running);
+        if !arguments.watch || !running {
+            return Ok(match status.failures.is_empty() {
+                true => Done::Whole,
+                false => Done::WithFailures,
+            });
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+fn text(plan: &Plan, status: &Status, now: f64) -> String {
+    let mut text = String::new();
+    let tables = plan.experiments.iter();
+    let tables = tables.map(|experiment| format!("{} ({})", experiment.name, experiment.profile));
+    let Status {
+        runs,
+        stages,
+        kinds,
+        failures,
+        sweeps,
+    } = status;
+    let _ = writeln!(
+        text,
+        "{}: {} of {} runs have their scores",
+        tables.format(", "),
+        grouped(runs.done),
+        grouped(runs.of)
+    );
+    let _ = writeln!(
+        text,
+        "{:<10} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "stage", "needed", "done", "running", "failed", "left"
+    );
+    for (kind, tally) in kinds {
+        let Tally {
+            needed,
+            done,
+            running,
+            failed,
+            left,
+        } = *tally;
+        let cells = [needed, done, running, failed, left].map(grouped);
+        let cells = cells.iter().map(|cell| format!("{cell:>9}"));
+        let _ = writeln!(text, "{:<10} {}", Kind::word(*kind), cells.format(" "));
+    }
+    for sweep in sweeps {
+        text.push('\n');
+        text.push_str(&told(sweep, stages.done == stages.of, now));
+    }
+    if !failures.is_empty() {
+        text.push_str("\nfailed when tried last:\n");
+    }
+    for failure in failures {
+        let digest = failure.stage.short();
+        let _ = writeln!(text, "  {} [{digest}]: {}", failure.name, failure.reason);
+    }
+    text
+}
+
+/// What a sweep does or has done.
+fn told(sweep: &Sweep, whole: bool, now: f64) -> String {
+    let board = &sweep.board;
+    let ago = |at: f64| {
+        let time = Duration::try_from_secs_f64(now - at).unwrap_or_default();
+        format!("{} ago", duration(time))
+    };
+    let mut text = String::new();
+    match sweep.life {
+        Life::Running => {
+            let _ = writeln!(
+                text,
+                "running since {} (process {}, last heard of {})",
+                ago(board.began).trim_end_matches(" ago"),
+                board.process,
+                ago(board.heard)
+            );
+            let percent = 100.0 * board.share_done();
+            let _ = writeln!(text, "{percent:5.1} %  {}", board.line(now));
+            for (i, slot) in board.slots.iter().enumerate() {
+                let _ = writeln!(text, "  {i} {:<7} {}", slot.device, board.slot(i));
+            }
+            return text;
+        }
+        Life::Ended(Ended::Done) => {
+            let _ = writeln!(text, "ended {}: {}", ago(board.heard), board.outcome());
+        }
+        Life::Ended(how) => {
+            let how = match how {
+                Ended::Interrupted => "interrupted",
+                Ended::GaveUp | Ended::Done => "given up after failures",
+            };
+            let _ = writeln!(text, "{how} {}: {}", ago(board.heard), board.outcome());
+        }
+        Life::Gone => {
+            let _ = writeln!(
+                text,
+                "ended without a word (killed, or the machine went down), last heard of {}: {}",
+                ago(board.heard),
+                board.outcome()
+            );
+        }
+    }
+    if !whole {
+        let _ = writeln!(text, "this goes on from there:\n  {}", board.command);
+    }
+    text
+}

@@ -1,0 +1,131 @@
+//! The journal of an experiment: everything that happened, one JSON value a line, for whoever looks
+//! from another terminal or after a crash.
+//!
+//! ```text
+//! results/<name>/<profile>/journal.jsonl
+//! ```
+//!
+//! The rule: it never slows or fails a run, and nothing depends on it: what is done is what is in the
+//! store. Several runs may write into one journal at the same time, each line at once; a line that was
+//! torn by a crash is passed over.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::Duration,
+};
+
+use crate::{event::Record, key::Digest, plan::Plan};
+
+/// How long the end of a run waits for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Where the journal of an experiment is.
+pub fn path(results: &Path, experiment: &str, profile: &str) -> PathBuf {
+    results.join(experiment).join(profile).join("journal.jsonl")
+}
+
+/// The journals of a plan's experiments, written from a thread of their own.
+pub struct Journals {
+    records: Option<Sender<Record>>,
+    written: Receiver<()>,
+}
+
+impl Journals {
+    /// Opens the journal of every experiment of a plan. What cannot be opened is not written, and
+    /// named in the second part.
+    pub fn open(plan: &Plan, results: &Path) -> (Self, Vec<String>) {
+        let mut problems = Vec::new();
+        let mut files: Vec<(File, HashSet<Digest>)> = Vec::new();
+        for (index, experiment) in plan.experiments.iter().enumerate() {
+            let path = path(results, &experiment.name, &experiment.profile);
+            match open(&path) {
+                Ok(file) => {
+                    let runs = plan.runs.iter().filter(|run| run.experiment == index);
+                    let stages = runs.flat_map(|run| plan.needed(run));
+                    let digests = stages.map(|id| plan.stage(id).digest).collect();
+                    files.push((file, digests));
+                }
+                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            }
+        }
+        let (records, inbox) = mpsc::channel::<Record>();
+        let (done, written) = mpsc::channel();
+        thread::spawn(move || {
+            for record in inbox {
+                let mut line = serde_json::to_vec(&record).expect("a record is plain data");
+                line.push(b'\n');
+                let stage = record.event.stage();
+                for (file, stages) in &mut files {
+                    if stage.is_none_or(|stage| stages.contains(&stage)) {
+                        // A disk that is full takes no line; the run goes on.
+                        let _ = file.write_all(&line);
+                    }
+                }
+            }
+            let _ = done.send(());
+        });
+        let records = Some(records);
+        (Self { records, written }, problems)
+    }
+
+    /// Writes a record down, soon.
+    pub fn write(&self, record: &Record) {
+        if let Some(records) = &self.records {
+            let _ = records.send(record.clone());
+        }
+    }
+}
+
+impl Drop for Journals {
+    fn drop(&mut self) {
+        self.records = None;
+        // A disk that hangs keeps nobody.
+        let _ = self.written.recv_timeout(LAST_LINES);
+    }
+}
+
+/// Opens a journal to be gone on with, below a line that may have been torn.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)?;
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+/// Reads a journal, as far as it can be read; nothing where there is none.
+pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
+    let Ok(file) = File::open(path) else {
+        return;
+    };
+    let mut lines = BufReader::with_capacity(1 << 16, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match lines.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                if let Ok(record) = serde_json::from_slice(&line) {
+                    each(record);
+                }
+            }
+        }
+    }
+}

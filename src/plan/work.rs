@@ -1,0 +1,71 @@
+//! How much work a stage is, in terms that make stages comparable.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Origin, Spec};
+use crate::manifest::ExpertBatching;
+
+/// How much work a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Steps of its training; 0 where nothing is trained.
+    pub steps: usize,
+    /// Batches that pass through the network in each step: one per expert in turn.
+    pub batches: usize,
+    /// What a batch costs; `None` where nothing is trained.
+    pub size: Option<Size>,
+}
+
+/// What the cost of a batch depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Size {
+    /// Channels of the network's first level.
+    pub width: usize,
+    /// Side of the network's input, in pixels.
+    pub side: usize,
+    /// Images in a batch.
+    pub batch: usize,
+}
+
+impl Spec {
+    /// How much work it is.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::Train(train) => Work {
+                steps: train.budget.steps,
+                batches: match train.origin {
+                    Origin::RandomForExperts(ExpertBatching::OnePerImage)
+                    | Origin::ImportedForExperts(ExpertBatching::OnePerImage, _) => 1,
+                    _ => train.support.experts.len(),
+                },
+                size: Some(Size {
+                    width: train.recipe.network.width,
+                    side: train.recipe.image.input(),
+                    batch: train.recipe.training.batch,
+                }),
+            },
+            Self::Evaluate(_) => Work {
+                steps: 0,
+                batches: 0,
+                size: None,
+            },
+        }
+    }
+}
+
+impl Work {
+    /// Batches that pass through the network, all in all.
+    pub fn passes(&self) -> u64 {
+        self.steps as u64 * self.batches as u64
+    }
+
+    /// What it costs against other stages: multiplications grow with the pixels and with the square of
+    /// the channels. An evaluation is next to nothing, but not nothing: a run of evaluations alone
+    /// gets on as well.
+    pub fn cost(&self) -> u64 {
+        let Some(Size { width, side, batch }) = self.size else {
+            return 1;
+        };
+        (width * width * side * side * batch) as u64 * self.passes()
+    }
+}

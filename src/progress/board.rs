@@ -1,0 +1,253 @@
+//! Where a run of stages stands, worked out from its records alone.
+//!
+//! The rule: the live display shows a board and nothing else, so that a journal that is read again shows
+//! what the display showed.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::duration;
+use crate::{
+    event::{Counts, Ended, Event, Record, Step, Subject},
+    key::Digest,
+};
+
+/// The state of one run of stages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Board {
+    /// The command as it was typed.
+    pub command: String,
+    /// Its process.
+    pub process: u32,
+    /// When it began, in seconds since 1970.
+    pub began: f64,
+    /// When something was last heard of it.
+    pub heard: f64,
+    /// The states of its stages.
+    pub counts: Counts,
+    /// What computes in every slot, and what it works on.
+    pub slots: Vec<Slot>,
+    /// What failed, and why.
+    pub failures: Vec<Failure>,
+    /// How it ended, if it did.
+    pub ended: Option<Ended>,
+    /// What is to be done, what is done of it, and of that the batches.
+    work: Progress,
+}
+
+/// One slot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Slot {
+    /// Device and engine.
+    pub device: String,
+    /// What it works on.
+    pub stage: Option<Running>,
+}
+
+/// A stage in a slot.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Running {
+    /// The stage.
+    pub stage: Digest,
+    /// What it is.
+    pub subject: Subject,
+    /// When it began.
+    pub since: f64,
+    /// The last step heard of.
+    pub step: Option<Step>,
+}
+
+/// A stage without artefact.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failure {
+    /// The stage.
+    pub stage: Digest,
+    /// What it is called.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+struct Progress {
+    cost: u64,
+    cost_done: u64,
+    batches_done: u64,
+}
+
+impl Board {
+    /// Takes in a record.
+    pub fn on(&mut self, record: &Record) {
+        self.heard = record.at;
+        self.counts = record.counts;
+        match &record.event {
+            Event::Began {
+                command,
+                process,
+                slots,
+                cost,
+                version: _,
+            } => {
+                let slots = slots.iter().map(|device| Slot {
+                    device: device.clone(),
+                    stage: None,
+                });
+                *self = Self {
+                    command: command.clone(),
+                    process: *process,
+                    began: record.at,
+                    slots: slots.collect(),
+                    work: Progress {
+                        cost: *cost,
+                        ..Progress::default()
+                    },
+                    heard: record.at,
+                    counts: record.counts,
+                    ..Self::default()
+                };
+            }
+            Event::Started {
+                stage,
+                slot,
+                subject,
+            } => {
+                if let Some(slot) = self.slots.get_mut(*slot) {
+                    slot.stage = Some(Running {
+                        stage: *stage,
+                        subject: subject.clone(),
+                        since: record.at,
+                        step: None,
+                    });
+                }
+            }
+            Event::Progress { slot, step, .. } => {
+                if let Some(running) = self.running(*slot) {
+                    running.step = Some(*step);
+                }
+            }
+            Event::Finished { slot, .. } => {
+                if let Some(Running { subject, .. }) = self.free(*slot) {
+                    self.work.cost_done += subject.work.cost();
+                    self.work.batches_done += subject.work.passes();
+                }
+            }
+            Event::Found { cost, .. } => self.work.cost = self.work.cost.saturating_sub(*cost),
+            Event::Retried { slot, .. } | Event::Stopped { slot, .. } => {
+                self.free(*slot);
+            }
+            Event::Failed {
+                stage,
+                slot,
+                subject,
+                reason,
+            } => {
+                self.free(*slot);
+                self.failures.push(Failure {
+                    stage: *stage,
+                    name: subject.name.clone(),
+                    reason: reason.clone(),
+                });
+            }
+            Event::Elsewhere { .. } | Event::Blocked { .. } | Event::Interrupted => {}
+            Event::Ended { how } => self.ended = Some(*how),
+        }
+    }
+
+    fn running(&mut self, slot: usize) -> Option<&mut Running> {
+        self.slots.get_mut(slot)?.stage.as_mut()
+    }
+
+    fn free(&mut self, slot: usize) -> Option<Running> {
+        self.slots.get_mut(slot)?.stage.take()
+    }
+
+    /// What is done of running stages: cost and batches.
+    fn under_way(&self) -> (u64, u64) {
+        let running = self.slots.iter().filter_map(|slot| slot.stage.as_ref());
+        running.fold((0, 0), |(cost, batches), running| {
+            let work = running.subject.work;
+            let steps = running.step.map_or(0, |step| step.step.min(work.steps));
+            let passes = (steps * work.batches) as u64;
+            let cost_each = work.cost() / work.passes().max(1);
+            (cost + passes * cost_each, batches + passes)
+        })
+    }
+
+    /// How much of the work is done, from 0 to 1.
+    pub fn share_done(&self) -> f64 {
+        match self.work.cost {
+            0 => 1.0,
+            cost => ((self.work.cost_done + self.under_way().0) as f64 / cost as f64).min(1.0),
+        }
+    }
+
+    /// How long the rest takes at the pace so far; `None` before there is a pace.
+    pub fn left(&self, now: f64) -> Option<Duration> {
+        let (elapsed, done) = (now - self.began, self.share_done());
+        let paced = elapsed >= 3.0 && self.work.cost_done + self.under_way().0 > 0;
+        paced
+            .then(|| Duration::try_from_secs_f64(elapsed * (1.0 - done) / done).ok())
+            .flatten()
+    }
+
+    /// The line over all slots, for example
+    /// `312 done, 0 cached, 2 running, 1,226 left  57 batches/s  ETA 4 min 10 s`.
+    pub fn line(&self, now: f64) -> String {
+        let mut text = summary(&self.counts);
+        let elapsed = now - self.began;
+        let batches = self.work.batches_done + self.under_way().1;
+        if batches > 0 && elapsed > 1.0 {
+            text.push_str(&format!("  {:.0} batches/s", batches as f64 / elapsed));
+        }
+        match self.left(now) {
+            Some(left) => text.push_str(&format!("  ETA {}", duration(left))),
+            None if self.work.cost > 1 => text.push_str("  ETA after a few steps"),
+            None => {}
+        }
+        text
+    }
+
+    /// The line of a slot, for example `finetune 1+2 to 6, n = 10, start 4  step 80 of 150  loss 0.1234`.
+    pub fn slot(&self, slot: usize) -> String {
+        let Some(Running { subject, step, .. }) =
+            self.slots.get(slot).and_then(|s| s.stage.as_ref())
+        else {
+            return "-".to_owned();
+        };
+        let mut text = subject.name.clone();
+        if let Some(Step { step, loss, .. }) = step {
+            text.push_str(&format!(
+                "  step {step} of {}  loss {loss:.4}",
+                subject.work.steps
+            ));
+        }
+        text
+    }
+
+    /// The line on how it went.
+    pub fn outcome(&self) -> String {
+        let took = Duration::try_from_secs_f64(self.heard - self.began).unwrap_or_default();
+        format!("{} in {}", summary(&self.counts), duration(took))
+    }
+}
+
+fn summary(counts: &Counts) -> String {
+    let Counts {
+        cached,
+        waiting,
+        running,
+        elsewhere,
+        finished,
+        failed,
+        blocked,
+    } = counts;
+    let mut text = format!("{finished} done, {cached} cached, {running} running, {waiting} left");
+    if *elsewhere > 0 {
+        text.push_str(&format!(", {elsewhere} in another process"));
+    }
+    if failed + blocked > 0 {
+        text.push_str(&format!(", {failed} failed, {blocked} blocked by them"));
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! Where the sweeps of some manifests stand: seen from outside, while they run or after a crash.
+//!
+//! The rule: it only looks. What is done is what is in the store, who works is who holds a lock, and
+//! what was said last is in the journals; what is not known is not called dead.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
+
+use serde::Serialize;
+
+use crate::{
+    event::{Ended, Record},
+    journal,
+    key::Digest,
+    plan::{Kind, Plan, Run},
+    progress::{Board, Failure},
+    store::Store,
+};
+
+/// Where a plan stands.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Runs, and of those with scores.
+    pub runs: Share,
+    /// Stages, and of those in the store.
+    pub stages: Share,
+    /// The stages by kind.
+    pub kinds: BTreeMap<Kind, Tally>,
+    /// Stages that failed when they were tried last.
+    pub failures: Vec<Failure>,
+    /// What runs now, and what ran last.
+    pub sweeps: Vec<Sweep>,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// The part.
+    pub done: usize,
+    /// The whole.
+    pub of: usize,
+}
+
+/// Stages of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// All that the runs need.
+    pub needed: usize,
+    /// In the store.
+    pub done: usize,
+    /// A process holds their claim.
+    pub running: usize,
+    /// Failed when they were tried last.
+    pub failed: usize,
+    /// None of these.
+    pub left: usize,
+}
+
+/// One process that ran stages.
+#[derive(Debug, Serialize)]
+pub struct Sweep {
+    /// Whether it still does.
+    pub life: Life,
+    /// What it said of itself.
+    pub board: Board,
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Life {
+    /// It holds its lock.
+    Running,
+    /// It said how it ended.
+    Ended(Ended),
+    /// It holds no lock any more and has not said why: it was killed, or the machine went down.
+    Gone,
+}
+
+/// Looks at the store and the journals, for the runs that are `wanted`.
+pub fn look(plan: &Plan, store: &Store, results: &Path, wanted: impl Fn(&Run) -> bool) -> Status {
+    let done: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
+    let claimed: HashSet<Digest> = store.claimed().into_iter().collect();
+    let boards = boards(plan, results);
+    let mut failed: BTreeMap<Digest, Failure> = BTreeMap::new();
+    for failure in boards.iter().flat_map(|(_, board)| &board.failures) {
+        failed.insert(failure.stage, failure.clone());
+    }
+    failed.retain(|stage, _| !done.contains(stage) && !claimed.contains(stage));
+
+    let mut kinds: BTreeMap<Kind, Tally> = BTreeMap::new();
+    let mut stages = Share::default();
+    let mut needed = HashSet::new();
+    for (stage, demand) in plan.stages.iter().zip(plan.demand(&wanted)) {
+        if demand == 0 {
+            continue;
+        }
+        let digest = &stage.digest;
+        needed.insert(*digest);
+        let tally = kinds.entry(stage.spec.kind()).or_default();
+        tally.needed += 1;
+        stages.of += 1;
+        *if done.contains(digest) {
+            stages.done += 1;
+            &mut tally.done
+        } else if claimed.contains(digest) {
+            &mut tally.running
+        } else if failed.contains_key(digest) {
+            &mut tally.failed
+        } else {
+            &mut tally.left
+        } += 1;
+    }
+    let mut runs = Share::default();
+    for run in plan.runs.iter().filter(|run| wanted(run)) {
+        runs.of += 1;
+        runs.done += usize::from(done.contains(&plan.stage(run.evaluation).digest));
+    }
+    failed.retain(|stage, _| needed.contains(stage));
+    Status {
+        runs,
+        stages,
+        kinds,
+        failures: failed.into_values().collect(),
+        sweeps: sweeps(boards, store),
+    }
+}
+
+/// The board of every process that the journals tell of, in the order in which they began.
+fn boards(plan: &Plan, results: &Path) -> Vec<(String, Board)> {
+    let mut records: Vec<Record> = Vec::new();
+    for experiment in &plan.experiments {
+        let path = journal::path(results, &experiment.name, &experiment.profile);
+        journal::read(&path, &mut |record| records.push(record));
+    }
+    // One process writes into the journals of all its experiments.
+    if plan.experiments.len() > 1 {
+        records.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.run.cmp(&b.run)));
+        records.dedup();
+    }
+    let mut boards: Vec<(String, Board)> = Vec::new();
+    for record in &records {
+        let known = boards.iter().rposition(|(run, _)| *run == record.run);
+        let at = known.unwrap_or_else(|| {
+            boards.push((record.run.clone(), Board::default()));
+            boards.len() - 1
+        });
+        boards[at].1.on(record);
+    }
+    boards
+}
+
+/// Those that run, or else the last one.
+fn sweeps(boards: Vec<(String, Board)>, store: &Store) -> Vec<Sweep> {
+    let last = boards.len().saturating_sub(1);
+    let mut sweeps: Vec<Sweep> = Vec::new();
+    for (i, (run, board)) in boards.into_iter().enumerate() {
+        let life = match board.ended {
+            Some(how) => Life::Ended(how),
+            None if store.is_alive(&run) => Life::Running,
+            None => Life::Gone,
+        };
+        if life == Life::Running || i == last {
+            sweeps.push(Sweep { life, board });
+        }
+    }
+    if sweeps.iter().any(|sweep| sweep.life == Life::Running) {
+        sweeps.retain(|sweep| sweep.life == Life::Running);
+    }
+    sweeps
+}
