@@ -29,6 +29,20 @@ pub fn path(results: &Path, experiment: &str, profile: &str) -> PathBuf {
     results.join(experiment).join(profile).join("journal.jsonl")
 }
 
+/// Every journal in a results folder.
+pub fn all(results: &Path) -> Vec<PathBuf> {
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    let experiments = folders(results).into_iter();
+    let profiles = experiments.flat_map(|experiment| folders(&experiment));
+    let journals = profiles.map(|profile| profile.join("journal.jsonl"));
+    journals.filter(|path| path.is_file()).collect()
+}
+
 /// The journals of a plan's experiments, written from a thread of their own.
 pub struct Journals {
     records: Option<Sender<Record>>,

@@ -69,4 +69,5 @@ pub mod report;
 
 pub mod progress;
 pub mod status;
+pub mod why;
 pub mod cli;

@@ -6,6 +6,7 @@ mod adapt;
 mod bench;
 mod data;
 mod interrupts;
+mod logs;
 mod metric;
 mod output;
 mod plan;
@@ -15,6 +16,7 @@ mod run;
 mod status;
 mod store;
 mod weights;
+mod why;
 mod worker;
 
 use std::{
@@ -74,6 +76,10 @@ enum Command {
     Run(run::Arguments),
     /// Say where sweeps stand, from another terminal or after a crash.
     Status(status::Arguments),
+    /// Say what stands behind a run or a stage, and why it is not in the store.
+    Why(why::Arguments),
+    /// Say what became of a run or a stage, and what it said.
+    Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
@@ -429,6 +435,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Logs(arguments) => logs::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
