@@ -147,9 +147,10 @@ ssize_t read(int file, void *bytes, size_t size)
 
 ssize_t write(int file, const void *bytes, size_t size)
 {
+	static atomic_int full;
 	int fate = step_of("write", file);
-	/* The half that there is room for; what is left finds a full disk. */
-	if (fate == HALF && size > 1) return REAL(write)(file, bytes, size / 2);
+	/* The half that there is still room for; what comes after it finds a full disk. */
+	if (fate == HALF && !atomic_exchange(&full, 1)) return REAL(write)(file, bytes, size / 2);
 	return FAIL_OR(fate, REAL(write)(file, bytes, size));
 }
 
