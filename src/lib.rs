@@ -54,6 +54,7 @@ pub mod event;
 pub mod metric;
 pub mod stats;
 pub mod artefact;
+pub mod tensorboard;
 
 pub mod engine;
 pub mod net;

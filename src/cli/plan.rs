@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Done, Failure, Picked, Selection, output::print};
-use crate::{plan::Summary, store::Store};
+use crate::{artefact::is_whole, plan::Summary, store::Store};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let summary = Summary::of(
         &plan,
         |run| arguments.only.wants(run, &plan),
-        |stage| store.contains(stage.spec.kind(), &stage.digest),
+        |stage| store.contains(stage.spec.kind(), &stage.digest) && is_whole(&store, stage),
     );
     match arguments.json {
         true => print(serde_json::to_string_pretty(&summary).expect("a summary is plain data")),

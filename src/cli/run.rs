@@ -1,6 +1,12 @@
 //! `expertgrid run`: what is missing is run, then the tables are written.
 
-use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -9,6 +15,7 @@ use super::{
     report::write_tables,
 };
 use crate::{
+    artefact::is_whole,
     event::{Counts, Ended, Event, Record},
     exec::{Local, Slots, StoreClaims, WorkerCommand},
     journal::Journals,
@@ -18,6 +25,7 @@ use crate::{
     results,
     schedule::{Policy, Schedule, State},
     store::{Found, Store},
+    tensorboard::Curves,
 };
 
 #[derive(Debug, Args)]
@@ -30,6 +38,10 @@ pub(super) struct Arguments {
     only: Picked,
     #[command(flatten)]
     failing: Failing,
+    /// Write every training's curve as TensorBoard event files, one folder per training; also of those that
+    /// were in the store before.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
 }
 
 /// What happens when stages fail, or take long.
@@ -115,7 +127,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 
     let mut claims = StoreClaims::new(store.clone());
     let mut intact = |stage: &Stage| match store.verify(stage.spec.kind(), &stage.digest) {
-        Found::Intact(_) => true,
+        // It may have been made where its weights were not wanted.
+        Found::Intact(_) => is_whole(&store, stage),
         Found::Missing => false,
         Found::Damaged(why) => {
             eprintln!("warning: damaged, will be made again: {why}");
@@ -124,6 +137,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let only = &arguments.only;
     let mut schedule = Schedule::new(&plan, |run| only.wants(run, &plan), &mut intact);
+    let curves = arguments.tensorboard.clone();
+    let curves = curves.map(|folder| Curves::new(&plan, store.clone(), folder));
+    if let Some(curves) = &curves {
+        let stages = plan.ids().map(|(id, _)| id);
+        let cached = stages.filter(|id| *schedule.state(*id) == State::Cached);
+        // What stands behind an evaluation that is there has not been looked at.
+        let behind: BTreeSet<StageId> = cached.flat_map(|id| plan.chain(id)).collect();
+        for id in behind {
+            curves.write(&plan.stage(id).digest, now());
+        }
+    }
     let mut ended = Ended::Done;
     if !schedule.counts().complete() {
         let command = worker_command(arguments, &imports)?;
@@ -141,6 +165,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 event,
             };
             journals.write(&record);
+            if let (Some(curves), Event::Finished { stage, .. }) = (&curves, &record.event) {
+                curves.write(stage, record.at);
+            }
             progress.on(&record);
         };
         let outstanding = schedule.outstanding();
@@ -160,6 +187,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ended = schedule.run(&mut executor, &mut claims, failing.policy(), &mut tell);
         interrupts.reset();
         tell(&schedule.counts(), Event::Ended { how: ended });
+    }
+    if let Some(Err(error)) = curves.map(Curves::finish) {
+        eprintln!("warning: TensorBoard's files are not complete: {error}");
     }
     if ended == Ended::Interrupted {
         eprintln!("interrupted; what is done is kept, and this goes on from there:");

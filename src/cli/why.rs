@@ -78,7 +78,7 @@ pub(super) fn stages(plan: &Plan, asked: &str) -> Result<Vec<StageId>, Failure> 
             .filter(|(_, stage)| stage.digest.to_string().starts_with(asked));
         let found: Vec<StageId> = found.map(|(id, _)| id).collect();
         return match found.as_slice() {
-            [one] => Ok(with_upstream(plan, *one)),
+            [one] => Ok(plan.chain(*one)),
             [] => Err(Failure::Input(format!(
                 "no stage of these manifests begins with {asked}; `results/<name>/<profile>/runs.csv` holds the digests of \
                  all runs, and another profile or `--set` gives other digests"
@@ -93,7 +93,7 @@ pub(super) fn stages(plan: &Plan, asked: &str) -> Result<Vec<StageId>, Failure> 
     let runs = plan.runs.iter().filter(|run| only.matches(run, plan));
     let runs: Vec<_> = runs.collect();
     match runs.as_slice() {
-        [one] => Ok(with_upstream(plan, one.evaluation)),
+        [one] => Ok(plan.chain(one.evaluation)),
         [] => Err(Failure::Input(format!(
             "no run of these manifests is `{asked}`"
         ))),
@@ -112,15 +112,6 @@ pub(super) fn stages(plan: &Plan, asked: &str) -> Result<Vec<StageId>, Failure> 
 /// Whether a text is the beginning of a digest, as it is printed everywhere.
 pub(super) fn is_digest(text: &str) -> bool {
     (4..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit())
-}
-
-fn with_upstream(plan: &Plan, id: StageId) -> Vec<StageId> {
-    let mut chain = vec![id];
-    while let Some(upstream) = chain.last().and_then(|id| plan.stage(*id).upstream) {
-        chain.push(upstream);
-    }
-    chain.reverse();
-    chain
 }
 
 fn say(told: &Told) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     choices::{
         AssdDefinition, Block, CropAt, CutMasks, ExpertBatching, FieldOfView, FirstConv,
-        HdDefinition, Reduction, Rows, SpacingFrom, Translation, Unpaired,
+        HdDefinition, Keep, Reduction, Rows, SpacingFrom, Translation, Unpaired,
     },
     reader::Range,
 };
@@ -48,6 +48,8 @@ pub struct Experiment {
     pub rows: Rows,
     /// Whether masks may reach out of the field of view.
     pub cut_masks: CutMasks,
+    /// Which networks' weights stay.
+    pub keep: Keep,
 }
 
 /// The size of the data set that the protocol is written for.

@@ -67,6 +67,7 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
         statistics: statistics(root.section("statistics")),
         rows: root.choice("rows", Rows::ALL, Rows::Samples),
         cut_masks,
+        keep: root.choice("keep", Keep::ALL, Keep::Pretrained),
     };
     root.skip("profile");
     root.finish();

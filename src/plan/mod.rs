@@ -95,6 +95,16 @@ impl Plan {
         pretraining.into_iter().chain(own)
     }
 
+    /// A stage behind all that it needs.
+    pub fn chain(&self, id: StageId) -> Vec<StageId> {
+        let mut chain = vec![id];
+        while let Some(upstream) = chain.last().and_then(|id| self.stage(*id).upstream) {
+            chain.push(upstream);
+        }
+        chain.reverse();
+        chain
+    }
+
     /// For every stage, how many of the wanted runs need it.
     pub fn demand(&self, wanted: impl Fn(&Run) -> bool) -> Vec<usize> {
         let mut demand = vec![0; self.stages.len()];
@@ -200,6 +210,7 @@ impl Builder<'_> {
                         support: self.support(&trainer, Some((*start, *samples))),
                         test: self.test.clone(),
                         seed,
+                        keep: experiment.keep,
                     };
                     let training_kind = train.kind();
                     let training = self.stage(Spec::Train(train), pretrained);
@@ -244,6 +255,7 @@ impl Builder<'_> {
             support: self.support(experts, None),
             test: self.test.clone(),
             seed: root.fork("pretrain").fork(&experts.iter().join("+")),
+            keep: experiment.keep,
         })
     }
 
@@ -258,6 +270,9 @@ impl Builder<'_> {
                 spec,
                 upstream,
             });
+        } else if spec.keeps_weights() {
+            // One of the manifests that share it wants its weights.
+            self.stages[id.index()].spec = spec;
         }
         id
     }
