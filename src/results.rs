@@ -130,6 +130,19 @@ pub struct Tally {
     pub missing: usize,
 }
 
+impl Tally {
+    /// All of them.
+    pub fn runs(self) -> usize {
+        let Self {
+            ok,
+            undefined,
+            failed,
+            missing,
+        } = self;
+        ok + undefined + failed + missing
+    }
+}
+
 impl Results<'_> {
     /// Counts the outcomes of one experiment.
     pub fn tally(&self, experiment: usize) -> Tally {

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::{Done, Failure, Selection, imports, output::print};
 use crate::{
-    data::{Dataset, Provenance as Origin},
+    data::Dataset,
     plan::{self, Inventory, StageId},
-    report::{self, Provenance, Synthetic},
+    report::{self, Provenance},
     results::{self, Results},
     store::Store,
 };
@@ -64,10 +64,7 @@ pub(super) fn write_tables(
     }
     let provenance = Provenance {
         dataset: dataset.label.clone(),
-        synthetic: match dataset.provenance {
-            Origin::Synthetic => Synthetic::Yes,
-            Origin::SimulatedExperts | Origin::Acquired | Origin::Undeclared => Synthetic::No,
-        },
+        origin: dataset.provenance,
     };
     for experiment in 0..results.plan.experiments.len() {
         let written = report::write(results, experiment, &provenance, to)

@@ -4,9 +4,8 @@
 
 use itertools::Itertools;
 
-use super::table::{Cell, Position, Table};
+use super::table::{Cell, Table, Test};
 use crate::{
-    manifest::Arm,
     metric::Score,
     results::{Metric, Results, Status},
 };
@@ -83,55 +82,76 @@ pub(super) fn cells(table: &Table) -> Vec<u8> {
         "runs",
         "runs_defined",
         "worst_case_mean",
+        "runs_undefined",
+        "runs_failed",
+        "runs_missing",
+        "ci95_low",
+        "ci95_high",
+        "best",
+        "p_best_holm",
+        "p_counterpart_holm",
+        "p_counterpart_sign_flip",
+        "gain",
+        "gain_ci95_low",
+        "gain_ci95_high",
+        "untested",
     ];
     let rows = table.cells.iter().map(|cell| {
-        let Cell {
-            position,
-            metric,
-            by_start,
-            runs,
-            defined,
-            present: _,
-            mean,
-            sd,
-            worst,
-            p_best,
-            p_counterpart,
-            bold,
-            underline,
-        } = cell;
-        let Position {
-            new_expert,
-            train_expert,
-            samples,
-            experts,
-            arm,
-        } = position;
-        let number = |value: &Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        let position = &cell.position;
+        let single = position.train_expert.map(|expert| expert.to_string());
+        let gain = cell.against_counterpart.comparison();
         vec![
             table.name.clone(),
-            new_expert.to_string(),
-            match arm {
-                Arm::Single => train_expert.map_or(String::new(), |expert| expert.to_string()),
-                Arm::With | Arm::Without => String::new(),
-            },
-            arm.to_string(),
-            experts.to_string(),
-            samples.to_string(),
-            metric.word().to_owned(),
-            number(mean),
-            number(sd),
-            by_start.len().to_string(),
-            number(p_best),
-            number(p_counterpart),
-            bold.to_string(),
-            underline.to_string(),
-            runs.to_string(),
-            defined.to_string(),
-            number(worst),
+            position.new_expert.to_string(),
+            single.unwrap_or_default(),
+            position.arm.to_string(),
+            position.experts.to_string(),
+            position.samples.to_string(),
+            cell.metric.word().to_owned(),
+            number(cell.mean),
+            number(cell.sd),
+            cell.by_start.len().to_string(),
+            number(cell.against_best.p()),
+            number(cell.against_counterpart.p()),
+            cell.bold.to_string(),
+            cell.underline.to_string(),
+            cell.runs.to_string(),
+            cell.defined.to_string(),
+            number(cell.worst),
+            cell.undefined().to_string(),
+            cell.failed.to_string(),
+            cell.missing().to_string(),
+            number(cell.ci95.map(|ci| ci.0)),
+            number(cell.ci95.map(|ci| ci.1)),
+            cell.best.to_string(),
+            number(cell.against_best.p_holm()),
+            number(cell.against_counterpart.p_holm()),
+            number(gain.and_then(|gain| gain.sign_flip)),
+            number(gain.map(|gain| gain.difference)),
+            number(gain.map(|gain| gain.ci95.0)),
+            number(gain.map(|gain| gain.ci95.1)),
+            untested(cell),
         ]
     });
     write(&header, rows)
+}
+
+/// In full; nothing where there is no number.
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// Why a cell was not tested, where it was not.
+fn untested(cell: &Cell) -> String {
+    let tests = [
+        ("best", &cell.against_best),
+        ("counterpart", &cell.against_counterpart),
+    ];
+    let reasons = tests.into_iter().filter_map(|(against, test)| match test {
+        Test::Undefined(why) => Some(format!("against the {against}: {why}")),
+        Test::NoPartner | Test::Itself | Test::Made(_) => None,
+    });
+    reasons.collect_vec().join("; ")
 }
 
 fn write(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {

@@ -4,35 +4,36 @@
 //! the store alone.
 
 mod csv_files;
+pub mod document;
+mod layout;
 mod markdown;
-mod table;
+mod marks;
+mod notes;
+pub mod table;
+mod tabulate;
 
 use std::path::{Path, PathBuf};
 
 use crate::{
+    data::Provenance as Origin,
     manifest::Experiment,
     results::Results,
     store::{StoreError, replace_file},
 };
 
-pub use table::{Cell, Table, tabulate};
+pub use document::Document;
+pub use layout::{lay_out, metric_name, shown};
+pub use markdown::markdown;
+pub use table::{Cell, Table};
+pub use tabulate::tabulate;
 
 /// What a table says of itself.
 #[derive(Clone, Debug)]
 pub struct Provenance {
     /// The data set's label.
     pub dataset: String,
-    /// Whether images and masks were drawn by a program.
-    pub synthetic: Synthetic,
-}
-
-/// Whether data were drawn by a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Synthetic {
-    /// They were: every table says so first.
-    Yes,
-    /// They were not, or the folder does not say.
-    No,
+    /// Where images and masks come from.
+    pub origin: Origin,
 }
 
 /// A table in its files.
@@ -71,7 +72,7 @@ pub fn write(
         &folder.join(format!("{}.csv", spec.name)),
         &csv_files::cells(&table),
     )?;
-    let text = markdown::render(&table, results, experiment, provenance);
+    let text = markdown(&lay_out(&table, results, experiment, provenance));
     let path = folder.join(format!("{}.md", spec.name));
     replace_file(&path, text.as_bytes())?;
     Ok(Written { path, text })
