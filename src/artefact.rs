@@ -85,6 +85,17 @@ pub fn curve(steps: &[Step]) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// Reads a training curve.
+///
+/// # Errors
+/// Where the bytes are not what [`curve`] writes.
+pub fn parse_curve(bytes: &[u8]) -> Result<Vec<Step>, String> {
+    csv::Reader::from_reader(bytes)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("{CURVE}: {error}"))
+}
+
 /// What the predictions of an expert's branch are filed under.
 pub fn branch_name(expert: u8) -> String {
     format!("expert{expert}")

@@ -8,7 +8,7 @@ use super::{Done, Failure, Selection, imports, output::print};
 use crate::{
     data::Dataset,
     plan::{self, Inventory, StageId},
-    report::{self, Provenance},
+    report::{self, Provenance, Sources},
     results::{self, Results},
     store::Store,
 };
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             selection.results.display()
         )));
     }
-    write_tables(&results, &dataset, &selection.results)?;
+    write_tables(&results, &store, &dataset, &selection.results)?;
     match missing {
         0 => Ok(Done::Whole),
         _ => {
@@ -53,24 +53,41 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
 }
 
-/// Writes and prints the tables of all experiments.
+/// Writes and prints the tables of all experiments, and writes their pages.
 pub(super) fn write_tables(
     results: &Results<'_>,
+    store: &Store,
     dataset: &Dataset,
     to: &Path,
 ) -> Result<(), Failure> {
     for damaged in &results.damaged {
         eprintln!("warning: damaged, counted as missing: {damaged}");
     }
-    let provenance = Provenance {
-        dataset: dataset.label.clone(),
-        origin: dataset.provenance,
-    };
+    let provenance = provenance(dataset);
     for experiment in 0..results.plan.experiments.len() {
         let written = report::write(results, experiment, &provenance, to)
             .map_err(|error| Failure::Work(error.to_string()))?;
         print(&written.text);
         eprintln!("written to {}", written.path.display());
     }
+    let sources = Sources {
+        results,
+        store,
+        dataset,
+        provenance: &provenance,
+    };
+    let pages =
+        report::write_pages(&sources, to).map_err(|error| Failure::Work(error.to_string()))?;
+    for page in pages {
+        eprintln!("page: {}", page.display());
+    }
     Ok(())
+}
+
+/// What tables and pages say of a data set.
+pub(super) fn provenance(dataset: &Dataset) -> Provenance {
+    Provenance {
+        dataset: dataset.label.clone(),
+        origin: dataset.provenance,
+    }
 }

@@ -154,7 +154,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         _ => None,
     };
     let results = results::collect(&plan, &store, &failure);
-    write_tables(&results, &dataset, &selection.results)?;
+    write_tables(&results, &store, &dataset, &selection.results)?;
     match schedule.counts().complete() {
         true => Ok(Done::Whole),
         false => Ok(Done::WithFailures),

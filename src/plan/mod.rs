@@ -22,6 +22,7 @@ use crate::{
 pub use inventory::{CaseDigests, Inventory, subset};
 pub use only::Only;
 pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
+pub(crate) use summary::grouped;
 pub use summary::{Count, Summary};
 
 /// Everything that is to be known before anything runs.

@@ -9,6 +9,7 @@ mod layout;
 mod markdown;
 mod marks;
 mod notes;
+mod page;
 pub mod table;
 mod tabulate;
 
@@ -24,6 +25,7 @@ use crate::{
 pub use document::Document;
 pub use layout::{lay_out, metric_name, shown};
 pub use markdown::markdown;
+pub use page::{Sources, overview_path, write_pages};
 pub use table::{Cell, Table};
 pub use tabulate::tabulate;
 
