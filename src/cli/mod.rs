@@ -8,6 +8,7 @@ mod data;
 mod interrupts;
 mod metric;
 mod output;
+mod pages;
 mod plan;
 mod predict;
 mod report;

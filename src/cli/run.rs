@@ -1,11 +1,13 @@
 //! `expertgrid run`: what is missing is run, then the tables are written.
 
-use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, thread, time::Duration,
+};
 
 use clap::Args;
 
 use super::{
-    Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts,
+    Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts, pages::Pages,
     report::write_tables,
 };
 use crate::{
@@ -130,12 +132,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let logs = selection.results.join("logs");
         let mut executor = Local::new(command, slots, failing.stage_timeout, logs);
         interrupts.next(executor.interrupter());
-        ended = schedule.run(
-            &mut executor,
-            &mut claims,
-            failing.policy(),
-            &mut |counts, event| progress.on(counts, event),
-        );
+        let pages = Pages {
+            plan: &plan,
+            store: &store,
+            dataset: &dataset,
+            to: selection.results.clone(),
+        };
+        ended = thread::scope(|scope| {
+            let news = pages.follow(scope);
+            schedule.run(
+                &mut executor,
+                &mut claims,
+                failing.policy(),
+                &mut |counts, event| {
+                    news.tell();
+                    progress.on(counts, event);
+                },
+            )
+        });
         interrupts.reset();
         progress.finish(&schedule.counts());
     }

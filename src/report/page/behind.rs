@@ -191,7 +191,9 @@ fn trace(cell: &Cell, name: &str) -> String {
         Metric::Assd => "assd",
         Metric::Hd95 => "95hd",
     };
-    format!("expertgrid trace {name} 'expert={new_expert}{source} n={samples} arm={arm} metric={metric}'")
+    format!(
+        "expertgrid trace {name} 'expert={new_expert}{source} n={samples} arm={arm} metric={metric}'"
+    )
 }
 
 fn runs(sources: &Sources<'_>, part: &Part<'_>, position: &Position) -> Vec<Run> {

@@ -26,6 +26,8 @@ struct Losses {
     stages: usize,
     /// Of the first ones, loss by step.
     read: usize,
+    /// The last step.
+    steps: f64,
     points: Vec<Spread>,
 }
 
@@ -71,7 +73,7 @@ fn collect(sources: &Sources<'_>, experiment: usize, kind: Kind) -> Option<Losse
         .filter(|stage| stage.spec.kind() == kind)
         .collect();
     let every = stages.len().div_ceil(MOST_CURVES).max(1);
-    let curves: Vec<Vec<(f64, f64)>> = stages
+    let curves: Vec<(f64, Vec<(f64, f64)>)> = stages
         .par_iter()
         .step_by(every)
         .filter_map(|stage| {
@@ -87,15 +89,21 @@ fn collect(sources: &Sources<'_>, experiment: usize, kind: Kind) -> Option<Losse
                 let step = mean(&|i| some[i].step as f64, some.len());
                 (step, mean(&|i| f64::from(some[i].loss), some.len()))
             });
-            Some(points.collect())
+            Some((steps.last()?.step as f64, points.collect()))
         })
         .collect();
-    let longest = curves.iter().map(Vec::len).max().filter(|n| *n > 0)?;
+    let longest = curves.iter().map(|(_, curve)| curve.len()).max()?;
     let points = (0..longest).map(|i| {
-        let mut losses: Vec<f64> = curves.iter().filter_map(|curve| Some(curve.get(i)?.1)).collect();
+        let mut losses: Vec<f64> = curves
+            .iter()
+            .filter_map(|(_, curve)| Some(curve.get(i)?.1))
+            .collect();
         losses.sort_by(f64::total_cmp);
         let at = |share: f64| losses[((losses.len() - 1) as f64 * share).round() as usize];
-        let step = curves.iter().find_map(|curve| curve.get(i)).map_or(0.0, |(step, _)| *step);
+        let step = curves
+            .iter()
+            .find_map(|(_, curve)| curve.get(i))
+            .map_or(0.0, |(step, _)| *step);
         Spread {
             step,
             low: at(0.1),
@@ -107,6 +115,7 @@ fn collect(sources: &Sources<'_>, experiment: usize, kind: Kind) -> Option<Losse
         kind,
         stages: stages.len(),
         read: curves.len(),
+        steps: curves.iter().map(|(last, _)| *last).fold(1.0, f64::max),
         points: points.collect(),
     })
 }
@@ -116,6 +125,7 @@ fn plot(losses: &Losses) -> Markup {
         kind,
         stages,
         read: _,
+        steps: last,
         points,
     } = losses;
     let name = match kind {
@@ -124,13 +134,19 @@ fn plot(losses: &Losses) -> Markup {
         Kind::Scratch => "From random initialisation",
         Kind::Evaluate => "Evaluation",
     };
-    let finite = points.iter().flat_map(|p| [p.low, p.high]).filter(|v| v.is_finite());
+    let finite = points
+        .iter()
+        .flat_map(|p| [p.low, p.high])
+        .filter(|v| v.is_finite());
     let Some([low, high]) = range(finite) else {
         return html! { p.hole { (name) ": no finite loss" } };
     };
-    let last = points.last().map_or(1.0, |point| point.step);
-    let frame = Frame::new([0.0, last], [low.max(0.0), high], None);
-    let drawn = || points.iter().filter(|p| [p.low, p.median, p.high].iter().all(|v| v.is_finite()));
+    let frame = Frame::new([0.0, *last], [low.max(0.0), high], None);
+    let drawn = || {
+        points
+            .iter()
+            .filter(|p| [p.low, p.median, p.high].iter().all(|v| v.is_finite()))
+    };
     let upper = drawn().map(|p| (p.step, p.high));
     let lower = drawn().rev().map(|p| (p.step, p.low));
     let band = format!("{}Z", frame.path(upper.chain(lower)));

@@ -44,6 +44,19 @@ pub(super) fn grid(grid: &Grid, experiment: Option<usize>) -> Markup {
         .into_iter()
         .map(|(over, columns)| (over, columns.count()))
         .collect_vec();
+    let words = grid
+        .rows
+        .iter()
+        .any(|row| !row.head.starts_with(|c: char| c.is_ascii_digit()));
+    // A column that shares its head with no other takes both lines.
+    let alone = |group: usize| {
+        let (over, count) = groups[group];
+        count == 1
+            && grid
+                .columns
+                .iter()
+                .any(|c| c.over == *over && c.under.is_empty())
+    };
     // The first column of each group but the first, where a thin space sets metrics apart.
     let opens = |i: usize| i > 0 && grid.columns[i].over != grid.columns[i - 1].over;
     let class = |i: usize| match (opens(i), grid.columns[i].align) {
@@ -58,10 +71,13 @@ pub(super) fn grid(grid: &Grid, experiment: Option<usize>) -> Markup {
                 caption { (grid.heading) }
                 thead {
                     tr {
-                        th scope="col" rowspan=[two_lines.then_some(2)] { (grid.corner) }
+                        th.words[words] scope="col" rowspan=[two_lines.then_some(2)] { (grid.corner) }
                         @match two_lines {
                             true => @for (i, (over, count)) in groups.iter().enumerate() {
-                                th.over.opens[i > 0] scope="colgroup" colspan=(count) { span { (over) } }
+                                @match alone(i) {
+                                    true => th.opens[i > 0] scope="col" rowspan="2" { (over) },
+                                    false => th.over.opens[i > 0] scope="colgroup" colspan=(count) { span { (over) } },
+                                }
                             },
                             false => @for (i, column) in grid.columns.iter().enumerate() {
                                 th.(class(i)) scope="col" { (column.line()) }
@@ -71,7 +87,7 @@ pub(super) fn grid(grid: &Grid, experiment: Option<usize>) -> Markup {
                     @if two_lines {
                         tr {
                             @for (i, column) in grid.columns.iter().enumerate() {
-                                th.(class(i)) scope="col" { (column.under) }
+                                @if !column.under.is_empty() { th.(class(i)) scope="col" { (column.under) } }
                             }
                         }
                     }
@@ -79,7 +95,7 @@ pub(super) fn grid(grid: &Grid, experiment: Option<usize>) -> Markup {
                 tbody {
                     @for row in &grid.rows {
                         tr {
-                            th scope="row" { (row.head) }
+                            th.words[words] scope="row" { (row.head) }
                             @for (i, entry) in row.entries.iter().enumerate() {
                                 td.(class(i)) { (shown(entry, experiment)) }
                             }

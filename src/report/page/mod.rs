@@ -103,7 +103,8 @@ pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, Sto
 
 /// A whole page. Nothing may be fetched from anywhere, and the page says so to the browser.
 fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup {
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+    const POLICY: &str =
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
     let title = title(parts);
     html! {
         (DOCTYPE)
@@ -123,12 +124,22 @@ fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup 
                         @if let Some(badge) = badge(sources.provenance.origin) { " " span.badge { (badge) } }
                     }
                     h1 { (title) }
-                    @if let [one] = parts { p.lead { (sentence(&one.spec.title)) } }
+                    @match parts {
+                        [one] => p.lead { (sentence(&one.spec.title)) },
+                        several => ul.lead { @for part in several {
+                            li { a href=(format!("#{}", part.anchor())) { (part.spec.name) } ": " (part.spec.title) }
+                        } },
+                    }
                     (contents(parts))
                 }
                 main {
                     (provenance::summary(sources, parts))
-                    @for body in bodies { (body) }
+                    @for (part, body) in parts.iter().zip(bodies) {
+                        article id=(part.anchor()) {
+                            h2 { @if parts.len() == 1 { "Results" } @else { (part.spec.name) ": " (part.spec.title) } }
+                            (body)
+                        }
+                    }
                 }
                 footer {
                     p { "Made by expertgrid " (env!("CARGO_PKG_VERSION")) " from the results in its store. " span #dated {} }
@@ -146,7 +157,8 @@ fn title(parts: &[Part<'_>]) -> String {
         [one] => one.spec.name.clone(),
         several => {
             let names: Vec<&str> = several.iter().map(|p| p.spec.name.as_str()).collect();
-            names.join(", ")
+            let (last, first) = names.split_last().expect("there are several");
+            format!("{} and {last}", first.join(", "))
         }
     }
 }
@@ -192,7 +204,7 @@ fn contents(parts: &[Part<'_>]) -> Markup {
 /// The parts of a section that can be gone to.
 const SECTIONS: [(&str, &str); 5] = [
     ("tables", "Tables"),
-    ("curves", "Curves"),
+    ("plots", "Plots"),
     ("pictures", "Pictures"),
     ("training", "Training"),
     ("manifest", "Manifest"),
@@ -202,44 +214,44 @@ const SECTIONS: [(&str, &str); 5] = [
 fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
     let anchor = part.anchor();
     let id = |which: usize| format!("{anchor}-{}", SECTIONS[which].0);
-    let notes = part.laid_out.blocks.iter().skip(1).filter(|block| matches!(block, Block::Paragraph(_)));
+    let notes = part
+        .laid_out
+        .blocks
+        .iter()
+        .skip(1)
+        .filter(|block| matches!(block, Block::Paragraph(_)));
     html! {
-        article id=(anchor) {
-            header.part {
-                h2 { (part.spec.name) ": " (part.spec.title) }
-                @if let Some(Block::Paragraph(caption)) = part.laid_out.blocks.first() {
-                    p.caption { (markup::text(caption)) }
+        @if let Some(Block::Paragraph(caption)) = part.laid_out.blocks.first() {
+            p.caption { (markup::text(caption)) }
+        }
+        section id=(id(0)) {
+            h3 { "Tables" }
+            p.hint.screen { "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to a table, arrows within it, Enter to open, Escape to close." }
+            div.tables {
+                @for block in &part.laid_out.blocks {
+                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(part.index))) }
                 }
             }
-            section id=(id(0)) {
-                h3 { "Tables" }
-                p.hint.screen { "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to a table, arrows within it, Enter to open, Escape to close." }
-                div.tables {
-                    @for block in &part.laid_out.blocks {
-                        @if let Block::Grid(grid) = block { (markup::grid(grid, Some(part.index))) }
-                    }
-                }
-                div.notes { @for block in notes { (markup::block(block)) } }
-                p.files { "The same as files: " (files(part.spec)) }
-            }
-            section id=(id(1)) {
-                h3 { "Curves" }
-                (plot::curves(part))
-            }
-            section id=(id(2)) {
-                h3 { "Pictures" }
-                (pictures::show(sources, part))
-            }
-            section id=(id(3)) {
-                h3 { "Training" }
-                (losses::show(sources, part.index))
-            }
-            section id=(id(4)) {
-                h3 { "Manifest" }
-                details {
-                    summary { code { (part.spec.name) ".toml" } @if part.spec.profile != PAPER { " with profile " code { (part.spec.profile) } } ", every key resolved" }
-                    pre tabindex="0" { code { (crate::manifest::resolved(part.spec)) } }
-                }
+            div.notes { @for block in notes { (markup::block(block)) } }
+            p.files { "The same as files: " (files(part.spec)) }
+        }
+        section id=(id(1)) {
+            h3 { "Plots" }
+            (plot::curves(part))
+        }
+        section id=(id(2)) {
+            h3 { "Pictures" }
+            (pictures::show(sources, part))
+        }
+        section id=(id(3)) {
+            h3 { "Training" }
+            (losses::show(sources, part.index))
+        }
+        section id=(id(4)) {
+            h3 { "Manifest" }
+            details {
+                summary { code { (part.spec.name) ".toml" } @if part.spec.profile != PAPER { " with profile " code { (part.spec.profile) } } ", every key resolved" }
+                pre tabindex="0" { code { (crate::manifest::resolved(part.spec)) } }
             }
         }
     }

@@ -25,7 +25,8 @@ pub(super) fn summary(sources: &Sources<'_>, parts: &[Part<'_>]) -> Markup {
         .iter()
         .flat_map(|index| sources.results.made_by(*index))
         .collect();
-    let of_experiments = |what: &dyn Fn(&Part<'_>) -> String| parts.iter().map(what).unique().join("; ");
+    let of_experiments =
+        |what: &dyn Fn(&Part<'_>) -> String| parts.iter().map(what).unique().join("; ");
     let profiles = of_experiments(&|part| match part.spec.profile.as_str() {
         PAPER => "paper: the manifests’ own keys".to_owned(),
         profile => format!("{profile}: reduced from the paper’s size"),
@@ -67,7 +68,9 @@ fn fact(name: &str, value: Markup) -> Markup {
 fn origin(origin: Origin) -> Option<&'static str> {
     match origin {
         Origin::Synthetic => Some("synthetic: images and masks were drawn by a program"),
-        Origin::SimulatedExperts => Some("simulated experts: real images, masks derived by a program"),
+        Origin::SimulatedExperts => {
+            Some("simulated experts: real images, masks derived by a program")
+        }
         Origin::Acquired | Origin::Undeclared => None,
     }
 }

@@ -117,12 +117,14 @@
   const close = () => { if (pop.matches(':popover-open')) pop.hidePopover(); };
   const closeSoon = () => { clearTimeout(timer); if (!pinned) timer = setTimeout(close, 250); };
 
+  // Closing gives the focus back to the number, which must not open it again.
+  pop.addEventListener('beforetoggle', event => { quiet = event.newState === 'closed'; });
   pop.addEventListener('toggle', event => {
     if (event.newState !== 'closed') return;
     expanded('false');
     const inside = pop.contains(document.activeElement) || document.activeElement === document.body;
-    if (pinned && inside && opener?.matches('button')) { quiet = true; opener.focus({ preventScroll: true }); quiet = false; }
-    pinned = false;
+    if (pinned && inside && opener?.matches('button')) opener.focus({ preventScroll: true });
+    pinned = quiet = false;
   });
   pop.addEventListener('pointerenter', () => clearTimeout(timer));
   pop.addEventListener('pointerleave', closeSoon);

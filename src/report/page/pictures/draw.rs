@@ -23,7 +23,11 @@ pub(super) struct Window {
 pub(super) fn window(masks: &[&Mask]) -> Window {
     let (height, width) = (masks[0].height, masks[0].width);
     let inside = masks.iter().flat_map(|mask| {
-        let pixels = mask.pixels.iter().enumerate().filter(|(_, inside)| **inside);
+        let pixels = mask
+            .pixels
+            .iter()
+            .enumerate()
+            .filter(|(_, inside)| **inside);
         pixels.map(|(i, _)| (i % mask.width, i / mask.width))
     });
     let bounds = inside.fold(None, |bounds: Option<[usize; 4]>, (x, y)| {
@@ -75,13 +79,19 @@ pub(super) fn picture(
 
 /// The outline of a mask, through the middles of the edges of its pixels.
 fn outline(mask: &Mask) -> String {
-    let values: Vec<f64> = mask.pixels.iter().map(|inside| f64::from(u8::from(*inside))).collect();
+    let values: Vec<f64> = mask
+        .pixels
+        .iter()
+        .map(|inside| f64::from(u8::from(*inside)))
+        .collect();
     let contours = ContourBuilder::new(mask.width, mask.height, true)
         .contours(&values, &[0.5])
         .expect("there is a value for every pixel");
     let polygons = contours.iter().flat_map(|contour| &contour.geometry().0);
     let mut path = String::new();
-    for ring in polygons.flat_map(|polygon| std::iter::once(polygon.exterior()).chain(polygon.interiors())) {
+    for ring in
+        polygons.flat_map(|polygon| std::iter::once(polygon.exterior()).chain(polygon.interiors()))
+    {
         for (i, point) in ring.coords().enumerate() {
             path.push(if i == 0 { 'M' } else { 'L' });
             path.push_str(&px(point.x));
@@ -105,9 +115,16 @@ fn png(image: &Image, window: &Window) -> Vec<u8> {
     let pixels: Vec<f32> = rows.copied().collect();
     let low = pixels.iter().copied().fold(f32::INFINITY, f32::min);
     let high = pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+    let scale = if high > low {
+        255.0 / (high - low)
+    } else {
+        0.0
+    };
     // The cast saturates.
-    let grey: Vec<u8> = pixels.iter().map(|v| ((v - low) * scale).round() as u8).collect();
+    let grey: Vec<u8> = pixels
+        .iter()
+        .map(|v| ((v - low) * scale).round() as u8)
+        .collect();
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_color(png::ColorType::Grayscale);

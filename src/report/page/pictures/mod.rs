@@ -89,7 +89,9 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
     let cells = table
         .cells
         .iter()
-        .filter(|cell| cell.metric == Metric::Dice && cell.position.new_expert == expert && cell.present > 0)
+        .filter(|cell| {
+            cell.metric == Metric::Dice && cell.position.new_expert == expert && cell.present > 0
+        })
         .collect_vec();
     if spec.grid.arms.contains(&Arm::With) {
         let with = cells.iter().filter(|cell| cell.position.arm == Arm::With);
@@ -148,12 +150,17 @@ fn in_order<'a>(sources: &Sources<'a>, part: &Part<'_>, position: &Position) -> 
         })
     });
     // The order among equals is the plan's, which is the same every time.
-    examples.sorted_by(|a, b| a.dice.total_cmp(&b.dice)).collect()
+    examples
+        .sorted_by(|a, b| a.dice.total_cmp(&b.dice))
+        .collect()
 }
 
 fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
     let stage = sources.results.plan.stage(run.evaluation);
-    match sources.store.read(stage.spec.kind(), &stage.digest, &[SCORES]) {
+    match sources
+        .store
+        .read(stage.spec.kind(), &stage.digest, &[SCORES])
+    {
         Found::Intact(artefact) => Scores::parse(&artefact.files[SCORES]).ok(),
         Found::Missing | Found::Damaged(_) => None,
     }
@@ -162,7 +169,9 @@ fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
 /// What a run's network makes of a case.
 fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
     let stage = sources.results.plan.stage(run.training);
-    let found = sources.store.read(stage.spec.kind(), &stage.digest, &[PREDICTIONS]);
+    let found = sources
+        .store
+        .read(stage.spec.kind(), &stage.digest, &[PREDICTIONS]);
     let Found::Intact(artefact) = found else {
         return None;
     };
@@ -171,8 +180,12 @@ fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
         Arm::Single => *run.experts.first()?,
         Arm::With | Arm::Without => run.new_expert,
     };
-    let (_, predictions) = branches.into_iter().find(|(name, _)| *name == branch_name(trainer))?;
-    let prediction = predictions.into_iter().find(|prediction| prediction.case == case)?;
+    let (_, predictions) = branches
+        .into_iter()
+        .find(|(name, _)| *name == branch_name(trainer))?;
+    let prediction = predictions
+        .into_iter()
+        .find(|prediction| prediction.case == case)?;
     Some(prediction.mask())
 }
 
@@ -185,8 +198,13 @@ fn figure(
     of: usize,
 ) -> Markup {
     let Example { run, case, dice } = example;
-    let known = sources.dataset.test.iter().find(|known| known.name == *case);
-    let Some((known, truth)) = known.and_then(|known| Some((known, known.mask(run.new_expert)?))) else {
+    let known = sources
+        .dataset
+        .test
+        .iter()
+        .find(|known| known.name == *case);
+    let Some((known, truth)) = known.and_then(|known| Some((known, known.mask(run.new_expert)?)))
+    else {
         return html! {};
     };
     let beside = pair.beside.and_then(|position| {
@@ -194,7 +212,12 @@ fn figure(
         let same = runs.filter(|other| Position::of(other) == position && other.start == run.start);
         let other = same.into_iter().next()?;
         let scores = scores(sources, other)?;
-        let dice = scores.cases.iter().find(|scored| scored.case == *case)?.dice.value()?;
+        let dice = scores
+            .cases
+            .iter()
+            .find(|scored| scored.case == *case)?
+            .dice
+            .value()?;
         Some((other, dice, predicted(sources, other, case)?))
     });
     let Some(mask) = predicted(sources, run, case) else {
@@ -205,7 +228,7 @@ fn figure(
     let window = draw::window(&contours);
     let says = |by: &Run, dice: f64| {
         format!(
-            "{case}: the contour of expert {} and that predicted by the network {}; Dice {:.1} %.",
+            "{case}: the contour of expert {} and that predicted by the network {}; Dice {:.1}\u{a0}%.",
             run.new_expert,
             origin(by),
             100.0 * dice
@@ -221,9 +244,9 @@ fn figure(
             }
             figcaption {
                 strong { (word) " of " (of) ", expert " (run.new_expert) }
-                ": " (case) ", " (origin(run)) ", n = " (run.samples) " from case " (run.start) ": Dice " (format!("{:.1}", 100.0 * dice)) " %"
+                ": " (case) ", " (origin(run)) ", n = " (run.samples) " from case " (run.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 @if let Some((other, dice, _)) = &beside {
-                    "; " (origin(other)) ": " (format!("{:.1}", 100.0 * dice)) " %"
+                    "; " (origin(other)) ": " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 }
                 "."
             }

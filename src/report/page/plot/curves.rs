@@ -177,7 +177,8 @@ fn ways(frame: &Frame, series: &Series<'_>) -> Markup {
 }
 
 fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: usize) -> Markup {
-    let place = |point: &Point<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
+    let place =
+        |point: &Point<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
     let line = series.points.iter().filter_map(place).enumerate();
     let line: String = line
         .map(|(i, (x, y))| format!("{}{} {}", if i == 0 { 'M' } else { 'L' }, px(x), px(y)))

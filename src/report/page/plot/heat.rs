@@ -14,7 +14,7 @@ use super::{
 };
 use crate::results::Metric;
 
-const SIDE: f64 = 62.0;
+const SIDE: f64 = 68.0;
 const TOP: f64 = 48.0;
 const ROW: f64 = 27.0;
 
@@ -26,7 +26,7 @@ pub(super) fn maps(part: &Part<'_>) -> Markup {
             div.row { @for metric in Metric::ALL { (map(part, metric)) } }
         }
         p.notes {
-            "The deeper the colour, the better: higher Dice, smaller distances, within each map. An outline marks networks tested against the expert who trained them."
+            "The stronger the colour, the better: higher Dice, smaller distances, within each map. An outline marks networks tested against the expert who trained them."
         }
     }
 }
