@@ -37,6 +37,15 @@ impl Metric {
         }
     }
 
+    /// As the field calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dice => "Dice",
+            Self::Assd => "ASSD",
+            Self::Hd95 => "95HD",
+        }
+    }
+
     /// Whether a larger value is better.
     pub fn larger_is_better(self) -> bool {
         self == Self::Dice

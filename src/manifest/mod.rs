@@ -51,7 +51,10 @@ pub fn read(
     let mut experiments = Vec::new();
     for path in paths {
         match read_one(path.as_ref(), profile, &top) {
-            Ok(experiment) => experiments.push(experiment),
+            Ok(experiment) => experiments.push(Experiment {
+                overrides: overrides.to_vec(),
+                ..experiment
+            }),
             Err(more) => problems.extend(more),
         }
     }

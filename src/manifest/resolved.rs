@@ -15,6 +15,8 @@ pub fn resolved(experiment: &Experiment) -> String {
         name: _,
         title,
         profile: _,
+        // What was set is in the values already.
+        overrides: _,
         seed,
         cohort,
         grid,
@@ -26,6 +28,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         statistics,
         rows,
         cut_masks,
+        reference,
     } = experiment;
     let mut out = Toml::default();
     out.key("title", quoted(title));
@@ -75,6 +78,17 @@ pub fn resolved(experiment: &Experiment) -> String {
     out.key("alpha", real(*alpha));
     out.key("block", quoted(block.word()));
     out.key("unpaired", quoted(unpaired.word()));
+    if let Some(Published {
+        values,
+        source,
+        dataset,
+    }) = reference
+    {
+        out.section("reference");
+        out.key("values", quoted(&values.to_string_lossy()));
+        out.key("source", quoted(source));
+        out.key("dataset", quoted(dataset));
+    }
     out.text
 }
 

@@ -1,10 +1,14 @@
-//! The tidy CSV files: one row per run, one row per cell.
+//! The tidy CSV files: one row per run, per cell, per published value, per check of a claim.
 //!
 //! Numbers are written in full: the shortest digits that read back as the same number.
 
 use itertools::Itertools;
 
-use super::table::{Cell, Table, Test};
+use super::{
+    claims::Claim,
+    table::{Cell, Table, Test},
+    versus::{Standing, Versus},
+};
 use crate::{
     metric::Score,
     results::{Metric, Results, Status},
@@ -62,8 +66,8 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     write(&header, rows)
 }
 
-/// One row per cell.
-pub(super) fn cells(table: &Table) -> Vec<u8> {
+/// One row per cell of each table.
+pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
     let header = [
         "table",
         "new_expert",
@@ -96,7 +100,10 @@ pub(super) fn cells(table: &Table) -> Vec<u8> {
         "gain_ci95_high",
         "untested",
     ];
-    let rows = table.cells.iter().map(|cell| {
+    let cells = tables
+        .into_iter()
+        .flat_map(|table| table.cells.iter().map(move |cell| (table, cell)));
+    let rows = cells.map(|(table, cell)| {
         let position = &cell.position;
         let single = position.train_expert.map(|expert| expert.to_string());
         let gain = cell.against_counterpart.comparison();
@@ -131,6 +138,75 @@ pub(super) fn cells(table: &Table) -> Vec<u8> {
             number(gain.map(|gain| gain.ci95.0)),
             number(gain.map(|gain| gain.ci95.1)),
             untested(cell),
+        ]
+    });
+    write(&header, rows)
+}
+
+/// One row per cell, beside published values.
+pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Versus)>) -> Vec<u8> {
+    let header = [
+        "table",
+        "new_expert",
+        "train_expert",
+        "arm",
+        "experts",
+        "samples",
+        "metric",
+        "mean",
+        "published",
+        "difference",
+        "gain",
+        "published_gain",
+        "standing",
+        "note",
+    ];
+    let pairs = all
+        .into_iter()
+        .flat_map(|(name, versus)| versus.pairs.iter().map(move |pair| (name, versus, pair)));
+    let rows = pairs.map(|(name, versus, pair)| {
+        let position = &pair.position;
+        let single = position.train_expert.map(|expert| expert.to_string());
+        vec![
+            name.to_owned(),
+            position.new_expert.to_string(),
+            single.unwrap_or_default(),
+            position.arm.to_string(),
+            position.experts.to_string(),
+            position.samples.to_string(),
+            pair.metric.word().to_owned(),
+            number(pair.ours),
+            number(pair.published),
+            number(pair.difference),
+            number(pair.our_gain),
+            number(pair.published_gain),
+            match &versus.standing {
+                Standing::Comparison => "comparison".to_owned(),
+                Standing::NoComparison(why) => format!("no comparison: {}", why.join(", ")),
+            },
+            pair.note.clone(),
+        ]
+    });
+    write(&header, rows)
+}
+
+/// One row per check of a claim.
+pub fn claims<'a>(all: impl IntoIterator<Item = (&'a str, &'a Claim)>) -> Vec<u8> {
+    let header = [
+        "table", "section", "claim", "experts", "verdict", "check", "numbers",
+    ];
+    let checks = all
+        .into_iter()
+        .flat_map(|(name, claim)| claim.checks.iter().map(move |check| (name, claim, check)));
+    let rows = checks.map(|(name, claim, check)| {
+        vec![
+            name.to_owned(),
+            claim.section.to_owned(),
+            claim.name.to_owned(),
+            claim.experts.iter().join("+"),
+            claim.verdict().words().to_owned(),
+            check.outcome.word().to_owned(),
+            check.numbers.clone(),
         ]
     });
     write(&header, rows)

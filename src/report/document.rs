@@ -124,6 +124,8 @@ pub enum Mark {
     Underlined,
     /// Bold and underlined.
     Both,
+    /// The name of a file, key or option.
+    Code,
 }
 
 impl Mark {
@@ -154,6 +156,18 @@ impl Text {
     /// With more words, underlined.
     pub fn underlined(mut self, text: impl Into<String>) -> Self {
         self.push(text, Mark::Underlined);
+        self
+    }
+
+    /// With the name of a file, key or option.
+    pub fn code(mut self, text: impl Into<String>) -> Self {
+        self.push(text, Mark::Code);
+        self
+    }
+
+    /// With another text behind it.
+    pub fn then(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
         self
     }
 

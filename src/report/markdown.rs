@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use itertools::Itertools;
 
-use super::document::{Align, Block, Document, Grid, Text};
+use super::document::{Align, Block, Document, Grid, Mark, Text};
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
@@ -29,7 +29,10 @@ fn text(text: &Text) -> String {
         if span.mark.bold() {
             words = format!("**{words}**");
         }
-        words
+        match span.mark {
+            Mark::Code => format!("`{words}`"),
+            _ => words,
+        }
     });
     spans.collect()
 }

@@ -31,11 +31,7 @@ pub(super) fn caption(
         spec.scratch.steps,
         spec.finetune.steps,
     );
-    let profile = match spec.profile.as_str() {
-        PAPER => "Profile `paper`, the manifest's own keys".to_owned(),
-        profile => format!("Profile `{profile}`, reduced from the paper's size"),
-    };
-    let text = data(provenance).plain(format!(" {profile}{size}"));
+    let text = data(provenance).plain(" ").then(profile(spec)).plain(size);
     let made_by = made_by.iter().map(|made| {
         format!(
             "{} ({}), expertgrid {}",
@@ -50,6 +46,22 @@ pub(super) fn caption(
             .bold("Mixed origin:")
             .plain(format!(" computed on {}.", several.join("; on "))),
     }
+}
+
+/// Which profile, and what was set on top of it.
+pub(super) fn profile(spec: &Experiment) -> Text {
+    let mut text = Text::from("Profile ")
+        .code(&spec.profile)
+        .plain(match spec.profile.as_str() {
+            PAPER => ", the manifest's own keys",
+            _ => ", reduced from the paper's size",
+        });
+    for (i, set) in spec.overrides.iter().enumerate() {
+        text = text
+            .plain(if i == 0 { ", with " } else { " and " })
+            .code(set);
+    }
+    text
 }
 
 /// Which data, and that they are synthetic where they are.
@@ -123,7 +135,7 @@ fn holes(table: &Table) -> Text {
         let Some(worst) = cell.worst else { continue };
         text = text.plain(format!(
             " {} of {}: {worst:.2} if every undefined value were the worst possible.",
-            cell.metric.word(),
+            cell.metric.name(),
             cell.position,
         ));
     }
@@ -145,10 +157,11 @@ fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
         return Text::default();
     }
     let mut text = Text::from(format!(
-        "Of the {} runs, {undefined} have an undefined metric, {failed} failed, {missing} were not run yet; `runs.csv` \
-         names them.",
+        "Of the {} runs, {undefined} have an undefined metric, {failed} failed, {missing} were not run yet; ",
         tally.runs(),
-    ));
+    ))
+    .code("runs.csv")
+    .plain(" names them.");
     if table.cells.iter().any(|cell| !cell.settled()) {
         text = text.plain(
             " Where runs of a metric and expert have no result, the best of them is not known and nothing is bold.",
@@ -168,6 +181,9 @@ fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
     }
     match reasons.len().saturating_sub(REASONS) {
         0 => text,
-        more => text.plain(format!(" {more} more reasons are in `runs.csv`.")),
+        more => text
+            .plain(format!(" {more} more reasons are in "))
+            .code("runs.csv")
+            .plain("."),
     }
 }

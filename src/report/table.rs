@@ -26,7 +26,7 @@ impl Table {
 }
 
 /// Which cell of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The expert tested against.
     pub new_expert: u8,

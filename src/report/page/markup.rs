@@ -1,37 +1,25 @@
-//! Documents as HTML: paragraphs, lists, and real tables whose numbers open what stands behind them.
+//! Documents on the page: as the fragment has them, but with tables whose numbers are buttons, set apart by metric.
 
 use itertools::Itertools;
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::super::document::{Align, Block, Entry, Grid, Span, Text};
+use super::super::{
+    document::{Align, Block, Entry, Grid, Text},
+    html_block, html_text,
+};
 
 /// Any part of a document; its grids show no cells.
 pub(super) fn block(block: &Block) -> Markup {
     match block {
-        Block::Paragraph(words) => html! { p { (text(words)) } },
         Block::Heading(heading) => html! { h4 { (heading) } },
-        Block::List(items) => html! { ul { @for item in items { li { (text(item)) } } } },
         Block::Grid(rows) => grid(rows, None),
+        Block::Paragraph(_) | Block::List(_) => PreEscaped(html_block(block)),
     }
 }
 
-/// Words with their marks, and with code where the text has it in backticks.
+/// Words with their marks.
 pub(super) fn text(text: &Text) -> Markup {
-    html! { @for span in &text.0 { (marked(span)) } }
-}
-
-fn marked(span: &Span) -> Markup {
-    let words = html! {
-        @for (i, piece) in span.text.split('`').enumerate() {
-            @if i % 2 == 0 { (piece) } @else { code { (piece) } }
-        }
-    };
-    match (span.mark.bold(), span.mark.underlined()) {
-        (false, false) => words,
-        (true, false) => html! { b { (words) } },
-        (false, true) => html! { u { (words) } },
-        (true, true) => html! { b { u { (words) } } },
-    }
+    PreEscaped(html_text(text))
 }
 
 /// A table. Where it shows cells of an experiment's table, `experiment` is its index in the plan.

@@ -9,6 +9,7 @@
 //! light or dark, nor answer to the pointer, nor speak; charming needs a JavaScript engine to draw. What a plot
 //! library would add is a scale with round ticks, in [`plot::scale`].
 
+mod against;
 mod behind;
 mod losses;
 mod markup;
@@ -20,7 +21,10 @@ use std::path::{Path, PathBuf};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Document, Provenance, Table, document::Block, folder, lay_out, tabulate};
+use super::{
+    Document, Provenance, Reference, Table, claims, document::Block, folder, lay_out, tabulate,
+    versus,
+};
 use crate::{
     data::{Dataset, Provenance as Origin},
     manifest::{Experiment, PAPER},
@@ -48,17 +52,40 @@ struct Part<'a> {
     spec: &'a Experiment,
     table: Table,
     laid_out: Document,
+    /// The paper's claims on these results.
+    claims: Document,
+    /// The published values beside these, where the manifest names some; or why they cannot be had.
+    versus: Option<Result<Document, String>>,
 }
 
 impl<'a> Part<'a> {
     fn of(sources: &Sources<'a>, index: usize) -> Self {
-        let table = tabulate(sources.results, index);
+        let Sources {
+            results,
+            provenance,
+            ..
+        } = *sources;
+        let spec = &results.plan.experiments[index];
+        let table = tabulate(results, index);
+        let claims = claims::claims(&table, spec);
+        let versus = spec.reference.as_ref().map(|published| {
+            let reference = Reference::read(published)?;
+            let versus = versus(&table, spec, &reference, provenance);
+            Ok(versus.document(&table, results, index, provenance))
+        });
         Self {
             index,
-            spec: &sources.results.plan.experiments[index],
-            laid_out: lay_out(&table, sources.results, index, sources.provenance),
+            spec,
+            laid_out: lay_out(&table, results, index, provenance),
+            claims: claims::document(&claims, &spec.name, spec, provenance),
+            versus,
             table,
         }
+    }
+
+    /// What the tables stand on: the first of their blocks.
+    fn caption(&self) -> Option<&Block> {
+        self.laid_out.blocks.first()
     }
 
     /// Its place on the page, for links.
@@ -202,9 +229,11 @@ fn contents(parts: &[Part<'_>]) -> Markup {
 }
 
 /// The parts of a section that can be gone to.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("tables", "Tables"),
     ("plots", "Plots"),
+    ("claims", "Claims"),
+    ("published", "Beside the paper"),
     ("pictures", "Pictures"),
     ("training", "Training"),
     ("manifest", "Manifest"),
@@ -221,7 +250,7 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
         .skip(1)
         .filter(|block| matches!(block, Block::Paragraph(_)));
     html! {
-        @if let Some(Block::Paragraph(caption)) = part.laid_out.blocks.first() {
+        @if let Some(Block::Paragraph(caption)) = part.caption() {
             p.caption { (markup::text(caption)) }
         }
         section id=(id(0)) {
@@ -240,14 +269,22 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
             (plot::curves(part))
         }
         section id=(id(2)) {
+            h3 { "The paper’s claims" }
+            (against::claims(part))
+        }
+        section id=(id(3)) {
+            h3 { "Beside the paper" }
+            (against::published(part))
+        }
+        section id=(id(4)) {
             h3 { "Pictures" }
             (pictures::show(sources, part))
         }
-        section id=(id(3)) {
+        section id=(id(5)) {
             h3 { "Training" }
             (losses::show(sources, part.index))
         }
-        section id=(id(4)) {
+        section id=(id(6)) {
             h3 { "Manifest" }
             details {
                 summary { code { (part.spec.name) ".toml" } @if part.spec.profile != PAPER { " with profile " code { (part.spec.profile) } } ", every key resolved" }
