@@ -94,3 +94,27 @@ fn rested(news: &Receiver<()>, long: Duration) -> bool {
     // Without any news there is nothing to write, and the next one is waited for.
     told || news.recv().is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(5);
+
+    #[test]
+    fn news_on_the_way_are_for_afterwards() {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let news = News(sender);
+        // Telling twice neither waits nor fails.
+        news.tell();
+        news.tell();
+        assert!(rested(&receiver, MOMENT));
+    }
+
+    #[test]
+    fn the_end_of_the_sweep_is_the_end_of_waiting() {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        drop(News(sender));
+        assert!(!rested(&receiver, Duration::from_secs(3600)));
+    }
+}

@@ -161,6 +161,13 @@ async function look(browser, file) {
 
 async function photograph(browser, url, stem) {
   fs.mkdirSync(shots, { recursive: true });
+  const sharp = await browser.newContext({ viewport: { width: 1280, height: 900 }, deviceScaleFactor: 2 });
+  const close = await sharp.newPage();
+  await close.goto(url);
+  for (const [name, part] of [['plot', 'figure.panels'], ['picture', '.cases']]) {
+    await close.locator(part).first().screenshot({ path: `${stem}-${name}.png` });
+  }
+  await sharp.close();
   const views = { desktop: [1280, 900, 'light'], dark: [1280, 900, 'dark'], phone: [390, 844, 'light'] };
   for (const [view, [width, height, colorScheme]] of Object.entries(views)) {
     const context = await browser.newContext({ colorScheme, viewport: { width, height } });

@@ -20,6 +20,7 @@ mod metric_reference;
 mod network;
 mod one_network;
 mod operations;
+mod pages;
 mod plans;
 mod stats_properties;
 mod stats_reference;
