@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! manifest.toml -> manifest -> plan ---------> run ----------> results -> report
-//!                  typed,      runs and        stages in       scores     CSV, Markdown
-//!                  validated   stages, shared  worker          per run
+//!                  typed,      runs and        stages in       scores     CSV, Markdown,
+//!                  validated   stages, shared  worker          per run    LaTeX, HTML
 //!                              by content      processes
 //!                                               |     ^
 //!                   data, net, engine, train,   |     | event: progress

@@ -10,7 +10,7 @@ use itertools::Itertools;
 use super::document::{Align, Block, Column, Document, Grid, Mark, Text};
 
 const PREAMBLE: &str = r"% Compiles as it is: pdflatex FILE.tex
-% In a paper: copy a tabular with \usepackage{booktabs}, or \input the whole file with \usepackage{docmute,booktabs}.
+% In a paper: copy the tabular environments; they need \usepackage{booktabs}.
 \documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}

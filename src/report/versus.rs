@@ -313,9 +313,9 @@ fn head(position: &Position, spec: &Experiment) -> String {
     match (spec.rows, position.train_expert) {
         (Rows::TrainExpert, Some(expert)) => format!("expert {expert}"),
         (Rows::Samples, _) if spec.grid.annotators.choose.len() > 1 && position.experts > 0 => {
-            format!("{}, k = {}, {row}", position.arm, position.experts)
+            format!("{row} {}, k = {}", position.arm, position.experts)
         }
-        (Rows::Samples, _) => format!("{}, {row}", position.arm),
+        (Rows::Samples, _) => format!("{row} {}", position.arm),
         (Rows::Experts, _) if spec.grid.samples.len() > 1 => {
             format!("{row}, n = {}", position.samples)
         }

@@ -1,13 +1,18 @@
 """Recomputes a table from its runs with pandas and SciPy, and fails where a number or a mark of the table disagrees.
 
-    python3 tests/reference/recompute.py [FOLDER ...] [--alpha 0.05] [--block table|row|column] [--welch]
+    python3 tests/reference/recompute.py [FOLDER ...] [--alpha 0.05] [--block table|row|column] [--welch] [--fixture]
 
 A folder holds runs.csv and the table beside it; without one, the phantom's three are taken. For every column the largest
 deviation is printed, relative to the value (or to 1, where the value is smaller). Installs
 tests/reference/requirements-recompute.txt into target/recompute (once).
+
+With --fixture it writes tests/fixtures/recomputed.json instead: drawn runs, some undefined, failed or missing, and their cells
+as computed here, for tests/suite/recomputed.rs.
 """
 
 import argparse
+import itertools
+import json
 import os
 import subprocess
 import sys
@@ -205,13 +210,58 @@ def check(folder, options):
     return not wrong
 
 
+def drawn_runs():
+    """Runs of a grid of 3 combinations of two experts, two new experts, 3 numbers of samples and 5 ways of sampling."""
+    import numpy as np
+    import pandas as pd
+
+    generator = np.random.default_rng(20240207)
+    rows = []
+    for new_expert, samples, start in itertools.product([6, 7], [5, 10, 20], [1, 4, 7, 10, 13]):
+        for arm, combination in [("w/", "1+2"), ("w/", "1+3"), ("w/", "2+3"), ("w/o", "")]:
+            gain = 4.0 / samples if arm == "w/" else 0.0
+            dice = 85 + gain + generator.normal(0, 0.4)
+            assd, hd95 = 2 - gain / 4 + generator.normal(0, 0.1), 6 - gain + generator.normal(0, 0.5)
+            rows.append([new_expert, arm, 2 if combination else 0, combination, samples, start, dice, assd, hd95, "ok"])
+    columns = ["new_expert", "arm", "experts", "combination", "samples", "start", *METRICS, "status"]
+    runs = pd.DataFrame(rows, columns=columns)
+    # Of expert 7 nothing is whole: a run is undefined at n = 5, one failed at n = 10, one is missing at n = 20.
+    broken = {5: "undefined", 10: "failed", 20: "missing"}
+    for samples, status in broken.items():
+        row = runs.index[(runs["new_expert"] == 7) & (runs["samples"] == samples)][samples % 7]
+        runs.loc[row, "status"] = status
+        lost = ["assd", "hd95"] if status == "undefined" else METRICS
+        runs.loc[row, lost] = np.nan
+    return runs
+
+
+def write_fixture(path):
+    """Writes drawn runs and their cells."""
+    runs = drawn_runs()
+    written = json.loads(runs.to_json(orient="records", double_precision=15))
+    for row, (_, run) in zip(written, runs.iterrows()):
+        row |= {metric: None if run[metric] != run[metric] else float(run[metric]) for metric in METRICS}
+    cells = cells_of(runs)
+    counterparts(cells, 0.05)
+    best(cells, 0.05, lambda cell: None, False)
+    plain = lambda value: value.item() if hasattr(value, "item") else value
+    keys = ["new_expert", "train_expert", "arm", "experts", "samples", "metric"]
+    listed = [dict(zip(keys, key)) | {k: plain(v) for k, v in cell.values.items()} for key, cell in cells.items()]
+    path.write_text(json.dumps({"runs": written, "cells": listed}, indent=0) + "\n")
+    print(f"wrote {path}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--alpha", type=float, default=0.05)
     parser.add_argument("--block", choices=["table", "row", "column"], default="table")
     parser.add_argument("--welch", action="store_true")
+    parser.add_argument("--fixture", action="store_true")
     options = parser.parse_args()
+    if options.fixture:
+        write_fixture(REPOSITORY / "tests" / "fixtures" / "recomputed.json")
+        return
     folders = options.folders or [REPOSITORY / "results" / f"table{i}" / "phantom" for i in (1, 2, 3)]
     results = [check(folder.resolve(), options) for folder in folders]
     sys.exit(0 if all(results) else 1)

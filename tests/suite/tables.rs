@@ -1,69 +1,16 @@
 //! Tables computed from made-up scores: averages, tests, marks, and what is missing or undefined.
 
-use std::path::Path;
-
 use expertgrid::{
-    artefact::{CaseScores, SCORES, Scores},
-    data::Provenance as Origin,
-    key::Keyed,
-    manifest,
     metric::{Reason, Score},
-    plan::{self, Inventory, Kind, Plan, Run},
-    report::{self, Cell, Provenance, Table},
+    plan::Run,
+    report::{self, Cell, Table},
     results::{self, Metric, Results, Status},
-    store::{Files, MadeBy, Store, Unpublished},
 };
 
-use crate::common::csv;
-
-const MANIFEST: &str = r#"
-title = "a made-up grid"
-[grid]
-new_experts = [6]
-arms = ["w/", "w/o"]
-annotators = { from = [1, 2, 3], choose = 2 }
-samples = [5, 10]
-starts = [1, 4, 7, 10]
-"#;
-
-/// A plan of 3 combinations x 2 sample counts x 4 starts with, and 2 x 4 without pretraining, whose
-/// scores a function makes up; `None` publishes nothing.
-fn with_scores(folder: &Path, score: impl Fn(&Run) -> Option<Score>) -> (Plan, Store) {
-    let path = folder.join("made_up.toml");
-    std::fs::write(&path, MANIFEST).unwrap();
-    let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
-    let inventory = Inventory::assumed(&experiments[0].cohort);
-    let plan = plan::build(experiments, &inventory);
-    let store = Store::within(folder);
-    let scratch = store.scratch().unwrap();
-    for run in &plan.runs {
-        let Some(score) = score(run) else { continue };
-        let case = CaseScores {
-            case: "case35".into(),
-            dice: Score::Value(score.value().unwrap_or(0.0)),
-            assd: score,
-            hd95: score,
-            diagonal: 100.0,
-        };
-        let stage = plan.stage(run.evaluation);
-        let files = Files::from([(SCORES.to_owned(), Scores { cases: vec![case] }.to_bytes())]);
-        let made_by = MadeBy {
-            version: "0".into(),
-            device: "cpu".into(),
-            engine: "none".into(),
-        };
-        let about = Unpublished {
-            kind: Kind::Evaluate,
-            digest: stage.digest,
-            inputs: stage.spec.explain(),
-            spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
-            dataset: "made up".into(),
-            made_by,
-        };
-        store.publish(&scratch, about, &files).unwrap();
-    }
-    (plan, store)
-}
+use crate::{
+    common::csv,
+    made_up::{with_scores, write},
+};
 
 fn table(results: &Results<'_>) -> Table {
     report::tabulate(results, 0)
@@ -260,14 +207,6 @@ fn missing_and_failed_runs_leave_holes_that_are_named() {
     let text = write(&results, folder.path());
     assert!(text.contains('–'), "{text}");
     assert!(text.contains("1 failed, 3 were not run yet"), "{text}");
-}
-
-fn write(results: &Results<'_>, folder: &Path) -> String {
-    let provenance = Provenance {
-        dataset: "made up".into(),
-        origin: Origin::Synthetic,
-    };
-    report::write(results, 0, &provenance, folder).unwrap().text
 }
 
 #[test]
