@@ -161,7 +161,7 @@ async function look(browser, file) {
 
 async function photograph(browser, url, stem) {
   fs.mkdirSync(shots, { recursive: true });
-  const sharp = await browser.newContext({ viewport: { width: 1280, height: 900 }, deviceScaleFactor: 2 });
+  const sharp = await browser.newContext({ viewport: { width: 1280, height: 900 }, deviceScaleFactor: 1.5 });
   const close = await sharp.newPage();
   await close.goto(url);
   for (const [name, part] of [['plot', 'figure.panels'], ['picture', '.cases']]) {

@@ -79,14 +79,13 @@ fn every_number_of_a_page_is_that_of_the_csv() {
         let rows = csv(&results().join(format!("results/{name}/paper/{name}.csv")));
         assert_eq!(rows.len(), count);
         for row in rows {
+            let number = |key: &str| row[key].parse::<u64>().ok();
             let cell = experiment["cells"].as_array().unwrap().iter().find(|cell| {
-                ["new_expert", "experts", "samples"]
-                    .iter()
-                    .all(|key| cell[key].to_string() == row[*key])
+                let same = |key: &str| cell[key].as_u64() == number(key);
+                let places = ["new_expert", "experts", "samples", "train_expert"];
+                places.into_iter().all(same)
                     && cell["arm"] == *row["arm"]
                     && cell["metric"] == *row["metric"]
-                    && (row["train_expert"].is_empty()
-                        || cell["train_expert"].to_string() == row["train_expert"])
             });
             let cell = cell.unwrap_or_else(|| panic!("no cell for {row:?}"));
             for key in ["mean", "sd"] {
