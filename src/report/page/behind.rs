@@ -172,7 +172,7 @@ fn number(cell: &Cell, place: usize, name: &str) -> Number {
     }
 }
 
-/// The command that traces a cell to its runs.
+/// The command that traces a cell to its runs, in the words of `--only`.
 fn trace(cell: &Cell, name: &str) -> String {
     let Position {
         new_expert,
@@ -182,8 +182,8 @@ fn trace(cell: &Cell, name: &str) -> String {
         arm,
     } = cell.position;
     let source = match (arm, train_expert) {
-        (Arm::Single, Some(trainer)) => format!(" train={trainer}"),
-        (Arm::With, _) => format!(" k={experts}"),
+        (Arm::Single, Some(trainer)) => format!(" combination={trainer}"),
+        (Arm::With, _) => format!(" experts={experts}"),
         _ => String::new(),
     };
     let metric = match cell.metric {
