@@ -1,6 +1,6 @@
 //! The model of a table: cells with everything that any renderer shows of them.
 //!
-//! The rule: numbers are computed once, in [`tabulate`](super::tabulate); whoever shows a cell
+//! The rule: numbers are computed once, in [`tabulate`](super::tabulate()); whoever shows a cell
 //! computes nothing. What could not be computed or tested says why.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
