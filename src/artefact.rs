@@ -93,10 +93,15 @@ pub fn curve(steps: &[Step]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// A training curve from CSV; nothing where it is none.
-pub fn parse_curve(bytes: &[u8]) -> Option<Vec<Step>> {
-    let mut reader = csv::Reader::from_reader(bytes);
-    reader.deserialize().collect::<Result<_, _>>().ok()
+/// Reads a training curve.
+///
+/// # Errors
+/// Where the bytes are not what [`curve`] writes.
+pub fn parse_curve(bytes: &[u8]) -> Result<Vec<Step>, String> {
+    csv::Reader::from_reader(bytes)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("{CURVE}: {error}"))
 }
 
 /// What the predictions of an expert's branch are filed under.

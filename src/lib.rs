@@ -9,7 +9,7 @@
 //! ```text
 //! manifest.toml -> manifest -> plan ---------> run ----------> results -> report
 //!                  typed,      runs and        stages in       scores     CSV, Markdown,
-//!                  validated   stages, shared  worker          per run    LaTeX, HTML
+//!                  validated   stages, shared  worker          per run    LaTeX, HTML, page
 //!                              by content      processes
 //!                                               |     ^
 //!                   data, net, engine, train,   |     | event: progress

@@ -91,7 +91,7 @@ fn write(store: &Store, folder: &Path, wanted: &Wanted) -> Result<(), StoreError
         return Ok(());
     }
     if let Found::Intact(artefact) = store.read(wanted.kind, &wanted.digest, &[CURVE])
-        && let Some(steps) = parse_curve(&artefact.files[CURVE])
+        && let Ok(steps) = parse_curve(&artefact.files[CURVE])
     {
         replace_file(&path, &events(&steps, wanted.at))?;
     }

@@ -9,6 +9,7 @@ mod interrupts;
 mod logs;
 mod metric;
 mod output;
+mod pages;
 mod plan;
 mod predict;
 mod report;

@@ -10,7 +10,8 @@ use crate::{
     manifest::Experiment,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Style, Verdict, Versus, Written,
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Verdict, Versus,
+        Written,
     },
     results::{self, Results},
     store::{Store, StoreError},
@@ -108,6 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     say_damaged(&results);
     let missing = missing(&results, &plan, &selection.results)?;
     let report = Report::write(&results, &dataset, &selection.results)?;
+    report.write_pages(&store, &dataset)?;
     let format = FormatChoice::or_default(arguments.format);
     let mut done = Done::Whole;
     if arguments.reference {
@@ -180,16 +182,25 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>,
     Ok(references)
 }
 
-/// Writes and prints the tables of all experiments.
+/// Writes and prints the tables of all experiments, and writes their pages.
 pub(super) fn write_tables(
     results: &Results<'_>,
+    store: &Store,
     dataset: &Dataset,
     to: &Path,
 ) -> Result<(), Failure> {
     say_damaged(results);
     let report = Report::write(results, dataset, to)?;
     report.print(FormatChoice::or_default(None));
-    Ok(())
+    report.write_pages(store, dataset)
+}
+
+/// What tables and pages say of a data set.
+pub(super) fn provenance(dataset: &Dataset) -> Provenance {
+    Provenance {
+        dataset: dataset.label.clone(),
+        origin: dataset.provenance,
+    }
 }
 
 /// The tables of all experiments, written.
@@ -206,10 +217,7 @@ fn failed(error: StoreError) -> Failure {
 
 impl<'a> Report<'a> {
     fn write(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Result<Self, Failure> {
-        let provenance = Provenance {
-            dataset: dataset.label.clone(),
-            origin: dataset.provenance,
-        };
+        let provenance = provenance(dataset);
         let experiments = 0..results.plan.experiments.len();
         let written = experiments.map(|i| report::write(results, i, &provenance, to));
         Ok(Self {
@@ -218,6 +226,20 @@ impl<'a> Report<'a> {
             provenance,
             to,
         })
+    }
+
+    /// The same to look at.
+    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<(), Failure> {
+        let sources = Sources {
+            results: self.results,
+            store,
+            dataset,
+            provenance: &self.provenance,
+        };
+        for page in report::write_pages(&sources, self.to).map_err(failed)? {
+            eprintln!("page: {}", page.display());
+        }
+        Ok(())
     }
 
     /// Every experiment with its table.

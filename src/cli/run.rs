@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     num::NonZeroUsize,
     path::PathBuf,
+    thread,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use clap::Args;
 
 use super::{
     Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts, now,
-    report::write_tables,
+    pages::Pages, report::write_tables,
 };
 use crate::{
     artefact::is_whole,
@@ -184,7 +185,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let logs = selection.results.join("logs");
         let mut executor = Local::new(command, slots, failing.stage_timeout, logs);
         interrupts.next(executor.interrupter());
-        ended = schedule.run(&mut executor, &mut claims, failing.policy(), &mut tell);
+        let pages = Pages {
+            plan: &plan,
+            store: &store,
+            dataset: &dataset,
+            to: selection.results.clone(),
+        };
+        ended = thread::scope(|scope| {
+            let news = pages.follow(scope);
+            schedule.run(
+                &mut executor,
+                &mut claims,
+                failing.policy(),
+                &mut |counts, event| {
+                    news.tell();
+                    tell(counts, event);
+                },
+            )
+        });
         interrupts.reset();
         tell(&schedule.counts(), Event::Ended { how: ended });
     }
@@ -206,7 +224,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         _ => None,
     };
     let results = results::collect(&plan, &store, &failure);
-    write_tables(&results, &dataset, &selection.results)?;
+    write_tables(&results, &store, &dataset, &selection.results)?;
     // What could not be read back is missing in the tables.
     match schedule.counts().complete() && results.damaged.is_empty() {
         true => Ok(Done::Whole),

@@ -25,6 +25,7 @@ mod metric_reference;
 mod network;
 mod one_network;
 mod operations;
+mod pages;
 mod plans;
 mod publication;
 mod published;
