@@ -96,7 +96,7 @@ fn survives(fault: Fault) {
 
 const FATES: [Fate; 6] = [ENOSPC, EIO, EROFS, ENOENT, Fate::Half, Fate::Kill];
 
-/// Every step of a role with one fate each, or with each of them where the long way is asked for.
+/// Every step of a role with one fate each, or, where torture is asked for, with each of them.
 fn every_step(role: &'static str, fates: &[Fate], fault: impl Fn(usize, Fate) -> Fault) {
     let steps = undisturbed().watched.count(role);
     assert!(steps > 20, "there are steps to disturb");
