@@ -275,12 +275,14 @@ pub fn small_run<'a>(more: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
-/// The finished work in a results folder: the store's artefacts and the tables, not what is on its way.
+/// The finished work in a results folder: the store's artefacts and the tables, not what is on
+/// its way, nor what tells of times.
 pub fn finished(results: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut all = files(results);
     all.retain(|name, _| {
         let on_its_way = ["store/tmp/", "store/claims/", "store/partial/", "logs/"];
-        !on_its_way.iter().any(|folder| name.starts_with(folder))
+        let finished = !on_its_way.iter().any(|folder| name.starts_with(folder));
+        finished && !name.ends_with("journal.jsonl")
     });
     all
 }
