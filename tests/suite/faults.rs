@@ -232,7 +232,7 @@ fn in_memory() -> tempfile::TempDir {
 pub fn few() -> &'static Path {
     static FEW: OnceLock<tempfile::TempDir> = OnceLock::new();
     let few = FEW.get_or_init(|| {
-        let folder = in_memory();
+        let folder = tempfile::tempdir().unwrap();
         let part = "{\"label\": \"part of the phantom\", \"synthetic\": true}";
         fs::write(folder.path().join("dataset.json"), part).unwrap();
         for case in [
@@ -255,7 +255,11 @@ pub fn few() -> &'static Path {
 /// A folder with a manifest for these few cases: a pretraining, two fine-tunings and two trainings from scratch, with
 /// four evaluations.
 pub fn small() -> tempfile::TempDir {
-    let folder = in_memory();
+    small_in(in_memory())
+}
+
+/// The same in a folder of one's own, for what stays to the end of the tests: nobody removes that from memory.
+pub fn small_in(folder: tempfile::TempDir) -> tempfile::TempDir {
     let few_cases = TINY
         .replace("samples = [5]", "samples = [1, 2]")
         .replace("starts = [1, 28]", "starts = [1]");

@@ -26,7 +26,7 @@ impl Undisturbed {
 fn undisturbed() -> &'static Undisturbed {
     static UNDISTURBED: OnceLock<Undisturbed> = OnceLock::new();
     UNDISTURBED.get_or_init(|| {
-        let folder = small();
+        let folder = small_in(tempfile::tempdir().unwrap());
         let watched = store_of(folder.path());
         let (said, code) = disturbed(folder.path(), &watched, None, &[]);
         assert_eq!(code, Some(0), "{said}");
