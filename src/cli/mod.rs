@@ -16,6 +16,8 @@ mod report;
 mod run;
 mod status;
 mod store;
+mod trace;
+mod verify;
 mod weights;
 mod why;
 mod worker;
@@ -83,6 +85,8 @@ enum Command {
     Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
+    /// Trace a cell of a table to its runs, their scores and files.
+    Trace(trace::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
     Adapt(adapt::Arguments),
     /// Predict the masks of images with a network.
@@ -129,6 +133,20 @@ struct Picked {
 }
 
 impl Picked {
+    /// Whether every run is wanted.
+    fn is_all(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// Takes the other runs out of a plan.
+    fn narrow(&self, plan: &mut Plan) {
+        let runs = std::mem::take(&mut plan.runs);
+        let wanted = runs.iter().map(|run| self.wants(run, plan));
+        let wanted: Vec<bool> = wanted.collect();
+        let runs = std::iter::zip(runs, wanted).filter(|(_, wanted)| *wanted);
+        plan.runs = runs.map(|(run, _)| run).collect();
+    }
+
     fn wants(&self, run: &Run, plan: &Plan) -> bool {
         self.only
             .as_ref()
@@ -373,7 +391,18 @@ impl Selection {
     }
 
     fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
-        manifest::read(&self.manifests, &self.profile, &self.overrides).map_err(Failure::input)
+        // A table's name stands for its manifest where these usually are.
+        let path = |given: &PathBuf| {
+            let usual = PathBuf::from("experiments")
+                .join(given)
+                .with_extension("toml");
+            match given.extension().is_none() && !given.exists() && usual.exists() {
+                true => usual,
+                false => given.clone(),
+            }
+        };
+        let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
+        manifest::read(&manifests, &self.profile, &self.overrides).map_err(Failure::input)
     }
 
     /// The plan, for looking at: where there is no data set at the default place, one of the size that
@@ -439,6 +468,7 @@ pub fn main() -> ExitCode {
         Command::Why(arguments) => why::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Metric(arguments) => metric::run(&arguments),
