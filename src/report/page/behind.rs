@@ -100,9 +100,9 @@ enum Shown {
 
 /// The data of a page, safe to stand within a script element.
 pub(super) fn json(sources: &Sources<'_>, parts: &[Part<'_>]) -> String {
-    let experiments: BTreeMap<usize, Experiment> = parts
+    let experiments: BTreeMap<String, Experiment> = parts
         .iter()
-        .map(|part| (part.index, experiment(sources, part)))
+        .map(|part| (part.anchor(), experiment(sources, part)))
         .collect();
     let text = serde_json::to_string(&experiments).expect("numbers and words are plain data");
     text.replace('<', "\\u003c")

@@ -88,9 +88,15 @@ impl<'a> Part<'a> {
         self.laid_out.blocks.first()
     }
 
-    /// Its place on the page, for links.
+    /// What it is called on the page, by links and in the data: its name, whatever other experiments there are, with what an
+    /// HTML identifier cannot hold written as numbers.
     fn anchor(&self) -> String {
-        format!("table-{}", self.index)
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let letter = |c: char| match plain(c) {
+            true => c.to_string(),
+            false => format!(".{:x}.", u32::from(c)),
+        };
+        self.spec.name.chars().map(letter).collect()
     }
 }
 
@@ -258,7 +264,7 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
             p.hint.screen { "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to a table, arrows within it, Enter to open, Escape to close." }
             div.tables {
                 @for block in &part.laid_out.blocks {
-                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(part.index))) }
+                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(&anchor))) }
                 }
             }
             div.notes { @for block in notes { (markup::block(block)) } }
