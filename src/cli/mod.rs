@@ -391,13 +391,13 @@ impl Selection {
     }
 
     fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
-        // A table's name stands for its manifest where these usually are.
+        // A table's name stands for its manifest, here or where the paper's are.
         let path = |given: &PathBuf| {
-            let usual = PathBuf::from("experiments")
-                .join(given)
-                .with_extension("toml");
-            match given.extension().is_none() && !given.exists() && usual.exists() {
-                true => usual,
+            let file = given.with_extension("toml");
+            let usual = [file.clone(), PathBuf::from("experiments").join(file)];
+            let found = usual.into_iter().find(|path| path.exists());
+            match given.extension().is_none() && !given.exists() {
+                true => found.unwrap_or_else(|| given.clone()),
                 false => given.clone(),
             }
         };

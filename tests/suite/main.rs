@@ -37,4 +37,5 @@ mod stats_reference;
 mod survival;
 mod tables;
 mod torture;
+mod tracing;
 mod upkeep;
