@@ -10,8 +10,8 @@ use crate::{
     manifest::Experiment,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Verdict, Versus,
-        Written,
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Unread, Verdict,
+        Versus, Written,
     },
     results::{self, Results},
     store::{Store, StoreError},
@@ -124,8 +124,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         true => Report::write(&results, &dataset, &selection.results)?,
         false => Report::of_part(&results, &dataset, &selection.results),
     };
-    if arguments.only.is_all() {
-        report.write_pages(&store, &dataset)?;
+    if arguments.only.is_all()
+        && let Done::WithFailures = report.write_pages(&store, &dataset)?
+    {
+        done = Done::WithFailures;
     }
     if arguments.reference {
         report.against(&references, format)?;
@@ -203,7 +205,7 @@ pub(super) fn write_tables(
     store: &Store,
     dataset: &Dataset,
     to: &Path,
-) -> Result<(), Failure> {
+) -> Result<Done, Failure> {
     say_damaged(results);
     let report = Report::write(results, dataset, to)?;
     report.print(FormatChoice::or_default(None));
@@ -256,18 +258,27 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// The same to look at.
-    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<(), Failure> {
+    /// The same to look at; not whole where something that is there cannot be read.
+    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<Done, Failure> {
+        let unread = Unread::default();
         let sources = Sources {
             results: self.results,
             store,
             dataset,
             provenance: &self.provenance,
+            unread: &unread,
         };
         for page in report::write_pages(&sources, self.to).map_err(failed)? {
             eprintln!("page: {}", page.display());
         }
-        Ok(())
+        let left_out = unread.reasons();
+        for why in &left_out {
+            eprintln!("warning: left out of the pages: {why}; running again repairs it");
+        }
+        Ok(match left_out.is_empty() {
+            true => Done::Whole,
+            false => Done::WithFailures,
+        })
     }
 
     /// Every experiment with its table.

@@ -33,7 +33,7 @@ fn a_run_fills_every_cell_and_a_second_one_does_nothing() {
     let second = run(folder.path(), &tiny_run(&[]), 0);
     assert_eq!(second.counts(), None, "nothing was to be done");
     assert_eq!(second.out, first.out);
-    assert!(files(&results) == before);
+    assert!(written() == before);
     assert_eq!(modified(&results), times, "no file was written again");
 }
 
@@ -285,7 +285,12 @@ fn report_rebuilds_the_tables_from_the_store_alone() {
     let folder = tiny();
     run(folder.path(), &tiny_run(&[]), 0);
     let results = folder.path().join("results");
-    let before = files(&results);
+    let written = || {
+        let mut written = files(&results);
+        written.retain(|name, _| !name.ends_with("journal.jsonl"));
+        written
+    };
+    let before = written();
     fs::remove_dir_all(results.join("tiny")).unwrap();
     let dataset = phantom().to_str().unwrap();
     run(

@@ -12,6 +12,7 @@ mod data_layout;
 mod data_nifti;
 mod data_phantom;
 mod disks;
+mod display;
 mod end_to_end;
 mod engines;
 mod fidelity;

@@ -17,7 +17,11 @@ mod pictures;
 mod plot;
 mod provenance;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -28,8 +32,9 @@ use super::{
 use crate::{
     data::{Dataset, Provenance as Origin},
     manifest::{Experiment, PAPER},
+    plan::Stage,
     results::Results,
-    store::{Store, StoreError, replace_file},
+    store::{Found, Store, StoreError, replace_file},
 };
 
 /// What pages are made from.
@@ -43,6 +48,35 @@ pub struct Sources<'a> {
     pub dataset: &'a Dataset,
     /// What is known of them.
     pub provenance: &'a Provenance,
+    /// What could not be read for the pages, which they leave out.
+    pub unread: &'a Unread,
+}
+
+/// Artefacts that are there and could not be read, and why.
+#[derive(Debug, Default)]
+pub struct Unread(Mutex<BTreeSet<String>>);
+
+impl Unread {
+    /// Each once.
+    pub fn reasons(&self) -> Vec<String> {
+        let reasons = self.0.lock().expect("nobody panics with it");
+        reasons.iter().cloned().collect()
+    }
+}
+
+impl Sources<'_> {
+    /// One file of a stage's artefact, if it is there.
+    fn file(&self, stage: &Stage, name: &str) -> Option<Vec<u8>> {
+        match self.store.read(stage.spec.kind(), &stage.digest, &[name]) {
+            Found::Intact(mut artefact) => artefact.files.remove(name),
+            Found::Missing => None,
+            Found::Damaged(why) => {
+                let mut reasons = self.unread.0.lock().expect("nobody panics with it");
+                reasons.insert(why);
+                None
+            }
+        }
+    }
 }
 
 /// An experiment with everything its part of a page shows.
