@@ -69,7 +69,11 @@ pub fn serve(mut bench: Bench, keep_every: Duration, out: &mut dyn Write) {
     // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
     thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            match serde_json::from_str(&line).expect("the parent sends requests") {
+            // A parent that was killed in the middle of a line ends in half of one.
+            let Ok(request) = serde_json::from_str(&line) else {
+                break;
+            };
+            match request {
                 Request::Stage(spec) => {
                     if sender.send(spec).is_err() {
                         break;

@@ -1,9 +1,10 @@
-//! A data set's images and masks, and imported weights, by their digests; read and prepared once for all stages of a worker.
+//! A data set's images and masks, imported and pretrained weights, by their digests; read and prepared once for all stages of a worker.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use super::StageError;
+use super::{StageError, upstream};
 use crate::{
+    artefact::WEIGHTS,
     data::{
         Dataset, Mask,
         prepare::{Plane, Prepared, prepare, prepare_mask},
@@ -11,6 +12,8 @@ use crate::{
     key::{Digest, Keyed},
     manifest::ImageSpec,
     net::Checkpoint,
+    plan::Kind,
+    store::Store,
 };
 
 /// Images and masks, found by what they hold and not by where they lie.
@@ -23,6 +26,8 @@ pub struct Library {
     /// Files of weights that have not been asked for yet.
     unread: Vec<PathBuf>,
     imports: HashMap<Digest, Arc<Checkpoint>>,
+    /// The pretraining that was asked for last. No more: plans have the stages that start from one in a row.
+    pretrained: Option<(Digest, Arc<Checkpoint>)>,
 }
 
 impl Library {
@@ -44,6 +49,7 @@ impl Library {
             planes: HashMap::new(),
             unread: imports,
             imports: HashMap::new(),
+            pretrained: None,
         }
     }
 
@@ -68,6 +74,28 @@ impl Library {
             self.imports.insert(found.digest(), Arc::new(found));
         }
         Ok(self.imports[digest].clone())
+    }
+
+    /// The weights that a pretraining has published, by the stage's digest.
+    ///
+    /// # Errors
+    /// Where they are not in the store, or damaged.
+    pub fn pretrained(
+        &mut self,
+        store: &Store,
+        stage: &Digest,
+    ) -> Result<Arc<Checkpoint>, StageError> {
+        if let Some((held, weights)) = &self.pretrained
+            && held == stage
+        {
+            return Ok(weights.clone());
+        }
+        // Before the next one is read: only one is ever held.
+        self.pretrained = None;
+        let bytes = upstream(store, Kind::Pretrain, stage, WEIGHTS)?;
+        let weights = Arc::new(Checkpoint::read(&bytes)?);
+        self.pretrained = Some((*stage, weights.clone()));
+        Ok(weights)
     }
 
     /// An image, prepared.

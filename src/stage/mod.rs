@@ -115,6 +115,8 @@ pub struct Bench {
 /// # Errors
 /// Where there is no artefact; nothing was published then.
 pub fn run(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Digest, StageError> {
+    // Before hours are spent on what could not be published.
+    bench.scratch.check()?;
     let files = compute(spec, bench, watch)?;
     let digest = spec.digest();
     let about = Unpublished {
@@ -227,9 +229,8 @@ fn network(
             Ok((net, Some(import)))
         }
         Origin::Pretrained(digest) => {
-            let bytes = upstream(store, Kind::Pretrain, digest, WEIGHTS)?;
-            let net = Checkpoint::read(&bytes)?.adapt(network, &seed, device)?;
-            Ok((net, None))
+            let pretrained = library.pretrained(store, digest)?;
+            Ok((pretrained.adapt(network, &seed, device)?, None))
         }
     }
 }

@@ -14,12 +14,14 @@
 //! store does not know what an artefact means.
 
 mod claim;
+mod error;
 mod partial;
+mod publish;
 mod scratch;
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -32,7 +34,11 @@ use crate::{
 };
 
 pub use claim::Claim;
+pub use error::StoreError;
+pub use publish::replace_file;
 pub use scratch::Scratch;
+
+use error::Doing;
 
 /// The description beside an artefact's files.
 const DESCRIPTION: &str = "artefact.json";
@@ -135,38 +141,6 @@ pub enum Found {
     Damaged(String),
 }
 
-/// Why the store cannot take something.
-#[derive(Debug)]
-pub struct StoreError {
-    /// What was being done.
-    pub doing: String,
-    /// What the operating system said.
-    pub error: io::Error,
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.doing, self.error)
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-/// Says what was being done when an operation failed.
-pub(crate) trait Doing<T> {
-    /// Names the operation.
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StoreError>;
-}
-
-impl<T> Doing<T> for io::Result<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StoreError> {
-        self.map_err(|error| StoreError {
-            doing: what(),
-            error,
-        })
-    }
-}
-
 impl Store {
     /// The store within a results folder; nothing is created.
     pub fn within(results: &Path) -> Self {
@@ -246,9 +220,9 @@ impl Store {
         };
         let place = self.path(kind, digest);
         let aside = scratch.folder(&format!("removed-{kind}-{}", digest.short()))?;
-        fs::rename(&place, aside.join("artefact"))
+        fs::rename(&place, aside.path().join("artefact"))
             .doing(|| format!("removing {}", place.display()))?;
-        scratch.discard(&aside)?;
+        aside.remove()?;
         Ok(Removal::Removed)
     }
 
@@ -313,125 +287,9 @@ impl Store {
         }
         Ok(Artefact { description, files })
     }
-
-    /// Publishes an artefact: all of it or nothing.
-    ///
-    /// # Errors
-    /// Where the disk does not take it; nothing is left that could be mistaken for an artefact.
-    pub fn publish(
-        &self,
-        scratch: &Scratch,
-        about: Unpublished,
-        files: &Files,
-    ) -> Result<(), StoreError> {
-        let Unpublished {
-            kind,
-            digest,
-            inputs,
-            spec,
-            dataset,
-            made_by,
-        } = about;
-        let description = Description {
-            kind,
-            digest,
-            inputs,
-            spec,
-            dataset,
-            files: files
-                .iter()
-                .map(|(name, bytes)| {
-                    let file = FileDigest {
-                        size: bytes.len() as u64,
-                        digest: Digest::of_bytes(bytes),
-                    };
-                    (name.clone(), file)
-                })
-                .collect(),
-            made_by,
-        };
-        let mut text =
-            serde_json::to_vec_pretty(&description).expect("a description is plain data");
-        text.push(b'\n');
-        let aside = scratch.folder(&format!("{kind}-{}", digest.short()))?;
-        for (name, bytes) in files {
-            write_flushed(&aside.join(name), bytes)?;
-        }
-        write_flushed(&aside.join(DESCRIPTION), &text)?;
-        flush_folder(&aside)?;
-
-        let place = self.path(kind, &digest);
-        let parent = place.parent().expect("an artefact lies within the store");
-        fs::create_dir_all(parent).doing(|| format!("creating {}", parent.display()))?;
-        if place.exists() {
-            if matches!(self.verify(kind, &digest), Found::Intact(_)) {
-                // Somebody else was faster with the same bytes.
-                return scratch.discard(&aside);
-            }
-            let damaged = scratch.folder(&format!("damaged-{kind}-{}", digest.short()))?;
-            fs::rename(&place, damaged.join("artefact"))
-                .doing(|| format!("moving the damaged {} aside", place.display()))?;
-        }
-        match fs::rename(&aside, &place) {
-            Ok(()) => flush_folder(parent),
-            Err(_) if self.contains(kind, &digest) => scratch.discard(&aside),
-            Err(error) => Err(error).doing(|| format!("renaming into {}", place.display())),
-        }
-    }
 }
 
 enum Unreadable {
     Missing,
     Damaged(String),
-}
-
-/// Writes a file and waits until it is on disk.
-fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        use io::Write;
-        let mut file = fs::File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().doing(|| format!("writing {}", path.display()))
-}
-
-/// Waits until a folder's entries are on disk.
-fn flush_folder(path: &Path) -> Result<(), StoreError> {
-    let flush = || fs::File::open(path)?.sync_all();
-    // Only Unix lets a folder be opened and flushed.
-    if cfg!(unix) {
-        flush().doing(|| format!("flushing {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Replaces a file so that a reader sees the old or the new one, never a part; a file that holds
-/// these bytes already is left alone.
-///
-/// # Errors
-/// Where the disk does not take it.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
-    let write = || {
-        use io::Write;
-        let mut file = tempfile::Builder::new()
-            .prefix(".writing-")
-            .tempfile_in(folder)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file()
-                .set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().doing(|| format!("writing {}", path.display()))
 }

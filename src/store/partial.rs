@@ -5,7 +5,10 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{Doing, Scratch, Store, StoreError, write_flushed};
+use super::{
+    Doing, Scratch, Store, StoreError,
+    publish::{create_folder, write_flushed},
+};
 use crate::{key::Digest, plan::Kind};
 
 impl Store {
@@ -27,13 +30,13 @@ impl Store {
         let bytes = [digest.as_bytes().as_slice(), progress].concat();
         // In a folder that is swept if this process dies.
         let aside = scratch.folder("progress")?;
-        let file = aside.join(stage.to_string());
+        let file = aside.path().join(stage.to_string());
         write_flushed(&file, &bytes)?;
         let place = self.partial(stage);
         let folder = place.parent().expect("it lies within the store");
-        fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
-        fs::rename(&file, &place).doing(|| format!("renaming into {}", place.display()))?;
-        scratch.discard(&aside)
+        create_folder(folder)?;
+        // Not flushed: should it be lost, a training begins earlier, and ends with the same bytes.
+        fs::rename(&file, &place).doing(|| format!("renaming into {}", place.display()))
     }
 
     /// The progress of a stage, if any was kept and is intact.

@@ -60,17 +60,45 @@ impl Scratch {
         name.to_string_lossy().into_owned()
     }
 
+    /// Whether it is still there: a disk may have been taken away since.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let found = fs::metadata(&self.path).map(drop);
+        found.doing(|| format!("looking for {}", self.path.display()))
+    }
+
     /// A new folder in it.
-    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
+    pub(super) fn folder(&self, name: &str) -> Result<Aside, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("{number}-{name}"));
         fs::create_dir(&path).doing(|| format!("creating {}", path.display()))?;
-        Ok(path)
+        Ok(Aside { path })
+    }
+}
+
+/// A folder in which something is prepared; what is still in it when it is dropped is removed.
+#[derive(Debug)]
+pub(super) struct Aside {
+    path: PathBuf,
+}
+
+impl Aside {
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Removes a folder made by [`Scratch::folder`].
-    pub(super) fn discard(&self, folder: &Path) -> Result<(), StoreError> {
-        fs::remove_dir_all(folder).doing(|| format!("removing {}", folder.display()))
+    /// Removes it, and says where that cannot be done.
+    pub fn remove(self) -> Result<(), StoreError> {
+        fs::remove_dir_all(&self.path).doing(|| format!("removing {}", self.path.display()))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // It has been renamed into its place, or what cannot be removed now is swept later.
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

@@ -1,6 +1,7 @@
 //! All integration tests in one program: linking candle once is enough.
 
 mod common;
+mod faults;
 
 mod artefacts;
 mod course;
@@ -9,9 +10,11 @@ mod data_fetal;
 mod data_layout;
 mod data_nifti;
 mod data_phantom;
+mod disks;
 mod end_to_end;
 mod engines;
 mod fidelity;
+mod inputs;
 mod lanes;
 mod layers;
 mod manifests;
@@ -21,8 +24,10 @@ mod network;
 mod one_network;
 mod operations;
 mod plans;
+mod publication;
 mod stats_properties;
 mod stats_reference;
 mod survival;
 mod tables;
+mod torture;
 mod upkeep;

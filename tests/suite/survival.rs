@@ -1,14 +1,15 @@
 //! Accidents, interruptions and company: whatever happens to a sweep, it ends with the bytes of an undisturbed one.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::common::*;
+use crate::{common::*, faults::*};
 
 /// A grid whose training from scratch takes a few seconds.
 const LONG: [&str; 2] = ["--set", "scratch.steps=1500"];
@@ -26,30 +27,6 @@ fn end(mut child: Child) -> (String, Option<i32>) {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     (said, child.wait().unwrap().code())
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn signal(process: u32, signal: &str) {
-    let status = Command::new("kill")
-        .args([signal, &process.to_string()])
-        .status();
-    assert!(status.unwrap().success());
-}
-
-fn workers(parent: u32) -> Vec<u32> {
-    let path = format!("/proc/{parent}/task/{parent}/children");
-    let children = fs::read_to_string(path).unwrap_or_default();
-    children
-        .split_whitespace()
-        .map(|id| id.parse().unwrap())
-        .collect()
 }
 
 /// The entries of a folder that others work in.
@@ -315,17 +292,24 @@ fn progress_that_was_damaged_is_not_believed() {
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "stages are counted on Linux only")]
 fn three_runs_side_by_side_do_every_stage_once() {
     let folder = tiny();
     // Another manifest that shares the pretraining and the trainings from scratch.
     let other = TINY.replace("samples = [5]", "samples = [5, 10]");
     fs::write(folder.path().join("other.toml"), other).unwrap();
+    let watched = Watched::new(
+        &folder.path().join("results/store"),
+        &folder.path().join("steps"),
+    );
     let children: Vec<Child> = ["tiny.toml", "other.toml", "tiny.toml"]
         .into_iter()
         .map(|manifest| {
             let mut arguments = tiny_run(&LONG);
             arguments[1] = manifest;
-            expertgrid(folder.path(), &arguments)
+            let mut command = expertgrid(folder.path(), &arguments);
+            watched.watch(&mut command, None);
+            command
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -349,4 +333,41 @@ fn three_runs_side_by_side_do_every_stage_once() {
     // One pretraining; four fine-tunings, four trainings and eight evaluations.
     assert_eq!(stages, 1 + 4 + 4 + 8);
     assert_eq!(done, stages, "each was done by one of the three");
+
+    let steps = watched.steps();
+    let once = |what: &str, of: usize, names: Vec<String>| {
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        assert_eq!(
+            (names.len(), distinct.len()),
+            (of, of),
+            "{what} once each: {names:#?}"
+        );
+    };
+    let name = |path: &Path| path.display().to_string();
+    // A training looks for saved progress first.
+    let begins = |step: &&Step| step.call == "open" && step.path.starts_with("partial");
+    let begun = steps.iter().filter(begins);
+    once(
+        "begun",
+        1 + 4 + 4,
+        begun.map(|step| name(&step.path)).collect(),
+    );
+    once(
+        "computed",
+        stages,
+        steps.iter().filter_map(Step::prepares).collect(),
+    );
+    let published = steps.iter().filter_map(Step::publishes);
+    once("published", stages, published.map(name).collect());
+}
+
+#[test]
+fn a_request_to_terminate_is_an_interrupt() {
+    let folder = tiny();
+    let child = start(folder.path(), &["--set", "scratch.steps=10000000"]);
+    until("a worker", || !workers(child.id()).is_empty());
+    signal(child.id(), "-TERM");
+    let (said, code) = end(child);
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("goes on from there"), "{said}");
 }
