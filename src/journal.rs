@@ -29,6 +29,20 @@ pub fn path(results: &Path, experiment: &str, profile: &str) -> PathBuf {
     results.join(experiment).join(profile).join("journal.jsonl")
 }
 
+/// Every journal of a results folder.
+pub fn all(results: &Path) -> Vec<PathBuf> {
+    let folders = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    let experiments = folders(results).into_iter();
+    let profiles = experiments.flat_map(|experiment| folders(&experiment));
+    let journals = profiles.map(|profile| profile.join("journal.jsonl"));
+    journals.filter(|path| path.is_file()).collect()
+}
+
 /// The journals of a plan's experiments, written from a thread of their own.
 pub struct Journals {
     records: Option<Sender<Record>>,
@@ -112,6 +126,17 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Reads a journal, as far as it can be read; nothing where there is none.
 pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
+    read_lines(path, &|_| true, each);
+}
+
+/// Reads a journal without what tells of a stage in its middle: the beginnings and ends, which are few.
+pub fn read_turns(path: &Path, each: &mut dyn FnMut(Record)) {
+    const PROGRESS: &[u8] = br#""event":{"progress":"#;
+    let is_turn = |line: &[u8]| !line.windows(PROGRESS.len()).any(|part| part == PROGRESS);
+    read_lines(path, &is_turn, each);
+}
+
+fn read_lines(path: &Path, wanted: &dyn Fn(&[u8]) -> bool, each: &mut dyn FnMut(Record)) {
     let Ok(file) = File::open(path) else {
         return;
     };
@@ -121,11 +146,12 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
         line.clear();
         match lines.read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
-            Ok(_) => {
+            Ok(_) if wanted(&line) => {
                 if let Ok(record) = serde_json::from_slice(&line) {
                     each(record);
                 }
             }
+            Ok(_) => {}
         }
     }
 }

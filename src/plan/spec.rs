@@ -82,7 +82,7 @@ pub struct Train {
     /// What all trainings of the experiment share.
     pub recipe: Arc<Memo<Recipe>>,
     /// How long and how fast.
-    pub budget: Budget,
+    pub budget: Memo<Budget>,
     /// Where the weights come from.
     pub origin: Origin,
     /// The annotated images.

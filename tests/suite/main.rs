@@ -13,6 +13,7 @@ mod data_phantom;
 mod disks;
 mod end_to_end;
 mod engines;
+mod estimates;
 mod fidelity;
 mod inputs;
 mod lanes;

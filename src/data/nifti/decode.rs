@@ -233,9 +233,19 @@ impl Number {
                 }
             }};
         }
+        // What a byte stands for, worked out once: most files are masks.
+        let bytewise = |value: fn(u8) -> f64| -> [f32; 256] {
+            std::array::from_fn(|byte| scaled(value(byte as u8)))
+        };
         match self {
-            Self::U8 => walk!(u8),
-            Self::I8 => walk!(i8),
+            Self::U8 => {
+                let table = bytewise(f64::from);
+                into.extend(bytes.iter().map(|byte| table[usize::from(*byte)]));
+            }
+            Self::I8 => {
+                let table = bytewise(|byte| f64::from(byte as i8));
+                into.extend(bytes.iter().map(|byte| table[usize::from(*byte)]));
+            }
             Self::U16 => walk!(u16),
             Self::I16 => walk!(i16),
             Self::U32 => walk!(u32),

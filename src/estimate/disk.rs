@@ -1,0 +1,65 @@
+//! The disk that stages will take: as much as those of the same kind and size that are there, or what their
+//! specification says.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    key::Digest,
+    net,
+    plan::{Kind, Plan, Size, Spec, StageId, Train},
+    store::Store,
+};
+
+/// How many artefacts of a kind are looked at: they differ little.
+const SAMPLES: usize = 16;
+/// About what the description of an artefact takes, which names every image and mask.
+const DESCRIPTION_BYTES: u64 = 8 << 10;
+/// About what a step takes in a training's curve.
+const STEP_BYTES: u64 = 30;
+/// About what the scores of an image take.
+const SCORES_BYTES: u64 = 300;
+
+/// Bytes of the stages that are left.
+pub(super) fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSet<Digest>) -> u64 {
+    let mut seen: HashMap<(Kind, Option<Size>), (usize, u64)> = HashMap::new();
+    if !there.is_empty() {
+        for stage in plan.stages.iter().filter(|s| there.contains(&s.digest)) {
+            let kind = stage.spec.kind();
+            let (count, sum) = seen.entry((kind, stage.spec.work().size)).or_default();
+            if *count < SAMPLES {
+                *count += 1;
+                *sum += store.size(kind, &stage.digest);
+            }
+        }
+    }
+    let each = left.iter().map(|id| {
+        let spec = &plan.stage(*id).spec;
+        match seen.get(&(spec.kind(), spec.work().size)) {
+            Some((count, sum)) => sum / *count as u64,
+            None => by_specification(spec),
+        }
+    });
+    each.sum()
+}
+
+fn by_specification(spec: &Spec) -> u64 {
+    let files = match spec {
+        Spec::Train(train) => {
+            let weights = match train.kind() {
+                Kind::Pretrain => weights(train),
+                Kind::Finetune | Kind::Scratch | Kind::Evaluate => 0,
+            };
+            // A byte for every pixel that the network sees of each test image, by each of its branches.
+            let seen = (train.recipe.image.input() as u64).pow(2);
+            let predictions = (train.test.images.len() * train.support.experts.len()) as u64 * seen;
+            weights + predictions + train.budget.steps as u64 * STEP_BYTES
+        }
+        Spec::Evaluate(evaluate) => evaluate.reference.masks.len() as u64 * SCORES_BYTES,
+    };
+    files + DESCRIPTION_BYTES
+}
+
+/// Four bytes for every parameter.
+fn weights(train: &Train) -> u64 {
+    4 * net::count(train.recipe.network.width, train.support.experts.len())
+}
