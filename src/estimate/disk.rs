@@ -7,7 +7,7 @@ use crate::{
     key::Digest,
     net,
     plan::{Kind, Plan, Size, Spec, StageId, Train},
-    store::Store,
+    store::{Found, Store},
 };
 
 /// How many artefacts of a kind are looked at: they differ little.
@@ -19,27 +19,55 @@ const STEP_BYTES: u64 = 30;
 /// About what the scores of an image take.
 const SCORES_BYTES: u64 = 300;
 
+/// What artefacts of a kind and size of batch take: how many were looked at, and their bytes.
+type Seen = HashMap<(Kind, Option<Size>), (usize, u64)>;
+
 /// Bytes of the stages that are left.
 pub(super) fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSet<Digest>) -> u64 {
-    let mut seen: HashMap<(Kind, Option<Size>), (usize, u64)> = HashMap::new();
+    let class = |spec: &Spec| (spec.kind(), spec.work().size);
+    let mut seen = Seen::new();
     if !there.is_empty() {
         for stage in plan.stages.iter().filter(|s| there.contains(&s.digest)) {
-            let kind = stage.spec.kind();
-            let (count, sum) = seen.entry((kind, stage.spec.work().size)).or_default();
-            if *count < SAMPLES {
-                *count += 1;
-                *sum += store.size(kind, &stage.digest);
-            }
+            look(class(&stage.spec), &stage.digest, store, &mut seen);
+        }
+        let wanted: HashSet<_> = left.iter().map(|id| class(&plan.stage(*id).spec)).collect();
+        if wanted.iter().any(|class| !seen.contains_key(class)) {
+            others(store, &mut seen);
         }
     }
     let each = left.iter().map(|id| {
         let spec = &plan.stage(*id).spec;
-        match seen.get(&(spec.kind(), spec.work().size)) {
+        match seen.get(&class(spec)) {
             Some((count, sum)) => sum / *count as u64,
             None => by_specification(spec),
         }
     });
     each.sum()
+}
+
+fn look(class: (Kind, Option<Size>), stage: &Digest, store: &Store, seen: &mut Seen) {
+    let (count, sum) = seen.entry(class).or_default();
+    if *count < SAMPLES {
+        *count += 1;
+        *sum += store.size(class.0, stage);
+    }
+}
+
+/// Looks at some artefacts of other plans.
+fn others(store: &Store, seen: &mut Seen) {
+    let mut left = Kind::ALL.map(|_| SAMPLES);
+    for (kind, digest) in store.list() {
+        let left = &mut left[kind as usize];
+        if *left == 0 {
+            continue;
+        }
+        *left -= 1;
+        if let Found::Intact(artefact) = store.read(kind, &digest, &[])
+            && let Ok(spec) = serde_json::from_str::<Spec>(artefact.description.spec.get())
+        {
+            look((kind, spec.work().size), &digest, store, seen);
+        }
+    }
 }
 
 fn by_specification(spec: &Spec) -> u64 {

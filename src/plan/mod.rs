@@ -170,6 +170,10 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn expand(&mut self, index: usize, experiment: &Experiment) {
         let grid = &experiment.grid;
+        let runs = grid.runs() as usize;
+        self.runs.reserve(runs);
+        self.stages.reserve(2 * runs);
+        self.known.reserve(2 * runs);
         let recipe = Arc::new(experiment.recipe.clone());
         let root = Seed::new(experiment.seed);
         let by_start = |purpose: &str| -> HashMap<usize, Seed> {

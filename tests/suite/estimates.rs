@@ -318,7 +318,7 @@ fn the_disk_that_a_run_takes_was_estimated_before() {
     assert_eq!(done["stages"], 0);
     assert_eq!(done["disk_bytes"], 0);
     assert!(done["spent_device_seconds"].as_f64().unwrap() > 0.0);
-    // With artefacts of the same kinds in the store, those are gone by.
+    // Artefacts of the same kinds and size in the store, though of another plan, are what others will be like.
     let again = estimate(&["--set", "grid.starts=[4, 7]"]);
     assert_eq!(again["stages"], 8, "the pretraining is there");
     let nearer = again["disk_bytes"].as_f64().unwrap();
