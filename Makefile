@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test test-checked test-asan fuzz check bench bench-costs bench-peers
+.PHONY: help build phantom table1 table2 table3 tables smoke test test-page pictures test-checked test-asan fuzz check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,14 @@ smoke: ready ## a few runs of every table, to see that everything works
 
 test: ## run the tests
 	cargo test --release --locked
+
+test-page: ## look at the pages under RESULTS in headless Chromium (installs it where it can)
+	EXPERTGRID_INSTALL=1 tests/page/check.sh $(RESULTS)
+
+pictures: ## photograph the pages under RESULTS into target/page-shots, and the README's pictures anew
+	EXPERTGRID_INSTALL=1 tests/page/check.sh $(RESULTS) target/page-shots
+	cp target/page-shots/table2-phantom-index-html-plot.png results/table2/phantom/plot.png
+	cp target/page-shots/table2-phantom-index-html-picture.png results/table2/phantom/picture.png
 
 KERNELS = lanes:: operations:: course::threads
 

@@ -15,6 +15,8 @@ use crate::{
     },
     event::Step,
     metric::Score,
+    plan::Stage,
+    store::Store,
 };
 
 /// Weights, as a safetensors checkpoint.
@@ -27,6 +29,12 @@ pub const PREDICTIONS: &str = "predictions.safetensors";
 pub const CURVE: &str = "curve.csv";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
+
+/// Whether an artefact that is in the store has everything that a stage's spec wants to be kept.
+pub fn is_whole(store: &Store, stage: &Stage) -> bool {
+    let Stage { spec, digest, .. } = stage;
+    !spec.keeps_weights() || store.has_file(spec.kind(), digest, WEIGHTS)
+}
 
 /// The metrics of all test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +91,17 @@ pub fn curve(steps: &[Step]) -> Vec<u8> {
         text.push_str(&format!("{step},{lr},{loss}\n"));
     }
     text.into_bytes()
+}
+
+/// Reads a training curve.
+///
+/// # Errors
+/// Where the bytes are not what [`curve`] writes.
+pub fn parse_curve(bytes: &[u8]) -> Result<Vec<Step>, String> {
+    csv::Reader::from_reader(bytes)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("{CURVE}: {error}"))
 }
 
 /// What the predictions of an expert's branch are filed under.

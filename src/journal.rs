@@ -29,10 +29,10 @@ pub fn path(results: &Path, experiment: &str, profile: &str) -> PathBuf {
     results.join(experiment).join(profile).join("journal.jsonl")
 }
 
-/// Every journal of a results folder.
+/// Every journal in a results folder.
 pub fn all(results: &Path) -> Vec<PathBuf> {
-    let folders = |folder: &Path| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         paths.sort();
         paths

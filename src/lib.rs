@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! manifest.toml -> manifest -> plan ---------> run ----------> results -> report
-//!                  typed,      runs and        stages in       scores     CSV, Markdown
-//!                  validated   stages, shared  worker          per run
+//!                  typed,      runs and        stages in       scores     CSV, Markdown,
+//!                  validated   stages, shared  worker          per run    LaTeX, HTML, page
 //!                              by content      processes
 //!                                               |     ^
 //!                   data, net, engine, train,   |     | event: progress
@@ -54,6 +54,7 @@ pub mod event;
 pub mod metric;
 pub mod stats;
 pub mod artefact;
+pub mod tensorboard;
 
 pub mod engine;
 pub mod net;
@@ -70,4 +71,5 @@ pub mod report;
 
 pub mod progress;
 pub mod status;
+pub mod why;
 pub mod cli;

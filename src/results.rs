@@ -38,6 +38,15 @@ impl Metric {
         }
     }
 
+    /// As the field calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dice => "Dice",
+            Self::Assd => "ASSD",
+            Self::Hd95 => "95HD",
+        }
+    }
+
     /// Whether a larger value is better.
     pub fn larger_is_better(self) -> bool {
         self == Self::Dice
@@ -129,6 +138,19 @@ pub struct Tally {
     pub failed: usize,
     /// Not run yet.
     pub missing: usize,
+}
+
+impl Tally {
+    /// All of them.
+    pub fn runs(self) -> usize {
+        let Self {
+            ok,
+            undefined,
+            failed,
+            missing,
+        } = self;
+        ok + undefined + failed + missing
+    }
 }
 
 impl Results<'_> {

@@ -179,6 +179,9 @@ impl<'a> Schedule<'a> {
             accidents: HashMap::new(),
         };
         for run in plan.runs.iter().filter(|run| wanted(run)) {
+            // A network that is to be kept is wanted for itself, too.
+            let kept = plan.needed(run).filter(|id| plan.stage(*id).spec.is_kept());
+            kept.for_each(|id| schedule.need(id, intact));
             schedule.need(run.evaluation, intact);
         }
         schedule

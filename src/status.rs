@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    artefact::is_whole,
     event::{Ended, Record},
     journal,
     key::Digest,
@@ -98,11 +99,12 @@ pub fn look(plan: &Plan, store: &Store, results: &Path, wanted: impl Fn(&Run) ->
             continue;
         }
         let digest = &stage.digest;
+        let there = done.contains(digest) && is_whole(store, stage);
         needed.insert(*digest);
         let tally = kinds.entry(stage.spec.kind()).or_default();
         tally.needed += 1;
         stages.of += 1;
-        *if done.contains(digest) {
+        *if there {
             stages.done += 1;
             &mut tally.done
         } else if claimed.contains(digest) {

@@ -6,8 +6,10 @@ mod adapt;
 mod bench;
 mod data;
 mod interrupts;
+mod logs;
 mod metric;
 mod output;
+mod pages;
 mod plan;
 mod predict;
 mod report;
@@ -15,6 +17,7 @@ mod run;
 mod status;
 mod store;
 mod weights;
+mod why;
 mod worker;
 
 use std::{
@@ -75,6 +78,10 @@ enum Command {
     Run(run::Arguments),
     /// Say where sweeps stand, from another terminal or after a crash.
     Status(status::Arguments),
+    /// Say what stands behind a run or a stage, and why it is not in the store.
+    Why(why::Arguments),
+    /// Say what became of a run or a stage, and what it said.
+    Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
@@ -439,6 +446,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Logs(arguments) => logs::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),

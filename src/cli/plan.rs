@@ -11,6 +11,7 @@ use super::{
     output::{print, size},
 };
 use crate::{
+    artefact::is_whole,
     estimate::{self, Basis, Devices, Estimate, Known, Measured, Range, Time},
     exec::{DeviceName, DeviceRequest, Slots},
     key::Digest,
@@ -47,7 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let plan = selection.plan()?;
     let store = Store::within(&selection.results);
-    let there: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
+    let listed: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
+    let cached = plan.stages.iter().filter(|stage| {
+        // It may have been made where its weights were not wanted.
+        listed.contains(&stage.digest) && is_whole(&store, stage)
+    });
+    let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
     let wanted = |run: &_| arguments.only.wants(run, &plan);
     let summary = Summary::of(&plan, wanted, |stage| there.contains(&stage.digest));
     let measured = Measured::read(&selection.results);

@@ -1,27 +1,103 @@
-//! `expertgrid report`: tables from what has been run.
+//! `expertgrid report`: tables from what has been run, beside published values and under the paper's claims.
 
-use std::path::Path;
+use std::{io::IsTerminal, path::Path};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Done, Failure, Selection, imports, output::print};
 use crate::{
-    data::{Dataset, Provenance as Origin},
-    plan::{self, Inventory, StageId},
-    report::{self, Provenance, Synthetic},
+    data::Dataset,
+    manifest::Experiment,
+    plan::{self, Inventory, Plan, StageId},
+    report::{
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Verdict, Versus,
+        Written,
+    },
     results::{self, Results},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  expertgrid report experiments/table2.toml --profile phantom
+  expertgrid report experiments/table*.toml --profile phantom --format latex > tables.tex
+  expertgrid report experiments/table2.toml --dataset QUBIQ --reference
+  expertgrid report experiments/table*.toml --profile phantom --claims --strict
+
+The tables are always written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv beside them.
+Exit codes: 0 all there, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input is wrong.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    /// What is printed [default: terminal on a terminal, markdown elsewhere].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<FormatChoice>,
+    /// Print the results beside the values that the manifest names under `[reference]`, and write <name>-vs-paper.md.
+    #[arg(long, conflicts_with = "claims")]
+    reference: bool,
+    /// Print what the results say of the paper's claims, and write <name>-claims.md.
+    #[arg(long)]
+    claims: bool,
+    /// Exit with 1 where a claim does not hold. One that is undecided is no failure.
+    #[arg(long, requires = "claims")]
+    strict: bool,
+}
+
+/// What a table is printed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormatChoice {
+    /// Tables as code forges render them.
+    Markdown,
+    /// One row per cell, with everything behind it.
+    Csv,
+    /// A file that compiles as it is, with booktabs.
+    Latex,
+    /// A fragment for a page.
+    Html,
+    /// Aligned columns, bold and underlined.
+    Terminal,
+}
+
+impl FormatChoice {
+    fn or_default(choice: Option<Self>) -> Self {
+        choice.unwrap_or(match std::io::stdout().is_terminal() {
+            true => Self::Terminal,
+            false => Self::Markdown,
+        })
+    }
+
+    /// Prints documents, or the same as CSV.
+    fn print(self, documents: &[Document], csv: impl FnOnce() -> Vec<u8>) {
+        let format = match self {
+            Self::Csv => {
+                print(String::from_utf8_lossy(&csv()).trim_end());
+                return;
+            }
+            Self::Markdown => Format::Markdown,
+            Self::Latex => Format::Latex,
+            Self::Html => Format::Html,
+            Self::Terminal => Format::Terminal(style()),
+        };
+        print(report::render(documents, format).trim_end());
+    }
+}
+
+/// Escape sequences go to a terminal alone, and not where NO_COLOR is set (no-color.org).
+fn style() -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match std::io::stdout().is_terminal() && !unwanted {
+        true => Style::Escapes,
+        false => Style::Characters,
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
+    let references = match arguments.reference {
+        true => read_references(&experiments)?,
+        false => Vec::new(),
+    };
     let dataset = selection.open_dataset(&experiments)?;
     let inventory = Inventory {
         imports: imports(&experiments)?,
@@ -30,50 +106,209 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let plan = plan::build(experiments, &inventory);
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
-    let missing: usize = (0..plan.experiments.len())
-        .map(|i| results.tally(i).missing)
-        .sum();
-    if missing == plan.runs.len() {
-        return Err(Failure::Input(format!(
-            "none of the {missing} runs has results in {} for this data set and profile; `expertgrid run` \
-             makes them",
-            selection.results.display()
-        )));
-    }
-    write_tables(&results, &dataset, &selection.results)?;
-    match missing {
-        0 => Ok(Done::Whole),
-        _ => {
-            eprintln!(
-                "note: {missing} of {} runs have not been run yet",
-                plan.runs.len()
-            );
-            Ok(Done::WithFailures)
+    say_damaged(&results);
+    let missing = missing(&results, &plan, &selection.results)?;
+    let report = Report::write(&results, &dataset, &selection.results)?;
+    report.write_pages(&store, &dataset)?;
+    let format = FormatChoice::or_default(arguments.format);
+    let mut done = Done::Whole;
+    if arguments.reference {
+        report.against(&references, format)?;
+    } else if arguments.claims {
+        let broken = report.claims(format)?;
+        if arguments.strict && broken > 0 {
+            done = Done::WithFailures;
         }
+    } else {
+        report.print(format);
+    }
+    if missing > 0 {
+        eprintln!(
+            "note: {missing} of {} runs have not been run yet",
+            plan.runs.len()
+        );
+        done = Done::WithFailures;
+    }
+    Ok(done)
+}
+
+/// How many runs have not been run; an error where that is all of them.
+fn missing(results: &Results<'_>, plan: &Plan, folder: &Path) -> Result<usize, Failure> {
+    let tallies = (0..plan.experiments.len()).map(|i| results.tally(i).missing);
+    let missing: usize = tallies.sum();
+    match missing == plan.runs.len() {
+        true => Err(Failure::Input(format!(
+            "none of the {missing} runs has results in {} for this data set and profile; `expertgrid run` makes them",
+            folder.display()
+        ))),
+        false => Ok(missing),
     }
 }
 
-/// Writes and prints the tables of all experiments.
+/// How many damaged entries are named one by one.
+const NAMED: usize = 5;
+
+fn say_damaged(results: &Results<'_>) {
+    for damaged in results.damaged.iter().take(NAMED) {
+        eprintln!("warning: damaged, counted as missing: {damaged}");
+    }
+    if results.damaged.len() > NAMED {
+        eprintln!(
+            "warning: {} more are damaged; `expertgrid store verify` names them",
+            results.damaged.len() - NAMED
+        );
+    }
+}
+
+/// The published values of every experiment that names some; at least one does.
+fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>, Failure> {
+    let mut references = Vec::new();
+    for experiment in experiments {
+        references.push(match &experiment.reference {
+            Some(published) => Some(Reference::read(published).map_err(Failure::Input)?),
+            None => None,
+        });
+    }
+    if references.iter().all(Option::is_none) {
+        return Err(Failure::Input(
+            "there are no published values to hold these results against; name them in the manifest:\n  \
+             [reference]\n  \
+             values = \"FILE.csv\"   # relative to the manifest; experiments/reference has one\n  \
+             source = \"WHO\"\n  \
+             dataset = \"LABEL\"     # of the data they were published for"
+                .to_owned(),
+        ));
+    }
+    Ok(references)
+}
+
+/// Writes and prints the tables of all experiments, and writes their pages.
 pub(super) fn write_tables(
     results: &Results<'_>,
+    store: &Store,
     dataset: &Dataset,
     to: &Path,
 ) -> Result<(), Failure> {
-    for damaged in &results.damaged {
-        eprintln!("warning: damaged, counted as missing: {damaged}");
-    }
-    let provenance = Provenance {
+    say_damaged(results);
+    let report = Report::write(results, dataset, to)?;
+    report.print(FormatChoice::or_default(None));
+    report.write_pages(store, dataset)
+}
+
+/// What tables and pages say of a data set.
+pub(super) fn provenance(dataset: &Dataset) -> Provenance {
+    Provenance {
         dataset: dataset.label.clone(),
-        synthetic: match dataset.provenance {
-            Origin::Synthetic => Synthetic::Yes,
-            Origin::SimulatedExperts | Origin::Acquired | Origin::Undeclared => Synthetic::No,
-        },
-    };
-    for experiment in 0..results.plan.experiments.len() {
-        let written = report::write(results, experiment, &provenance, to)
-            .map_err(|error| Failure::Work(error.to_string()))?;
-        print(&written.text);
-        eprintln!("written to {}", written.path.display());
+        origin: dataset.provenance,
     }
-    Ok(())
+}
+
+/// The tables of all experiments, written.
+struct Report<'a> {
+    results: &'a Results<'a>,
+    provenance: Provenance,
+    to: &'a Path,
+    written: Vec<Written>,
+}
+
+fn failed(error: StoreError) -> Failure {
+    Failure::Work(error.to_string())
+}
+
+impl<'a> Report<'a> {
+    fn write(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Result<Self, Failure> {
+        let provenance = provenance(dataset);
+        let experiments = 0..results.plan.experiments.len();
+        let written = experiments.map(|i| report::write(results, i, &provenance, to));
+        Ok(Self {
+            written: written.collect::<Result<_, _>>().map_err(failed)?,
+            results,
+            provenance,
+            to,
+        })
+    }
+
+    /// The same to look at.
+    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<(), Failure> {
+        let sources = Sources {
+            results: self.results,
+            store,
+            dataset,
+            provenance: &self.provenance,
+        };
+        for page in report::write_pages(&sources, self.to).map_err(failed)? {
+            eprintln!("page: {}", page.display());
+        }
+        Ok(())
+    }
+
+    /// Every experiment with its table.
+    fn each(&self) -> impl Iterator<Item = (&Experiment, &Written)> {
+        self.results.plan.experiments.iter().zip(&self.written)
+    }
+
+    fn print(&self, format: FormatChoice) {
+        let documents: Vec<Document> = self.written.iter().map(|w| w.document.clone()).collect();
+        format.print(&documents, || {
+            report::cells_csv(self.written.iter().map(|written| &written.table))
+        });
+        for written in &self.written {
+            eprintln!("written to {}", written.folder.display());
+        }
+    }
+
+    /// Beside the published values, where an experiment has some.
+    fn against(
+        &self,
+        references: &[Option<Reference>],
+        format: FormatChoice,
+    ) -> Result<(), Failure> {
+        let mut all: Vec<(&str, Versus)> = Vec::new();
+        let mut documents = Vec::new();
+        for (i, ((spec, written), reference)) in self.each().zip(references).enumerate() {
+            let Some(reference) = reference else {
+                eprintln!(
+                    "note: {}.toml names no published values under `[reference]`; left out",
+                    spec.name
+                );
+                continue;
+            };
+            let versus = report::versus(&written.table, spec, reference, &self.provenance);
+            let document = versus.document(&written.table, self.results, i, &self.provenance);
+            let path =
+                report::write_beside(&document, spec, "vs-paper", self.to).map_err(failed)?;
+            eprintln!("written to {}", path.display());
+            all.push((&spec.name, versus));
+            documents.push(document);
+        }
+        format.print(&documents, || {
+            report::versus_csv(all.iter().map(|(name, versus)| (*name, versus)))
+        });
+        Ok(())
+    }
+
+    /// Under the paper's claims; how many do not hold.
+    fn claims(&self, format: FormatChoice) -> Result<usize, Failure> {
+        let mut all: Vec<(&str, Claim)> = Vec::new();
+        let mut documents = Vec::new();
+        for (spec, written) in self.each() {
+            let claims = report::claims(&written.table, spec);
+            let document = report::claims::document(&claims, &spec.name, spec, &self.provenance);
+            let path = report::write_beside(&document, spec, "claims", self.to).map_err(failed)?;
+            eprintln!("written to {}", path.display());
+            documents.push(document);
+            all.extend(claims.into_iter().map(|claim| (spec.name.as_str(), claim)));
+        }
+        format.print(&documents, || {
+            report::claims_csv(all.iter().map(|(name, claim)| (*name, claim)))
+        });
+        let count = |verdict| all.iter().filter(|(_, c)| c.verdict() == verdict).count();
+        let broken = count(Verdict::DoesNotHold);
+        eprintln!(
+            "{} claims hold, {broken} do not, {} are undecided",
+            count(Verdict::Holds),
+            count(Verdict::Undecided)
+        );
+        Ok(broken)
+    }
 }

@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     num::NonZeroUsize,
     path::PathBuf,
+    thread,
     time::Duration,
 };
 
@@ -13,9 +14,10 @@ use rayon::prelude::*;
 
 use super::{
     Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts, now,
-    report::write_tables,
+    pages::Pages, report::write_tables,
 };
 use crate::{
+    artefact::is_whole,
     event::{Counts, Ended, Event, Record},
     exec::{DeviceName, Local, Slots, StoreClaims, WorkerCommand},
     journal::Journals,
@@ -26,6 +28,7 @@ use crate::{
     schedule::{Policy, Schedule, State},
     stage::TRIVIAL,
     store::{Found, Store},
+    tensorboard::Curves,
 };
 
 #[derive(Debug, Args)]
@@ -38,6 +41,10 @@ pub(super) struct Arguments {
     only: Picked,
     #[command(flatten)]
     failing: Failing,
+    /// Write every training's curve as TensorBoard event files, one folder per training; also of those that
+    /// were in the store before.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
 }
 
 /// What happens when stages fail, or take long.
@@ -129,6 +136,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         known.unwrap_or_else(|| is_intact(&store, stage))
     };
     let mut schedule = Schedule::new(&plan, wanted, &mut intact);
+    let curves = arguments.tensorboard.clone();
+    let curves = curves.map(|folder| Curves::new(&plan, store.clone(), folder));
+    if let Some(curves) = &curves {
+        let stages = plan.ids().map(|(id, _)| id);
+        let cached = stages.filter(|id| *schedule.state(*id) == State::Cached);
+        // What stands behind an evaluation that is there has not been looked at.
+        let behind: BTreeSet<StageId> = cached.flat_map(|id| plan.chain(id)).collect();
+        for id in behind {
+            curves.write(&plan.stage(id).digest, now());
+        }
+    }
     let mut ended = Ended::Done;
     if !schedule.counts().complete() {
         let command = worker_command(arguments, &imports)?;
@@ -146,6 +164,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 event,
             };
             journals.write(&record);
+            if let (Some(curves), Event::Finished { stage, .. }) = (&curves, &record.event) {
+                curves.write(stage, record.at);
+            }
             progress.on(&record);
         };
         let outstanding = schedule.outstanding();
@@ -162,9 +183,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let logs = selection.results.join("logs");
         let mut executor = Local::new(command, slots, failing.stage_timeout, logs);
         interrupts.next(executor.interrupter());
-        ended = schedule.run(&mut executor, &mut claims, failing.policy(), &mut tell);
+        let pages = Pages {
+            plan: &plan,
+            store: &store,
+            dataset: &dataset,
+            to: selection.results.clone(),
+        };
+        ended = thread::scope(|scope| {
+            let news = pages.follow(scope);
+            schedule.run(
+                &mut executor,
+                &mut claims,
+                failing.policy(),
+                &mut |counts, event| {
+                    news.tell();
+                    tell(counts, event);
+                },
+            )
+        });
         interrupts.reset();
         tell(&schedule.counts(), Event::Ended { how: ended });
+    }
+    if let Some(Err(error)) = curves.map(Curves::finish) {
+        eprintln!("warning: TensorBoard's files are not complete: {error}");
     }
     if ended == Ended::Interrupted {
         eprintln!("interrupted; what is done is kept, and this goes on from there:");
@@ -181,7 +222,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         _ => None,
     };
     let results = results::collect(&plan, &store, &failure);
-    write_tables(&results, &dataset, &selection.results)?;
+    write_tables(&results, &store, &dataset, &selection.results)?;
     // What could not be read back is missing in the tables.
     match schedule.counts().complete() && results.damaged.is_empty() {
         true => Ok(Done::Whole),
@@ -200,7 +241,8 @@ fn what_computes(device: &DeviceName) -> String {
 /// Whether a stage's artefact is there and can be believed.
 fn is_intact(store: &Store, stage: &Stage) -> bool {
     match store.verify(stage.spec.kind(), &stage.digest) {
-        Found::Intact(_) => true,
+        // It may have been made where its weights were not wanted.
+        Found::Intact(_) => is_whole(store, stage),
         Found::Missing => false,
         Found::Damaged(why) => {
             eprintln!("warning: damaged, will be made again: {why}");

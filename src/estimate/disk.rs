@@ -20,20 +20,24 @@ const STEP_BYTES: u64 = 30;
 const SCORES_BYTES: u64 = 300;
 
 /// What artefacts of a kind and size of batch take: how many were looked at, and their bytes.
-type Seen = HashMap<(Kind, Option<Size>), (usize, u64)>;
+type Seen = HashMap<Class, (usize, u64)>;
+
+/// What has much of the same size: kind, size of batch, whether the weights are kept.
+type Class = (Kind, Option<Size>, bool);
+
+fn class(spec: &Spec) -> Class {
+    (spec.kind(), spec.work().size, spec.keeps_weights())
+}
 
 /// Bytes of the stages that are left.
 pub(super) fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSet<Digest>) -> u64 {
-    let class = |spec: &Spec| (spec.kind(), spec.work().size);
     let mut seen = Seen::new();
-    if !there.is_empty() {
-        for stage in plan.stages.iter().filter(|s| there.contains(&s.digest)) {
-            look(class(&stage.spec), &stage.digest, store, &mut seen);
-        }
-        let wanted: HashSet<_> = left.iter().map(|id| class(&plan.stage(*id).spec)).collect();
-        if wanted.iter().any(|class| !seen.contains_key(class)) {
-            others(store, &mut seen);
-        }
+    for stage in plan.stages.iter().filter(|s| there.contains(&s.digest)) {
+        look(class(&stage.spec), &stage.digest, store, &mut seen);
+    }
+    let wanted: HashSet<Class> = left.iter().map(|id| class(&plan.stage(*id).spec)).collect();
+    if wanted.iter().any(|class| !seen.contains_key(class)) {
+        others(store, &mut seen);
     }
     let each = left.iter().map(|id| {
         let spec = &plan.stage(*id).spec;
@@ -45,7 +49,7 @@ pub(super) fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSe
     each.sum()
 }
 
-fn look(class: (Kind, Option<Size>), stage: &Digest, store: &Store, seen: &mut Seen) {
+fn look(class: Class, stage: &Digest, store: &Store, seen: &mut Seen) {
     let (count, sum) = seen.entry(class).or_default();
     if *count < SAMPLES {
         *count += 1;
@@ -65,7 +69,7 @@ fn others(store: &Store, seen: &mut Seen) {
         if let Found::Intact(artefact) = store.read(kind, &digest, &[])
             && let Ok(spec) = serde_json::from_str::<Spec>(artefact.description.spec.get())
         {
-            look((kind, spec.work().size), &digest, store, seen);
+            look(class(&spec), &digest, store, seen);
         }
     }
 }
@@ -73,9 +77,9 @@ fn others(store: &Store, seen: &mut Seen) {
 fn by_specification(spec: &Spec) -> u64 {
     let files = match spec {
         Spec::Train(train) => {
-            let weights = match train.kind() {
-                Kind::Pretrain => weights(train),
-                Kind::Finetune | Kind::Scratch | Kind::Evaluate => 0,
+            let weights = match spec.keeps_weights() {
+                true => weights(train),
+                false => 0,
             };
             // A byte for every pixel that the network sees of each test image, by each of its branches.
             let seen = (train.recipe.image.input() as u64).pow(2);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
+    artefact::is_whole,
     key::Digest,
     plan::Stage,
     schedule::{Claim, Claims},
@@ -34,6 +35,7 @@ impl Claims for StoreClaims {
                 // Whoever held it before may have made it.
                 let kind = stage.spec.kind();
                 if self.store.contains(kind, &stage.digest)
+                    && is_whole(&self.store, stage)
                     && matches!(self.store.verify(kind, &stage.digest), Found::Intact(_))
                 {
                     return Claim::Made;

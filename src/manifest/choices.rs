@@ -150,6 +150,16 @@ words! {
 }
 
 words! {
+    /// Which networks' weights stay in the store; predictions stay of all of them.
+    Keep {
+        /// Those of pretrainings, which other stages need.
+        Pretrained = "pretrained",
+        /// All: at the paper's size 57 MB for every run.
+        All = "all",
+    }
+}
+
+words! {
     /// Where the crop of a training image lies.
     Translation {
         /// Uniformly anywhere within the image that keeps the foreground's centre in view.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     choices::{
         AssdDefinition, Block, CropAt, CutMasks, ExpertBatching, FieldOfView, FirstConv,
-        HdDefinition, Reduction, Rows, SpacingFrom, Translation, Unpaired,
+        HdDefinition, Keep, Reduction, Rows, SpacingFrom, Translation, Unpaired,
     },
     reader::Range,
 };
@@ -26,6 +26,8 @@ pub struct Experiment {
     pub title: String,
     /// The profile chosen; `paper` where none was.
     pub profile: String,
+    /// What was set on top of it, as `key=value`.
+    pub overrides: Vec<String>,
     /// The root of all randomness.
     pub seed: u64,
     /// What the protocol expects of the data set.
@@ -48,6 +50,21 @@ pub struct Experiment {
     pub rows: Rows,
     /// Whether masks may reach out of the field of view.
     pub cut_masks: CutMasks,
+    /// Which networks' weights stay.
+    pub keep: Keep,
+    /// What the results are held against.
+    pub reference: Option<Published>,
+}
+
+/// Published values of the same grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// A CSV file of values, one row per cell position.
+    pub values: PathBuf,
+    /// Who published them, as a report names them.
+    pub source: String,
+    /// The label of the data set that they are of.
+    pub dataset: String,
 }
 
 /// The size of the data set that the protocol is written for.

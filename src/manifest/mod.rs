@@ -8,6 +8,7 @@ mod document;
 mod experiment;
 mod problem;
 mod reader;
+mod resolved;
 mod schema;
 
 use std::{
@@ -26,6 +27,7 @@ pub use choices::*;
 pub use experiment::*;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
+pub use resolved::resolved;
 
 /// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
 /// value, profile by profile, stays a matter of seconds.
@@ -49,7 +51,10 @@ pub fn read(
     let mut experiments = Vec::new();
     for path in paths {
         match read_one(path.as_ref(), profile, &top) {
-            Ok(experiment) => experiments.push(experiment),
+            Ok(experiment) => experiments.push(Experiment {
+                overrides: overrides.to_vec(),
+                ..experiment
+            }),
             Err(more) => problems.extend(more),
         }
     }

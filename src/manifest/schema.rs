@@ -3,7 +3,10 @@
 //! The rule: what a single value must satisfy is checked where it is read; what several values
 //! must satisfy together is checked at the end, and blamed on the value the user would change.
 
-use std::{fmt::Display, path::Path};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use itertools::Itertools;
 
@@ -56,6 +59,7 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
         name: name.to_owned(),
         title: root.read("title", String::new()).value,
         profile: profile.to_owned(),
+        overrides: Vec::new(),
         seed: root.read("seed", 0_u64).value,
         cohort,
         grid: grid(root.section("grid"), cohort),
@@ -67,6 +71,8 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
         statistics: statistics(root.section("statistics")),
         rows: root.choice("rows", Rows::ALL, Rows::Samples),
         cut_masks,
+        keep: root.choice("keep", Keep::ALL, Keep::Pretrained),
+        reference: reference(root.section("reference")),
     };
     root.skip("profile");
     root.finish();
@@ -319,17 +325,35 @@ fn training_spec(section: Section<'_>, paper: TrainingSpec) -> TrainingSpec {
     spec
 }
 
-/// A path is relative to the manifest that names it; on the command line, to where it is typed.
 fn start(section: &Section<'_>) -> Start {
-    let from = section.read("from", String::new());
-    if from.value.is_empty() {
-        return Start::Random;
+    match path(section, "from") {
+        Some(path) => Start::File(path),
+        None => Start::Random,
     }
-    let folder = match &from.place {
+}
+
+/// A path is relative to the manifest that names it; on the command line, to where it is typed.
+fn path(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
+    let named = section.read(key, String::new());
+    let folder = match &named.place {
         Place::File { path, .. } => Path::new(&**path).parent(),
         Place::Override(_) | Place::Whole(_) => None,
     };
-    Start::File(folder.unwrap_or(Path::new("")).join(from.value))
+    (!named.value.is_empty()).then(|| folder.unwrap_or(Path::new("")).join(named.value))
+}
+
+fn reference(section: Section<'_>) -> Option<Published> {
+    let published = path(&section, "values").map(|values| Published {
+        source: section.read("source", values.display().to_string()).value,
+        dataset: section.read("dataset", String::new()).value,
+        values,
+    });
+    if published.is_none() {
+        section.skip("source");
+        section.skip("dataset");
+    }
+    section.finish();
+    published
 }
 
 fn budget(section: &Section<'_>, least: usize, steps: usize, lr: f64) -> Budget {

@@ -96,6 +96,16 @@ impl Plan {
         pretraining.into_iter().chain(own)
     }
 
+    /// A stage behind all that it needs.
+    pub fn chain(&self, id: StageId) -> Vec<StageId> {
+        let mut chain = vec![id];
+        while let Some(upstream) = chain.last().and_then(|id| self.stage(*id).upstream) {
+            chain.push(upstream);
+        }
+        chain.reverse();
+        chain
+    }
+
     /// For every stage, how many of the wanted runs need it.
     pub fn demand(&self, wanted: impl Fn(&Run) -> bool) -> Vec<usize> {
         let mut demand = vec![0; self.stages.len()];
@@ -231,6 +241,7 @@ impl Builder<'_> {
                         support: way.support.clone(),
                         test: test.clone(),
                         seed: seeds[&way.start],
+                        keep: experiment.keep,
                     };
                     let training_kind = train.kind();
                     let train = with_key(Spec::Train(train));
@@ -280,6 +291,7 @@ impl Builder<'_> {
             support: self.support(experts, None),
             test: self.test.clone(),
             seed: root.fork("pretrain").fork(&experts.iter().join("+")),
+            keep: experiment.keep,
         })
     }
 
@@ -293,6 +305,9 @@ impl Builder<'_> {
                 spec,
                 upstream,
             });
+        } else if spec.keeps_weights() {
+            // One of the manifests that share it wants its weights.
+            self.stages[id.index()].spec = spec;
         }
         id
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! expression = term { "or" term }
-//! term       = factor { "and" factor }
+//! term       = factor { [ "and" ] factor }
 //! factor     = "not" factor | "(" expression ")" | field comparison value
 //! comparison = "=" | "!=" | "<" | "<=" | ">" | ">="
 //! value      = number | word | "quoted"
@@ -224,13 +224,27 @@ impl<'a> Reader<'a> {
 
     fn term(&mut self) -> Result<Expression, String> {
         let mut factors = vec![self.factor()?];
-        while self.takes_word("and") {
+        while self.takes_word("and") || self.begins_factor() {
             factors.push(self.factor()?);
         }
         Ok(match factors.len() {
             1 => factors.remove(0),
             _ => Expression::And(factors),
         })
+    }
+
+    /// Whether one factor follows another without a word between them.
+    fn begins_factor(&mut self) -> bool {
+        let at = self.at;
+        let begins = match self.takes("(") {
+            true => true,
+            false => {
+                let word = self.word();
+                word == "not" || Field::ALL.iter().any(|(name, _)| *name == word)
+            }
+        };
+        self.at = at;
+        begins
     }
 
     fn factor(&mut self) -> Result<Expression, String> {
@@ -359,6 +373,8 @@ mod tests {
             ("not (expert=6 or n=5)", all / 3),
             ("  start  >=  2  ", all / 2),
             ("n>=10 and n<34", all / 3),
+            ("expert=7 n<=10 arm=w/", 4 * 4),
+            ("expert=7 not n=5 (start=1 or start=28)", all / 3),
         ] {
             assert_eq!(picked(text), count, "{text}");
         }
@@ -376,7 +392,7 @@ mod tests {
             ("arm=", "it ends where a word"),
             ("arm=\"w/", "a closing quotation mark"),
             ("(expert=7", "it ends where `)`"),
-            ("expert=7 n=5", "`n=5` stands where `and`, `or`"),
+            ("expert=7 m=5", "`m=5` stands where `and`, `or`"),
             ("expert=7 and", "it ends where one of"),
             ("expert=7)", "`)` stands where"),
             ("n=nan", "`nan` stands where a number"),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     key::{Digest, Keyed, Memo, Sink},
-    manifest::{Budget, ExpertBatching, Metrics, Recipe},
+    manifest::{Budget, ExpertBatching, Keep, Metrics, Recipe},
     seed::Seed,
 };
 
@@ -91,6 +91,17 @@ pub struct Train {
     pub test: Arc<Memo<TestImages>>,
     /// Of all its randomness.
     pub seed: Seed,
+    /// Whether the weights of a network that nothing else needs stay.
+    #[serde(default = "keep_pretrained", skip_serializing_if = "is_usual")]
+    pub keep: Keep,
+}
+
+fn keep_pretrained() -> Keep {
+    Keep::Pretrained
+}
+
+fn is_usual(keep: &Keep) -> bool {
+    *keep == Keep::Pretrained
 }
 
 /// Where a training's weights come from.
@@ -172,6 +183,16 @@ impl Spec {
         }
     }
 
+    /// Whether a manifest wants its network, beside what is needed for the scores.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Train(train) if train.keep == Keep::All)
+    }
+
+    /// Whether the weights of its network belong to the artefact.
+    pub fn keeps_weights(&self) -> bool {
+        self.kind() == Kind::Pretrain || self.is_kept()
+    }
+
     /// The stage that must be there first.
     pub fn upstream(&self) -> Option<(Kind, Digest)> {
         match self {
@@ -206,6 +227,8 @@ impl Keyed for Train {
             support,
             test,
             seed,
+            // The same network, whether it stays or not.
+            keep: _,
         } = self;
         sink.group("recipe", &**recipe);
         sink.group("budget", budget);

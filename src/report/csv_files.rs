@@ -1,12 +1,15 @@
-//! The tidy CSV files: one row per run, one row per cell.
+//! The tidy CSV files: one row per run, per cell, per published value, per check of a claim.
 //!
 //! Numbers are written in full: the shortest digits that read back as the same number.
 
 use itertools::Itertools;
 
-use super::table::{Cell, Position, Table};
+use super::{
+    claims::Claim,
+    table::{Cell, Table, Test},
+    versus::{Standing, Versus},
+};
 use crate::{
-    manifest::Arm,
     metric::Score,
     results::{Metric, Results, Status},
 };
@@ -63,8 +66,8 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     write(&header, rows)
 }
 
-/// One row per cell.
-pub(super) fn cells(table: &Table) -> Vec<u8> {
+/// One row per cell of each table.
+pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
     let header = [
         "table",
         "new_expert",
@@ -83,55 +86,148 @@ pub(super) fn cells(table: &Table) -> Vec<u8> {
         "runs",
         "runs_defined",
         "worst_case_mean",
+        "runs_undefined",
+        "runs_failed",
+        "runs_missing",
+        "ci95_low",
+        "ci95_high",
+        "best",
+        "p_best_holm",
+        "p_counterpart_holm",
+        "p_counterpart_sign_flip",
+        "gain",
+        "gain_ci95_low",
+        "gain_ci95_high",
+        "untested",
     ];
-    let rows = table.cells.iter().map(|cell| {
-        let Cell {
-            position,
-            metric,
-            by_start,
-            runs,
-            defined,
-            present: _,
-            mean,
-            sd,
-            worst,
-            p_best,
-            p_counterpart,
-            bold,
-            underline,
-        } = cell;
-        let Position {
-            new_expert,
-            train_expert,
-            samples,
-            experts,
-            arm,
-        } = position;
-        let number = |value: &Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let cells = tables
+        .into_iter()
+        .flat_map(|table| table.cells.iter().map(move |cell| (table, cell)));
+    let rows = cells.map(|(table, cell)| {
+        let position = &cell.position;
+        let single = position.train_expert.map(|expert| expert.to_string());
+        let gain = cell.against_counterpart.comparison();
         vec![
             table.name.clone(),
-            new_expert.to_string(),
-            match arm {
-                Arm::Single => train_expert.map_or(String::new(), |expert| expert.to_string()),
-                Arm::With | Arm::Without => String::new(),
-            },
-            arm.to_string(),
-            experts.to_string(),
-            samples.to_string(),
-            metric.word().to_owned(),
-            number(mean),
-            number(sd),
-            by_start.len().to_string(),
-            number(p_best),
-            number(p_counterpart),
-            bold.to_string(),
-            underline.to_string(),
-            runs.to_string(),
-            defined.to_string(),
-            number(worst),
+            position.new_expert.to_string(),
+            single.unwrap_or_default(),
+            position.arm.to_string(),
+            position.experts.to_string(),
+            position.samples.to_string(),
+            cell.metric.word().to_owned(),
+            number(cell.mean),
+            number(cell.sd),
+            cell.by_start.len().to_string(),
+            number(cell.against_best.p()),
+            number(cell.against_counterpart.p()),
+            cell.bold.to_string(),
+            cell.underline.to_string(),
+            cell.runs.to_string(),
+            cell.defined.to_string(),
+            number(cell.worst),
+            cell.undefined().to_string(),
+            cell.failed.to_string(),
+            cell.missing().to_string(),
+            number(cell.ci95.map(|ci| ci.0)),
+            number(cell.ci95.map(|ci| ci.1)),
+            cell.best.to_string(),
+            number(cell.against_best.p_holm()),
+            number(cell.against_counterpart.p_holm()),
+            number(gain.and_then(|gain| gain.sign_flip)),
+            number(gain.map(|gain| gain.difference)),
+            number(gain.map(|gain| gain.ci95.0)),
+            number(gain.map(|gain| gain.ci95.1)),
+            untested(cell),
         ]
     });
     write(&header, rows)
+}
+
+/// One row per cell, beside published values.
+pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Versus)>) -> Vec<u8> {
+    let header = [
+        "table",
+        "new_expert",
+        "train_expert",
+        "arm",
+        "experts",
+        "samples",
+        "metric",
+        "mean",
+        "published",
+        "difference",
+        "gain",
+        "published_gain",
+        "standing",
+        "note",
+    ];
+    let pairs = all
+        .into_iter()
+        .flat_map(|(name, versus)| versus.pairs.iter().map(move |pair| (name, versus, pair)));
+    let rows = pairs.map(|(name, versus, pair)| {
+        let position = &pair.position;
+        let single = position.train_expert.map(|expert| expert.to_string());
+        vec![
+            name.to_owned(),
+            position.new_expert.to_string(),
+            single.unwrap_or_default(),
+            position.arm.to_string(),
+            position.experts.to_string(),
+            position.samples.to_string(),
+            pair.metric.word().to_owned(),
+            number(pair.ours),
+            number(pair.published),
+            number(pair.difference),
+            number(pair.our_gain),
+            number(pair.published_gain),
+            match &versus.standing {
+                Standing::Comparison => "comparison".to_owned(),
+                Standing::NoComparison(why) => format!("no comparison: {}", why.join(", ")),
+            },
+            pair.note.clone(),
+        ]
+    });
+    write(&header, rows)
+}
+
+/// One row per check of a claim.
+pub fn claims<'a>(all: impl IntoIterator<Item = (&'a str, &'a Claim)>) -> Vec<u8> {
+    let header = [
+        "table", "section", "claim", "experts", "verdict", "check", "numbers",
+    ];
+    let checks = all
+        .into_iter()
+        .flat_map(|(name, claim)| claim.checks.iter().map(move |check| (name, claim, check)));
+    let rows = checks.map(|(name, claim, check)| {
+        vec![
+            name.to_owned(),
+            claim.section.to_owned(),
+            claim.name.to_owned(),
+            claim.experts.iter().join("+"),
+            claim.verdict().words().to_owned(),
+            check.outcome.word().to_owned(),
+            check.numbers.clone(),
+        ]
+    });
+    write(&header, rows)
+}
+
+/// In full; nothing where there is no number.
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// Why a cell was not tested, where it was not.
+fn untested(cell: &Cell) -> String {
+    let tests = [
+        ("best", &cell.against_best),
+        ("counterpart", &cell.against_counterpart),
+    ];
+    let reasons = tests.into_iter().filter_map(|(against, test)| match test {
+        Test::Undefined(why) => Some(format!("against the {against}: {why}")),
+        Test::NoPartner | Test::Itself | Test::Made(_) => None,
+    });
+    reasons.collect_vec().join("; ")
 }
 
 fn write(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {

@@ -3,45 +3,91 @@
 //! The rule: no statistics inside a renderer, no network or device anywhere: a table is rebuilt from
 //! the store alone.
 
+mod advantage;
+pub mod claims;
 mod csv_files;
+pub mod document;
+mod html;
+mod latex;
+mod layout;
 mod markdown;
-mod table;
+mod marks;
+mod notes;
+mod page;
+mod published;
+pub mod table;
+mod tabulate;
+mod terminal;
+mod versus;
 
 use std::path::{Path, PathBuf};
 
 use crate::{
+    data::Provenance as Origin,
     manifest::Experiment,
     results::Results,
     store::{StoreError, replace_file},
 };
 
-pub use table::{Cell, Table, tabulate};
+pub use claims::{Claim, Verdict, claims};
+pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
+pub use document::Document;
+pub use html::{escaped as html_escaped, html, html_block, html_text};
+pub use latex::latex;
+pub use layout::{lay_out, metric_name, shown};
+pub use markdown::markdown;
+pub use page::{Sources, overview_path, write_pages};
+pub use published::Reference;
+pub use table::{Cell, Table};
+pub use tabulate::tabulate;
+pub use terminal::{Style, terminal};
+pub use versus::{Pair, Standing, Versus, versus};
 
 /// What a table says of itself.
 #[derive(Clone, Debug)]
 pub struct Provenance {
     /// The data set's label.
     pub dataset: String,
-    /// Whether images and masks were drawn by a program.
-    pub synthetic: Synthetic,
+    /// Where images and masks come from.
+    pub origin: Origin,
 }
 
-/// Whether data were drawn by a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Synthetic {
-    /// They were: every table says so first.
-    Yes,
-    /// They were not, or the folder does not say.
-    No,
-}
-
-/// A table in its files.
+/// A table, and where its files are.
 #[derive(Debug)]
 pub struct Written {
-    /// The Markdown file.
-    pub path: PathBuf,
-    /// Its text.
-    pub text: String,
+    /// The folder of its files.
+    pub folder: PathBuf,
+    /// The table.
+    pub table: Table,
+    /// The table, laid out.
+    pub document: Document,
+}
+
+/// How documents are rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For a code forge, or to be read as it is.
+    Markdown,
+    /// A file that compiles.
+    Latex,
+    /// A fragment of a page.
+    Html,
+    /// For a terminal.
+    Terminal(Style),
+}
+
+/// Renders documents, one after the other.
+pub fn render(documents: &[Document], format: Format) -> String {
+    let each = |render: &dyn Fn(&Document) -> String| {
+        let texts: Vec<String> = documents.iter().map(render).collect();
+        texts.join("\n")
+    };
+    match format {
+        Format::Markdown => each(&markdown),
+        Format::Latex => latex(documents),
+        Format::Html => each(&html),
+        Format::Terminal(style) => each(&|document| terminal(document, style)),
+    }
 }
 
 /// Where an experiment's tables go.
@@ -49,7 +95,7 @@ pub fn folder(results: &Path, experiment: &Experiment) -> PathBuf {
     results.join(&experiment.name).join(&experiment.profile)
 }
 
-/// Writes `runs.csv`, `<name>.csv` and `<name>.md` of one experiment; a file that would not change
+/// Writes `runs.csv`, `<name>.csv`, `<name>.md` and `<name>.tex` of one experiment; a file that would not change
 /// is not touched.
 ///
 /// # Errors
@@ -61,18 +107,33 @@ pub fn write(
     to: &Path,
 ) -> Result<Written, StoreError> {
     let table = tabulate(results, experiment);
+    let document = lay_out(&table, results, experiment, provenance);
     let spec = &results.plan.experiments[experiment];
     let folder = folder(to, spec);
-    replace_file(
-        &folder.join("runs.csv"),
-        &csv_files::runs(results, experiment),
-    )?;
-    replace_file(
-        &folder.join(format!("{}.csv", spec.name)),
-        &csv_files::cells(&table),
-    )?;
-    let text = markdown::render(&table, results, experiment, provenance);
-    let path = folder.join(format!("{}.md", spec.name));
-    replace_file(&path, text.as_bytes())?;
-    Ok(Written { path, text })
+    let file = |name: String, bytes: &[u8]| replace_file(&folder.join(name), bytes);
+    file("runs.csv".to_owned(), &csv_files::runs(results, experiment))?;
+    file(format!("{}.csv", spec.name), &cells_csv([&table]))?;
+    file(format!("{}.md", spec.name), markdown(&document).as_bytes())?;
+    let tex = latex(std::slice::from_ref(&document));
+    file(format!("{}.tex", spec.name), tex.as_bytes())?;
+    Ok(Written {
+        folder,
+        table,
+        document,
+    })
+}
+
+/// Writes one more document of an experiment as `<name>-<what>.md`; its path.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn write_beside(
+    document: &Document,
+    spec: &Experiment,
+    what: &str,
+    to: &Path,
+) -> Result<PathBuf, StoreError> {
+    let path = folder(to, spec).join(format!("{}-{what}.md", spec.name));
+    replace_file(&path, markdown(document).as_bytes())?;
+    Ok(path)
 }

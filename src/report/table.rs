@@ -1,21 +1,32 @@
-//! The cells of a table: means, deviations, tests and marks.
+//! The model of a table: cells with everything that any renderer shows of them.
 //!
-//! The rule: results of one way of sampling are averaged over the combinations of experts first;
-//! a cell's statistics are over the ways of sampling. What is undefined is neither dropped nor
-//! averaged away: it is counted, and a test that would need it is undefined and earns no mark.
+//! The rule: numbers are computed once, in [`tabulate`](super::tabulate()); whoever shows a cell
+//! computes nothing. What could not be computed or tested says why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use crate::{
-    manifest::{Arm, Block, Experiment, Unpaired},
-    metric::Score,
-    plan::Run,
-    results::{Metric, Outcome, Results},
-    stats::{self, Alternative, Pairs, TTest},
-};
+use crate::{key::Digest, manifest::Arm, metric::Score, plan::Run, results::Metric, stats};
+
+/// All cells of an experiment.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The experiment's name.
+    pub name: String,
+    /// By position, then metric.
+    pub cells: Vec<Cell>,
+}
+
+impl Table {
+    /// The cell at a position.
+    pub fn cell(&self, position: &Position, metric: Metric) -> Option<&Cell> {
+        self.cells
+            .iter()
+            .find(|cell| cell.position == *position && cell.metric == metric)
+    }
+}
 
 /// Which cell of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The expert tested against.
     pub new_expert: u8,
@@ -29,6 +40,44 @@ pub struct Position {
     pub arm: Arm,
 }
 
+impl Position {
+    /// The position that a run contributes to.
+    pub fn of(run: &Run) -> Self {
+        Self {
+            new_expert: run.new_expert,
+            train_expert: match run.arm {
+                Arm::Single => run.experts.first().copied(),
+                Arm::With | Arm::Without => None,
+            },
+            samples: run.samples,
+            experts: run.experts.len(),
+            arm: run.arm,
+        }
+    }
+
+    /// The position of the same samples without pretraining, for one with.
+    pub fn counterpart(&self) -> Option<Self> {
+        (self.arm == Arm::With).then_some(Self {
+            arm: Arm::Without,
+            experts: 0,
+            ..*self
+        })
+    }
+}
+
+/// `expert 6, w/, k = 3, n = 10`.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expert {}, ", self.new_expert)?;
+        match (self.arm, self.train_expert) {
+            (Arm::Single, Some(trainer)) => write!(f, "trained on expert {trainer}")?,
+            (Arm::With, _) => write!(f, "{}, k = {}", self.arm, self.experts)?,
+            (arm, _) => write!(f, "{arm}")?,
+        }
+        write!(f, ", n = {}", self.samples)
+    }
+}
+
 /// One number of a table with what stands behind it.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -36,6 +85,8 @@ pub struct Cell {
     pub position: Position,
     /// What is measured.
     pub metric: Metric,
+    /// The runs behind the cell, in the plan's order.
+    pub behind: Vec<Behind>,
     /// For each way of sampling, the mean over the combinations' defined runs.
     pub by_start: BTreeMap<usize, f64>,
     /// Runs behind the cell.
@@ -44,16 +95,24 @@ pub struct Cell {
     pub defined: usize,
     /// Of those, with any result at all, defined or not.
     pub present: usize,
+    /// Of those, without result because a stage failed; the rest of what is not present is not run yet.
+    pub failed: usize,
     /// The mean over the ways of sampling.
     pub mean: Option<f64>,
     /// The standard deviation over the ways of sampling (n - 1).
     pub sd: Option<f64>,
+    /// The 95 % confidence interval of the mean over the ways of sampling, by the t distribution.
+    pub ci95: Option<(f64, f64)>,
     /// The mean if every undefined value were the worst possible; where something is undefined.
     pub worst: Option<f64>,
-    /// p of the test against the best cell of the block; 1 for that cell itself.
-    pub p_best: Option<f64>,
-    /// p of the paired test against the counterpart without pretraining.
-    pub p_counterpart: Option<f64>,
+    /// The test against the best cell of the block, two-sided. Holm's adjustment is over the tests that could be made in this
+    /// block (one metric, one new expert, and the row or column where the manifest says so).
+    pub against_best: Test,
+    /// The paired test against the counterpart without pretraining, two-sided. Holm's adjustment is over the tests against
+    /// counterparts that could be made for the same metric and new expert.
+    pub against_counterpart: Test,
+    /// The best mean of its block.
+    pub best: bool,
     /// The best of its block, or not significantly different from it.
     pub bold: bool,
     /// Significantly better than its counterpart without pretraining.
@@ -65,210 +124,123 @@ impl Cell {
     pub fn complete(&self) -> bool {
         self.runs > 0 && self.defined == self.runs
     }
+
+    /// Whether every run behind it has a result, defined or not.
+    pub fn settled(&self) -> bool {
+        self.present == self.runs
+    }
+
+    /// Runs with an undefined value.
+    pub fn undefined(&self) -> usize {
+        self.present - self.defined
+    }
+
+    /// Runs that have not been run yet.
+    pub fn missing(&self) -> usize {
+        self.runs - self.present - self.failed
+    }
 }
 
-/// All cells of an experiment.
+/// A run behind a cell.
 #[derive(Clone, Debug)]
-pub struct Table {
-    /// The experiment's name.
-    pub name: String,
-    /// By position, then metric.
-    pub cells: Vec<Cell>,
+pub struct Behind {
+    /// Its index in [`Plan::runs`](crate::plan::Plan::runs).
+    pub run: usize,
+    /// First case of its way of sampling, from 1.
+    pub start: usize,
+    /// The experts who annotated for it.
+    pub experts: Arc<[u8]>,
+    /// The key of the stage that scored it: the folder in the store.
+    pub evaluation: Digest,
+    /// What it contributes; nothing where it failed or has not been run.
+    pub score: Option<Score>,
 }
 
-/// The position that a run contributes to.
-pub fn position(run: &Run) -> Position {
-    Position {
-        new_expert: run.new_expert,
-        train_expert: match run.arm {
-            Arm::Single => run.experts.first().copied(),
-            Arm::With | Arm::Without => None,
-        },
-        samples: run.samples,
-        experts: run.experts.len(),
-        arm: run.arm,
-    }
+/// A test of a cell against another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Test {
+    /// The grid has no cell to test it against.
+    NoPartner,
+    /// It is itself the best.
+    Itself,
+    /// It cannot be made, and why.
+    Undefined(Untestable),
+    /// It was made.
+    Made(Comparison),
 }
 
-/// Computes an experiment's table.
-pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
-    let spec = &results.plan.experiments[experiment];
-    let mut groups: BTreeMap<Position, BTreeMap<usize, Vec<&Outcome>>> = BTreeMap::new();
-    for (run, outcome) in results.of(experiment) {
-        let by_start = groups.entry(position(run)).or_default();
-        by_start.entry(run.start).or_default().push(outcome);
-    }
-    let mut cells = Vec::new();
-    for (position, by_start) in &groups {
-        for metric in Metric::ALL {
-            cells.push(cell(*position, metric, by_start));
+impl Test {
+    /// What came of it.
+    pub fn comparison(&self) -> Option<&Comparison> {
+        match self {
+            Self::Made(comparison) => Some(comparison),
+            Self::NoPartner | Self::Itself | Self::Undefined(_) => None,
         }
     }
-    mark_counterparts(&mut cells, spec);
-    mark_best(&mut cells, spec);
-    Table {
-        name: spec.name.clone(),
-        cells,
-    }
-}
 
-fn cell(position: Position, metric: Metric, outcomes: &BTreeMap<usize, Vec<&Outcome>>) -> Cell {
-    let mut by_start = BTreeMap::new();
-    let mut worst_by_start = Vec::new();
-    let (mut runs, mut defined, mut present) = (0, 0, 0);
-    for (start, outcomes) in outcomes {
-        runs += outcomes.len();
-        let scores: Vec<Score> = outcomes
-            .iter()
-            .filter_map(|outcome| outcome.mean(metric))
-            .collect();
-        present += scores.len();
-        let values: Vec<f64> = scores.iter().filter_map(|score| score.value()).collect();
-        defined += values.len();
-        if let Some(mean) = stats::mean(&values) {
-            by_start.insert(*start, mean);
-        }
-        let worst: Vec<f64> = outcomes
-            .iter()
-            .filter_map(|outcome| Some(outcome.worst?[metric as usize]))
-            .collect();
-        worst_by_start.extend(stats::mean(&worst));
-    }
-    let values: Vec<f64> = by_start.values().copied().collect();
-    Cell {
-        position,
-        metric,
-        mean: stats::mean(&values),
-        sd: stats::sd(&values),
-        worst: match present > defined {
-            true => stats::mean(&worst_by_start),
-            false => None,
-        },
-        by_start,
-        runs,
-        defined,
-        present,
-        p_best: None,
-        p_counterpart: None,
-        bold: false,
-        underline: false,
-    }
-}
-
-/// A test needs both cells complete; pairs are joined by the way of sampling.
-fn paired(a: &Cell, b: &Cell) -> Option<TTest> {
-    if !a.complete() || !b.complete() {
-        return None;
-    }
-    let keyed = |cell: &Cell| -> Vec<(usize, f64)> {
-        cell.by_start
-            .iter()
-            .map(|(start, value)| (*start, *value))
-            .collect()
-    };
-    let pairs = Pairs::join(&keyed(a), &keyed(b)).ok()?;
-    stats::paired(&pairs, Alternative::TwoSided).ok()
-}
-
-fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Option<TTest> {
-    if !a.complete() || !b.complete() {
-        return None;
-    }
-    let values = |cell: &Cell| -> Vec<f64> { cell.by_start.values().copied().collect() };
-    match test {
-        Unpaired::Student => stats::student(&values(a), &values(b), Alternative::TwoSided),
-        Unpaired::Welch => stats::welch(&values(a), &values(b), Alternative::TwoSided),
-    }
-    .ok()
-}
-
-fn better(metric: Metric, a: f64, b: f64) -> bool {
-    match metric.larger_is_better() {
-        true => a > b,
-        false => a < b,
-    }
-}
-
-fn mark_counterparts(cells: &mut [Cell], spec: &Experiment) {
-    for i in 0..cells.len() {
-        let Position { arm: Arm::With, .. } = cells[i].position else {
-            continue;
-        };
-        let counterpart = Position {
-            arm: Arm::Without,
-            experts: 0,
-            ..cells[i].position
-        };
-        let Some(without) = cells
-            .iter()
-            .find(|cell| cell.position == counterpart && cell.metric == cells[i].metric)
-        else {
-            continue;
-        };
-        let Some(test) = paired(&cells[i], without) else {
-            continue;
-        };
-        let gained = match (cells[i].mean, without.mean) {
-            (Some(with), Some(without)) => better(cells[i].metric, with, without),
-            _ => false,
-        };
-        cells[i].p_counterpart = Some(test.p);
-        cells[i].underline = gained && test.p < spec.statistics.alpha;
-    }
-}
-
-fn mark_best(cells: &mut [Cell], spec: &Experiment) {
-    // Cells that are compared with each other have this in common.
-    let block = |cell: &Cell| {
-        let Position {
-            new_expert,
-            train_expert,
-            samples,
-            experts,
-            arm,
-        } = cell.position;
-        let within = match spec.statistics.block {
-            Block::Table => None,
-            Block::Row => Some(match spec.rows {
-                crate::manifest::Rows::TrainExpert => usize::from(train_expert.unwrap_or(0)),
-                crate::manifest::Rows::Samples => samples,
-                crate::manifest::Rows::Experts => experts,
-            }),
-            Block::Column => Some(arm as usize),
-        };
-        (new_expert, cell.metric, within)
-    };
-    let blocks: BTreeSet<_> = cells.iter().map(block).collect();
-    for this in blocks {
-        let members: Vec<usize> = (0..cells.len())
-            .filter(|i| block(&cells[*i]) == this)
-            .collect();
-        let best = members
-            .iter()
-            .copied()
-            .filter(|i| cells[*i].mean.is_some())
-            .reduce(|best, i| {
-                let (new, old) = (
-                    cells[i].mean.unwrap_or(0.0),
-                    cells[best].mean.unwrap_or(0.0),
-                );
-                if better(this.1, new, old) { i } else { best }
-            });
-        let Some(best) = best else { continue };
-        // Against a best with undefined values every test is undefined: nobody earns a mark.
-        if !cells[best].complete() {
-            continue;
-        }
-        for i in members {
-            // The networks of arm `single` are other trainings in every row: nothing pairs them.
-            let single =
-                cells[i].position.arm == Arm::Single || cells[best].position.arm == Arm::Single;
-            let test = match single {
-                true => unpaired(&cells[i], &cells[best], spec.statistics.unpaired),
-                false => paired(&cells[i], &cells[best]),
-            };
-            cells[i].p_best = test.map(|test| test.p);
-            cells[i].bold = i == best || test.is_some_and(|test| test.p >= spec.statistics.alpha);
+    /// p; 1 for the best against itself.
+    pub fn p(&self) -> Option<f64> {
+        match self {
+            Self::Itself => Some(1.0),
+            other => other.comparison().map(|comparison| comparison.p),
         }
     }
+
+    /// p adjusted by Holm's method; 1 for the best against itself, which is none of the tests.
+    pub fn p_holm(&self) -> Option<f64> {
+        match self {
+            Self::Itself => Some(1.0),
+            other => other.comparison().map(|comparison| comparison.p_holm),
+        }
+    }
+}
+
+/// Why two cells cannot be tested against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untestable {
+    /// Runs of the cell itself have no value.
+    Incomplete,
+    /// Runs of the other cell have no value.
+    PartnerIncomplete,
+    /// Runs of the block have no result yet: which mean is the best is not known.
+    BlockIncomplete,
+    /// They do not hold the same ways of sampling.
+    Unpaired,
+    /// The numbers do not allow it.
+    Numbers(stats::Undefined),
+}
+
+impl fmt::Display for Untestable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incomplete => f.write_str("runs of the cell have no value"),
+            Self::PartnerIncomplete => f.write_str("runs of the other cell have no value"),
+            Self::BlockIncomplete => {
+                f.write_str("runs of the block have no result, so that the best is not known")
+            }
+            Self::Unpaired => f.write_str("the cells do not hold the same ways of sampling"),
+            Self::Numbers(why) => why.fmt(f),
+        }
+    }
+}
+
+/// What came of a test.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    /// The cell tested against.
+    pub with: Position,
+    /// This cell's mean minus the other's, in the metric's unit.
+    pub difference: f64,
+    /// Its 95 % confidence interval.
+    pub ci95: (f64, f64),
+    /// Student's statistic.
+    pub t: f64,
+    /// Its degrees of freedom.
+    pub df: f64,
+    /// Two-sided p, by which marks are given.
+    pub p: f64,
+    /// p adjusted by Holm's method over the family that the cell's field names.
+    pub p_holm: f64,
+    /// Two-sided p of the exact sign-flip test of the pairs; where there are pairs, and not too many.
+    pub sign_flip: Option<f64>,
 }

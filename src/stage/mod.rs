@@ -201,7 +201,7 @@ fn train_and_predict<E: Engine>(
         PREDICTIONS.into(),
         predict_test_images(spec, &net, engine, library)?,
     );
-    if spec.kind() == Kind::Pretrain {
+    if Spec::Train(spec.clone()).keeps_weights() {
         let about = About {
             recipe: **spec.recipe,
             experts: spec.support.experts.clone(),

@@ -6,7 +6,7 @@
 use crate::{
     artefact::{CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions},
     metric::{Reason, Score},
-    plan::{Kind, Spec},
+    plan::Spec,
     store::Files,
 };
 
@@ -14,10 +14,10 @@ use crate::{
 pub(super) fn compute(spec: &Spec) -> Files {
     let mut files = Files::new();
     match spec {
-        Spec::Train(train) => {
+        Spec::Train(_) => {
             files.insert(CURVE.into(), curve(&[]));
             files.insert(PREDICTIONS.into(), predictions(&[]));
-            if train.kind() == Kind::Pretrain {
+            if spec.keeps_weights() {
                 files.insert(WEIGHTS.into(), Vec::new());
             }
         }

@@ -173,6 +173,11 @@ impl Store {
         self.path(kind, digest).join(DESCRIPTION).exists()
     }
 
+    /// Whether an artefact is there that has a file of this name.
+    pub fn has_file(&self, kind: Kind, digest: &Digest, name: &str) -> bool {
+        self.path(kind, digest).join(name).exists()
+    }
+
     /// Every artefact that is there, by kind and digest.
     pub fn list(&self) -> Vec<(Kind, Digest)> {
         let names = |folder: PathBuf| -> Vec<String> {

@@ -53,13 +53,16 @@ impl Store {
         written.extend(open_folder(of_kind)?);
         flush_all(&written)?;
         if place.exists() {
-            if matches!(self.verify(kind, &digest), Found::Intact(_)) {
+            if let Found::Intact(there) = self.verify(kind, &digest)
+                && files.keys().all(|name| there.files.contains_key(name))
+            {
                 // Somebody else was faster with the same bytes.
                 return Ok(());
             }
-            let damaged = scratch.folder(&format!("damaged-{kind}-{}", digest.short()))?;
-            fs::rename(&place, damaged.path().join("artefact"))
-                .doing(|| format!("moving the damaged {} aside", place.display()))?;
+            // It is damaged, or has fewer files than are wanted now.
+            let old = scratch.folder(&format!("old-{kind}-{}", digest.short()))?;
+            fs::rename(&place, old.path().join("artefact"))
+                .doing(|| format!("moving the old {} aside", place.display()))?;
         }
         match fs::rename(aside.path(), &place) {
             Ok(()) => flush_folder(parent),

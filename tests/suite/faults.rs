@@ -218,11 +218,21 @@ fn library() -> &'static Path {
     })
 }
 
+/// A temporary folder in memory, where there is such a thing: these tests run the program hundreds of times, and wait for
+/// no disk.
+fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
+}
+
 /// Three cases to train on and one to test on, taken from the phantom: a stage of theirs takes milliseconds.
 pub fn few() -> &'static Path {
     static FEW: OnceLock<tempfile::TempDir> = OnceLock::new();
     let few = FEW.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = in_memory();
         let part = "{\"label\": \"part of the phantom\", \"synthetic\": true}";
         fs::write(folder.path().join("dataset.json"), part).unwrap();
         for case in [
@@ -245,7 +255,7 @@ pub fn few() -> &'static Path {
 /// A folder with a manifest for these few cases: a pretraining, two fine-tunings and two trainings from scratch, with
 /// four evaluations.
 pub fn small() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = in_memory();
     let few_cases = TINY
         .replace("samples = [5]", "samples = [1, 2]")
         .replace("starts = [1, 28]", "starts = [1]");

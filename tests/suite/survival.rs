@@ -371,3 +371,22 @@ fn a_request_to_terminate_is_an_interrupt() {
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("goes on from there"), "{said}");
 }
+
+#[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "processes are watched on Linux only"
+)]
+fn workers_end_with_a_scheduler_that_is_killed() {
+    let folder = tiny();
+    // Training for hours, were it for their stages.
+    let endless = ["--set", "scratch.steps=10000000", "--jobs", "2"];
+    let mut child = start(folder.path(), &endless);
+    until("long trainings", || has(folder.path(), "pretrain"));
+    let workers = workers(child.id());
+    assert_eq!(workers.len(), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ended = |worker: &u32| !Path::new(&format!("/proc/{worker}")).exists();
+    until("the end of both workers", || workers.iter().all(ended));
+}

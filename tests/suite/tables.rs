@@ -1,68 +1,16 @@
 //! Tables computed from made-up scores: averages, tests, marks, and what is missing or undefined.
 
-use std::path::Path;
-
 use expertgrid::{
-    artefact::{CaseScores, SCORES, Scores},
-    key::Keyed,
-    manifest,
     metric::{Reason, Score},
-    plan::{self, Inventory, Kind, Plan, Run},
-    report::{self, Cell, Provenance, Synthetic, Table},
+    plan::Run,
+    report::{self, Cell, Table},
     results::{self, Metric, Results, Status},
-    store::{Files, MadeBy, Store, Unpublished},
 };
 
-use crate::common::csv;
-
-const MANIFEST: &str = r#"
-title = "a made-up grid"
-[grid]
-new_experts = [6]
-arms = ["w/", "w/o"]
-annotators = { from = [1, 2, 3], choose = 2 }
-samples = [5, 10]
-starts = [1, 4, 7, 10]
-"#;
-
-/// A plan of 3 combinations x 2 sample counts x 4 starts with, and 2 x 4 without pretraining, whose
-/// scores a function makes up; `None` publishes nothing.
-fn with_scores(folder: &Path, score: impl Fn(&Run) -> Option<Score>) -> (Plan, Store) {
-    let path = folder.join("made_up.toml");
-    std::fs::write(&path, MANIFEST).unwrap();
-    let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
-    let inventory = Inventory::assumed(&experiments[0].cohort);
-    let plan = plan::build(experiments, &inventory);
-    let store = Store::within(folder);
-    let scratch = store.scratch().unwrap();
-    for run in &plan.runs {
-        let Some(score) = score(run) else { continue };
-        let case = CaseScores {
-            case: "case35".into(),
-            dice: Score::Value(score.value().unwrap_or(0.0)),
-            assd: score,
-            hd95: score,
-            diagonal: 100.0,
-        };
-        let stage = plan.stage(run.evaluation);
-        let files = Files::from([(SCORES.to_owned(), Scores { cases: vec![case] }.to_bytes())]);
-        let made_by = MadeBy {
-            version: "0".into(),
-            device: "cpu".into(),
-            engine: "none".into(),
-        };
-        let about = Unpublished {
-            kind: Kind::Evaluate,
-            digest: stage.digest,
-            inputs: stage.spec.explain(),
-            spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
-            dataset: "made up".into(),
-            made_by,
-        };
-        store.publish(&scratch, about, &files).unwrap();
-    }
-    (plan, store)
-}
+use crate::{
+    common::csv,
+    made_up::{with_scores, write},
+};
 
 fn table(results: &Results<'_>) -> Table {
     report::tabulate(results, 0)
@@ -135,16 +83,16 @@ fn marks_follow_the_tests() {
     // Differences at n = 5: .7, 1.3, .7, 1.3; mean 1, sd sqrt(.12), t = 1 / (sqrt(.12) / 2) = 5.77,
     // two-sided p at 3 degrees of freedom by its closed form, with x = t / sqrt(3) = 10 / 3:
     // 1 - 2 / pi (x / (1 + x^2) + atan x).
-    assert!((at("w/", 5).p_counterpart.unwrap() - 0.010_330_707_045_141).abs() < 1e-12);
+    assert!((at("w/", 5).against_counterpart.p().unwrap() - 0.010_330_707_045_141).abs() < 1e-12);
     assert!(at("w/", 5).underline);
     // At n = 10: -.3, .3, -.3, .3: no difference at all.
-    assert!((at("w/", 10).p_counterpart.unwrap() - 1.0).abs() < 1e-9);
+    assert!((at("w/", 10).against_counterpart.p().unwrap() - 1.0).abs() < 1e-9);
     assert!(!at("w/", 10).underline);
     // Distances: the smallest mean is the best; both at n = 10 share it.
     assert!(at("w/", 10).bold && at("w/o", 10).bold);
     assert!(!at("w/", 5).bold && !at("w/o", 5).bold);
     // A constant difference between rows is certain.
-    assert_eq!(at("w/", 5).p_best.map(|p| p < 0.05), Some(true));
+    assert_eq!(at("w/", 5).against_best.p().map(|p| p < 0.05), Some(true));
     // For Dice the largest is the best, and more distance is no gain.
     assert!(cell(&table, "w/o", 5, Metric::Dice).bold);
     assert!(!cell(&table, "w/", 5, Metric::Dice).underline);
@@ -172,7 +120,12 @@ fn an_undefined_score_is_counted_shown_and_earns_no_mark() {
     let worst = (2.1 + (100.0 + 2.4 + 3.4) / 3.0 + 2.7 + 3.0) / 4.0;
     assert!((with.worst.unwrap() - worst).abs() < 1e-9);
     assert_eq!(
-        (with.p_counterpart, with.p_best, with.bold, with.underline),
+        (
+            with.against_counterpart.p(),
+            with.against_best.p(),
+            with.bold,
+            with.underline
+        ),
         (None, None, false, false)
     );
     // Dice is defined for the same run.
@@ -213,7 +166,11 @@ fn nobody_is_best_next_to_a_better_cell_with_undefined_scores() {
         .iter()
         .filter(|cell| cell.metric == Metric::Assd)
     {
-        assert_eq!((cell.p_best, cell.bold), (None, false), "{cell:?}");
+        assert_eq!(
+            (cell.against_best.p(), cell.bold),
+            (None, false),
+            "{cell:?}"
+        );
     }
 }
 
@@ -243,18 +200,13 @@ fn missing_and_failed_runs_leave_holes_that_are_named() {
     let table = table(&results);
     let hole = cell(&table, "w/o", 10, Metric::Assd);
     assert_eq!((hole.mean, hole.runs, hole.present), (None, 4, 0));
-    assert_eq!(cell(&table, "w/", 10, Metric::Assd).p_counterpart, None);
+    assert_eq!(
+        cell(&table, "w/", 10, Metric::Assd).against_counterpart.p(),
+        None
+    );
     let text = write(&results, folder.path());
     assert!(text.contains('–'), "{text}");
     assert!(text.contains("1 failed, 3 were not run yet"), "{text}");
-}
-
-fn write(results: &Results<'_>, folder: &Path) -> String {
-    let provenance = Provenance {
-        dataset: "made up".into(),
-        synthetic: Synthetic::Yes,
-    };
-    report::write(results, 0, &provenance, folder).unwrap().text
 }
 
 #[test]

@@ -5,15 +5,15 @@
 //!
 //! - A stage is published exactly once: its artefact is renamed into its place once, and never moved, removed or
 //!   replaced. A kill before the rename lets the stage be computed again; a kill after it never does.
-//! - Whoever is killed, no process of the sweep outlives the scheduler for long, and nobody need wait for that: the next
-//!   run starts at once.
+//! - Whoever is killed, no worker outlives the scheduler for long, and nobody need wait for that: the next run starts at
+//!   once. Where a worker of the run before is just publishing, the second of the two to come finds the place taken.
 //! - The artefacts and tables are, byte for byte, those of a run that nobody disturbed.
 //!
 //! `EXPERTGRID_TORTURE_KILLS` sets the number of kills, `EXPERTGRID_TORTURE_SEED` the choices (moments depend on the
 //! machine too); `make torture` runs the long form.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{Child, Stdio},
@@ -29,29 +29,46 @@ use crate::{common::*, faults::*};
 /// What `make test` has time for.
 const KILLS: usize = 20;
 
-/// Two workers, and progress saved all the time, so that kills hit that too.
-const SWEEP: [&str; 6] = ["--jobs", "2", "--save-every", "20ms", "--retries", "1"];
+/// Trainings of a good second, two at a time, with progress saved all the while, so that kills hit that too.
+const SWEEP: [&str; 12] = [
+    "--jobs",
+    "2",
+    "--save-every",
+    "20ms",
+    "--retries",
+    "9",
+    "--set",
+    "pretrain.steps=200",
+    "--set",
+    "finetune.steps=100",
+    "--set",
+    "scratch.steps=300",
+];
 
-/// How a run is killed.
+/// How a run is disturbed.
 #[derive(Clone, Copy, Debug)]
-enum Kill {
-    /// The scheduler, after so long.
-    Scheduler(Duration),
-    /// One of its workers, after so long.
-    Worker(Duration),
-    /// Whoever of this role is the first to come to this step in the store.
-    At(&'static str, usize),
+struct Fire {
+    /// When one of its workers is killed, if any.
+    worker: Option<Duration>,
+    /// How long after that the scheduler is killed.
+    scheduler: Duration,
+    /// A step in the store at which the first of a role to come to it is killed.
+    step: Option<Fault>,
 }
 
-impl Kill {
+impl Fire {
     fn draw(chance: &mut ChaCha8Rng) -> Self {
-        // The first milliseconds are as likely as the later hundreds.
-        let moment = Duration::from_secs_f64(10_f64.powf(chance.random_range(-3.0..-0.2)));
-        match chance.random_range(0..4) {
-            0 => Self::Scheduler(moment),
-            1 => Self::Worker(moment),
-            2 => Self::At("run", chance.random_range(1..40)),
-            _ => Self::At("worker", chance.random_range(1..80)),
+        // From a hundredth of a second to two, the short times as likely as the long ones.
+        let mut moment = || Duration::from_secs_f64(10_f64.powf(chance.random_range(-2.0..0.3)));
+        let (worker, scheduler) = (moment(), moment());
+        Self {
+            worker: chance.random_bool(0.7).then_some(worker),
+            scheduler,
+            step: match chance.random_range(0..3) {
+                0 => Some(Fault::at("run", chance.random_range(1..60), Fate::Kill)),
+                1 => Some(Fault::at("worker", chance.random_range(1..100), Fate::Kill)),
+                _ => None,
+            },
         }
     }
 }
@@ -75,7 +92,14 @@ fn a_sweep_under_fire_ends_as_if_nothing_had_been() {
         let folder = small();
         let mut sweep = Sweep::new(folder.path());
         while tally.kills() < kills && !sweep.complete {
-            sweep.disturb(Kill::draw(&mut chance), &mut chance, &mut tally);
+            let fire = Fire::draw(&mut chance);
+            sweep.disturb(fire, &mut chance, &mut tally);
+            // Else the next run comes while workers of this one may still be ending.
+            if chance.random_bool(0.5) {
+                until("the end of every worker", || {
+                    processes(&sweep.folder).is_empty()
+                });
+            }
         }
         sweep.finish();
         assert_same_work(
@@ -103,8 +127,6 @@ struct Tally {
     workers: usize,
     /// Of both: at a step in the store.
     at_a_step: usize,
-    /// Runs that came to their end before they were to be killed.
-    escaped: usize,
 }
 
 impl Tally {
@@ -140,44 +162,34 @@ impl Sweep {
         command.stdout(Stdio::null()).stderr(said).spawn().unwrap()
     }
 
-    /// One run, with one kill on its way.
-    fn disturb(&mut self, kill: Kill, chance: &mut ChaCha8Rng, tally: &mut Tally) {
-        let fault = match kill {
-            Kill::At(role, step) => Some(Fault::at(role, step, Fate::Kill)),
-            Kill::Scheduler(_) | Kill::Worker(_) => None,
-        };
-        let mut child = self.start(fault);
-        let mut shot = 0;
-        match kill {
-            Kill::Scheduler(moment) => {
-                thread::sleep(moment);
-                let _ = child.kill();
+    /// One run under fire.
+    fn disturb(&mut self, fire: Fire, chance: &mut ChaCha8Rng, tally: &mut Tally) {
+        let mut child = self.start(fire.step);
+        if let Some(moment) = fire.worker {
+            thread::sleep(moment);
+            if let Some(worker) = workers(child.id()).choose(chance) {
+                tally.workers += usize::from(shoot(*worker));
             }
-            Kill::Worker(moment) => {
-                thread::sleep(moment);
-                if let Some(worker) = workers(child.id()).choose(chance) {
-                    shot = usize::from(shoot(*worker));
-                }
-            }
-            Kill::At(..) => {}
         }
+        thread::sleep(fire.scheduler);
+        let _ = child.kill();
         let status = child.wait().unwrap();
-        if matches!(kill, Kill::At(..)) && self.folder.join("steps.killed").exists() {
+        let at_a_step = fire
+            .step
+            .filter(|_| self.folder.join("steps.killed").exists());
+        if let Some(fault) = at_a_step {
             tally.at_a_step += 1;
-            shot = 1;
+            tally.workers += usize::from(fault.role == "worker");
         }
-        // The next run, after a killed one, comes while workers of this one may still be ending.
         match status.code() {
             None => tally.schedulers += 1,
             Some(code) => {
                 let said = fs::read_to_string(self.folder.join("said")).unwrap();
                 assert_eq!(
                     code, 0,
-                    "a killed worker's stage is tried again ({kill:?}): {said}"
+                    "a killed worker's stage is tried again ({fire:?}): {said}"
                 );
                 self.complete = true;
-                tally.workers += shot;
-                tally.escaped += 1 - shot;
             }
         }
     }
@@ -196,36 +208,53 @@ impl Sweep {
         assert_eq!(files(&claims).len(), 0, "claims of processes that are gone");
     }
 
-    /// Every artefact has come to its place by one rename, the only one that could have succeeded, and has stayed there.
+    /// Every artefact is in the place that it was renamed into. It has come there once, since the operating system
+    /// renames no folder onto another that holds something, and nothing was ever moved away.
     fn assert_published_once(&self) {
         let steps = self.watched.steps();
-        let mut attempts: BTreeMap<&Path, Vec<&Step>> = BTreeMap::new();
-        for step in &steps {
+        // When each process began and was last seen.
+        let mut lives: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+        for (at, step) in steps.iter().enumerate() {
+            lives.entry(step.process).or_insert((at, at)).1 = at;
             assert_eq!(
                 step.moves_away(),
                 None,
                 "nothing that was published is moved: {step:?}"
             );
-            if let Some(stage) = step.publishes() {
-                attempts.entry(stage).or_default().push(step);
-            }
         }
-        // One pretraining, two fine-tunings, two trainings from scratch, four evaluations.
-        assert_eq!(attempts.len(), 9);
-        for (stage, attempts) in attempts {
-            // Written down before it is made: an attempt that was followed by another found nothing in the place, so
-            // none before had been made. Two that were made at once cannot both succeed: the place is not empty then.
-            let killed_before = attempts
-                .iter()
-                .take(attempts.len() - 1)
-                .all(|step| !step.there);
-            assert!(killed_before, "{stage:?}: {attempts:#?}");
+        let mut stages = BTreeSet::new();
+        for (at, step) in steps.iter().enumerate() {
+            let Some(stage) = step.publishes() else {
+                continue;
+            };
+            stages.insert(stage);
             assert!(
                 self.folder.join("results/store").join(stage).exists(),
                 "{stage:?}"
             );
+            if lives[&step.process].1 == at {
+                // Perhaps killed before it was made.
+                continue;
+            }
+            let again = steps[at..].iter().find(|later| {
+                later.prepares().is_some_and(|name| name == short(stage))
+                    && lives[&later.process].0 > at
+            });
+            assert!(
+                again.is_none(),
+                "published by {step:?}, computed once more by {again:?}"
+            );
         }
+        // One pretraining, two fine-tunings, two trainings from scratch, four evaluations.
+        assert_eq!(stages.len(), 9);
     }
+}
+
+/// As the folder for a stage's artefact is called: `kind-digits`.
+fn short(stage: &Path) -> String {
+    let mut parts = stage.iter().map(|part| part.to_str().unwrap());
+    let (kind, digest) = (parts.next().unwrap(), parts.next_back().unwrap());
+    format!("{kind}-{}", &digest[..12])
 }
 
 /// Kills a process; whether it was still there.

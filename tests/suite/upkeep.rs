@@ -102,3 +102,93 @@ fn the_store_is_listed_measured_verified_and_rid_of_what_no_manifest_reaches() {
         "{damaged}"
     );
 }
+
+#[test]
+fn weights_are_kept_where_a_manifest_wants_them_and_scores_stay_what_they_are() {
+    let folder = tiny();
+    let keep = ["--set", "keep=\"all\""];
+    let weights = || {
+        let store = files(&folder.path().join("results/store"));
+        store
+            .keys()
+            .filter(|name| name.ends_with("weights.safetensors"))
+            .count()
+    };
+    run(folder.path(), &tiny_run(&[]), 0);
+    assert_eq!(weights(), 1, "the pretraining's");
+    let scores = fs::read(folder.path().join("results/tiny/paper/runs.csv")).unwrap();
+    let finetune = csv(&folder.path().join("results/tiny/paper/runs.csv"))[0]["training"].clone();
+    let refused = run(
+        folder.path(),
+        &["store", "export", &finetune, "-o", "net.safetensors"],
+        2,
+    );
+    assert!(refused.err.contains("keep=\"all\""), "{}", refused.err);
+
+    // Only what has no weights is made again, and nothing that follows from it.
+    let dataset = phantom().to_str().unwrap();
+    let planned = run(
+        folder.path(),
+        &[
+            &["plan", "tiny.toml", "--json", "--dataset", dataset][..],
+            &keep,
+        ]
+        .concat(),
+        0,
+    );
+    let planned: serde_json::Value = serde_json::from_str(&planned.out).unwrap();
+    assert_eq!(planned["trainings"]["left"], 4);
+    assert_eq!(
+        run(folder.path(), &tiny_run(&keep), 0).counts(),
+        Some((4, 5))
+    );
+    assert_eq!(weights(), 1 + 4);
+    assert_eq!(
+        fs::read(folder.path().join("results/tiny/paper/runs.csv")).unwrap(),
+        scores
+    );
+    run(
+        folder.path(),
+        &["store", "export", &finetune, "-o", "net.safetensors"],
+        0,
+    );
+    run(folder.path(), &["store", "verify"], 0);
+    // With or without them: the same stages, and what is kept stays.
+    assert_eq!(run(folder.path(), &tiny_run(&[]), 0).counts(), None);
+    assert_eq!(run(folder.path(), &tiny_run(&keep), 0).counts(), None);
+    assert_eq!(weights(), 1 + 4);
+    let wrong = run(folder.path(), &tiny_run(&["--set", "keep=\"some\""]), 2);
+    assert!(wrong.err.contains("pretrained"), "{}", wrong.err);
+}
+
+#[test]
+fn curves_are_written_for_tensorboard_also_of_trainings_that_were_done_before() {
+    let folder = tiny();
+    let board = ["--tensorboard", "curves"];
+    let count = || files(&folder.path().join("curves")).len();
+    run(folder.path(), &tiny_run(&board), 0);
+    // One pretraining, two fine-tunings, two trainings from scratch.
+    assert_eq!(count(), 5);
+    fs::remove_dir_all(folder.path().join("curves")).unwrap();
+    run(folder.path(), &tiny_run(&board), 0);
+    assert_eq!(count(), 5);
+    let written = files(&folder.path().join("curves"));
+    let (name, bytes) = written
+        .iter()
+        .find(|(name, _)| name.starts_with("pretrain"))
+        .unwrap();
+    assert!(name.starts_with("pretrain_on_1+2_"), "{name}");
+    // Four steps of two values.
+    assert_eq!(
+        bytes.windows(4).filter(|window| window == b"loss").count(),
+        4
+    );
+    // A folder that cannot be written is said, and keeps no run from its end.
+    fs::write(folder.path().join("taken"), "").unwrap();
+    let said = run(folder.path(), &tiny_run(&["--tensorboard", "taken"]), 0);
+    assert!(
+        said.err.contains("TensorBoard's files are not complete"),
+        "{}",
+        said.err
+    );
+}

@@ -38,8 +38,9 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let artefact = match store.read(kind, &digest, &[]) {
         Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
             return Err(Failure::Input(format!(
-                "the {kind} stage {} keeps no weights, only pretrainings do; `expertgrid adapt` makes a network for an \
-                 expert from one",
+                "the {kind} stage {} keeps no weights, only pretrainings do unless a manifest says `keep = \"all\"`; \
+                 running it with `--set 'keep=\"all\"'` makes them, or `expertgrid adapt` makes a network for an expert \
+                 from a pretraining",
                 digest.short()
             )));
         }

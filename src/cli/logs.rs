@@ -1,0 +1,173 @@
+//! `expertgrid logs`: what became of a stage, and what it said.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::{
+    Done, Failure, Selection, now,
+    output::print,
+    why::{is_digest, stages},
+};
+use crate::{
+    event::{Event, Record},
+    exec, journal,
+    key::Digest,
+    progress::duration,
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A digest is enough, as every failure and runs.csv name it; an expression needs the manifests.
+
+Examples:
+  expertgrid logs 4f0c2a91d07b
+  expertgrid logs experiments/table2.toml 'expert=6 n=10 start=1 arm=w/o' --profile phantom"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let mut selection = arguments.selection.clone();
+    let asked = selection.manifests.pop().unwrap_or_default();
+    let asked = asked.to_string_lossy().into_owned();
+    let records = records(&selection.results);
+    let digests = match selection.manifests.is_empty() {
+        false => {
+            let plan = selection.plan()?;
+            let stages = stages(&plan, &asked)?;
+            stages.into_iter().map(|id| plan.stage(id).digest).collect()
+        }
+        true if is_digest(&asked) => heard_of(&records, &selection.results, &asked)?,
+        true => {
+            return Err(Failure::Input(format!(
+                "`{asked}` is not a digest; to pick a run by an expression, name its manifest before it: `expertgrid logs \
+                 experiments/table2.toml 'expert=6 n=10 start=1 arm=w/o'`"
+            )));
+        }
+    };
+    for digest in &digests {
+        tell(digest, &records, &selection.results);
+    }
+    Ok(Done::Whole)
+}
+
+/// Everything that the journals of a results folder tell, but for the steps.
+fn records(results: &Path) -> Vec<Record> {
+    let mut records = Vec::new();
+    for path in journal::all(results) {
+        journal::read(&path, &mut |record| {
+            if !matches!(record.event, Event::Progress { .. }) {
+                records.push(record);
+            }
+        });
+    }
+    // One process writes into the journals of all its experiments.
+    records.sort_by(|a: &Record, b| a.at.total_cmp(&b.at).then_with(|| a.run.cmp(&b.run)));
+    records.dedup();
+    records
+}
+
+/// The stage that a journal or a log knows by its first digits, behind the one whose failure blocked it.
+fn heard_of(records: &[Record], results: &Path, asked: &str) -> Result<Vec<Digest>, Failure> {
+    let logs = fs::read_dir(results.join("logs"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let logged = logs.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.strip_suffix(".log")?.parse().ok()
+    });
+    let mut found: Vec<Digest> = records
+        .iter()
+        .filter_map(|record| record.event.stage())
+        .chain(logged)
+        .filter(|digest| digest.to_string().starts_with(asked))
+        .collect();
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Err(Failure::Input(format!(
+            "nothing has been heard of a stage {asked} in {}; a stage that was in the store before has no history there",
+            results.display()
+        ))),
+        [one] => {
+            let cause = records.iter().rev().find_map(|record| match record.event {
+                Event::Blocked { stage, upstream } if stage == *one => Some(upstream),
+                _ => None,
+            });
+            Ok(cause.into_iter().chain([*one]).collect())
+        }
+        more => Err(Failure::Input(format!(
+            "{} stages begin with {asked}; write more digits",
+            more.len()
+        ))),
+    }
+}
+
+fn tell(digest: &Digest, records: &[Record], results: &Path) {
+    let of_stage = || {
+        records
+            .iter()
+            .filter(|record| record.event.stage() == Some(*digest))
+    };
+    let name = of_stage().find_map(|record| match &record.event {
+        Event::Started { subject, .. } | Event::Failed { subject, .. } => {
+            Some(subject.name.clone())
+        }
+        _ => None,
+    });
+    print(format_args!(
+        "{} [{}]",
+        name.unwrap_or("stage".into()),
+        digest.short()
+    ));
+    let now = now();
+    for record in of_stage() {
+        let ago = Duration::try_from_secs_f64(now - record.at).unwrap_or_default();
+        if let Some(what) = said(&record.event) {
+            print(format_args!("  {:>14} ago  {what}", duration(ago)));
+        }
+    }
+    if of_stage().next().is_none() {
+        print("  no journal tells of it");
+    }
+    let path: PathBuf = exec::log_path(&results.join("logs"), digest);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            print(format_args!("{}:", path.display()));
+            print(text.trim_end());
+        }
+        Err(_) => print("  it has no log: a stage has one when it says something or fails"),
+    }
+}
+
+/// What happened, in words.
+fn said(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Started { slot, .. } => format!("started in slot {slot}"),
+        Event::Finished { seconds, .. } => format!("finished after {seconds:.1} s"),
+        Event::Found { .. } => "found: another process has made it".to_owned(),
+        Event::Elsewhere { .. } => "another process works on it".to_owned(),
+        Event::Retried {
+            attempt, reason, ..
+        } => format!("to be tried again (attempt {attempt}): {reason}"),
+        Event::Stopped { .. } => "stopped, its progress saved".to_owned(),
+        Event::Failed { reason, .. } => format!("failed: {reason}"),
+        Event::Blocked { upstream, .. } => {
+            format!(
+                "cannot run: {} has failed, which it needs",
+                upstream.short()
+            )
+        }
+        Event::Began { .. } | Event::Progress { .. } | Event::Interrupted | Event::Ended { .. } => {
+            return None;
+        }
+    })
+}

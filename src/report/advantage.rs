@@ -1,0 +1,41 @@
+//! What a cell is worth beside its base: a table's shape, whatever its level.
+//!
+//! The rule: positive is better, for every metric. The base of a pretrained network is the one trained on the same samples
+//! alone; of a network trained on another's masks, the one trained on the new expert's own.
+
+use super::table::Position;
+use crate::{manifest::Arm, results::Metric};
+
+/// The position that another is held against, where there is one; never itself.
+pub fn base(position: &Position) -> Option<Position> {
+    match position.arm {
+        Arm::With => position.counterpart(),
+        Arm::Without => None,
+        Arm::Single => {
+            let own = Position {
+                train_expert: Some(position.new_expert),
+                ..*position
+            };
+            (own != *position).then_some(own)
+        }
+    }
+}
+
+/// How much better `value` is than `base`, in the metric's unit.
+pub fn gain(metric: Metric, value: f64, base: f64) -> f64 {
+    match metric.larger_is_better() {
+        true => value - base,
+        false => base - value,
+    }
+}
+
+/// A share of the first gain that counts as little: a gap is closed, and a gain is marginal, below it.
+pub const MARGINAL: f64 = 0.2;
+
+/// Gains by number of samples: the number from which on none is more than a fifth of the first, where there is one.
+pub fn closes(gains: &[(usize, f64)]) -> Option<usize> {
+    let (_, first) = *gains.first()?;
+    let open = gains.iter().rposition(|(_, gain)| *gain > MARGINAL * first);
+    let from = open.map_or(0, |last| last + 1);
+    gains.get(from).map(|(samples, _)| *samples)
+}

@@ -1,0 +1,209 @@
+//! Section IV-D: adapting a pretrained network against training on the new expert's samples alone.
+
+use super::{
+    Claim,
+    check::{By, Check, Outcome, compare, lacking},
+};
+use crate::{
+    manifest::{Arm, Experiment},
+    report::{
+        advantage::{MARGINAL, gain},
+        table::{Position, Table},
+    },
+    results::Metric,
+};
+
+/// Annotated samples below which pretraining is claimed to help, and from which on to help little.
+const FEW: usize = 20;
+
+/// The expert of whom the paper claims that few samples do as well as all.
+const MATCHED: u8 = 6;
+
+pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
+    let experts = &spec.grid.new_experts;
+    let each = |test: fn(&Table, &Experiment, u8) -> Claim| {
+        let claims = experts.iter().map(move |expert| test(table, spec, *expert));
+        claims.collect::<Vec<_>>()
+    };
+    let mut claims = each(helps);
+    if experts.contains(&MATCHED) {
+        claims.push(comparable(table, spec, MATCHED));
+    }
+    claims.extend(each(marginal));
+    claims
+}
+
+fn with(new_expert: u8, experts: usize, samples: usize) -> Position {
+    Position {
+        new_expert,
+        train_expert: None,
+        samples,
+        experts,
+        arm: Arm::With,
+    }
+}
+
+fn without(new_expert: u8, samples: usize) -> Position {
+    Position {
+        arm: Arm::Without,
+        ..with(new_expert, 0, samples)
+    }
+}
+
+/// The grid's numbers of samples that satisfy something, in ascending order.
+fn samples(spec: &Experiment, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut samples = spec.grid.samples.clone();
+    samples.retain(|n| wanted(*n));
+    samples.sort_unstable();
+    samples
+}
+
+/// Every number of annotation experts with every metric.
+fn columns(spec: &Experiment) -> impl Iterator<Item = (usize, Metric)> {
+    let choose = spec.grid.annotators.choose.iter();
+    choose.flat_map(|k| Metric::ALL.map(|metric| (*k, metric)))
+}
+
+fn helps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
+    let few = samples(spec, |n| n < FEW);
+    let mut checks = Vec::new();
+    for (k, metric) in columns(spec) {
+        for n in &few {
+            let pair = [with(expert, k, *n), without(expert, *n)];
+            checks.push(compare(table, metric, pair, By::Pairs, |tested| {
+                (tested.gain() > 0.0 && tested.test.p < spec.statistics.alpha).into()
+            }));
+        }
+    }
+    if few.is_empty() {
+        checks = lacking("number of samples below 20");
+    }
+    Claim {
+        name: "pretraining-helps-below-20",
+        section: "IV-D",
+        statement: format!(
+            "With fewer than {FEW} annotated samples of expert {expert}, the adapted network is significantly better than \
+             one trained on them alone, in every metric."
+        ),
+        experts: vec![expert],
+        checks,
+    }
+}
+
+/// The mean gain at the fewest samples of the grid.
+fn first_gain(
+    table: &Table,
+    spec: &Experiment,
+    expert: u8,
+    k: usize,
+    metric: Metric,
+) -> Option<f64> {
+    let fewest = samples(spec, |_| true).first().copied()?;
+    let mean = |position: Position| {
+        let cell = table.cell(&position, metric)?;
+        cell.mean.filter(|_| cell.complete())
+    };
+    let gained = gain(
+        metric,
+        mean(with(expert, k, fewest))?,
+        mean(without(expert, fewest))?,
+    );
+    (gained > 0.0).then_some(gained)
+}
+
+/// A check that needs the gain at the fewest samples as its measure.
+fn measured(
+    table: &Table,
+    pair: [Position; 2],
+    metric: Metric,
+    first: Option<f64>,
+    so: impl Fn(f64, (f64, f64), f64) -> Outcome,
+) -> Check {
+    let check = compare(table, metric, pair, By::Pairs, |tested| match first {
+        Some(first) => so(tested.gain(), tested.interval(), MARGINAL * first),
+        None => Outcome::Unknown,
+    });
+    let measure = match first {
+        Some(first) => format!(
+            "a fifth of the gain at the fewest samples is {:.2}",
+            MARGINAL * first
+        ),
+        None => "there is no gain at the fewest samples to measure by".to_owned(),
+    };
+    Check {
+        numbers: format!("{}; {measure}", check.numbers),
+        ..check
+    }
+}
+
+fn comparable(table: &Table, spec: &Experiment, expert: u8) -> Claim {
+    let all = samples(spec, |_| true).last().copied();
+    let all = all.filter(|all| *all > FEW && spec.grid.samples.contains(&FEW));
+    let checks = match all {
+        None => lacking("cell with 20 samples, or none with more"),
+        Some(all) => columns(spec)
+            .map(|(k, metric)| {
+                let pair = [with(expert, k, FEW), without(expert, all)];
+                let first = first_gain(table, spec, expert, k, metric);
+                measured(
+                    table,
+                    pair,
+                    metric,
+                    first,
+                    |gain, (low, high), margin| match (gain >= 0.0 || low > -margin, high < -margin)
+                    {
+                        (true, _) => Outcome::Yes,
+                        (false, true) => Outcome::No,
+                        (false, false) => Outcome::Unknown,
+                    },
+                )
+            })
+            .collect(),
+    };
+    Claim {
+        name: "20-samples-match-all",
+        section: "IV-D",
+        statement: format!(
+            "Adapted with {FEW} samples of expert {expert}, a network is comparable to one trained on all samples alone: \
+             its mean is no worse, or the 95 % interval of what it is worse by stays within a fifth of the gain at the \
+             fewest samples. (Open where it is worse and the interval holds both more and less than that.)"
+        ),
+        experts: vec![expert],
+        checks,
+    }
+}
+
+fn marginal(table: &Table, spec: &Experiment, expert: u8) -> Claim {
+    let many = samples(spec, |n| n > FEW);
+    let mut checks = Vec::new();
+    for (k, metric) in columns(spec) {
+        let first = first_gain(table, spec, expert, k, metric);
+        for n in &many {
+            let pair = [with(expert, k, *n), without(expert, *n)];
+            checks.push(measured(
+                table,
+                pair,
+                metric,
+                first,
+                |gain, (low, _), margin| match (gain <= margin, low > margin) {
+                    (true, _) => Outcome::Yes,
+                    (false, true) => Outcome::No,
+                    (false, false) => Outcome::Unknown,
+                },
+            ));
+        }
+    }
+    if many.is_empty() {
+        checks = lacking("number of samples above 20");
+    }
+    Claim {
+        name: "gain-marginal-above-20",
+        section: "IV-D",
+        statement: format!(
+            "With more than {FEW} samples of expert {expert}, pretraining gains little: the mean gain is at most a fifth \
+             of that at the fewest samples, in every metric. (Open where it is more, but its 95 % interval holds less.)"
+        ),
+        experts: vec![expert],
+        checks,
+    }
+}

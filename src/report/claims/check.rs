@@ -1,0 +1,158 @@
+//! The checks that claims are made of: one or two cells, a yes or no, and the numbers.
+//!
+//! The rule: a cell with runs that have no value answers nothing.
+
+use crate::{
+    manifest::Unpaired,
+    report::{
+        advantage::gain,
+        marks,
+        table::{Cell, Comparison, Position, Table, Test},
+    },
+    results::Metric,
+};
+
+/// One part of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Whether it is so.
+    pub outcome: Outcome,
+    /// What was compared, in numbers; or why nothing could be.
+    pub numbers: String,
+}
+
+/// Whether something is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// Runs have no value, the grid lacks the cell, or the numbers are compatible with both.
+    Unknown,
+}
+
+impl Outcome {
+    /// As it is printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "open",
+        }
+    }
+}
+
+impl Outcome {
+    /// Of a claim about means: so, or not so by more than chance, or open.
+    pub(super) fn of_means(so: bool, p: f64, alpha: f64) -> Self {
+        match (so, p < alpha) {
+            (true, _) => Self::Yes,
+            (false, true) => Self::No,
+            (false, false) => Self::Unknown,
+        }
+    }
+}
+
+impl From<bool> for Outcome {
+    fn from(so: bool) -> Self {
+        match so {
+            true => Self::Yes,
+            false => Self::No,
+        }
+    }
+}
+
+/// Two cells of one metric with the test between them.
+pub(super) struct Tested<'a> {
+    pub(super) metric: Metric,
+    pub(super) this: &'a Cell,
+    pub(super) other: &'a Cell,
+    pub(super) test: Comparison,
+}
+
+impl Tested<'_> {
+    /// How much better this cell is.
+    pub(super) fn gain(&self) -> f64 {
+        gain(self.metric, self.test.difference, 0.0)
+    }
+
+    /// The 95 % interval of that.
+    pub(super) fn interval(&self) -> (f64, f64) {
+        let ends = [self.test.ci95.0, self.test.ci95.1].map(|end| gain(self.metric, end, 0.0));
+        (ends[0].min(ends[1]), ends[0].max(ends[1]))
+    }
+
+    pub(super) fn numbers(&self) -> String {
+        let mean = |cell: &Cell| cell.mean.map_or("–".into(), |mean| format!("{mean:.2}"));
+        format!(
+            "{} {}: {} against {} of {}, {}",
+            self.metric.name(),
+            self.this.position,
+            mean(self.this),
+            mean(self.other),
+            self.other.position,
+            p_value(self.test.p),
+        )
+    }
+}
+
+/// `p = 0.042`, or that p is smaller than three digits can say.
+pub(super) fn p_value(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "p < 0.001".to_owned(),
+        p => format!("p = {p:.3}"),
+    }
+}
+
+/// How two cells are tested.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// Pairs of ways of sampling.
+    Pairs,
+    /// Two groups.
+    Groups(Unpaired),
+}
+
+/// Checks something of two cells.
+pub(super) fn compare(
+    table: &Table,
+    metric: Metric,
+    [this, other]: [Position; 2],
+    by: By,
+    so: impl Fn(&Tested<'_>) -> Outcome,
+) -> Check {
+    let unknown = |why: String| Check {
+        outcome: Outcome::Unknown,
+        numbers: format!("{} {this} against {other}: {why}", metric.name()),
+    };
+    let (Some(a), Some(b)) = (table.cell(&this, metric), table.cell(&other, metric)) else {
+        return unknown("the grid does not hold both".into());
+    };
+    let test = match by {
+        By::Pairs => marks::paired(a, b),
+        By::Groups(test) => marks::unpaired(a, b, test),
+    };
+    let tested = match test {
+        Test::Made(test) => Tested {
+            metric,
+            this: a,
+            other: b,
+            test,
+        },
+        Test::Undefined(why) => return unknown(why.to_string()),
+        Test::NoPartner | Test::Itself => return unknown("nothing to test".into()),
+    };
+    Check {
+        outcome: so(&tested),
+        numbers: tested.numbers(),
+    }
+}
+
+/// That something the claim needs is not in the grid.
+pub(super) fn lacking(what: &str) -> Vec<Check> {
+    vec![Check {
+        outcome: Outcome::Unknown,
+        numbers: format!("the grid has no {what}"),
+    }]
+}

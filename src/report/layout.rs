@@ -1,0 +1,188 @@
+//! The paper's layout: which cell stands in which row and column, and what is shown of it.
+//!
+//! The rule: nothing is computed here; a hole in the table is shown as one, with how many of its runs there are.
+
+use std::collections::BTreeSet;
+
+use itertools::Itertools;
+
+use super::{
+    Provenance,
+    document::{Align, Block, Column, Document, Entry, Grid, Mark, Row, Text},
+    notes,
+    table::{Cell, Position, Table},
+};
+use crate::{
+    manifest::{Arm, Experiment, Rows},
+    results::{Metric, Results},
+};
+
+/// Lays a table out: title, caption, one grid per new expert, notes.
+pub fn lay_out(
+    table: &Table,
+    results: &Results<'_>,
+    experiment: usize,
+    provenance: &Provenance,
+) -> Document {
+    let spec = &results.plan.experiments[experiment];
+    let mut blocks = vec![Block::Paragraph(notes::caption(
+        spec,
+        &results.made_by(experiment),
+        provenance,
+    ))];
+    for (letter, new_expert) in ('a'..).zip(&spec.grid.new_experts) {
+        let heading = match spec.rows {
+            Rows::TrainExpert => "Tested on",
+            Rows::Samples | Rows::Experts => "Adapted to",
+        };
+        blocks.push(Block::Grid(Grid {
+            heading: format!("({letter}) {heading} expert {new_expert}"),
+            ..grid(table, spec, *new_expert)
+        }));
+    }
+    let notes = notes::notes(table, results, experiment);
+    blocks.extend(notes.into_iter().map(Block::Paragraph));
+    let title = match spec.title.as_str() {
+        "" => "results",
+        title => title,
+    };
+    Document {
+        title: format!("{}: {title}", table.name),
+        blocks,
+    }
+}
+
+/// The name of a metric in a head, with the direction in which it improves.
+pub fn metric_name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Dice => "Dice (%) ↑",
+        Metric::Assd => "ASSD ↓",
+        Metric::Hd95 => "95HD ↓",
+    }
+}
+
+/// What a row is called: the expert who trained, or a number of samples or experts.
+pub(super) fn row_of(position: &Position, spec: &Experiment) -> usize {
+    match spec.rows {
+        Rows::TrainExpert => usize::from(position.train_expert.unwrap_or(0)),
+        Rows::Samples => position.samples,
+        Rows::Experts => position.experts,
+    }
+}
+
+/// What tells two columns of one metric apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    arm: Option<Arm>,
+    experts: Option<usize>,
+    samples: Option<usize>,
+}
+
+impl Place {
+    // With the number of experts as rows, 0 says that there was no pretraining.
+    fn of(position: &Position, spec: &Experiment) -> Self {
+        Self {
+            samples: (spec.rows != Rows::Samples).then_some(position.samples),
+            experts: (spec.rows == Rows::Samples && position.arm == Arm::With)
+                .then_some(position.experts),
+            arm: (spec.rows != Rows::Experts).then_some(position.arm),
+        }
+    }
+}
+
+/// The cells of one new expert, in rows and columns.
+fn grid(table: &Table, spec: &Experiment, new_expert: u8) -> Grid {
+    let cells: Vec<(usize, &Cell)> = table
+        .cells
+        .iter()
+        .enumerate()
+        .filter(|(_, cell)| cell.position.new_expert == new_expert)
+        .collect();
+    let positions = || cells.iter().map(|(_, cell)| &cell.position);
+    let rows: BTreeSet<usize> = positions().map(|at| row_of(at, spec)).collect();
+    let places: BTreeSet<Place> = positions().map(|at| Place::of(at, spec)).collect();
+    let row = |this: usize| {
+        let entries = Metric::ALL
+            .into_iter()
+            .cartesian_product(&places)
+            .map(|(metric, place)| {
+                let found = cells.iter().find(|(_, cell)| {
+                    cell.metric == metric
+                        && row_of(&cell.position, spec) == this
+                        && Place::of(&cell.position, spec) == *place
+                });
+                found.map_or_else(Entry::default, |(index, cell)| Entry {
+                    text: shown(cell),
+                    cell: Some(*index),
+                })
+            });
+        Row {
+            head: match spec.rows {
+                Rows::TrainExpert => format!("expert {this}"),
+                Rows::Samples | Rows::Experts => this.to_string(),
+            },
+            entries: entries.collect(),
+        }
+    };
+    Grid {
+        heading: String::new(),
+        new_expert: Some(new_expert),
+        corner: match spec.rows {
+            Rows::TrainExpert => "Train",
+            Rows::Samples => "# Samples",
+            Rows::Experts => "# Experts",
+        }
+        .to_owned(),
+        columns: columns(&places),
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
+fn columns(places: &BTreeSet<Place>) -> Vec<Column> {
+    let varies =
+        |of: &dyn Fn(&Place) -> Option<usize>| places.iter().filter_map(of).unique().count() > 1;
+    let (many_samples, many_experts) = (varies(&|p| p.samples), varies(&|p| p.experts));
+    let many_arms = places.iter().map(|p| p.arm).unique().count() > 1;
+    let under = |place: &Place| {
+        let arm = place.arm.filter(|_| many_arms).map(|arm| arm.to_string());
+        let experts = place.experts.filter(|_| many_experts);
+        let samples = place.samples.filter(|_| many_samples);
+        let words = [
+            arm,
+            experts.map(|k| format!("k={k}")),
+            samples.map(|n| format!("n={n}")),
+        ];
+        words.into_iter().flatten().join(" ")
+    };
+    Metric::ALL
+        .into_iter()
+        .cartesian_product(places)
+        .map(|(metric, place)| Column {
+            over: metric_name(metric).to_owned(),
+            under: under(place),
+            align: Align::Right,
+        })
+        .collect()
+}
+
+/// The mean with its marks, or a dash; and how many of its runs have a value, where some have not.
+pub fn shown(cell: &Cell) -> Text {
+    let mut text = match cell.mean {
+        Some(mean) => {
+            let mut text = Text::default();
+            let mark = match (cell.bold, cell.underline) {
+                (true, true) => Mark::Both,
+                (true, false) => Mark::Bold,
+                (false, true) => Mark::Underlined,
+                (false, false) => Mark::Plain,
+            };
+            text.push(format!("{mean:.2}"), mark);
+            text
+        }
+        None => "–".into(),
+    };
+    if !cell.complete() {
+        text.push(format!("† {}/{}", cell.defined, cell.runs), Mark::Plain);
+    }
+    text
+}

@@ -1,0 +1,170 @@
+//! Training curves: the loss of each kind of training, from the curves in the store.
+
+use itertools::Itertools;
+use maud::{Markup, html};
+use rayon::prelude::*;
+
+use super::{
+    Sources,
+    plot::{Frame, scale::range},
+};
+use crate::{
+    artefact::{CURVE, parse_curve},
+    plan::{Kind, Stage, grouped},
+    store::Found,
+};
+
+/// Curves of a kind that are read; of more, every so many, evenly. A page need not read a hundred thousand files.
+const MOST_CURVES: usize = 100;
+/// Points of a curve that are drawn; of more, means of neighbours.
+const MOST_POINTS: usize = 120;
+
+/// The trainings of one kind.
+struct Losses {
+    kind: Kind,
+    /// How many the experiment has.
+    stages: usize,
+    /// Of the first ones, loss by step.
+    read: usize,
+    /// The last step.
+    steps: f64,
+    points: Vec<Spread>,
+}
+
+/// The losses of several trainings at one step.
+struct Spread {
+    step: f64,
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+/// A plot for each kind of training that the experiment has.
+pub(super) fn show(sources: &Sources<'_>, experiment: usize) -> Markup {
+    let kinds = [Kind::Pretrain, Kind::Finetune, Kind::Scratch];
+    let losses: Vec<Losses> = kinds
+        .into_iter()
+        .filter_map(|kind| collect(sources, experiment, kind))
+        .collect();
+    let sampled = losses.iter().any(|one| one.read < one.stages);
+    html! {
+        @if losses.is_empty() { p.hole { "No training curves are in the store yet." } }
+        @else {
+            figure.panels {
+                figcaption { strong { "Dice loss by training step" } }
+                div.row { @for one in &losses { (plot(one)) } }
+            }
+            p.notes {
+                "The line is the median of the trainings, the band their middle 80 %."
+                @if sampled { " Of more than " (MOST_CURVES) " trainings, " (MOST_CURVES) " evenly chosen ones are drawn." }
+            }
+        }
+    }
+}
+
+fn collect(sources: &Sources<'_>, experiment: usize, kind: Kind) -> Option<Losses> {
+    let plan = sources.results.plan;
+    let stages: Vec<&Stage> = sources
+        .results
+        .of(experiment)
+        .flat_map(|(run, _)| plan.needed(run))
+        .unique()
+        .map(|id| plan.stage(id))
+        .filter(|stage| stage.spec.kind() == kind)
+        .collect();
+    let every = stages.len().div_ceil(MOST_CURVES).max(1);
+    let curves: Vec<(f64, Vec<(f64, f64)>)> = stages
+        .par_iter()
+        .step_by(every)
+        .filter_map(|stage| {
+            let Found::Intact(artefact) = sources.store.read(kind, &stage.digest, &[CURVE]) else {
+                return None;
+            };
+            let steps = parse_curve(&artefact.files[CURVE]).ok()?;
+            let size = steps.len().div_ceil(MOST_POINTS).max(1);
+            let mean = |values: &dyn Fn(usize) -> f64, count: usize| {
+                (0..count).map(values).sum::<f64>() / count as f64
+            };
+            let points = steps.chunks(size).map(|some| {
+                let step = mean(&|i| some[i].step as f64, some.len());
+                (step, mean(&|i| f64::from(some[i].loss), some.len()))
+            });
+            Some((steps.last()?.step as f64, points.collect()))
+        })
+        .collect();
+    let longest = curves.iter().map(|(_, curve)| curve.len()).max()?;
+    let points = (0..longest).map(|i| {
+        let mut losses: Vec<f64> = curves
+            .iter()
+            .filter_map(|(_, curve)| Some(curve.get(i)?.1))
+            .collect();
+        losses.sort_by(f64::total_cmp);
+        let at = |share: f64| losses[((losses.len() - 1) as f64 * share).round() as usize];
+        let step = curves
+            .iter()
+            .find_map(|(_, curve)| curve.get(i))
+            .map_or(0.0, |(step, _)| *step);
+        Spread {
+            step,
+            low: at(0.1),
+            median: at(0.5),
+            high: at(0.9),
+        }
+    });
+    Some(Losses {
+        kind,
+        stages: stages.len(),
+        read: curves.len(),
+        steps: curves.iter().map(|(last, _)| *last).fold(1.0, f64::max),
+        points: points.collect(),
+    })
+}
+
+fn plot(losses: &Losses) -> Markup {
+    let Losses {
+        kind,
+        stages,
+        read: _,
+        steps: last,
+        points,
+    } = losses;
+    let name = match kind {
+        Kind::Pretrain => "Pretraining",
+        Kind::Finetune => "Fine-tuning",
+        Kind::Scratch => "From random initialisation",
+        Kind::Evaluate => "Evaluation",
+    };
+    let finite = points
+        .iter()
+        .flat_map(|p| [p.low, p.high])
+        .filter(|v| v.is_finite());
+    let Some([low, high]) = range(finite) else {
+        return html! { p.hole { (name) ": no finite loss" } };
+    };
+    let frame = Frame::new([0.0, *last], [low.max(0.0), high], None);
+    let drawn = || {
+        points
+            .iter()
+            .filter(|p| [p.low, p.median, p.high].iter().all(|v| v.is_finite()))
+    };
+    let upper = drawn().map(|p| (p.step, p.high));
+    let lower = drawn().rev().map(|p| (p.step, p.low));
+    let band = format!("{}Z", frame.path(upper.chain(lower)));
+    let title = format!("{name} ({})", grouped(*stages));
+    let says = format!(
+        "{title}: the median loss goes from {:.3} to {:.3} over {last:.0} steps.",
+        points.first().map_or(f64::NAN, |p| p.median),
+        points.last().map_or(f64::NAN, |p| p.median),
+    );
+    let class = match kind {
+        Kind::Scratch => "without",
+        Kind::Pretrain | Kind::Finetune | Kind::Evaluate => "with",
+    };
+    let drawing = html! {
+        g.(class) {
+            path.band d=(band) {}
+            path.mean.solid d=(frame.path(drawn().map(|p| (p.step, p.median)))) {}
+        }
+    };
+    frame.plot(&title, "step", &says, drawing)
+}

@@ -1,0 +1,304 @@
+//! The results as a page to look at: one file that needs no network, for one experiment or for several with an overview.
+//!
+//! The rule: the same results give the same bytes. So the page holds no date of its own; its script shows the file's, which
+//! is that of the last change, since a file that would not change is not written. What is computed is computed elsewhere:
+//! this module shows it.
+//!
+//! Markup is written with maud, which escapes all text. The plots are SVG written the same way and not with plotters or
+//! charming: plotters knows no classes, titles or `currentColor`, so that a plot could neither follow the reader's
+//! light or dark, nor answer to the pointer, nor speak; charming needs a JavaScript engine to draw. What a plot
+//! library would add is a scale with round ticks, in [`plot::scale`].
+
+mod against;
+mod behind;
+mod losses;
+mod markup;
+mod pictures;
+mod plot;
+mod provenance;
+
+use std::path::{Path, PathBuf};
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    Document, Provenance, Reference, Table, claims, document::Block, folder, lay_out, tabulate,
+    versus,
+};
+use crate::{
+    data::{Dataset, Provenance as Origin},
+    manifest::{Experiment, PAPER},
+    results::Results,
+    store::{Store, StoreError, replace_file},
+};
+
+/// What pages are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The outcome of every run.
+    pub results: &'a Results<'a>,
+    /// Where predictions and training curves are.
+    pub store: &'a Store,
+    /// The images and masks.
+    pub dataset: &'a Dataset,
+    /// What is known of them.
+    pub provenance: &'a Provenance,
+}
+
+/// An experiment with everything its part of a page shows.
+struct Part<'a> {
+    /// Its index in the plan.
+    index: usize,
+    spec: &'a Experiment,
+    table: Table,
+    laid_out: Document,
+    /// The paper's claims on these results.
+    claims: Document,
+    /// The published values beside these, where the manifest names some; or why they cannot be had.
+    versus: Option<Result<Document, String>>,
+}
+
+impl<'a> Part<'a> {
+    fn of(sources: &Sources<'a>, index: usize) -> Self {
+        let Sources {
+            results,
+            provenance,
+            ..
+        } = *sources;
+        let spec = &results.plan.experiments[index];
+        let table = tabulate(results, index);
+        let claims = claims::claims(&table, spec);
+        let versus = spec.reference.as_ref().map(|published| {
+            let reference = Reference::read(published)?;
+            let versus = versus(&table, spec, &reference, provenance);
+            Ok(versus.document(&table, results, index, provenance))
+        });
+        Self {
+            index,
+            spec,
+            laid_out: lay_out(&table, results, index, provenance),
+            claims: claims::document(&claims, &spec.name, spec, provenance),
+            versus,
+            table,
+        }
+    }
+
+    /// What the tables stand on: the first of their blocks.
+    fn caption(&self) -> Option<&Block> {
+        self.laid_out.blocks.first()
+    }
+
+    /// Its place on the page, for links.
+    fn anchor(&self) -> String {
+        format!("table-{}", self.index)
+    }
+}
+
+/// Where the page over several experiments goes: beside their folders, one for each profile, so that it takes no
+/// experiment's name and a smoke test never replaces the page of a sweep.
+pub fn overview_path(results: &Path, profile: &str) -> PathBuf {
+    results.join(format!("{profile}.html"))
+}
+
+/// Writes `index.html` beside each experiment's tables and, where there are several, one page over all of them. A file that
+/// would not change is not touched.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let experiments = &sources.results.plan.experiments;
+    let parts: Vec<Part> = (0..experiments.len())
+        .map(|index| Part::of(sources, index))
+        .collect();
+    let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
+    let mut pages = Vec::new();
+    for (i, part) in parts.iter().enumerate() {
+        let path = folder(to, part.spec).join("index.html");
+        pages.push((path, page(sources, &parts[i..=i], &bodies[i..=i])));
+    }
+    if let [first, _, ..] = parts.as_slice() {
+        let path = overview_path(to, &first.spec.profile);
+        pages.push((path, page(sources, &parts, &bodies)));
+    }
+    let mut written = Vec::new();
+    for (path, page) in pages {
+        replace_file(&path, page.into_string().as_bytes())?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// A whole page. Nothing may be fetched from anywhere, and the page says so to the browser.
+fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup {
+    const POLICY: &str =
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+    let title = title(parts);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · expertgrid" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header.masthead {
+                    p.eyebrow {
+                        "expertgrid"
+                        @if let Some(badge) = badge(sources.provenance.origin) { " " span.badge { (badge) } }
+                    }
+                    h1 { (title) }
+                    @match parts {
+                        [one] => p.lead { (sentence(&one.spec.title)) },
+                        several => ul.lead { @for part in several {
+                            li { a href=(format!("#{}", part.anchor())) { (part.spec.name) } ": " (part.spec.title) }
+                        } },
+                    }
+                    (contents(parts))
+                }
+                main {
+                    (provenance::summary(sources, parts))
+                    @for (part, body) in parts.iter().zip(bodies) {
+                        article id=(part.anchor()) {
+                            h2 { @if parts.len() == 1 { "Results" } @else { (part.spec.name) ": " (part.spec.title) } }
+                            (body)
+                        }
+                    }
+                }
+                footer {
+                    p { "Made by expertgrid " (env!("CARGO_PKG_VERSION")) " from the results in its store. " span #dated {} }
+                }
+                div #pop popover="auto" role="dialog" aria-label="What stands behind the number" tabindex="-1" {}
+                script #data type="application/json" { (PreEscaped(behind::json(sources, parts))) }
+                script { (PreEscaped(include_str!("script.js"))) }
+            }
+        }
+    }
+}
+
+fn title(parts: &[Part<'_>]) -> String {
+    match parts {
+        [one] => one.spec.name.clone(),
+        several => {
+            let names: Vec<&str> = several.iter().map(|p| p.spec.name.as_str()).collect();
+            let (last, first) = names.split_last().expect("there are several");
+            format!("{} and {last}", first.join(", "))
+        }
+    }
+}
+
+/// What every page over such data says first.
+fn badge(origin: Origin) -> Option<&'static str> {
+    match origin {
+        Origin::Synthetic => Some("synthetic data"),
+        Origin::SimulatedExperts => Some("simulated experts"),
+        Origin::Acquired | Origin::Undeclared => None,
+    }
+}
+
+/// A title as a sentence begins.
+fn sentence(title: &str) -> String {
+    let mut letters = title.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+fn contents(parts: &[Part<'_>]) -> Markup {
+    html! {
+        nav aria-label="On this page" {
+            ul {
+                li { a href="#provenance" { "Provenance" } }
+                @for part in parts {
+                    @match parts {
+                        [_] => {
+                            @for (id, name) in SECTIONS {
+                                li { a href=(format!("#{}-{id}", part.anchor())) { (name) } }
+                            }
+                        }
+                        _ => li { a href=(format!("#{}", part.anchor())) { (part.spec.name) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The parts of a section that can be gone to.
+const SECTIONS: [(&str, &str); 7] = [
+    ("tables", "Tables"),
+    ("plots", "Plots"),
+    ("claims", "Claims"),
+    ("published", "Beside the paper"),
+    ("pictures", "Pictures"),
+    ("training", "Training"),
+    ("manifest", "Manifest"),
+];
+
+/// One experiment: tables, plots, pictures, manifest.
+fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
+    let anchor = part.anchor();
+    let id = |which: usize| format!("{anchor}-{}", SECTIONS[which].0);
+    let notes = part
+        .laid_out
+        .blocks
+        .iter()
+        .skip(1)
+        .filter(|block| matches!(block, Block::Paragraph(_)));
+    html! {
+        @if let Some(Block::Paragraph(caption)) = part.caption() {
+            p.caption { (markup::text(caption)) }
+        }
+        section id=(id(0)) {
+            h3 { "Tables" }
+            p.hint.screen { "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to a table, arrows within it, Enter to open, Escape to close." }
+            div.tables {
+                @for block in &part.laid_out.blocks {
+                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(part.index))) }
+                }
+            }
+            div.notes { @for block in notes { (markup::block(block)) } }
+            p.files { "The same as files: " (files(part.spec)) }
+        }
+        section id=(id(1)) {
+            h3 { "Plots" }
+            (plot::curves(part))
+        }
+        section id=(id(2)) {
+            h3 { "The paper’s claims" }
+            (against::claims(part))
+        }
+        section id=(id(3)) {
+            h3 { "Beside the paper" }
+            (against::published(part))
+        }
+        section id=(id(4)) {
+            h3 { "Pictures" }
+            (pictures::show(sources, part))
+        }
+        section id=(id(5)) {
+            h3 { "Training" }
+            (losses::show(sources, part.index))
+        }
+        section id=(id(6)) {
+            h3 { "Manifest" }
+            details {
+                summary { code { (part.spec.name) ".toml" } @if part.spec.profile != PAPER { " with profile " code { (part.spec.profile) } } ", every key resolved" }
+                pre tabindex="0" { code { (crate::manifest::resolved(part.spec)) } }
+            }
+        }
+    }
+}
+
+/// Names of the files beside the page; no links, since a page may be passed on alone.
+fn files(spec: &Experiment) -> Markup {
+    let folder = format!("{}/{}", spec.name, spec.profile);
+    html! {
+        code { (folder) "/" (spec.name) ".csv" } " (every cell), " code { (folder) "/runs.csv" } " (every run), "
+        code { (folder) "/" (spec.name) ".md" } "."
+    }
+}

@@ -1,0 +1,264 @@
+//! The worst and the median test cases as pictures, beside what the same case is without pretraining.
+//!
+//! The rule: nobody picks a picture. Of all pairs of a run and a test case at one position of the table, in the order of
+//! their Dice, the first is the worst and the middle one the median; the caption says so.
+
+mod draw;
+
+use itertools::Itertools;
+use maud::{Markup, html};
+
+use super::{
+    super::table::{Position, Table},
+    Part, Sources,
+};
+use crate::{
+    artefact::{PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
+    data::Mask,
+    manifest::{Arm, Experiment},
+    metric::Score,
+    plan::Run,
+    results::Metric,
+    store::Found,
+};
+
+/// Two positions of one new expert: the one whose cases are ordered, and the one beside it.
+struct Pair {
+    subject: Position,
+    beside: Option<Position>,
+}
+
+/// One of the ordered pairs of run and case.
+struct Example<'a> {
+    run: &'a Run,
+    case: String,
+    dice: f64,
+}
+
+/// For each new expert, two figures of two pictures.
+pub(super) fn show(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
+    let experts = &part.spec.grid.new_experts;
+    let pairs = experts
+        .iter()
+        .filter_map(|expert| pair(&part.table, part.spec, *expert));
+    let pairs = pairs.collect_vec();
+    html! {
+        @if pairs.is_empty() { p.hole { "No test case has been predicted yet." } }
+        @for pair in &pairs {
+            (figures(sources, part, pair))
+        }
+        @if !pairs.is_empty() {
+            p.notes {
+                span.line.truth {} " the expert, "
+                span.line.with {} " " (name(&pairs[0].subject)) ", "
+                @if let Some(beside) = pairs[0].beside { span.line.without {} " " (name(&beside)) ". " }
+                (rule(part.spec))
+            }
+        }
+    }
+}
+
+/// How the pictures are chosen, in words.
+fn rule(spec: &Experiment) -> &'static str {
+    match spec.grid.arms.contains(&Arm::With) {
+        true => {
+            "Chosen by rule: with pretraining, at the table’s fewest samples and most experts, all test cases of all runs are \
+             ordered by Dice; the worst is the first, the median the middle one. Beside it the same case without pretraining, \
+             from the same samples."
+        }
+        false => {
+            "Chosen by rule: all test cases of all runs of the network that does worst by its mean Dice are ordered by Dice; the \
+             worst is the first, the median the middle one. Beside it the same case by the network trained on the expert’s own \
+             masks, or else by the best."
+        }
+    }
+}
+
+/// What the position's networks are, in few words.
+fn name(position: &Position) -> String {
+    match (position.arm, position.train_expert) {
+        (Arm::With, _) => "with pretraining".to_owned(),
+        (Arm::Without, _) => "from random initialisation".to_owned(),
+        (Arm::Single, Some(_)) => "trained on another expert".to_owned(),
+        (Arm::Single, None) => "trained on one expert".to_owned(),
+    }
+}
+
+/// Which cells the pictures of an expert come from.
+fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
+    let cells = table
+        .cells
+        .iter()
+        .filter(|cell| {
+            cell.metric == Metric::Dice && cell.position.new_expert == expert && cell.present > 0
+        })
+        .collect_vec();
+    if spec.grid.arms.contains(&Arm::With) {
+        let with = cells.iter().filter(|cell| cell.position.arm == Arm::With);
+        let subject = with
+            .map(|cell| cell.position)
+            .min_by_key(|at| (at.samples, usize::MAX - at.experts))?;
+        let beside = subject.counterpart();
+        return Some(Pair {
+            subject,
+            beside: beside.filter(|at| cells.iter().any(|cell| cell.position == *at)),
+        });
+    }
+    let fewest = cells.iter().map(|cell| cell.position.samples).min()?;
+    let ordered = cells
+        .iter()
+        .filter(|cell| cell.position.samples == fewest)
+        .filter_map(|cell| Some((cell.mean?, cell.position)))
+        .sorted_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, position)| position)
+        .collect_vec();
+    let (subject, best) = (*ordered.first()?, *ordered.last()?);
+    let own = ordered.iter().find(|at| at.train_expert == Some(expert));
+    let beside = own.copied().unwrap_or(best);
+    Some(Pair {
+        subject,
+        beside: (beside != subject).then_some(beside),
+    })
+}
+
+fn figures(sources: &Sources<'_>, part: &Part<'_>, pair: &Pair) -> Markup {
+    let ordered = in_order(sources, part, &pair.subject);
+    let middle = ordered.len().saturating_sub(1) / 2;
+    let chosen = [("Worst", ordered.first()), ("Median", ordered.get(middle))];
+    html! {
+        div.cases {
+            @for (word, example) in chosen {
+                @if let Some(example) = example { (figure(sources, part, pair, word, example, ordered.len())) }
+            }
+        }
+    }
+}
+
+/// Every test case of every run of a position, from the lowest Dice to the highest.
+fn in_order<'a>(sources: &Sources<'a>, part: &Part<'_>, position: &Position) -> Vec<Example<'a>> {
+    let runs = sources.results.of(part.index).map(|(run, _)| run);
+    let runs = runs.filter(|run| Position::of(run) == *position);
+    let examples = runs.flat_map(|run| {
+        let scores = scores(sources, run).map_or_else(Vec::new, |scores| scores.cases);
+        scores.into_iter().filter_map(move |case| match case.dice {
+            Score::Value(dice) => Some(Example {
+                run,
+                case: case.case,
+                dice,
+            }),
+            Score::Undefined(_) => None,
+        })
+    });
+    // The order among equals is the plan's, which is the same every time.
+    examples
+        .sorted_by(|a, b| a.dice.total_cmp(&b.dice))
+        .collect()
+}
+
+fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
+    let stage = sources.results.plan.stage(run.evaluation);
+    match sources
+        .store
+        .read(stage.spec.kind(), &stage.digest, &[SCORES])
+    {
+        Found::Intact(artefact) => Scores::parse(&artefact.files[SCORES]).ok(),
+        Found::Missing | Found::Damaged(_) => None,
+    }
+}
+
+/// What a run's network makes of a case.
+fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
+    let stage = sources.results.plan.stage(run.training);
+    let found = sources
+        .store
+        .read(stage.spec.kind(), &stage.digest, &[PREDICTIONS]);
+    let Found::Intact(artefact) = found else {
+        return None;
+    };
+    let branches = parse_predictions(&artefact.files[PREDICTIONS]).ok()?;
+    let trainer = match run.arm {
+        Arm::Single => *run.experts.first()?,
+        Arm::With | Arm::Without => run.new_expert,
+    };
+    let (_, predictions) = branches
+        .into_iter()
+        .find(|(name, _)| *name == branch_name(trainer))?;
+    let prediction = predictions
+        .into_iter()
+        .find(|prediction| prediction.case == case)?;
+    Some(prediction.mask())
+}
+
+fn figure(
+    sources: &Sources<'_>,
+    part: &Part<'_>,
+    pair: &Pair,
+    word: &str,
+    example: &Example<'_>,
+    of: usize,
+) -> Markup {
+    let Example { run, case, dice } = example;
+    let known = sources
+        .dataset
+        .test
+        .iter()
+        .find(|known| known.name == *case);
+    let Some((known, truth)) = known.and_then(|known| Some((known, known.mask(run.new_expert)?)))
+    else {
+        return html! {};
+    };
+    let beside = pair.beside.and_then(|position| {
+        let runs = sources.results.of(part.index).map(|(run, _)| run);
+        let same = runs.filter(|other| Position::of(other) == position && other.start == run.start);
+        let other = same.into_iter().next()?;
+        let scores = scores(sources, other)?;
+        let dice = scores
+            .cases
+            .iter()
+            .find(|scored| scored.case == *case)?
+            .dice
+            .value()?;
+        Some((other, dice, predicted(sources, other, case)?))
+    });
+    let Some(mask) = predicted(sources, run, case) else {
+        return html! { p.hole { (word) " test case: the predictions of " (case) " are not in the store." } };
+    };
+    let mut contours = vec![truth, &mask];
+    contours.extend(beside.as_ref().map(|(_, _, mask)| mask));
+    let window = draw::window(&contours);
+    let says = |by: &Run, dice: f64| {
+        format!(
+            "{case}: the contour of expert {} and that predicted by the network {}; Dice {:.1}\u{a0}%.",
+            run.new_expert,
+            origin(by),
+            100.0 * dice
+        )
+    };
+    html! {
+        figure.case {
+            div.pair {
+                (draw::picture(&known.image, &window, [("truth", truth), ("with", &mask)], &says(run, *dice)))
+                @if let Some((other, dice, mask)) = &beside {
+                    (draw::picture(&known.image, &window, [("truth", truth), ("without", mask)], &says(other, *dice)))
+                }
+            }
+            figcaption {
+                strong { (word) " of " (of) ", expert " (run.new_expert) }
+                ": " (case) ", " (origin(run)) ", n = " (run.samples) " from case " (run.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
+                @if let Some((other, dice, _)) = &beside {
+                    "; " (origin(other)) ": " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
+                }
+                "."
+            }
+        }
+    }
+}
+
+/// Where a run's network comes from.
+fn origin(run: &Run) -> String {
+    match run.arm {
+        Arm::With => format!("pretrained on experts {}", run.experts.iter().format("+")),
+        Arm::Without => "from random initialisation".to_owned(),
+        Arm::Single => format!("trained on expert {}", run.experts.iter().format("+")),
+    }
+}

@@ -1,0 +1,91 @@
+//! The frame of a plot: axes, ticks, what it is called, and what it says to who cannot see it.
+
+use maud::{Markup, html};
+
+use super::scale::Scale;
+
+/// Size of a plot in its own units, which are pixels where there is room.
+pub(in super::super) const WIDTH: f64 = 340.0;
+const HEIGHT: f64 = 236.0;
+
+const LEFT: f64 = 42.0;
+const RIGHT: f64 = 10.0;
+const TOP: f64 = 26.0;
+const BOTTOM: f64 = 38.0;
+
+/// Axes around a drawing.
+pub(in super::super) struct Frame {
+    /// Across.
+    pub x: Scale,
+    /// Upwards.
+    pub y: Scale,
+    /// Values on the axis across that get a tick, with their names.
+    pub marks: Vec<(f64, String)>,
+}
+
+/// A place with one decimal: enough for a screen, and no noise in the bytes.
+pub(in super::super) fn px(value: f64) -> String {
+    let text = format!("{value:.1}");
+    match text.strip_suffix(".0") {
+        Some("-0") => "0".to_owned(),
+        Some(whole) => whole.to_owned(),
+        None => text,
+    }
+}
+
+impl Frame {
+    /// Axes over ranges of values; ticks across where `marks` says, or where they are round.
+    pub(in super::super) fn new(
+        x: [f64; 2],
+        y: [f64; 2],
+        marks: Option<Vec<(f64, String)>>,
+    ) -> Self {
+        let x = Scale::new(x, [LEFT + 8.0, WIDTH - RIGHT - 8.0]);
+        Self {
+            x,
+            y: Scale::new(y, [HEIGHT - BOTTOM, TOP + 4.0]),
+            marks: marks.unwrap_or_else(|| x.ticks(5)),
+        }
+    }
+
+    /// The whole plot: `title` above it, `across` below it, `says` for who cannot see it.
+    pub(in super::super) fn plot(
+        &self,
+        title: &str,
+        across: &str,
+        says: &str,
+        drawing: Markup,
+    ) -> Markup {
+        let bottom = HEIGHT - BOTTOM;
+        html! {
+            svg.plot viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(says) {
+                text.title x=(px(LEFT - 34.0)) y="13" { (title) }
+                @for (value, name) in self.y.ticks(4) {
+                    @let y = px(self.y.at(value));
+                    line.rule x1=(px(LEFT)) x2=(px(WIDTH - RIGHT)) y1=(y) y2=(y) {}
+                    text.tick.end x=(px(LEFT - 7.0)) y=(y) dy=".34em" { (name) }
+                }
+                line.axis x1=(px(LEFT)) x2=(px(WIDTH - RIGHT)) y1=(px(bottom)) y2=(px(bottom)) {}
+                @for (value, name) in &self.marks {
+                    @let x = px(self.x.at(*value));
+                    line.axis x1=(x) x2=(x) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
+                    text.tick.mid x=(x) y=(px(bottom + 16.0)) { (name) }
+                }
+                text.label.mid x=(px((LEFT + WIDTH - RIGHT) / 2.0)) y=(px(HEIGHT - 5.0)) { (across) }
+                (drawing)
+            }
+        }
+    }
+
+    /// A path through values.
+    pub(in super::super) fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
+        let mut path = String::new();
+        for (i, (x, y)) in points.enumerate() {
+            path.push(if i == 0 { 'M' } else { 'L' });
+            path.push_str(&px(self.x.at(x)));
+            path.push(' ');
+            path.push_str(&px(self.y.at(y)));
+        }
+        path
+    }
+}

@@ -1,0 +1,23 @@
+//! The plots of a table: curves over samples or experts, heat maps of training against test expert.
+//!
+//! The rule: a plot shows cells that a table holds, computes nothing, and says in words what it shows.
+
+mod curves;
+mod frame;
+mod heat;
+pub(super) mod scale;
+
+use maud::Markup;
+
+pub(super) use frame::{Frame, WIDTH, px};
+
+use super::Part;
+use crate::manifest::Rows;
+
+/// The plots that suit what the table's rows are.
+pub(super) fn curves(part: &Part<'_>) -> Markup {
+    match part.spec.rows {
+        Rows::TrainExpert => heat::maps(part),
+        Rows::Samples | Rows::Experts => curves::panels(part),
+    }
+}

@@ -1,0 +1,187 @@
+//! What the results stand on, and what sharing saved: the page's first section.
+
+use std::collections::BTreeSet;
+
+use itertools::Itertools;
+use maud::{Markup, html};
+
+use super::{
+    super::document::{Align, Column, Entry, Grid, Row},
+    Part, Sources, markup,
+};
+use crate::{
+    data::Provenance as Origin,
+    manifest::PAPER,
+    plan::{Count, Summary, grouped},
+    results::Tally,
+    store::MadeBy,
+};
+
+/// Data set, profile, program, machine, seed, and the plan in numbers.
+pub(super) fn summary(sources: &Sources<'_>, parts: &[Part<'_>]) -> Markup {
+    let dataset = sources.dataset;
+    let indices: Vec<usize> = parts.iter().map(|part| part.index).collect();
+    let made_by: BTreeSet<&MadeBy> = indices
+        .iter()
+        .flat_map(|index| sources.results.made_by(*index))
+        .collect();
+    let of_experiments =
+        |what: &dyn Fn(&Part<'_>) -> String| parts.iter().map(what).unique().join("; ");
+    let profiles = of_experiments(&|part| match part.spec.profile.as_str() {
+        PAPER => "paper: the manifests’ own keys".to_owned(),
+        profile => format!("{profile}: reduced from the paper’s size"),
+    });
+    html! {
+        section #provenance {
+            h2 { "Provenance" }
+            dl.facts {
+                (fact("Data set", html! {
+                    (sources.provenance.dataset)
+                    @if let Some(origin) = origin(sources.provenance.origin) { " — " strong { (origin) } }
+                }))
+                (fact("Content", html! {
+                    (dataset.training.len()) " training and " (dataset.test.len()) " test images, "
+                    (dataset.experts.len()) " experts; digest " code { (dataset.digest.short()) }
+                }))
+                (fact("Profile", html! { (profiles) }))
+                (fact("Seed", html! { (of_experiments(&|part| part.spec.seed.to_string())) }))
+                (fact(if made_by.len() > 1 { "Mixed origin" } else { "Computed on" }, html! {
+                    @if made_by.is_empty() { "nothing yet" }
+                    @for (i, made) in made_by.iter().enumerate() {
+                        @if i > 0 { "; " }
+                        (device(made)) ", expertgrid " (made.version)
+                    }
+                }))
+                (fact("Runs", html! { (runs(sources, &indices)) }))
+            }
+            h3 { "What was planned" }
+            (markup::grid(&plan(sources, parts), None))
+            (saved(sources, &indices))
+        }
+    }
+}
+
+fn fact(name: &str, value: Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn origin(origin: Origin) -> Option<&'static str> {
+    match origin {
+        Origin::Synthetic => Some("synthetic: images and masks were drawn by a program"),
+        Origin::SimulatedExperts => {
+            Some("simulated experts: real images, masks derived by a program")
+        }
+        Origin::Acquired | Origin::Undeclared => None,
+    }
+}
+
+/// `cpu (lanes, avx2)` in words.
+fn device(made: &MadeBy) -> String {
+    let device = match made.device.as_str() {
+        "cpu" => "processor",
+        "cuda" => "CUDA device",
+        other => other,
+    };
+    match made.engine.split_once(", ") {
+        Some((engine, isa)) => format!("{device}, engine {engine}, instruction set {isa}"),
+        None => format!("{device}, engine {}", made.engine),
+    }
+}
+
+/// How many there are, and what became of them.
+fn runs(sources: &Sources<'_>, indices: &[usize]) -> String {
+    let mut sum = Tally::default();
+    for index in indices {
+        let Tally {
+            ok,
+            undefined,
+            failed,
+            missing,
+        } = sources.results.tally(*index);
+        sum.ok += ok;
+        sum.undefined += undefined;
+        sum.failed += failed;
+        sum.missing += missing;
+    }
+    let all = sum.runs();
+    if sum.ok == all {
+        return format!("{}, all with results", grouped(all));
+    }
+    let kinds = [
+        (sum.ok, "with all results"),
+        (sum.undefined, "with an undefined metric"),
+        (sum.failed, "failed"),
+        (sum.missing, "not run yet"),
+    ];
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+    let kinds = kinds.map(|(count, what)| format!("{} {what}", grouped(*count)));
+    format!("{}: {}", grouped(all), kinds.format(", "))
+}
+
+fn count(sources: &Sources<'_>, indices: &[usize]) -> Summary {
+    Summary::of(
+        sources.results.plan,
+        |run| indices.contains(&run.experiment),
+        |_| true,
+    )
+}
+
+/// Runs and stages of each experiment, and of all together.
+fn plan(sources: &Sources<'_>, parts: &[Part<'_>]) -> Grid {
+    let column = |over: &str, under: &str| Column {
+        over: over.to_owned(),
+        under: under.to_owned(),
+        align: Align::Right,
+    };
+    let row = |head: &str, indices: &[usize]| {
+        let summary = count(sources, indices);
+        let stages = &summary.stages;
+        let distinct = |count: &Count| grouped(count.distinct);
+        let entries = [
+            grouped(summary.runs),
+            distinct(&stages.pretrain),
+            distinct(&stages.finetune),
+            distinct(&stages.scratch),
+            distinct(&summary.trainings),
+            grouped(summary.trainings.distinct + summary.trainings.shared),
+        ];
+        Row {
+            head: head.to_owned(),
+            entries: entries.into_iter().map(Entry::words).collect(),
+        }
+    };
+    let mut rows: Vec<Row> = parts
+        .iter()
+        .map(|part| row(&part.spec.name, &[part.index]))
+        .collect();
+    if parts.len() > 1 {
+        let all: Vec<usize> = parts.iter().map(|part| part.index).collect();
+        rows.push(row("together", &all));
+    }
+    Grid {
+        heading: "Runs and trainings; a training that several runs need is done once".to_owned(),
+        new_expert: None,
+        corner: "Table".to_owned(),
+        columns: vec![
+            column("Runs", ""),
+            column("Trainings", "pretrain"),
+            column("Trainings", "fine-tune"),
+            column("Trainings", "from random"),
+            column("Trainings", "all"),
+            column("Without sharing", ""),
+        ],
+        rows,
+    }
+}
+
+fn saved(sources: &Sources<'_>, indices: &[usize]) -> Markup {
+    let trainings = count(sources, indices).trainings;
+    let asked = trainings.distinct + trainings.shared;
+    let percent = 100.0 * trainings.shared as f64 / asked.max(1) as f64;
+    html! {
+        p.notes {
+            "Sharing saved " (grouped(trainings.shared)) " of " (grouped(asked)) " trainings ("
+            (format!("{percent:.0}")) " %)."
+        }
+    }
+}

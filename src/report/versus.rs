@@ -1,0 +1,372 @@
+//! Results beside published values.
+//!
+//! The rule: values are compared on the data they were published for, under the manifest's own keys. Anything else is
+//! said not to be a comparison in the same breath, and shows shapes instead of differences.
+
+use itertools::Itertools;
+
+use super::{
+    Provenance,
+    advantage::{base, closes, gain},
+    document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
+    layout::{metric_name, row_of},
+    notes,
+    published::Reference,
+    table::{Position, Table},
+};
+use crate::{
+    data::Provenance as Origin,
+    manifest::{Experiment, PAPER, Rows},
+    results::{Metric, Results},
+};
+
+/// An experiment's cells beside published ones.
+#[derive(Clone, Debug)]
+pub struct Versus {
+    /// Who published them.
+    pub source: String,
+    /// Whether the numbers can be compared.
+    pub standing: Standing,
+    /// One per cell of the table, in its order.
+    pub pairs: Vec<Pair>,
+}
+
+/// Whether results can be compared with published values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The same data, the same protocol.
+    Comparison,
+    /// They cannot, and why.
+    NoComparison(Vec<String>),
+}
+
+/// A cell beside the published one.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Which.
+    pub position: Position,
+    /// What is measured.
+    pub metric: Metric,
+    /// The mean here.
+    pub ours: Option<f64>,
+    /// The published mean.
+    pub published: Option<f64>,
+    /// Ours minus theirs; nothing where that is no comparison.
+    pub difference: Option<f64>,
+    /// How much better than its base the cell is here.
+    pub our_gain: Option<f64>,
+    /// How much better than its base the published one is.
+    pub published_gain: Option<f64>,
+    /// What is to be said of the published value, or nothing.
+    pub note: String,
+}
+
+/// Holds a table against published values.
+pub fn versus(
+    table: &Table,
+    spec: &Experiment,
+    reference: &Reference,
+    provenance: &Provenance,
+) -> Versus {
+    let standing = standing(spec, reference, provenance);
+    let pairs = table.cells.iter().map(|cell| {
+        let (position, metric) = (cell.position, cell.metric);
+        let published = reference.value(&position, metric);
+        let base = base(&position);
+        let base_cell = base.and_then(|base| table.cell(&base, metric));
+        let base_published = base.and_then(|base| reference.value(&base, metric));
+        let between = |value: Option<f64>, base: Option<f64>| Some(gain(metric, value?, base?));
+        Pair {
+            position,
+            metric,
+            ours: cell.mean,
+            published,
+            difference: match standing {
+                Standing::Comparison => cell.mean.zip(published).map(|(a, b)| a - b),
+                Standing::NoComparison(_) => None,
+            },
+            our_gain: between(cell.mean, base_cell.and_then(|cell| cell.mean)),
+            published_gain: between(published, base_published),
+            note: reference.note(&position).to_owned(),
+        }
+    });
+    Versus {
+        source: reference.source.clone(),
+        pairs: pairs.collect(),
+        standing,
+    }
+}
+
+fn standing(spec: &Experiment, reference: &Reference, provenance: &Provenance) -> Standing {
+    let mut reasons = Vec::new();
+    match provenance.origin {
+        Origin::Synthetic => reasons.push("these data are synthetic".to_owned()),
+        Origin::SimulatedExperts => reasons.push("the experts are simulated".to_owned()),
+        Origin::Acquired | Origin::Undeclared => {}
+    }
+    if provenance.dataset != reference.dataset {
+        reasons.push(match reference.dataset.as_str() {
+            "" => "the manifest does not say which data the values are of (`reference.dataset`)"
+                .to_owned(),
+            theirs => format!("the data set is {}, not {theirs}", provenance.dataset),
+        });
+    }
+    if spec.profile != PAPER {
+        reasons.push(format!(
+            "the profile {} is not the manifest's own keys",
+            spec.profile
+        ));
+    }
+    if !spec.overrides.is_empty() {
+        reasons.push(format!("{} was set", spec.overrides.join(", ")));
+    }
+    match reasons.is_empty() {
+        true => Standing::Comparison,
+        false => Standing::NoComparison(reasons),
+    }
+}
+
+impl Versus {
+    /// Lays it out.
+    pub fn document(
+        &self,
+        table: &Table,
+        results: &Results<'_>,
+        experiment: usize,
+        provenance: &Provenance,
+    ) -> Document {
+        let spec = &results.plan.experiments[experiment];
+        let made_by = results.made_by(experiment);
+        let mut blocks = vec![
+            Block::Paragraph(self.verdict()),
+            Block::Paragraph(notes::caption(spec, &made_by, provenance)),
+        ];
+        for (letter, new_expert) in ('a'..).zip(&spec.grid.new_experts) {
+            let heading = match &self.standing {
+                Standing::Comparison => format!("({letter}) Expert {new_expert}"),
+                Standing::NoComparison(_) => {
+                    format!("({letter}) Expert {new_expert}: {}", gain_over(spec.rows))
+                }
+            };
+            blocks.push(Block::Grid(self.grid(spec, *new_expert, heading)));
+            if matches!(self.standing, Standing::NoComparison(_)) {
+                blocks.push(Block::List(self.shapes(spec, *new_expert)));
+            }
+        }
+        blocks.push(Block::Paragraph(self.reading(table, spec.rows)));
+        Document {
+            title: match self.standing {
+                Standing::Comparison => format!("{} beside {}", table.name, self.source),
+                Standing::NoComparison(_) => {
+                    format!("{} beside {}: not a comparison", table.name, self.source)
+                }
+            },
+            blocks,
+        }
+    }
+
+    fn verdict(&self) -> Text {
+        match &self.standing {
+            Standing::Comparison => Text::from(format!(
+                "The same data set and the manifest's own keys as {}: differences are ours minus theirs.",
+                self.source
+            )),
+            Standing::NoComparison(reasons) => Text::default()
+                .bold(format!("Not a comparison with {}", self.source))
+                .plain(format!(
+                    ", since {}. So no values are subtracted; what can be looked at is the shape: who wins, by how \
+                     much, and where a gap closes.",
+                    reasons.join(", and ")
+                )),
+        }
+    }
+
+    /// Values and differences, or gains on both sides.
+    fn grid(&self, spec: &Experiment, new_expert: u8, heading: String) -> Grid {
+        let comparison = self.standing == Standing::Comparison;
+        let pairs: Vec<&Pair> = self.pairs.iter().collect();
+        let wanted = |pair: &&Pair| {
+            pair.position.new_expert == new_expert && (comparison || base(&pair.position).is_some())
+        };
+        let positions: Vec<Position> = pairs
+            .iter()
+            .copied()
+            .filter(wanted)
+            .map(|pair| pair.position)
+            .sorted_by_key(|position| (row_of(position, spec), *position))
+            .dedup()
+            .collect();
+        let rows = positions.iter().map(|position| {
+            let entries = Metric::ALL.into_iter().flat_map(|metric| {
+                let pair = self
+                    .pairs
+                    .iter()
+                    .find(|pair| pair.position == *position && pair.metric == metric);
+                let shown: Vec<String> = match (pair, comparison) {
+                    (None, true) => vec![String::new(); 3],
+                    (None, false) => vec![String::new(); 2],
+                    (Some(pair), true) => vec![
+                        plain(pair.ours),
+                        plain(pair.published),
+                        signed(pair.difference),
+                    ],
+                    (Some(pair), false) => {
+                        vec![signed(pair.our_gain), signed(pair.published_gain)]
+                    }
+                };
+                shown.into_iter().map(Entry::words)
+            });
+            Row {
+                head: head(position, spec),
+                entries: entries.collect(),
+            }
+        });
+        let sides: &[&str] = match comparison {
+            true => &["ours", "published", "difference"],
+            false => &["ours", "published"],
+        };
+        Grid {
+            heading,
+            new_expert: Some(new_expert),
+            corner: match spec.rows {
+                Rows::TrainExpert => "Train",
+                Rows::Samples => "# Samples",
+                Rows::Experts => "# Experts",
+            }
+            .to_owned(),
+            rows: rows.collect(),
+            columns: Metric::ALL
+                .into_iter()
+                .cartesian_product(sides)
+                .map(|(metric, side)| Column {
+                    over: metric_name(metric).to_owned(),
+                    under: (*side).to_owned(),
+                    align: Align::Right,
+                })
+                .collect(),
+        }
+    }
+
+    /// Who wins and where, on both sides.
+    fn shapes(&self, spec: &Experiment, new_expert: u8) -> Vec<Text> {
+        Metric::ALL
+            .into_iter()
+            .map(|metric| {
+                let gains = |of: &dyn Fn(&Pair) -> Option<f64>| -> Vec<(usize, f64)> {
+                    let pairs = self.pairs.iter().filter(|pair| {
+                        pair.position.new_expert == new_expert && pair.metric == metric
+                    });
+                    pairs
+                        .filter_map(|pair| Some((row_of(&pair.position, spec), of(pair)?)))
+                        .sorted_by_key(|(row, _)| *row)
+                        .collect()
+                };
+                Text::from(format!(
+                    "{}: here {}; published {}.",
+                    metric_name(metric),
+                    shape(spec.rows, &gains(&|pair| pair.our_gain)),
+                    shape(spec.rows, &gains(&|pair| pair.published_gain)),
+                ))
+            })
+            .collect()
+    }
+
+    fn reading(&self, table: &Table, rows: Rows) -> Text {
+        let mut text = Text::from(match self.standing {
+            Standing::Comparison => {
+                "A dash stands where a value was not published, or runs are missing."
+            }
+            Standing::NoComparison(_) => {
+                "Positive is better, for distances too; Dice in per cent. A dash stands where a value was not \
+                 published, or runs are missing."
+            }
+        });
+        if matches!(self.standing, Standing::NoComparison(_)) && rows == Rows::Samples {
+            text = text.plain(
+                " A gap counts as closed from where no gain is more than a fifth of that at the fewest samples.",
+            );
+        }
+        let partial = table.cells.iter().filter(|cell| !cell.complete()).count();
+        if partial > 0 {
+            text = text.plain(format!(
+                " {partial} of {} cells lack runs or have undefined ones; their means are of what is there.",
+                table.cells.len()
+            ));
+        }
+        let noted = self.pairs.iter().filter(|pair| !pair.note.is_empty());
+        for pair in noted.unique_by(|pair| pair.position) {
+            text = text.plain(format!(" {}: {}.", pair.position, pair.note));
+        }
+        text
+    }
+}
+
+fn gain_over(rows: Rows) -> &'static str {
+    match rows {
+        Rows::TrainExpert => "gain over the network trained on the expert's own masks",
+        Rows::Samples | Rows::Experts => "gain over training without pretraining",
+    }
+}
+
+fn head(position: &Position, spec: &Experiment) -> String {
+    let row = row_of(position, spec);
+    match (spec.rows, position.train_expert) {
+        (Rows::TrainExpert, Some(expert)) => format!("expert {expert}"),
+        (Rows::Samples, _) if spec.grid.annotators.choose.len() > 1 && position.experts > 0 => {
+            format!("{row} {}, k = {}", position.arm, position.experts)
+        }
+        (Rows::Samples, _) => format!("{row} {}", position.arm),
+        (Rows::Experts, _) if spec.grid.samples.len() > 1 => {
+            format!("{row}, n = {}", position.samples)
+        }
+        (Rows::Experts | Rows::TrainExpert, _) => row.to_string(),
+    }
+}
+
+/// A sentence on gains by row.
+fn shape(rows: Rows, gains: &[(usize, f64)]) -> String {
+    let best = gains.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+    let worst = gains.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+    let (Some(best), Some(worst)) = (best, worst) else {
+        return "nothing to look at".to_owned();
+    };
+    let ahead = gains.iter().filter(|(_, gain)| *gain > 0.0).count();
+    let of = gains.len();
+    match rows {
+        Rows::Samples => {
+            let (fewest, first) = gains[0];
+            let closes = match (first > 0.0, closes(gains)) {
+                (false, _) => "there is no gap to close".to_owned(),
+                (true, Some(n)) => format!("closes at n = {n}"),
+                (true, None) => "does not close".to_owned(),
+            };
+            format!(
+                "pretraining wins at {ahead} of {of}, by {first:+.2} at n = {fewest}, the gap {closes}"
+            )
+        }
+        Rows::Experts => {
+            let up = gains.windows(2).filter(|two| two[1].1 >= two[0].1).count();
+            format!(
+                "pretraining wins at {ahead} of {of}, most with k = {} ({:+.2}), {up} of {} steps up are no loss",
+                best.0,
+                best.1,
+                of - 1
+            )
+        }
+        Rows::TrainExpert => {
+            let behind = gains.iter().filter(|(_, gain)| *gain < 0.0).count();
+            format!(
+                "{behind} of {of} foreign networks are worse, from {:+.2} (expert {}) to {:+.2} (expert {})",
+                worst.1, worst.0, best.1, best.0
+            )
+        }
+    }
+}
+
+fn plain(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:.2}"))
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:+.2}"))
+}

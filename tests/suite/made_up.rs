@@ -1,0 +1,95 @@
+//! Grids whose scores a test makes up: planned, published in a store, never trained.
+
+use std::path::Path;
+
+use expertgrid::{
+    artefact::{CaseScores, SCORES, Scores},
+    data::Provenance as Origin,
+    key::Keyed,
+    manifest,
+    metric::Score,
+    plan::{self, Inventory, Kind, Plan, Run},
+    report::{self, Provenance},
+    results::Results,
+    store::{Files, MadeBy, Store, Unpublished},
+};
+
+pub const MANIFEST: &str = r#"
+title = "a made-up grid"
+[grid]
+new_experts = [6]
+arms = ["w/", "w/o"]
+annotators = { from = [1, 2, 3], choose = 2 }
+samples = [5, 10]
+starts = [1, 4, 7, 10]
+"#;
+
+/// A plan of 3 combinations x 2 sample counts x 4 starts with, and 2 x 4 without pretraining, whose
+/// scores a function makes up; `None` publishes nothing.
+pub fn with_scores(folder: &Path, score: impl Fn(&Run) -> Option<Score>) -> (Plan, Store) {
+    grid(folder, MANIFEST, |run| {
+        let score = score(run)?;
+        Some([Score::Value(score.value().unwrap_or(0.0)), score, score])
+    })
+}
+
+/// The plan of a manifest, whose Dice (as a fraction), ASSD and 95HD a function makes up.
+pub fn grid(
+    folder: &Path,
+    text: &str,
+    scores: impl Fn(&Run) -> Option<[Score; 3]>,
+) -> (Plan, Store) {
+    let path = folder.join("made_up.toml");
+    std::fs::write(&path, text).unwrap();
+    let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
+    let inventory = Inventory::assumed(&experiments[0].cohort);
+    let plan = plan::build(experiments, &inventory);
+    let store = Store::within(folder);
+    let scratch = store.scratch().unwrap();
+    for run in &plan.runs {
+        let Some([dice, assd, hd95]) = scores(run) else {
+            continue;
+        };
+        let case = CaseScores {
+            case: "case35".into(),
+            dice,
+            assd,
+            hd95,
+            diagonal: 100.0,
+        };
+        let stage = plan.stage(run.evaluation);
+        let files = Files::from([(SCORES.to_owned(), Scores { cases: vec![case] }.to_bytes())]);
+        let made_by = MadeBy {
+            version: "0".into(),
+            device: "cpu".into(),
+            engine: "none".into(),
+        };
+        let about = Unpublished {
+            kind: Kind::Evaluate,
+            digest: stage.digest,
+            inputs: stage.spec.explain(),
+            spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
+            dataset: "made up".into(),
+            made_by,
+        };
+        store.publish(&scratch, about, &files).unwrap();
+    }
+    (plan, store)
+}
+
+/// What made-up tables say of their data.
+pub fn provenance() -> Provenance {
+    Provenance {
+        dataset: "made up".into(),
+        origin: Origin::Synthetic,
+    }
+}
+
+/// Writes a table's files; the Markdown.
+pub fn write(results: &Results<'_>, folder: &Path) -> String {
+    let written = report::write(results, 0, &provenance(), folder).unwrap();
+    let path = written.folder.join("made_up.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(text, report::markdown(&written.document));
+    text
+}
