@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-peers
+.PHONY: help build phantom table1 table2 table3 tables smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,10 +77,15 @@ check: ## everything that is checked: format, lints, documentation, tests
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --locked
 	cargo test --release --locked
 
-bench: build ## time a training step, the kernels, planning, the metrics and the store on this machine
+bench: build ## time a training step, the kernels, planning, the metrics, the store and the cost of running on this machine
 	@mkdir -p results/bench
 	@{ grep -m 1 'model name' /proc/cpuinfo || uname -mp; $(EXPERTGRID) bench; cargo bench --locked 2>/dev/null; } \
 		| tee results/bench/benches.txt
+
+bench-costs: ## the cost of running alone: stages that compute nothing, nothing to do, a million runs planned, status
+	@mkdir -p results/bench
+	@{ grep -m 1 'model name' /proc/cpuinfo || uname -mp; echo "load before: $$(uptime)"; \
+		cargo bench --locked --bench costs 2>/dev/null; } | tee results/bench/costs.txt
 
 bench-peers: build ## the same against PyTorch and MedPy (installs them under target/)
 	python3 benches/peers.py

@@ -126,6 +126,17 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Reads a journal, as far as it can be read; nothing where there is none.
 pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
+    read_lines(path, &|_| true, each);
+}
+
+/// Reads a journal without what tells of a stage in its middle: the beginnings and ends, which are few.
+pub fn read_turns(path: &Path, each: &mut dyn FnMut(Record)) {
+    const PROGRESS: &[u8] = br#""event":{"progress":"#;
+    let is_turn = |line: &[u8]| !line.windows(PROGRESS.len()).any(|part| part == PROGRESS);
+    read_lines(path, &is_turn, each);
+}
+
+fn read_lines(path: &Path, wanted: &dyn Fn(&[u8]) -> bool, each: &mut dyn FnMut(Record)) {
     let Ok(file) = File::open(path) else {
         return;
     };
@@ -135,11 +146,12 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
         line.clear();
         match lines.read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
-            Ok(_) => {
+            Ok(_) if wanted(&line) => {
                 if let Ok(record) = serde_json::from_slice(&line) {
                     each(record);
                 }
             }
+            Ok(_) => {}
         }
     }
 }

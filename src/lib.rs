@@ -62,6 +62,7 @@ pub mod train;
 pub mod stage;
 
 pub mod journal;
+pub mod estimate;
 pub mod schedule;
 pub mod exec;
 

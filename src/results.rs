@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -188,28 +189,27 @@ pub fn collect<'a>(
     store: &Store,
     failure: &dyn Fn(StageId) -> Option<String>,
 ) -> Results<'a> {
-    let mut damaged = Vec::new();
-    let outcomes = plan
-        .runs
-        .iter()
-        .map(|run| {
-            let digest = &plan.stage(run.evaluation).digest;
-            match store.read(Kind::Evaluate, digest, &[SCORES]) {
-                Found::Intact(artefact) => match Scores::parse(&artefact.files[SCORES]) {
-                    Ok(scores) => outcome(&scores, artefact.description.made_by),
-                    Err(why) => without(Status::Failed(why)),
-                },
-                Found::Missing => without(match failure(run.evaluation) {
-                    Some(reason) => Status::Failed(reason),
-                    None => Status::Missing,
-                }),
-                Found::Damaged(why) => {
-                    damaged.push(why);
-                    without(Status::Missing)
-                }
-            }
-        })
-        .collect();
+    let read = |run: &Run| {
+        let digest = &plan.stage(run.evaluation).digest;
+        match store.read(Kind::Evaluate, digest, &[SCORES]) {
+            Found::Intact(artefact) => match Scores::parse(&artefact.files[SCORES]) {
+                Ok(scores) => (outcome(&scores, artefact.description.made_by), None),
+                Err(why) => (without(Status::Failed(why)), None),
+            },
+            Found::Missing => (without(Status::Missing), None),
+            Found::Damaged(why) => (without(Status::Missing), Some(why)),
+        }
+    };
+    let (mut outcomes, damaged): (Vec<Outcome>, Vec<_>) = plan.runs.par_iter().map(read).unzip();
+    for ((run, outcome), damaged) in plan.runs.iter().zip(&mut outcomes).zip(&damaged) {
+        if outcome.status == Status::Missing
+            && damaged.is_none()
+            && let Some(reason) = failure(run.evaluation)
+        {
+            outcome.status = Status::Failed(reason);
+        }
+    }
+    let damaged = damaged.into_iter().flatten().collect();
     Results {
         plan,
         outcomes,

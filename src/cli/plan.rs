@@ -1,11 +1,31 @@
-//! `expertgrid plan`: what would be run.
+//! `expertgrid plan`: what would be run, and what that would take.
+
+use std::{collections::HashSet, fmt::Write as _, path::Path, time::Duration};
 
 use clap::Args;
+use itertools::Itertools;
+use serde::Serialize;
 
-use super::{Done, Failure, Picked, Selection, output::print};
-use crate::{artefact::is_whole, plan::Summary, store::Store};
+use super::{
+    Done, Failure, Picked, Selection,
+    output::{print, size},
+};
+use crate::{
+    artefact::is_whole,
+    estimate::{self, Basis, Devices, Estimate, Known, Measured, Range, Time},
+    exec::{DeviceName, DeviceRequest, Slots},
+    key::Digest,
+    plan::{Size, Summary, grouped},
+    progress::duration,
+    store::Store,
+};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Times are those of stages that have run here, as the journals under results/ tell.
+
+Example: expertgrid plan experiments/table2.toml --profile phantom --only 'n<=10'"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -16,18 +36,162 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    summary: Summary,
+    estimate: Estimate,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let plan = selection.plan()?;
     let store = Store::within(&selection.results);
-    let summary = Summary::of(
-        &plan,
-        |run| arguments.only.wants(run, &plan),
-        |stage| store.contains(stage.spec.kind(), &stage.digest) && is_whole(&store, stage),
-    );
+    let listed: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
+    let cached = plan.stages.iter().filter(|stage| {
+        // It may have been made where its weights were not wanted.
+        listed.contains(&stage.digest) && is_whole(&store, stage)
+    });
+    let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
+    let wanted = |run: &_| arguments.only.wants(run, &plan);
+    let summary = Summary::of(&plan, wanted, |stage| there.contains(&stage.digest));
+    let measured = Measured::read(&selection.results);
+    let estimate = estimate::of(&plan, wanted, &store, &there, &measured, devices()?);
     match arguments.json {
-        true => print(serde_json::to_string_pretty(&summary).expect("a summary is plain data")),
-        false => print(&summary),
+        true => {
+            let told = Told { summary, estimate };
+            print(serde_json::to_string_pretty(&told).expect("a plan's numbers are plain data"));
+        }
+        false => {
+            print(&summary);
+            print(text(&estimate, &selection.results).trim_end());
+        }
     }
     Ok(Done::Whole)
+}
+
+/// The devices that a run would take if it were not told otherwise.
+fn devices() -> Result<Devices, Failure> {
+    let slots = Slots::share(&DeviceRequest::Auto, None).map_err(Failure::Input)?;
+    let cuda = slots.devices.iter().filter(|d| **d != DeviceName::Cpu);
+    Ok(match cuda.unique_by(|d| d.to_string()).count() {
+        0 => Devices {
+            device: "cpu".into(),
+            count: 1,
+        },
+        count => Devices {
+            device: "cuda".into(),
+            count,
+        },
+    })
+}
+
+fn text(estimate: &Estimate, results: &Path) -> String {
+    let Estimate {
+        devices,
+        stages,
+        time,
+        basis,
+        disk_bytes,
+        spent_device_seconds,
+    } = estimate;
+    let mut text = String::new();
+    let device = match devices.device.as_str() {
+        "cpu" => "the processor".to_owned(),
+        device => format!("{} {device}", devices.count),
+    };
+    if *spent_device_seconds > 0.0 {
+        let spent = hours(*spent_device_seconds);
+        let _ = writeln!(text, "spent so far: {spent} device-hours");
+    }
+    if *stages == 0 {
+        text.push_str("nothing is left to do\n");
+        return text;
+    }
+    let disk = size(*disk_bytes);
+    match time {
+        Some(Time {
+            wall_seconds,
+            device_seconds,
+        }) => {
+            let _ = writeln!(
+                text,
+                "left: about {} on {device}, {} device-hours, {disk} of disk",
+                span(wall_seconds, seconds),
+                span(device_seconds, hours),
+            );
+        }
+        None => {
+            let _ = writeln!(
+                text,
+                "left: {disk} of disk; how long it takes is not known: no training has run on {device} with its \
+                 journal in {}",
+                results.display()
+            );
+        }
+    }
+    for basis in basis {
+        let _ = writeln!(text, "  {}", stands_on(basis));
+    }
+    text
+}
+
+/// What is known of one size, and what makes it better known.
+fn stands_on(basis: &Basis) -> String {
+    let Basis {
+        size,
+        batches,
+        seconds_per_batch,
+        known,
+    } = basis;
+    let left = usize::try_from(*batches).unwrap_or(usize::MAX);
+    let left = format!("{} batches of {}", grouped(left), named(*size));
+    let pace = seconds_per_batch.map_or_else(String::new, |pace| span(&pace, seconds));
+    let Size { width, side, batch } = size;
+    let bench = format!("`expertgrid bench {width}:{side}:{batch}` times a step");
+    match known {
+        Known::Measured { trainings } => {
+            let trainings = match trainings {
+                1 => "1 training".to_owned(),
+                many => format!("{} trainings", grouped(*many)),
+            };
+            format!("{left}: {pace} each, measured in {trainings}")
+        }
+        Known::Guessed { from } => format!(
+            "{left}: {pace} each, a GUESS from batches of {}; {bench}",
+            named(*from)
+        ),
+        Known::Not => format!("{left}: not measured; {bench}"),
+    }
+}
+
+fn named(Size { width, side, batch }: Size) -> String {
+    format!("{batch} images of {side} x {side} at width {width}")
+}
+
+/// A value with its range, where that is one.
+fn span(range: &Range, show: fn(f64) -> String) -> String {
+    let [low, expected, high] = [range.low, range.expected, range.high].map(show);
+    match low == high {
+        true => expected,
+        false => format!("{expected} ({low} to {high})"),
+    }
+}
+
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        0.0..1.0 => format!("{:.1} ms", 1e3 * seconds),
+        1.0..10.0 => format!("{seconds:.1} s"),
+        _ => duration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
+    }
+}
+
+fn hours(seconds: f64) -> String {
+    let hours = seconds / 3600.0;
+    match hours {
+        0.0..0.1 => format!("{hours:.4}"),
+        0.1..10.0 => format!("{hours:.2}"),
+        _ => grouped(hours.round() as usize),
+    }
 }

@@ -1,7 +1,7 @@
 //! `expertgrid run`: what is missing is run, then the tables are written.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsString,
     num::NonZeroUsize,
     path::PathBuf,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use rayon::prelude::*;
 
 use super::{
     Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts, now,
@@ -18,13 +19,14 @@ use super::{
 use crate::{
     artefact::is_whole,
     event::{Counts, Ended, Event, Record},
-    exec::{Local, Slots, StoreClaims, WorkerCommand},
+    exec::{DeviceName, Local, Slots, StoreClaims, WorkerCommand},
     journal::Journals,
     key::Digest,
-    plan::{self, Inventory, Stage, StageId},
+    plan::{self, Inventory, Plan, Run, Stage, StageId},
     progress::Progress,
     results,
     schedule::{Policy, Schedule, State},
+    stage::TRIVIAL,
     store::{Found, Store},
     tensorboard::Curves,
 };
@@ -127,17 +129,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     })?;
 
     let mut claims = StoreClaims::new(store.clone());
-    let mut intact = |stage: &Stage| match store.verify(stage.spec.kind(), &stage.digest) {
-        // It may have been made where its weights were not wanted.
-        Found::Intact(_) => is_whole(&store, stage),
-        Found::Missing => false,
-        Found::Damaged(why) => {
-            eprintln!("warning: damaged, will be made again: {why}");
-            false
-        }
+    let wanted = |run: &Run| arguments.only.wants(run, &plan);
+    let scored = verify_scores(&plan, wanted, &store);
+    let mut intact = |stage: &Stage| {
+        let known = scored.get(&stage.digest).copied();
+        known.unwrap_or_else(|| is_intact(&store, stage))
     };
-    let only = &arguments.only;
-    let mut schedule = Schedule::new(&plan, |run| only.wants(run, &plan), &mut intact);
+    let mut schedule = Schedule::new(&plan, wanted, &mut intact);
     let curves = arguments.tensorboard.clone();
     let curves = curves.map(|folder| Curves::new(&plan, store.clone(), folder));
     if let Some(curves) = &curves {
@@ -176,7 +174,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             command: this_command(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            slots: slots.devices.iter().map(ToString::to_string).collect(),
+            slots: slots.devices.iter().map(what_computes).collect(),
             cost: outstanding
                 .map(|id| plan.stage(id).spec.work().cost())
                 .sum(),
@@ -230,6 +228,46 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         true => Ok(written),
         false => Ok(Done::WithFailures),
     }
+}
+
+/// A slot's device, as journals tell of it.
+fn what_computes(device: &DeviceName) -> String {
+    match TRIVIAL {
+        true => "none".to_owned(),
+        false => device.to_string(),
+    }
+}
+
+/// Whether a stage's artefact is there and can be believed.
+fn is_intact(store: &Store, stage: &Stage) -> bool {
+    match store.verify(stage.spec.kind(), &stage.digest) {
+        // It may have been made where its weights were not wanted.
+        Found::Intact(_) => is_whole(store, stage),
+        Found::Missing => false,
+        Found::Damaged(why) => {
+            eprintln!("warning: damaged, will be made again: {why}");
+            false
+        }
+    }
+}
+
+/// Which scores of the wanted runs can be believed: looked at on all cores, since where there is nothing to
+/// do this is all there is.
+fn verify_scores(
+    plan: &Plan,
+    wanted: impl Fn(&Run) -> bool,
+    store: &Store,
+) -> HashMap<Digest, bool> {
+    let evaluations: BTreeSet<StageId> = plan
+        .runs
+        .iter()
+        .filter(|run| wanted(run))
+        .map(|run| run.evaluation)
+        .collect();
+    let evaluations = evaluations.into_par_iter().map(|id| plan.stage(id));
+    evaluations
+        .map(|stage| (stage.digest, is_intact(store, stage)))
+        .collect()
 }
 
 /// This command as it was typed.

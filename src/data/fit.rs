@@ -1,8 +1,10 @@
 //! Whether a data set can serve an experiment: enough cases, every expert, large enough images, no
 //! mask cut off by the field of view.
 
+use rayon::prelude::*;
+
 use super::{
-    Dataset,
+    Case, Dataset,
     prepare::{cut_pixels, too_small},
 };
 use crate::manifest::{CutMasks, Experiment, SpacingFrom};
@@ -69,13 +71,13 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
 
 fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &mut Fit) {
     let image = &experiment.recipe.image;
-    let mut cut = Vec::new();
-    for case in dataset.cases() {
+    let cases: Vec<&Case> = dataset.cases().collect();
+    let cut = cases.into_par_iter().filter_map(|case| {
         let most = cut_pixels(case, experts, image).into_iter().max();
-        if let Some(pixels) = most.filter(|pixels| *pixels > 0) {
-            cut.push(format!("{} ({pixels} px)", case.name));
-        }
-    }
+        let pixels = most.filter(|pixels| *pixels > 0)?;
+        Some(format!("{} ({pixels} px)", case.name))
+    });
+    let cut: Vec<String> = cut.collect();
     if cut.is_empty() {
         return;
     }

@@ -77,10 +77,10 @@ impl Keyed for Image {
             width,
             pixels,
         } = self;
-        let bytes: Vec<u8> = pixels.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes: Vec<[u8; 4]> = pixels.iter().map(|v| v.to_le_bytes()).collect();
         sink.u64("height", *height as u64);
         sink.u64("width", *width as u64);
-        sink.digest("intensities", &Digest::of_bytes(&bytes));
+        sink.digest("intensities", &Digest::of_bytes(bytes.as_flattened()));
     }
 }
 

@@ -292,19 +292,22 @@ pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usiz
     let prepared = prepare(&case.image, spec);
     let region = prepared.view(spec);
     let (offset, r) = (prepared.frame.offset(), spec.reduce);
-    let outside = |axis: usize, i: usize| {
+    let seen = |axis: usize, length: usize| {
         let first = offset[axis] + region.origin[axis] * r;
-        i < first || i >= first + region.size[axis] * r
+        first.min(length)..(first + region.size[axis] * r).min(length)
     };
-    let count = |mask: &Mask| {
-        let inside = mask
-            .pixels
-            .iter()
-            .enumerate()
-            .filter(|(_, inside)| **inside);
-        inside
-            .filter(|(i, _)| outside(0, i / mask.width) || outside(1, i % mask.width))
-            .count()
+    let count = |mask: &Mask| -> usize {
+        let (rows, columns) = (seen(0, mask.height), seen(1, mask.width));
+        let of_row = |(y, row): (usize, &[bool])| {
+            let (left, right) = match rows.contains(&y) {
+                true => (&row[..columns.start], &row[columns.end..]),
+                false => (row, &row[..0]),
+            };
+            let inside = |pixels: &[bool]| pixels.iter().filter(|inside| **inside).count();
+            inside(left) + inside(right)
+        };
+        let pixels = mask.pixels.chunks(mask.width.max(1));
+        pixels.enumerate().map(of_row).sum()
     };
     experts
         .iter()

@@ -14,4 +14,4 @@ pub use about::{About, Adaptation, Provenance, Record};
 pub use checkpoint::{Checkpoint, CheckpointError, Outline};
 pub use import::Import;
 pub use parameters::{Parameter, Part, Values};
-pub use unet::UNet;
+pub use unet::{UNet, count};

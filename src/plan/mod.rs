@@ -14,9 +14,10 @@ mod work;
 use std::{collections::HashMap, sync::Arc};
 
 use itertools::Itertools;
+use rayon::prelude::*;
 
 use crate::{
-    key::{Digest, Keyed, Memo},
+    key::{Digest, DigestMap, Keyed, Memo},
     manifest::{Arm, Experiment, SpacingFrom, Start},
     seed::Seed,
 };
@@ -137,7 +138,7 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
         })),
         supports: HashMap::new(),
         references: HashMap::new(),
-        known: HashMap::new(),
+        known: DigestMap::default(),
         stages: Vec::new(),
         runs: Vec::new(),
     };
@@ -155,12 +156,23 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
 /// The experts and cases (start, samples) of a support set; `None` for all cases.
 type SupportKey = (Arc<[u8]>, Option<(usize, usize)>);
 
+/// A number of samples and where they begin, with the annotated images that they are.
+struct Way {
+    samples: usize,
+    start: usize,
+    support: Arc<Memo<Support>>,
+}
+
+fn with_key(spec: Spec) -> (Digest, Spec) {
+    (spec.digest(), spec)
+}
+
 struct Builder<'a> {
     inventory: &'a Inventory,
     test: Arc<Memo<TestImages>>,
     supports: HashMap<SupportKey, Arc<Memo<Support>>>,
     references: HashMap<(u8, SpacingFrom), Arc<Memo<Reference>>>,
-    known: HashMap<Digest, StageId>,
+    known: DigestMap<StageId>,
     stages: Vec<Stage>,
     runs: Vec<Run>,
 }
@@ -168,6 +180,10 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn expand(&mut self, index: usize, experiment: &Experiment) {
         let grid = &experiment.grid;
+        let runs = grid.runs() as usize;
+        self.runs.reserve(runs);
+        self.stages.reserve(2 * runs);
+        self.known.reserve(2 * runs);
         let recipe = Arc::new(experiment.recipe.clone());
         let root = Seed::new(experiment.seed);
         let by_start = |purpose: &str| -> HashMap<usize, Seed> {
@@ -179,6 +195,9 @@ impl Builder<'_> {
         };
         // With all cases the ways of sampling hold the same set: the seed must tell them apart.
         let (finetune_seeds, scratch_seeds) = (by_start("finetune"), by_start("scratch"));
+        let finetune = Memo::new(experiment.finetune);
+        let scratch = Memo::new(experiment.scratch);
+        let mut ways: HashMap<Arc<[u8]>, Vec<Way>> = HashMap::new();
         for arm in &grid.arms {
             let sources: Vec<Arc<[u8]>> = match arm {
                 Arm::With => combinations(&grid.annotators.from, &grid.annotators.choose),
@@ -188,46 +207,63 @@ impl Builder<'_> {
             for (experts, new_expert) in sources.iter().cartesian_product(&grid.new_experts) {
                 let pretrained = (*arm == Arm::With).then(|| {
                     let spec = self.pretraining(experiment, &recipe, experts, root);
-                    self.stage(spec, None)
+                    self.stage(with_key(spec), None)
                 });
                 let trainer: Arc<[u8]> = match arm {
                     Arm::Single => experts.clone(),
                     Arm::With | Arm::Without => Arc::from([*new_expert]),
                 };
-                for (samples, start) in grid.samples.iter().cartesian_product(&grid.starts) {
-                    let (origin, budget, seed) = match pretrained {
-                        Some(id) => (
-                            Origin::Pretrained(self.stages[id.index()].digest),
-                            experiment.finetune,
-                            finetune_seeds[start],
-                        ),
-                        None => (Origin::Random, experiment.scratch, scratch_seeds[start]),
-                    };
+                let (origin, budget, seeds) = match pretrained {
+                    Some(id) => (
+                        Origin::Pretrained(self.stages[id.index()].digest),
+                        &finetune,
+                        &finetune_seeds,
+                    ),
+                    None => (Origin::Random, &scratch, &scratch_seeds),
+                };
+                let ways = ways.entry(trainer.clone()).or_insert_with(|| {
+                    let ways = grid.samples.iter().cartesian_product(&grid.starts);
+                    ways.map(|(samples, start)| Way {
+                        samples: *samples,
+                        start: *start,
+                        support: self.support(&trainer, Some((*start, *samples))),
+                    })
+                    .collect()
+                });
+                let reference = self.reference(*new_expert, experiment.metrics.spacing);
+                let test = &self.test;
+                // Keys are most of the work, and need nothing of each other.
+                let keyed = ways.par_iter().map(|way| {
                     let train = Train {
                         recipe: recipe.clone(),
-                        budget,
+                        budget: budget.clone(),
                         origin,
-                        support: self.support(&trainer, Some((*start, *samples))),
-                        test: self.test.clone(),
-                        seed,
+                        support: way.support.clone(),
+                        test: test.clone(),
+                        seed: seeds[&way.start],
                         keep: experiment.keep,
                     };
                     let training_kind = train.kind();
-                    let training = self.stage(Spec::Train(train), pretrained);
+                    let train = with_key(Spec::Train(train));
                     let evaluate = Evaluate {
-                        training: self.stages[training.index()].digest,
+                        training: train.0,
                         training_kind,
-                        reference: self.reference(*new_expert, experiment.metrics.spacing),
+                        reference: reference.clone(),
                         metrics: experiment.metrics.clone(),
                     };
-                    let evaluation = self.stage(Spec::Evaluate(evaluate), Some(training));
+                    (train, with_key(Spec::Evaluate(evaluate)))
+                });
+                let keyed: Vec<_> = keyed.collect();
+                for (way, (train, evaluate)) in ways.iter().zip(keyed) {
+                    let training = self.stage(train, pretrained);
+                    let evaluation = self.stage(evaluate, Some(training));
                     self.runs.push(Run {
                         experiment: index,
                         arm: *arm,
                         new_expert: *new_expert,
                         experts: experts.clone(),
-                        samples: *samples,
-                        start: *start,
+                        samples: way.samples,
+                        start: way.start,
                         training,
                         evaluation,
                     });
@@ -250,7 +286,7 @@ impl Builder<'_> {
         };
         Spec::Train(Train {
             recipe: recipe.clone(),
-            budget: experiment.pretrain.budget,
+            budget: Memo::new(experiment.pretrain.budget),
             origin,
             support: self.support(experts, None),
             test: self.test.clone(),
@@ -260,8 +296,7 @@ impl Builder<'_> {
     }
 
     /// The stage of a spec, which is made where it is asked for the first time.
-    fn stage(&mut self, spec: Spec, upstream: Option<StageId>) -> StageId {
-        let digest = spec.digest();
+    fn stage(&mut self, (digest, spec): (Digest, Spec), upstream: Option<StageId>) -> StageId {
         let next = StageId(u32::try_from(self.stages.len()).expect("fewer than 2^32 stages"));
         let id = *self.known.entry(digest).or_insert(next);
         if id == next {

@@ -233,6 +233,15 @@ impl Store {
 
     /// Reads an artefact's description and those of its files that `wanted` names, verified.
     pub fn read(&self, kind: Kind, digest: &Digest, wanted: &[&str]) -> Found {
+        self.look(kind, digest, Wanted::These(wanted))
+    }
+
+    /// Reads an artefact with all its files, verified.
+    pub fn verify(&self, kind: Kind, digest: &Digest) -> Found {
+        self.look(kind, digest, Wanted::All)
+    }
+
+    fn look(&self, kind: Kind, digest: &Digest, wanted: Wanted<'_>) -> Found {
         match self.try_read(kind, digest, wanted) {
             Ok(artefact) => Found::Intact(artefact),
             Err(Unreadable::Missing) => Found::Missing,
@@ -242,27 +251,11 @@ impl Store {
         }
     }
 
-    /// Reads an artefact with all its files, verified.
-    pub fn verify(&self, kind: Kind, digest: &Digest) -> Found {
-        match self.read(kind, digest, &[]) {
-            Found::Intact(artefact) => {
-                let names: Vec<&str> = artefact
-                    .description
-                    .files
-                    .keys()
-                    .map(String::as_str)
-                    .collect();
-                self.read(kind, digest, &names)
-            }
-            other => other,
-        }
-    }
-
     fn try_read(
         &self,
         kind: Kind,
         digest: &Digest,
-        wanted: &[&str],
+        wanted: Wanted<'_>,
     ) -> Result<Artefact, Unreadable> {
         let folder = self.path(kind, digest);
         let text = match fs::read(folder.join(DESCRIPTION)) {
@@ -279,8 +272,12 @@ impl Store {
             return Err(damaged(format!("{DESCRIPTION} is that of another stage")));
         }
         let mut files = Files::new();
-        for name in wanted {
-            let Some(expected) = description.files.get(*name) else {
+        let names: Vec<&str> = match wanted {
+            Wanted::These(names) => names.to_vec(),
+            Wanted::All => description.files.keys().map(String::as_str).collect(),
+        };
+        for name in names {
+            let Some(expected) = description.files.get(name) else {
                 return Err(damaged(format!("it has no file {name}")));
             };
             let bytes =
@@ -288,10 +285,17 @@ impl Store {
             if bytes.len() as u64 != expected.size || Digest::of_bytes(&bytes) != expected.digest {
                 return Err(damaged(format!("{name} is not what was written")));
             }
-            files.insert((*name).to_owned(), bytes);
+            files.insert(name.to_owned(), bytes);
         }
         Ok(Artefact { description, files })
     }
+}
+
+/// Which files of an artefact are to be read.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    These(&'a [&'a str]),
+    All,
 }
 
 enum Unreadable {

@@ -1,10 +1,15 @@
 //! Publication: how something comes to disk whole or not at all.
 //!
-//! The rule: write aside, flush the files, flush their folder, rename into place, flush the folder
+//! The rule: write aside, flush the files and their folder, rename into place, flush the folder
 //! that it is in now. Whatever fails on the way, what is in its place is whole, and what was written
 //! aside is removed, so that a full disk is not filled further.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use super::{
     DESCRIPTION, Description, Doing, FileDigest, Files, Found, Scratch, Store, StoreError,
@@ -29,15 +34,24 @@ impl Store {
             serde_json::to_vec_pretty(&description).expect("a description is plain data");
         text.push(b'\n');
         let aside = scratch.folder(&format!("{kind}-{}", digest.short()))?;
+        let mut written = Vec::new();
         for (name, bytes) in files {
-            write_flushed(&aside.path().join(name), bytes)?;
+            written.push(write(aside.path().join(name), bytes)?);
         }
-        write_flushed(&aside.path().join(DESCRIPTION), &text)?;
-        flush_folder(aside.path())?;
+        written.push(write(aside.path().join(DESCRIPTION), &text)?);
+        written.extend(open_folder(aside.path())?);
 
         let place = self.path(kind, &digest);
         let parent = place.parent().expect("an artefact lies within the store");
-        create_folder(parent)?;
+        let of_kind = parent.parent().expect("two folders down");
+        create_folder(of_kind)?;
+        match fs::create_dir(parent) {
+            Err(_) if parent.is_dir() => {}
+            made => made.doing(|| format!("creating {}", parent.display()))?,
+        }
+        // Whoever has made the folder: it is on disk before anything is in it.
+        written.extend(open_folder(of_kind)?);
+        flush_all(&written)?;
         if place.exists() {
             if let Found::Intact(there) = self.verify(kind, &digest)
                 && files.keys().all(|name| there.files.contains_key(name))
@@ -87,15 +101,52 @@ fn describe(about: Unpublished, files: &Files) -> Description {
     }
 }
 
+/// Something open that may not be on disk yet.
+struct Unflushed {
+    path: PathBuf,
+    file: File,
+}
+
+impl Unflushed {
+    /// Waits until it is on disk.
+    fn flush(&self) -> Result<(), StoreError> {
+        let flushed = self.file.sync_all();
+        flushed.doing(|| format!("flushing {}", self.path.display()))
+    }
+}
+
+/// Waits until all of it is on disk. The disk is asked for everything at once, which takes it little longer
+/// than one.
+fn flush_all(written: &[Unflushed]) -> Result<(), StoreError> {
+    let Some((first, others)) = written.split_first() else {
+        return Ok(());
+    };
+    thread::scope(|scope| {
+        let flushing = others.iter().map(|file| scope.spawn(|| file.flush()));
+        let flushing: Vec<_> = flushing.collect();
+        let ended = flushing.into_iter().map(|thread| thread.join());
+        let first = first.flush();
+        ended.fold(first, |before, ended| {
+            before.and(ended.expect("flushing never panics"))
+        })
+    })
+}
+
+/// Writes a file that is to be flushed.
+fn write(path: PathBuf, bytes: &[u8]) -> Result<Unflushed, StoreError> {
+    let write = || {
+        use io::Write;
+        let mut file = File::create(&path)?;
+        file.write_all(bytes)?;
+        Ok(file)
+    };
+    let file = write().doing(|| format!("writing {}", path.display()))?;
+    Ok(Unflushed { path, file })
+}
+
 /// Writes a file and waits until it is on disk.
 pub(super) fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        use std::io::Write;
-        let mut file = fs::File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().doing(|| format!("writing {}", path.display()))
+    write(path.to_owned(), bytes)?.flush()
 }
 
 /// Creates a folder with all above it that are missing, each on disk before anything is in it.
@@ -117,12 +168,20 @@ pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
 
 /// Waits until a folder's entries are on disk.
 fn flush_folder(path: &Path) -> Result<(), StoreError> {
-    let flush = || fs::File::open(path)?.sync_all();
-    // Only Unix lets a folder be opened and flushed.
-    if cfg!(unix) {
-        flush().doing(|| format!("flushing {}", path.display()))?;
+    match open_folder(path)? {
+        Some(folder) => folder.flush(),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Opens a folder whose entries are to be flushed, which only Unix lets one do.
+fn open_folder(path: &Path) -> Result<Option<Unflushed>, StoreError> {
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let file = File::open(path).doing(|| format!("flushing {}", path.display()))?;
+    let path = path.to_owned();
+    Ok(Some(Unflushed { path, file }))
 }
 
 /// Replaces a file so that a reader sees the old or the new one, never a part; a file that holds

@@ -15,6 +15,7 @@ mod disks;
 mod display;
 mod end_to_end;
 mod engines;
+mod estimates;
 mod fidelity;
 mod inputs;
 mod lanes;

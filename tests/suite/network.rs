@@ -107,6 +107,10 @@ fn three_experts_add_two_sets_of_norms_and_nothing_else() {
     let (one, three) = (net(8, 1), net(8, 3));
     // 5,792 norm channels at width 64, scale and shift each.
     assert_eq!(count(&three) - count(&one), 2 * 11_584 / 8);
+    for (net, experts) in [(&one, 1), (&three, 3)] {
+        assert_eq!(expertgrid::net::count(8, experts), count(net) as u64);
+    }
+    assert_eq!(expertgrid::net::count(64, 1), 14_321_937);
 }
 
 #[test]

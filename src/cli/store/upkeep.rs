@@ -9,7 +9,10 @@ use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::super::{DEFAULT_DATASET, Done, Failure, imports, output::print};
+use super::super::{
+    DEFAULT_DATASET, Done, Failure, imports,
+    output::{print, size},
+};
 use crate::{
     key::Digest,
     manifest,
@@ -276,19 +279,4 @@ fn reached(arguments: &Gc) -> Result<BTreeSet<Digest>, Failure> {
         }
     }
     Ok(kept)
-}
-
-/// `97.1 MB`.
-fn size(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{value:.1} {}", units[unit]),
-    }
 }

@@ -61,7 +61,9 @@ fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>),
     let values = read_pixels(&mut source, &header, width * height)?;
     // The end of a gzip stream carries its checksum; reading on is what verifies it.
     io::copy(&mut source.take(MAX_TRAILING), &mut io::sink()).map_err(|e| unreadable(&e))?;
-    if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+    // Without a way out in the middle, the processor takes several at a time.
+    let finite = values.iter().fold(true, |all, v| all & v.is_finite());
+    if !finite && let Some(i) = values.iter().position(|v| !v.is_finite()) {
         return Err(Fault::new(
             format!(
                 "holds a value that is not finite ({}) at x = {}, y = {}",
@@ -140,10 +142,13 @@ fn read_pixels(source: &mut impl Read, header: &Header, count: usize) -> Result<
         if chunk.len() < wanted * number.size() {
             return Err(truncated(values.len() + chunk.len() / number.size(), count));
         }
-        number.decode(&chunk, header.0.endianness, |v| {
-            // Adding 0 turns -0 into 0, so that equal images have equal digests.
-            values.push(scaling.apply(v) as f32 + 0.0);
-        });
+        let order = header.0.endianness;
+        match scaling {
+            Scaling::AsStored => number.decode(&chunk, order, &mut values, |v| v),
+            Scaling::Linear { slope, inter } => {
+                number.decode(&chunk, order, &mut values, |v| slope * v + inter);
+            }
+        }
     }
     Ok(values)
 }
@@ -197,21 +202,50 @@ impl Number {
         }
     }
 
-    fn decode(self, bytes: &[u8], order: Endianness, mut each: impl FnMut(f64)) {
+    fn decode(
+        self,
+        bytes: &[u8],
+        order: Endianness,
+        into: &mut Vec<f32>,
+        scale: impl Fn(f64) -> f64,
+    ) {
+        // Adding 0 turns -0 into 0, so that equal images have equal digests.
+        let scaled = |v: f64| scale(v) as f32 + 0.0;
+        // A loop for every case, with nothing to decide in it: data sets have millions of pixels.
         macro_rules! walk {
-            ($type:ty) => {
-                for part in bytes.chunks_exact(size_of::<$type>()) {
-                    let part = part.try_into().expect("chunks are exact");
-                    each(match order {
-                        Endianness::Little => <$type>::from_le_bytes(part),
-                        Endianness::Big => <$type>::from_be_bytes(part),
-                    } as f64);
+            ($type:ty) => {{
+                let (parts, _) = bytes.as_chunks();
+                match order {
+                    Endianness::Little => {
+                        into.extend(
+                            parts
+                                .iter()
+                                .map(|p| scaled(<$type>::from_le_bytes(*p) as f64)),
+                        );
+                    }
+                    Endianness::Big => {
+                        into.extend(
+                            parts
+                                .iter()
+                                .map(|p| scaled(<$type>::from_be_bytes(*p) as f64)),
+                        );
+                    }
                 }
-            };
+            }};
         }
+        // What a byte stands for, worked out once: most files are masks.
+        let bytewise = |value: fn(u8) -> f64| -> [f32; 256] {
+            std::array::from_fn(|byte| scaled(value(byte as u8)))
+        };
         match self {
-            Self::U8 => walk!(u8),
-            Self::I8 => walk!(i8),
+            Self::U8 => {
+                let table = bytewise(f64::from);
+                into.extend(bytes.iter().map(|byte| table[usize::from(*byte)]));
+            }
+            Self::I8 => {
+                let table = bytewise(|byte| f64::from(byte as i8));
+                into.extend(bytes.iter().map(|byte| table[usize::from(*byte)]));
+            }
             Self::U16 => walk!(u16),
             Self::I16 => walk!(i16),
             Self::U32 => walk!(u32),
@@ -247,13 +281,6 @@ impl Scaling {
             format!("scales its pixels by {slope} x + {inter}"),
             "export the file again",
         ))
-    }
-
-    fn apply(&self, value: f64) -> f64 {
-        match self {
-            Self::AsStored => value,
-            Self::Linear { slope, inter } => slope * value + inter,
-        }
     }
 }
 

@@ -182,12 +182,16 @@ pub fn decode_image(source: impl BufRead) -> Result<(Image, Header), Fault> {
 /// As [`read_image`].
 pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
     let (header, [width, height], values) = decode::values(source)?;
-    let two_valued = super::two_valued(&values);
     let odd_pixels = values.iter().filter(|v| **v != 0.0 && **v != 1.0).count();
+    let two_valued = odd_pixels == 0 || super::two_valued(&values);
+    let mut pixels = vec![false; values.len()];
+    for (inside, value) in pixels.iter_mut().zip(&values) {
+        *inside = *value > 0.5;
+    }
     let mask = Mask {
         height,
         width,
-        pixels: values.into_iter().map(|v| v > 0.5).collect(),
+        pixels,
     };
     Ok(ReadMask {
         mask,

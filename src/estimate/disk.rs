@@ -1,0 +1,97 @@
+//! The disk that stages will take: as much as those of the same kind and size that are there, or what their
+//! specification says.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    key::Digest,
+    net,
+    plan::{Kind, Plan, Size, Spec, StageId, Train},
+    store::{Found, Store},
+};
+
+/// How many artefacts of a kind are looked at: they differ little.
+const SAMPLES: usize = 16;
+/// About what the description of an artefact takes, which names every image and mask.
+const DESCRIPTION_BYTES: u64 = 8 << 10;
+/// About what a step takes in a training's curve.
+const STEP_BYTES: u64 = 30;
+/// About what the scores of an image take.
+const SCORES_BYTES: u64 = 300;
+
+/// What artefacts of a kind and size of batch take: how many were looked at, and their bytes.
+type Seen = HashMap<Class, (usize, u64)>;
+
+/// What has much of the same size: kind, size of batch, whether the weights are kept.
+type Class = (Kind, Option<Size>, bool);
+
+fn class(spec: &Spec) -> Class {
+    (spec.kind(), spec.work().size, spec.keeps_weights())
+}
+
+/// Bytes of the stages that are left.
+pub(super) fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSet<Digest>) -> u64 {
+    let mut seen = Seen::new();
+    for stage in plan.stages.iter().filter(|s| there.contains(&s.digest)) {
+        look(class(&stage.spec), &stage.digest, store, &mut seen);
+    }
+    let wanted: HashSet<Class> = left.iter().map(|id| class(&plan.stage(*id).spec)).collect();
+    if wanted.iter().any(|class| !seen.contains_key(class)) {
+        others(store, &mut seen);
+    }
+    let each = left.iter().map(|id| {
+        let spec = &plan.stage(*id).spec;
+        match seen.get(&class(spec)) {
+            Some((count, sum)) => sum / *count as u64,
+            None => by_specification(spec),
+        }
+    });
+    each.sum()
+}
+
+fn look(class: Class, stage: &Digest, store: &Store, seen: &mut Seen) {
+    let (count, sum) = seen.entry(class).or_default();
+    if *count < SAMPLES {
+        *count += 1;
+        *sum += store.size(class.0, stage);
+    }
+}
+
+/// Looks at some artefacts of other plans.
+fn others(store: &Store, seen: &mut Seen) {
+    let mut left = Kind::ALL.map(|_| SAMPLES);
+    for (kind, digest) in store.list() {
+        let left = &mut left[kind as usize];
+        if *left == 0 {
+            continue;
+        }
+        *left -= 1;
+        if let Found::Intact(artefact) = store.read(kind, &digest, &[])
+            && let Ok(spec) = serde_json::from_str::<Spec>(artefact.description.spec.get())
+        {
+            look(class(&spec), &digest, store, seen);
+        }
+    }
+}
+
+fn by_specification(spec: &Spec) -> u64 {
+    let files = match spec {
+        Spec::Train(train) => {
+            let weights = match spec.keeps_weights() {
+                true => weights(train),
+                false => 0,
+            };
+            // A byte for every pixel that the network sees of each test image, by each of its branches.
+            let seen = (train.recipe.image.input() as u64).pow(2);
+            let predictions = (train.test.images.len() * train.support.experts.len()) as u64 * seen;
+            weights + predictions + train.budget.steps as u64 * STEP_BYTES
+        }
+        Spec::Evaluate(evaluate) => evaluate.reference.masks.len() as u64 * SCORES_BYTES,
+    };
+    files + DESCRIPTION_BYTES
+}
+
+/// Four bytes for every parameter.
+fn weights(train: &Train) -> u64 {
+    4 * net::count(train.recipe.network.width, train.support.experts.len())
+}

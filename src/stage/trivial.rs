@@ -1,0 +1,38 @@
+//! What a stage leaves in a program whose stages compute nothing, built to time what is around them.
+//!
+//! The rule: it has the files of the true artefact, as small as they can be, and nothing that looks like a
+//! result.
+
+use crate::{
+    artefact::{CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions},
+    metric::{Reason, Score},
+    plan::Spec,
+    store::Files,
+};
+
+/// The files of an artefact, without content.
+pub(super) fn compute(spec: &Spec) -> Files {
+    let mut files = Files::new();
+    match spec {
+        Spec::Train(_) => {
+            files.insert(CURVE.into(), curve(&[]));
+            files.insert(PREDICTIONS.into(), predictions(&[]));
+            if spec.keeps_weights() {
+                files.insert(WEIGHTS.into(), Vec::new());
+            }
+        }
+        Spec::Evaluate(evaluate) => {
+            let nothing = Score::Undefined(Reason::EmptyPrediction);
+            let case = |i: usize| CaseScores {
+                case: format!("image {i}, not predicted"),
+                dice: Score::Value(0.0),
+                assd: nothing,
+                hd95: nothing,
+                diagonal: 0.0,
+            };
+            let cases = (1..=evaluate.reference.masks.len()).map(case).collect();
+            files.insert(SCORES.into(), Scores { cases }.to_bytes());
+        }
+    }
+    files
+}
