@@ -13,6 +13,7 @@ use std::{
 use super::report::provenance;
 use crate::{
     data::Dataset,
+    estimate,
     plan::{Plan, StageId},
     report::{self, Sources, Unread},
     results,
@@ -74,6 +75,7 @@ impl<'a> Pages<'a> {
             store: self.store,
             dataset: self.dataset,
             provenance: &provenance(self.dataset),
+            spent: &estimate::spent(&self.to),
             unread: &Unread::default(),
         };
         let _ = report::write_pages(&sources, &self.to);

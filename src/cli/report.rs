@@ -7,11 +7,12 @@ use clap::{Args, ValueEnum};
 use super::{Done, Failure, Picked, Selection, imports, output::print, verify::verify};
 use crate::{
     data::Dataset,
+    estimate,
     manifest::Experiment,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Unread, Verdict,
-        Versus, Written,
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Tabled, Unread,
+        Verdict, Versus,
     },
     results::{self, Results},
     store::{Store, StoreError},
@@ -120,14 +121,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if arguments.verify && verify(&plan, &store, dataset.clone())? > 0 {
         done = Done::WithFailures;
     }
-    let report = match arguments.only.is_all() {
-        true => Report::write(&results, &dataset, &selection.results)?,
-        false => Report::of_part(&results, &dataset, &selection.results),
-    };
-    if arguments.only.is_all()
-        && let Done::WithFailures = report.write_pages(&store, &dataset)?
-    {
-        done = Done::WithFailures;
+    let report = Report::of(&results, &dataset, &selection.results);
+    // A part is to be looked at, and never written over the whole.
+    if arguments.only.is_all() {
+        if let Done::WithFailures = report.write_pages(&store, &dataset)? {
+            done = Done::WithFailures;
+        }
+        report.write()?;
     }
     if arguments.reference {
         report.against(&references, format)?;
@@ -138,6 +138,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         }
     } else {
         report.print(format);
+        if arguments.only.is_all() {
+            report.say_where();
+        }
     }
     if missing > 0 {
         eprintln!(
@@ -199,7 +202,10 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>,
     Ok(references)
 }
 
-/// Writes and prints the tables of all experiments, and writes their pages.
+/// Writes and prints the tables of all experiments, and their pages.
+///
+/// Pages take a moment, so they are written only where a table changes, and before it: whatever happens in between,
+/// tables that are up to date have pages that are.
 pub(super) fn write_tables(
     results: &Results<'_>,
     store: &Store,
@@ -207,9 +213,15 @@ pub(super) fn write_tables(
     to: &Path,
 ) -> Result<Done, Failure> {
     say_damaged(results);
-    let report = Report::write(results, dataset, to)?;
+    let report = Report::of(results, dataset, to);
+    let done = match report.is_written() {
+        true => Done::Whole,
+        false => report.write_pages(store, dataset)?,
+    };
+    report.write()?;
     report.print(FormatChoice::or_default(None));
-    report.write_pages(store, dataset)
+    report.say_where();
+    Ok(done)
 }
 
 /// What tables and pages say of a data set.
@@ -220,12 +232,12 @@ pub(super) fn provenance(dataset: &Dataset) -> Provenance {
     }
 }
 
-/// The tables of all experiments, written.
+/// The tables of all experiments.
 struct Report<'a> {
     results: &'a Results<'a>,
     provenance: Provenance,
     to: &'a Path,
-    written: Vec<Written>,
+    tables: Vec<Tabled>,
 }
 
 fn failed(error: StoreError) -> Failure {
@@ -233,39 +245,45 @@ fn failed(error: StoreError) -> Failure {
 }
 
 impl<'a> Report<'a> {
-    fn write(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Result<Self, Failure> {
+    fn of(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Self {
         let provenance = provenance(dataset);
         let experiments = 0..results.plan.experiments.len();
-        let written = experiments.map(|i| report::write(results, i, &provenance, to));
-        Ok(Self {
-            written: written.collect::<Result<_, _>>().map_err(failed)?,
-            results,
-            provenance,
-            to,
-        })
-    }
-
-    /// Of some runs only: to be looked at, not to be written over the whole table.
-    fn of_part(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Self {
-        let provenance = provenance(dataset);
-        let experiments = 0..results.plan.experiments.len();
-        let written = experiments.map(|i| report::of(results, i, &provenance, None));
+        let tables = experiments.map(|i| report::table(results, i, &provenance, to));
         Self {
-            written: written.collect(),
+            tables: tables.collect(),
             results,
             provenance,
             to,
         }
     }
 
+    /// Whether the files hold these tables, and pages are there.
+    fn is_written(&self) -> bool {
+        let pages = report::page_paths(&self.results.plan.experiments, self.to);
+        self.tables.iter().all(Tabled::is_written) && pages.iter().all(|page| page.exists())
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        let mut tables = self.tables.iter();
+        tables.try_for_each(Tabled::write).map_err(failed)
+    }
+
+    fn say_where(&self) {
+        for table in &self.tables {
+            eprintln!("written to {}", table.folder.display());
+        }
+    }
+
     /// The same to look at; not whole where something that is there cannot be read.
     fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<Done, Failure> {
         let unread = Unread::default();
+        let spent = estimate::spent(self.to);
         let sources = Sources {
             results: self.results,
             store,
             dataset,
             provenance: &self.provenance,
+            spent: &spent,
             unread: &unread,
         };
         for page in report::write_pages(&sources, self.to).map_err(failed)? {
@@ -282,22 +300,15 @@ impl<'a> Report<'a> {
     }
 
     /// Every experiment with its table.
-    fn each(&self) -> impl Iterator<Item = (&Experiment, &Written)> {
-        self.results.plan.experiments.iter().zip(&self.written)
+    fn each(&self) -> impl Iterator<Item = (&Experiment, &Tabled)> {
+        self.results.plan.experiments.iter().zip(&self.tables)
     }
 
     fn print(&self, format: FormatChoice) {
-        let documents: Vec<Document> = self.written.iter().map(|w| w.document.clone()).collect();
+        let documents: Vec<Document> = self.tables.iter().map(|t| t.document.clone()).collect();
         format.print(&documents, || {
-            report::cells_csv(self.written.iter().map(|written| &written.table))
+            report::cells_csv(self.tables.iter().map(|tabled| &tabled.table))
         });
-        for folder in self
-            .written
-            .iter()
-            .filter_map(|written| written.folder.as_ref())
-        {
-            eprintln!("written to {}", folder.display());
-        }
     }
 
     /// Beside the published values, where an experiment has some.
@@ -308,7 +319,7 @@ impl<'a> Report<'a> {
     ) -> Result<(), Failure> {
         let mut all: Vec<(&str, Versus)> = Vec::new();
         let mut documents = Vec::new();
-        for (i, ((spec, written), reference)) in self.each().zip(references).enumerate() {
+        for (i, ((spec, tabled), reference)) in self.each().zip(references).enumerate() {
             let Some(reference) = reference else {
                 eprintln!(
                     "note: {}.toml names no published values under `[reference]`; left out",
@@ -316,8 +327,8 @@ impl<'a> Report<'a> {
                 );
                 continue;
             };
-            let versus = report::versus(&written.table, spec, reference, &self.provenance);
-            let document = versus.document(&written.table, self.results, i, &self.provenance);
+            let versus = report::versus(&tabled.table, spec, reference, &self.provenance);
+            let document = versus.document(&tabled.table, self.results, i, &self.provenance);
             let path =
                 report::write_beside(&document, spec, "vs-paper", self.to).map_err(failed)?;
             eprintln!("written to {}", path.display());
@@ -334,8 +345,8 @@ impl<'a> Report<'a> {
     fn claims(&self, format: FormatChoice) -> Result<usize, Failure> {
         let mut all: Vec<(&str, Claim)> = Vec::new();
         let mut documents = Vec::new();
-        for (spec, written) in self.each() {
-            let claims = report::claims(&written.table, spec);
+        for (spec, tabled) in self.each() {
+            let claims = report::claims(&tabled.table, spec);
             let document = report::claims::document(&claims, &spec.name, spec, &self.provenance);
             let path = report::write_beside(&document, spec, "claims", self.to).map_err(failed)?;
             eprintln!("written to {}", path.display());

@@ -20,7 +20,10 @@ mod tabulate;
 mod terminal;
 mod versus;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     data::Provenance as Origin,
@@ -36,7 +39,7 @@ pub use html::{escaped as html_escaped, html, html_block, html_text};
 pub use latex::latex;
 pub use layout::{lay_out, metric_name, shown};
 pub use markdown::markdown;
-pub use page::{Sources, Unread, overview_path, write_pages};
+pub use page::{Sources, Unread, overview_path, page_paths, write_pages};
 pub use published::Reference;
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
@@ -52,15 +55,35 @@ pub struct Provenance {
     pub origin: Origin,
 }
 
-/// A table, and where its files are.
+/// A table, and the files that it is written to.
 #[derive(Debug)]
-pub struct Written {
+pub struct Tabled {
     /// The folder of its files.
-    pub folder: Option<PathBuf>,
+    pub folder: PathBuf,
     /// The table.
     pub table: Table,
     /// The table, laid out.
     pub document: Document,
+    /// `runs.csv`, `<name>.csv`, `<name>.md` and `<name>.tex` by path.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Tabled {
+    /// Whether the files hold just this.
+    pub fn is_written(&self) -> bool {
+        let same =
+            |(path, bytes): &(PathBuf, Vec<u8>)| fs::read(path).is_ok_and(|old| old == *bytes);
+        self.files.iter().all(same)
+    }
+
+    /// Writes the files; one that would not change is not touched.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn write(&self) -> Result<(), StoreError> {
+        let mut files = self.files.iter();
+        files.try_for_each(|(path, bytes)| replace_file(path, bytes))
+    }
 }
 
 /// How documents are rendered.
@@ -95,45 +118,35 @@ pub fn folder(results: &Path, experiment: &Experiment) -> PathBuf {
     results.join(&experiment.name).join(&experiment.profile)
 }
 
-/// Writes `runs.csv`, `<name>.csv`, `<name>.md` and `<name>.tex` of one experiment; a file that would not change
-/// is not touched.
-///
-/// # Errors
-/// Where the folder cannot be written.
-pub fn write(
+/// The table of one experiment; nothing is written yet.
+pub fn table(
     results: &Results<'_>,
     experiment: usize,
     provenance: &Provenance,
     to: &Path,
-) -> Result<Written, StoreError> {
+) -> Tabled {
     let spec = &results.plan.experiments[experiment];
     let folder = folder(to, spec);
-    let written = of(results, experiment, provenance, Some(folder.clone()));
-    let Written {
-        table, document, ..
-    } = &written;
-    let file = |name: String, bytes: &[u8]| replace_file(&folder.join(name), bytes);
-    file("runs.csv".to_owned(), &csv_files::runs(results, experiment))?;
-    file(format!("{}.csv", spec.name), &cells_csv([table]))?;
-    file(format!("{}.md", spec.name), markdown(document).as_bytes())?;
-    let tex = latex(std::slice::from_ref(document));
-    file(format!("{}.tex", spec.name), tex.as_bytes())?;
-    Ok(written)
-}
-
-/// The table of one experiment and how it is laid out, in this folder or in none.
-pub fn of(
-    results: &Results<'_>,
-    experiment: usize,
-    provenance: &Provenance,
-    folder: Option<PathBuf>,
-) -> Written {
     let table = tabulate(results, experiment);
     let document = lay_out(&table, results, experiment, provenance);
-    Written {
+    let file = |name: String, bytes: Vec<u8>| (folder.join(name), bytes);
+    let files = vec![
+        file("runs.csv".to_owned(), csv_files::runs(results, experiment)),
+        file(format!("{}.csv", spec.name), cells_csv([&table])),
+        file(
+            format!("{}.md", spec.name),
+            markdown(&document).into_bytes(),
+        ),
+        file(
+            format!("{}.tex", spec.name),
+            latex(std::slice::from_ref(&document)).into_bytes(),
+        ),
+    ];
+    Tabled {
         folder,
         table,
         document,
+        files,
     }
 }
 

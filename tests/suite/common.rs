@@ -170,14 +170,24 @@ pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Asserts that two folders hold the same files, and names those that differ. Journals tell of times.
+/// Files without what was measured while they were made: journals, and what pages tell of times.
+pub fn timeless(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    files.retain(|name, _| !name.ends_with("journal.jsonl"));
+    for (_, page) in files.iter_mut().filter(|(name, _)| name.ends_with(".html")) {
+        let text = String::from_utf8_lossy(page);
+        let parts = text.split("<!--measured-->").enumerate();
+        let kept = parts.map(|(i, part)| match (i, part.split_once("<!--/measured-->")) {
+            (1.., Some((_, after))) => after,
+            _ => part,
+        });
+        *page = kept.collect::<String>().into_bytes();
+    }
+    files
+}
+
+/// Asserts that two folders hold the same files, and names those that differ.
 pub fn assert_same_files(a: &Path, b: &Path) {
-    let results = |folder: &Path| {
-        let mut files = files(folder);
-        files.retain(|name, _| !name.ends_with("journal.jsonl"));
-        files
-    };
-    let (a, b) = (results(a), results(b));
+    let (a, b) = (timeless(files(a)), timeless(files(b)));
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&a), names(&b));
     let differing: Vec<_> = a

@@ -138,7 +138,8 @@ fn the_csv_counts_what_is_missing_and_says_why_nothing_was_tested() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, store) = with_holes(folder.path());
     let results = collect_holes(&plan, &store);
-    report::write(&results, 0, &provenance(), folder.path()).unwrap();
+    let table = report::table(&results, 0, &provenance(), folder.path());
+    table.write().unwrap();
     let rows = csv(&folder.path().join("made_up/paper/made_up.csv"));
     let row = |arm: &str, samples: &str| {
         rows.iter()

@@ -18,7 +18,7 @@ mod plot;
 mod provenance;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     data::{Dataset, Provenance as Origin},
+    key::Digest,
     manifest::{Experiment, PAPER},
     plan::Stage,
     results::Results,
@@ -48,6 +49,8 @@ pub struct Sources<'a> {
     pub dataset: &'a Dataset,
     /// What is known of them.
     pub provenance: &'a Provenance,
+    /// Seconds of devices that stages have taken, as far as that was measured.
+    pub spent: &'a HashMap<Digest, f64>,
     /// What could not be read for the pages, which they leave out.
     pub unread: &'a Unread,
 }
@@ -151,21 +154,27 @@ pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, Sto
         .map(|index| Part::of(sources, index))
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
-    let mut pages = Vec::new();
-    for (i, part) in parts.iter().enumerate() {
-        let path = folder(to, part.spec).join("index.html");
-        pages.push((path, page(sources, &parts[i..=i], &bodies[i..=i])));
+    let paths = page_paths(experiments, to);
+    for (i, path) in paths.iter().enumerate() {
+        let page = match i < parts.len() {
+            true => page(sources, &parts[i..=i], &bodies[i..=i]),
+            false => page(sources, &parts, &bodies),
+        };
+        replace_file(path, page.into_string().as_bytes())?;
     }
-    if let [first, _, ..] = parts.as_slice() {
-        let path = overview_path(to, &first.spec.profile);
-        pages.push((path, page(sources, &parts, &bodies)));
+    Ok(paths)
+}
+
+/// Where the pages are: one per experiment, and one over all where there are several.
+pub fn page_paths(experiments: &[Experiment], to: &Path) -> Vec<PathBuf> {
+    let own = experiments.iter();
+    let mut paths: Vec<PathBuf> = own
+        .map(|spec| folder(to, spec).join("index.html"))
+        .collect();
+    if let [first, _, ..] = experiments {
+        paths.push(overview_path(to, &first.profile));
     }
-    let mut written = Vec::new();
-    for (path, page) in pages {
-        replace_file(&path, page.into_string().as_bytes())?;
-        written.push(path);
-    }
-    Ok(written)
+    paths
 }
 
 /// A whole page. Nothing may be fetched from anywhere, and the page says so to the browser.

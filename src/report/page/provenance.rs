@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use itertools::Itertools;
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::{
     super::document::{Align, Column, Entry, Grid, Row},
@@ -182,6 +182,26 @@ fn saved(sources: &Sources<'_>, indices: &[usize]) -> Markup {
         p.notes {
             "Sharing saved " (grouped(trainings.shared)) " of " (grouped(asked)) " trainings ("
             (format!("{percent:.0}")) " %)."
+            // The only words of a page that another run of the same manifest may change; set apart for whoever compares.
+            @if let Some(time) = device_time(sources, indices) {
+                (PreEscaped("<!--measured-->")) " The stages have taken " (time) ", as far as journals tell."
+                (PreEscaped("<!--/measured-->"))
+            }
         }
+    }
+}
+
+/// What the stages of these experiments have taken on devices; nothing where that was not measured.
+fn device_time(sources: &Sources<'_>, indices: &[usize]) -> Option<String> {
+    let plan = sources.results.plan;
+    let demand = plan.demand(|run| indices.contains(&run.experiment));
+    let needed = std::iter::zip(&plan.stages, demand).filter(|(_, demand)| *demand > 0);
+    let seconds: f64 = needed
+        .filter_map(|(stage, _)| sources.spent.get(&stage.digest))
+        .sum();
+    match seconds {
+        0.0 => None,
+        0.0..360.0 => Some(format!("{:.1} device-minutes", seconds / 60.0)),
+        _ => Some(format!("{:.1} device-hours", seconds / 3600.0)),
     }
 }
