@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test test-page pictures test-checked test-asan fuzz check bench bench-costs bench-peers
+.PHONY: help build phantom table1 table2 table3 tables smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ test-asan: ## the kernels' tests under AddressSanitizer (the compiler's own, not
 fuzz: ## a million inputs for each parser of foreign bytes (EXPERTGRID_FUZZ_INPUTS for other counts)
 	EXPERTGRID_FUZZ_INPUTS=$${EXPERTGRID_FUZZ_INPUTS:-1000000} cargo test --release --locked --test fuzz \
 		--config profile.release.package.expertgrid.overflow-checks=true -- --nocapture
+
+KILLS ?= 200
+torture: ## kill a sweep 200 times (KILLS=), let every step of publication fail in every way; SEED= repeats one's choices
+	EXPERTGRID_TORTURE_KILLS=$(KILLS) $(if $(SEED),EXPERTGRID_TORTURE_SEED=$(SEED)) \
+		cargo test --release --locked --test suite -- torture:: publication:: disks:: --nocapture
 
 check: ## everything that is checked: format, lints, documentation, tests
 	cargo fmt --check

@@ -52,7 +52,8 @@ impl Metric {
         self == Self::Dice
     }
 
-    fn of(self, case: &CaseScores) -> Score {
+    /// Its value for one test image, in the table's unit.
+    pub fn of(self, case: &CaseScores) -> Score {
         match self {
             Self::Dice => match case.dice {
                 Score::Value(value) => Score::Value(100.0 * value),

@@ -16,6 +16,8 @@ mod report;
 mod run;
 mod status;
 mod store;
+mod trace;
+mod verify;
 mod weights;
 mod why;
 mod worker;
@@ -84,6 +86,8 @@ enum Command {
     Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
+    /// Trace a cell of a table to its runs, their scores and files.
+    Trace(trace::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
     Adapt(adapt::Arguments),
     /// Predict the masks of images with a network.
@@ -130,6 +134,20 @@ struct Picked {
 }
 
 impl Picked {
+    /// Whether every run is wanted.
+    fn is_all(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// Takes the other runs out of a plan.
+    fn narrow(&self, plan: &mut Plan) {
+        let runs = std::mem::take(&mut plan.runs);
+        let wanted = runs.iter().map(|run| self.wants(run, plan));
+        let wanted: Vec<bool> = wanted.collect();
+        let runs = std::iter::zip(runs, wanted).filter(|(_, wanted)| *wanted);
+        plan.runs = runs.map(|(run, _)| run).collect();
+    }
+
     fn wants(&self, run: &Run, plan: &Plan) -> bool {
         self.only
             .as_ref()
@@ -376,7 +394,18 @@ impl Selection {
     }
 
     fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
-        manifest::read(&self.manifests, &self.profile, &self.overrides).map_err(Failure::input)
+        // A table's name stands for its manifest, here or where the paper's are.
+        let path = |given: &PathBuf| {
+            let file = given.with_extension("toml");
+            let usual = [file.clone(), PathBuf::from("experiments").join(file)];
+            let found = usual.into_iter().find(|path| path.exists());
+            match given.extension().is_none() && !given.exists() {
+                true => found.unwrap_or_else(|| given.clone()),
+                false => given.clone(),
+            }
+        };
+        let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
+        manifest::read(&manifests, &self.profile, &self.overrides).map_err(Failure::input)
     }
 
     /// The plan, for looking at: where there is no data set at the default place, one of the size that
@@ -449,6 +478,7 @@ pub fn main() -> ExitCode {
         Command::Why(arguments) => why::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Metric(arguments) => metric::run(&arguments),

@@ -14,7 +14,7 @@ use super::report::provenance;
 use crate::{
     data::Dataset,
     plan::{Plan, StageId},
-    report::{self, Sources},
+    report::{self, Sources, Unread},
     results,
     store::Store,
 };
@@ -74,6 +74,7 @@ impl<'a> Pages<'a> {
             store: self.store,
             dataset: self.dataset,
             provenance: &provenance(self.dataset),
+            unread: &Unread::default(),
         };
         let _ = report::write_pages(&sources, &self.to);
     }

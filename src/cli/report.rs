@@ -1,17 +1,17 @@
 //! `expertgrid report`: tables from what has been run, beside published values and under the paper's claims.
 
-use std::{io::IsTerminal, path::Path};
+use std::{io::IsTerminal, path::Path, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, Selection, imports, output::print};
+use super::{Done, Failure, Picked, Selection, imports, output::print, verify::verify};
 use crate::{
     data::Dataset,
     manifest::Experiment,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Verdict, Versus,
-        Written,
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Unread, Verdict,
+        Versus, Written,
     },
     results::{self, Results},
     store::{Store, StoreError},
@@ -33,11 +33,16 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FormatChoice>,
     /// Print the results beside the values that the manifest names under `[reference]`, and write <name>-vs-paper.md.
-    #[arg(long, conflicts_with = "claims")]
+    #[arg(long, conflicts_with_all = ["claims", "only"])]
     reference: bool,
     /// Print what the results say of the paper's claims, and write <name>-claims.md.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only")]
     claims: bool,
+    /// Compute every score again from the stored predictions and compare; exit with 1 where one differs.
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    only: Picked,
     /// Exit with 1 where a claim does not hold. One that is undecided is no failure.
     #[arg(long, requires = "claims")]
     strict: bool,
@@ -103,15 +108,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         imports: imports(&experiments)?,
         ..Inventory::of(&dataset)
     };
-    let plan = plan::build(experiments, &inventory);
+    let mut plan = plan::build(experiments, &inventory);
+    arguments.only.narrow(&mut plan);
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
     say_damaged(&results);
     let missing = missing(&results, &plan, &selection.results)?;
-    let report = Report::write(&results, &dataset, &selection.results)?;
-    report.write_pages(&store, &dataset)?;
     let format = FormatChoice::or_default(arguments.format);
     let mut done = Done::Whole;
+    let dataset = Arc::new(dataset);
+    if arguments.verify && verify(&plan, &store, dataset.clone())? > 0 {
+        done = Done::WithFailures;
+    }
+    let report = match arguments.only.is_all() {
+        true => Report::write(&results, &dataset, &selection.results)?,
+        false => Report::of_part(&results, &dataset, &selection.results),
+    };
+    if arguments.only.is_all()
+        && let Done::WithFailures = report.write_pages(&store, &dataset)?
+    {
+        done = Done::WithFailures;
+    }
     if arguments.reference {
         report.against(&references, format)?;
     } else if arguments.claims {
@@ -188,7 +205,7 @@ pub(super) fn write_tables(
     store: &Store,
     dataset: &Dataset,
     to: &Path,
-) -> Result<(), Failure> {
+) -> Result<Done, Failure> {
     say_damaged(results);
     let report = Report::write(results, dataset, to)?;
     report.print(FormatChoice::or_default(None));
@@ -228,18 +245,40 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// The same to look at.
-    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<(), Failure> {
+    /// Of some runs only: to be looked at, not to be written over the whole table.
+    fn of_part(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Self {
+        let provenance = provenance(dataset);
+        let experiments = 0..results.plan.experiments.len();
+        let written = experiments.map(|i| report::of(results, i, &provenance, None));
+        Self {
+            written: written.collect(),
+            results,
+            provenance,
+            to,
+        }
+    }
+
+    /// The same to look at; not whole where something that is there cannot be read.
+    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<Done, Failure> {
+        let unread = Unread::default();
         let sources = Sources {
             results: self.results,
             store,
             dataset,
             provenance: &self.provenance,
+            unread: &unread,
         };
         for page in report::write_pages(&sources, self.to).map_err(failed)? {
             eprintln!("page: {}", page.display());
         }
-        Ok(())
+        let left_out = unread.reasons();
+        for why in &left_out {
+            eprintln!("warning: left out of the pages: {why}; running again repairs it");
+        }
+        Ok(match left_out.is_empty() {
+            true => Done::Whole,
+            false => Done::WithFailures,
+        })
     }
 
     /// Every experiment with its table.
@@ -252,8 +291,12 @@ impl<'a> Report<'a> {
         format.print(&documents, || {
             report::cells_csv(self.written.iter().map(|written| &written.table))
         });
-        for written in &self.written {
-            eprintln!("written to {}", written.folder.display());
+        for folder in self
+            .written
+            .iter()
+            .filter_map(|written| written.folder.as_ref())
+        {
+            eprintln!("written to {}", folder.display());
         }
     }
 

@@ -222,10 +222,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         _ => None,
     };
     let results = results::collect(&plan, &store, &failure);
-    write_tables(&results, &store, &dataset, &selection.results)?;
+    let written = write_tables(&results, &store, &dataset, &selection.results)?;
     // What could not be read back is missing in the tables.
     match schedule.counts().complete() && results.damaged.is_empty() {
-        true => Ok(Done::Whole),
+        true => Ok(written),
         false => Ok(Done::WithFailures),
     }
 }

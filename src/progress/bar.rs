@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{BETWEEN_LINES, duration};
+use super::{BETWEEN_LINES, duration, print};
 
 /// The display of one training or prediction.
 pub struct Bar {
@@ -53,7 +53,7 @@ impl Bar {
             }
             None if self.last.elapsed() >= BETWEEN_LINES => {
                 self.last = Instant::now();
-                eprintln!("{line}");
+                print(&line);
             }
             None => {}
         }

@@ -7,7 +7,7 @@ mod bar;
 mod board;
 
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -85,7 +85,7 @@ impl Progress {
             let _ = bars.clear();
         }
         self.shown = None;
-        eprintln!("{}", self.board.outcome());
+        print(&self.board.outcome());
     }
 
     /// A line that stays.
@@ -94,7 +94,7 @@ impl Progress {
             Some(Shown::Live { bars, .. }) => {
                 let _ = bars.println(line);
             }
-            Some(Shown::Lines { .. }) | None => eprintln!("{line}"),
+            Some(Shown::Lines { .. }) | None => print(line),
         }
     }
 
@@ -111,11 +111,16 @@ impl Progress {
             Some(Shown::Lines { last }) if last.elapsed() >= BETWEEN_LINES => {
                 *last = Instant::now();
                 let percent = 100.0 * board.share_done();
-                eprintln!("{percent:5.1} %  {}", board.line(now));
+                print(&format!("{percent:5.1} %  {}", board.line(now)));
             }
             Some(Shown::Lines { .. }) | None => {}
         }
     }
+}
+
+/// Standard error may lie on a disk that is full: that ends no run.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn live(slots: usize) -> Shown {

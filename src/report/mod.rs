@@ -36,9 +36,9 @@ pub use html::{escaped as html_escaped, html, html_block, html_text};
 pub use latex::latex;
 pub use layout::{lay_out, metric_name, shown};
 pub use markdown::markdown;
-pub use page::{Sources, overview_path, write_pages};
+pub use page::{Sources, Unread, overview_path, write_pages};
 pub use published::Reference;
-pub use table::{Cell, Table};
+pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};
 pub use versus::{Pair, Standing, Versus, versus};
@@ -56,7 +56,7 @@ pub struct Provenance {
 #[derive(Debug)]
 pub struct Written {
     /// The folder of its files.
-    pub folder: PathBuf,
+    pub folder: Option<PathBuf>,
     /// The table.
     pub table: Table,
     /// The table, laid out.
@@ -106,21 +106,35 @@ pub fn write(
     provenance: &Provenance,
     to: &Path,
 ) -> Result<Written, StoreError> {
-    let table = tabulate(results, experiment);
-    let document = lay_out(&table, results, experiment, provenance);
     let spec = &results.plan.experiments[experiment];
     let folder = folder(to, spec);
+    let written = of(results, experiment, provenance, Some(folder.clone()));
+    let Written {
+        table, document, ..
+    } = &written;
     let file = |name: String, bytes: &[u8]| replace_file(&folder.join(name), bytes);
     file("runs.csv".to_owned(), &csv_files::runs(results, experiment))?;
-    file(format!("{}.csv", spec.name), &cells_csv([&table]))?;
-    file(format!("{}.md", spec.name), markdown(&document).as_bytes())?;
-    let tex = latex(std::slice::from_ref(&document));
+    file(format!("{}.csv", spec.name), &cells_csv([table]))?;
+    file(format!("{}.md", spec.name), markdown(document).as_bytes())?;
+    let tex = latex(std::slice::from_ref(document));
     file(format!("{}.tex", spec.name), tex.as_bytes())?;
-    Ok(Written {
+    Ok(written)
+}
+
+/// The table of one experiment and how it is laid out, in this folder or in none.
+pub fn of(
+    results: &Results<'_>,
+    experiment: usize,
+    provenance: &Provenance,
+    folder: Option<PathBuf>,
+) -> Written {
+    let table = tabulate(results, experiment);
+    let document = lay_out(&table, results, experiment, provenance);
+    Written {
         folder,
         table,
         document,
-    })
+    }
 }
 
 /// Writes one more document of an experiment as `<name>-<what>.md`; its path.

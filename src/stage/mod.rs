@@ -293,12 +293,22 @@ fn predict_test_images<E: Engine>(
 }
 
 fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageError> {
-    let bytes = upstream(
-        &bench.store,
-        spec.training_kind,
-        &spec.training,
-        PREDICTIONS,
-    )?;
+    let scores = evaluate(spec, &mut bench.library, &bench.store)?;
+    let mut files = Files::new();
+    files.insert(SCORES.into(), scores.to_bytes());
+    Ok(files)
+}
+
+/// Scores stored predictions.
+///
+/// # Errors
+/// Where there are none, or they do not fit the masks.
+pub fn evaluate(
+    spec: &Evaluate,
+    library: &mut Library,
+    store: &Store,
+) -> Result<Scores, StageError> {
+    let bytes = upstream(store, spec.training_kind, &spec.training, PREDICTIONS)?;
     let branches = parse_predictions(&bytes).map_err(StageError::Upstream)?;
     let [(_, predicted)] = branches.as_slice() else {
         return Err(StageError::Upstream(format!(
@@ -314,12 +324,10 @@ fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageErro
             row: *row,
             column: *column,
         };
-        let reference = bench.library.original_mask(digest)?;
+        let reference = library.original_mask(digest)?;
         cases.push(score(prediction, reference, spacing, definition)?);
     }
-    let mut files = Files::new();
-    files.insert(SCORES.into(), Scores { cases }.to_bytes());
-    Ok(files)
+    Ok(Scores { cases })
 }
 
 /// The metrics' definition that a manifest names.

@@ -285,7 +285,12 @@ fn report_rebuilds_the_tables_from_the_store_alone() {
     let folder = tiny();
     run(folder.path(), &tiny_run(&[]), 0);
     let results = folder.path().join("results");
-    let before = files(&results);
+    let written = || {
+        let mut written = files(&results);
+        written.retain(|name, _| !name.ends_with("journal.jsonl"));
+        written
+    };
+    let before = written();
     fs::remove_dir_all(results.join("tiny")).unwrap();
     let dataset = phantom().to_str().unwrap();
     run(
@@ -293,7 +298,7 @@ fn report_rebuilds_the_tables_from_the_store_alone() {
         &["report", "tiny.toml", "--dataset", dataset],
         0,
     );
-    assert!(files(&results) == before);
+    assert!(written() == before);
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn in_memory() -> tempfile::TempDir {
 pub fn few() -> &'static Path {
     static FEW: OnceLock<tempfile::TempDir> = OnceLock::new();
     let few = FEW.get_or_init(|| {
-        let folder = in_memory();
+        let folder = tempfile::tempdir().unwrap();
         let part = "{\"label\": \"part of the phantom\", \"synthetic\": true}";
         fs::write(folder.path().join("dataset.json"), part).unwrap();
         for case in [
@@ -255,7 +255,11 @@ pub fn few() -> &'static Path {
 /// A folder with a manifest for these few cases: a pretraining, two fine-tunings and two trainings from scratch, with
 /// four evaluations.
 pub fn small() -> tempfile::TempDir {
-    let folder = in_memory();
+    small_in(in_memory())
+}
+
+/// The same in a folder of one's own, for what stays to the end of the tests: nobody removes that from memory.
+pub fn small_in(folder: tempfile::TempDir) -> tempfile::TempDir {
     let few_cases = TINY
         .replace("samples = [5]", "samples = [1, 2]")
         .replace("starts = [1, 28]", "starts = [1]");
@@ -275,12 +279,14 @@ pub fn small_run<'a>(more: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
-/// The finished work in a results folder: the store's artefacts and the tables, not what is on its way.
+/// The finished work in a results folder: the store's artefacts and the tables, not what is on
+/// its way, nor what tells of times.
 pub fn finished(results: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut all = files(results);
     all.retain(|name, _| {
         let on_its_way = ["store/tmp/", "store/claims/", "store/partial/", "logs/"];
-        !on_its_way.iter().any(|folder| name.starts_with(folder))
+        let finished = !on_its_way.iter().any(|folder| name.starts_with(folder));
+        finished && !name.ends_with("journal.jsonl")
     });
     all
 }

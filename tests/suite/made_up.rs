@@ -88,7 +88,7 @@ pub fn provenance() -> Provenance {
 /// Writes a table's files; the Markdown.
 pub fn write(results: &Results<'_>, folder: &Path) -> String {
     let written = report::write(results, 0, &provenance(), folder).unwrap();
-    let path = written.folder.join("made_up.md");
+    let path = written.folder.as_ref().unwrap().join("made_up.md");
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text, report::markdown(&written.document));
     text

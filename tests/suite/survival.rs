@@ -167,9 +167,15 @@ fn an_interrupted_run_saves_its_progress_says_how_to_go_on_and_ends_with_the_sam
     let folder = tiny();
     let mut rounds = 0;
     loop {
+        let journal = folder.path().join("results/tiny/paper/journal.jsonl");
+        let length = || fs::metadata(&journal).map_or(0, |metadata| metadata.len());
+        let before = length();
         let mut child = start(folder.path(), &[]);
+        until("a run that has begun, or ended", || {
+            length() > before || child.try_wait().unwrap().is_some()
+        });
         // In the middle of the long trainings, or wherever it is; a little later each time.
-        thread::sleep(Duration::from_millis(400 + 150 * rounds));
+        thread::sleep(Duration::from_millis(150 * rounds));
         if child.try_wait().unwrap().is_some() {
             let (said, code) = end(child);
             assert_eq!(code, Some(0), "{said}");

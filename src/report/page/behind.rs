@@ -12,7 +12,11 @@ use super::{
     },
     Part, Sources,
 };
-use crate::{manifest::Arm, metric::Score, results::Metric};
+use crate::{
+    manifest::{Arm, Experiment as Spec, PAPER},
+    metric::Score,
+    results::Metric,
+};
 
 #[derive(Serialize)]
 struct Experiment {
@@ -100,9 +104,9 @@ enum Shown {
 
 /// The data of a page, safe to stand within a script element.
 pub(super) fn json(sources: &Sources<'_>, parts: &[Part<'_>]) -> String {
-    let experiments: BTreeMap<usize, Experiment> = parts
+    let experiments: BTreeMap<String, Experiment> = parts
         .iter()
-        .map(|part| (part.index, experiment(sources, part)))
+        .map(|part| (part.anchor(), experiment(sources, part)))
         .collect();
     let text = serde_json::to_string(&experiments).expect("numbers and words are plain data");
     text.replace('<', "\\u003c")
@@ -127,7 +131,7 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
     Experiment {
         name: part.spec.name.clone(),
         cells: cells
-            .map(|cell| number(cell, place(&cell.position), &part.spec.name))
+            .map(|cell| number(cell, place(&cell.position), part.spec))
             .collect(),
         places: positions
             .iter()
@@ -136,7 +140,7 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
     }
 }
 
-fn number(cell: &Cell, place: usize, name: &str) -> Number {
+fn number(cell: &Cell, place: usize, spec: &Spec) -> Number {
     let Position {
         new_expert,
         train_expert,
@@ -168,12 +172,12 @@ fn number(cell: &Cell, place: usize, name: &str) -> Number {
         counterpart: Against::of(&cell.against_counterpart),
         results: cell.by_start.iter().map(|(s, v)| (*s, *v)).collect(),
         place,
-        trace: trace(cell, name),
+        trace: trace(cell, spec),
     }
 }
 
 /// The command that traces a cell to its runs, in the words of `--only`.
-fn trace(cell: &Cell, name: &str) -> String {
+fn trace(cell: &Cell, spec: &Spec) -> String {
     let Position {
         new_expert,
         train_expert,
@@ -191,9 +195,17 @@ fn trace(cell: &Cell, name: &str) -> String {
         Metric::Assd => "assd",
         Metric::Hd95 => "95hd",
     };
-    format!(
+    let name = &spec.name;
+    let mut command = format!(
         "expertgrid trace {name} 'expert={new_expert}{source} n={samples} arm={arm} metric={metric}'"
-    )
+    );
+    if spec.profile != PAPER {
+        command.push_str(&format!(" --profile {}", spec.profile));
+    }
+    for set in &spec.overrides {
+        command.push_str(&format!(" --set '{set}'"));
+    }
+    command
 }
 
 fn runs(sources: &Sources<'_>, part: &Part<'_>, position: &Position) -> Vec<Run> {

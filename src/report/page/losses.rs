@@ -11,7 +11,6 @@ use super::{
 use crate::{
     artefact::{CURVE, parse_curve},
     plan::{Kind, Stage, grouped},
-    store::Found,
 };
 
 /// Curves of a kind that are read; of more, every so many, evenly. A page need not read a hundred thousand files.
@@ -77,10 +76,7 @@ fn collect(sources: &Sources<'_>, experiment: usize, kind: Kind) -> Option<Losse
         .par_iter()
         .step_by(every)
         .filter_map(|stage| {
-            let Found::Intact(artefact) = sources.store.read(kind, &stage.digest, &[CURVE]) else {
-                return None;
-            };
-            let steps = parse_curve(&artefact.files[CURVE]).ok()?;
+            let steps = parse_curve(&sources.file(stage, CURVE)?).ok()?;
             let size = steps.len().div_ceil(MOST_POINTS).max(1);
             let mean = |values: &dyn Fn(usize) -> f64, count: usize| {
                 (0..count).map(values).sum::<f64>() / count as f64

@@ -22,8 +22,8 @@ pub(super) fn text(text: &Text) -> Markup {
     PreEscaped(html_text(text))
 }
 
-/// A table. Where it shows cells of an experiment's table, `experiment` is its index in the plan.
-pub(super) fn grid(grid: &Grid, experiment: Option<usize>) -> Markup {
+/// A table. Where it shows cells of an experiment's table, `experiment` is its name on the page.
+pub(super) fn grid(grid: &Grid, experiment: Option<&str>) -> Markup {
     let two_lines = grid.columns.iter().any(|column| !column.under.is_empty());
     let groups = grid
         .columns
@@ -95,7 +95,7 @@ pub(super) fn grid(grid: &Grid, experiment: Option<usize>) -> Markup {
     }
 }
 
-fn shown(entry: &Entry, experiment: Option<usize>) -> Markup {
+fn shown(entry: &Entry, experiment: Option<&str>) -> Markup {
     let (Some(experiment), Some(cell)) = (experiment, entry.cell) else {
         return text(&entry.text);
     };

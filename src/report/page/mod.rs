@@ -17,7 +17,11 @@ mod pictures;
 mod plot;
 mod provenance;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -28,8 +32,9 @@ use super::{
 use crate::{
     data::{Dataset, Provenance as Origin},
     manifest::{Experiment, PAPER},
+    plan::Stage,
     results::Results,
-    store::{Store, StoreError, replace_file},
+    store::{Found, Store, StoreError, replace_file},
 };
 
 /// What pages are made from.
@@ -43,6 +48,35 @@ pub struct Sources<'a> {
     pub dataset: &'a Dataset,
     /// What is known of them.
     pub provenance: &'a Provenance,
+    /// What could not be read for the pages, which they leave out.
+    pub unread: &'a Unread,
+}
+
+/// Artefacts that are there and could not be read, and why.
+#[derive(Debug, Default)]
+pub struct Unread(Mutex<BTreeSet<String>>);
+
+impl Unread {
+    /// Each once.
+    pub fn reasons(&self) -> Vec<String> {
+        let reasons = self.0.lock().expect("nobody panics with it");
+        reasons.iter().cloned().collect()
+    }
+}
+
+impl Sources<'_> {
+    /// One file of a stage's artefact, if it is there.
+    fn file(&self, stage: &Stage, name: &str) -> Option<Vec<u8>> {
+        match self.store.read(stage.spec.kind(), &stage.digest, &[name]) {
+            Found::Intact(mut artefact) => artefact.files.remove(name),
+            Found::Missing => None,
+            Found::Damaged(why) => {
+                let mut reasons = self.unread.0.lock().expect("nobody panics with it");
+                reasons.insert(why);
+                None
+            }
+        }
+    }
 }
 
 /// An experiment with everything its part of a page shows.
@@ -88,9 +122,15 @@ impl<'a> Part<'a> {
         self.laid_out.blocks.first()
     }
 
-    /// Its place on the page, for links.
+    /// What it is called on the page, by links and in the data: its name, whatever other experiments there are, with what an
+    /// HTML identifier cannot hold written as numbers.
     fn anchor(&self) -> String {
-        format!("table-{}", self.index)
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let letter = |c: char| match plain(c) {
+            true => c.to_string(),
+            false => format!(".{:x}.", u32::from(c)),
+        };
+        self.spec.name.chars().map(letter).collect()
     }
 }
 
@@ -258,7 +298,7 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
             p.hint.screen { "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to a table, arrows within it, Enter to open, Escape to close." }
             div.tables {
                 @for block in &part.laid_out.blocks {
-                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(part.index))) }
+                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(&anchor))) }
                 }
             }
             div.notes { @for block in notes { (markup::block(block)) } }

@@ -19,7 +19,6 @@ use crate::{
     metric::Score,
     plan::Run,
     results::Metric,
-    store::Found,
 };
 
 /// Two positions of one new expert: the one whose cases are ordered, and the one beside it.
@@ -157,25 +156,13 @@ fn in_order<'a>(sources: &Sources<'a>, part: &Part<'_>, position: &Position) -> 
 
 fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
     let stage = sources.results.plan.stage(run.evaluation);
-    match sources
-        .store
-        .read(stage.spec.kind(), &stage.digest, &[SCORES])
-    {
-        Found::Intact(artefact) => Scores::parse(&artefact.files[SCORES]).ok(),
-        Found::Missing | Found::Damaged(_) => None,
-    }
+    Scores::parse(&sources.file(stage, SCORES)?).ok()
 }
 
 /// What a run's network makes of a case.
 fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
     let stage = sources.results.plan.stage(run.training);
-    let found = sources
-        .store
-        .read(stage.spec.kind(), &stage.digest, &[PREDICTIONS]);
-    let Found::Intact(artefact) = found else {
-        return None;
-    };
-    let branches = parse_predictions(&artefact.files[PREDICTIONS]).ok()?;
+    let branches = parse_predictions(&sources.file(stage, PREDICTIONS)?).ok()?;
     let trainer = match run.arm {
         Arm::Single => *run.experts.first()?,
         Arm::With | Arm::Without => run.new_expert,

@@ -146,7 +146,7 @@ fn panel(part: &Part<'_>, grid: &Grid, metric: Metric, across: &str) -> Markup {
         @for (i, one) in series.iter().enumerate() {
             // Side by side, so that intervals do not hide each other.
             @let aside = (i as f64 - (series.len() - 1) as f64 / 2.0) * 5.0;
-            g.(one.class) { (means(&frame, one, aside, part.index)) }
+            g.(one.class) { (means(&frame, one, aside, &part.anchor())) }
         }
     };
     let says = format!(
@@ -176,7 +176,7 @@ fn ways(frame: &Frame, series: &Series<'_>) -> Markup {
     html! { path.way d=(starts.iter().map(path).collect::<String>()) {} }
 }
 
-fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: usize) -> Markup {
+fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: &str) -> Markup {
     let place =
         |point: &Point<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
     let line = series.points.iter().filter_map(place).enumerate();

@@ -74,7 +74,7 @@ fn map(part: &Part<'_>, metric: Metric) -> Markup {
                     @let found = cells.iter().find(|(_, cell)| cell.position.train_expert == Some(*trainer) && cell.position.new_expert == *tester);
                     @if let Some((index, cell)) = found {
                         @let x = SIDE + width * i as f64;
-                        g data-cell=(format!("{}:{index}", part.index)) {
+                        g data-cell=(format!("{}:{index}", part.anchor())) {
                             rect.heat.own[trainer == tester] x=(px(x + 1.0)) y=(px(y + 1.0)) width=(px(width - 2.0)) height=(px(ROW - 2.0)) rx="2"
                                 fill-opacity=(format!("{:.2}", cell.mean.map_or(0.0, |mean| 0.06 + 0.5 * goodness(mean)))) {}
                             text.value.mid x=(px(x + width / 2.0)) y=(px(y + ROW / 2.0)) dy=".34em" {
