@@ -210,7 +210,7 @@ fn in_folder(program: impl AsRef<std::ffi::OsStr>, folder: &Path, arguments: &[&
                 .parse::<f64>()
                 .unwrap_or(most)
                 / 1024.0;
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(20));
         }
         most
     });

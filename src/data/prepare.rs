@@ -74,11 +74,7 @@ impl Frame {
 
 /// Prepares an image.
 pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
-    let frame = Frame {
-        original: [image.height, image.width],
-        reduce: spec.reduce,
-    };
-    let mut plane = average(&frame, |i| f64::from(image.pixels[i]));
+    let (frame, mut plane) = reduce(image, spec);
     let foreground = foreground(&plane);
     let n = plane.values.len() as f64;
     let mean = plane.values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
@@ -103,6 +99,15 @@ pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
         foreground,
         frame,
     }
+}
+
+fn reduce(image: &Image, spec: &ImageSpec) -> (Frame, Plane) {
+    let frame = Frame {
+        original: [image.height, image.width],
+        reduce: spec.reduce,
+    };
+    let plane = average(&frame, |i| f64::from(image.pixels[i]));
+    (frame, plane)
 }
 
 /// For every pixel of the reduced image, the share of it that is inside the mask.
@@ -154,33 +159,36 @@ fn foreground(image: &Plane) -> Region {
     }
 }
 
+/// What the network sees of a reduced image of this size; see [`Prepared::view`].
+fn view(size: [usize; 2], foreground: &Region, spec: &ImageSpec) -> Region {
+    match spec.field_of_view {
+        FieldOfView::Full => Region {
+            origin: [0, 0],
+            size: size.map(|n| n.next_multiple_of(32)),
+        },
+        FieldOfView::Crop => {
+            let crop = spec.input();
+            let origin = std::array::from_fn(|axis| {
+                let centre2 = match spec.crop_at {
+                    CropAt::Foreground => 2 * foreground.origin[axis] + foreground.size[axis],
+                    CropAt::Centre => size[axis],
+                };
+                (centre2.saturating_sub(crop) / 2).min(size[axis] - crop)
+            });
+            Region {
+                origin,
+                size: [crop; 2],
+            }
+        }
+    }
+}
+
 impl Prepared {
     /// What the network sees of this image when it is tested. It may reach beyond the image with
     /// [`FieldOfView::Full`] only, where the image is padded to a multiple of 32.
     pub fn view(&self, spec: &ImageSpec) -> Region {
         let size = [self.image.height, self.image.width];
-        match spec.field_of_view {
-            FieldOfView::Full => Region {
-                origin: [0, 0],
-                size: size.map(|n| n.next_multiple_of(32)),
-            },
-            FieldOfView::Crop => {
-                let crop = spec.input();
-                let origin = std::array::from_fn(|axis| {
-                    let centre2 = match spec.crop_at {
-                        CropAt::Foreground => {
-                            2 * self.foreground.origin[axis] + self.foreground.size[axis]
-                        }
-                        CropAt::Centre => size[axis],
-                    };
-                    (centre2.saturating_sub(crop) / 2).min(size[axis] - crop)
-                });
-                Region {
-                    origin,
-                    size: [crop; 2],
-                }
-            }
-        }
+        view(size, &self.foreground, spec)
     }
 
     /// The image within a region, background where the region reaches beyond it.
@@ -289,9 +297,9 @@ impl Frame {
 
 /// How many pixels of each of these experts' masks lie outside what the network sees of the image.
 pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usize> {
-    let prepared = prepare(&case.image, spec);
-    let region = prepared.view(spec);
-    let (offset, r) = (prepared.frame.offset(), spec.reduce);
+    let (frame, reduced) = reduce(&case.image, spec);
+    let region = view(frame.reduced(), &foreground(&reduced), spec);
+    let (offset, r) = (frame.offset(), spec.reduce);
     let seen = |axis: usize, length: usize| {
         let first = offset[axis] + region.origin[axis] * r;
         first.min(length)..(first + region.size[axis] * r).min(length)
