@@ -257,10 +257,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Whether the files hold these tables, and pages are there.
+    /// Whether the files hold these tables, and pages are there with all that belongs to them.
     fn is_written(&self) -> bool {
         let pages = report::page_paths(&self.results.plan.experiments, self.to);
-        self.tables.iter().all(Tabled::is_written) && pages.iter().all(|page| page.exists())
+        self.tables.iter().all(Tabled::is_written)
+            && pages.iter().all(|page| report::is_whole_page(page))
     }
 
     fn write(&self) -> Result<(), Failure> {

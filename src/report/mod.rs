@@ -39,7 +39,7 @@ pub use html::{escaped as html_escaped, html, html_block, html_text};
 pub use latex::latex;
 pub use layout::{lay_out, metric_name, shown};
 pub use markdown::markdown;
-pub use page::{Sources, Unread, overview_path, page_paths, write_pages};
+pub use page::{Sources, Unread, is_whole_page, overview_path, page_paths, write_pages};
 pub use published::Reference;
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;

@@ -19,6 +19,7 @@ mod provenance;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fs,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -155,14 +156,27 @@ pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, Sto
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
     let paths = page_paths(experiments, to);
+    let has_holes = !sources.unread.reasons().is_empty();
     for (i, path) in paths.iter().enumerate() {
         let page = match i < parts.len() {
             true => page(sources, &parts[i..=i], &bodies[i..=i]),
             false => page(sources, &parts, &bodies),
         };
-        replace_file(path, page.into_string().as_bytes())?;
+        let mut page = page.into_string();
+        if has_holes {
+            page.push_str(HOLES);
+        }
+        replace_file(path, page.as_bytes())?;
     }
     Ok(paths)
+}
+
+/// What ends a page for which something could not be read.
+const HOLES: &str = "<!-- something could not be read -->\n";
+
+/// Whether a page is there, and has been written from all that it needs.
+pub fn is_whole_page(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|page| !page.ends_with(HOLES))
 }
 
 /// Where the pages are: one per experiment, and one over all where there are several.
