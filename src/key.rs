@@ -6,17 +6,23 @@
 //! whether it belongs to the key.
 
 use std::{
-    collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{Hash, Hasher},
     str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
 
 /// A BLAKE3 digest: the name of a stage, an artefact or a piece of data.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
+
+impl Hash for Digest {
+    /// Its first bytes are as good as all of them.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.first_bytes());
+    }
+}
 
 impl Digest {
     /// The digest of plain bytes.
@@ -27,6 +33,12 @@ impl Digest {
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The first bytes as a number: digests are spread evenly as they are.
+    pub fn first_bytes(&self) -> u64 {
+        let first = self.0.first_chunk().expect("there are 32");
+        u64::from_le_bytes(*first)
     }
 
     /// The first twelve hexadecimal digits, for people.
@@ -68,26 +80,6 @@ impl<'de> Deserialize<'de> for Digest {
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
-    }
-}
-
-/// Values by digest, for plans of millions of stages.
-pub type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<FirstBytes>>;
-
-/// The hash of a digest: its first bytes, which are spread evenly as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        // The length comes before, and counts for nothing.
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -55,9 +55,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     });
     let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
     let wanted = |run: &_| arguments.only.wants(run, &plan);
-    let summary = Summary::of(&plan, wanted, |stage| there.contains(&stage.digest));
     let measured = Measured::read(&selection.results);
-    let estimate = estimate::of(&plan, wanted, &store, &there, &measured, devices()?);
+    let devices = devices()?;
+    let (summary, estimate) = rayon::join(
+        || Summary::of(&plan, wanted, |stage| there.contains(&stage.digest)),
+        || estimate::of(&plan, wanted, &store, &there, &measured, devices),
+    );
     match arguments.json {
         true => {
             let told = Told { summary, estimate };
@@ -68,6 +71,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             print(text(&estimate, &selection.results).trim_end());
         }
     }
+    // To take millions of stages apart takes a moment, and the program ends here.
+    std::mem::forget(plan);
     Ok(Done::Whole)
 }
 

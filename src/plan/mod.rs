@@ -13,12 +13,13 @@ mod work;
 
 use std::{collections::HashMap, sync::Arc};
 
+use hashbrown::{HashTable, hash_table::Entry};
 use itertools::Itertools;
 use rayon::prelude::*;
 
 use crate::{
-    key::{Digest, DigestMap, Keyed, Memo},
-    manifest::{Arm, Experiment, SpacingFrom, Start},
+    key::{Digest, Keyed, Memo},
+    manifest::{Arm, Experiment, Metrics, SpacingFrom, Start},
     seed::Seed,
 };
 
@@ -138,7 +139,7 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
         })),
         supports: HashMap::new(),
         references: HashMap::new(),
-        known: DigestMap::default(),
+        known: HashTable::new(),
         stages: Vec::new(),
         runs: Vec::new(),
     };
@@ -163,8 +164,49 @@ struct Way {
     support: Arc<Memo<Support>>,
 }
 
-fn with_key(spec: Spec) -> (Digest, Spec) {
+/// A spec with its key.
+type KeyedSpec = (Digest, Spec);
+
+fn with_key(spec: Spec) -> KeyedSpec {
     (spec.digest(), spec)
+}
+
+/// Runs that differ in their way of sampling only.
+struct Block<'a> {
+    arm: Arm,
+    new_expert: u8,
+    experts: Arc<[u8]>,
+    pretrained: Option<StageId>,
+    ways: Arc<[Way]>,
+    /// That of each start.
+    seeds: &'a HashMap<usize, Seed>,
+    /// The trainings, but for the annotated images and the seed.
+    train: Train,
+    reference: Arc<Memo<Reference>>,
+    metrics: Arc<Memo<Metrics>>,
+}
+
+impl Block<'_> {
+    /// The training and the evaluation of each way, with their keys.
+    fn keyed(&self) -> Vec<(KeyedSpec, KeyedSpec)> {
+        let keyed = self.ways.par_iter().map(|way| {
+            let train = Train {
+                support: way.support.clone(),
+                seed: self.seeds[&way.start],
+                ..self.train.clone()
+            };
+            let training_kind = train.kind();
+            let train = with_key(Spec::Train(train));
+            let evaluate = Evaluate {
+                training: train.0,
+                training_kind,
+                reference: self.reference.clone(),
+                metrics: self.metrics.clone(),
+            };
+            (train, with_key(Spec::Evaluate(evaluate)))
+        });
+        keyed.collect()
+    }
 }
 
 struct Builder<'a> {
@@ -172,7 +214,8 @@ struct Builder<'a> {
     test: Arc<Memo<TestImages>>,
     supports: HashMap<SupportKey, Arc<Memo<Support>>>,
     references: HashMap<(u8, SpacingFrom), Arc<Memo<Reference>>>,
-    known: DigestMap<StageId>,
+    /// The stages by their keys.
+    known: HashTable<StageId>,
     stages: Vec<Stage>,
     runs: Vec<Run>,
 }
@@ -183,7 +226,9 @@ impl Builder<'_> {
         let runs = grid.runs() as usize;
         self.runs.reserve(runs);
         self.stages.reserve(2 * runs);
-        self.known.reserve(2 * runs);
+        let stages = &self.stages;
+        self.known
+            .reserve(2 * runs, |id| stages[id.index()].digest.first_bytes());
         let recipe = Arc::new(experiment.recipe.clone());
         let root = Seed::new(experiment.seed);
         let by_start = |purpose: &str| -> HashMap<usize, Seed> {
@@ -195,9 +240,11 @@ impl Builder<'_> {
         };
         // With all cases the ways of sampling hold the same set: the seed must tell them apart.
         let (finetune_seeds, scratch_seeds) = (by_start("finetune"), by_start("scratch"));
-        let finetune = Memo::new(experiment.finetune);
-        let scratch = Memo::new(experiment.scratch);
-        let mut ways: HashMap<Arc<[u8]>, Vec<Way>> = HashMap::new();
+        let finetune = Arc::new(Memo::new(experiment.finetune));
+        let scratch = Arc::new(Memo::new(experiment.scratch));
+        let metrics = Arc::new(experiment.metrics.clone());
+        let mut ways: HashMap<Arc<[u8]>, Arc<[Way]>> = HashMap::new();
+        let mut blocks = Vec::new();
         for arm in &grid.arms {
             let sources: Vec<Arc<[u8]>> = match arm {
                 Arm::With => combinations(&grid.annotators.from, &grid.annotators.choose),
@@ -230,45 +277,52 @@ impl Builder<'_> {
                     })
                     .collect()
                 });
-                let reference = self.reference(*new_expert, experiment.metrics.spacing);
-                let test = &self.test;
-                // Keys are most of the work, and need nothing of each other.
-                let keyed = ways.par_iter().map(|way| {
-                    let train = Train {
+                blocks.push(Block {
+                    arm: *arm,
+                    new_expert: *new_expert,
+                    experts: experts.clone(),
+                    pretrained,
+                    ways: ways.clone(),
+                    seeds,
+                    train: Train {
                         recipe: recipe.clone(),
                         budget: budget.clone(),
                         origin,
-                        support: way.support.clone(),
-                        test: test.clone(),
-                        seed: seeds[&way.start],
+                        support: self.support(&trainer, None),
+                        test: self.test.clone(),
+                        seed: root,
                         keep: experiment.keep,
-                    };
-                    let training_kind = train.kind();
-                    let train = with_key(Spec::Train(train));
-                    let evaluate = Evaluate {
-                        training: train.0,
-                        training_kind,
-                        reference: reference.clone(),
-                        metrics: experiment.metrics.clone(),
-                    };
-                    (train, with_key(Spec::Evaluate(evaluate)))
+                    },
+                    reference: self.reference(*new_expert, experiment.metrics.spacing),
+                    metrics: metrics.clone(),
                 });
-                let keyed: Vec<_> = keyed.collect();
-                for (way, (train, evaluate)) in ways.iter().zip(keyed) {
-                    let training = self.stage(train, pretrained);
-                    let evaluation = self.stage(evaluate, Some(training));
-                    self.runs.push(Run {
-                        experiment: index,
-                        arm: *arm,
-                        new_expert: *new_expert,
-                        experts: experts.clone(),
-                        samples: way.samples,
-                        start: way.start,
-                        training,
-                        evaluation,
-                    });
-                }
             }
+        }
+        // Keys are most of the work, and need nothing of each other: those of a block are computed while the stages of the
+        // one before are told apart.
+        let mut keyed = blocks.first().map(Block::keyed);
+        for (i, block) in blocks.iter().enumerate() {
+            let these = keyed.take().unwrap_or_default();
+            let next = || blocks.get(i + 1).map(Block::keyed);
+            (_, keyed) = rayon::join(|| self.add(index, block, these), next);
+        }
+    }
+
+    /// Adds the runs of a block, and those of their stages that are new.
+    fn add(&mut self, experiment: usize, block: &Block<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
+        for (way, (train, evaluate)) in block.ways.iter().zip(keyed) {
+            let training = self.stage(train, block.pretrained);
+            let evaluation = self.stage(evaluate, Some(training));
+            self.runs.push(Run {
+                experiment,
+                arm: block.arm,
+                new_expert: block.new_expert,
+                experts: block.experts.clone(),
+                samples: way.samples,
+                start: way.start,
+                training,
+                evaluation,
+            });
         }
     }
 
@@ -286,7 +340,7 @@ impl Builder<'_> {
         };
         Spec::Train(Train {
             recipe: recipe.clone(),
-            budget: Memo::new(experiment.pretrain.budget),
+            budget: Arc::new(Memo::new(experiment.pretrain.budget)),
             origin,
             support: self.support(experts, None),
             test: self.test.clone(),
@@ -298,18 +352,28 @@ impl Builder<'_> {
     /// The stage of a spec, which is made where it is asked for the first time.
     fn stage(&mut self, (digest, spec): (Digest, Spec), upstream: Option<StageId>) -> StageId {
         let next = StageId(u32::try_from(self.stages.len()).expect("fewer than 2^32 stages"));
-        let id = *self.known.entry(digest).or_insert(next);
-        if id == next {
-            self.stages.push(Stage {
-                digest,
-                spec,
-                upstream,
-            });
-        } else if spec.keeps_weights() {
-            // One of the manifests that share it wants its weights.
-            self.stages[id.index()].spec = spec;
+        let stages = &self.stages;
+        let same = |id: &StageId| stages[id.index()].digest == digest;
+        let hash = |id: &StageId| stages[id.index()].digest.first_bytes();
+        match self.known.entry(digest.first_bytes(), same, hash) {
+            Entry::Vacant(place) => {
+                place.insert(next);
+                self.stages.push(Stage {
+                    digest,
+                    spec,
+                    upstream,
+                });
+                next
+            }
+            Entry::Occupied(known) => {
+                let id = *known.get();
+                if spec.keeps_weights() {
+                    // One of the manifests that share it wants its weights.
+                    self.stages[id.index()].spec = spec;
+                }
+                id
+            }
         }
-        id
     }
 
     fn support(&mut self, experts: &Arc<[u8]>, way: Option<(usize, usize)>) -> Arc<Memo<Support>> {

@@ -82,7 +82,7 @@ pub struct Train {
     /// What all trainings of the experiment share.
     pub recipe: Arc<Memo<Recipe>>,
     /// How long and how fast.
-    pub budget: Memo<Budget>,
+    pub budget: Arc<Memo<Budget>>,
     /// Where the weights come from.
     pub origin: Origin,
     /// The annotated images.
@@ -160,7 +160,7 @@ pub struct Evaluate {
     /// The expert who is right by definition.
     pub reference: Arc<Memo<Reference>>,
     /// What is measured.
-    pub metrics: Memo<Metrics>,
+    pub metrics: Arc<Memo<Metrics>>,
 }
 
 /// One expert's masks of the test images.
@@ -231,7 +231,7 @@ impl Keyed for Train {
             keep: _,
         } = self;
         sink.group("recipe", &**recipe);
-        sink.group("budget", budget);
+        sink.group("budget", &**budget);
         match origin {
             Origin::Random => sink.text("origin", "random"),
             Origin::RandomForExperts(batching) => {
@@ -262,7 +262,7 @@ impl Keyed for Evaluate {
         } = self;
         sink.digest("training", training);
         sink.group("reference", &**reference);
-        sink.group("metrics", metrics);
+        sink.group("metrics", &**metrics);
     }
 }
 

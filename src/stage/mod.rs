@@ -185,7 +185,7 @@ fn train_and_predict<E: Engine>(
             engine,
             cases: &cases,
             recipe: &spec.recipe,
-            budget: *spec.budget,
+            budget: **spec.budget,
             batching,
             tuned: Tuned::Everything,
             seed: spec.seed,
