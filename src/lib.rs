@@ -12,8 +12,8 @@
 //!                  validated   stages, shared  worker          per run    LaTeX, HTML, page
 //!                              by content      processes
 //!                                               |     ^
-//!                   data, net, engine, train,   |     | event: progress
-//!                   metric ---------- stage ----+     |
+//!                   data, net, engine, train,   |     | event: display, journal,
+//!                   metric ---------- stage ----+     | and from it status, estimate
 //!                                               v
 //!                                             store: one folder per stage, named by its key
 //! ```
