@@ -1,0 +1,183 @@
+//! What computes: devices, engines, instruction sets, as they are asked for.
+
+use std::{ffi::OsString, num::NonZeroUsize};
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use crate::{
+    engine::{
+        AnyEngine, Lanes, Stock,
+        lanes::{Isa, Kernels, Threads},
+    },
+    exec::{DeviceName, DeviceRequest},
+    stage::TRIVIAL,
+    store::MadeBy,
+};
+
+/// How stages are executed.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Execution {
+    /// How many stages at once [default: one per core, or one per CUDA device].
+    #[arg(long, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
+    #[arg(long, default_value = "auto", value_name = "DEVICES")]
+    pub(super) device: DeviceRequest,
+    #[command(flatten)]
+    pub(super) compute: Compute,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Compute {
+    /// What computes.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) engine: EngineChoice,
+    /// Instruction set of the lanes engine; results on different ones differ in their last bits.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) isa: IsaChoice,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum EngineChoice {
+    /// `lanes` on the processor, `stock` elsewhere.
+    Auto,
+    /// The fast kernels of the processor.
+    Lanes,
+    /// Candle's own operations, on any device.
+    Stock,
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum IsaChoice {
+    /// The fastest that the machine has.
+    Auto,
+    /// x86-64 with AVX-512.
+    Avx512,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// AArch64.
+    Neon,
+    /// Any machine.
+    Portable,
+}
+
+impl IsaChoice {
+    /// By its name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        ValueEnum::from_str(name, false).ok()
+    }
+}
+
+impl Compute {
+    /// The options that make a worker choose alike.
+    pub(super) fn arguments(self) -> [OsString; 4] {
+        let word = |value: Option<clap::builder::PossibleValue>| {
+            let value = value.expect("no choice is hidden");
+            OsString::from(value.get_name())
+        };
+        [
+            "--engine".into(),
+            word(self.engine.to_possible_value()),
+            "--isa".into(),
+            word(self.isa.to_possible_value()),
+        ]
+    }
+
+    /// Whether this machine has what was asked for.
+    pub(super) fn check(self) -> Result<(), String> {
+        self.kernels(NonZeroUsize::MIN).map(drop)
+    }
+
+    /// The engine on a device, and what is recorded of it.
+    pub(super) fn open(
+        self,
+        device: DeviceName,
+        threads: NonZeroUsize,
+    ) -> Result<(AnyEngine, String), String> {
+        match (self.engine, device) {
+            (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => {
+                let lanes = Lanes::with_kernels(self.kernels(threads)?);
+                let name = format!("lanes, {}", lanes.isa());
+                Ok((AnyEngine::Lanes(lanes), name))
+            }
+            (EngineChoice::Lanes, device) => Err(format!(
+                "the lanes engine works on the processor, not on {device}"
+            )),
+            (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
+                AnyEngine::Stock(Stock::new(device.open()?)),
+                "stock".to_owned(),
+            )),
+        }
+    }
+
+    pub(super) fn kernels(self, threads: NonZeroUsize) -> Result<Kernels, String> {
+        let threads = Threads::new(threads);
+        let isa = match self.isa {
+            IsaChoice::Auto => Isa::detect(),
+            IsaChoice::Avx512 => Isa::Avx512,
+            IsaChoice::Avx2 => Isa::Avx2,
+            IsaChoice::Neon => Isa::Neon,
+            IsaChoice::Portable => Isa::Portable,
+        };
+        Kernels::with_isa(isa, threads).map_err(|error| format!("--isa: {error}"))
+    }
+}
+
+/// A device for a worker.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WorkerDevice {
+    /// Which.
+    #[arg(long)]
+    pub(super) device: DeviceName,
+    /// Threads.
+    #[arg(long)]
+    pub(super) threads: NonZeroUsize,
+    #[command(flatten)]
+    pub(super) compute: Compute,
+}
+
+/// A processor for a command that trains or predicts by itself.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct OwnDevice {
+    /// Threads [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<NonZeroUsize>,
+    /// `cpu`, or a CUDA device like `cuda:0`.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub(super) device: DeviceName,
+    #[command(flatten)]
+    pub(super) compute: Compute,
+}
+
+impl OwnDevice {
+    /// The engine, and what is recorded of it.
+    pub(super) fn open(self) -> Result<(AnyEngine, MadeBy), Failure> {
+        let threads = self
+            .threads
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN);
+        let (engine, name) = self
+            .compute
+            .open(self.device, threads)
+            .map_err(Failure::Input)?;
+        Ok((engine, made_by(self.device, name)))
+    }
+}
+
+/// What is recorded of what computes.
+pub(super) fn made_by(device: DeviceName, engine: String) -> MadeBy {
+    let (device, engine) = match device {
+        _ if TRIVIAL => ("none", "none: nothing was computed".to_owned()),
+        DeviceName::Cpu => ("cpu", engine),
+        DeviceName::Cuda(_) => ("cuda", engine),
+    };
+    MadeBy {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: device.to_owned(),
+        engine,
+    }
+}

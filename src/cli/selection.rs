@@ -1,0 +1,179 @@
+//! Which experiments a command is about, on which data, and which of their runs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use candle_core::Device;
+use clap::Args;
+
+use super::Failure;
+use crate::{
+    data::{Dataset, Severity, fit},
+    key::{Digest, Keyed},
+    manifest::{self, Cohort, Experiment, PAPER, Start},
+    net::{Checkpoint, CheckpointError},
+    plan::{Inventory, Only, Plan, Run},
+    seed::Seed,
+};
+
+/// Which experiments, on which data, with results where.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Selection {
+    /// Manifests: TOML files that each describe the grid of one table.
+    #[arg(required = true, value_name = "MANIFEST")]
+    pub(super) manifests: Vec<PathBuf>,
+    /// Profile to lay over the manifests; `paper` is their own keys.
+    #[arg(long, default_value = PAPER, value_name = "NAME")]
+    pub(super) profile: String,
+    /// Override a key, for example `finetune.steps=200`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) overrides: Vec<String>,
+    /// Folder of the data set, in the QUBIQ layout [default: data/phantom].
+    #[arg(long, value_name = "DIR")]
+    pub(super) dataset: Option<PathBuf>,
+    /// Folder of the tables and of the store.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub(super) results: PathBuf,
+}
+
+/// Some of the runs.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Picked {
+    /// Only the runs that an expression picks, by table, arm, expert, experts, combination, n and start: for example
+    /// `expert=7 and n<=10 and arm="w/"`.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) only: Option<Only>,
+}
+
+impl Picked {
+    /// Whether every run is wanted.
+    pub(super) fn is_all(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// Takes the other runs out of a plan.
+    pub(super) fn narrow(&self, plan: &mut Plan) {
+        let runs = std::mem::take(&mut plan.runs);
+        let wanted = runs.iter().map(|run| self.wants(run, plan));
+        let wanted: Vec<bool> = wanted.collect();
+        let runs = std::iter::zip(runs, wanted).filter(|(_, wanted)| *wanted);
+        plan.runs = runs.map(|(run, _)| run).collect();
+    }
+
+    pub(super) fn wants(&self, run: &Run, plan: &Plan) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.matches(run, plan))
+    }
+}
+
+pub(super) const DEFAULT_DATASET: &str = "data/phantom";
+
+impl Selection {
+    pub(super) fn dataset_path(&self) -> PathBuf {
+        self.dataset
+            .clone()
+            .unwrap_or_else(|| DEFAULT_DATASET.into())
+    }
+
+    pub(super) fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
+        // A table's name stands for its manifest, here or where the paper's are.
+        let path = |given: &PathBuf| {
+            let file = given.with_extension("toml");
+            let usual = [file.clone(), PathBuf::from("experiments").join(file)];
+            let found = usual.into_iter().find(|path| path.exists());
+            match given.extension().is_none() && !given.exists() {
+                true => found.unwrap_or_else(|| given.clone()),
+                false => given.clone(),
+            }
+        };
+        let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
+        manifest::read(&manifests, &self.profile, &self.overrides).map_err(Failure::input)
+    }
+
+    /// The plan, for looking at: where there is no data set at the default place, one of the size that
+    /// the manifests expect is assumed.
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
+        let experiments = self.experiments()?;
+        let absent = self.dataset.is_none() && !self.dataset_path().exists();
+        let inventory = match absent {
+            true => {
+                eprintln!(
+                    "note: no data set at {}: counted for the size the manifests expect, and nothing can be cached",
+                    self.dataset_path().display()
+                );
+                let cohorts = experiments.iter().map(|experiment| experiment.cohort);
+                let cohort = cohorts.reduce(|a, b| Cohort {
+                    training: a.training.max(b.training),
+                    test: a.test.max(b.test),
+                    experts: a.experts.max(b.experts),
+                });
+                Inventory::assumed(&cohort.ok_or_else(|| Failure::input("no manifest"))?)
+            }
+            false => Inventory::of(&self.open_dataset(&experiments)?),
+        };
+        let inventory = Inventory {
+            imports: imports(&experiments)?,
+            ..inventory
+        };
+        Ok(crate::plan::build(experiments, &inventory))
+    }
+
+    /// Opens the data set and holds the experiments against it.
+    pub(super) fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
+        let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
+        for warning in dataset
+            .warnings
+            .iter()
+            .filter(|w| w.severity == Severity::Warning)
+        {
+            eprintln!("{warning}");
+        }
+        let mut problems = Vec::new();
+        for experiment in experiments {
+            let fit = fit::fit(&dataset, experiment);
+            for note in &fit.notes {
+                eprintln!("note: {note}");
+            }
+            problems.extend(fit.problems);
+        }
+        match problems.is_empty() {
+            true => Ok(dataset),
+            false => Err(Failure::Input(problems.join("\n"))),
+        }
+    }
+}
+
+/// Reads the weights that pretrainings start from, holds them against the networks, and says what
+/// is taken of them; the digests of their tensors.
+pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
+    let mut digests = BTreeMap::new();
+    let mut said = BTreeSet::new();
+    for experiment in experiments {
+        let Start::File(path) = &experiment.pretrain.start else {
+            continue;
+        };
+        let wrong = |error: CheckpointError| {
+            Failure::Input(format!(
+                "{}: `pretrain.from`: {}: {error}",
+                experiment.name,
+                path.display()
+            ))
+        };
+        let weights = Checkpoint::open(path).map_err(wrong)?;
+        for experts in &experiment.grid.annotators.choose {
+            let network = &experiment.recipe.network;
+            let (_, import) = weights
+                .import(network, *experts, &Seed::new(0), &Device::Cpu)
+                .map_err(wrong)?;
+            let line = format!("note: {}: {import}", path.display());
+            if said.insert(line.clone()) {
+                eprintln!("{line}");
+            }
+        }
+        digests.insert(path.clone(), weights.digest());
+    }
+    Ok(digests)
+}
