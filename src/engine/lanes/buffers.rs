@@ -8,51 +8,87 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     ops::{Deref, DerefMut},
+    ptr::NonNull,
     rc::Rc,
     slice,
 };
 
-use super::LANES;
+use super::{
+    LANES,
+    pages::{LARGE, Pages},
+};
 
-/// One cache line: the values of one pixel. Registers are loaded from lines that start on a line.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([f32; LANES]);
+/// Floats that are asked of the system at once, if a buffer does not want more.
+const SLAB: usize = 2 * LARGE / size_of::<f32>();
 
-type Lines = Vec<Line>;
-
-/// Free buffers by their number of lines.
+/// Buffers that are free, and the memory that all are cut from.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Buffers(Rc<RefCell<HashMap<usize, Vec<Lines>>>>);
+pub(super) struct Buffers(Rc<RefCell<Pool>>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    /// Free buffers by their number of floats.
+    free: HashMap<usize, Vec<NonNull<f32>>>,
+    slabs: Vec<Slab>,
+}
+
+/// Memory, and how many floats of it are given out.
+#[derive(Debug)]
+struct Slab {
+    pages: Pages,
+    used: usize,
+}
+
+impl Pool {
+    /// Memory never given out before.
+    fn cut(&mut self, len: usize) -> NonNull<f32> {
+        let fits = |slab: &Slab| slab.pages.len() - slab.used >= len;
+        let at = self.slabs.iter().position(fits).unwrap_or_else(|| {
+            self.slabs.push(Slab {
+                pages: Pages::new(len.max(SLAB)),
+                used: 0,
+            });
+            self.slabs.len() - 1
+        });
+        let slab = &mut self.slabs[at];
+        // SAFETY: `len` floats from there on are inside the slab.
+        let start = unsafe { slab.pages.start().add(slab.used) };
+        slab.used += len;
+        NonNull::new(start).expect("memory has an address")
+    }
+}
 
 impl Buffers {
     /// A buffer of `len` floats, a multiple of sixteen.
     pub fn take(&self, len: usize) -> Buffer {
         assert!(len.is_multiple_of(LANES), "floats of a buffer: {len}");
-        let lines = len / LANES;
-        let free = self.0.borrow_mut().get_mut(&lines).and_then(Vec::pop);
+        let mut pool = self.0.borrow_mut();
+        let free = pool.free.get_mut(&len).and_then(Vec::pop);
         Buffer {
-            lines: free.unwrap_or_else(|| vec![Line([0.0; LANES]); lines]),
+            start: free.unwrap_or_else(|| pool.cut(len)),
+            len,
             hidden: 0,
             pool: self.clone(),
         }
     }
 }
 
-/// Floats that start on a cache line.
+/// Floats that start on a cache line: registers are loaded from lines.
 #[derive(Debug)]
 pub(super) struct Buffer {
-    lines: Lines,
-    /// Lines that are not shown any more.
+    start: NonNull<f32>,
+    len: usize,
+    /// Floats at the start that are not shown any more.
     hidden: usize,
+    /// Keeps the memory.
     pool: Buffers,
 }
 
 impl Buffer {
     /// The same memory without its first `len` floats, a multiple of sixteen.
     pub fn tail(mut self, len: usize) -> Self {
-        self.hidden += len / LANES;
-        assert!(len.is_multiple_of(LANES) && self.hidden <= self.lines.len());
+        self.hidden += len;
+        assert!(len.is_multiple_of(LANES) && self.hidden <= self.len);
         self
     }
 }
@@ -61,29 +97,26 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        let lines = &self.lines[self.hidden..];
-        // SAFETY: a line is sixteen floats without padding, and all lines are initialised.
-        unsafe { slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
+        // SAFETY: the pool gave these floats, initialised, to this buffer alone, and lives as long; `hidden` is inside.
+        unsafe {
+            slice::from_raw_parts(self.start.as_ptr().add(self.hidden), self.len - self.hidden)
+        }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        let lines = &mut self.lines[self.hidden..];
         // SAFETY: as above, and the buffer is borrowed alone.
-        unsafe { slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
+        unsafe {
+            slice::from_raw_parts_mut(self.start.as_ptr().add(self.hidden), self.len - self.hidden)
+        }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        self.pool
-            .0
-            .borrow_mut()
-            .entry(lines.len())
-            .or_default()
-            .push(lines);
+        let mut pool = self.pool.0.borrow_mut();
+        pool.free.entry(self.len).or_default().push(self.start);
     }
 }
 
@@ -107,5 +140,19 @@ mod tests {
         assert_eq!((tail.len(), tail[0]), (32, 7.0));
         drop(tail);
         assert_eq!(pool.take(48).as_ptr(), place);
+    }
+
+    #[test]
+    fn buffers_do_not_overlap_and_outlive_the_pool() {
+        let pool = Buffers::default();
+        let sizes = [16, SLAB - 32, 48, SLAB + 16, 16];
+        let mut buffers: Vec<Buffer> = sizes.iter().map(|len| pool.take(*len)).collect();
+        drop(pool);
+        for (i, buffer) in buffers.iter_mut().enumerate() {
+            buffer.fill(i as f32);
+        }
+        for (i, buffer) in buffers.iter().enumerate() {
+            assert!(buffer.iter().all(|value| *value == i as f32));
+        }
     }
 }

@@ -54,12 +54,22 @@ impl Isa {
         }
     }
 
-    /// Output channels in the widest register tile: eight by three columns want 24 accumulators. Of sixteen
-    /// registers four by two are eight; with twelve the compiler spills one at every step.
+    /// Output channels in the widest register tile: eight by three columns want 24 accumulators of 32 registers, six by
+    /// two want twelve of sixteen.
     pub(super) fn widest_block(self) -> usize {
         match self {
             Self::Avx512 | Self::Neon => 8,
-            Self::Avx2 | Self::Portable => 4,
+            Self::Avx2 => 6,
+            Self::Portable => 4,
+        }
+    }
+
+    /// Samples in one of its registers.
+    pub(super) fn lanes(self) -> usize {
+        match self {
+            Self::Avx512 => 16,
+            Self::Avx2 => 8,
+            Self::Neon | Self::Portable => 4,
         }
     }
 

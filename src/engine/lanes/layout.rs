@@ -92,6 +92,7 @@ unsafe fn pack_plane_body<V: Vector>(plain: &[f32], step: usize, samples: usize,
                 samples,
                 to.as_mut_ptr().add(pixel * LANES),
                 LANES,
+                LANES,
             )
         };
     }

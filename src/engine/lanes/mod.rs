@@ -25,6 +25,7 @@ mod graph;
 mod isa;
 pub mod layout;
 pub mod norm;
+mod pages;
 pub mod peak;
 pub mod pool;
 pub mod resize;

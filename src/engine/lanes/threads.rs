@@ -1,6 +1,7 @@
 //! Tasks over threads, and memory that threads share or keep. Work is cut into tasks by shapes alone, never by
 //! the number of threads, and each task writes what no other task touches: hence the same bytes on any number.
 
+use super::pages::{LARGE, Pages};
 use rayon::{ThreadPool, prelude::*};
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -10,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Work below which no thread is woken, in operations on a register: that takes some ten microseconds.
 const WORTH_A_THREAD: usize = 30_000;
+
+/// Floats of the smallest scratch memory: a large page.
+const LEAST: usize = LARGE / size_of::<f32>();
 
 /// The threads kernels may use. Clones share them.
 #[derive(Clone, Debug)]
@@ -148,25 +152,20 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// A cache line, so that buffers start on one.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
 thread_local! {
-    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Pages>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends `len` floats, aligned to a cache line and holding anything finite or not, from memory the thread keeps:
 /// fresh blocks would cost a page fault for every 4 KiB. Calls may nest.
 pub(super) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if lines.len() * 16 < len {
-        lines.resize(len.div_ceil(16), Line([0.0; 16]));
-    }
-    // SAFETY: a line is sixteen floats without padding, and `len` fits in the lines.
-    let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), len) };
+    let kept = FREE
+        .with_borrow_mut(Vec::pop)
+        .filter(|kept| kept.len() >= len);
+    let mut pages = kept.unwrap_or_else(|| Pages::new(len.next_multiple_of(LEAST)));
+    // SAFETY: there is room for `len` floats, initialised, and nobody else has the pages.
+    let floats = unsafe { std::slice::from_raw_parts_mut(pages.start(), len) };
     let result = work(floats);
-    FREE.with_borrow_mut(|free| free.push(lines));
+    FREE.with_borrow_mut(|free| free.push(pages));
     result
 }

@@ -164,9 +164,11 @@ pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &m
     check("dw", dw.len(), conv.weight_len());
     let shape = conv
         .has_transform()
-        .then(|| winograd::Shape::of_weight(conv));
-    let (straight, turned) = (weight::cost(conv), outer::cost(conv));
-    let tiles = shape.map_or(f64::INFINITY, |shape| winograd::weight::cost(&shape));
+        .then(|| winograd::Shape::of_weight(conv, kernels.isa()));
+    let (straight, turned) = (weight::cost(conv), outer::cost(conv, kernels.isa()));
+    let tiles = shape.map_or(f64::INFINITY, |shape| {
+        winograd::weight::cost(&shape, kernels.isa())
+    });
     let method = match kernels.method() {
         Method::Cheapest if tiles < straight.min(turned) => Method::Winograd,
         Method::Cheapest if turned < straight => Method::Turned,

@@ -2,7 +2,7 @@
 //! image, so that it is the way for small images with many channels. Winograd's gradient shares its inner loop.
 
 use super::super::LANES;
-use super::super::isa::{Kernels, multiversion};
+use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, scratch};
 use super::super::vector::Vector;
 use super::Conv;
@@ -11,20 +11,26 @@ use super::pack::{self, Block};
 /// Pixels between the one that is read and the one that is asked for: sixteen planes are more streams than hardware follows.
 const AHEAD: usize = 6;
 
-/// Channels rounded up to whole registers of the widest instruction set.
-pub(super) fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(LANES)
+/// Channels rounded up to whole registers.
+pub(super) fn padded(channels: usize, isa: Isa) -> usize {
+    channels.next_multiple_of(isa.lanes())
+}
+
+/// Output channels computed together. With one register of input channels only they keep enough sums in flight.
+pub(super) fn blocks(channels: usize, wide: usize, isa: Isa) -> Vec<Block> {
+    let one_register = wide == isa.lanes();
+    pack::blocks(channels, if one_register { 8 } else { isa.widest_block() })
 }
 
 /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
-pub(super) fn cost(conv: &Conv) -> f64 {
+pub(super) fn cost(conv: &Conv, isa: Isa) -> f64 {
     let inside = |size: usize, out: usize| -> usize {
         (0..conv.kernel)
             .map(|k| range(conv, k, size, out).len())
             .sum()
     };
     let taps = inside(conv.height, conv.out_height()) * inside(conv.width, conv.out_width());
-    let pairs = (padded(conv.cin) * conv.cout) as f64;
+    let pairs = (padded(conv.cin, isa) * conv.cout) as f64;
     let pixels = (conv.groups * conv.cin * conv.height * conv.width) as f64;
     pairs * (conv.groups as f64 * taps as f64 * 0.55 + 2.0 * (conv.kernel * conv.kernel) as f64)
         + 5.0 * pixels
@@ -44,7 +50,7 @@ fn range(conv: &Conv, k: usize, size: usize, out: usize) -> std::ops::Range<usiz
 }
 
 pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (wide, taps) = (padded(conv.cin), conv.kernel * conv.kernel);
+    let (wide, taps) = (padded(conv.cin, kernels.isa()), conv.kernel * conv.kernel);
     let (pixels, outputs) = (
         conv.height * conv.width,
         conv.out_height() * conv.out_width(),
@@ -70,7 +76,7 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
                     // SAFETY: rows are disjoint; the instruction set is the kernels'.
                     unsafe { turn(kernels.isa(), &strip, shared.part(task * len, len)) };
                 });
-            let blocks = pack::blocks(conv.cout, kernels.isa().widest_block());
+            let blocks = blocks(conv.cout, wide, kernels.isa());
             let shared = Shared::new(sums);
             let each = conv.groups * outputs * conv.cout * wide;
             kernels.threads().run(taps, each, |tap| {
@@ -149,7 +155,10 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn turn_body<V: Vector>(strip: &Strip, to: &mut [f32]) {
-    let (wide, plane) = (padded(strip.channels), strip.planes.len() / strip.channels);
+    let (wide, plane) = (
+        strip.channels.next_multiple_of(V::N),
+        strip.planes.len() / strip.channels,
+    );
     assert!(
         strip.planes.len() == strip.channels * plane
             && (strip.first + strip.pixels) * LANES <= plane
@@ -167,7 +176,7 @@ unsafe fn turn_body<V: Vector>(strip: &Strip, to: &mut [f32]) {
             }
             let to = to.as_mut_ptr().wrapping_add(pixel * LANES * wide + channel);
             // SAFETY: `rows` planes hold the pixel; sixteen rows of `to` hold the channels.
-            unsafe { V::transpose(from, plane, rows, to, wide) };
+            unsafe { V::transpose(from, plane, rows, to, wide, LANES.min(wide - channel)) };
         }
     }
 }
@@ -201,7 +210,7 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn add_products_body<V: Vector>(outer: &Outer, block: Block, sums: &mut [f32]) {
-    assert!(outer.width.is_multiple_of(LANES) && sums.len() == block.channels * outer.width);
+    assert!(outer.width.is_multiple_of(V::N) && sums.len() == block.channels * outer.width);
     let (most_left, most_right) = outer
         .pairs
         .iter()
@@ -214,6 +223,7 @@ unsafe fn add_products_body<V: Vector>(outer: &Outer, block: Block, sums: &mut [
     unsafe {
         match block.channels {
             8 => columns::<V, 8>(outer, sums),
+            6 => columns::<V, 6>(outer, sums),
             4 => columns::<V, 4>(outer, sums),
             2 => columns::<V, 2>(outer, sums),
             _ => columns::<V, 1>(outer, sums),
@@ -240,6 +250,8 @@ unsafe fn columns<V: Vector, const CO: usize>(outer: &Outer, sums: &mut [f32]) {
     }
     match (CO, V::WIDE) {
         (8, _) => span!(3 2 1),
+        (6, true) => span!(4 2 1),
+        (6, false) => span!(2 1),
         (4, true) => span!(6 3 2 1),
         (4, false) => span!(2 1),
         (2, true) => span!(8 4 2 1),

@@ -17,24 +17,26 @@ pub(super) struct Source<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     pub(super) first: usize,
-    /// 8, 4, 2 or 1.
+    /// 8, 6, 4, 2 or 1.
     pub(super) channels: usize,
 }
 
-/// Cuts channels into the largest blocks that fit: 8 (or 4, the `widest`), 4, 2, 1.
+/// Cuts channels into blocks of the `widest` size, 8, 6 or 4, and what is left into blocks of 4, 2 and 1.
 pub(super) fn blocks(channels: usize, widest: usize) -> Vec<Block> {
     let mut blocks = Vec::with_capacity(channels / widest + 3);
     let mut first = 0;
-    let mut size = widest;
     while first < channels {
-        while size > channels - first {
-            size /= 2;
-        }
-        blocks.push(Block {
-            first,
-            channels: size,
-        });
-        first += size;
+        let channels = match channels - first {
+            // Two fours keep more sums in flight than six and two.
+            8 if widest == 6 => 4,
+            left if left >= widest => widest,
+            left => [4, 2, 1]
+                .into_iter()
+                .find(|size| *size <= left)
+                .unwrap_or(1),
+        };
+        blocks.push(Block { first, channels });
+        first += channels;
     }
     blocks
 }
@@ -45,6 +47,7 @@ pub(super) fn block(source: &Source, block: Block, cin: usize, taps: &[usize], p
     match block.channels {
         _ if taps.is_empty() => {}
         8 => run::<8>(source, block.first, cin, taps, packed),
+        6 => run::<6>(source, block.first, cin, taps, packed),
         4 => run::<4>(source, block.first, cin, taps, packed),
         2 => run::<2>(source, block.first, cin, taps, packed),
         _ => run::<1>(source, block.first, cin, taps, packed),
@@ -97,6 +100,7 @@ pub(super) unsafe fn by_tap(
     unsafe {
         match block.channels {
             8 => tap_runs::<8>(source, block.first, cin, order, step, to),
+            6 => tap_runs::<6>(source, block.first, cin, order, step, to),
             4 => tap_runs::<4>(source, block.first, cin, order, step, to),
             2 => tap_runs::<2>(source, block.first, cin, order, step, to),
             _ => tap_runs::<1>(source, block.first, cin, order, step, to),

@@ -85,7 +85,13 @@ fn pad(from: &[f32], conv: &Conv, to: &mut [f32]) {
 }
 
 fn sum(kernels: &Kernels, conv: &Conv, x: &Padded, dy: &[f32], dw: &mut [f32]) {
-    let blocks = pack::blocks(conv.cout, kernels.isa().widest_block());
+    // Three taps by four channels are twelve sums, and three pixels beside them.
+    let widest = if kernels.isa().widest_block() == 8 {
+        8
+    } else {
+        4
+    };
+    let blocks = pack::blocks(conv.cout, widest);
     let dw = Shared::new(dw);
     let each =
         conv.kernel * conv.kernel * blocks[0].channels * (conv.output_len() / conv.cout / LANES);

@@ -42,7 +42,8 @@ pub(super) trait Vector: Copy {
     #[inline(always)]
     fn prefetch(_: *const f32) {}
 
-    /// Transposes sixteen rows of sixteen floats; rows from `rows` on are not read but zeros.
+    /// Transposes sixteen rows of sixteen floats; rows from `rows` on are not read but zeros. Of the results, sixteen rows too,
+    /// the first `width` columns are written, whole registers.
     ///
     /// # Safety
     /// The instruction set is available; `rows` rows of `from` and sixteen of `to`, `step` floats apart, are valid.
@@ -53,8 +54,9 @@ pub(super) trait Vector: Copy {
         rows: usize,
         to: *mut f32,
         to_step: usize,
+        width: usize,
     ) {
-        for row in 0..16 {
+        for row in 0..width {
             for column in 0..16 {
                 // SAFETY: the caller's promise.
                 unsafe {

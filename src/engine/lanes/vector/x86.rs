@@ -72,6 +72,7 @@ impl Vector for Avx512 {
         rows: usize,
         to: *mut f32,
         to_step: usize,
+        _: usize,
     ) {
         // SAFETY: as the trait asks.
         unsafe {
@@ -190,8 +191,12 @@ impl Vector for Avx2 {
         rows: usize,
         to: *mut f32,
         to_step: usize,
+        width: usize,
     ) {
         for (first, columns) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            if first >= width {
+                break;
+            }
             // SAFETY: as the trait asks.
             unsafe {
                 let mut a = [_mm256_setzero_ps(); 8];

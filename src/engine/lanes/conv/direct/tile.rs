@@ -37,7 +37,7 @@ pub(super) struct Row<'a> {
     /// Floats from one output column to the next.
     pub(super) step: usize,
     pub(super) columns: usize,
-    /// Output channels: 8, 4, 2 or 1.
+    /// Output channels: 8, 6, 4, 2 or 1.
     pub(super) channels: usize,
 }
 
@@ -65,6 +65,7 @@ unsafe fn correlate_body<V: Vector>(row: &Row) {
     unsafe {
         match row.channels {
             8 => tiles::<V, 8>(row),
+            6 => tiles::<V, 6>(row),
             4 => tiles::<V, 4>(row),
             2 => tiles::<V, 2>(row),
             _ => tiles::<V, 1>(row),
@@ -94,6 +95,8 @@ unsafe fn tiles<V: Vector, const CO: usize>(row: &Row) {
     }
     match (CO, V::WIDE) {
         (8, _) => span!(3 2 1),
+        (6, true) => span!(4 2 1),
+        (6, false) => span!(2 1),
         (4, true) => span!(6 3 2 1),
         (4, false) => span!(2 1),
         (2, true) => span!(8 4 2 1),

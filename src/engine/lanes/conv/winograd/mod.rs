@@ -8,7 +8,7 @@ mod transform;
 pub(super) mod weight;
 
 use super::super::LANES;
-use super::super::isa::{Kernels, multiversion};
+use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, Threads, scratch};
 use super::super::vector::Vector;
 use super::Conv;
@@ -49,8 +49,8 @@ impl Shape {
     }
 
     /// With the tile that makes the weight's gradient cheapest.
-    pub(super) fn of_weight(conv: &Conv) -> Self {
-        Self::cheapest(conv, weight::cost)
+    pub(super) fn of_weight(conv: &Conv, isa: Isa) -> Self {
+        Self::cheapest(conv, |shape| weight::cost(shape, isa))
     }
 
     fn cheapest(conv: &Conv, cost: impl Fn(&Self) -> f64) -> Self {

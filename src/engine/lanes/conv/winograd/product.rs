@@ -45,6 +45,7 @@ unsafe fn multiply_block_body<V: Vector>(
     unsafe {
         match channels {
             8 => columns::<V, 8>(weights, inputs, count, sums),
+            6 => columns::<V, 6>(weights, inputs, count, sums),
             4 => columns::<V, 4>(weights, inputs, count, sums),
             2 => columns::<V, 2>(weights, inputs, count, sums),
             _ => columns::<V, 1>(weights, inputs, count, sums),
@@ -79,6 +80,8 @@ unsafe fn columns<V: Vector, const CO: usize>(
         }
         match (CO, V::WIDE) {
             (8, _) => span!(3 2 1),
+            (6, true) => span!(4 2 1),
+            (6, false) => span!(2 1),
             (4, true) => span!(6 3 2 1),
             (4, false) => span!(2 1),
             (2, true) => span!(8 4 2 1),

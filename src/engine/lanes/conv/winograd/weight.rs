@@ -2,11 +2,10 @@
 //! are outer products with input channels in lanes.
 
 use super::super::super::LANES;
-use super::super::super::isa::{Kernels, multiversion};
+use super::super::super::isa::{Isa, Kernels, multiversion};
 use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
 use super::super::outer::{self, Onto, Outer, Strip, padded};
-use super::super::pack;
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, filter_gradient, gradient_tile, input_tile};
 use super::{Shape, corners, spread};
@@ -15,8 +14,8 @@ use super::{Shape, corners, spread};
 const TILES: usize = 12;
 
 /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
-pub(in super::super) fn cost(shape: &Shape) -> f64 {
-    let (wide, out) = (padded(shape.cin) as f64, shape.cout as f64);
+pub(in super::super) fn cost(shape: &Shape, isa: Isa) -> f64 {
+    let (wide, out) = (padded(shape.cin, isa) as f64, shape.cout as f64);
     let (tiles, points) = (
         (shape.groups * shape.tiles()) as f64,
         shape.tile.points() as f64,
@@ -32,7 +31,8 @@ pub(in super::super) fn gradient(
     dy: &[f32],
     dw: &mut [f32],
 ) {
-    let step = spread(shape.cout * padded(shape.cin));
+    let wide = padded(shape.cin, kernels.isa());
+    let step = spread(shape.cout * wide);
     scratch(shape.tile.points() * step, |sums| {
         let rows = (TILES / shape.tile_columns()).clamp(1, shape.tile_rows());
         let mut onto = Onto::Nothing;
@@ -49,7 +49,7 @@ pub(in super::super) fn gradient(
             }
         }
         let dw = Shared::new(dw);
-        let each = shape.tile.points() * padded(shape.cin) / 4;
+        let each = shape.tile.points() * wide / 4;
         kernels.threads().run(shape.cout, each, |co| {
             // SAFETY: output channels are disjoint; the instruction set is the kernels'.
             unsafe {
@@ -90,7 +90,7 @@ impl Rows<'_> {
 
     fn add(&self, kernels: &Kernels, x: &[f32], dy: &[f32], sums: &mut [f32], onto: Onto) {
         let (shape, tiles) = (self.shape, self.tiles());
-        let wide = padded(shape.cin);
+        let wide = padded(shape.cin, kernels.isa());
         let points = shape.tile.points();
         let (turned, row) = (self.turned_height(), self.turned_width() * LANES * wide);
         let (left, right) = (
@@ -117,7 +117,7 @@ impl Rows<'_> {
                 // SAFETY: channels are disjoint; the instruction set is the kernels'.
                 unsafe { gradient_tiles(kernels.isa(), self, co, plane, shared) }
             });
-            let blocks = pack::blocks(shape.cout, kernels.isa().widest_block());
+            let blocks = outer::blocks(shape.cout, wide, kernels.isa());
             let pairs: Vec<(usize, usize)> =
                 (0..tiles).map(|t| (t * LANES, t * LANES * wide)).collect();
             let shared = Shared::new(sums);
@@ -147,7 +147,7 @@ impl Rows<'_> {
     /// Row `r` of the image around these tiles, channels in lanes, zeros outside.
     fn turn_row(&self, kernels: &Kernels, x: &[f32], r: usize, to: &mut [f32]) {
         let shape = self.shape;
-        let pixel = LANES * padded(shape.cin);
+        let pixel = LANES * padded(shape.cin, kernels.isa());
         let y = self.first * shape.tile.out() + r;
         if y == 0 || y > shape.height {
             to.fill(0.0);
@@ -184,7 +184,7 @@ multiversion! {
 #[inline(always)]
 unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], to: Shared) {
     let shape = rows.shape;
-    let pixel = LANES * padded(shape.cin);
+    let pixel = LANES * shape.cin.next_multiple_of(V::N);
     let step = spread(rows.tiles() * pixel);
     assert!(
         tile < rows.tiles() && image.len() == rows.turned_height() * rows.turned_width() * pixel
@@ -264,13 +264,13 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn transform_back_body<V: Vector>(shape: &Shape, co: usize, sums: &[f32], to: &mut [f32]) {
-    let wide = padded(shape.cin);
+    let wide = shape.cin.next_multiple_of(V::N);
     let step = spread(shape.cout * wide);
     let points = shape.tile.points();
     assert!(sums.len() == points * step && co < shape.cout && to.len() == shape.cin * 9);
     let mut taps = [0.0f32; 9 * LANES];
     for first in (0..shape.cin).step_by(LANES) {
-        for half in (0..LANES).step_by(V::N) {
+        for half in (0..LANES.min(wide - first)).step_by(V::N) {
             let from = sums.as_ptr().wrapping_add(co * wide + first + half);
             for p in 0..points {
                 // So many streams are more than hardware follows.
