@@ -105,11 +105,13 @@ pub trait Engine {
     /// values not negative (it follows a ReLU), so that padding with 0 is padding with -inf.
     fn max_pool(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
 
-    /// Nearest upsampling by 2, then `skip` appended to the channels.
-    fn upsample_concat(
+    /// The decoder's joint: `x` upsampled by 2 to the nearest, `skip` appended to its channels, and a 3x3 convolution of both
+    /// without bias, padded by 1: `weight` is `[C_out, C_x + C_skip, 3, 3]`.
+    fn joint_conv(
         &self,
         x: &Self::Tensor,
         skip: Option<&Self::Tensor>,
+        weight: &Tensor,
     ) -> Result<Self::Tensor>;
 
     /// `1 - (2 sum(s y) + smooth) / (sum(s) + sum(y) + smooth)` with s the sigmoid of the logits:

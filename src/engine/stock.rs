@@ -97,17 +97,18 @@ impl Engine for Stock {
         maximum_of_three(&rows, 3)
     }
 
-    fn upsample_concat(&self, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor> {
+    fn joint_conv(&self, x: &Tensor, skip: Option<&Tensor>, weight: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         // Not `upsample_nearest2d`: its backward overwrites a gradient instead of adding to it.
         let up = x
             .reshape((batch, channels, height, 1, width, 1))?
             .broadcast_as((batch, channels, height, 2, width, 2))?
             .reshape((batch, channels, 2 * height, 2 * width))?;
-        match skip {
-            Some(skip) => Tensor::cat(&[&up, skip], 1),
-            None => Ok(up),
-        }
+        let joined = match skip {
+            Some(skip) => Tensor::cat(&[&up, skip], 1)?,
+            None => up,
+        };
+        self.conv(&joined, weight, 1)
     }
 
     fn dice_loss(
@@ -298,9 +299,10 @@ mod tests {
         let engine = Stock::double();
         let x = random("x", &[2, 1, 2, 3]);
         // The input is used twice: its gradients must add up.
-        check_gradients(std::slice::from_ref(&x), |t| {
-            let up = engine.upsample_concat(&t[0], None).unwrap();
-            engine.upsample_concat(&t[0], Some(&up)).unwrap()
+        let weights = [random("v", &[2, 1, 3, 3]), random("w", &[1, 3, 3, 3])];
+        check_gradients(&[&[x], &weights[..]].concat(), |t| {
+            let up = engine.joint_conv(&t[0], None, &t[1]).unwrap();
+            engine.joint_conv(&t[0], Some(&up), &t[2]).unwrap()
         });
     }
 

@@ -168,8 +168,8 @@ impl UNet {
         // The deepest features are the decoder's input, not a skip.
         skips.pop();
         for [first, second] in &self.blocks {
-            y = engine.upsample_concat(&y, skips.pop().as_ref())?;
-            y = first.forward(&pass, &y, None, relu)?;
+            y = engine.joint_conv(&y, skips.pop().as_ref(), &first.weight)?;
+            y = first.normed(&pass, &y, None, relu)?;
             y = second.forward(&pass, &y, None, relu)?;
         }
         let (weight, bias) = &self.head;
@@ -210,12 +210,23 @@ impl ConvNorm {
         activation: Activation,
     ) -> Result<E::Tensor> {
         let y = pass.engine.conv(x, &self.weight, self.stride)?;
+        self.normed(pass, &y, residual, activation)
+    }
+
+    /// What follows the convolution.
+    fn normed<E: Engine>(
+        &self,
+        pass: &Pass<'_, E>,
+        y: &E::Tensor,
+        residual: Option<&E::Tensor>,
+        activation: Activation,
+    ) -> Result<E::Tensor> {
         let affine = Affine {
             gamma: &self.gamma,
             beta: &self.beta,
             experts: pass.experts,
         };
-        pass.engine.norm(&y, affine, pass.eps, residual, activation)
+        pass.engine.norm(y, affine, pass.eps, residual, activation)
     }
 }
 

@@ -19,8 +19,9 @@ enum Operation {
     Norm(Activation),
     Residual(Activation),
     Pool,
-    Upsample,
-    Concat,
+    /// Upsampled, without a skip and with one.
+    Joint,
+    JointWithSkip,
 }
 
 const OPERATIONS: [Operation; 11] = [
@@ -33,8 +34,8 @@ const OPERATIONS: [Operation; 11] = [
     Operation::Residual(Activation::Linear),
     Operation::Residual(Activation::Relu),
     Operation::Pool,
-    Operation::Upsample,
-    Operation::Concat,
+    Operation::Joint,
+    Operation::JointWithSkip,
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +75,10 @@ impl Case {
             Operation::Conv(kernel, _) => (vec![vec![c + 2, c, kernel, kernel]], c + 2),
             // Scales and shifts of two experts.
             Operation::Norm(_) | Operation::Residual(_) => (vec![vec![c]; 4], c),
-            Operation::Pool | Operation::Upsample => (vec![], c),
-            Operation::Concat => (vec![vec![2, 1, 3, 3]], c + 2),
+            Operation::Pool => (vec![], c),
+            Operation::Joint => (vec![vec![c + 1, c, 3, 3]], c + 1),
+            // The skip's own convolution comes last.
+            Operation::JointWithSkip => (vec![vec![c, c + 2, 3, 3], vec![2, 1, 3, 3]], c),
         };
         let mut shapes = vec![vec![c, 1, 3, 3], vec![1, last, 3, 3], vec![1]];
         shapes.extend(own);
@@ -137,14 +140,14 @@ impl Case {
                 let positive = engine.norm(&x, affine, 1e-5, None, Activation::Relu)?;
                 (engine.max_pool(&positive)?, size / 2)
             }
-            Operation::Upsample => (engine.upsample_concat(&x, None)?, 2 * size),
-            Operation::Concat => {
+            Operation::Joint => (engine.joint_conv(&x, None, &own[0])?, 2 * size),
+            Operation::JointWithSkip => {
                 let large = engine.pack(
                     &floats(4 * batch * size * size),
                     [batch, 2 * size, 2 * size],
                 )?;
-                let skip = engine.conv(&large, &own[0], 1)?;
-                (engine.upsample_concat(&x, Some(&skip))?, 2 * size)
+                let skip = engine.conv(&large, &own[1], 1)?;
+                (engine.joint_conv(&x, Some(&skip), &own[0])?, 2 * size)
             }
         };
         let logits = engine.conv_bias(&y, last, bias)?;

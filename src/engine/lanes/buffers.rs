@@ -67,7 +67,6 @@ impl Buffers {
         Buffer {
             start: free.unwrap_or_else(|| pool.cut(len)),
             len,
-            hidden: 0,
             pool: self.clone(),
         }
     }
@@ -78,38 +77,23 @@ impl Buffers {
 pub(super) struct Buffer {
     start: NonNull<f32>,
     len: usize,
-    /// Floats at the start that are not shown any more.
-    hidden: usize,
     /// Keeps the memory.
     pool: Buffers,
-}
-
-impl Buffer {
-    /// The same memory without its first `len` floats, a multiple of sixteen.
-    pub fn tail(mut self, len: usize) -> Self {
-        self.hidden += len;
-        assert!(len.is_multiple_of(LANES) && self.hidden <= self.len);
-        self
-    }
 }
 
 impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: the pool gave these floats, initialised, to this buffer alone, and lives as long; `hidden` is inside.
-        unsafe {
-            slice::from_raw_parts(self.start.as_ptr().add(self.hidden), self.len - self.hidden)
-        }
+        // SAFETY: the pool gave these floats, initialised, to this buffer alone, and lives as long.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as above, and the buffer is borrowed alone.
-        unsafe {
-            slice::from_raw_parts_mut(self.start.as_ptr().add(self.hidden), self.len - self.hidden)
-        }
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
@@ -136,10 +120,6 @@ mod tests {
         drop(first);
         assert_eq!(pool.take(48).as_ptr(), place);
         assert_eq!(pool.take(64).len(), 64);
-        let tail = pool.take(48).tail(16);
-        assert_eq!((tail.len(), tail[0]), (32, 7.0));
-        drop(tail);
-        assert_eq!(pool.take(48).as_ptr(), place);
     }
 
     #[test]

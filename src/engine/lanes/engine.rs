@@ -7,13 +7,15 @@ use candle_core::{Device, Result, Tensor, bail};
 use super::{
     Isa, Kernels, LANES, Threads,
     buffers::{Buffer, Buffers},
-    conv::{self, Conv},
+    conv::{
+        self, Conv,
+        joint::{self, Joint},
+    },
     dice::{self, Dice, Losses},
     graph::{Backward, Node, Normed, Origin, Value, with_floats},
     layout::{self, Images},
     norm::{self, Norm, Statistics},
     pool::{self, Pool},
-    resize::{self, Joint},
 };
 use crate::engine::{Activation, Affine, DiceOver, Engine};
 
@@ -256,25 +258,51 @@ impl Engine for Lanes {
         ))
     }
 
-    fn upsample_concat(&self, x: &Value, skip: Option<&Value>) -> Result<Value> {
+    fn joint_conv(&self, x: &Value, skip: Option<&Value>, weight: &Tensor) -> Result<Value> {
         let [groups, up, height, width] = x.0.dims;
+        let (cout, inputs, kernel, _) = weight.dims4()?;
         let shape = Joint {
             groups,
             up,
             skip: skip.map_or(0, |skip| skip.0.dims[1]),
+            cout,
             height,
             width,
         };
-        let dims = [groups, up + shape.skip, 2 * height, 2 * width];
-        let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
+        let dims = |channels| [groups, channels, 2 * height, 2 * width];
+        if inputs != up + shape.skip || kernel != 3 {
+            bail!(
+                "a weight {:?} meets {up} and {} channels",
+                weight.dims(),
+                shape.skip
+            );
+        }
+        if let Some(skip) = skip.filter(|skip| skip.0.dims != dims(shape.skip)) {
+            bail!(
+                "a skip {:?} meets {:?} before upsampling",
+                skip.0.dims,
+                x.0.dims
+            );
+        }
+        let mut y = self.buffers.take(shape.output_len());
         let skip_values = skip.map_or(&[][..], |skip| &skip.0.values);
-        resize::forward(&self.kernels, &shape, &x.0.values, skip_values, &mut y);
-        let origin = Origin::Join {
+        with_floats(weight, |weight| {
+            joint::forward(
+                &self.kernels,
+                &shape,
+                &x.0.values,
+                skip_values,
+                weight,
+                &mut y,
+            );
+        })?;
+        let origin = Origin::Joint {
             x: x.clone(),
             skip: skip.cloned(),
+            weight: weight.clone(),
             shape,
         };
-        Ok(self.value(dims, y, origin))
+        Ok(self.value(dims(cout), y, origin))
     }
 
     fn dice_loss(

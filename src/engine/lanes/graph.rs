@@ -13,11 +13,13 @@ use candle_core::{CpuStorage, Device, Result, Storage, Tensor, TensorId, bail};
 use super::{
     Kernels, LANES,
     buffers::{Buffer, Buffers},
-    conv::{self, Conv},
+    conv::{
+        self, Conv,
+        joint::{self, Joint},
+    },
     dice::{self, Dice},
     norm::{self, Gate, Gradients, Norm},
     pool::{self, Pool},
-    resize::{self, Joint},
 };
 
 /// A value `[G, C, H, W, 16]`, to be used any number of times.
@@ -51,9 +53,10 @@ pub(super) enum Origin {
         x: Value,
         shape: Pool,
     },
-    Join {
+    Joint {
         x: Value,
         skip: Option<Value>,
+        weight: Tensor,
         shape: Joint,
     },
     Dice {
@@ -144,23 +147,12 @@ impl<'a> Backward<'a> {
                 self.add(x, dx);
                 Ok(())
             }
-            Origin::Join { x, skip, shape } => {
-                let mut dx = self.buffers.take(x.0.values.len());
-                resize::backward_up(self.kernels, shape, &dy, &mut dx);
-                self.add(x, dx);
-                if let Some(skip) = skip {
-                    let dskip = if shape.groups == 1 {
-                        // It is the end of what there is.
-                        dy.tail(4 * shape.up_len())
-                    } else {
-                        let mut dskip = self.buffers.take(shape.skip_len());
-                        resize::backward_skip(self.kernels, shape, &dy, &mut dskip);
-                        dskip
-                    };
-                    self.add(skip, dskip);
-                }
-                Ok(())
-            }
+            Origin::Joint {
+                x,
+                skip,
+                weight,
+                shape,
+            } => self.joint(x, skip.as_ref(), weight, shape, &dy),
             Origin::Dice {
                 logits,
                 target,
@@ -208,6 +200,30 @@ impl<'a> Backward<'a> {
                 conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
             })?;
             self.add(x, dx);
+        }
+        Ok(())
+    }
+
+    fn joint(
+        &mut self,
+        x: &Value,
+        skip: Option<&Value>,
+        weight: &Tensor,
+        shape: &Joint,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let skip_values = skip.map_or(&[][..], |skip| &skip.0.values);
+        let mut dw = vec![0.0; shape.weight_len()];
+        joint::grad_weight(self.kernels, shape, &x.0.values, skip_values, dy, &mut dw);
+        self.add_parameter(weight, dw)?;
+        let mut dx = self.buffers.take(shape.up_len());
+        let mut dskip = self.buffers.take(shape.skip_len());
+        with_floats(weight, |weight| {
+            joint::grad_input(self.kernels, shape, dy, weight, &mut dx, &mut dskip);
+        })?;
+        self.add(x, dx);
+        if let Some(skip) = skip {
+            self.add(skip, dskip);
         }
         Ok(())
     }

@@ -28,7 +28,6 @@ pub mod norm;
 mod pages;
 pub mod peak;
 pub mod pool;
-pub mod resize;
 mod threads;
 mod vector;
 

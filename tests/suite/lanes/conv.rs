@@ -5,10 +5,11 @@ use super::plain::{
 };
 use expertgrid::engine::lanes::conv::{self, Conv};
 use expertgrid::engine::lanes::{Kernels, Method};
+use std::fmt::Debug;
 
 /// Asserts that a result is right to rounding.
-fn right(kernels: &Kernels, c: &Conv, got: &[f32], want: &Summed) {
-    let what = format!("{} {:?} {c:?}", kernels.isa(), kernels.method());
+pub fn right(kernels: &Kernels, shape: &impl Debug, got: &[f32], want: &Summed) {
+    let what = format!("{} {:?} {shape:?}", kernels.isa(), kernels.method());
     match kernels.method() {
         // Relative to the sum of the magnitudes of what was added.
         Method::Direct | Method::Turned => close(&what, got, &want.value, &want.scale, 1e-6),
@@ -21,7 +22,7 @@ fn right(kernels: &Kernels, c: &Conv, got: &[f32], want: &Summed) {
 }
 
 /// Kernels on each instruction set, convolving in each way.
-fn every_method() -> impl Iterator<Item = Kernels> {
+pub fn every_method() -> impl Iterator<Item = Kernels> {
     let methods = [
         Method::Cheapest,
         Method::Direct,

@@ -1,9 +1,8 @@
-//! Pooling, the decoder's joint and the layouts against plain loops.
+//! Pooling and the layouts against plain loops.
 
 use super::plain::{L, all, close, random, triples};
 use expertgrid::engine::lanes::layout::{self, Images};
 use expertgrid::engine::lanes::pool::{self, Pool};
-use expertgrid::engine::lanes::resize::{self, Joint};
 
 fn ones(len: usize) -> Vec<f64> {
     vec![1.0; len]
@@ -81,46 +80,6 @@ fn pooling_takes_the_first_maximum_and_returns_its_gradient() {
                     1e-6,
                 );
             }
-        }
-    }
-}
-
-#[test]
-fn the_joint_repeats_pixels_and_appends_the_skip() {
-    for kernels in all() {
-        for (up, skip, height, width) in [(3, 2, 1, 1), (2, 0, 3, 2), (1, 4, 5, 7), (8, 1, 4, 4)] {
-            let joint = Joint {
-                groups: 2,
-                up,
-                skip,
-                height,
-                width,
-            };
-            let (a, b) = (random(joint.up_len(), 1), random(joint.skip_len(), 2));
-            let mut y = vec![f32::NAN; 4 * a.len() + b.len()];
-            resize::forward(&kernels, &joint, &a, &b, &mut y);
-            let dy = random(y.len(), 3);
-            let (mut da, mut db) = (vec![f32::NAN; a.len()], vec![f32::NAN; b.len()]);
-            resize::backward_up(&kernels, &joint, &dy, &mut da);
-            resize::backward_skip(&kernels, &joint, &dy, &mut db);
-            let (mut want_a, mut want_b) = (vec![0.0; a.len()], vec![0.0; b.len()]);
-            for (g, c, pixel) in triples(2, up + skip, 4 * height * width) {
-                let (row, column) = (pixel / (2 * width), pixel % (2 * width));
-                for l in 0..L {
-                    let to = ((g * (up + skip) + c) * 4 * height * width + pixel) * L + l;
-                    if c < up {
-                        let from = (((g * up + c) * height + row / 2) * width + column / 2) * L + l;
-                        assert_eq!(y[to], a[from]);
-                        want_a[from] += f64::from(dy[to]);
-                    } else {
-                        let from = ((g * skip + c - up) * 4 * height * width + pixel) * L + l;
-                        assert_eq!(y[to], b[from]);
-                        want_b[from] = f64::from(dy[to]);
-                    }
-                }
-            }
-            close("dup", &da, &want_a, &ones(a.len()), 1e-6);
-            close("dskip", &db, &want_b, &ones(b.len()), 0.0);
         }
     }
 }

@@ -2,15 +2,18 @@
 //! kernels repack them at each call, which costs little beside the convolution.
 
 mod direct;
+pub mod joint;
 mod outer;
 mod pack;
 mod weight;
 mod winograd;
 
 use super::isa::{Kernels, Method};
+use super::threads::Shared;
 use super::{LANES, check};
+use direct::Start;
 use pack::Source;
-use winograd::Taps;
+use winograd::{Outputs, Planes, Taps};
 
 /// A convolution's shape: square kernel, the same stride and zero padding both ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,16 +121,23 @@ pub fn forward(
     if let Some(bias) = bias {
         check("bias", bias.len(), conv.cout);
     }
+    let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
     match transform(kernels, conv).filter(|_| bias.is_none()) {
         Some(shape) => {
-            let source = Source {
-                weights: w,
-                cout_stride: conv.cin * 9,
-                cin_stride: 9,
+            let planes = Planes {
+                half: &[],
+                whole: x,
             };
-            winograd::correlate(kernels, &shape, x, &source, Taps::Stored, y);
+            let y = Outputs {
+                half: Shared::new(&mut []),
+                whole: Shared::new(y),
+            };
+            winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, y);
         }
-        None => direct::forward(kernels, conv, x, w, bias, y),
+        None => {
+            let start = bias.map_or(Start::Zero, Start::Bias);
+            direct::forward(kernels, conv, x, &source, start, y);
+        }
     }
 }
 
@@ -140,16 +150,20 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
     check("dy", dy.len(), conv.output_len());
     check("w", w.len(), conv.weight_len());
     check("dx", dx.len(), conv.input_len());
+    let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0).transposed();
     match transform(kernels, &conv.transposed()) {
         Some(shape) => {
-            let source = Source {
-                weights: w,
-                cout_stride: 9,
-                cin_stride: conv.cin * 9,
+            let planes = Planes {
+                half: &[],
+                whole: dy,
             };
-            winograd::correlate(kernels, &shape, dy, &source, Taps::Rotated, dx);
+            let dx = Outputs {
+                half: Shared::new(&mut []),
+                whole: Shared::new(dx),
+            };
+            winograd::correlate(kernels, &shape, planes, &source, Taps::Rotated, dx);
         }
-        None => direct::grad_input(kernels, conv, dy, w, dx),
+        None => direct::grad_input(kernels, conv, dy, &source, dx),
     }
 }
 

@@ -13,6 +13,26 @@ pub(super) struct Source<'a> {
     pub(super) cin_stride: usize,
 }
 
+impl<'a> Source<'a> {
+    /// The forward product's weights, of the input channels from `first` on: `[C_out, C_in, taps]` with `cin` in all.
+    pub(super) fn forward(weights: &'a [f32], cin: usize, taps: usize, first: usize) -> Self {
+        Self {
+            weights: &weights[first * taps..],
+            cout_stride: cin * taps,
+            cin_stride: taps,
+        }
+    }
+
+    /// The same weights for the gradient of the input, whose output channels are the input channels.
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            cout_stride: self.cin_stride,
+            cin_stride: self.cout_stride,
+            ..self
+        }
+    }
+}
+
 /// Consecutive output channels computed together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {

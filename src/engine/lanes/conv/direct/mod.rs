@@ -41,12 +41,22 @@ struct Correlation {
     taps: Vec<usize>,
 }
 
+/// What sums are added to.
+#[derive(Clone, Copy)]
+pub(super) enum Start<'a> {
+    Zero,
+    /// One number for each output channel.
+    Bias(&'a [f32]),
+    /// What the output holds.
+    Output,
+}
+
 pub(super) fn forward(
     kernels: &Kernels,
     conv: &Conv,
     x: &[f32],
-    w: &[f32],
-    bias: Option<&[f32]>,
+    source: &Source,
+    start: Start,
     y: &mut [f32],
 ) {
     let k = conv.kernel;
@@ -67,22 +77,18 @@ pub(super) fn forward(
         offsets: [offsets.clone(), offsets],
         taps: (0..k * k).collect(),
     };
-    let source = Source {
-        weights: w,
-        cout_stride: conv.cin * k * k,
-        cin_stride: k * k,
-    };
-    correlation.run(kernels, x, &source, bias, Shared::new(y));
+    correlation.run(kernels, x, source, start, Shared::new(y));
 }
 
 /// With stride 2, input pixels of each parity see their own taps: one correlation for each of the four classes.
-pub(super) fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+pub(super) fn grad_input(
+    kernels: &Kernels,
+    conv: &Conv,
+    dy: &[f32],
+    source: &Source,
+    dx: &mut [f32],
+) {
     let (k, s) = (conv.kernel, conv.stride);
-    let source = Source {
-        weights: w,
-        cout_stride: k * k,
-        cin_stride: conv.cin * k * k,
-    };
     let dx = Shared::new(dx);
     for parity in 0..s * s {
         let origin = [parity / s, parity % s];
@@ -119,12 +125,12 @@ pub(super) fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], 
                 .flat_map(|ky| taps[1].iter().map(move |kx| ky * k + kx))
                 .collect(),
         };
-        correlation.run(kernels, dy, &source, None, dx);
+        correlation.run(kernels, dy, source, Start::Zero, dx);
     }
 }
 
 impl Correlation {
-    fn run(&self, kernels: &Kernels, x: &[f32], source: &Source, bias: Option<&[f32]>, y: Shared) {
+    fn run(&self, kernels: &Kernels, x: &[f32], source: &Source, start: Start, y: Shared) {
         if self.count.contains(&0) {
             return;
         }
@@ -159,7 +165,7 @@ impl Correlation {
                     columns: cut(piece / row_pieces, columns, self.count[1]),
                     blocks,
                 };
-                task.run(kernels, x, packed, bias, y);
+                task.run(kernels, x, packed, start, y);
             });
         });
     }
@@ -194,7 +200,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, kernels: &Kernels, x: &[f32], packed: &[f32], bias: Option<&[f32]>, y: Shared) {
+    fn run(&self, kernels: &Kernels, x: &[f32], packed: &[f32], start: Start, y: Shared) {
         let shape = self.shape;
         let axis = |axis: usize, outputs: &Range<usize>| {
             Axis::new(
@@ -232,7 +238,12 @@ impl Task<'_> {
                         weights: &packed[block.first * run_len..][..block.channels * run_len],
                         run: shape.taps.len() * block.channels,
                         taps: &taps[..count],
-                        bias: bias.map(|bias| &bias[block.first..][..block.channels]),
+                        start: match start {
+                            Start::Bias(bias) => {
+                                Start::Bias(&bias[block.first..][..block.channels])
+                            }
+                            other => other,
+                        },
                         y,
                         at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
                         plane: height * width * LANES,

@@ -4,6 +4,7 @@ use super::super::super::LANES;
 use super::super::super::isa::multiversion;
 use super::super::super::threads::Shared;
 use super::super::super::vector::Vector;
+use super::Start;
 
 /// Taps of the largest kernel.
 pub(super) const MAX_TAPS: usize = 49;
@@ -28,7 +29,7 @@ pub(super) struct Row<'a> {
     pub(super) run: usize,
     /// The taps inside the image.
     pub(super) taps: &'a [Tap],
-    pub(super) bias: Option<&'a [f32]>,
+    pub(super) start: Start<'a>,
     pub(super) y: Shared<'a>,
     /// The first output of the block's first channel.
     pub(super) at: usize,
@@ -56,7 +57,10 @@ unsafe fn correlate_body<V: Vector>(row: &Row) {
             || row.x.len() >= (row.cin - 1) * row.channel + most(|tap| tap.x) + row.columns * LANES
                 && row.weights.len() >= (row.cin - 1) * row.run + most(|tap| tap.w) + row.channels
     );
-    assert!(row.bias.is_none_or(|bias| bias.len() == row.channels) && row.step >= LANES);
+    if let Start::Bias(bias) = row.start {
+        assert!(bias.len() == row.channels);
+    }
+    assert!(row.step >= LANES);
     assert!(
         row.y.len()
             >= row.at + (row.channels - 1) * row.plane + (row.columns - 1) * row.step + LANES
@@ -111,9 +115,24 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
     // SAFETY: the caller asserted that taps and columns are inside the operands.
     unsafe {
         let mut sums = [[V::splat(0.0); NV]; CO];
-        if let Some(bias) = row.bias {
-            for c in 0..CO {
-                sums[c] = [V::splat(*bias.get_unchecked(c)); NV];
+        let y = row.y.pointer().add(row.at);
+        let place = |c: usize, j: usize| {
+            let lane = (first + j) * V::N;
+            y.add(lane / LANES * row.step + lane % LANES + c * row.plane)
+        };
+        match row.start {
+            Start::Zero => {}
+            Start::Bias(bias) => {
+                for c in 0..CO {
+                    sums[c] = [V::splat(*bias.get_unchecked(c)); NV];
+                }
+            }
+            Start::Output => {
+                for c in 0..CO {
+                    for j in 0..NV {
+                        sums[c][j] = V::load(place(c, j));
+                    }
+                }
             }
         }
         let mut x = row.x.as_ptr().add(first * V::N);
@@ -135,12 +154,9 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
             x = x.wrapping_add(row.channel);
             w = w.wrapping_add(row.run);
         }
-        let y = row.y.pointer().add(row.at);
         for j in 0..NV {
-            let place = (first + j) * V::N;
-            let column = y.add(place / LANES * row.step + place % LANES);
             for c in 0..CO {
-                sums[c][j].store(column.add(c * row.plane));
+                sums[c][j].store(place(c, j));
             }
         }
     }

@@ -2,6 +2,7 @@
 //! place of 144, F(3x3, 3x3) 25 for nine. Tiles are taken in chunks whose operands stay in the cache: transform the inputs,
 //! one matrix product for each point of the transform, transform the sums back.
 
+mod planes;
 mod points;
 mod product;
 mod transform;
@@ -12,9 +13,12 @@ use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, Threads, scratch};
 use super::super::vector::Vector;
 use super::Conv;
+use super::joint::Joint;
 use super::pack::{self, Block, Source};
 use points::{Four, Three, Tile, by_tile};
-use transform::{Window, filter_tile, input_tile, output_tile};
+use transform::filter_tile;
+
+pub(super) use planes::{Outputs, Planes};
 
 /// Floats of transformed tiles that should stay in L2.
 const CHUNK_IN_CACHE: usize = 160 * 1024;
@@ -25,12 +29,16 @@ const LEAST: usize = 12;
 /// A stride-1 correlation of planes `[G, C, H, W, 16]` with padding 1.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
-    pub(super) groups: usize,
-    pub(super) cin: usize,
-    pub(super) cout: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
+    groups: usize,
+    cin: usize,
+    cout: usize,
+    height: usize,
+    width: usize,
     tile: Tile,
+    /// Input channels, the first ones, that are there at half the size and upsampled to the nearest.
+    half_in: usize,
+    /// Output channels, the first ones, that are wanted at half the size, summed over two by two pixels.
+    half_out: usize,
 }
 
 /// In which order the nine taps of the kernel are applied.
@@ -61,11 +69,46 @@ impl Shape {
             height: conv.height,
             width: conv.width,
             tile,
+            half_in: 0,
+            half_out: 0,
         });
         if cost(&three) < cost(&four) {
             three
         } else {
             four
+        }
+    }
+
+    /// A joint's convolution, forward. What is upsampled wants the larger tile.
+    pub(super) fn of_joint(joint: &Joint) -> Self {
+        Self {
+            groups: joint.groups,
+            cin: joint.up + joint.skip,
+            cout: joint.cout,
+            height: 2 * joint.height,
+            width: 2 * joint.width,
+            tile: Tile::Four,
+            half_in: joint.up,
+            half_out: 0,
+        }
+    }
+
+    /// The same for the gradient of its inputs.
+    pub(super) fn transposed(&self) -> Self {
+        Self {
+            cin: self.cout,
+            cout: self.cin,
+            half_in: self.half_out,
+            half_out: self.half_in,
+            ..*self
+        }
+    }
+
+    /// The same for the channels alone that are upsampled.
+    pub(super) fn half_alone(&self) -> Self {
+        Self {
+            cin: self.half_in,
+            ..*self
         }
     }
 
@@ -89,15 +132,26 @@ impl Shape {
     /// products, and the transforms of the weights.
     fn cost(&self) -> f64 {
         let (pairs, points) = ((self.cin * self.cout) as f64, self.tile.points() as f64);
-        let tile = points * (pairs * 0.55 + 3.1 * self.cin as f64 + 2.8 * self.cout as f64);
+        let halves = (self.half_in * self.cout + self.half_out * self.cin) as f64;
+        let products = points * pairs - self.vanishing() as f64 * halves;
+        let tile = products * 0.55 + points * (3.1 * self.cin as f64 + 2.8 * self.cout as f64);
         self.groups as f64 * self.tiles() as f64 * tile + 0.14 * points * pairs
     }
 
-    /// Whether the transforms cost less than they save, taps outside the image not counted.
+    /// Points at which channels of half the size have no product.
+    fn vanishing(&self) -> usize {
+        let vanishes = |point: &usize| self.tile.vanishes(*point);
+        (0..self.tile.points()).filter(vanishes).count()
+    }
+
+    /// Whether the transforms cost less than they save, taps outside the image not counted. Without them a channel of half
+    /// the size takes sixteen taps for each of its pixels.
     pub(super) fn pays(&self) -> bool {
-        let pairs = (self.cin * self.cout) as f64;
+        let pixels = (self.height * self.width) as f64;
         let taps = ((3 * self.height - 2) * (3 * self.width - 2)) as f64;
-        self.cost() * 1.1 < self.groups as f64 * pairs * taps * 0.5
+        let halves = (self.half_in * self.cout + self.half_out * self.cin) as f64;
+        let wholes = (self.cin * self.cout) as f64 - halves;
+        self.cost() * 1.1 < self.groups as f64 * 0.5 * (wholes * taps + halves * 4.0 * pixels)
     }
 
     /// Tiles transformed together: what fits in the cache, but enough to use each weight several times.
@@ -107,19 +161,28 @@ impl Shape {
     }
 }
 
-/// Overwrites `y` `[G, C_out, H, W, 16]` with the correlation of `x` `[G, C_in, H, W, 16]`.
+/// Overwrites `y` with the correlation of `x`.
 pub(super) fn correlate(
     kernels: &Kernels,
     shape: &Shape,
-    x: &[f32],
+    x: Planes,
     source: &Source,
     taps: Taps,
-    y: &mut [f32],
+    y: Outputs,
 ) {
-    let blocks = pack::blocks(shape.cout, kernels.isa().widest_block());
+    // No block has channels of both sizes.
+    let widest = kernels.isa().widest_block();
+    let mut blocks = pack::blocks(shape.half_out, widest);
+    blocks.extend(
+        pack::blocks(shape.cout - shape.half_out, widest)
+            .iter()
+            .map(|block| Block {
+                first: shape.half_out + block.first,
+                ..*block
+            }),
+    );
     let step = spread(shape.cin * shape.cout);
     let points = shape.tile.points();
-    let y = Shared::new(y);
     scratch(points * step, |weights| {
         filters(kernels, shape, source, taps, &blocks, step, weights);
         let per_group = shape.tiles().div_ceil(shape.chunk());
@@ -240,7 +303,7 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    fn run(&self, kernels: Kernels, x: &[f32], weights: &[f32], blocks: &[Block], y: Shared) {
+    fn run(&self, kernels: Kernels, x: Planes, weights: &[f32], blocks: &[Block], y: Outputs) {
         let shape = self.shape;
         let (from, to) = (
             spread(shape.cin * self.count * LANES),
@@ -250,13 +313,11 @@ impl Chunk<'_> {
         scratch(points * (from + to), |buffer| {
             let (inputs, sums) = buffer.split_at_mut(points * from);
             let (inputs, sums) = (Shared::new(inputs), Shared::new(sums));
-            let group = &x[self.group * shape.cin * shape.plane()..][..shape.cin * shape.plane()];
             kernels
                 .threads()
                 .run(shape.cin, 3 * points * self.count, |ci| {
-                    let plane = &group[ci * shape.plane()..][..shape.plane()];
                     // SAFETY: channels are disjoint in each point's matrix; the instruction set is the kernels'.
-                    unsafe { input_channel(kernels.isa(), self, plane, ci, inputs) }
+                    unsafe { planes::input(kernels.isa(), self, x, ci, inputs) }
                 });
             kernels
                 .threads()
@@ -266,16 +327,28 @@ impl Chunk<'_> {
                         let inputs = &*inputs.part(p * from, shape.cin * self.count * LANES);
                         (inputs, sums.part(p * to, shape.cout * self.count * LANES))
                     };
-                    let weights =
-                        &weights[p * (weights.len() / points)..][..shape.cin * shape.cout];
-                    product::multiply(&kernels, weights, blocks, inputs, self.count, sums);
+                    let product = product::Product {
+                        weights: &weights[p * (weights.len() / points)..][..shape.cin * shape.cout],
+                        inputs,
+                        count: self.count,
+                        // Channels of half the size have no part in some products.
+                        first: if shape.tile.vanishes(p) {
+                            shape.half_in
+                        } else {
+                            0
+                        },
+                    };
+                    let wanted =
+                        |block: &&Block| !shape.tile.vanishes(p) || block.first >= shape.half_out;
+                    for block in blocks.iter().filter(wanted) {
+                        product.multiply(&kernels, *block, sums);
+                    }
                 });
             kernels
                 .threads()
                 .run(shape.cout, 3 * points * self.count, |co| {
-                    let plane = (self.group * shape.cout + co) * shape.plane();
                     // SAFETY: tiles of a plane are disjoint; the instruction set is the kernels'.
-                    unsafe { output_channel(kernels.isa(), self, sums, co, y, plane) }
+                    unsafe { planes::output(kernels.isa(), self, sums, co, y) }
                 });
         });
     }
@@ -301,95 +374,4 @@ fn corners(shape: &Shape, first: usize, count: usize) -> impl Iterator<Item = (u
         }
         corner
     })
-}
-
-multiversion! {
-    /// Transforms one channel's tiles into `[points, C_in, count, 16]`.
-    ///
-    /// # Safety
-    /// No other task writes this channel.
-    fn input_channel = input_channel_body(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared)
-}
-
-#[inline(always)]
-unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared) {
-    let shape = chunk.shape;
-    let (side, points) = (shape.tile.side(), shape.tile.points());
-    let step = spread(shape.cin * chunk.count * LANES);
-    assert!(plane.len() == shape.plane() && ci < shape.cin && to.len() == points * step);
-    for (i, (row, column)) in chunk.corners().enumerate() {
-        let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
-        let corner = plane
-            .as_ptr()
-            .wrapping_add((row * shape.width + column) * LANES);
-        let corner = corner.wrapping_sub((shape.width + 1) * LANES);
-        let at = Window {
-            row: shape.width * LANES,
-            column: LANES,
-            from: (usize::from(row == 0), usize::from(column == 0)),
-            to: (
-                side.min(shape.height + 1 - row),
-                side.min(shape.width + 1 - column),
-            ),
-        };
-        // The same tile of the next channel is read some hundred cycles from now, from far away.
-        let next = corner.wrapping_add(shape.plane());
-        for r in 0..side {
-            for c in 2..side {
-                V::prefetch(next.wrapping_add((r * shape.width + c) * LANES));
-            }
-        }
-        for half in (0..LANES).step_by(V::N) {
-            // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
-            unsafe {
-                by_tile!(
-                    shape.tile,
-                    input_tile::<V>(corner.wrapping_add(half), at, to.wrapping_add(half), step)
-                )
-            };
-        }
-    }
-}
-
-multiversion! {
-    /// Transforms one channel's sums `[points, C_out, count, 16]` back into pixels of the plane that starts at `plane`.
-    ///
-    /// # Safety
-    /// No other task writes these tiles.
-    fn output_channel = output_channel_body(chunk: &Chunk, sums: Shared, co: usize, y: Shared, plane: usize)
-}
-
-#[inline(always)]
-unsafe fn output_channel_body<V: Vector>(
-    chunk: &Chunk,
-    sums: Shared,
-    co: usize,
-    y: Shared,
-    plane: usize,
-) {
-    let shape = chunk.shape;
-    let (out, points) = (shape.tile.out(), shape.tile.points());
-    let step = spread(shape.cout * chunk.count * LANES);
-    assert!(sums.len() == points * step && co < shape.cout && y.len() >= plane + shape.plane());
-    for (i, (row, column)) in chunk.corners().enumerate() {
-        let from = sums.pointer().wrapping_add((co * chunk.count + i) * LANES);
-        let corner = y
-            .pointer()
-            .wrapping_add(plane + (row * shape.width + column) * LANES);
-        let at = Window {
-            row: shape.width * LANES,
-            column: LANES,
-            from: (0, 0),
-            to: (out.min(shape.height - row), out.min(shape.width - column)),
-        };
-        for half in (0..LANES).step_by(V::N) {
-            // SAFETY: sums are inside this channel's part; the window's pixels inside the image are inside the plane.
-            unsafe {
-                by_tile!(
-                    shape.tile,
-                    output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
-                )
-            };
-        }
-    }
 }

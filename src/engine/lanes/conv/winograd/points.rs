@@ -33,6 +33,13 @@ impl Tile {
     pub(super) fn points(self) -> usize {
         self.side() * self.side()
     }
+
+    /// Whether a product is zero for planes of half the size, see [`Four::half_input`].
+    pub(super) fn vanishes(self, point: usize) -> bool {
+        let side = self.side();
+        let present = |at: usize| Four::HALF.contains(&at);
+        self == Self::Four && !(present(point / side) && present(point % side))
+    }
 }
 
 /// Calls a function, generic over the vector and the transform, for a [`Tile`].
@@ -138,6 +145,36 @@ impl Transform<5, 3> for Three {
 
 /// F(4, 3), with points 0, 1, -1, 2, -2 and infinity.
 pub(super) struct Four;
+
+impl Four {
+    /// The points that planes of half the size have.
+    pub(super) const HALF: [usize; 5] = [0, 1, 3, 4, 5];
+
+    /// [`Transform::input`] of pixels each of which is there twice, `B^T (a, b, b, c, c, d)` for a tile that starts between a and b.
+    /// At the point -1 it is zero, whatever the pixels: 25 products are left of 36.
+    #[inline(always)]
+    pub(super) fn half_input<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 5] {
+        let [two, three, four, five] = [2.0, 3.0, 4.0, 5.0].map(|value| constant(a, value));
+        [
+            b.fnma(five, a.fma(four, c)),
+            b.fnma(four, c).mul(two),
+            c.sub(b).mul(three),
+            b.sub(c),
+            c.fnma(five, b.fma(four, d)),
+        ]
+    }
+
+    /// [`Transform::output`] summed over pairs of pixels, the adjoint of reading each twice. It asks for no product at the point -1.
+    #[inline(always)]
+    pub(super) fn half_output<V: Vector>(m: [V; 5]) -> [V; 2] {
+        let [two, three, four] = [2.0, 3.0, 4.0].map(|value| constant(m[0], value));
+        let inner = m[2].mul(three).sub(m[3]);
+        [
+            m[1].fma(two, m[0]).add(inner),
+            inner.fma(four, m[1].fma(two, m[4])),
+        ]
+    }
+}
 
 impl Transform<6, 4> for Four {
     #[inline(always)]

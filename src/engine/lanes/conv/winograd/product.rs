@@ -5,22 +5,26 @@ use super::super::super::isa::{Kernels, multiversion};
 use super::super::super::vector::Vector;
 use super::super::pack::Block;
 
-/// `sums[co][t] = sum over ci of weights[ci][co] inputs[ci][t]`: weights in blocks `[C_in, block]`, `inputs` `[C_in, count, 16]`.
-/// Overwrites `sums` `[C_out, count, 16]`.
-pub(super) fn multiply(
-    kernels: &Kernels,
-    weights: &[f32],
-    blocks: &[Block],
-    inputs: &[f32],
-    count: usize,
-    sums: &mut [f32],
-) {
-    let cin = inputs.len() / (count * LANES);
-    for block in blocks {
-        let weights = &weights[block.first * cin..][..block.channels * cin];
-        let sums = &mut sums[block.first * count * LANES..][..block.channels * count * LANES];
+/// The operands of one point: weights in blocks `[C_in, block]`, `inputs` `[C_in, count, 16]`.
+pub(super) struct Product<'a> {
+    pub(super) weights: &'a [f32],
+    pub(super) inputs: &'a [f32],
+    /// Tiles.
+    pub(super) count: usize,
+    /// The first input channel that takes part.
+    pub(super) first: usize,
+}
+
+impl Product<'_> {
+    /// `sums[co][t] = sum over ci of weights[ci][co] inputs[ci][t]` for one block of `sums` `[C_out, count, 16]`.
+    pub(super) fn multiply(&self, kernels: &Kernels, block: Block, sums: &mut [f32]) {
+        let (count, channels) = (self.count, block.channels);
+        let cin = self.inputs.len() / (count * LANES);
+        let weights = &self.weights[block.first * cin..][self.first * channels..cin * channels];
+        let inputs = &self.inputs[self.first * count * LANES..];
+        let sums = &mut sums[block.first * count * LANES..][..channels * count * LANES];
         // SAFETY: the instruction set is the kernels'.
-        unsafe { multiply_block(kernels.isa(), weights, block.channels, inputs, count, sums) };
+        unsafe { multiply_block(kernels.isa(), weights, channels, inputs, count, sums) };
     }
 }
 

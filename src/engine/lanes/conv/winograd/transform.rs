@@ -1,7 +1,7 @@
 //! Winograd's transforms of tiles in memory: of inputs, sums, output gradients and kernels, two-dimensional.
 
 use super::super::super::vector::Vector;
-use super::points::Transform;
+use super::points::{Four, Transform};
 
 /// A window of pixels in memory. Those outside the image read as zero and are not written.
 #[derive(Clone, Copy)]
@@ -98,6 +98,91 @@ unsafe fn input_window<
             let d = T::input(rows[r]);
             for c in 0..IN {
                 d[c].store(to.add((r * IN + c) * to_step));
+            }
+        }
+    }
+}
+
+/// As [`input_tile`] for [`Four`], from a plane of half the size: four by four pixels become the 25 products that do not vanish.
+///
+/// # Safety
+/// As for [`input_tile`].
+#[inline(always)]
+pub(super) unsafe fn half_input_tile<V: Vector>(
+    from: *const f32,
+    at: Window,
+    to: *mut f32,
+    to_step: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if at.whole(4) {
+            half_input_window::<V, true>(from, at, to, to_step);
+        } else {
+            half_input_window::<V, false>(from, at, to, to_step);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn half_input_window<V: Vector, const WHOLE: bool>(
+    from: *const f32,
+    at: Window,
+    to: *mut f32,
+    to_step: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut rows = [[V::splat(0.0); 4]; 5];
+        for c in 0..4 {
+            let mut d = [V::splat(0.0); 4];
+            for r in 0..4 {
+                d[r] = at.load::<V, WHOLE>(from, r, c);
+            }
+            let d = Four::half_input(d);
+            for r in 0..5 {
+                rows[r][c] = d[r];
+            }
+        }
+        for r in 0..5 {
+            let d = Four::half_input(rows[r]);
+            for c in 0..5 {
+                d[c].store(to.add((Four::HALF[r] * 6 + Four::HALF[c]) * to_step));
+            }
+        }
+    }
+}
+
+/// As [`output_tile`] for [`Four`], summed over squares of two by two pixels: two by two pixels of half the size.
+///
+/// # Safety
+/// As for [`input_tile`].
+#[inline(always)]
+pub(super) unsafe fn half_output_tile<V: Vector>(
+    from: *const f32,
+    from_step: usize,
+    to: *mut f32,
+    at: Window,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut rows = [[V::splat(0.0); 5]; 2];
+        for c in 0..5 {
+            let mut m = [V::splat(0.0); 5];
+            for r in 0..5 {
+                m[r] = V::load(from.add((Four::HALF[r] * 6 + Four::HALF[c]) * from_step));
+            }
+            let m = Four::half_output(m);
+            for r in 0..2 {
+                rows[r][c] = m[r];
+            }
+        }
+        for r in 0..2 {
+            let y = Four::half_output(rows[r]);
+            for c in 0..2 {
+                if r < at.to.0 && c < at.to.1 {
+                    y[c].store(to.wrapping_add(r * at.row + c * at.column));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
 use super::super::outer::{self, Onto, Outer, Strip, padded};
 use super::points::{Four, Three, Tile, by_tile};
-use super::transform::{Window, filter_gradient, gradient_tile, input_tile};
+use super::transform::{Window, filter_gradient, gradient_tile, half_input_tile, input_tile};
 use super::{Shape, corners, spread};
 
 /// Tiles transformed together, if rows of tiles allow.
@@ -16,14 +16,19 @@ const TILES: usize = 12;
 /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
 pub(in super::super) fn cost(shape: &Shape, isa: Isa) -> f64 {
     let (wide, out) = (padded(shape.cin, isa) as f64, shape.cout as f64);
+    let vanishing = if shape.half_in > 0 {
+        shape.vanishing()
+    } else {
+        0
+    };
     let (tiles, points) = (
         (shape.groups * shape.tiles()) as f64,
-        shape.tile.points() as f64,
+        (shape.tile.points() - vanishing) as f64,
     );
     points * (tiles * (wide * out * 0.55 + 4.7 * wide + 3.1 * out) + 0.9 * wide * out)
 }
 
-/// Overwrites `dw` `[C_out, C_in, 3, 3]`.
+/// Overwrites `dw` `[C_out, C_in, 3, 3]`. The input channels of `x` have all the same size, the output's or half of it.
 pub(in super::super) fn gradient(
     kernels: &Kernels,
     shape: &Shape,
@@ -31,6 +36,7 @@ pub(in super::super) fn gradient(
     dy: &[f32],
     dw: &mut [f32],
 ) {
+    assert!(shape.half_in == 0 || shape.half_in == shape.cin);
     let wide = padded(shape.cin, kernels.isa());
     let step = spread(shape.cout * wide);
     scratch(shape.tile.points() * step, |sums| {
@@ -78,14 +84,34 @@ impl Rows<'_> {
         self.count * self.shape.tile_columns()
     }
 
+    /// Whether the input has half the output's size.
+    fn half(&self) -> bool {
+        self.shape.half_in > 0
+    }
+
+    /// Input pixels from one tile to the next.
+    fn stride(&self) -> usize {
+        if self.half() {
+            2
+        } else {
+            self.shape.tile.out()
+        }
+    }
+
+    /// Height and width of the input.
+    fn input_size(&self) -> (usize, usize) {
+        let halves = if self.half() { 2 } else { 1 };
+        (self.shape.height / halves, self.shape.width / halves)
+    }
+
     /// Rows of the turned input, its padding included.
     fn turned_height(&self) -> usize {
-        self.count * self.shape.tile.out() + 2
+        self.count * self.stride() + 2
     }
 
     /// Pixels in a row of the turned input, its padding included.
     fn turned_width(&self) -> usize {
-        self.shape.tile_columns() * self.shape.tile.out() + 2
+        self.shape.tile_columns() * self.stride() + 2
     }
 
     fn add(&self, kernels: &Kernels, x: &[f32], dy: &[f32], sums: &mut [f32], onto: Onto) {
@@ -124,6 +150,11 @@ impl Rows<'_> {
             kernels
                 .threads()
                 .run(points, tiles * shape.cout * wide, |p| {
+                    if self.half() && shape.tile.vanishes(p) {
+                        // SAFETY: points are disjoint.
+                        unsafe { shared.part(p * step, shape.cout * wide) }.fill(0.0);
+                        return;
+                    }
                     for &block in &blocks {
                         let outer = Outer {
                             left: &lefts[p * left + block.first * tiles * LANES..],
@@ -148,28 +179,24 @@ impl Rows<'_> {
     fn turn_row(&self, kernels: &Kernels, x: &[f32], r: usize, to: &mut [f32]) {
         let shape = self.shape;
         let pixel = LANES * padded(shape.cin, kernels.isa());
-        let y = self.first * shape.tile.out() + r;
-        if y == 0 || y > shape.height {
+        let (height, width) = self.input_size();
+        let y = self.first * self.stride() + r;
+        if y == 0 || y > height {
             to.fill(0.0);
             return;
         }
         to[..pixel].fill(0.0);
-        to[(shape.width + 1) * pixel..].fill(0.0);
-        let planes = &x[self.group * shape.cin * shape.plane()..][..shape.cin * shape.plane()];
+        to[(width + 1) * pixel..].fill(0.0);
+        let len = shape.cin * height * width * LANES;
+        let planes = &x[self.group * len..][..len];
         let strip = Strip {
             planes,
             channels: shape.cin,
-            first: (y - 1) * shape.width,
-            pixels: shape.width,
+            first: (y - 1) * width,
+            pixels: width,
         };
         // SAFETY: the instruction set is the kernels'.
-        unsafe {
-            outer::turn(
-                kernels.isa(),
-                &strip,
-                &mut to[pixel..(shape.width + 1) * pixel],
-            )
-        }
+        unsafe { outer::turn(kernels.isa(), &strip, &mut to[pixel..(width + 1) * pixel]) }
     }
 }
 
@@ -190,10 +217,10 @@ unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], t
         tile < rows.tiles() && image.len() == rows.turned_height() * rows.turned_width() * pixel
     );
     assert!(to.len() == shape.tile.points() * step);
-    let (out, side) = (shape.tile.out(), shape.tile.side());
+    let side = rows.stride() + 2;
     let (row, column) = (
-        tile / shape.tile_columns() * out,
-        tile % shape.tile_columns() * out,
+        tile / shape.tile_columns() * rows.stride(),
+        tile % shape.tile_columns() * rows.stride(),
     );
     let at = Window {
         row: rows.turned_width() * pixel,
@@ -206,12 +233,14 @@ unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], t
         .wrapping_add((row * rows.turned_width() + column) * pixel);
     let to = to.pointer().wrapping_add(tile * pixel);
     for i in (0..pixel).step_by(V::N) {
+        let (from, to) = (from.wrapping_add(i), to.wrapping_add(i));
         // SAFETY: the window is inside the turned image, whose length is asserted.
         unsafe {
-            by_tile!(
-                shape.tile,
-                input_tile::<V>(from.wrapping_add(i), at, to.wrapping_add(i), step)
-            )
+            if rows.half() {
+                half_input_tile::<V>(from, at, to, step);
+            } else {
+                by_tile!(shape.tile, input_tile::<V>(from, at, to, step));
+            }
         };
     }
 }

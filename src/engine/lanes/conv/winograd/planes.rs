@@ -1,0 +1,241 @@
+//! Between planes of pixels and the operands of Winograd's products: the tiles of one channel are transformed, from planes of the
+//! output's size or of half of it, and the sums are transformed back.
+
+use super::super::super::LANES;
+use super::super::super::isa::{Isa, multiversion};
+use super::super::super::threads::Shared;
+use super::super::super::vector::Vector;
+use super::points::{Four, Three, Tile, by_tile};
+use super::transform::{Window, half_input_tile, half_output_tile, input_tile, output_tile};
+use super::{Chunk, Shape, spread};
+
+/// The input planes of a correlation.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Planes<'a> {
+    /// Channels to be upsampled, `[G, C, H/2, W/2, 16]`; they come first.
+    pub(in super::super) half: &'a [f32],
+    /// The others, `[G, C, H, W, 16]`.
+    pub(in super::super) whole: &'a [f32],
+}
+
+/// Where the output planes of a correlation go.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Outputs<'a> {
+    /// Channels summed over two by two pixels, `[G, C, H/2, W/2, 16]`; they come first.
+    pub(in super::super) half: Shared<'a>,
+    /// The others, `[G, C, H, W, 16]`.
+    pub(in super::super) whole: Shared<'a>,
+}
+
+impl Shape {
+    /// Floats of a plane of half the size.
+    fn half_plane(&self) -> usize {
+        self.height / 2 * (self.width / 2) * LANES
+    }
+}
+
+/// Transforms channel `ci`'s tiles into `[points, C_in, count, 16]`.
+///
+/// # Safety
+/// The machine has the instruction set, and no other task writes this channel.
+pub(super) unsafe fn input(isa: Isa, chunk: &Chunk, x: Planes, ci: usize, to: Shared) {
+    let Shape { cin, half_in, .. } = *chunk.shape;
+    let (plane, half) = (chunk.shape.plane(), chunk.shape.half_plane());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if ci < half_in {
+            let at = (chunk.group * half_in + ci) * half;
+            half_input_channel(isa, chunk, &x.half[at..at + half], ci, to);
+        } else {
+            let at = (chunk.group * (cin - half_in) + ci - half_in) * plane;
+            input_channel(isa, chunk, &x.whole[at..at + plane], ci, to);
+        }
+    }
+}
+
+/// Transforms the sums `[points, C_out, count, 16]` of channel `co` back into pixels.
+///
+/// # Safety
+/// The machine has the instruction set, and no other task writes these tiles.
+pub(super) unsafe fn output(isa: Isa, chunk: &Chunk, sums: Shared, co: usize, y: Outputs) {
+    let Shape { cout, half_out, .. } = *chunk.shape;
+    let (plane, half) = (chunk.shape.plane(), chunk.shape.half_plane());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if co < half_out {
+            let at = (chunk.group * half_out + co) * half;
+            half_output_channel(isa, chunk, sums, co, y.half, at);
+        } else {
+            let at = (chunk.group * (cout - half_out) + co - half_out) * plane;
+            output_channel(isa, chunk, sums, co, y.whole, at);
+        }
+    }
+}
+
+multiversion! {
+    /// Transforms one channel's tiles into `[points, C_in, count, 16]`.
+    ///
+    /// # Safety
+    /// No other task writes this channel.
+    fn input_channel = input_channel_body(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared)
+}
+
+#[inline(always)]
+unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared) {
+    let shape = chunk.shape;
+    let (side, points) = (shape.tile.side(), shape.tile.points());
+    let step = spread(shape.cin * chunk.count * LANES);
+    assert!(plane.len() == shape.plane() && ci < shape.cin && to.len() == points * step);
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
+        let corner = plane
+            .as_ptr()
+            .wrapping_add((row * shape.width + column) * LANES);
+        let corner = corner.wrapping_sub((shape.width + 1) * LANES);
+        let at = Window {
+            row: shape.width * LANES,
+            column: LANES,
+            from: (usize::from(row == 0), usize::from(column == 0)),
+            to: (
+                side.min(shape.height + 1 - row),
+                side.min(shape.width + 1 - column),
+            ),
+        };
+        // The same tile of the next channel is read some hundred cycles from now, from far away.
+        let next = corner.wrapping_add(shape.plane());
+        for r in 0..side {
+            for c in 2..side {
+                V::prefetch(next.wrapping_add((r * shape.width + c) * LANES));
+            }
+        }
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
+            unsafe {
+                by_tile!(
+                    shape.tile,
+                    input_tile::<V>(corner.wrapping_add(half), at, to.wrapping_add(half), step)
+                )
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// Transforms one channel's sums `[points, C_out, count, 16]` back into pixels of the plane that starts at `plane`.
+    ///
+    /// # Safety
+    /// No other task writes these tiles.
+    fn output_channel = output_channel_body(chunk: &Chunk, sums: Shared, co: usize, y: Shared, plane: usize)
+}
+
+#[inline(always)]
+unsafe fn output_channel_body<V: Vector>(
+    chunk: &Chunk,
+    sums: Shared,
+    co: usize,
+    y: Shared,
+    plane: usize,
+) {
+    let shape = chunk.shape;
+    let (out, points) = (shape.tile.out(), shape.tile.points());
+    let step = spread(shape.cout * chunk.count * LANES);
+    assert!(sums.len() == points * step && co < shape.cout && y.len() >= plane + shape.plane());
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let from = sums.pointer().wrapping_add((co * chunk.count + i) * LANES);
+        let corner = y
+            .pointer()
+            .wrapping_add(plane + (row * shape.width + column) * LANES);
+        let at = Window {
+            row: shape.width * LANES,
+            column: LANES,
+            from: (0, 0),
+            to: (out.min(shape.height - row), out.min(shape.width - column)),
+        };
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: sums are inside this channel's part; the window's pixels inside the image are inside the plane.
+            unsafe {
+                by_tile!(
+                    shape.tile,
+                    output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
+                )
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// As [`input_channel`], from a plane of half the size.
+    ///
+    /// # Safety
+    /// No other task writes this channel.
+    fn half_input_channel = half_input_channel_body(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared)
+}
+
+#[inline(always)]
+unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared) {
+    let shape = chunk.shape;
+    let step = spread(shape.cin * chunk.count * LANES);
+    let (height, width) = (shape.height / 2, shape.width / 2);
+    assert!(shape.tile == Tile::Four && plane.len() == shape.half_plane() && ci < shape.cin);
+    assert!(to.len() == shape.tile.points() * step);
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let (row, column) = (row / 2, column / 2);
+        let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
+        let corner = plane.as_ptr().wrapping_add((row * width + column) * LANES);
+        let corner = corner.wrapping_sub((width + 1) * LANES);
+        let at = Window {
+            row: width * LANES,
+            column: LANES,
+            from: (usize::from(row == 0), usize::from(column == 0)),
+            to: (4.min(height + 1 - row), 4.min(width + 1 - column)),
+        };
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
+            unsafe {
+                half_input_tile::<V>(corner.wrapping_add(half), at, to.wrapping_add(half), step)
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// As [`output_channel`], into the plane of half the size that starts at `plane`.
+    ///
+    /// # Safety
+    /// No other task writes these tiles.
+    fn half_output_channel = half_output_channel_body(chunk: &Chunk, sums: Shared, co: usize, y: Shared, plane: usize)
+}
+
+#[inline(always)]
+unsafe fn half_output_channel_body<V: Vector>(
+    chunk: &Chunk,
+    sums: Shared,
+    co: usize,
+    y: Shared,
+    plane: usize,
+) {
+    let shape = chunk.shape;
+    let step = spread(shape.cout * chunk.count * LANES);
+    let (height, width) = (shape.height / 2, shape.width / 2);
+    assert!(shape.tile == Tile::Four && sums.len() == shape.tile.points() * step);
+    assert!(co < shape.cout && y.len() >= plane + shape.half_plane());
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let (row, column) = (row / 2, column / 2);
+        let from = sums.pointer().wrapping_add((co * chunk.count + i) * LANES);
+        let corner = y
+            .pointer()
+            .wrapping_add(plane + (row * width + column) * LANES);
+        let at = Window {
+            row: width * LANES,
+            column: LANES,
+            from: (0, 0),
+            to: (2.min(height - row), 2.min(width - column)),
+        };
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: sums are inside this channel's part; the window's pixels inside the image are inside the plane.
+            unsafe {
+                half_output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
+            };
+        }
+    }
+}
