@@ -9,7 +9,10 @@ use divan::{
 };
 use expertgrid::engine::lanes::{
     Kernels, Threads,
-    conv::{self, Conv},
+    conv::{
+        self, Conv,
+        joint::{self, Joint},
+    },
     norm::{self, Activation, Affine, Gate, Gradients, Norm, Statistics},
     peak,
     pool::{self, Pool},
@@ -81,7 +84,7 @@ impl Layer {
     }
 }
 
-/// Every kind of convolution of the network at three of its sizes: the phantom profile's, a middle one, the paper's.
+/// Every kind of convolution of the network, but the decoder's joints, at three of its sizes: the phantom profile's, a middle one, the paper's.
 fn layers() -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     for (width, size) in [(8, 64), (32, 96), (64, 192)] {
@@ -96,12 +99,7 @@ fn layers() -> Vec<Layer> {
             (4 * w, 4 * w, 16, 3, 1),
             (4 * w, 8 * w, 16, 3, 2),
             (8 * w, 8 * w, 32, 3, 1),
-            (12 * w, 4 * w, 16, 3, 1),
-            (6 * w, 2 * w, 8, 3, 1),
-            (3 * w, w, 4, 3, 1),
-            (2 * w, w / 2, 2, 3, 1),
             (w / 2, w / 2, 2, 3, 1),
-            (w / 2, w / 4, 1, 3, 1),
             (w / 4, w / 4, 1, 3, 1),
             (w / 4, 1, 1, 3, 1),
         ] {
@@ -150,6 +148,99 @@ fn conv_grad_weight(bencher: Bencher, layer: &Layer) {
     bencher
         .counter(layer.flops())
         .bench_local(|| conv::grad_weight(&kernels, &conv, &x, &dy, &mut dw));
+}
+
+/// A joint of the decoder: upsampled and skip's channels, output channels, the output's side.
+#[derive(Clone, Copy)]
+struct Decoded {
+    up: usize,
+    skip: usize,
+    cout: usize,
+    size: usize,
+}
+
+impl fmt::Display for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            up,
+            skip,
+            cout,
+            size,
+        } = self;
+        write!(f, "{up:>3} + {skip:<3} -> {cout:<3} @ {size:<3}")
+    }
+}
+
+impl Decoded {
+    fn joint(&self) -> Joint {
+        Joint {
+            groups: 1,
+            up: self.up,
+            skip: self.skip,
+            cout: self.cout,
+            height: self.size / 2,
+            width: self.size / 2,
+        }
+    }
+
+    /// Of the plain sums over what is joined.
+    fn flops(&self) -> ItemsCount {
+        ItemsCount::new(2 * self.joint().weight_len() * self.size * self.size * 16)
+    }
+}
+
+/// The joints at the same three sizes.
+fn joints() -> Vec<Decoded> {
+    let mut joints = Vec::new();
+    for (w, size) in [(8, 64), (32, 96), (64, 192)] {
+        for (up, skip, cout, shrink) in [
+            (8 * w, 4 * w, 4 * w, 16),
+            (4 * w, 2 * w, 2 * w, 8),
+            (2 * w, w, w, 4),
+            (w, w, w / 2, 2),
+            (w / 2, 0, w / 4, 1),
+        ] {
+            joints.push(Decoded {
+                up,
+                skip,
+                cout,
+                size: size / shrink,
+            });
+        }
+    }
+    joints
+}
+
+#[divan::bench(args = joints())]
+fn joint_forward(bencher: Bencher, decoded: &Decoded) {
+    let (kernels, joint) = (kernels(), decoded.joint());
+    let (up, skip) = (numbers(joint.up_len()), numbers(joint.skip_len()));
+    let w = numbers(joint.weight_len());
+    let mut y = vec![0.0; joint.output_len()];
+    bencher
+        .counter(decoded.flops())
+        .bench_local(|| joint::forward(&kernels, &joint, &up, &skip, &w, &mut y));
+}
+
+#[divan::bench(args = joints())]
+fn joint_grad_input(bencher: Bencher, decoded: &Decoded) {
+    let (kernels, joint) = (kernels(), decoded.joint());
+    let (dy, w) = (numbers(joint.output_len()), numbers(joint.weight_len()));
+    let (mut dup, mut dskip) = (vec![0.0; joint.up_len()], vec![0.0; joint.skip_len()]);
+    bencher
+        .counter(decoded.flops())
+        .bench_local(|| joint::grad_input(&kernels, &joint, &dy, &w, &mut dup, &mut dskip));
+}
+
+#[divan::bench(args = joints())]
+fn joint_grad_weight(bencher: Bencher, decoded: &Decoded) {
+    let (kernels, joint) = (kernels(), decoded.joint());
+    let (up, skip) = (numbers(joint.up_len()), numbers(joint.skip_len()));
+    let dy = numbers(joint.output_len());
+    let mut dw = vec![0.0; joint.weight_len()];
+    bencher
+        .counter(decoded.flops())
+        .bench_local(|| joint::grad_weight(&kernels, &joint, &up, &skip, &dy, &mut dw));
 }
 
 /// Norms of the network: channels and the side of their planes; bytes are those of the operands.

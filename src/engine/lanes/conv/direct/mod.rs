@@ -23,6 +23,34 @@ const LEAST_COLUMNS: usize = 6;
 /// Output channels of a task: enough to be worth the copy, few enough to give several threads their share.
 const CHANNELS: usize = 64;
 
+/// Pixels of output not worth packing the weights for.
+const FEW: usize = 16;
+
+/// The weights of a correlation.
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    /// Blocks of `[C_in, taps, block]`, as many taps.
+    Packed { blocks: &'a [f32], taps: usize },
+    /// As the network has them.
+    Stored(Source<'a>),
+}
+
+impl<'a> Weights<'a> {
+    /// A block's weights, and the distances from one input channel's and one output channel's to the next's.
+    fn of(self, block: Block, run_len: usize) -> (&'a [f32], usize, usize) {
+        match self {
+            Self::Packed { blocks, taps } => {
+                let from = &blocks[block.first * run_len..][..block.channels * run_len];
+                (from, taps * block.channels, 1)
+            }
+            Self::Stored(source) => {
+                let from = &source.weights[block.first * source.cout_stride..];
+                (from, source.cin_stride, source.cout_stride)
+            }
+        }
+    }
+}
+
 /// `y[out_step * a + out_origin] = sum over c and taps t of x[c][in_step * a + offset[t]] * w[c][t]`, in both directions of the plane.
 struct Correlation {
     groups: usize,
@@ -136,16 +164,25 @@ impl Correlation {
         }
         let blocks = pack::blocks(self.cout, kernels.isa().widest_block());
         let run_len = self.cin * self.taps.len();
-        scratch(self.cout * run_len, |packed| {
+        let packs = self.count[0] * self.count[1] > FEW;
+        scratch(if packs { self.cout * run_len } else { 0 }, |packed| {
             let shared = Shared::new(packed);
-            kernels
-                .threads()
-                .run(blocks.len(), run_len * blocks[0].channels, |b| {
-                    let Block { first, channels } = blocks[b];
-                    // SAFETY: blocks are disjoint.
-                    let part = unsafe { shared.part(first * run_len, channels * run_len) };
-                    pack::block(source, blocks[b], self.cin, &self.taps, part);
-                });
+            let pack = |b: usize| {
+                let Block { first, channels } = blocks[b];
+                // SAFETY: blocks are disjoint.
+                let part = unsafe { shared.part(first * run_len, channels * run_len) };
+                pack::block(source, blocks[b], self.cin, &self.taps, part);
+            };
+            let weights = if packs {
+                let each = run_len * blocks[0].channels;
+                kernels.threads().run(blocks.len(), each, pack);
+                Weights::Packed {
+                    blocks: packed,
+                    taps: self.taps.len(),
+                }
+            } else {
+                Weights::Stored(*source)
+            };
             let (rows, columns) = self.piece();
             let row_pieces = self.count[0].div_ceil(rows);
             let pieces = row_pieces * self.count[1].div_ceil(columns);
@@ -165,7 +202,7 @@ impl Correlation {
                     columns: cut(piece / row_pieces, columns, self.count[1]),
                     blocks,
                 };
-                task.run(kernels, x, packed, start, y);
+                task.run(kernels, x, weights, start, y);
             });
         });
     }
@@ -200,7 +237,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, kernels: &Kernels, x: &[f32], packed: &[f32], start: Start, y: Shared) {
+    fn run(&self, kernels: &Kernels, x: &[f32], weights: Weights, start: Start, y: Shared) {
         let shape = self.shape;
         let axis = |axis: usize, outputs: &Range<usize>| {
             Axis::new(
@@ -224,9 +261,14 @@ impl Task<'_> {
                 window.copy(plane, to);
             }
             for block in self.blocks {
+                let (from, run, turn) = weights.of(*block, run_len);
                 for row in self.rows.clone() {
                     let mut taps = [Tap::default(); MAX_TAPS];
-                    let count = self.taps(&window, row, block.channels, &mut taps);
+                    let place = |tap: usize| match weights {
+                        Weights::Packed { .. } => tap * block.channels,
+                        Weights::Stored(_) => shape.taps[tap],
+                    };
+                    let count = self.taps(&window, row, place, &mut taps);
                     let [height, width] = shape.out_size;
                     let at = (row * shape.out_step + shape.out_origin[0]) * width
                         + self.columns.start * shape.out_step
@@ -235,8 +277,9 @@ impl Task<'_> {
                         x: pixels,
                         channel: window.channel(),
                         cin: shape.cin,
-                        weights: &packed[block.first * run_len..][..block.channels * run_len],
-                        run: shape.taps.len() * block.channels,
+                        weights: from,
+                        run,
+                        turn,
                         taps: &taps[..count],
                         start: match start {
                             Start::Bias(bias) => {
@@ -259,7 +302,13 @@ impl Task<'_> {
     }
 
     /// The taps of an output row that are inside the image or in the padding beside it, not above or below.
-    fn taps(&self, window: &Window, row: usize, co: usize, taps: &mut [Tap; MAX_TAPS]) -> usize {
+    fn taps(
+        &self,
+        window: &Window,
+        row: usize,
+        weight: impl Fn(usize) -> usize,
+        taps: &mut [Tap; MAX_TAPS],
+    ) -> usize {
         let [down, across] = &self.shape.offsets;
         let mut count = 0;
         for (ty, &oy) in down.iter().enumerate() {
@@ -272,7 +321,7 @@ impl Task<'_> {
                 let pixel = line * window.columns.pixels() + window.columns.place(ox);
                 taps[count] = Tap {
                     x: pixel * LANES,
-                    w: (ty * across.len() + tx) * co,
+                    w: weight(ty * across.len() + tx),
                 };
                 count += 1;
             }

@@ -23,10 +23,12 @@ pub(super) struct Row<'a> {
     /// Floats from one input channel to the next.
     pub(super) channel: usize,
     pub(super) cin: usize,
-    /// `[C_in, taps, block]`.
+    /// The block's weights, from its first on.
     pub(super) weights: &'a [f32],
     /// Floats from one input channel's weights to the next's.
     pub(super) run: usize,
+    /// Floats from one output channel's weights to the next's.
+    pub(super) turn: usize,
     /// The taps inside the image.
     pub(super) taps: &'a [Tap],
     pub(super) start: Start<'a>,
@@ -55,7 +57,8 @@ unsafe fn correlate_body<V: Vector>(row: &Row) {
     assert!(
         row.taps.is_empty()
             || row.x.len() >= (row.cin - 1) * row.channel + most(|tap| tap.x) + row.columns * LANES
-                && row.weights.len() >= (row.cin - 1) * row.run + most(|tap| tap.w) + row.channels
+                && row.weights.len()
+                    > (row.cin - 1) * row.run + most(|tap| tap.w) + (row.channels - 1) * row.turn
     );
     if let Start::Bias(bias) = row.start {
         assert!(bias.len() == row.channels);
@@ -136,23 +139,27 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
             }
         }
         let mut x = row.x.as_ptr().add(first * V::N);
-        let mut w = row.weights.as_ptr();
+        let mut weights = [row.weights.as_ptr(); CO];
+        for c in 0..CO {
+            weights[c] = weights[c].add(c * row.turn);
+        }
+        let mut run = 0;
         for _ in 0..row.cin {
             for tap in row.taps {
-                let (x, w) = (x.add(tap.x), w.add(tap.w));
+                let (x, w) = (x.add(tap.x), run + tap.w);
                 let mut pixels = [V::splat(0.0); NV];
                 for j in 0..NV {
                     pixels[j] = V::load(x.add(j * V::N));
                 }
                 for c in 0..CO {
-                    let weight = V::splat(*w.add(c));
+                    let weight = V::splat(*weights[c].add(w));
                     for j in 0..NV {
                         sums[c][j] = pixels[j].fma(weight, sums[c][j]);
                     }
                 }
             }
             x = x.wrapping_add(row.channel);
-            w = w.wrapping_add(row.run);
+            run += row.run;
         }
         for j in 0..NV {
             for c in 0..CO {
