@@ -279,12 +279,11 @@ fn norm_forward(bencher: Bencher, (channels, side): (usize, usize)) {
 #[divan::bench(args = NORMS)]
 fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
     let (kernels, norm) = (kernels(), shape(channels, side));
-    let (x, dy, table) = (
+    let (x, mut dy, table) = (
         numbers(norm.len()),
         numbers(norm.len()),
         numbers(norm.tables()),
     );
-    let mut dx = vec![0.0; norm.len()];
     let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; norm.tables()]);
     bencher
         .counter(BytesCount::new(12 * norm.len()))
@@ -294,10 +293,10 @@ fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
                 beta: &table,
             };
             let gradients = Gradients {
-                dx: &mut dx,
+                dy: &mut dy,
+                dx: None,
                 dgamma: &mut dgamma,
                 dbeta: &mut dbeta,
-                dresidual: None,
             };
             norm::backward(
                 &kernels,
@@ -307,7 +306,6 @@ fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
                 &table,
                 affine,
                 Gate::Input,
-                &dy,
                 gradients,
             );
         });

@@ -1,12 +1,12 @@
 //! Memory for values: taken from a pool, given back when dropped.
 //!
-//! The rule: a training asks for the same sizes at every step, so after the first nothing is
-//! allocated, and no page costs a fault a second time. A buffer holds whatever it held before:
-//! kernels overwrite their outputs whole.
+//! The rule: a training asks for the same sizes in the same order at every step, so after the first nothing is allocated, and no
+//! page costs a fault a second time. What is free is one piece wherever it can be, so that memory still in the cache serves
+//! values of any size. A buffer holds whatever it held before: kernels overwrite their outputs whole.
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::BTreeMap,
     ops::{Deref, DerefMut},
     ptr::NonNull,
     rc::Rc,
@@ -21,40 +21,63 @@ use super::{
 /// Floats that are asked of the system at once, if a buffer does not want more.
 const SLAB: usize = 2 * LARGE / size_of::<f32>();
 
-/// Buffers that are free, and the memory that all are cut from.
+/// Memory that values are cut from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers(Rc<RefCell<Pool>>);
 
 #[derive(Debug, Default)]
 struct Pool {
-    /// Free buffers by their number of floats.
-    free: HashMap<usize, Vec<NonNull<f32>>>,
-    slabs: Vec<Slab>,
+    slabs: Vec<Pages>,
+    /// Floats that are free from a place on; never two pieces side by side.
+    free: BTreeMap<Place, usize>,
 }
 
-/// Memory, and how many floats of it are given out.
-#[derive(Debug)]
-struct Slab {
-    pages: Pages,
-    used: usize,
+/// A place in one of the slabs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    slab: usize,
+    at: usize,
 }
 
 impl Pool {
-    /// Memory never given out before.
-    fn cut(&mut self, len: usize) -> NonNull<f32> {
-        let fits = |slab: &Slab| slab.pages.len() - slab.used >= len;
-        let at = self.slabs.iter().position(fits).unwrap_or_else(|| {
-            self.slabs.push(Slab {
-                pages: Pages::new(len.max(SLAB)),
-                used: 0,
-            });
-            self.slabs.len() - 1
+    /// Takes `len` floats from the smallest piece that has them, the first among equals.
+    fn take(&mut self, len: usize) -> Place {
+        let fits = self.free.iter().filter(|(_, free)| **free >= len);
+        let best = fits.min_by_key(|(_, free)| **free);
+        let (place, free) = best.map_or_else(
+            || (None, len.max(SLAB)),
+            |(place, free)| (Some(*place), *free),
+        );
+        let place = place.unwrap_or_else(|| {
+            self.slabs.push(Pages::new(free));
+            Place {
+                slab: self.slabs.len() - 1,
+                at: 0,
+            }
         });
-        let slab = &mut self.slabs[at];
-        // SAFETY: `len` floats from there on are inside the slab.
-        let start = unsafe { slab.pages.start().add(slab.used) };
-        slab.used += len;
-        NonNull::new(start).expect("memory has an address")
+        self.free.remove(&place);
+        if free > len {
+            let at = place.at + len;
+            self.free.insert(Place { at, ..place }, free - len);
+        }
+        place
+    }
+
+    /// Takes floats back, and joins them with what is free beside them.
+    fn put(&mut self, place: Place, mut len: usize) {
+        let end = Place {
+            at: place.at + len,
+            ..place
+        };
+        len += self.free.remove(&end).unwrap_or(0);
+        if let Some((before, free)) = self.free.range_mut(..place).next_back()
+            && before.slab == place.slab
+            && before.at + *free == place.at
+        {
+            *free += len;
+            return;
+        }
+        self.free.insert(place, len);
     }
 }
 
@@ -63,10 +86,15 @@ impl Buffers {
     pub fn take(&self, len: usize) -> Buffer {
         assert!(len.is_multiple_of(LANES), "floats of a buffer: {len}");
         let mut pool = self.0.borrow_mut();
-        let free = pool.free.get_mut(&len).and_then(Vec::pop);
+        // A buffer of nothing has a place, as every other.
+        let place = pool.take(len.max(LANES));
+        let start = pool.slabs[place.slab].start();
+        // SAFETY: `len` floats from there on are inside the slab.
+        let start = unsafe { start.add(place.at) };
         Buffer {
-            start: free.unwrap_or_else(|| pool.cut(len)),
+            start: NonNull::new(start).expect("memory has an address"),
             len,
+            place,
             pool: self.clone(),
         }
     }
@@ -77,6 +105,7 @@ impl Buffers {
 pub(super) struct Buffer {
     start: NonNull<f32>,
     len: usize,
+    place: Place,
     /// Keeps the memory.
     pool: Buffers,
 }
@@ -99,8 +128,8 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut pool = self.pool.0.borrow_mut();
-        pool.free.entry(self.len).or_default().push(self.start);
+        let len = self.len.max(LANES);
+        self.pool.0.borrow_mut().put(self.place, len);
     }
 }
 
@@ -120,6 +149,25 @@ mod tests {
         drop(first);
         assert_eq!(pool.take(48).as_ptr(), place);
         assert_eq!(pool.take(64).len(), 64);
+    }
+
+    #[test]
+    fn what_is_free_serves_other_sizes() {
+        let pool = Buffers::default();
+        let places: Vec<usize> = {
+            let buffers: Vec<Buffer> = [32, 0, 48, 16].map(|len| pool.take(len)).into();
+            buffers.iter().map(|b| b.as_ptr() as usize).collect()
+        };
+        assert!(places.is_sorted() && places[0] < places[1]);
+        assert_eq!(pool.take(SLAB).as_ptr() as usize, places[0]);
+        let (first, second) = (pool.take(32), pool.take(16));
+        drop(first);
+        let third = pool.take(48);
+        assert!(
+            third.as_ptr() > second.as_ptr(),
+            "the piece of 32 is too small"
+        );
+        assert_eq!(pool.take(32).as_ptr() as usize, places[0]);
     }
 
     #[test]

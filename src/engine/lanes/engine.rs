@@ -12,7 +12,7 @@ use super::{
         joint::{self, Joint},
     },
     dice::{self, Dice, Losses},
-    graph::{Backward, Node, Normed, Origin, Value, with_floats},
+    graph::{Backward, Kept, Node, Normed, Origin, Value, with_floats},
     layout::{self, Images},
     norm::{self, Norm, Statistics},
     pool::{self, Pool},
@@ -54,15 +54,18 @@ impl Lanes {
         self.kernels.threads().clone()
     }
 
-    fn value(&self, dims: [usize; 4], values: Buffer, origin: Origin) -> Value {
+    fn value(&self, dims: [usize; 4], numbers: impl Into<Rc<Buffer>>, origin: Origin) -> Value {
         let number = self.made.get();
         self.made.set(number + 1);
-        Value(Rc::new(Node {
+        let node = Node {
             number,
             dims,
-            values,
             origin,
-        }))
+        };
+        Value {
+            node: Rc::new(node),
+            numbers: numbers.into(),
+        }
     }
 
     fn convolve(
@@ -72,7 +75,7 @@ impl Lanes {
         bias: Option<&Tensor>,
         stride: usize,
     ) -> Result<Value> {
-        let [groups, cin, height, width] = x.0.dims;
+        let [groups, cin, height, width] = x.node.dims;
         let (cout, inputs, kernel, _) = weight.dims4()?;
         if inputs != cin {
             bail!("a weight for {inputs} channels meets {cin}");
@@ -93,19 +96,19 @@ impl Lanes {
                 conv::forward(
                     &self.kernels,
                     &shape,
-                    &x.0.values,
+                    &x.numbers,
                     weight,
                     Some(bias),
                     &mut y,
                 );
             }),
             None => {
-                conv::forward(&self.kernels, &shape, &x.0.values, weight, None, &mut y);
+                conv::forward(&self.kernels, &shape, &x.numbers, weight, None, &mut y);
                 Ok(())
             }
         })??;
         let origin = Origin::Conv {
-            x: x.clone(),
+            x: Kept::new(x),
             weight: weight.clone(),
             bias: bias.cloned(),
             shape,
@@ -161,14 +164,14 @@ impl Engine for Lanes {
     }
 
     fn unpack(&self, x: &Value, batch: usize) -> Result<Tensor> {
-        let [_, channels, height, width] = x.0.dims;
+        let [_, channels, height, width] = x.node.dims;
         let images = Images {
             batch,
             channels,
             pixels: height * width,
         };
         let mut pixels = vec![0.0; images.plain_len()];
-        layout::unpack(&self.kernels, &images, &x.0.values, &mut pixels);
+        layout::unpack(&self.kernels, &images, &x.numbers, &mut pixels);
         Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
     }
 
@@ -188,7 +191,7 @@ impl Engine for Lanes {
         residual: Option<&Value>,
         activation: Activation,
     ) -> Result<Value> {
-        let [groups, channels, height, width] = x.0.dims;
+        let [groups, channels, height, width] = x.node.dims;
         let shape = Norm {
             groups,
             channels,
@@ -212,12 +215,12 @@ impl Engine for Lanes {
         norm::forward(
             &self.kernels,
             &shape,
-            &x.0.values,
+            &x.numbers,
             norm::Affine {
                 gamma: &gamma,
                 beta: &beta,
             },
-            residual.map(|residual| &*residual.0.values),
+            residual.map(|residual| &**residual.numbers),
             activation,
             &mut y,
             Statistics {
@@ -226,20 +229,21 @@ impl Engine for Lanes {
             },
         );
         let expert = |expert: &usize| (affine.gamma[*expert].clone(), affine.beta[*expert].clone());
-        let origin = Origin::Norm(Box::new(Normed {
-            x: x.clone(),
-            residual: residual.cloned(),
+        let y = Rc::new(y);
+        let origin = Origin::Norm(Rc::new(Normed {
+            x: Kept::new(x),
+            residual: residual.map(|residual| (residual.node.clone(), y.clone())),
             shape,
             activation,
             experts: present.iter().map(expert).collect(),
             rows,
             tables: [gamma, beta, mean, rstd],
         }));
-        Ok(self.value(x.0.dims, y, origin))
+        Ok(self.value(x.node.dims, y, origin))
     }
 
     fn max_pool(&self, x: &Value) -> Result<Value> {
-        let [groups, channels, height, width] = x.0.dims;
+        let [groups, channels, height, width] = x.node.dims;
         let shape = Pool {
             planes: groups * channels,
             height,
@@ -247,24 +251,24 @@ impl Engine for Lanes {
         };
         let dims = [groups, channels, shape.out_height(), shape.out_width()];
         let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
-        pool::forward(&self.kernels, &shape, &x.0.values, &mut y);
+        pool::forward(&self.kernels, &shape, &x.numbers, &mut y);
         Ok(self.value(
             dims,
             y,
             Origin::Pool {
-                x: x.clone(),
+                x: Kept::new(x),
                 shape,
             },
         ))
     }
 
     fn joint_conv(&self, x: &Value, skip: Option<&Value>, weight: &Tensor) -> Result<Value> {
-        let [groups, up, height, width] = x.0.dims;
+        let [groups, up, height, width] = x.node.dims;
         let (cout, inputs, kernel, _) = weight.dims4()?;
         let shape = Joint {
             groups,
             up,
-            skip: skip.map_or(0, |skip| skip.0.dims[1]),
+            skip: skip.map_or(0, |skip| skip.node.dims[1]),
             cout,
             height,
             width,
@@ -277,28 +281,28 @@ impl Engine for Lanes {
                 shape.skip
             );
         }
-        if let Some(skip) = skip.filter(|skip| skip.0.dims != dims(shape.skip)) {
+        if let Some(skip) = skip.filter(|skip| skip.node.dims != dims(shape.skip)) {
             bail!(
                 "a skip {:?} meets {:?} before upsampling",
-                skip.0.dims,
-                x.0.dims
+                skip.node.dims,
+                x.node.dims
             );
         }
         let mut y = self.buffers.take(shape.output_len());
-        let skip_values = skip.map_or(&[][..], |skip| &skip.0.values);
+        let skip_values = skip.map_or(&[][..], |skip| &skip.numbers);
         with_floats(weight, |weight| {
             joint::forward(
                 &self.kernels,
                 &shape,
-                &x.0.values,
+                &x.numbers,
                 skip_values,
                 weight,
                 &mut y,
             );
         })?;
         let origin = Origin::Joint {
-            x: x.clone(),
-            skip: skip.cloned(),
+            x: Kept::new(x),
+            skip: skip.map(Kept::new),
             weight: weight.clone(),
             shape,
         };
@@ -313,12 +317,12 @@ impl Engine for Lanes {
         smooth: f64,
         over: DiceOver,
     ) -> Result<Value> {
-        let [groups, channels, height, width] = logits.0.dims;
-        if channels != 1 || batch > groups * LANES || target.0.dims != logits.0.dims {
+        let [groups, channels, height, width] = logits.node.dims;
+        if channels != 1 || batch > groups * LANES || target.node.dims != logits.node.dims {
             bail!(
                 "{batch} logits {:?} meet targets {:?}",
-                logits.0.dims,
-                target.0.dims
+                logits.node.dims,
+                target.node.dims
             );
         }
         let smooth = smooth as f32;
@@ -332,8 +336,8 @@ impl Engine for Lanes {
         dice::forward(
             &self.kernels,
             &shape,
-            &logits.0.values,
-            &target.0.values,
+            &logits.numbers,
+            &target.numbers,
             Losses {
                 loss: &mut losses,
                 numerator: &mut numerator,
@@ -363,8 +367,8 @@ impl Engine for Lanes {
         values.fill(0.0);
         values[0] = loss;
         let origin = Origin::Dice {
-            logits: logits.clone(),
-            target: target.clone(),
+            logits: Kept::new(logits),
+            target: Kept::new(target),
             shape,
             tables: [numerator, denominator, share],
         };
@@ -372,7 +376,7 @@ impl Engine for Lanes {
     }
 
     fn loss(&self, loss: &Value) -> Result<f64> {
-        Ok(f64::from(loss.0.values[0]))
+        Ok(f64::from(loss.numbers[0]))
     }
 
     fn gradients(

@@ -1,7 +1,8 @@
 //! Values computed by the kernels, and the way back from a loss to its gradients.
 //!
-//! The rule: a value holds what it was computed from and nothing else does, so the backward pass
-//! frees every value as soon as it is done with it. Gradients that meet are added in place.
+//! The rule: numbers live as long as somebody needs them. A network's value has them; what stands behind it keeps those that the
+//! way back reads, and frees them on the way. The output of a norm without residual is not kept but computed once more, by one
+//! sweep over an input that the way back reads next anyway. Gradients that meet are added in place.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,17 +25,68 @@ use super::{
 
 /// A value `[G, C, H, W, 16]`, to be used any number of times.
 #[derive(Clone, Debug)]
-pub struct Value(pub(super) Rc<Node>);
+pub struct Value {
+    pub(super) node: Rc<Node>,
+    pub(super) numbers: Rc<Buffer>,
+}
 
-/// A value with its origin.
+/// A value's place in the computation.
 #[derive(Debug)]
 pub(super) struct Node {
     /// Values are numbered as they are made: one stands behind all it was computed from.
     pub number: u64,
     /// Groups, channels, height, width.
     pub dims: [usize; 4],
-    pub values: Buffer,
     pub origin: Origin,
+}
+
+/// A value that the way back reads.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub node: Rc<Node>,
+    numbers: Numbers,
+}
+
+#[derive(Debug)]
+enum Numbers {
+    Stored(Rc<Buffer>),
+    /// To be computed once more.
+    Normed(Rc<Normed>),
+}
+
+impl Kept {
+    pub fn new(value: &Value) -> Self {
+        let numbers = match &value.node.origin {
+            Origin::Norm(normed) if normed.residual.is_none() => Numbers::Normed(normed.clone()),
+            _ => Numbers::Stored(value.numbers.clone()),
+        };
+        Self {
+            node: value.node.clone(),
+            numbers,
+        }
+    }
+
+    fn numbers(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
+        match &self.numbers {
+            Numbers::Stored(numbers) => numbers.clone(),
+            Numbers::Normed(normed) => {
+                let x = normed.x.numbers(kernels, buffers);
+                let mut y = buffers.take(x.len());
+                let [gamma, beta, mean, rstd] = &normed.tables;
+                norm::apply(
+                    kernels,
+                    &normed.shape,
+                    &x,
+                    mean,
+                    rstd,
+                    norm::Affine { gamma, beta },
+                    normed.activation,
+                    &mut y,
+                );
+                Rc::new(y)
+            }
+        }
+    }
 }
 
 /// What a value was computed from, and what the way back needs beside that.
@@ -43,25 +95,25 @@ pub(super) enum Origin {
     /// Given: no gradient.
     Given,
     Conv {
-        x: Value,
+        x: Kept,
         weight: Tensor,
         bias: Option<Tensor>,
         shape: Conv,
     },
-    Norm(Box<Normed>),
+    Norm(Rc<Normed>),
     Pool {
-        x: Value,
+        x: Kept,
         shape: Pool,
     },
     Joint {
-        x: Value,
-        skip: Option<Value>,
+        x: Kept,
+        skip: Option<Kept>,
         weight: Tensor,
         shape: Joint,
     },
     Dice {
-        logits: Value,
-        target: Value,
+        logits: Kept,
+        target: Kept,
         shape: Dice,
         /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
         tables: [Buffer; 3],
@@ -71,8 +123,9 @@ pub(super) enum Origin {
 /// The origin of a conditional instance norm.
 #[derive(Debug)]
 pub(super) struct Normed {
-    pub x: Value,
-    pub residual: Option<Value>,
+    pub x: Kept,
+    /// What was added, with the output: where that is positive, the gradient passes a ReLU.
+    pub residual: Option<(Rc<Node>, Rc<Buffer>)>,
     pub shape: Norm,
     pub activation: norm::Activation,
     /// For each expert present, scale and shift `[C]`.
@@ -104,7 +157,7 @@ pub(super) struct Backward<'a> {
     /// The loss's own gradient: its share in a sum of losses.
     share: f32,
     /// Values whose gradient is known in part or whole, by number.
-    pending: BTreeMap<u64, (Value, Buffer)>,
+    pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
     parameters: ParameterGradients,
 }
 
@@ -123,10 +176,10 @@ impl<'a> Backward<'a> {
     pub fn run(mut self, loss: Value) -> Result<ParameterGradients> {
         let mut start = self.buffers.take(LANES);
         start.fill(self.share);
-        self.pending.insert(loss.0.number, (loss, start));
+        self.pending.insert(loss.node.number, (loss.node, start));
         // The highest number first: all that was computed from a value has been passed by then.
-        while let Some((_, (value, dy))) = self.pending.pop_last() {
-            self.step(&value.0, dy)?;
+        while let Some((_, (node, dy))) = self.pending.pop_last() {
+            self.step(&node, dy)?;
         }
         Ok(self.parameters)
     }
@@ -140,11 +193,12 @@ impl<'a> Backward<'a> {
                 bias,
                 shape,
             } => self.conv(x, weight, bias.as_ref(), shape, &dy),
-            Origin::Norm(normed) => self.norm(node, normed, &dy),
+            Origin::Norm(normed) => self.norm(normed, dy),
             Origin::Pool { x, shape } => {
-                let mut dx = self.buffers.take(x.0.values.len());
-                pool::backward(self.kernels, shape, &x.0.values, &dy, &mut dx);
-                self.add(x, dx);
+                let numbers = self.numbers(x);
+                let mut dx = self.buffers.take(numbers.len());
+                pool::backward(self.kernels, shape, &numbers, &dy, &mut dx);
+                self.add(&x.node, dx);
                 Ok(())
             }
             Origin::Joint {
@@ -160,75 +214,87 @@ impl<'a> Backward<'a> {
                 tables: [numerator, denominator, share],
             } => {
                 let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
-                let (z, y) = (&logits.0.values, &target.0.values);
+                let (z, y) = (self.numbers(logits), self.numbers(target));
                 let mut dz = self.buffers.take(z.len());
                 dice::backward(
                     self.kernels,
                     shape,
-                    z,
-                    y,
+                    &z,
+                    &y,
                     numerator,
                     denominator,
                     &share,
                     &mut dz,
                 );
-                self.add(logits, dz);
+                self.add(&logits.node, dz);
                 Ok(())
             }
         }
     }
 
+    fn numbers(&self, kept: &Kept) -> Rc<Buffer> {
+        kept.numbers(self.kernels, self.buffers)
+    }
+
     fn conv(
         &mut self,
-        x: &Value,
+        x: &Kept,
         weight: &Tensor,
         bias: Option<&Tensor>,
         shape: &Conv,
         dy: &Buffer,
     ) -> Result<()> {
         let mut dw = vec![0.0; shape.weight_len()];
-        conv::grad_weight(self.kernels, shape, &x.0.values, dy, &mut dw);
+        conv::grad_weight(self.kernels, shape, &self.numbers(x), dy, &mut dw);
         self.add_parameter(weight, dw)?;
         if let Some(bias) = bias {
             let mut db = vec![0.0; shape.cout];
             conv::grad_bias(self.kernels, shape, dy, &mut db);
             self.add_parameter(bias, db)?;
         }
-        if !matches!(x.0.origin, Origin::Given) {
-            let mut dx = self.buffers.take(x.0.values.len());
+        if !matches!(x.node.origin, Origin::Given) {
+            let mut dx = self.buffers.take(shape.input_len());
             with_floats(weight, |weight| {
                 conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
             })?;
-            self.add(x, dx);
+            self.add(&x.node, dx);
         }
         Ok(())
     }
 
     fn joint(
         &mut self,
-        x: &Value,
-        skip: Option<&Value>,
+        x: &Kept,
+        skip: Option<&Kept>,
         weight: &Tensor,
         shape: &Joint,
         dy: &Buffer,
     ) -> Result<()> {
-        let skip_values = skip.map_or(&[][..], |skip| &skip.0.values);
+        let skip_numbers = skip.map(|skip| self.numbers(skip));
         let mut dw = vec![0.0; shape.weight_len()];
-        joint::grad_weight(self.kernels, shape, &x.0.values, skip_values, dy, &mut dw);
+        joint::grad_weight(
+            self.kernels,
+            shape,
+            &self.numbers(x),
+            skip_numbers.as_ref().map_or(&[], |numbers| numbers),
+            dy,
+            &mut dw,
+        );
+        drop(skip_numbers);
         self.add_parameter(weight, dw)?;
         let mut dx = self.buffers.take(shape.up_len());
         let mut dskip = self.buffers.take(shape.skip_len());
         with_floats(weight, |weight| {
             joint::grad_input(self.kernels, shape, dy, weight, &mut dx, &mut dskip);
         })?;
-        self.add(x, dx);
+        self.add(&x.node, dx);
         if let Some(skip) = skip {
-            self.add(skip, dskip);
+            self.add(&skip.node, dskip);
         }
         Ok(())
     }
 
-    fn norm(&mut self, node: &Node, normed: &Normed, dy: &Buffer) -> Result<()> {
+    fn norm(&mut self, normed: &Normed, mut dy: Buffer) -> Result<()> {
         let Normed {
             x,
             residual,
@@ -237,53 +303,53 @@ impl<'a> Backward<'a> {
             tables: [gamma, beta, mean, rstd],
             ..
         } = normed;
-        let mut dx = self.buffers.take(shape.len());
+        let mut dx = residual.as_ref().map(|_| self.buffers.take(shape.len()));
         let [mut dgamma, mut dbeta] = [(); 2].map(|()| self.buffers.take(shape.tables()));
-        let mut dresidual = residual.as_ref().map(|_| self.buffers.take(shape.len()));
         let gate = match (activation, residual) {
             (norm::Activation::Identity, _) => Gate::Open,
             (norm::Activation::Relu, None) => Gate::Input,
-            (norm::Activation::Relu, Some(_)) => Gate::Output(&node.values),
+            (norm::Activation::Relu, Some((_, output))) => Gate::Output(output),
         };
         norm::backward(
             self.kernels,
             shape,
-            &x.0.values,
+            &self.numbers(x),
             mean,
             rstd,
             norm::Affine { gamma, beta },
             gate,
-            dy,
             Gradients {
-                dx: &mut dx,
+                dy: &mut dy,
+                dx: dx.as_deref_mut(),
                 dgamma: &mut dgamma,
                 dbeta: &mut dbeta,
-                dresidual: dresidual.as_deref_mut(),
             },
         );
         for (row, (scale, shift)) in normed.experts.iter().enumerate() {
             self.add_parameter(scale, normed.of_expert(row, &dgamma))?;
             self.add_parameter(shift, normed.of_expert(row, &dbeta))?;
         }
-        self.add(x, dx);
-        if let (Some(residual), Some(dresidual)) = (residual, dresidual) {
-            self.add(residual, dresidual);
+        match (residual, dx) {
+            (Some((residual, _)), Some(dx)) => {
+                self.add(&x.node, dx);
+                self.add(residual, dy);
+            }
+            _ => self.add(&x.node, dy),
         }
         Ok(())
     }
 
-    fn add(&mut self, value: &Value, gradient: Buffer) {
-        if let Origin::Given = value.0.origin {
+    fn add(&mut self, node: &Rc<Node>, gradient: Buffer) {
+        if let Origin::Given = node.origin {
             return;
         }
-        match self.pending.get_mut(&value.0.number) {
+        match self.pending.get_mut(&node.number) {
             Some((_, sum)) => sum
                 .iter_mut()
                 .zip(&*gradient)
                 .for_each(|(sum, more)| *sum += more),
             None => {
-                self.pending
-                    .insert(value.0.number, (value.clone(), gradient));
+                self.pending.insert(node.number, (node.clone(), gradient));
             }
         }
     }

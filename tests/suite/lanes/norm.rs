@@ -185,16 +185,12 @@ fn norm_of_a_zero_lane_is_finite() {
         };
         let [y, mean, rstd] = run(&kernels, &n, &x, affine, None, Activation::Relu);
         assert!(y.iter().all(|&v| v == 0.0));
-        let (mut dx, mut dgamma, mut dbeta) = (
-            vec![f32::NAN; n.len()],
-            vec![f32::NAN; L],
-            vec![f32::NAN; L],
-        );
+        let (mut dx, mut dgamma, mut dbeta) = (x.clone(), vec![f32::NAN; L], vec![f32::NAN; L]);
         let gradients = Gradients {
-            dx: &mut dx,
+            dy: &mut dx,
+            dx: None,
             dgamma: &mut dgamma,
             dbeta: &mut dbeta,
-            dresidual: None,
         };
         norm::backward(
             &kernels,
@@ -204,7 +200,6 @@ fn norm_of_a_zero_lane_is_finite() {
             &rstd,
             affine,
             Gate::Input,
-            &x,
             gradients,
         );
         assert!(dx.iter().chain(&dgamma).chain(&dbeta).all(|&v| v == 0.0));
@@ -241,17 +236,23 @@ fn norm_gradients_are_the_slopes() {
                     (_, None) => Gate::Input,
                     (_, Some(_)) => Gate::Output(&y),
                 };
-                let mut found =
-                    [n.len(), n.tables(), n.tables(), n.len()].map(|len| vec![f32::NAN; len]);
-                let [dx, dgamma, dbeta, dresidual] = &mut found;
-                let dresidual = residual.is_some().then_some(&mut dresidual[..]);
+                let mut found = [n.len(), n.tables(), n.tables()]
+                    .map(|len| vec![f32::NAN; len])
+                    .to_vec();
+                found.push(dy.clone());
+                let [dx, dgamma, dbeta, gradient] = &mut found[..] else {
+                    unreachable!("four gradients")
+                };
                 let gradients = Gradients {
-                    dx,
+                    dy: gradient,
+                    dx: residual.is_some().then_some(dx),
                     dgamma,
                     dbeta,
-                    dresidual,
                 };
-                norm::backward(&kernels, &n, &x, &mean, &rstd, affine, gate, &dy, gradients);
+                norm::backward(&kernels, &n, &x, &mean, &rstd, affine, gate, gradients);
+                if residual.is_none() {
+                    found.swap(0, 3);
+                }
 
                 let operands = [
                     wide(&x),
@@ -311,13 +312,14 @@ fn threads_do_not_change_a_byte() {
                 beta: &gamma,
             };
             let [y, mean, rstd] = run(kernels, &n, &x, affine, Some(&dy), Activation::Relu);
-            let mut out = [n.len(), n.tables(), n.tables(), n.len()].map(|len| vec![0.0; len]);
-            let [dx, dgamma, dbeta, dresidual] = &mut out;
+            let mut out = [n.len(), n.tables(), n.tables()].map(|len| vec![0.0; len]);
+            let mut gradient = dy.clone();
+            let [dx, dgamma, dbeta] = &mut out;
             let gradients = Gradients {
-                dx,
+                dy: &mut gradient,
+                dx: Some(dx),
                 dgamma,
                 dbeta,
-                dresidual: Some(dresidual),
             };
             norm::backward(
                 kernels,
@@ -327,10 +329,10 @@ fn threads_do_not_change_a_byte() {
                 &rstd,
                 affine,
                 Gate::Output(&y),
-                &dy,
                 gradients,
             );
             y.iter()
+                .chain(&gradient)
                 .chain(out.iter().flatten())
                 .map(|v| v.to_bits())
                 .collect()

@@ -20,17 +20,18 @@ pub enum Gate<'a> {
 /// Gradients the backward pass overwrites.
 #[derive(Debug)]
 pub struct Gradients<'a> {
-    /// Of the input, `[G, C, P, 16]`.
-    pub dx: &'a mut [f32],
+    /// On entry the output's, `[G, C, P, 16]`. On return the residual's, where there was one, else the input's: written where
+    /// it was read, it costs the cache nothing.
+    pub dy: &'a mut [f32],
+    /// Of the input, `[G, C, P, 16]`, where there was a residual.
+    pub dx: Option<&'a mut [f32]>,
     /// Of the scale, by lane, `[G, C, 16]`; the caller adds lanes up by expert.
     pub dgamma: &'a mut [f32],
     /// Of the shift, by lane, `[G, C, 16]`.
     pub dbeta: &'a mut [f32],
-    /// Of the residual, `[G, C, P, 16]`, where there was one.
-    pub dresidual: Option<&'a mut [f32]>,
 }
 
-/// The gradients of [`super::forward`], from its input `x`, its statistics `mean` and `rstd` and the output's gradient `dy`.
+/// The gradients of [`super::forward`], from its input `x` and its statistics `mean` and `rstd`.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
@@ -46,12 +47,10 @@ pub fn backward(
     rstd: &[f32],
     affine: Affine,
     gate: Gate,
-    dy: &[f32],
     gradients: Gradients,
 ) {
     check("x", x.len(), norm.len());
-    check("dy", dy.len(), norm.len());
-    check("dx", gradients.dx.len(), norm.len());
+    check("dy", gradients.dy.len(), norm.len());
     check_tables(
         norm,
         &[
@@ -66,11 +65,11 @@ pub fn backward(
     if let Gate::Output(y) = gate {
         check("y", y.len(), norm.len());
     }
-    let dresidual = gradients.dresidual.map(|d| {
-        check("dresidual", d.len(), norm.len());
-        Shared::new(d)
+    let dx = gradients.dx.map(|dx| {
+        check("dx", dx.len(), norm.len());
+        Shared::new(dx)
     });
-    let dx = Shared::new(gradients.dx);
+    let dy = Shared::new(gradients.dy);
     let (dgamma, dbeta) = (Shared::new(gradients.dgamma), Shared::new(gradients.dbeta));
     let len = norm.pixels * LANES;
     kernels
@@ -80,14 +79,13 @@ pub fn backward(
             // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
             unsafe {
                 let mut out = Plane {
-                    dx: dx.part(plane.start, len),
+                    dy: dy.part(plane.start, len),
+                    dx: dx.map(|dx| dx.part(plane.start, len)),
                     dgamma: dgamma.part(table.start, LANES),
                     dbeta: dbeta.part(table.start, LANES),
-                    dresidual: dresidual.map(|d| d.part(plane.start, len)),
                 };
                 let input = Input {
                     x: &x[plane.clone()],
-                    dy: &dy[plane.clone()],
                     gate: match gate {
                         Gate::Output(y) => Gate::Output(&y[plane]),
                         other => other,
@@ -107,7 +105,6 @@ pub fn backward(
 /// One plane's operands.
 struct Input<'a> {
     x: &'a [f32],
-    dy: &'a [f32],
     gate: Gate<'a>,
     mean: &'a [f32],
     rstd: &'a [f32],
@@ -116,10 +113,10 @@ struct Input<'a> {
 
 /// One plane's results.
 struct Plane<'a> {
-    dx: &'a mut [f32],
+    dy: &'a mut [f32],
+    dx: Option<&'a mut [f32]>,
     dgamma: &'a mut [f32],
     dbeta: &'a mut [f32],
-    dresidual: Option<&'a mut [f32]>,
 }
 
 multiversion! {
@@ -135,8 +132,8 @@ const OUTPUT: u8 = 2;
 #[inline(always)]
 unsafe fn plane_backward_body<V: Vector>(input: &Input, out: &mut Plane) {
     let len = input.x.len();
-    assert!(len.is_multiple_of(LANES) && input.dy.len() == len && out.dx.len() == len);
-    assert!(out.dresidual.as_ref().is_none_or(|d| d.len() == len));
+    assert!(len.is_multiple_of(LANES) && out.dy.len() == len);
+    assert!(out.dx.as_ref().is_none_or(|dx| dx.len() == len));
     let Affine { gamma, beta } = input.affine;
     assert!(
         [
@@ -150,34 +147,29 @@ unsafe fn plane_backward_body<V: Vector>(input: &Input, out: &mut Plane) {
         .iter()
         .all(|table| table.len() == LANES)
     );
+    let y = match input.gate {
+        Gate::Output(y) => y,
+        _ => input.x,
+    };
+    assert!(y.len() == len);
+    let (y, dy) = (y.as_ptr(), out.dy.as_mut_ptr());
     // SAFETY: lengths asserted.
     unsafe {
-        match (input.gate, &mut out.dresidual) {
-            (Gate::Open, None) => sweep::<V, OPEN>(input, input.x, out),
-            (Gate::Input, None) => sweep::<V, INPUT>(input, input.x, out),
-            (Gate::Output(y), None) => {
-                assert!(y.len() == len);
-                sweep::<V, OUTPUT>(input, y, out);
+        let Some(dx) = out.dx.as_mut().map(|dx| dx.as_mut_ptr()) else {
+            match input.gate {
+                Gate::Open => sweep::<V, OPEN>(input, y, dy, dy, out),
+                Gate::Input => sweep::<V, INPUT>(input, y, dy, dy, out),
+                Gate::Output(_) => sweep::<V, OUTPUT>(input, y, dy, dy, out),
             }
-            (gate, Some(dresidual)) => {
-                // The residual's gradient is the gated one: write it first, then read it in place of both operands.
-                match gate {
-                    Gate::Open => dresidual.copy_from_slice(input.dy),
-                    Gate::Input => gated::<V, INPUT>(input, input.x, dresidual),
-                    Gate::Output(y) => {
-                        assert!(y.len() == len);
-                        gated::<V, OUTPUT>(input, y, dresidual);
-                    }
-                }
-                let dy: *const [f32] = &raw const **dresidual;
-                let input = Input {
-                    dy: &*dy,
-                    gate: Gate::Open,
-                    ..*input
-                };
-                sweep::<V, OPEN>(&input, input.x, out);
-            }
+            return;
+        };
+        // The residual's gradient is the gated one, and all that the input's needs.
+        match input.gate {
+            Gate::Open => {}
+            Gate::Input => gated::<V, INPUT>(input, y, dy),
+            Gate::Output(_) => gated::<V, OUTPUT>(input, y, dy),
         }
+        sweep::<V, OPEN>(input, y, dy, dx, out);
     }
 }
 
@@ -200,8 +192,9 @@ unsafe fn gradient<V: Vector, const GATE: u8>(
     }
 }
 
+/// Closes the gate on a plane's gradient, in place.
 #[inline(always)]
-unsafe fn gated<V: Vector, const GATE: u8>(input: &Input, y: &[f32], out: &mut [f32]) {
+unsafe fn gated<V: Vector, const GATE: u8>(input: &Input, y: *const f32, dy: *mut f32) {
     for at in (0..LANES).step_by(V::N) {
         // SAFETY: planes have the same length, a multiple of sixteen.
         unsafe {
@@ -212,21 +205,26 @@ unsafe fn gated<V: Vector, const GATE: u8>(input: &Input, y: &[f32], out: &mut [
                 input.affine.beta,
                 at,
             );
-            for i in (at..out.len()).step_by(LANES) {
+            for i in (at..input.x.len()).step_by(LANES) {
                 let x = V::load(input.x.as_ptr().add(i));
-                let g = gradient::<V, GATE>(&map, x, y.as_ptr().add(i), input.dy.as_ptr().add(i));
-                g.store(out.as_mut_ptr().add(i));
+                gradient::<V, GATE>(&map, x, y.add(i), dy.add(i)).store(dy.add(i));
             }
         }
     }
 }
 
 /// With g the gated gradient and xhat the normalised input, over n pixels:
-/// dbeta = sum g, dgamma = sum g xhat, dx = gamma rstd (g - dbeta / n - xhat dgamma / n).
+/// dbeta = sum g, dgamma = sum g xhat, dx = gamma rstd (g - dbeta / n - xhat dgamma / n). `dx` may be `dy`.
 #[inline(always)]
-unsafe fn sweep<V: Vector, const GATE: u8>(input: &Input, y: &[f32], out: &mut Plane) {
+unsafe fn sweep<V: Vector, const GATE: u8>(
+    input: &Input,
+    y: *const f32,
+    dy: *const f32,
+    dx: *mut f32,
+    out: &mut Plane,
+) {
     let len = input.x.len();
-    let (x, y, dy) = (input.x.as_ptr(), y.as_ptr(), input.dy.as_ptr());
+    let x = input.x.as_ptr();
     out.dbeta.fill(0.0);
     out.dgamma.fill(0.0);
     for block in (0..len).step_by(BLOCK * LANES) {
@@ -310,8 +308,8 @@ unsafe fn sweep<V: Vector, const GATE: u8>(input: &Input, y: &[f32], out: &mut P
                 for i in (block + at..end).step_by(LANES) {
                     let value = V::load(x.add(i));
                     let g = gradient::<V, GATE>(&map, value, y.add(i), dy.add(i));
-                    let dx = value.sub(mean).fnma(slope, g.fma(factor, constant));
-                    dx.store(out.dx.as_mut_ptr().add(i));
+                    let slope = value.sub(mean).fnma(slope, g.fma(factor, constant));
+                    slope.store(dx.add(i));
                 }
             }
         }

@@ -133,6 +133,49 @@ pub fn forward(
         });
 }
 
+/// The output of [`forward`] without a residual once more, from its statistics: a value that is cheaper made twice than kept.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the operands of one fused operation"
+)]
+pub fn apply(
+    kernels: &Kernels,
+    norm: &Norm,
+    x: &[f32],
+    mean: &[f32],
+    rstd: &[f32],
+    affine: Affine,
+    activation: Activation,
+    y: &mut [f32],
+) {
+    check("x", x.len(), norm.len());
+    check("y", y.len(), norm.len());
+    check_tables(norm, &[affine.gamma, affine.beta, mean, rstd]);
+    let y = Shared::new(y);
+    let len = norm.pixels * LANES;
+    kernels
+        .threads()
+        .run(norm.groups * norm.channels, 2 * norm.pixels, |p| {
+            let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
+            let input = Input {
+                x: &x[plane.clone()],
+                residual: None,
+                gamma: &affine.gamma[table.clone()],
+                beta: &affine.beta[table.clone()],
+                eps: norm.eps,
+                activation,
+            };
+            let (mean, rstd) = (&mean[table.clone()], &rstd[table]);
+            // SAFETY: planes are disjoint; the instruction set is the kernels'.
+            unsafe {
+                plane_apply(kernels.isa(), &input, mean, rstd, y.part(plane.start, len));
+            }
+        });
+}
+
 fn check_tables(norm: &Norm, tables: &[&[f32]]) {
     for table in tables {
         check("a table", table.len(), norm.tables());
@@ -164,22 +207,35 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn plane_forward_body<V: Vector>(input: &Input, out: &mut Plane) {
+    assert!(out.mean.len() == LANES && out.rstd.len() == LANES);
+    // SAFETY: lengths asserted.
+    unsafe {
+        moments::<V>(input.x, input.eps, out.mean, out.rstd);
+        plane_apply_body::<V>(input, out.mean, out.rstd, out.y);
+    }
+}
+
+multiversion! {
+    /// # Safety
+    /// None beyond the instruction set.
+    fn plane_apply = plane_apply_body(input: &Input, mean: &[f32], rstd: &[f32], y: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn plane_apply_body<V: Vector>(input: &Input, mean: &[f32], rstd: &[f32], y: &mut [f32]) {
+    assert!(input.x.len() == y.len() && input.residual.is_none_or(|r| r.len() == y.len()));
     assert!(
-        input.x.len() == out.y.len() && input.residual.is_none_or(|r| r.len() == input.x.len())
-    );
-    assert!(
-        [&*out.mean, &*out.rstd, input.gamma, input.beta]
+        [mean, rstd, input.gamma, input.beta]
             .iter()
             .all(|table| table.len() == LANES)
     );
     // SAFETY: lengths asserted.
     unsafe {
-        moments::<V>(input.x, input.eps, out.mean, out.rstd);
         match (input.activation, input.residual) {
-            (Activation::Identity, None) => apply::<V, false, false>(input, out),
-            (Activation::Identity, Some(_)) => apply::<V, false, true>(input, out),
-            (Activation::Relu, None) => apply::<V, true, false>(input, out),
-            (Activation::Relu, Some(_)) => apply::<V, true, true>(input, out),
+            (Activation::Identity, None) => map::<V, false, false>(input, mean, rstd, y),
+            (Activation::Identity, Some(_)) => map::<V, false, true>(input, mean, rstd, y),
+            (Activation::Relu, None) => map::<V, true, false>(input, mean, rstd, y),
+            (Activation::Relu, Some(_)) => map::<V, true, true>(input, mean, rstd, y),
         }
     }
 }
@@ -276,18 +332,23 @@ unsafe fn sum_squares<V: Vector>(block: &[f32], at: usize, from: V) -> V {
 }
 
 #[inline(always)]
-unsafe fn apply<V: Vector, const RELU: bool, const RESIDUAL: bool>(input: &Input, out: &mut Plane) {
+unsafe fn map<V: Vector, const RELU: bool, const RESIDUAL: bool>(
+    input: &Input,
+    mean: &[f32],
+    rstd: &[f32],
+    y: &mut [f32],
+) {
     let (x, residual, y) = (
         input.x.as_ptr(),
         input.residual.map_or(input.x.as_ptr(), <[f32]>::as_ptr),
-        out.y.as_mut_ptr(),
+        y.as_mut_ptr(),
     );
     for block in (0..input.x.len()).step_by(BLOCK * LANES) {
         let end = (block + BLOCK * LANES).min(input.x.len());
         for at in (0..LANES).step_by(V::N) {
             // SAFETY: planes have the same length, a multiple of sixteen; tables hold sixteen lanes.
             unsafe {
-                let map = Map::<V>::new(out.mean, out.rstd, input.gamma, input.beta, at);
+                let map = Map::<V>::new(mean, rstd, input.gamma, input.beta, at);
                 for i in (block + at..end).step_by(LANES) {
                     let mut value = map.at(V::load(x.add(i)));
                     if RESIDUAL {

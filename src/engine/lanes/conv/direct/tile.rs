@@ -123,6 +123,11 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
             let lane = (first + j) * V::N;
             y.add(lane / LANES * row.step + lane % LANES + c * row.plane)
         };
+        for c in 0..CO {
+            for j in 0..NV {
+                V::prefetch(place(c, j));
+            }
+        }
         match row.start {
             Start::Zero => {}
             Start::Bias(bias) => {
@@ -145,6 +150,11 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
         }
         let mut run = 0;
         for _ in 0..row.cin {
+            if row.turn > 1 {
+                for c in 0..CO {
+                    V::prefetch(weights[c].wrapping_add(run + CO * row.turn));
+                }
+            }
             for tap in row.taps {
                 let (x, w) = (x.add(tap.x), run + tap.w);
                 let mut pixels = [V::splat(0.0); NV];

@@ -151,6 +151,12 @@ unsafe fn output_channel_body<V: Vector>(
             from: (0, 0),
             to: (out.min(shape.height - row), out.min(shape.width - column)),
         };
+        let next = corner.wrapping_add(out * LANES);
+        for r in 0..out {
+            for c in 0..out {
+                V::prefetch(next.wrapping_add((r * shape.width + c) * LANES));
+            }
+        }
         for half in (0..LANES).step_by(V::N) {
             // SAFETY: sums are inside this channel's part; the window's pixels inside the image are inside the plane.
             unsafe {
