@@ -13,7 +13,7 @@ use expertgrid::engine::lanes::{
         self, Conv,
         joint::{self, Joint},
     },
-    norm::{self, Activation, Affine, Gate, Gradients, Norm, Statistics},
+    norm::{self, Activation, Affine, Gate, Gradients, Norm, Saved, Statistics},
     peak,
     pool::{self, Pool},
 };
@@ -298,16 +298,13 @@ fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
                 dgamma: &mut dgamma,
                 dbeta: &mut dbeta,
             };
-            norm::backward(
-                &kernels,
-                &norm,
-                &x,
-                &table,
-                &table,
+            let saved = Saved {
+                x: &x,
+                mean: &table,
+                rstd: &table,
                 affine,
-                Gate::Input,
-                gradients,
-            );
+            };
+            norm::backward(&kernels, &norm, saved, Gate::Input, gradients);
         });
 }
 

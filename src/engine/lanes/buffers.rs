@@ -42,25 +42,24 @@ struct Place {
 impl Pool {
     /// Takes `len` floats from the smallest piece that has them, the first among equals.
     fn take(&mut self, len: usize) -> Place {
-        let fits = self.free.iter().filter(|(_, free)| **free >= len);
-        let best = fits.min_by_key(|(_, free)| **free);
-        let (place, free) = best.map_or_else(
-            || (None, len.max(SLAB)),
-            |(place, free)| (Some(*place), *free),
-        );
-        let place = place.unwrap_or_else(|| {
-            self.slabs.push(Pages::new(free));
-            Place {
-                slab: self.slabs.len() - 1,
-                at: 0,
-            }
-        });
+        let pieces = self.free.iter().map(|(place, free)| (*place, *free));
+        let fits = pieces.filter(|(_, free)| *free >= len);
+        let best = fits.min_by_key(|(_, free)| *free);
+        let (place, free) = best.unwrap_or_else(|| self.grow(len));
         self.free.remove(&place);
         if free > len {
             let at = place.at + len;
             self.free.insert(Place { at, ..place }, free - len);
         }
         place
+    }
+
+    /// A new slab with room for `len` floats.
+    fn grow(&mut self, len: usize) -> (Place, usize) {
+        let pages = Pages::new(len.max(SLAB));
+        let (slab, free) = (self.slabs.len(), pages.len());
+        self.slabs.push(pages);
+        (Place { slab, at: 0 }, free)
     }
 
     /// Takes floats back, and joins them with what is free beside them.

@@ -54,7 +54,7 @@ impl Lanes {
         self.kernels.threads().clone()
     }
 
-    fn value(&self, dims: [usize; 4], numbers: impl Into<Rc<Buffer>>, origin: Origin) -> Value {
+    fn value(&self, dims: [usize; 4], values: impl Into<Rc<Buffer>>, origin: Origin) -> Value {
         let number = self.made.get();
         self.made.set(number + 1);
         let node = Node {
@@ -64,7 +64,7 @@ impl Lanes {
         };
         Value {
             node: Rc::new(node),
-            numbers: numbers.into(),
+            values: values.into(),
         }
     }
 
@@ -93,17 +93,10 @@ impl Lanes {
         let mut y = self.buffers.take(shape.output_len());
         with_floats(weight, |weight| match bias {
             Some(bias) => with_floats(bias, |bias| {
-                conv::forward(
-                    &self.kernels,
-                    &shape,
-                    &x.numbers,
-                    weight,
-                    Some(bias),
-                    &mut y,
-                );
+                conv::forward(&self.kernels, &shape, &x.values, weight, Some(bias), &mut y);
             }),
             None => {
-                conv::forward(&self.kernels, &shape, &x.numbers, weight, None, &mut y);
+                conv::forward(&self.kernels, &shape, &x.values, weight, None, &mut y);
                 Ok(())
             }
         })??;
@@ -171,7 +164,7 @@ impl Engine for Lanes {
             pixels: height * width,
         };
         let mut pixels = vec![0.0; images.plain_len()];
-        layout::unpack(&self.kernels, &images, &x.numbers, &mut pixels);
+        layout::unpack(&self.kernels, &images, &x.values, &mut pixels);
         Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
     }
 
@@ -215,12 +208,12 @@ impl Engine for Lanes {
         norm::forward(
             &self.kernels,
             &shape,
-            &x.numbers,
+            &x.values,
             norm::Affine {
                 gamma: &gamma,
                 beta: &beta,
             },
-            residual.map(|residual| &**residual.numbers),
+            residual.map(|residual| &**residual.values),
             activation,
             &mut y,
             Statistics {
@@ -251,7 +244,7 @@ impl Engine for Lanes {
         };
         let dims = [groups, channels, shape.out_height(), shape.out_width()];
         let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
-        pool::forward(&self.kernels, &shape, &x.numbers, &mut y);
+        pool::forward(&self.kernels, &shape, &x.values, &mut y);
         Ok(self.value(
             dims,
             y,
@@ -289,12 +282,12 @@ impl Engine for Lanes {
             );
         }
         let mut y = self.buffers.take(shape.output_len());
-        let skip_values = skip.map_or(&[][..], |skip| &skip.numbers);
+        let skip_values = skip.map_or(&[][..], |skip| &skip.values);
         with_floats(weight, |weight| {
             joint::forward(
                 &self.kernels,
                 &shape,
-                &x.numbers,
+                &x.values,
                 skip_values,
                 weight,
                 &mut y,
@@ -336,8 +329,8 @@ impl Engine for Lanes {
         dice::forward(
             &self.kernels,
             &shape,
-            &logits.numbers,
-            &target.numbers,
+            &logits.values,
+            &target.values,
             Losses {
                 loss: &mut losses,
                 numerator: &mut numerator,
@@ -376,7 +369,7 @@ impl Engine for Lanes {
     }
 
     fn loss(&self, loss: &Value) -> Result<f64> {
-        Ok(f64::from(loss.numbers[0]))
+        Ok(f64::from(loss.values[0]))
     }
 
     fn gradients(

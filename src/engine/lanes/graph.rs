@@ -1,7 +1,7 @@
 //! Values computed by the kernels, and the way back from a loss to its gradients.
 //!
-//! The rule: numbers live as long as somebody needs them. A network's value has them; what stands behind it keeps those that the
-//! way back reads, and frees them on the way. The output of a norm without residual is not kept but computed once more, by one
+//! The rule: memory lives as long as somebody needs it. A network's value has its own; what stands behind it keeps what the way back
+//! reads, and frees it on the way. The output of a norm without residual is not kept but computed once more, by one
 //! sweep over an input that the way back reads next anyway. Gradients that meet are added in place.
 
 use std::{
@@ -27,7 +27,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Value {
     pub(super) node: Rc<Node>,
-    pub(super) numbers: Rc<Buffer>,
+    pub(super) values: Rc<Buffer>,
 }
 
 /// A value's place in the computation.
@@ -44,11 +44,11 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub node: Rc<Node>,
-    numbers: Numbers,
+    values: Values,
 }
 
 #[derive(Debug)]
-enum Numbers {
+enum Values {
     Stored(Rc<Buffer>),
     /// To be computed once more.
     Normed(Rc<Normed>),
@@ -56,33 +56,24 @@ enum Numbers {
 
 impl Kept {
     pub fn new(value: &Value) -> Self {
-        let numbers = match &value.node.origin {
-            Origin::Norm(normed) if normed.residual.is_none() => Numbers::Normed(normed.clone()),
-            _ => Numbers::Stored(value.numbers.clone()),
+        let values = match &value.node.origin {
+            Origin::Norm(normed) if normed.residual.is_none() => Values::Normed(normed.clone()),
+            _ => Values::Stored(value.values.clone()),
         };
         Self {
             node: value.node.clone(),
-            numbers,
+            values,
         }
     }
 
-    fn numbers(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
-        match &self.numbers {
-            Numbers::Stored(numbers) => numbers.clone(),
-            Numbers::Normed(normed) => {
-                let x = normed.x.numbers(kernels, buffers);
+    fn values(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
+        match &self.values {
+            Values::Stored(values) => values.clone(),
+            Values::Normed(normed) => {
+                let x = normed.x.values(kernels, buffers);
                 let mut y = buffers.take(x.len());
-                let [gamma, beta, mean, rstd] = &normed.tables;
-                norm::apply(
-                    kernels,
-                    &normed.shape,
-                    &x,
-                    mean,
-                    rstd,
-                    norm::Affine { gamma, beta },
-                    normed.activation,
-                    &mut y,
-                );
+                let saved = normed.saved(&x);
+                norm::apply(kernels, &normed.shape, saved, normed.activation, &mut y);
                 Rc::new(y)
             }
         }
@@ -195,9 +186,9 @@ impl<'a> Backward<'a> {
             } => self.conv(x, weight, bias.as_ref(), shape, &dy),
             Origin::Norm(normed) => self.norm(normed, dy),
             Origin::Pool { x, shape } => {
-                let numbers = self.numbers(x);
-                let mut dx = self.buffers.take(numbers.len());
-                pool::backward(self.kernels, shape, &numbers, &dy, &mut dx);
+                let values = self.values(x);
+                let mut dx = self.buffers.take(values.len());
+                pool::backward(self.kernels, shape, &values, &dy, &mut dx);
                 self.add(&x.node, dx);
                 Ok(())
             }
@@ -214,7 +205,7 @@ impl<'a> Backward<'a> {
                 tables: [numerator, denominator, share],
             } => {
                 let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
-                let (z, y) = (self.numbers(logits), self.numbers(target));
+                let (z, y) = (self.values(logits), self.values(target));
                 let mut dz = self.buffers.take(z.len());
                 dice::backward(
                     self.kernels,
@@ -232,8 +223,8 @@ impl<'a> Backward<'a> {
         }
     }
 
-    fn numbers(&self, kept: &Kept) -> Rc<Buffer> {
-        kept.numbers(self.kernels, self.buffers)
+    fn values(&self, kept: &Kept) -> Rc<Buffer> {
+        kept.values(self.kernels, self.buffers)
     }
 
     fn conv(
@@ -245,7 +236,7 @@ impl<'a> Backward<'a> {
         dy: &Buffer,
     ) -> Result<()> {
         let mut dw = vec![0.0; shape.weight_len()];
-        conv::grad_weight(self.kernels, shape, &self.numbers(x), dy, &mut dw);
+        conv::grad_weight(self.kernels, shape, &self.values(x), dy, &mut dw);
         self.add_parameter(weight, dw)?;
         if let Some(bias) = bias {
             let mut db = vec![0.0; shape.cout];
@@ -270,17 +261,17 @@ impl<'a> Backward<'a> {
         shape: &Joint,
         dy: &Buffer,
     ) -> Result<()> {
-        let skip_numbers = skip.map(|skip| self.numbers(skip));
+        let skip_values = skip.map(|skip| self.values(skip));
         let mut dw = vec![0.0; shape.weight_len()];
         joint::grad_weight(
             self.kernels,
             shape,
-            &self.numbers(x),
-            skip_numbers.as_ref().map_or(&[], |numbers| numbers),
+            &self.values(x),
+            skip_values.as_ref().map_or(&[], |values| values),
             dy,
             &mut dw,
         );
-        drop(skip_numbers);
+        drop(skip_values);
         self.add_parameter(weight, dw)?;
         let mut dx = self.buffers.take(shape.up_len());
         let mut dskip = self.buffers.take(shape.skip_len());
@@ -300,7 +291,6 @@ impl<'a> Backward<'a> {
             residual,
             shape,
             activation,
-            tables: [gamma, beta, mean, rstd],
             ..
         } = normed;
         let mut dx = residual.as_ref().map(|_| self.buffers.take(shape.len()));
@@ -313,10 +303,7 @@ impl<'a> Backward<'a> {
         norm::backward(
             self.kernels,
             shape,
-            &self.numbers(x),
-            mean,
-            rstd,
-            norm::Affine { gamma, beta },
+            normed.saved(&self.values(x)),
             gate,
             Gradients {
                 dy: &mut dy,
@@ -366,6 +353,17 @@ impl<'a> Backward<'a> {
 }
 
 impl Normed {
+    /// What the forward pass saved beside its input `x`.
+    fn saved<'a>(&'a self, x: &'a [f32]) -> norm::Saved<'a> {
+        let [gamma, beta, mean, rstd] = &self.tables;
+        norm::Saved {
+            x,
+            mean,
+            rstd,
+            affine: norm::Affine { gamma, beta },
+        }
+    }
+
     /// The sum of a table's lanes over the samples of one expert, `[C]`, in the order of samples.
     fn of_expert(&self, row: usize, table: &[f32]) -> Vec<f32> {
         let channels = self.shape.channels;

@@ -1,14 +1,15 @@
 //! Memory in large pages where the system has them. A step walks through dozens of planes at once: with pages of 4 KiB each
 //! access would need an address translation that the processor no longer remembers.
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapRaw};
 
 /// Size of a large page, in bytes, on the systems that have them.
 pub(super) const LARGE: usize = 2 * 1024 * 1024;
 
-/// Memory for floats, zeros at first, on pages of its own.
+/// Memory for floats, zeros at first, on pages of its own. Several holders may use parts of it: it is reached by pointers, never
+/// borrowed as a whole.
 #[derive(Debug)]
-pub(super) struct Pages(MmapMut);
+pub(super) struct Pages(MmapRaw);
 
 impl Pages {
     /// Room for `len` floats.
@@ -29,7 +30,7 @@ impl Pages {
         if bytes >= LARGE {
             let _ = map.advise(memmap2::Advice::HugePage);
         }
-        Self(map)
+        Self(map.into())
     }
 
     /// Floats there is room for.
@@ -38,7 +39,7 @@ impl Pages {
     }
 
     /// The first float; a page starts there.
-    pub(super) fn start(&mut self) -> *mut f32 {
+    pub(super) fn start(&self) -> *mut f32 {
         self.0.as_mut_ptr().cast()
     }
 }
@@ -50,7 +51,7 @@ mod tests {
     #[test]
     fn pages_start_on_a_line_and_hold_zeros() {
         for len in [0, 1, 5_000, LARGE] {
-            let mut pages = Pages::new(len);
+            let pages = Pages::new(len);
             assert!(pages.len() >= len && (pages.start() as usize).is_multiple_of(64));
             // SAFETY: there are `len` floats, all bytes of them zero.
             let floats = unsafe { std::slice::from_raw_parts(pages.start(), len) };

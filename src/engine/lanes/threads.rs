@@ -162,7 +162,7 @@ pub(super) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let kept = FREE
         .with_borrow_mut(Vec::pop)
         .filter(|kept| kept.len() >= len);
-    let mut pages = kept.unwrap_or_else(|| Pages::new(len.next_multiple_of(LEAST)));
+    let pages = kept.unwrap_or_else(|| Pages::new(len.next_multiple_of(LEAST)));
     // SAFETY: there is room for `len` floats, initialised, and nobody else has the pages.
     let floats = unsafe { std::slice::from_raw_parts_mut(pages.start(), len) };
     let result = work(floats);

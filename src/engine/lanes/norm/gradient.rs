@@ -4,7 +4,7 @@ use super::super::isa::{Kernels, multiversion};
 use super::super::threads::Shared;
 use super::super::vector::Vector;
 use super::super::{LANES, check};
-use super::{Affine, BLOCK, Map, Norm, check_tables};
+use super::{BLOCK, Map, Norm, Saved, check_tables};
 
 /// Where the gradient passes the activation.
 #[derive(Clone, Copy, Debug)]
@@ -31,37 +31,14 @@ pub struct Gradients<'a> {
     pub dbeta: &'a mut [f32],
 }
 
-/// The gradients of [`super::forward`], from its input `x` and its statistics `mean` and `rstd`.
+/// The gradients of [`super::forward`], from what it saved.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the operands of one fused operation"
-)]
-pub fn backward(
-    kernels: &Kernels,
-    norm: &Norm,
-    x: &[f32],
-    mean: &[f32],
-    rstd: &[f32],
-    affine: Affine,
-    gate: Gate,
-    gradients: Gradients,
-) {
-    check("x", x.len(), norm.len());
+pub fn backward(kernels: &Kernels, norm: &Norm, saved: Saved, gate: Gate, gradients: Gradients) {
+    saved.check(norm);
     check("dy", gradients.dy.len(), norm.len());
-    check_tables(
-        norm,
-        &[
-            mean,
-            rstd,
-            affine.gamma,
-            affine.beta,
-            gradients.dgamma,
-            gradients.dbeta,
-        ],
-    );
+    check_tables(norm, &[gradients.dgamma, gradients.dbeta]);
     if let Gate::Output(y) = gate {
         check("y", y.len(), norm.len());
     }
@@ -84,31 +61,13 @@ pub fn backward(
                     dgamma: dgamma.part(table.start, LANES),
                     dbeta: dbeta.part(table.start, LANES),
                 };
-                let input = Input {
-                    x: &x[plane.clone()],
-                    gate: match gate {
-                        Gate::Output(y) => Gate::Output(&y[plane]),
-                        other => other,
-                    },
-                    mean: &mean[table.clone()],
-                    rstd: &rstd[table.clone()],
-                    affine: Affine {
-                        gamma: &affine.gamma[table.clone()],
-                        beta: &affine.beta[table],
-                    },
+                let gate = match gate {
+                    Gate::Output(y) => Gate::Output(&y[plane]),
+                    other => other,
                 };
-                plane_backward(kernels.isa(), &input, &mut out);
+                plane_backward(kernels.isa(), saved.plane(norm, p), gate, &mut out);
             }
         });
-}
-
-/// One plane's operands.
-struct Input<'a> {
-    x: &'a [f32],
-    gate: Gate<'a>,
-    mean: &'a [f32],
-    rstd: &'a [f32],
-    affine: Affine<'a>,
 }
 
 /// One plane's results.
@@ -122,7 +81,7 @@ struct Plane<'a> {
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn plane_backward = plane_backward_body(input: &Input, out: &mut Plane)
+    fn plane_backward = plane_backward_body(saved: Saved, gate: Gate, out: &mut Plane)
 }
 
 const OPEN: u8 = 0;
@@ -130,46 +89,34 @@ const INPUT: u8 = 1;
 const OUTPUT: u8 = 2;
 
 #[inline(always)]
-unsafe fn plane_backward_body<V: Vector>(input: &Input, out: &mut Plane) {
-    let len = input.x.len();
-    assert!(len.is_multiple_of(LANES) && out.dy.len() == len);
+unsafe fn plane_backward_body<V: Vector>(saved: Saved, gate: Gate, out: &mut Plane) {
+    let len = saved.x.len();
+    assert!(saved.is_plane() && out.dy.len() == len);
     assert!(out.dx.as_ref().is_none_or(|dx| dx.len() == len));
-    let Affine { gamma, beta } = input.affine;
-    assert!(
-        [
-            input.mean,
-            input.rstd,
-            gamma,
-            beta,
-            &*out.dgamma,
-            &*out.dbeta
-        ]
-        .iter()
-        .all(|table| table.len() == LANES)
-    );
-    let y = match input.gate {
+    assert!(out.dgamma.len() == LANES && out.dbeta.len() == LANES);
+    let y = match gate {
         Gate::Output(y) => y,
-        _ => input.x,
+        _ => saved.x,
     };
     assert!(y.len() == len);
     let (y, dy) = (y.as_ptr(), out.dy.as_mut_ptr());
     // SAFETY: lengths asserted.
     unsafe {
         let Some(dx) = out.dx.as_mut().map(|dx| dx.as_mut_ptr()) else {
-            match input.gate {
-                Gate::Open => sweep::<V, OPEN>(input, y, dy, dy, out),
-                Gate::Input => sweep::<V, INPUT>(input, y, dy, dy, out),
-                Gate::Output(_) => sweep::<V, OUTPUT>(input, y, dy, dy, out),
+            match gate {
+                Gate::Open => sweep::<V, OPEN>(&saved, y, dy, dy, out),
+                Gate::Input => sweep::<V, INPUT>(&saved, y, dy, dy, out),
+                Gate::Output(_) => sweep::<V, OUTPUT>(&saved, y, dy, dy, out),
             }
             return;
         };
         // The residual's gradient is the gated one, and all that the input's needs.
-        match input.gate {
+        match gate {
             Gate::Open => {}
-            Gate::Input => gated::<V, INPUT>(input, y, dy),
-            Gate::Output(_) => gated::<V, OUTPUT>(input, y, dy),
+            Gate::Input => gated::<V, INPUT>(&saved, y, dy),
+            Gate::Output(_) => gated::<V, OUTPUT>(&saved, y, dy),
         }
-        sweep::<V, OPEN>(input, y, dy, dx, out);
+        sweep::<V, OPEN>(&saved, y, dy, dx, out);
     }
 }
 
@@ -194,19 +141,13 @@ unsafe fn gradient<V: Vector, const GATE: u8>(
 
 /// Closes the gate on a plane's gradient, in place.
 #[inline(always)]
-unsafe fn gated<V: Vector, const GATE: u8>(input: &Input, y: *const f32, dy: *mut f32) {
+unsafe fn gated<V: Vector, const GATE: u8>(saved: &Saved, y: *const f32, dy: *mut f32) {
     for at in (0..LANES).step_by(V::N) {
         // SAFETY: planes have the same length, a multiple of sixteen.
         unsafe {
-            let map = Map::<V>::new(
-                input.mean,
-                input.rstd,
-                input.affine.gamma,
-                input.affine.beta,
-                at,
-            );
-            for i in (at..input.x.len()).step_by(LANES) {
-                let x = V::load(input.x.as_ptr().add(i));
+            let map = Map::<V>::new(saved, at);
+            for i in (at..saved.x.len()).step_by(LANES) {
+                let x = V::load(saved.x.as_ptr().add(i));
                 gradient::<V, GATE>(&map, x, y.add(i), dy.add(i)).store(dy.add(i));
             }
         }
@@ -217,14 +158,14 @@ unsafe fn gated<V: Vector, const GATE: u8>(input: &Input, y: *const f32, dy: *mu
 /// dbeta = sum g, dgamma = sum g xhat, dx = gamma rstd (g - dbeta / n - xhat dgamma / n). `dx` may be `dy`.
 #[inline(always)]
 unsafe fn sweep<V: Vector, const GATE: u8>(
-    input: &Input,
+    saved: &Saved,
     y: *const f32,
     dy: *const f32,
     dx: *mut f32,
     out: &mut Plane,
 ) {
-    let len = input.x.len();
-    let x = input.x.as_ptr();
+    let len = saved.x.len();
+    let x = saved.x.as_ptr();
     out.dbeta.fill(0.0);
     out.dgamma.fill(0.0);
     for block in (0..len).step_by(BLOCK * LANES) {
@@ -232,14 +173,8 @@ unsafe fn sweep<V: Vector, const GATE: u8>(
         for at in (0..LANES).step_by(V::N) {
             // SAFETY: planes have the same length, a multiple of sixteen; tables hold sixteen lanes.
             unsafe {
-                let map = Map::<V>::new(
-                    input.mean,
-                    input.rstd,
-                    input.affine.gamma,
-                    input.affine.beta,
-                    at,
-                );
-                let mean = V::load(input.mean.as_ptr().add(at));
+                let map = Map::<V>::new(saved, at);
+                let mean = V::load(saved.mean.as_ptr().add(at));
                 let (mut shift, mut scale) = ([V::splat(0.0); 4], [V::splat(0.0); 4]);
                 let mut i = block + at;
                 while i + 3 * LANES < end {
@@ -277,7 +212,7 @@ unsafe fn sweep<V: Vector, const GATE: u8>(
         unsafe {
             let dgamma = out.dgamma.as_mut_ptr().add(at);
             V::load(dgamma)
-                .mul(V::load(input.rstd.as_ptr().add(at)))
+                .mul(V::load(saved.rstd.as_ptr().add(at)))
                 .store(dgamma);
         }
     }
@@ -286,18 +221,12 @@ unsafe fn sweep<V: Vector, const GATE: u8>(
         for at in (0..LANES).step_by(V::N) {
             // SAFETY: as above.
             unsafe {
-                let map = Map::<V>::new(
-                    input.mean,
-                    input.rstd,
-                    input.affine.gamma,
-                    input.affine.beta,
-                    at,
-                );
+                let map = Map::<V>::new(saved, at);
                 let (mean, rstd) = (
-                    V::load(input.mean.as_ptr().add(at)),
-                    V::load(input.rstd.as_ptr().add(at)),
+                    V::load(saved.mean.as_ptr().add(at)),
+                    V::load(saved.rstd.as_ptr().add(at)),
                 );
-                let factor = V::load(input.affine.gamma.as_ptr().add(at)).mul(rstd);
+                let factor = V::load(saved.affine.gamma.as_ptr().add(at)).mul(rstd);
                 let constant = factor
                     .mul(V::load(out.dbeta.as_ptr().add(at)))
                     .mul(V::splat(-1.0 / count));
@@ -308,8 +237,8 @@ unsafe fn sweep<V: Vector, const GATE: u8>(
                 for i in (block + at..end).step_by(LANES) {
                     let value = V::load(x.add(i));
                     let g = gradient::<V, GATE>(&map, value, y.add(i), dy.add(i));
-                    let slope = value.sub(mean).fnma(slope, g.fma(factor, constant));
-                    slope.store(dx.add(i));
+                    let result = value.sub(mean).fnma(slope, g.fma(factor, constant));
+                    result.store(dx.add(i));
                 }
             }
         }

@@ -55,6 +55,49 @@ pub struct Affine<'a> {
     pub beta: &'a [f32],
 }
 
+/// What a forward pass leaves for later.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a> {
+    /// The input, `[G, C, P, 16]`.
+    pub x: &'a [f32],
+    /// Means over each plane, `[G, C, 16]`.
+    pub mean: &'a [f32],
+    /// Reciprocal deviations, `[G, C, 16]`.
+    pub rstd: &'a [f32],
+    /// Scale and shift.
+    pub affine: Affine<'a>,
+}
+
+impl<'a> Saved<'a> {
+    fn check(&self, norm: &Norm) {
+        let Affine { gamma, beta } = self.affine;
+        check("x", self.x.len(), norm.len());
+        check_tables(norm, &[self.mean, self.rstd, gamma, beta]);
+    }
+
+    /// What belongs to one plane.
+    fn plane(&self, norm: &Norm, plane: usize) -> Self {
+        let (len, at) = (norm.pixels * LANES, plane * LANES);
+        let table = |table: &'a [f32]| &table[at..at + LANES];
+        Self {
+            x: &self.x[plane * len..(plane + 1) * len],
+            mean: table(self.mean),
+            rstd: table(self.rstd),
+            affine: Affine {
+                gamma: table(self.affine.gamma),
+                beta: table(self.affine.beta),
+            },
+        }
+    }
+
+    /// Whether tables are one plane's.
+    fn is_plane(&self) -> bool {
+        let Affine { gamma, beta } = self.affine;
+        let tables = [self.mean, self.rstd, gamma, beta];
+        self.x.len().is_multiple_of(LANES) && tables.iter().all(|table| table.len() == LANES)
+    }
+}
+
 /// What follows the affine map and the residual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -123,8 +166,10 @@ pub fn forward(
                 let input = Input {
                     x: &x[plane.clone()],
                     residual: residual.map(|r| &r[plane]),
-                    gamma: &affine.gamma[table.clone()],
-                    beta: &affine.beta[table],
+                    affine: Affine {
+                        gamma: &affine.gamma[table.clone()],
+                        beta: &affine.beta[table],
+                    },
                     eps: norm.eps,
                     activation,
                 };
@@ -133,45 +178,24 @@ pub fn forward(
         });
 }
 
-/// The output of [`forward`] without a residual once more, from its statistics: a value that is cheaper made twice than kept.
+/// The output of [`forward`] without a residual once more, from what it saved: cheaper made twice than kept. Overwrites `y`
+/// `[G, C, P, 16]`.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the operands of one fused operation"
-)]
-pub fn apply(
-    kernels: &Kernels,
-    norm: &Norm,
-    x: &[f32],
-    mean: &[f32],
-    rstd: &[f32],
-    affine: Affine,
-    activation: Activation,
-    y: &mut [f32],
-) {
-    check("x", x.len(), norm.len());
+pub fn apply(kernels: &Kernels, norm: &Norm, saved: Saved, activation: Activation, y: &mut [f32]) {
+    saved.check(norm);
     check("y", y.len(), norm.len());
-    check_tables(norm, &[affine.gamma, affine.beta, mean, rstd]);
     let y = Shared::new(y);
     let len = norm.pixels * LANES;
     kernels
         .threads()
         .run(norm.groups * norm.channels, 2 * norm.pixels, |p| {
-            let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
-            let input = Input {
-                x: &x[plane.clone()],
-                residual: None,
-                gamma: &affine.gamma[table.clone()],
-                beta: &affine.beta[table.clone()],
-                eps: norm.eps,
-                activation,
-            };
-            let (mean, rstd) = (&mean[table.clone()], &rstd[table]);
+            let saved = saved.plane(norm, p);
             // SAFETY: planes are disjoint; the instruction set is the kernels'.
             unsafe {
-                plane_apply(kernels.isa(), &input, mean, rstd, y.part(plane.start, len));
+                let y = y.part(p * len, len);
+                plane_apply(kernels.isa(), saved, None, activation, y);
             }
         });
 }
@@ -186,8 +210,7 @@ fn check_tables(norm: &Norm, tables: &[&[f32]]) {
 struct Input<'a> {
     x: &'a [f32],
     residual: Option<&'a [f32]>,
-    gamma: &'a [f32],
-    beta: &'a [f32],
+    affine: Affine<'a>,
     eps: f32,
     activation: Activation,
 }
@@ -211,31 +234,38 @@ unsafe fn plane_forward_body<V: Vector>(input: &Input, out: &mut Plane) {
     // SAFETY: lengths asserted.
     unsafe {
         moments::<V>(input.x, input.eps, out.mean, out.rstd);
-        plane_apply_body::<V>(input, out.mean, out.rstd, out.y);
+        let saved = Saved {
+            x: input.x,
+            mean: out.mean,
+            rstd: out.rstd,
+            affine: input.affine,
+        };
+        plane_apply_body::<V>(saved, input.residual, input.activation, out.y);
     }
 }
 
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn plane_apply = plane_apply_body(input: &Input, mean: &[f32], rstd: &[f32], y: &mut [f32])
+    fn plane_apply = plane_apply_body(saved: Saved, residual: Option<&[f32]>, activation: Activation, y: &mut [f32])
 }
 
 #[inline(always)]
-unsafe fn plane_apply_body<V: Vector>(input: &Input, mean: &[f32], rstd: &[f32], y: &mut [f32]) {
-    assert!(input.x.len() == y.len() && input.residual.is_none_or(|r| r.len() == y.len()));
-    assert!(
-        [mean, rstd, input.gamma, input.beta]
-            .iter()
-            .all(|table| table.len() == LANES)
-    );
+unsafe fn plane_apply_body<V: Vector>(
+    saved: Saved,
+    residual: Option<&[f32]>,
+    activation: Activation,
+    y: &mut [f32],
+) {
+    assert!(saved.is_plane() && saved.x.len() == y.len());
+    assert!(residual.is_none_or(|r| r.len() == y.len()));
     // SAFETY: lengths asserted.
     unsafe {
-        match (input.activation, input.residual) {
-            (Activation::Identity, None) => map::<V, false, false>(input, mean, rstd, y),
-            (Activation::Identity, Some(_)) => map::<V, false, true>(input, mean, rstd, y),
-            (Activation::Relu, None) => map::<V, true, false>(input, mean, rstd, y),
-            (Activation::Relu, Some(_)) => map::<V, true, true>(input, mean, rstd, y),
+        match (activation, residual) {
+            (Activation::Identity, None) => map::<V, false, false>(saved, &[], y),
+            (Activation::Identity, Some(residual)) => map::<V, false, true>(saved, residual, y),
+            (Activation::Relu, None) => map::<V, true, false>(saved, &[], y),
+            (Activation::Relu, Some(residual)) => map::<V, true, true>(saved, residual, y),
         }
     }
 }
@@ -331,24 +361,21 @@ unsafe fn sum_squares<V: Vector>(block: &[f32], at: usize, from: V) -> V {
     }
 }
 
+/// The affine map of one plane, with residual and ReLU where the constants say so.
 #[inline(always)]
 unsafe fn map<V: Vector, const RELU: bool, const RESIDUAL: bool>(
-    input: &Input,
-    mean: &[f32],
-    rstd: &[f32],
+    saved: Saved,
+    residual: &[f32],
     y: &mut [f32],
 ) {
-    let (x, residual, y) = (
-        input.x.as_ptr(),
-        input.residual.map_or(input.x.as_ptr(), <[f32]>::as_ptr),
-        y.as_mut_ptr(),
-    );
-    for block in (0..input.x.len()).step_by(BLOCK * LANES) {
-        let end = (block + BLOCK * LANES).min(input.x.len());
+    let len = y.len();
+    let (x, residual, y) = (saved.x.as_ptr(), residual.as_ptr(), y.as_mut_ptr());
+    for block in (0..len).step_by(BLOCK * LANES) {
+        let end = (block + BLOCK * LANES).min(len);
         for at in (0..LANES).step_by(V::N) {
             // SAFETY: planes have the same length, a multiple of sixteen; tables hold sixteen lanes.
             unsafe {
-                let map = Map::<V>::new(mean, rstd, input.gamma, input.beta, at);
+                let map = Map::<V>::new(&saved, at);
                 for i in (block + at..end).step_by(LANES) {
                     let mut value = map.at(V::load(x.add(i)));
                     if RESIDUAL {
@@ -377,13 +404,9 @@ impl<V: Vector> Map<V> {
     /// # Safety
     /// The instruction set is available; tables hold sixteen lanes.
     #[inline(always)]
-    pub(super) unsafe fn new(
-        mean: &[f32],
-        rstd: &[f32],
-        gamma: &[f32],
-        beta: &[f32],
-        at: usize,
-    ) -> Self {
+    pub(super) unsafe fn new(saved: &Saved, at: usize) -> Self {
+        let Saved { mean, rstd, .. } = saved;
+        let Affine { gamma, beta } = saved.affine;
         // SAFETY: the caller's promise.
         unsafe {
             let scale = V::load(gamma.as_ptr().add(at)).mul(V::load(rstd.as_ptr().add(at)));

@@ -123,6 +123,7 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
             let lane = (first + j) * V::N;
             y.add(lane / LANES * row.step + lane % LANES + c * row.plane)
         };
+        // The outputs are far away, and a store waits for its line: it comes while the sums are made.
         for c in 0..CO {
             for j in 0..NV {
                 V::prefetch(place(c, j));
@@ -150,6 +151,7 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
         }
         let mut run = 0;
         for _ in 0..row.cin {
+            // Weights read as the network stores them come in short runs: those of the next block are asked for now.
             if row.turn > 1 {
                 for c in 0..CO {
                     V::prefetch(weights[c].wrapping_add(run + CO * row.turn));

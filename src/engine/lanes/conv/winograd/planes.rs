@@ -151,6 +151,7 @@ unsafe fn output_channel_body<V: Vector>(
             from: (0, 0),
             to: (out.min(shape.height - row), out.min(shape.width - column)),
         };
+        // The next tile's pixels are far away, and a store waits for its line.
         let next = corner.wrapping_add(out * LANES);
         for r in 0..out {
             for c in 0..out {
