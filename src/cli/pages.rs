@@ -77,6 +77,7 @@ impl<'a> Pages<'a> {
             provenance: &provenance(self.dataset),
             spent: &estimate::spent(&self.to),
             unread: &Unread::default(),
+            underway: true,
         };
         let _ = report::write_pages(&sources, &self.to);
     }

@@ -286,6 +286,7 @@ impl<'a> Report<'a> {
             provenance: &self.provenance,
             spent: &spent,
             unread: &unread,
+            underway: false,
         };
         for page in report::write_pages(&sources, self.to).map_err(failed)? {
             eprintln!("page: {}", page.display());

@@ -11,9 +11,11 @@ use std::{
 
 use expertgrid::{
     artefact::{SCORES, Scores},
-    data,
+    data, estimate,
     manifest::{self, Arm},
-    plan::{self, Inventory, Kind},
+    plan::{self, Inventory, Kind, StageId},
+    report::{self, Provenance, Sources, Unread},
+    results,
     store::{Found, Store},
 };
 use serde_json::Value;
@@ -192,6 +194,41 @@ fn a_page_of_a_sweep_on_its_way_says_what_is_missing() {
     };
     assert_eq!(missing("w/"), [2, 2, 2]);
     assert_eq!(missing("w/o"), [1, 1, 1]);
+}
+
+/// Tables of an earlier sweep are there, and a sweep from an empty store ends with the same ones: its pages are its own.
+#[test]
+fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.toml");
+    fs::write(&path, TINY).unwrap();
+    let arguments = ["run", "tiny.toml", "--dataset", phantom().to_str().unwrap()];
+    run(folder.path(), &arguments, 0);
+    let to = folder.path().join("results");
+    let page = to.join("tiny/paper/index.html");
+    let whole = fs::read_to_string(&page).unwrap();
+
+    let dataset = data::open(phantom()).unwrap();
+    let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
+    let plan = plan::build(experiments, &Inventory::of(&dataset));
+    let store = Store::within(&folder.path().join("nothing yet"));
+    let sources = Sources {
+        results: &results::collect(&plan, &store, &|_: StageId| None),
+        store: &store,
+        dataset: &dataset,
+        provenance: &Provenance {
+            dataset: dataset.label.clone(),
+            origin: dataset.provenance,
+        },
+        spent: &estimate::spent(&to),
+        unread: &Unread::default(),
+        underway: true,
+    };
+    report::write_pages(&sources, &to).unwrap();
+    assert!(fs::read_to_string(&page).unwrap().contains("4 not run yet"));
+
+    run(folder.path(), &arguments, 0);
+    assert!(fs::read_to_string(&page).unwrap() == whole);
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Sources<'a> {
     pub spent: &'a HashMap<Digest, f64>,
     /// What could not be read for the pages, which they leave out.
     pub unread: &'a Unread,
+    /// Whether a sweep is on its way, so that the pages are not the last word.
+    pub underway: bool,
 }
 
 /// Artefacts that are there and could not be read, and why.
@@ -156,27 +158,27 @@ pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, Sto
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
     let paths = page_paths(experiments, to);
-    let has_holes = !sources.unread.reasons().is_empty();
+    let unfinished = sources.underway || !sources.unread.reasons().is_empty();
     for (i, path) in paths.iter().enumerate() {
         let page = match i < parts.len() {
             true => page(sources, &parts[i..=i], &bodies[i..=i]),
             false => page(sources, &parts, &bodies),
         };
         let mut page = page.into_string();
-        if has_holes {
-            page.push_str(HOLES);
+        if unfinished {
+            page.push_str(UNFINISHED);
         }
         replace_file(path, page.as_bytes())?;
     }
     Ok(paths)
 }
 
-/// What ends a page for which something could not be read.
-const HOLES: &str = "<!-- something could not be read -->\n";
+/// What ends a page for which something could not be read or was still to come: tables that are up to date do not vouch for it.
+const UNFINISHED: &str = "<!-- to be written again -->\n";
 
-/// Whether a page is there, and has been written from all that it needs.
+/// Whether a page is there, written from all that it needs and after the last result.
 pub fn is_whole_page(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|page| !page.ends_with(HOLES))
+    fs::read_to_string(path).is_ok_and(|page| !page.ends_with(UNFINISHED))
 }
 
 /// Where the pages are: one per experiment, and one over all where there are several.
