@@ -204,8 +204,8 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>,
 
 /// Writes and prints the tables of all experiments, and their pages.
 ///
-/// Pages take a moment, so they are written only where a table changes, and before it: whatever happens in between,
-/// tables that are up to date have pages that are.
+/// Pages take a moment, so they are written only where a table changes or a page is not whole, and before the tables: whatever
+/// happens in between, tables that are up to date have pages that are or that say that they are not.
 pub(super) fn write_tables(
     results: &Results<'_>,
     store: &Store,
