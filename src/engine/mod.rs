@@ -128,12 +128,29 @@ pub trait Engine {
     /// The number that a loss is.
     fn loss(&self, loss: &Self::Tensor) -> Result<f64>;
 
-    /// The gradients of `share` times a loss; nothing for a parameter it does not depend on. The
-    /// loss is consumed, so that memory can be freed on the way.
+    /// The way back from `share` times a loss: hands `receive` the gradient of each parameter that the loss depends on, with
+    /// the parameter's place, in any order. Nothing reads a parameter any more once its gradient is handed out, so that
+    /// `receive` may change it. The loss is consumed, so that memory can be freed on the way.
+    fn backward(
+        &self,
+        loss: Self::Tensor,
+        share: f64,
+        parameters: &[&Tensor],
+        receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Result<()>;
+
+    /// The same gradients in the parameters' order; nothing for a parameter that the loss does not depend on.
     fn gradients(
         &self,
         loss: Self::Tensor,
         share: f64,
         parameters: &[&Tensor],
-    ) -> Result<Vec<Option<Tensor>>>;
+    ) -> Result<Vec<Option<Tensor>>> {
+        let mut gradients = vec![None; parameters.len()];
+        self.backward(loss, share, parameters, &mut |place, gradient| {
+            gradients[place] = Some(gradient);
+            Ok(())
+        })?;
+        Ok(gradients)
+    }
 }

@@ -135,17 +135,20 @@ impl Engine for Stock {
         loss.to_dtype(DType::F64)?.to_scalar()
     }
 
-    fn gradients(
+    fn backward(
         &self,
         loss: Tensor,
         share: f64,
         parameters: &[&Tensor],
-    ) -> Result<Vec<Option<Tensor>>> {
+        receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Result<()> {
         let mut gradients = (loss * share)?.backward()?;
-        Ok(parameters
-            .iter()
-            .map(|parameter| gradients.remove(parameter))
-            .collect())
+        for (place, parameter) in parameters.iter().enumerate() {
+            if let Some(gradient) = gradients.remove(parameter) {
+                receive(place, gradient)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -156,7 +156,7 @@ impl UNet {
             eps: self.eps,
         };
         let relu = Activation::Relu;
-        let f1 = self.stem.forward(&pass, x, None, relu)?;
+        let f1 = self.stem.forward(&pass, x.clone(), None, relu)?;
         let mut y = engine.max_pool(&f1)?;
         let mut skips = vec![f1];
         for layer in &self.layers {
@@ -169,8 +169,8 @@ impl UNet {
         skips.pop();
         for [first, second] in &self.blocks {
             y = engine.joint_conv(&y, skips.pop().as_ref(), &first.weight)?;
-            y = first.normed(&pass, &y, None, relu)?;
-            y = second.forward(&pass, &y, None, relu)?;
+            y = first.normed(&pass, y, None, relu)?;
+            y = second.forward(&pass, y, None, relu)?;
         }
         let (weight, bias) = &self.head;
         engine.conv_bias(&y, weight, bias)
@@ -202,22 +202,24 @@ impl ConvNorm {
         })
     }
 
+    /// Features are let go as soon as they are read: a step's memory is what is kept for the way back, and little else.
     fn forward<E: Engine>(
         &self,
         pass: &Pass<'_, E>,
-        x: &E::Tensor,
+        x: E::Tensor,
         residual: Option<&E::Tensor>,
         activation: Activation,
     ) -> Result<E::Tensor> {
-        let y = pass.engine.conv(x, &self.weight, self.stride)?;
-        self.normed(pass, &y, residual, activation)
+        let y = pass.engine.conv(&x, &self.weight, self.stride)?;
+        drop(x);
+        self.normed(pass, y, residual, activation)
     }
 
     /// What follows the convolution.
     fn normed<E: Engine>(
         &self,
         pass: &Pass<'_, E>,
-        y: &E::Tensor,
+        y: E::Tensor,
         residual: Option<&E::Tensor>,
         activation: Activation,
     ) -> Result<E::Tensor> {
@@ -226,7 +228,7 @@ impl ConvNorm {
             beta: &self.beta,
             experts: pass.experts,
         };
-        pass.engine.norm(y, affine, pass.eps, residual, activation)
+        pass.engine.norm(&y, affine, pass.eps, residual, activation)
     }
 }
 
@@ -259,12 +261,14 @@ impl BasicBlock {
     }
 
     fn forward<E: Engine>(&self, pass: &Pass<'_, E>, x: &E::Tensor) -> Result<E::Tensor> {
-        let y = self.first.forward(pass, x, None, Activation::Relu)?;
+        let y = self
+            .first
+            .forward(pass, x.clone(), None, Activation::Relu)?;
         let shortcut = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(pass, x, None, Activation::Linear)?,
+            Some(shortcut) => shortcut.forward(pass, x.clone(), None, Activation::Linear)?,
             None => x.clone(),
         };
         self.second
-            .forward(pass, &y, Some(&shortcut), Activation::Relu)
+            .forward(pass, y, Some(&shortcut), Activation::Relu)
     }
 }

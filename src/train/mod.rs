@@ -176,8 +176,15 @@ pub fn train<E: Engine>(
     );
     for completed in steps.len()..budget.steps {
         let samples = draw(training, completed, &batches.next());
-        let (loss, gradients) = gradients(training, &parameters, completed, &samples)?;
         let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
+        let loss = update(
+            training,
+            &parameters,
+            &mut optimiser,
+            completed,
+            &samples,
+            lr,
+        )?;
         let step = Step {
             step: completed + 1,
             lr,
@@ -188,7 +195,6 @@ pub fn train<E: Engine>(
         if !loss.is_finite() {
             return Err(TrainError::Diverged(step));
         }
-        optimiser.step(&gradients, lr)?;
         if next != Next::GoOn {
             watch.keep(progress::to_bytes(&parameters, &optimiser, &steps)?);
         }
@@ -218,29 +224,44 @@ fn draw<E: Engine>(training: &Training<'_, E>, step: usize, batch: &[usize]) -> 
         .collect()
 }
 
-/// The mean loss over all pairs of image and expert of this step, and its gradients.
-fn gradients<E: Engine>(
+/// One update; the mean loss over all pairs of image and expert of this step. No parameter changes where that is no number.
+fn update<E: Engine>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
+    optimiser: &mut RAdam,
     step: usize,
     samples: &[Sample],
-) -> Result<(f32, Vec<Option<Tensor>>)> {
+    lr: f64,
+) -> Result<f32> {
+    let engine = training.engine;
     let passes = passes(training, step, samples.len());
     let share = 1.0 / passes.len() as f64;
-    let mut loss = 0.0;
+    let tensors: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
     let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
+    let sum = |sum: Option<Tensor>, gradient: Tensor| match sum {
+        Some(sum) => sum + gradient,
+        None => Ok(gradient),
+    };
+    let mut loss = 0.0;
     // One expert's branch at a time: the memory of one pass, whatever the number of experts.
-    for branches in passes {
-        let (pass_loss, gradients) = pass(training, parameters, samples, &branches, share)?;
-        loss += pass_loss;
-        for (sum, gradient) in sums.iter_mut().zip(gradients) {
-            *sum = match (sum.take(), gradient) {
-                (Some(sum), Some(gradient)) => Some((sum + gradient)?),
-                (sum, gradient) => sum.or(gradient),
-            };
+    for (pass, branches) in passes.iter().enumerate() {
+        let of_pass = forward(training, samples, branches)?;
+        loss += engine.loss(&of_pass)? as f32 * share as f32;
+        if pass + 1 < passes.len() {
+            engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
+                sums[place] = Some(sum(sums[place].take(), gradient)?);
+                Ok(())
+            })?;
+        } else if loss.is_finite() {
+            // On the last way back a parameter changes as soon as its gradient is known, while both are in the cache.
+            engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
+                optimiser.update(place, &sum(sums[place].take(), gradient)?, lr)
+            })?;
+            // Branches that other passes alone went through.
+            optimiser.step(&sums, lr)?;
         }
     }
-    Ok((loss, sums))
+    Ok(loss)
 }
 
 /// For each pass of a step, the branch of every slot.
@@ -257,13 +278,12 @@ fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> V
     }
 }
 
-fn pass<E: Engine>(
+/// The loss of some samples, each through its branch.
+fn forward<E: Engine>(
     training: &Training<'_, E>,
-    parameters: &[Parameter],
     samples: &[Sample],
     branches: &[usize],
-    share: f64,
-) -> Result<(f32, Vec<Option<Tensor>>)> {
+) -> Result<E::Tensor> {
     let Training {
         net,
         engine,
@@ -286,13 +306,5 @@ fn pass<E: Engine>(
         Reduction::Batch => DiceOver::Batch,
     };
     let smooth = recipe.training.smooth;
-    let loss = engine.dice_loss(&logits, &y, samples.len(), smooth, over)?;
-    let value = engine.loss(&loss)?;
-    // The loss holds what the way back needs, and lets go of it on the way.
-    drop((x, y, logits));
-    let parameters: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
-    Ok((
-        value as f32 * share as f32,
-        engine.gradients(loss, share, &parameters)?,
-    ))
+    engine.dice_loss(&logits, &y, samples.len(), smooth, over)
 }

@@ -77,8 +77,10 @@ impl<'a, E: Engine> Probe<'a, E> {
             .iter()
             .map(|p| p.var.as_tensor())
             .collect();
-        let gradients = self.engine.gradients(loss, 1.0, &parameters)?;
-        self.optimiser.step(&gradients, 1e-3)?;
+        self.engine
+            .backward(loss, 1.0, &parameters, &mut |place, gradient| {
+                self.optimiser.update(place, &gradient, 1e-3)
+            })?;
         Ok(value)
     }
 }

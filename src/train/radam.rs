@@ -69,26 +69,34 @@ impl RAdam {
     /// Where a tensor operation fails.
     pub fn step(&mut self, gradients: &[Option<Tensor>], lr: f64) -> Result<()> {
         debug_assert_eq!(gradients.len(), self.states.len());
-        for (state, gradient) in self.states.iter_mut().zip(gradients) {
-            let Some(gradient) = gradient else {
-                continue;
-            };
-            state.steps += 1;
-            if matches!(state.moments, Moments::None) {
-                state.moments = Moments::zeros(&state.var)?;
-            }
-            let update = Update::new(self.beta1, self.beta2, self.eps, state.steps, lr);
-            if let Moments::Device(moments) = &mut state.moments {
-                *moments = update.with_tensors(&state.var, moments, gradient)?;
-            } else {
-                let fused = Fused {
-                    update,
-                    moments: RefCell::new(&mut state.moments),
-                };
-                state.var.inplace_op2(&gradient.contiguous()?, &fused)?;
+        for (place, gradient) in gradients.iter().enumerate() {
+            if let Some(gradient) = gradient {
+                self.update(place, gradient, lr)?;
             }
         }
         Ok(())
+    }
+
+    /// Updates the parameter at a place.
+    ///
+    /// # Errors
+    /// Where a tensor operation fails.
+    pub fn update(&mut self, place: usize, gradient: &Tensor, lr: f64) -> Result<()> {
+        let state = &mut self.states[place];
+        state.steps += 1;
+        if matches!(state.moments, Moments::None) {
+            state.moments = Moments::zeros(&state.var)?;
+        }
+        let update = Update::new(self.beta1, self.beta2, self.eps, state.steps, lr);
+        if let Moments::Device(moments) = &mut state.moments {
+            *moments = update.with_tensors(&state.var, moments, gradient)?;
+            return Ok(());
+        }
+        let fused = Fused {
+            update,
+            moments: RefCell::new(&mut state.moments),
+        };
+        state.var.inplace_op2(&gradient.contiguous()?, &fused)
     }
 }
 

@@ -40,12 +40,11 @@ struct Place {
 }
 
 impl Pool {
-    /// Takes `len` floats from the smallest piece that has them, the first among equals.
+    /// Takes `len` floats from the first piece that has them: what is in use stays close together, and in the cache.
     fn take(&mut self, len: usize) -> Place {
-        let pieces = self.free.iter().map(|(place, free)| (*place, *free));
-        let fits = pieces.filter(|(_, free)| *free >= len);
-        let best = fits.min_by_key(|(_, free)| *free);
-        let (place, free) = best.unwrap_or_else(|| self.grow(len));
+        let mut pieces = self.free.iter().map(|(place, free)| (*place, *free));
+        let first = pieces.find(|(_, free)| *free >= len);
+        let (place, free) = first.unwrap_or_else(|| self.grow(len));
         self.free.remove(&place);
         if free > len {
             let at = place.at + len;

@@ -6,13 +6,14 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::{
     Isa, Kernels, LANES, Threads,
+    backward::{Backward, Wanted},
     buffers::{Buffer, Buffers},
     conv::{
         self, Conv,
         joint::{self, Joint},
     },
     dice::{self, Dice, Losses},
-    graph::{Backward, Kept, Node, Normed, Origin, Value, with_floats},
+    graph::{Kept, Node, Normed, Origin, Value, with_floats},
     layout::{self, Images},
     norm::{self, Norm, Statistics},
     pool::{self, Pool},
@@ -372,16 +373,14 @@ impl Engine for Lanes {
         Ok(f64::from(loss.values[0]))
     }
 
-    fn gradients(
+    fn backward(
         &self,
         loss: Value,
         share: f64,
         parameters: &[&Tensor],
-    ) -> Result<Vec<Option<Tensor>>> {
-        let mut found = Backward::new(&self.kernels, &self.buffers, share as f32).run(loss)?;
-        Ok(parameters
-            .iter()
-            .map(|parameter| found.remove(&parameter.id()))
-            .collect())
+        receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let wanted = Wanted::new(&loss.node, parameters, receive);
+        Backward::new(&self.kernels, &self.buffers, wanted).run(loss, share as f32)
     }
 }

@@ -1,26 +1,20 @@
-//! Values computed by the kernels, and the way back from a loss to its gradients.
+//! Values computed by the kernels, and what they were computed from.
 //!
 //! The rule: memory lives as long as somebody needs it. A network's value has its own; what stands behind it keeps what the way back
-//! reads, and frees it on the way. The output of a norm without residual is not kept but computed once more, by one
-//! sweep over an input that the way back reads next anyway. Gradients that meet are added in place.
+//! reads. The output of a norm without residual is not kept but computed once more, by one sweep over an input that the
+//! way back reads next anyway.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-};
+use std::rc::Rc;
 
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor, TensorId, bail};
+use candle_core::{CpuStorage, Result, Storage, Tensor, bail};
 
 use super::{
     Kernels, LANES,
     buffers::{Buffer, Buffers},
-    conv::{
-        self, Conv,
-        joint::{self, Joint},
-    },
-    dice::{self, Dice},
-    norm::{self, Gate, Gradients, Norm},
-    pool::{self, Pool},
+    conv::{Conv, joint::Joint},
+    dice::Dice,
+    norm::{self, Norm},
+    pool::Pool,
 };
 
 /// A value `[G, C, H, W, 16]`, to be used any number of times.
@@ -66,7 +60,7 @@ impl Kept {
         }
     }
 
-    fn values(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
+    pub fn values(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
         match &self.values {
             Values::Stored(values) => values.clone(),
             Values::Normed(normed) => {
@@ -111,6 +105,38 @@ pub(super) enum Origin {
     },
 }
 
+impl Origin {
+    /// The values it reads.
+    pub fn inputs(&self) -> Vec<&Rc<Node>> {
+        match self {
+            Self::Given => vec![],
+            Self::Conv { x, .. } | Self::Pool { x, .. } => vec![&x.node],
+            Self::Norm(normed) => {
+                let residual = normed.residual.as_ref().map(|(node, _)| node);
+                [&normed.x.node].into_iter().chain(residual).collect()
+            }
+            Self::Joint { x, skip, .. } => {
+                let skip = skip.as_ref().map(|skip| &skip.node);
+                [&x.node].into_iter().chain(skip).collect()
+            }
+            Self::Dice { logits, target, .. } => vec![&logits.node, &target.node],
+        }
+    }
+
+    /// The parameters it uses.
+    pub fn parameters(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Given | Self::Pool { .. } | Self::Dice { .. } => vec![],
+            Self::Conv { weight, bias, .. } => [weight].into_iter().chain(bias).collect(),
+            Self::Norm(normed) => {
+                let experts = normed.experts.iter();
+                experts.flat_map(|(scale, shift)| [scale, shift]).collect()
+            }
+            Self::Joint { weight, .. } => vec![weight],
+        }
+    }
+}
+
 /// The origin of a conditional instance norm.
 #[derive(Debug)]
 pub(super) struct Normed {
@@ -138,223 +164,9 @@ pub(super) fn with_floats<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Re
     }
 }
 
-/// The gradients of parameters, by tensor.
-pub(super) type ParameterGradients = HashMap<TensorId, Tensor>;
-
-/// The way back from a loss; every value is freed on the way.
-pub(super) struct Backward<'a> {
-    pub kernels: &'a Kernels,
-    pub buffers: &'a Buffers,
-    /// The loss's own gradient: its share in a sum of losses.
-    share: f32,
-    /// Values whose gradient is known in part or whole, by number.
-    pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
-    parameters: ParameterGradients,
-}
-
-impl<'a> Backward<'a> {
-    pub fn new(kernels: &'a Kernels, buffers: &'a Buffers, share: f32) -> Self {
-        Self {
-            kernels,
-            buffers,
-            share,
-            pending: BTreeMap::new(),
-            parameters: HashMap::new(),
-        }
-    }
-
-    /// The gradients of every parameter behind a Dice loss.
-    pub fn run(mut self, loss: Value) -> Result<ParameterGradients> {
-        let mut start = self.buffers.take(LANES);
-        start.fill(self.share);
-        self.pending.insert(loss.node.number, (loss.node, start));
-        // The highest number first: all that was computed from a value has been passed by then.
-        while let Some((_, (node, dy))) = self.pending.pop_last() {
-            self.step(&node, dy)?;
-        }
-        Ok(self.parameters)
-    }
-
-    fn step(&mut self, node: &Node, dy: Buffer) -> Result<()> {
-        match &node.origin {
-            Origin::Given => Ok(()),
-            Origin::Conv {
-                x,
-                weight,
-                bias,
-                shape,
-            } => self.conv(x, weight, bias.as_ref(), shape, &dy),
-            Origin::Norm(normed) => self.norm(normed, dy),
-            Origin::Pool { x, shape } => {
-                let values = self.values(x);
-                let mut dx = self.buffers.take(values.len());
-                pool::backward(self.kernels, shape, &values, &dy, &mut dx);
-                self.add(&x.node, dx);
-                Ok(())
-            }
-            Origin::Joint {
-                x,
-                skip,
-                weight,
-                shape,
-            } => self.joint(x, skip.as_ref(), weight, shape, &dy),
-            Origin::Dice {
-                logits,
-                target,
-                shape,
-                tables: [numerator, denominator, share],
-            } => {
-                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
-                let (z, y) = (self.values(logits), self.values(target));
-                let mut dz = self.buffers.take(z.len());
-                dice::backward(
-                    self.kernels,
-                    shape,
-                    &z,
-                    &y,
-                    numerator,
-                    denominator,
-                    &share,
-                    &mut dz,
-                );
-                self.add(&logits.node, dz);
-                Ok(())
-            }
-        }
-    }
-
-    fn values(&self, kept: &Kept) -> Rc<Buffer> {
-        kept.values(self.kernels, self.buffers)
-    }
-
-    fn conv(
-        &mut self,
-        x: &Kept,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        shape: &Conv,
-        dy: &Buffer,
-    ) -> Result<()> {
-        let mut dw = vec![0.0; shape.weight_len()];
-        conv::grad_weight(self.kernels, shape, &self.values(x), dy, &mut dw);
-        self.add_parameter(weight, dw)?;
-        if let Some(bias) = bias {
-            let mut db = vec![0.0; shape.cout];
-            conv::grad_bias(self.kernels, shape, dy, &mut db);
-            self.add_parameter(bias, db)?;
-        }
-        if !matches!(x.node.origin, Origin::Given) {
-            let mut dx = self.buffers.take(shape.input_len());
-            with_floats(weight, |weight| {
-                conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
-            })?;
-            self.add(&x.node, dx);
-        }
-        Ok(())
-    }
-
-    fn joint(
-        &mut self,
-        x: &Kept,
-        skip: Option<&Kept>,
-        weight: &Tensor,
-        shape: &Joint,
-        dy: &Buffer,
-    ) -> Result<()> {
-        let skip_values = skip.map(|skip| self.values(skip));
-        let mut dw = vec![0.0; shape.weight_len()];
-        joint::grad_weight(
-            self.kernels,
-            shape,
-            &self.values(x),
-            skip_values.as_ref().map_or(&[], |values| values),
-            dy,
-            &mut dw,
-        );
-        drop(skip_values);
-        self.add_parameter(weight, dw)?;
-        let mut dx = self.buffers.take(shape.up_len());
-        let mut dskip = self.buffers.take(shape.skip_len());
-        with_floats(weight, |weight| {
-            joint::grad_input(self.kernels, shape, dy, weight, &mut dx, &mut dskip);
-        })?;
-        self.add(&x.node, dx);
-        if let Some(skip) = skip {
-            self.add(&skip.node, dskip);
-        }
-        Ok(())
-    }
-
-    fn norm(&mut self, normed: &Normed, mut dy: Buffer) -> Result<()> {
-        let Normed {
-            x,
-            residual,
-            shape,
-            activation,
-            ..
-        } = normed;
-        let mut dx = residual.as_ref().map(|_| self.buffers.take(shape.len()));
-        let [mut dgamma, mut dbeta] = [(); 2].map(|()| self.buffers.take(shape.tables()));
-        let gate = match (activation, residual) {
-            (norm::Activation::Identity, _) => Gate::Open,
-            (norm::Activation::Relu, None) => Gate::Input,
-            (norm::Activation::Relu, Some((_, output))) => Gate::Output(output),
-        };
-        norm::backward(
-            self.kernels,
-            shape,
-            normed.saved(&self.values(x)),
-            gate,
-            Gradients {
-                dy: &mut dy,
-                dx: dx.as_deref_mut(),
-                dgamma: &mut dgamma,
-                dbeta: &mut dbeta,
-            },
-        );
-        for (row, (scale, shift)) in normed.experts.iter().enumerate() {
-            self.add_parameter(scale, normed.of_expert(row, &dgamma))?;
-            self.add_parameter(shift, normed.of_expert(row, &dbeta))?;
-        }
-        match (residual, dx) {
-            (Some((residual, _)), Some(dx)) => {
-                self.add(&x.node, dx);
-                self.add(residual, dy);
-            }
-            _ => self.add(&x.node, dy),
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, node: &Rc<Node>, gradient: Buffer) {
-        if let Origin::Given = node.origin {
-            return;
-        }
-        match self.pending.get_mut(&node.number) {
-            Some((_, sum)) => sum
-                .iter_mut()
-                .zip(&*gradient)
-                .for_each(|(sum, more)| *sum += more),
-            None => {
-                self.pending.insert(node.number, (node.clone(), gradient));
-            }
-        }
-    }
-
-    fn add_parameter(&mut self, parameter: &Tensor, gradient: Vec<f32>) -> Result<()> {
-        let gradient = Tensor::from_vec(gradient, parameter.shape(), &Device::Cpu)?;
-        let gradient = match self.parameters.remove(&parameter.id()) {
-            Some(sum) => (sum + gradient)?,
-            None => gradient,
-        };
-        self.parameters.insert(parameter.id(), gradient);
-        Ok(())
-    }
-}
-
 impl Normed {
     /// What the forward pass saved beside its input `x`.
-    fn saved<'a>(&'a self, x: &'a [f32]) -> norm::Saved<'a> {
+    pub fn saved<'a>(&'a self, x: &'a [f32]) -> norm::Saved<'a> {
         let [gamma, beta, mean, rstd] = &self.tables;
         norm::Saved {
             x,
@@ -365,7 +177,7 @@ impl Normed {
     }
 
     /// The sum of a table's lanes over the samples of one expert, `[C]`, in the order of samples.
-    fn of_expert(&self, row: usize, table: &[f32]) -> Vec<f32> {
+    pub fn of_expert(&self, row: usize, table: &[f32]) -> Vec<f32> {
         let channels = self.shape.channels;
         let mut sums = vec![0.0; channels];
         for (sample, _) in self.rows.iter().enumerate().filter(|(_, r)| **r == row) {

@@ -3,7 +3,7 @@
 //! count vectorises fully. A batch that sixteen does not divide is padded with lanes of zeros.
 //!
 //! The kernels are functions on slices. [`Lanes`] strings them together: `graph` remembers what a value was computed
-//! from and finds the way back from a loss, `buffers` keeps the memory from step to step. Candle's autograd is not used
+//! from, `backward` finds the way back from a loss, `buffers` keeps the memory from step to step. Candle's autograd is not used
 //! here: it starts every gradient as a tensor of zeros and adds to it, which cost a quarter of a step.
 //! Rules that hold in every file: results depend on shapes and on the instruction set, never on the number of threads;
 //! bounds are asserted before the inner loops, which are the only place for `unsafe`; a lane of zeros yields no NaN.
@@ -17,6 +17,7 @@
     reason = "register tiles are indexed in several loops at once"
 )]
 
+mod backward;
 mod buffers;
 pub mod conv;
 pub mod dice;

@@ -1,6 +1,7 @@
 //! Tasks over threads, and memory that threads share or keep. Work is cut into tasks by shapes alone, never by
 //! the number of threads, and each task writes what no other task touches: hence the same bytes on any number.
 
+use super::LANES;
 use super::pages::{LARGE, Pages};
 use rayon::{ThreadPool, prelude::*};
 use std::cell::RefCell;
@@ -153,19 +154,57 @@ impl<'a> Shared<'a> {
 }
 
 thread_local! {
-    static FREE: RefCell<Vec<Pages>> = const { RefCell::new(Vec::new()) };
+    static STACK: RefCell<Stack> = const { RefCell::new(Stack { slabs: Vec::new(), lent: Vec::new() }) };
+}
+
+/// Memory lent last in, first out.
+#[derive(Default)]
+struct Stack {
+    slabs: Vec<Pages>,
+    /// For each piece that is lent its slab, and where it ends.
+    lent: Vec<(usize, usize)>,
+}
+
+impl Stack {
+    /// The first of `len` floats, a multiple of sixteen, behind those lent last, or in the next slab.
+    fn lend(&mut self, len: usize) -> *mut f32 {
+        let (mut slab, mut from) = self.lent.last().copied().unwrap_or_default();
+        if self
+            .slabs
+            .get(slab)
+            .is_some_and(|pages| pages.len() - from < len)
+        {
+            (slab, from) = (slab + 1, 0);
+        }
+        if self.slabs.get(slab).is_none_or(|pages| pages.len() < len) {
+            // Nothing is lent from here on.
+            self.slabs.truncate(slab);
+            self.slabs.push(Pages::new(len.max(LEAST)));
+        }
+        self.lent.push((slab, from + len));
+        self.slabs[slab].start().wrapping_add(from)
+    }
 }
 
 /// Lends `len` floats, aligned to a cache line and holding anything finite or not, from memory the thread keeps:
-/// fresh blocks would cost a page fault for every 4 KiB. Calls may nest.
+/// fresh blocks would cost a page fault for every 4 KiB. Calls may nest; what they lend lies close together, in the cache.
 pub(super) fn scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let kept = FREE
-        .with_borrow_mut(Vec::pop)
-        .filter(|kept| kept.len() >= len);
-    let pages = kept.unwrap_or_else(|| Pages::new(len.next_multiple_of(LEAST)));
-    // SAFETY: there is room for `len` floats, initialised, and nobody else has the pages.
-    let floats = unsafe { std::slice::from_raw_parts_mut(pages.start(), len) };
-    let result = work(floats);
-    FREE.with_borrow_mut(|free| free.push(pages));
-    result
+    let lent = Lent::new(len.next_multiple_of(LANES));
+    // SAFETY: there is room for `len` floats, initialised, and lent to nobody else until `lent` is dropped.
+    work(unsafe { std::slice::from_raw_parts_mut(lent.0, len) })
+}
+
+/// A piece of the thread's stack, given back when dropped.
+struct Lent(*mut f32);
+
+impl Lent {
+    fn new(len: usize) -> Self {
+        Self(STACK.with_borrow_mut(|stack| stack.lend(len)))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        STACK.with_borrow_mut(|stack| stack.lent.pop());
+    }
 }

@@ -1,0 +1,302 @@
+//! The way back from a loss to the gradients of its parameters.
+//!
+//! The rule: what is done with is let go. Values are freed on the way, gradients that meet are added in place, and a parameter's
+//! gradient is handed out as soon as it is known, while it is still in the cache.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    rc::Rc,
+};
+
+use candle_core::{Device, Result, Tensor, TensorId};
+
+use super::{
+    Kernels, LANES,
+    buffers::{Buffer, Buffers},
+    conv::{
+        self, Conv,
+        joint::{self, Joint},
+    },
+    dice,
+    graph::{Kept, Node, Normed, Origin, Value, with_floats},
+    norm::{self, Gate, Gradients},
+    pool,
+};
+
+/// The gradients asked for, each handed out once all parts of it are known.
+pub(super) struct Wanted<'a> {
+    parameters: HashMap<TensorId, Part>,
+    receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
+}
+
+/// What is known of one gradient.
+struct Part {
+    place: usize,
+    /// Uses of the parameter that the way back has not passed.
+    uses: usize,
+    sum: Option<Tensor>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Those of `parameters` behind `loss`, to be handed to `receive` with their places.
+    pub fn new(
+        loss: &Rc<Node>,
+        parameters: &[&Tensor],
+        receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Self {
+        let part = |(place, parameter): (usize, &&Tensor)| {
+            let part = Part {
+                place,
+                uses: 0,
+                sum: None,
+            };
+            (parameter.id(), part)
+        };
+        let mut wanted = Self {
+            parameters: parameters.iter().enumerate().map(part).collect(),
+            receive,
+        };
+        let (mut seen, mut left) = (HashSet::new(), vec![loss]);
+        while let Some(node) = left.pop() {
+            if seen.insert(node.number) {
+                wanted.count(&node.origin);
+                left.extend(node.origin.inputs());
+            }
+        }
+        wanted
+    }
+
+    fn count(&mut self, origin: &Origin) {
+        for parameter in origin.parameters() {
+            if let Some(part) = self.parameters.get_mut(&parameter.id()) {
+                part.uses += 1;
+            }
+        }
+    }
+
+    fn contains(&self, parameter: &Tensor) -> bool {
+        self.parameters.contains_key(&parameter.id())
+    }
+
+    /// Adds the part of a gradient that one use of the parameter has; the use reads the parameter no more.
+    fn add(&mut self, parameter: &Tensor, gradient: Vec<f32>) -> Result<()> {
+        let Some(part) = self.parameters.get_mut(&parameter.id()) else {
+            return Ok(());
+        };
+        let gradient = Tensor::from_vec(gradient, parameter.shape(), &Device::Cpu)?;
+        let gradient = match part.sum.take() {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        };
+        part.uses -= 1;
+        if part.uses > 0 {
+            part.sum = Some(gradient);
+            return Ok(());
+        }
+        (self.receive)(part.place, gradient)
+    }
+}
+
+/// The way back from a loss; every value is freed on the way.
+pub(super) struct Backward<'a> {
+    pub kernels: &'a Kernels,
+    pub buffers: &'a Buffers,
+    /// Values whose gradient is known in part or whole, by number.
+    pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
+    wanted: Wanted<'a>,
+}
+
+impl<'a> Backward<'a> {
+    pub fn new(kernels: &'a Kernels, buffers: &'a Buffers, wanted: Wanted<'a>) -> Self {
+        Self {
+            kernels,
+            buffers,
+            pending: BTreeMap::new(),
+            wanted,
+        }
+    }
+
+    /// From a Dice loss, whose own gradient is its `share` in a sum of losses.
+    pub fn run(mut self, loss: Value, share: f32) -> Result<()> {
+        let mut start = self.buffers.take(LANES);
+        start.fill(share);
+        self.pending.insert(loss.node.number, (loss.node, start));
+        // The highest number first: all that was computed from a value has been passed by then.
+        while let Some((_, (node, dy))) = self.pending.pop_last() {
+            self.step(&node, dy)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, node: &Node, dy: Buffer) -> Result<()> {
+        match &node.origin {
+            Origin::Given => Ok(()),
+            Origin::Conv {
+                x,
+                weight,
+                bias,
+                shape,
+            } => self.conv(x, weight, bias.as_ref(), shape, &dy),
+            Origin::Norm(normed) => self.norm(normed, dy),
+            Origin::Pool { x, shape } => {
+                let values = self.values(x);
+                let mut dx = self.buffers.take(values.len());
+                pool::backward(self.kernels, shape, &values, &dy, &mut dx);
+                self.add(&x.node, dx);
+                Ok(())
+            }
+            Origin::Joint {
+                x,
+                skip,
+                weight,
+                shape,
+            } => self.joint(x, skip.as_ref(), weight, shape, &dy),
+            Origin::Dice {
+                logits,
+                target,
+                shape,
+                tables: [numerator, denominator, share],
+            } => {
+                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
+                let (z, y) = (self.values(logits), self.values(target));
+                let mut dz = self.buffers.take(z.len());
+                dice::backward(
+                    self.kernels,
+                    shape,
+                    &z,
+                    &y,
+                    numerator,
+                    denominator,
+                    &share,
+                    &mut dz,
+                );
+                self.add(&logits.node, dz);
+                Ok(())
+            }
+        }
+    }
+
+    fn values(&self, kept: &Kept) -> Rc<Buffer> {
+        kept.values(self.kernels, self.buffers)
+    }
+
+    fn conv(
+        &mut self,
+        x: &Kept,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        shape: &Conv,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let dw = self.wanted.contains(weight).then(|| {
+            let mut dw = vec![0.0; shape.weight_len()];
+            conv::grad_weight(self.kernels, shape, &self.values(x), dy, &mut dw);
+            dw
+        });
+        if !matches!(x.node.origin, Origin::Given) {
+            let mut dx = self.buffers.take(shape.input_len());
+            with_floats(weight, |weight| {
+                conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
+            })?;
+            self.add(&x.node, dx);
+        }
+        if let Some(dw) = dw {
+            self.wanted.add(weight, dw)?;
+        }
+        if let Some(bias) = bias {
+            let mut db = vec![0.0; shape.cout];
+            conv::grad_bias(self.kernels, shape, dy, &mut db);
+            self.wanted.add(bias, db)?;
+        }
+        Ok(())
+    }
+
+    fn joint(
+        &mut self,
+        x: &Kept,
+        skip: Option<&Kept>,
+        weight: &Tensor,
+        shape: &Joint,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let dw = self.wanted.contains(weight).then(|| {
+            let skip_values = skip.map(|skip| self.values(skip));
+            let mut dw = vec![0.0; shape.weight_len()];
+            joint::grad_weight(
+                self.kernels,
+                shape,
+                &self.values(x),
+                skip_values.as_ref().map_or(&[], |values| values),
+                dy,
+                &mut dw,
+            );
+            dw
+        });
+        let mut dx = self.buffers.take(shape.up_len());
+        let mut dskip = self.buffers.take(shape.skip_len());
+        with_floats(weight, |weight| {
+            joint::grad_input(self.kernels, shape, dy, weight, &mut dx, &mut dskip);
+        })?;
+        self.add(&x.node, dx);
+        if let Some(skip) = skip {
+            self.add(&skip.node, dskip);
+        }
+        dw.map_or(Ok(()), |dw| self.wanted.add(weight, dw))
+    }
+
+    fn norm(&mut self, normed: &Normed, mut dy: Buffer) -> Result<()> {
+        let Normed {
+            x,
+            residual,
+            shape,
+            activation,
+            ..
+        } = normed;
+        let mut dx = residual.as_ref().map(|_| self.buffers.take(shape.len()));
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| self.buffers.take(shape.tables()));
+        let gate = match (activation, residual) {
+            (norm::Activation::Identity, _) => Gate::Open,
+            (norm::Activation::Relu, None) => Gate::Input,
+            (norm::Activation::Relu, Some((_, output))) => Gate::Output(output),
+        };
+        norm::backward(
+            self.kernels,
+            shape,
+            normed.saved(&self.values(x)),
+            gate,
+            Gradients {
+                dy: &mut dy,
+                dx: dx.as_deref_mut(),
+                dgamma: &mut dgamma,
+                dbeta: &mut dbeta,
+            },
+        );
+        for (row, (scale, shift)) in normed.experts.iter().enumerate() {
+            self.wanted.add(scale, normed.of_expert(row, &dgamma))?;
+            self.wanted.add(shift, normed.of_expert(row, &dbeta))?;
+        }
+        match (residual, dx) {
+            (Some((residual, _)), Some(dx)) => {
+                self.add(&x.node, dx);
+                self.add(residual, dy);
+            }
+            _ => self.add(&x.node, dy),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, node: &Rc<Node>, gradient: Buffer) {
+        if let Origin::Given = node.origin {
+            return;
+        }
+        match self.pending.get_mut(&node.number) {
+            Some((_, sum)) => sum
+                .iter_mut()
+                .zip(&*gradient)
+                .for_each(|(sum, more)| *sum += more),
+            None => {
+                self.pending.insert(node.number, (node.clone(), gradient));
+            }
+        }
+    }
+}
