@@ -126,11 +126,18 @@ impl Lanes {
         let experts = rows.iter().max().map_or(0, |row| row + 1);
         for row in 0..experts {
             with_floats(of(row), |values| {
-                for (place, entry) in table.iter_mut().enumerate() {
-                    let (lane, channel) = (place % LANES, place / LANES % shape.channels);
-                    let sample = place / LANES / shape.channels * LANES + lane;
-                    if *rows.get(sample).unwrap_or(&rows[0]) == row {
-                        *entry = values[channel];
+                let groups = table.chunks_exact_mut(shape.channels * LANES);
+                for (group, table) in groups.enumerate() {
+                    let follows = |lane| *rows.get(group * LANES + lane).unwrap_or(&rows[0]) == row;
+                    let lanes: [bool; LANES] = std::array::from_fn(follows);
+                    for (entries, value) in table.as_chunks_mut::<LANES>().0.iter_mut().zip(values)
+                    {
+                        *entries =
+                            std::array::from_fn(
+                                |lane| {
+                                    if lanes[lane] { *value } else { entries[lane] }
+                                },
+                            );
                     }
                 }
             })?;

@@ -9,8 +9,8 @@ use super::super::isa::{Kernels, Method};
 use super::super::threads::{Shared, scratch};
 use super::super::{LANES, check};
 use super::direct::Start;
-use super::pack::Source;
-use super::winograd::{Outputs, Planes, Taps};
+use super::pack::{Source, Taps};
+use super::winograd::{Outputs, Planes};
 use super::{Conv, direct, outer, weight, winograd};
 
 /// A joint's shape.

@@ -12,8 +12,8 @@ use super::isa::{Kernels, Method};
 use super::threads::Shared;
 use super::{LANES, check};
 use direct::Start;
-use pack::Source;
-use winograd::{Outputs, Planes, Taps};
+use pack::{Source, Taps};
+use winograd::{Outputs, Planes};
 
 /// A convolution's shape: square kernel, the same stride and zero padding both ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -205,6 +205,12 @@ fn transform(kernels: &Kernels, conv: &Conv) -> Option<winograd::Shape> {
         Method::Direct | Method::Turned => false,
     };
     chosen.then_some(shape)
+}
+
+/// Floats from one matrix to the next, of a point or a tap: whole cache lines, an odd number of them, since places a power of two
+/// apart would fight for the same few places of the cache.
+fn spread(len: usize) -> usize {
+    (len.div_ceil(LANES) | 1) * LANES
 }
 
 /// The gradient of the bias, summed over groups, lanes and pixels: overwrites `db` `[C_out]`.

@@ -5,8 +5,8 @@ use super::super::LANES;
 use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, scratch};
 use super::super::vector::Vector;
-use super::Conv;
 use super::pack::{self, Block};
+use super::{Conv, spread};
 
 /// Pixels between the one that is read and the one that is asked for: sixteen planes are more streams than hardware follows.
 const AHEAD: usize = 6;
@@ -51,12 +51,13 @@ fn range(conv: &Conv, k: usize, size: usize, out: usize) -> std::ops::Range<usiz
 
 pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (wide, taps) = (padded(conv.cin, kernels.isa()), conv.kernel * conv.kernel);
+    let step = spread(conv.cout * wide);
     let (pixels, outputs) = (
         conv.height * conv.width,
         conv.out_height() * conv.out_width(),
     );
     scratch(
-        conv.groups * pixels * LANES * wide + taps * conv.cout * wide,
+        conv.groups * pixels * LANES * wide + taps * step,
         |buffer| {
             let (turned, sums) = buffer.split_at_mut(conv.groups * pixels * LANES * wide);
             let shared = Shared::new(turned);
@@ -92,10 +93,8 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
                     };
                     // SAFETY: taps and blocks are disjoint; the instruction set is the kernels'.
                     unsafe {
-                        let sums = shared.part(
-                            (tap * conv.cout + block.first) * wide,
-                            block.channels * wide,
-                        );
+                        let sums =
+                            shared.part(tap * step + block.first * wide, block.channels * wide);
                         add_products(kernels.isa(), &outer, block, sums);
                     }
                 }
@@ -104,15 +103,28 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
             kernels.threads().run(conv.cout, conv.cin * taps, |co| {
                 // SAFETY: output channels are disjoint.
                 let to = unsafe { dw.part(co * conv.cin * taps, conv.cin * taps) };
-                for tap in 0..taps {
-                    let from = &sums[(tap * conv.cout + co) * wide..][..conv.cin];
-                    for (to, from) in to.iter_mut().skip(tap).step_by(taps).zip(from) {
-                        *to = *from;
+                let of_tap = |tap: usize| &sums[tap * step + co * wide..][..conv.cin];
+                match taps {
+                    1 => to.copy_from_slice(of_tap(0)),
+                    9 => interleave::<9>(std::array::from_fn(of_tap), to),
+                    16 => interleave::<16>(std::array::from_fn(of_tap), to),
+                    _ => {
+                        for tap in 0..taps {
+                            let to = to.iter_mut().skip(tap).step_by(taps);
+                            to.zip(of_tap(tap)).for_each(|(to, from)| *to = *from);
+                        }
                     }
                 }
             });
         },
     );
+}
+
+/// From one row for each tap to the taps of each channel side by side, `[C_in, TAPS]`.
+fn interleave<const TAPS: usize>(rows: [&[f32]; TAPS], to: &mut [f32]) {
+    for (channel, to) in to.as_chunks_mut::<TAPS>().0.iter_mut().enumerate() {
+        *to = std::array::from_fn(|tap| rows[tap][channel]);
+    }
 }
 
 /// The places in `dy` and in the turned input that one tap multiplies.

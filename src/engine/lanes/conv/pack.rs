@@ -104,6 +104,15 @@ fn run<const CO: usize>(
     }
 }
 
+/// In which order the nine taps of a kernel are applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taps {
+    /// As stored: forward.
+    Stored,
+    /// Rotated by half a turn: the gradient of the input.
+    Rotated,
+}
+
 /// Writes one block of 3x3 kernels tap by tap: `[C_in, block]` in each of nine matrices `step` floats apart, at the block's place.
 ///
 /// # Safety
@@ -112,41 +121,58 @@ pub(super) unsafe fn by_tap(
     source: &Source,
     block: Block,
     cin: usize,
-    order: [usize; 9],
+    taps: Taps,
+    step: usize,
+    to: Shared,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match taps {
+            Taps::Stored => runs_by_tap::<false>(source, block, cin, step, to),
+            Taps::Rotated => runs_by_tap::<true>(source, block, cin, step, to),
+        }
+    }
+}
+
+unsafe fn runs_by_tap<const ROTATED: bool>(
+    source: &Source,
+    block: Block,
+    cin: usize,
     step: usize,
     to: Shared,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         match block.channels {
-            8 => tap_runs::<8>(source, block.first, cin, order, step, to),
-            6 => tap_runs::<6>(source, block.first, cin, order, step, to),
-            4 => tap_runs::<4>(source, block.first, cin, order, step, to),
-            2 => tap_runs::<2>(source, block.first, cin, order, step, to),
-            _ => tap_runs::<1>(source, block.first, cin, order, step, to),
+            8 => tap_runs::<8, ROTATED>(source, block.first, cin, step, to),
+            6 => tap_runs::<6, ROTATED>(source, block.first, cin, step, to),
+            4 => tap_runs::<4, ROTATED>(source, block.first, cin, step, to),
+            2 => tap_runs::<2, ROTATED>(source, block.first, cin, step, to),
+            _ => tap_runs::<1, ROTATED>(source, block.first, cin, step, to),
         }
     }
 }
 
-unsafe fn tap_runs<const CO: usize>(
+unsafe fn tap_runs<const CO: usize, const ROTATED: bool>(
     source: &Source,
     first: usize,
     cin: usize,
-    order: [usize; 9],
     step: usize,
     to: Shared,
 ) {
     // SAFETY: blocks are disjoint; `part` checks bounds.
-    let mut taps: [&mut [f32]; 9] =
-        std::array::from_fn(|tap| unsafe { to.part(tap * step + first * cin, cin * CO) });
+    let taps: [&mut [[f32; CO]]; 9] = std::array::from_fn(|tap| {
+        let runs = unsafe { to.part(tap * step + first * cin, cin * CO) };
+        runs.as_chunks_mut().0
+    });
     for ci in 0..cin {
         let kernels: [&[f32; 9]; CO] = std::array::from_fn(|c| {
             let at = (first + c) * source.cout_stride + ci * source.cin_stride;
             source.weights[at..].first_chunk().expect("nine taps")
         });
-        for (tap, to) in taps.iter_mut().enumerate() {
-            let run: [f32; CO] = std::array::from_fn(|c| kernels[c][order[tap]]);
-            to[ci * CO..(ci + 1) * CO].copy_from_slice(&run);
+        for tap in 0..9 {
+            let from = if ROTATED { 8 - tap } else { tap };
+            taps[tap][ci] = std::array::from_fn(|c| kernels[c][from]);
         }
     }
 }

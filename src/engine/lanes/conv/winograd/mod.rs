@@ -12,9 +12,9 @@ use super::super::LANES;
 use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, Threads, scratch};
 use super::super::vector::Vector;
-use super::Conv;
 use super::joint::Joint;
-use super::pack::{self, Block, Source};
+use super::pack::{self, Block, Source, Taps};
+use super::{Conv, spread};
 use points::{Four, Three, Tile, by_tile};
 use transform::filter_tile;
 
@@ -39,15 +39,6 @@ pub(super) struct Shape {
     half_in: usize,
     /// Output channels, the first ones, that are wanted at half the size, summed over two by two pixels.
     half_out: usize,
-}
-
-/// In which order the nine taps of the kernel are applied.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taps {
-    /// As stored: forward.
-    Stored,
-    /// Rotated by half a turn: the gradient of the input.
-    Rotated,
 }
 
 impl Shape {
@@ -231,10 +222,8 @@ fn filters(
         kernels
             .threads()
             .run(blocks.len(), 9 * shape.cin * blocks[0].channels, |b| {
-                let order =
-                    std::array::from_fn(|tap| if taps == Taps::Rotated { 8 - tap } else { tap });
                 // SAFETY: blocks are disjoint in each tap's matrix.
-                unsafe { pack::by_tap(source, blocks[b], shape.cin, order, step, stored) };
+                unsafe { pack::by_tap(source, blocks[b], shape.cin, taps, step, stored) };
             });
         let to = Shared::new(to);
         let each = PAIRS * shape.tile.points() / 8;
@@ -286,12 +275,6 @@ unsafe fn filter_pairs_body<V: Vector>(
         // SAFETY: asserted above.
         unsafe { by_tile!(tile, filter_tile::<V>(from, step, to, step)) };
     }
-}
-
-/// Floats from one point's matrix to the next: whole cache lines, an odd number of them, since places a power of two
-/// apart would fight for the same few places of the cache.
-fn spread(len: usize) -> usize {
-    (len.div_ceil(LANES) | 1) * LANES
 }
 
 /// Consecutive tiles of one group, row by row.

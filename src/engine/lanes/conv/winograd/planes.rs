@@ -5,9 +5,10 @@ use super::super::super::LANES;
 use super::super::super::isa::{Isa, multiversion};
 use super::super::super::threads::Shared;
 use super::super::super::vector::Vector;
+use super::super::spread;
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, half_input_tile, half_output_tile, input_tile, output_tile};
-use super::{Chunk, Shape, spread};
+use super::{Chunk, Shape};
 
 /// The input planes of a correlation.
 #[derive(Clone, Copy)]

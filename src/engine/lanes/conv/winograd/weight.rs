@@ -6,9 +6,10 @@ use super::super::super::isa::{Isa, Kernels, multiversion};
 use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
 use super::super::outer::{self, Onto, Outer, Strip, padded};
+use super::super::spread;
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, filter_gradient, gradient_tile, half_input_tile, input_tile};
-use super::{Shape, corners, spread};
+use super::{Shape, corners};
 
 /// Tiles transformed together, if rows of tiles allow.
 const TILES: usize = 12;
