@@ -17,6 +17,7 @@ mod end_to_end;
 mod engines;
 mod estimates;
 mod fidelity;
+mod gradients;
 mod inputs;
 mod lanes;
 mod layers;

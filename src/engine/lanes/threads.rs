@@ -208,3 +208,37 @@ impl Drop for Lent {
         STACK.with_borrow_mut(|stack| stack.lent.pop());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_scratch_memory_is_close_together_and_overlaps_nowhere() {
+        let place = |floats: &[f32]| floats.as_ptr() as usize;
+        let first = scratch(20, |outer| {
+            outer.fill(1.0);
+            scratch(33, |inner| {
+                assert_eq!(place(inner), place(outer) + 32 * size_of::<f32>());
+                inner.fill(2.0);
+                // More than is left, and more than any slab.
+                scratch(2 * LEAST, |large| large.fill(3.0));
+                scratch(LEAST - 32, |large| large.fill(4.0));
+                assert!(inner.iter().all(|v| *v == 2.0));
+            });
+            scratch(0, |nothing| assert!(nothing.is_empty()));
+            assert!(outer.iter().all(|v| *v == 1.0));
+            place(outer)
+        });
+        scratch(LEAST, |again| assert_eq!(place(again), first));
+    }
+
+    #[test]
+    fn scratch_memory_comes_back_after_a_panic() {
+        let place = || scratch(16, |floats| floats.as_ptr() as usize);
+        let before = place();
+        let panicked = std::panic::catch_unwind(|| scratch(16, |_| panic!("in a kernel")));
+        assert!(panicked.is_err());
+        assert_eq!(place(), before);
+    }
+}
