@@ -52,7 +52,7 @@ pictures: ## photograph the pages under RESULTS into target/page-shots, and the 
 	cp target/page-shots/table2-phantom-index-html-plot.png results/table2/phantom/plot.png
 	cp target/page-shots/table2-phantom-index-html-picture.png results/table2/phantom/picture.png
 
-KERNELS = lanes:: operations:: course::threads
+KERNELS = lanes:: operations:: gradients:: course::threads
 
 test-checked: ## the kernels' tests with overflow and bounds checks (a build of its own)
 	cargo test --locked --test suite -- $(KERNELS)
