@@ -279,21 +279,23 @@ fn norm_forward(bencher: Bencher, (channels, side): (usize, usize)) {
 #[divan::bench(args = NORMS)]
 fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
     let (kernels, norm) = (kernels(), shape(channels, side));
-    let (x, mut dy, table) = (
+    let (x, dy, table) = (
         numbers(norm.len()),
         numbers(norm.len()),
         numbers(norm.tables()),
     );
     let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; norm.tables()]);
+    // Gradients are written where they were read: each run needs its own, or they would shrink to denormal numbers.
     bencher
         .counter(BytesCount::new(12 * norm.len()))
-        .bench_local(|| {
+        .with_inputs(|| dy.clone())
+        .bench_local_refs(|dy| {
             let affine = Affine {
                 gamma: &table,
                 beta: &table,
             };
             let gradients = Gradients {
-                dy: &mut dy,
+                dy,
                 dx: None,
                 dgamma: &mut dgamma,
                 dbeta: &mut dbeta,

@@ -129,7 +129,7 @@ pub trait Engine {
     fn loss(&self, loss: &Self::Tensor) -> Result<f64>;
 
     /// The way back from `share` times a loss: hands `receive` the gradient of each parameter that the loss depends on, with
-    /// the parameter's place, in any order. Nothing reads a parameter any more once its gradient is handed out, so that
+    /// the parameter's place, in any order; `parameters` are distinct. Nothing reads a parameter any more once its gradient is handed out, so that
     /// `receive` may change it. The loss is consumed, so that memory can be freed on the way.
     fn backward(
         &self,

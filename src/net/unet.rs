@@ -169,7 +169,7 @@ impl UNet {
         skips.pop();
         for [first, second] in &self.blocks {
             y = engine.joint_conv(&y, skips.pop().as_ref(), &first.weight)?;
-            y = first.normed(&pass, y, None, relu)?;
+            y = first.normed(&pass, &y, None, relu)?;
             y = second.forward(&pass, y, None, relu)?;
         }
         let (weight, bias) = &self.head;
@@ -212,14 +212,14 @@ impl ConvNorm {
     ) -> Result<E::Tensor> {
         let y = pass.engine.conv(&x, &self.weight, self.stride)?;
         drop(x);
-        self.normed(pass, y, residual, activation)
+        self.normed(pass, &y, residual, activation)
     }
 
     /// What follows the convolution.
     fn normed<E: Engine>(
         &self,
         pass: &Pass<'_, E>,
-        y: E::Tensor,
+        y: &E::Tensor,
         residual: Option<&E::Tensor>,
         activation: Activation,
     ) -> Result<E::Tensor> {
@@ -228,7 +228,7 @@ impl ConvNorm {
             beta: &self.beta,
             experts: pass.experts,
         };
-        pass.engine.norm(&y, affine, pass.eps, residual, activation)
+        pass.engine.norm(y, affine, pass.eps, residual, activation)
     }
 }
 

@@ -156,7 +156,8 @@ pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usiz
 /// Trains the network in place, before the eyes of `watch`; the curve.
 ///
 /// # Errors
-/// Where the loss stops being a number, or the training is asked to stop.
+/// Where the loss stops being a number, the training is asked to stop, or a tensor operation fails: then parameters may be
+/// between two steps.
 pub fn train<E: Engine>(
     training: &Training<'_, E>,
     watch: &mut dyn Watch,
@@ -238,7 +239,7 @@ fn update<E: Engine>(
     let share = 1.0 / passes.len() as f64;
     let tensors: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
     let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
-    let sum = |sum: Option<Tensor>, gradient: Tensor| match sum {
+    let plus = |sum: Option<Tensor>, gradient: Tensor| match sum {
         Some(sum) => sum + gradient,
         None => Ok(gradient),
     };
@@ -249,13 +250,13 @@ fn update<E: Engine>(
         loss += engine.loss(&of_pass)? as f32 * share as f32;
         if pass + 1 < passes.len() {
             engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
-                sums[place] = Some(sum(sums[place].take(), gradient)?);
+                sums[place] = Some(plus(sums[place].take(), gradient)?);
                 Ok(())
             })?;
         } else if loss.is_finite() {
             // On the last way back a parameter changes as soon as its gradient is known, while both are in the cache.
             engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
-                optimiser.update(place, &sum(sums[place].take(), gradient)?, lr)
+                optimiser.update(place, &plus(sums[place].take(), gradient)?, lr)
             })?;
             // Branches that other passes alone went through.
             optimiser.step(&sums, lr)?;

@@ -74,6 +74,11 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// Whether nothing is left to be handed out.
+    fn is_complete(&self) -> bool {
+        self.parameters.values().all(|part| part.uses == 0)
+    }
+
     fn contains(&self, parameter: &Tensor) -> bool {
         self.parameters.contains_key(&parameter.id())
     }
@@ -99,8 +104,8 @@ impl<'a> Wanted<'a> {
 
 /// The way back from a loss; every value is freed on the way.
 pub(super) struct Backward<'a> {
-    pub kernels: &'a Kernels,
-    pub buffers: &'a Buffers,
+    kernels: &'a Kernels,
+    buffers: &'a Buffers,
     /// Values whose gradient is known in part or whole, by number.
     pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
     wanted: Wanted<'a>,
@@ -125,6 +130,7 @@ impl<'a> Backward<'a> {
         while let Some((_, (node, dy))) = self.pending.pop_last() {
             self.step(&node, dy)?;
         }
+        debug_assert!(self.wanted.is_complete(), "a gradient was not handed out");
         Ok(())
     }
 
@@ -203,7 +209,7 @@ impl<'a> Backward<'a> {
         if let Some(dw) = dw {
             self.wanted.add(weight, dw)?;
         }
-        if let Some(bias) = bias {
+        if let Some(bias) = bias.filter(|bias| self.wanted.contains(bias)) {
             let mut db = vec![0.0; shape.cout];
             conv::grad_bias(self.kernels, shape, dy, &mut db);
             self.wanted.add(bias, db)?;

@@ -8,6 +8,7 @@ use super::{
     Isa, Kernels, LANES, Threads,
     backward::{Backward, Wanted},
     buffers::{Buffer, Buffers},
+    check,
     conv::{
         self, Conv,
         joint::{self, Joint},
@@ -126,6 +127,7 @@ impl Lanes {
         let experts = rows.iter().max().map_or(0, |row| row + 1);
         for row in 0..experts {
             with_floats(of(row), |values| {
+                check("a scale or shift", values.len(), shape.channels);
                 let groups = table.chunks_exact_mut(shape.channels * LANES);
                 for (group, table) in groups.enumerate() {
                     let follows = |lane| *rows.get(group * LANES + lane).unwrap_or(&rows[0]) == row;

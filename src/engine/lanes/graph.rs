@@ -106,7 +106,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// The values it reads.
+    /// The values it hands a gradient to.
     pub fn inputs(&self) -> Vec<&Rc<Node>> {
         match self {
             Self::Given => vec![],
@@ -119,7 +119,7 @@ impl Origin {
                 let skip = skip.as_ref().map(|skip| &skip.node);
                 [&x.node].into_iter().chain(skip).collect()
             }
-            Self::Dice { logits, target, .. } => vec![&logits.node, &target.node],
+            Self::Dice { logits, .. } => vec![&logits.node],
         }
     }
 

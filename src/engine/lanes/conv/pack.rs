@@ -160,8 +160,8 @@ unsafe fn tap_runs<const CO: usize, const ROTATED: bool>(
     step: usize,
     to: Shared,
 ) {
-    // SAFETY: blocks are disjoint; `part` checks bounds.
     let taps: [&mut [[f32; CO]]; 9] = std::array::from_fn(|tap| {
+        // SAFETY: blocks are disjoint; `part` checks bounds.
         let runs = unsafe { to.part(tap * step + first * cin, cin * CO) };
         runs.as_chunks_mut().0
     });
