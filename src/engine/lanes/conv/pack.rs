@@ -1,8 +1,6 @@
 //! Weights in the order the kernels read them: blocks of output channels, so that one tap of one input channel is a
 //! run of as many weights as the block has channels.
 
-use super::super::threads::Shared;
-
 /// Where a kernel's weights are, seen from the correlation that uses them.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -113,58 +111,49 @@ pub(super) enum Taps {
     Rotated,
 }
 
-/// Writes one block of 3x3 kernels tap by tap: `[C_in, block]` in each of nine matrices `step` floats apart, at the block's place.
-///
-/// # Safety
-/// No other task writes the block.
-pub(super) unsafe fn by_tap(
+/// Writes one block of 3x3 kernels tap by tap: `[C_in, block]` at `at` in each of nine matrices `step` floats apart.
+pub(super) fn by_tap(
     source: &Source,
     block: Block,
     cin: usize,
     taps: Taps,
     step: usize,
-    to: Shared,
+    at: usize,
+    to: &mut [f32],
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match taps {
-            Taps::Stored => runs_by_tap::<false>(source, block, cin, step, to),
-            Taps::Rotated => runs_by_tap::<true>(source, block, cin, step, to),
-        }
+    let mut matrices = to.chunks_exact_mut(step);
+    let to = std::array::from_fn(|_| {
+        let matrix = matrices.next().expect("nine matrices");
+        &mut matrix[at..at + cin * block.channels]
+    });
+    match taps {
+        Taps::Stored => runs_by_tap::<false>(source, block, cin, to),
+        Taps::Rotated => runs_by_tap::<true>(source, block, cin, to),
     }
 }
 
-unsafe fn runs_by_tap<const ROTATED: bool>(
+fn runs_by_tap<const ROTATED: bool>(
     source: &Source,
     block: Block,
     cin: usize,
-    step: usize,
-    to: Shared,
+    to: [&mut [f32]; 9],
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match block.channels {
-            8 => tap_runs::<8, ROTATED>(source, block.first, cin, step, to),
-            6 => tap_runs::<6, ROTATED>(source, block.first, cin, step, to),
-            4 => tap_runs::<4, ROTATED>(source, block.first, cin, step, to),
-            2 => tap_runs::<2, ROTATED>(source, block.first, cin, step, to),
-            _ => tap_runs::<1, ROTATED>(source, block.first, cin, step, to),
-        }
+    match block.channels {
+        8 => tap_runs::<8, ROTATED>(source, block.first, cin, to),
+        6 => tap_runs::<6, ROTATED>(source, block.first, cin, to),
+        4 => tap_runs::<4, ROTATED>(source, block.first, cin, to),
+        2 => tap_runs::<2, ROTATED>(source, block.first, cin, to),
+        _ => tap_runs::<1, ROTATED>(source, block.first, cin, to),
     }
 }
 
-unsafe fn tap_runs<const CO: usize, const ROTATED: bool>(
+fn tap_runs<const CO: usize, const ROTATED: bool>(
     source: &Source,
     first: usize,
     cin: usize,
-    step: usize,
-    to: Shared,
+    to: [&mut [f32]; 9],
 ) {
-    let taps: [&mut [[f32; CO]]; 9] = std::array::from_fn(|tap| {
-        // SAFETY: blocks are disjoint; `part` checks bounds.
-        let runs = unsafe { to.part(tap * step + first * cin, cin * CO) };
-        runs.as_chunks_mut().0
-    });
+    let runs = to.map(|matrix| matrix.as_chunks_mut::<CO>().0);
     for ci in 0..cin {
         let kernels: [&[f32; 9]; CO] = std::array::from_fn(|c| {
             let at = (first + c) * source.cout_stride + ci * source.cin_stride;
@@ -172,7 +161,7 @@ unsafe fn tap_runs<const CO: usize, const ROTATED: bool>(
         });
         for tap in 0..9 {
             let from = if ROTATED { 8 - tap } else { tap };
-            taps[tap][ci] = std::array::from_fn(|c| kernels[c][from]);
+            runs[tap][ci] = std::array::from_fn(|c| kernels[c][from]);
         }
     }
 }

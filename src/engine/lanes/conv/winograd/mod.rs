@@ -8,6 +8,8 @@ mod product;
 mod transform;
 pub(super) mod weight;
 
+use std::ops::Range;
+
 use super::super::LANES;
 use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, Threads, scratch};
@@ -15,6 +17,7 @@ use super::super::vector::Vector;
 use super::joint::Joint;
 use super::pack::{self, Block, Source, Taps};
 use super::{Conv, spread};
+use planes::Sums;
 use points::{Four, Three, Tile, by_tile};
 use transform::filter_tile;
 
@@ -172,12 +175,25 @@ pub(super) fn correlate(
                 ..*block
             }),
     );
-    let step = spread(shape.cin * shape.cout);
+    let filters = Filters {
+        shape,
+        source,
+        taps,
+    };
+    let per_group = shape.tiles().div_ceil(shape.chunk());
+    let chunks = shape.groups * per_group;
+    if chunks == 1 {
+        let chunk = Chunk {
+            shape,
+            group: 0,
+            first: 0,
+            count: shape.tiles(),
+        };
+        return chunk.run_by_run(kernels, x, &filters, &blocks, y);
+    }
     let points = shape.tile.points();
-    scratch(points * step, |weights| {
-        filters(kernels, shape, source, taps, &blocks, step, weights);
-        let per_group = shape.tiles().div_ceil(shape.chunk());
-        let chunks = shape.groups * per_group;
+    scratch(points * spread(shape.cin * shape.cout), |weights| {
+        filters.transform(kernels, Run(&blocks), weights);
         let run = |threads: &Threads, chunk: usize| {
             let (group, part) = (chunk / per_group, chunk % per_group);
             let (first, last) = (
@@ -190,7 +206,7 @@ pub(super) fn correlate(
                 first,
                 count: last - first,
             };
-            chunk.run(kernels.with_threads(threads), x, weights, &blocks, y);
+            chunk.run(&kernels.with_threads(threads), x, weights, Run(&blocks), y);
         };
         // Either way each pixel is computed alike, so this choice may look at the threads.
         let each = shape.chunk() * points * shape.cin * shape.cout;
@@ -204,76 +220,134 @@ pub(super) fn correlate(
     });
 }
 
-/// Channels' pairs transformed by one task.
-const PAIRS: usize = 2048;
+/// Pairs of channels whose kernels, tap by tap, stay in the cache until they are transformed.
+const PAIRS: usize = 1024;
 
-/// Transforms the weights into a matrix for each point, `step` floats apart, of blocks `[C_in, block]`.
-fn filters(
-    kernels: &Kernels,
-    shape: &Shape,
-    source: &Source,
+/// Consecutive blocks of output channels.
+#[derive(Clone, Copy)]
+struct Run<'a>(&'a [Block]);
+
+impl Run<'_> {
+    fn first(&self) -> usize {
+        self.0[0].first
+    }
+
+    fn channels(&self) -> usize {
+        self.0.iter().map(|block| block.channels).sum()
+    }
+}
+
+/// Cuts blocks into runs of at least so many channels' `pairs`. Each begins with a whole register, so that none writes into
+/// the next.
+fn runs_of(blocks: &[Block], cin: usize, pairs: usize) -> Vec<Run<'_>> {
+    let mut runs = Vec::new();
+    let mut from = 0;
+    for (next, block) in blocks.iter().enumerate().skip(1) {
+        let held = (block.first - blocks[from].first) * cin;
+        if held >= pairs && (block.first * cin).is_multiple_of(LANES) {
+            runs.push(Run(&blocks[from..next]));
+            from = next;
+        }
+    }
+    runs.push(Run(&blocks[from..]));
+    runs
+}
+
+/// Cuts blocks into runs whose pairs of channels take about as much memory as `tiles` of all input channels: each run
+/// reads those anew. Several threads get some runs each; no result depends on it.
+fn runs<'a>(blocks: &'a [Block], cin: usize, tiles: usize, threads: &Threads) -> Vec<Run<'a>> {
+    let channels = match threads.count() {
+        1 => tiles * LANES,
+        threads => (tiles * LANES).min(Run(blocks).channels() / (4 * threads)),
+    };
+    runs_of(blocks, cin, PAIRS.max(channels * cin))
+}
+
+/// The weights of a correlation, to be transformed.
+struct Filters<'a> {
+    shape: &'a Shape,
+    source: &'a Source<'a>,
     taps: Taps,
-    blocks: &[Block],
-    step: usize,
-    to: &mut [f32],
-) {
-    scratch(9 * step, |stored| {
-        let stored = Shared::new(stored);
-        kernels
-            .threads()
-            .run(blocks.len(), 9 * shape.cin * blocks[0].channels, |b| {
-                // SAFETY: blocks are disjoint in each tap's matrix.
-                unsafe { pack::by_tap(source, blocks[b], shape.cin, taps, step, stored) };
-            });
+}
+
+impl Filters<'_> {
+    /// Transforms a run's weights into blocks `[C_in, block]` in a matrix for each point.
+    fn transform(&self, kernels: &Kernels, run: Run, to: &mut [f32]) {
+        let tile = self.shape.tile;
         let to = Shared::new(to);
-        let each = PAIRS * shape.tile.points() / 8;
-        kernels.threads().run(step.div_ceil(PAIRS), each, |task| {
-            // SAFETY: tasks transform different pairs; the instruction set is the kernels'.
-            unsafe {
-                filter_pairs(
-                    kernels.isa(),
-                    shape.tile,
-                    stored,
-                    step,
-                    task * PAIRS,
-                    step.min((task + 1) * PAIRS),
-                    to,
-                )
-            }
+        let few = runs_of(run.0, self.shape.cin, PAIRS);
+        let each = PAIRS * tile.points() / 8;
+        kernels.threads().run(few.len(), each, |i| {
+            let first = (few[i].first() - run.first()) * self.shape.cin;
+            // SAFETY: runs have no pairs in common.
+            unsafe { self.transform_few(kernels.isa(), few[i], first, to) };
         });
-    });
+    }
+
+    /// The same for so few that they stay in the cache; the first pair comes to the place `first`.
+    ///
+    /// # Safety
+    /// No other task writes there.
+    unsafe fn transform_few(&self, isa: Isa, run: Run, first: usize, to: Shared) {
+        let (cin, tile) = (self.shape.cin, self.shape.tile);
+        let len = (run.channels() * cin).next_multiple_of(LANES);
+        let stored_step = spread(len);
+        scratch(9 * stored_step, |stored| {
+            for block in run.0 {
+                let at = (block.first - run.first()) * cin;
+                pack::by_tap(self.source, *block, cin, self.taps, stored_step, at, stored);
+            }
+            let pairs = Pairs {
+                stored,
+                stored_step,
+                len,
+                step: to.len() / tile.points(),
+                first,
+            };
+            // SAFETY: the caller's promise; the instruction set is the kernels'.
+            unsafe { filter_pairs(isa, tile, &pairs, to) };
+        });
+    }
+}
+
+/// Kernels of pairs of channels, tap by tap.
+struct Pairs<'a> {
+    /// Nine matrices, `stored_step` floats apart.
+    stored: &'a [f32],
+    stored_step: usize,
+    /// Pairs, a multiple of sixteen.
+    len: usize,
+    /// From one point's matrix to the next.
+    step: usize,
+    /// The place of the first pair there.
+    first: usize,
 }
 
 multiversion! {
-    /// Transforms the pairs of channels from `first` to `last`, multiples of sixteen.
+    /// Transforms pairs of channels.
     ///
     /// # Safety
     /// No other task transforms them.
-    fn filter_pairs = filter_pairs_body(tile: Tile, stored: Shared, step: usize, first: usize, last: usize, to: Shared)
+    fn filter_pairs = filter_pairs_body(tile: Tile, pairs: &Pairs, to: Shared)
 }
 
 #[inline(always)]
-unsafe fn filter_pairs_body<V: Vector>(
-    tile: Tile,
-    stored: Shared,
-    step: usize,
-    first: usize,
-    last: usize,
-    to: Shared,
-) {
-    assert!(
-        stored.len() >= 9 * step
-            && to.len() >= tile.points() * step
-            && last <= step
-            && step.is_multiple_of(LANES)
-    );
-    for i in (first..last).step_by(V::N) {
+unsafe fn filter_pairs_body<V: Vector>(tile: Tile, pairs: &Pairs, to: Shared) {
+    assert!(pairs.stored.len() == 9 * pairs.stored_step && pairs.len <= pairs.stored_step);
+    assert!(to.len() == tile.points() * pairs.step && pairs.first + pairs.len <= pairs.step);
+    assert!(pairs.len.is_multiple_of(LANES));
+    for i in (0..pairs.len).step_by(V::N) {
         let (from, to) = (
-            stored.pointer().wrapping_add(i),
-            to.pointer().wrapping_add(i),
+            pairs.stored.as_ptr().wrapping_add(i),
+            to.pointer().wrapping_add(pairs.first + i),
         );
         // SAFETY: asserted above.
-        unsafe { by_tile!(tile, filter_tile::<V>(from, step, to, step)) };
+        unsafe {
+            by_tile!(
+                tile,
+                filter_tile::<V>(from, pairs.stored_step, to, pairs.step)
+            )
+        };
     }
 }
 
@@ -286,54 +360,122 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    fn run(&self, kernels: Kernels, x: Planes, weights: &[f32], blocks: &[Block], y: Outputs) {
+    /// With all weights transformed, `[points]` matrices of them.
+    fn run(&self, kernels: &Kernels, x: Planes, weights: &[f32], all: Run, y: Outputs) {
         let shape = self.shape;
-        let (from, to) = (
-            spread(shape.cin * self.count * LANES),
-            spread(shape.cout * self.count * LANES),
-        );
         let points = shape.tile.points();
-        scratch(points * (from + to), |buffer| {
-            let (inputs, sums) = buffer.split_at_mut(points * from);
-            let (inputs, sums) = (Shared::new(inputs), Shared::new(sums));
-            kernels
-                .threads()
-                .run(shape.cin, 3 * points * self.count, |ci| {
-                    // SAFETY: channels are disjoint in each point's matrix; the instruction set is the kernels'.
-                    unsafe { planes::input(kernels.isa(), self, x, ci, inputs) }
+        self.with_inputs(kernels, x, |inputs| {
+            let step = spread(shape.cout * self.count * LANES);
+            scratch(points * step, |sums| {
+                let sums = Shared::new(sums);
+                let each = shape.cin * shape.cout * self.count;
+                kernels.threads().run(points, each, |p| {
+                    // SAFETY: points are disjoint.
+                    let sums = unsafe { sums.part(p * step, shape.cout * self.count * LANES) };
+                    self.multiply(kernels, p, inputs, weights, all, sums);
                 });
-            kernels
-                .threads()
-                .run(points, shape.cin * shape.cout * self.count, |p| {
-                    // SAFETY: inputs are complete and only read from here on; points are disjoint.
-                    let (inputs, sums) = unsafe {
-                        let inputs = &*inputs.part(p * from, shape.cin * self.count * LANES);
-                        (inputs, sums.part(p * to, shape.cout * self.count * LANES))
-                    };
-                    let product = product::Product {
-                        weights: &weights[p * (weights.len() / points)..][..shape.cin * shape.cout],
-                        inputs,
-                        count: self.count,
-                        // Channels of half the size have no part in some products.
-                        first: if shape.tile.vanishes(p) {
-                            shape.half_in
-                        } else {
-                            0
-                        },
-                    };
-                    let wanted =
-                        |block: &&Block| !shape.tile.vanishes(p) || block.first >= shape.half_out;
-                    for block in blocks.iter().filter(wanted) {
-                        product.multiply(&kernels, *block, sums);
-                    }
-                });
-            kernels
-                .threads()
-                .run(shape.cout, 3 * points * self.count, |co| {
+                let sums = Sums {
+                    values: sums,
+                    first: 0,
+                    channels: shape.cout,
+                };
+                let each = 3 * points * self.count;
+                kernels.threads().run(shape.cout, each, |co| {
                     // SAFETY: tiles of a plane are disjoint; the instruction set is the kernels'.
                     unsafe { planes::output(kernels.isa(), self, sums, co, y) }
                 });
+            });
         });
+    }
+
+    /// Transforms the weights of a few output channels at a time and multiplies at once, where this chunk is all that asks for
+    /// them: they are many times the pixels of small images, and never leave the cache.
+    fn run_by_run(
+        &self,
+        kernels: &Kernels,
+        x: Planes,
+        filters: &Filters,
+        blocks: &[Block],
+        y: Outputs,
+    ) {
+        let shape = self.shape;
+        let points = shape.tile.points();
+        let runs = runs(blocks, shape.cin, self.count, kernels.threads());
+        self.with_inputs(kernels, x, |inputs| {
+            let each = points * shape.cin * shape.cout * self.count / runs.len();
+            kernels.threads().run(runs.len(), each, |run| {
+                let run = runs[run];
+                let (first, channels) = (run.first(), run.channels());
+                let step = spread(channels * self.count * LANES);
+                scratch(points * spread(shape.cin * channels), |weights| {
+                    filters.transform(&kernels.with_threads(&Threads::Caller), run, weights);
+                    scratch(points * step, |sums| {
+                        for (p, sums) in sums.chunks_exact_mut(step).enumerate() {
+                            let sums = &mut sums[..channels * self.count * LANES];
+                            self.multiply(kernels, p, inputs, weights, run, sums);
+                        }
+                        let sums = Sums {
+                            values: Shared::new(sums),
+                            first,
+                            channels,
+                        };
+                        for co in first..first + channels {
+                            // SAFETY: planes are disjoint; the instruction set is the kernels'.
+                            unsafe { planes::output(kernels.isa(), self, sums, co, y) }
+                        }
+                    });
+                });
+            });
+        });
+    }
+
+    /// Calls a function with the transformed tiles of all input channels, `[points, C_in, count, 16]`.
+    fn with_inputs(&self, kernels: &Kernels, x: Planes, work: impl FnOnce(&[f32])) {
+        let shape = self.shape;
+        let points = shape.tile.points();
+        scratch(points * spread(shape.cin * self.count * LANES), |inputs| {
+            let shared = Shared::new(inputs);
+            let each = 3 * points * self.count;
+            kernels.threads().run(shape.cin, each, |ci| {
+                // SAFETY: channels are disjoint in each point's matrix; the instruction set is the kernels'.
+                unsafe { planes::input(kernels.isa(), self, x, ci, shared) }
+            });
+            work(inputs);
+        });
+    }
+
+    /// The products at point `p` of a run's `weights`: overwrites `sums` `[channels, count, 16]`.
+    fn multiply(
+        &self,
+        kernels: &Kernels,
+        p: usize,
+        inputs: &[f32],
+        weights: &[f32],
+        run: Run,
+        sums: &mut [f32],
+    ) {
+        let shape = self.shape;
+        let (points, vanishes) = (shape.tile.points(), shape.tile.vanishes(p));
+        let of_point = |all: &'_ [f32], len: usize| -> Range<usize> {
+            let from = p * (all.len() / points);
+            from..from + len
+        };
+        let product = product::Product {
+            weights: &weights[of_point(weights, shape.cin * run.channels())],
+            inputs: &inputs[of_point(inputs, shape.cin * self.count * LANES)],
+            count: self.count,
+            // Channels of half the size have no part in some products.
+            first: if vanishes { shape.half_in } else { 0 },
+        };
+        for block in run.0 {
+            if !vanishes || block.first >= shape.half_out {
+                let held = Block {
+                    first: block.first - run.first(),
+                    ..*block
+                };
+                product.multiply(kernels, held, sums);
+            }
+        }
     }
 
     /// Row and column of the first output pixel of each tile.

@@ -28,6 +28,22 @@ pub(in super::super) struct Outputs<'a> {
     pub(in super::super) whole: Shared<'a>,
 }
 
+/// Sums of products, `[points, channels, count, 16]`.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) values: Shared<'a>,
+    /// The first output channel they are of.
+    pub(super) first: usize,
+    pub(super) channels: usize,
+}
+
+impl Sums<'_> {
+    /// Floats from one point to the next.
+    fn step(&self, chunk: &Chunk) -> usize {
+        spread(self.channels * chunk.count * LANES)
+    }
+}
+
 impl Shape {
     /// Floats of a plane of half the size.
     fn half_plane(&self) -> usize {
@@ -58,7 +74,7 @@ pub(super) unsafe fn input(isa: Isa, chunk: &Chunk, x: Planes, ci: usize, to: Sh
 ///
 /// # Safety
 /// The machine has the instruction set, and no other task writes these tiles.
-pub(super) unsafe fn output(isa: Isa, chunk: &Chunk, sums: Shared, co: usize, y: Outputs) {
+pub(super) unsafe fn output(isa: Isa, chunk: &Chunk, sums: Sums, co: usize, y: Outputs) {
     let Shape { cout, half_out, .. } = *chunk.shape;
     let (plane, half) = (chunk.shape.plane(), chunk.shape.half_plane());
     // SAFETY: the caller's promise.
@@ -126,23 +142,31 @@ multiversion! {
     ///
     /// # Safety
     /// No other task writes these tiles.
-    fn output_channel = output_channel_body(chunk: &Chunk, sums: Shared, co: usize, y: Shared, plane: usize)
+    fn output_channel = output_channel_body(chunk: &Chunk, sums: Sums, co: usize, y: Shared, plane: usize)
 }
 
 #[inline(always)]
 unsafe fn output_channel_body<V: Vector>(
     chunk: &Chunk,
-    sums: Shared,
+    sums: Sums,
     co: usize,
     y: Shared,
     plane: usize,
 ) {
     let shape = chunk.shape;
     let (out, points) = (shape.tile.out(), shape.tile.points());
-    let step = spread(shape.cout * chunk.count * LANES);
-    assert!(sums.len() == points * step && co < shape.cout && y.len() >= plane + shape.plane());
+    let (step, held) = (sums.step(chunk), co - sums.first);
+    assert!(
+        sums.values.len() == points * step
+            && held < sums.channels
+            && co < shape.cout
+            && y.len() >= plane + shape.plane()
+    );
     for (i, (row, column)) in chunk.corners().enumerate() {
-        let from = sums.pointer().wrapping_add((co * chunk.count + i) * LANES);
+        let from = sums
+            .values
+            .pointer()
+            .wrapping_add((held * chunk.count + i) * LANES);
         let corner = y
             .pointer()
             .wrapping_add(plane + (row * shape.width + column) * LANES);
@@ -211,25 +235,28 @@ multiversion! {
     ///
     /// # Safety
     /// No other task writes these tiles.
-    fn half_output_channel = half_output_channel_body(chunk: &Chunk, sums: Shared, co: usize, y: Shared, plane: usize)
+    fn half_output_channel = half_output_channel_body(chunk: &Chunk, sums: Sums, co: usize, y: Shared, plane: usize)
 }
 
 #[inline(always)]
 unsafe fn half_output_channel_body<V: Vector>(
     chunk: &Chunk,
-    sums: Shared,
+    sums: Sums,
     co: usize,
     y: Shared,
     plane: usize,
 ) {
     let shape = chunk.shape;
-    let step = spread(shape.cout * chunk.count * LANES);
+    let (step, held) = (sums.step(chunk), co - sums.first);
     let (height, width) = (shape.height / 2, shape.width / 2);
-    assert!(shape.tile == Tile::Four && sums.len() == shape.tile.points() * step);
-    assert!(co < shape.cout && y.len() >= plane + shape.half_plane());
+    assert!(shape.tile == Tile::Four && sums.values.len() == shape.tile.points() * step);
+    assert!(held < sums.channels && co < shape.cout && y.len() >= plane + shape.half_plane());
     for (i, (row, column)) in chunk.corners().enumerate() {
         let (row, column) = (row / 2, column / 2);
-        let from = sums.pointer().wrapping_add((co * chunk.count + i) * LANES);
+        let from = sums
+            .values
+            .pointer()
+            .wrapping_add((held * chunk.count + i) * LANES);
         let corner = y
             .pointer()
             .wrapping_add(plane + (row * width + column) * LANES);

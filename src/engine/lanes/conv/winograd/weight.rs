@@ -6,10 +6,11 @@ use super::super::super::isa::{Isa, Kernels, multiversion};
 use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
 use super::super::outer::{self, Onto, Outer, Strip, padded};
+use super::super::pack::Block;
 use super::super::spread;
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, filter_gradient, gradient_tile, half_input_tile, input_tile};
-use super::{Shape, corners};
+use super::{Run, Shape, corners, runs};
 
 /// Tiles transformed together, if rows of tiles allow.
 const TILES: usize = 12;
@@ -38,10 +39,20 @@ pub(in super::super) fn gradient(
     dw: &mut [f32],
 ) {
     assert!(shape.half_in == 0 || shape.half_in == shape.cin);
+    let blocks = outer::blocks(shape.cout, padded(shape.cin, kernels.isa()), kernels.isa());
+    let dw = Shared::new(dw);
+    let rows = (TILES / shape.tile_columns()).clamp(1, shape.tile_rows());
+    if shape.groups == 1 && rows == shape.tile_rows() {
+        let all = Rows {
+            shape,
+            group: 0,
+            first: 0,
+            count: rows,
+        };
+        return all.run_by_run(kernels, x, dy, &blocks, dw);
+    }
     let wide = padded(shape.cin, kernels.isa());
-    let step = spread(shape.cout * wide);
-    scratch(shape.tile.points() * step, |sums| {
-        let rows = (TILES / shape.tile_columns()).clamp(1, shape.tile_rows());
+    scratch(shape.tile.points() * spread(shape.cout * wide), |sums| {
         let mut onto = Onto::Nothing;
         for group in 0..shape.groups {
             for first in (0..shape.tile_rows()).step_by(rows) {
@@ -51,23 +62,14 @@ pub(in super::super) fn gradient(
                     first,
                     count: rows.min(shape.tile_rows() - first),
                 };
-                chunk.add(kernels, x, dy, sums, onto);
+                chunk.add(kernels, x, dy, &blocks, sums, onto);
                 onto = Onto::Sums;
             }
         }
-        let dw = Shared::new(dw);
         let each = shape.tile.points() * wide / 4;
         kernels.threads().run(shape.cout, each, |co| {
             // SAFETY: output channels are disjoint; the instruction set is the kernels'.
-            unsafe {
-                transform_back(
-                    kernels.isa(),
-                    shape,
-                    co,
-                    sums,
-                    dw.part(co * shape.cin * 9, shape.cin * 9),
-                )
-            }
+            unsafe { transform_back(kernels.isa(), shape, sums, co, dw, co) }
         });
     });
 }
@@ -115,7 +117,63 @@ impl Rows<'_> {
         self.shape.tile_columns() * self.stride() + 2
     }
 
-    fn add(&self, kernels: &Kernels, x: &[f32], dy: &[f32], sums: &mut [f32], onto: Onto) {
+    /// Adds the products at all points to `sums` `[points, C_out, C_in rounded up]`.
+    fn add(
+        &self,
+        kernels: &Kernels,
+        x: &[f32],
+        dy: &[f32],
+        blocks: &[Block],
+        sums: &mut [f32],
+        onto: Onto,
+    ) {
+        let shape = self.shape;
+        let pairs = shape.cout * padded(shape.cin, kernels.isa());
+        let (points, step) = (shape.tile.points(), spread(pairs));
+        self.with_operands(kernels, x, dy, |operands| {
+            let shared = Shared::new(sums);
+            kernels.threads().run(points, self.tiles() * pairs, |p| {
+                // SAFETY: points are disjoint.
+                let sums = unsafe { shared.part(p * step, pairs) };
+                operands.multiply(kernels.isa(), p, Run(blocks), onto, sums);
+            });
+        });
+    }
+
+    /// A few output channels at a time, where these are all the tiles: sums that are many times the pixels of small images never
+    /// leave the cache. Overwrites `dw`.
+    fn run_by_run(&self, kernels: &Kernels, x: &[f32], dy: &[f32], blocks: &[Block], dw: Shared) {
+        let shape = self.shape;
+        let wide = padded(shape.cin, kernels.isa());
+        let points = shape.tile.points();
+        let runs = runs(blocks, wide, self.tiles(), kernels.threads());
+        self.with_operands(kernels, x, dy, |operands| {
+            let each = points * self.tiles() * shape.cout * wide / runs.len();
+            kernels.threads().run(runs.len(), each, |run| {
+                let (first, channels) = (runs[run].first(), runs[run].channels());
+                let step = spread(channels * wide);
+                scratch(points * step, |sums| {
+                    for (p, sums) in sums.chunks_exact_mut(step).enumerate() {
+                        let sums = &mut sums[..channels * wide];
+                        operands.multiply(kernels.isa(), p, runs[run], Onto::Nothing, sums);
+                    }
+                    for c in 0..channels {
+                        // SAFETY: output channels are disjoint; the instruction set is the kernels'.
+                        unsafe { transform_back(kernels.isa(), shape, sums, c, dw, first + c) }
+                    }
+                });
+            });
+        });
+    }
+
+    /// Calls a function with the transformed tiles of the input and of the gradient.
+    fn with_operands(
+        &self,
+        kernels: &Kernels,
+        x: &[f32],
+        dy: &[f32],
+        work: impl FnOnce(&Operands),
+    ) {
         let (shape, tiles) = (self.shape, self.tiles());
         let wide = padded(shape.cin, kernels.isa());
         let points = shape.tile.points();
@@ -124,19 +182,19 @@ impl Rows<'_> {
             spread(shape.cout * tiles * LANES),
             spread(tiles * LANES * wide),
         );
-        let step = spread(shape.cout * wide);
-        scratch(turned * row + points * (left + right), |buffer| {
-            let (image, operands) = buffer.split_at_mut(turned * row);
+        scratch(points * (left + right), |operands| {
             let (lefts, rights) = operands.split_at_mut(points * left);
-            let shared = Shared::new(image);
-            kernels.threads().run(turned, row / LANES, |r| {
-                // SAFETY: rows are disjoint.
-                self.turn_row(kernels, x, r, unsafe { shared.part(r * row, row) });
-            });
-            let shared = Shared::new(rights);
-            kernels.threads().run(tiles, 3 * points * wide, |tile| {
-                // SAFETY: tiles are disjoint; the instruction set is the kernels'.
-                unsafe { input_tiles(kernels.isa(), self, tile, image, shared) }
+            scratch(turned * row, |image| {
+                let shared = Shared::new(image);
+                kernels.threads().run(turned, row / LANES, |r| {
+                    // SAFETY: rows are disjoint.
+                    self.turn_row(kernels, x, r, unsafe { shared.part(r * row, row) });
+                });
+                let shared = Shared::new(rights);
+                kernels.threads().run(tiles, 3 * points * wide, |tile| {
+                    // SAFETY: tiles are disjoint; the instruction set is the kernels'.
+                    unsafe { input_tiles(kernels.isa(), self, tile, image, shared) }
+                });
             });
             let shared = Shared::new(lefts);
             kernels.threads().run(shape.cout, 3 * points * tiles, |co| {
@@ -144,35 +202,13 @@ impl Rows<'_> {
                 // SAFETY: channels are disjoint; the instruction set is the kernels'.
                 unsafe { gradient_tiles(kernels.isa(), self, co, plane, shared) }
             });
-            let blocks = outer::blocks(shape.cout, wide, kernels.isa());
-            let pairs: Vec<(usize, usize)> =
-                (0..tiles).map(|t| (t * LANES, t * LANES * wide)).collect();
-            let shared = Shared::new(sums);
-            kernels
-                .threads()
-                .run(points, tiles * shape.cout * wide, |p| {
-                    if self.half() && shape.tile.vanishes(p) {
-                        // SAFETY: points are disjoint.
-                        unsafe { shared.part(p * step, shape.cout * wide) }.fill(0.0);
-                        return;
-                    }
-                    for &block in &blocks {
-                        let outer = Outer {
-                            left: &lefts[p * left + block.first * tiles * LANES..],
-                            left_step: tiles * LANES,
-                            right: &rights[p * right..],
-                            width: wide,
-                            pairs: &pairs,
-                            onto,
-                        };
-                        // SAFETY: points and blocks are disjoint; the instruction set is the kernels'.
-                        unsafe {
-                            let sums =
-                                shared.part(p * step + block.first * wide, block.channels * wide);
-                            outer::add_products(kernels.isa(), &outer, block, sums);
-                        }
-                    }
-                });
+            work(&Operands {
+                rows: self,
+                lefts,
+                rights,
+                wide,
+                pairs: (0..tiles).map(|t| (t * LANES, t * LANES * wide)).collect(),
+            });
         });
     }
 
@@ -198,6 +234,46 @@ impl Rows<'_> {
         };
         // SAFETY: the instruction set is the kernels'.
         unsafe { outer::turn(kernels.isa(), &strip, &mut to[pixel..(width + 1) * pixel]) }
+    }
+}
+
+/// Transformed tiles, and what is multiplied with what.
+struct Operands<'a> {
+    rows: &'a Rows<'a>,
+    /// Of the gradient, `[points, C_out, tiles, 16]`.
+    lefts: &'a [f32],
+    /// Of the input, `[points, tiles, 16, C_in rounded up]`.
+    rights: &'a [f32],
+    /// Input channels, rounded up.
+    wide: usize,
+    pairs: Vec<(usize, usize)>,
+}
+
+impl Operands<'_> {
+    /// Adds a run's products at point `p` to `sums` `[channels, C_in rounded up]`.
+    fn multiply(&self, isa: Isa, p: usize, run: Run, onto: Onto, sums: &mut [f32]) {
+        let Rows { shape, .. } = self.rows;
+        if self.rows.half() && shape.tile.vanishes(p) {
+            sums.fill(0.0);
+            return;
+        }
+        let points = shape.tile.points();
+        let (left, right) = (self.lefts.len() / points, self.rights.len() / points);
+        let left_step = self.rows.tiles() * LANES;
+        for block in run.0 {
+            let outer = Outer {
+                left: &self.lefts[p * left + block.first * left_step..],
+                left_step,
+                right: &self.rights[p * right..],
+                width: self.wide,
+                pairs: &self.pairs,
+                onto,
+            };
+            let at = (block.first - run.first()) * self.wide;
+            let sums = &mut sums[at..at + block.channels * self.wide];
+            // SAFETY: the instruction set is the kernels'.
+            unsafe { outer::add_products(isa, &outer, *block, sums) };
+        }
     }
 }
 
@@ -285,23 +361,31 @@ unsafe fn gradient_tiles_body<V: Vector>(rows: &Rows, co: usize, plane: &[f32], 
 }
 
 multiversion! {
-    /// `G^T u G` for one output channel: overwrites `to` `[C_in, 3, 3]`.
+    /// `G^T u G` of the sums in place `held`, for the output channel `co` of `dw` `[C_out, C_in, 3, 3]`.
     ///
     /// # Safety
-    /// None beyond the instruction set.
-    fn transform_back = transform_back_body(shape: &Shape, co: usize, sums: &[f32], to: &mut [f32])
+    /// No other task writes this channel.
+    fn transform_back = transform_back_body(shape: &Shape, sums: &[f32], held: usize, dw: Shared, co: usize)
 }
 
 #[inline(always)]
-unsafe fn transform_back_body<V: Vector>(shape: &Shape, co: usize, sums: &[f32], to: &mut [f32]) {
+unsafe fn transform_back_body<V: Vector>(
+    shape: &Shape,
+    sums: &[f32],
+    held: usize,
+    dw: Shared,
+    co: usize,
+) {
     let wide = shape.cin.next_multiple_of(V::N);
-    let step = spread(shape.cout * wide);
     let points = shape.tile.points();
-    assert!(sums.len() == points * step && co < shape.cout && to.len() == shape.cin * 9);
+    let step = sums.len() / points;
+    assert!((held + 1) * wide <= step);
+    // SAFETY: the caller's promise.
+    let to = unsafe { dw.part(co * shape.cin * 9, shape.cin * 9) };
     let mut taps = [0.0f32; 9 * LANES];
     for first in (0..shape.cin).step_by(LANES) {
         for half in (0..LANES.min(wide - first)).step_by(V::N) {
-            let from = sums.as_ptr().wrapping_add(co * wide + first + half);
+            let from = sums.as_ptr().wrapping_add(held * wide + first + half);
             for p in 0..points {
                 // So many streams are more than hardware follows.
                 V::prefetch(from.wrapping_add(p * step + 2 * LANES));
