@@ -8,7 +8,7 @@ use divan::{
     counter::{BytesCount, ItemsCount},
 };
 use expertgrid::engine::lanes::{
-    Kernels, Threads,
+    Features, Kernels, Threads,
     conv::{
         self, Conv,
         joint::{self, Joint},
@@ -127,7 +127,7 @@ fn conv_forward(bencher: Bencher, layer: &Layer) {
     let mut y = vec![0.0; conv.output_len()];
     bencher
         .counter(layer.flops())
-        .bench_local(|| conv::forward(&kernels, &conv, &x, &w, None, &mut y));
+        .bench_local(|| conv::forward(&kernels, &conv, Features::Stored(&x), &w, None, &mut y));
 }
 
 #[divan::bench(args = layers())]
@@ -147,7 +147,7 @@ fn conv_grad_weight(bencher: Bencher, layer: &Layer) {
     let mut dw = vec![0.0; conv.weight_len()];
     bencher
         .counter(layer.flops())
-        .bench_local(|| conv::grad_weight(&kernels, &conv, &x, &dy, &mut dw));
+        .bench_local(|| conv::grad_weight(&kernels, &conv, Features::Stored(&x), &dy, &mut dw));
 }
 
 /// A joint of the decoder: upsampled and skip's channels, output channels, the output's side.
@@ -217,9 +217,16 @@ fn joint_forward(bencher: Bencher, decoded: &Decoded) {
     let (up, skip) = (numbers(joint.up_len()), numbers(joint.skip_len()));
     let w = numbers(joint.weight_len());
     let mut y = vec![0.0; joint.output_len()];
-    bencher
-        .counter(decoded.flops())
-        .bench_local(|| joint::forward(&kernels, &joint, &up, &skip, &w, &mut y));
+    bencher.counter(decoded.flops()).bench_local(|| {
+        joint::forward(
+            &kernels,
+            &joint,
+            Features::Stored(&up),
+            Features::Stored(&skip),
+            &w,
+            &mut y,
+        )
+    });
 }
 
 #[divan::bench(args = joints())]
@@ -238,9 +245,16 @@ fn joint_grad_weight(bencher: Bencher, decoded: &Decoded) {
     let (up, skip) = (numbers(joint.up_len()), numbers(joint.skip_len()));
     let dy = numbers(joint.output_len());
     let mut dw = vec![0.0; joint.weight_len()];
-    bencher
-        .counter(decoded.flops())
-        .bench_local(|| joint::grad_weight(&kernels, &joint, &up, &skip, &dy, &mut dw));
+    bencher.counter(decoded.flops()).bench_local(|| {
+        joint::grad_weight(
+            &kernels,
+            &joint,
+            Features::Stored(&up),
+            Features::Stored(&skip),
+            &dy,
+            &mut dw,
+        )
+    });
 }
 
 /// Norms of the network: channels and the side of their planes; bytes are those of the operands.
@@ -334,5 +348,5 @@ fn pool_forward(bencher: Bencher, (planes, side): (usize, usize)) {
     let mut y = vec![0.0; x.len() / 4];
     bencher
         .counter(BytesCount::new(5 * x.len()))
-        .bench_local(|| pool::forward(&kernels, &pool, &x, &mut y));
+        .bench_local(|| pool::forward(&kernels, &pool, Features::Stored(&x), &mut y));
 }

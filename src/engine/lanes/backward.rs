@@ -18,7 +18,8 @@ use super::{
         joint::{self, Joint},
     },
     dice,
-    graph::{Kept, Node, Normed, Origin, Value, with_floats},
+    features::Features,
+    graph::{Node, Normed, Origin, Value, with_floats},
     norm::{self, Gate, Gradients},
     pool,
 };
@@ -145,9 +146,9 @@ impl<'a> Backward<'a> {
             } => self.conv(x, weight, bias.as_ref(), shape, &dy),
             Origin::Norm(normed) => self.norm(normed, dy),
             Origin::Pool { x, shape } => {
-                let values = self.values(x);
-                let mut dx = self.buffers.take(values.len());
-                pool::backward(self.kernels, shape, &values, &dy, &mut dx);
+                let x_values = x.features();
+                let mut dx = self.buffers.take(x_values.len());
+                pool::backward(self.kernels, shape, x_values, &dy, &mut dx);
                 self.add(&x.node, dx);
                 Ok(())
             }
@@ -164,7 +165,7 @@ impl<'a> Backward<'a> {
                 tables: [numerator, denominator, share],
             } => {
                 let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
-                let (z, y) = (self.values(logits), self.values(target));
+                let (z, y) = (self.in_memory(logits), self.in_memory(target));
                 let mut dz = self.buffers.take(z.len());
                 dice::backward(
                     self.kernels,
@@ -182,13 +183,13 @@ impl<'a> Backward<'a> {
         }
     }
 
-    fn values(&self, kept: &Kept) -> Rc<Buffer> {
-        kept.values(self.kernels, self.buffers)
+    fn in_memory(&self, value: &Value) -> Rc<Buffer> {
+        value.in_memory(self.kernels, self.buffers)
     }
 
     fn conv(
         &mut self,
-        x: &Kept,
+        x: &Value,
         weight: &Tensor,
         bias: Option<&Tensor>,
         shape: &Conv,
@@ -196,7 +197,7 @@ impl<'a> Backward<'a> {
     ) -> Result<()> {
         let dw = self.wanted.contains(weight).then(|| {
             let mut dw = vec![0.0; shape.weight_len()];
-            conv::grad_weight(self.kernels, shape, &self.values(x), dy, &mut dw);
+            conv::grad_weight(self.kernels, shape, x.features(), dy, &mut dw);
             dw
         });
         if !matches!(x.node.origin, Origin::Given) {
@@ -219,20 +220,19 @@ impl<'a> Backward<'a> {
 
     fn joint(
         &mut self,
-        x: &Kept,
-        skip: Option<&Kept>,
+        x: &Value,
+        skip: Option<&Value>,
         weight: &Tensor,
         shape: &Joint,
         dy: &Buffer,
     ) -> Result<()> {
         let dw = self.wanted.contains(weight).then(|| {
-            let skip_values = skip.map(|skip| self.values(skip));
             let mut dw = vec![0.0; shape.weight_len()];
             joint::grad_weight(
                 self.kernels,
                 shape,
-                &self.values(x),
-                skip_values.as_ref().map_or(&[], |values| values),
+                x.features(),
+                skip.map_or(Features::Stored(&[]), Value::features),
                 dy,
                 &mut dw,
             );
@@ -252,7 +252,7 @@ impl<'a> Backward<'a> {
 
     fn norm(&mut self, normed: &Normed, mut dy: Buffer) -> Result<()> {
         let Normed {
-            x,
+            node,
             residual,
             shape,
             activation,
@@ -268,7 +268,7 @@ impl<'a> Backward<'a> {
         norm::backward(
             self.kernels,
             shape,
-            normed.saved(&self.values(x)),
+            normed.saved(),
             gate,
             Gradients {
                 dy: &mut dy,
@@ -283,10 +283,10 @@ impl<'a> Backward<'a> {
         }
         match (residual, dx) {
             (Some((residual, _)), Some(dx)) => {
-                self.add(&x.node, dx);
+                self.add(node, dx);
                 self.add(residual, dy);
             }
-            _ => self.add(&x.node, dy),
+            _ => self.add(node, dy),
         }
         Ok(())
     }

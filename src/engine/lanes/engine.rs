@@ -14,7 +14,8 @@ use super::{
         joint::{self, Joint},
     },
     dice::{self, Dice, Losses},
-    graph::{Kept, Node, Normed, Origin, Value, with_floats},
+    features::Features,
+    graph::{Node, Normed, Origin, Value, with_floats},
     layout::{self, Images},
     norm::{self, Norm, Statistics},
     pool::{self, Pool},
@@ -57,17 +58,21 @@ impl Lanes {
     }
 
     fn value(&self, dims: [usize; 4], values: impl Into<Rc<Buffer>>, origin: Origin) -> Value {
+        Value::stored(self.node(dims, origin), values.into())
+    }
+
+    fn node(&self, dims: [usize; 4], origin: Origin) -> Rc<Node> {
         let number = self.made.get();
         self.made.set(number + 1);
-        let node = Node {
+        Rc::new(Node {
             number,
             dims,
             origin,
-        };
-        Value {
-            node: Rc::new(node),
-            values: values.into(),
-        }
+        })
+    }
+
+    fn in_memory(&self, value: &Value) -> Rc<Buffer> {
+        value.in_memory(&self.kernels, &self.buffers)
     }
 
     fn convolve(
@@ -95,15 +100,22 @@ impl Lanes {
         let mut y = self.buffers.take(shape.output_len());
         with_floats(weight, |weight| match bias {
             Some(bias) => with_floats(bias, |bias| {
-                conv::forward(&self.kernels, &shape, &x.values, weight, Some(bias), &mut y);
+                conv::forward(
+                    &self.kernels,
+                    &shape,
+                    x.features(),
+                    weight,
+                    Some(bias),
+                    &mut y,
+                );
             }),
             None => {
-                conv::forward(&self.kernels, &shape, &x.values, weight, None, &mut y);
+                conv::forward(&self.kernels, &shape, x.features(), weight, None, &mut y);
                 Ok(())
             }
         })??;
         let origin = Origin::Conv {
-            x: Kept::new(x),
+            x: x.clone(),
             weight: weight.clone(),
             bias: bias.cloned(),
             shape,
@@ -174,7 +186,7 @@ impl Engine for Lanes {
             pixels: height * width,
         };
         let mut pixels = vec![0.0; images.plain_len()];
-        layout::unpack(&self.kernels, &images, &x.values, &mut pixels);
+        layout::unpack(&self.kernels, &images, &self.in_memory(x), &mut pixels);
         Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
     }
 
@@ -214,35 +226,51 @@ impl Engine for Lanes {
         let gamma = self.table(&shape, &rows, |row| &affine.gamma[present[row]])?;
         let beta = self.table(&shape, &rows, |row| &affine.beta[present[row]])?;
         let [mut mean, mut rstd] = [(); 2].map(|()| self.buffers.take(shape.tables()));
-        let mut y = self.buffers.take(shape.len());
-        norm::forward(
-            &self.kernels,
-            &shape,
-            &x.values,
-            norm::Affine {
-                gamma: &gamma,
-                beta: &beta,
-            },
-            residual.map(|residual| &**residual.values),
-            activation,
-            &mut y,
-            Statistics {
-                mean: &mut mean,
-                rstd: &mut rstd,
-            },
-        );
+        let input = self.in_memory(x);
+        let statistics = Statistics {
+            mean: &mut mean,
+            rstd: &mut rstd,
+        };
+        // Without a residual the output is not needed before somebody reads it.
+        let output = match residual {
+            None => {
+                norm::statistics(&self.kernels, &shape, &input, statistics);
+                None
+            }
+            Some(residual) => {
+                let mut y = self.buffers.take(shape.len());
+                norm::forward(
+                    &self.kernels,
+                    &shape,
+                    &input,
+                    norm::Affine {
+                        gamma: &gamma,
+                        beta: &beta,
+                    },
+                    Some(&self.in_memory(residual)),
+                    activation,
+                    &mut y,
+                    statistics,
+                );
+                Some((residual.node.clone(), Rc::new(y)))
+            }
+        };
         let expert = |expert: &usize| (affine.gamma[*expert].clone(), affine.beta[*expert].clone());
-        let y = Rc::new(y);
-        let origin = Origin::Norm(Rc::new(Normed {
-            x: Kept::new(x),
-            residual: residual.map(|residual| (residual.node.clone(), y.clone())),
+        let normed = Rc::new(Normed {
+            node: x.node.clone(),
+            x: input,
+            residual: output,
             shape,
             activation,
             experts: present.iter().map(expert).collect(),
             rows,
             tables: [gamma, beta, mean, rstd],
-        }));
-        Ok(self.value(x.node.dims, y, origin))
+        });
+        let node = self.node(x.node.dims, Origin::Norm(normed.clone()));
+        Ok(match &normed.residual {
+            Some((_, y)) => Value::stored(node, y.clone()),
+            None => Value::normed(node, normed),
+        })
     }
 
     fn max_pool(&self, x: &Value) -> Result<Value> {
@@ -254,12 +282,12 @@ impl Engine for Lanes {
         };
         let dims = [groups, channels, shape.out_height(), shape.out_width()];
         let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
-        pool::forward(&self.kernels, &shape, &x.values, &mut y);
+        pool::forward(&self.kernels, &shape, x.features(), &mut y);
         Ok(self.value(
             dims,
             y,
             Origin::Pool {
-                x: Kept::new(x),
+                x: x.clone(),
                 shape,
             },
         ))
@@ -292,20 +320,20 @@ impl Engine for Lanes {
             );
         }
         let mut y = self.buffers.take(shape.output_len());
-        let skip_values = skip.map_or(&[][..], |skip| &skip.values);
+        let skip_features = skip.map_or(Features::Stored(&[]), Value::features);
         with_floats(weight, |weight| {
             joint::forward(
                 &self.kernels,
                 &shape,
-                &x.values,
-                skip_values,
+                x.features(),
+                skip_features,
                 weight,
                 &mut y,
             );
         })?;
         let origin = Origin::Joint {
-            x: Kept::new(x),
-            skip: skip.map(Kept::new),
+            x: x.clone(),
+            skip: skip.cloned(),
             weight: weight.clone(),
             shape,
         };
@@ -339,8 +367,8 @@ impl Engine for Lanes {
         dice::forward(
             &self.kernels,
             &shape,
-            &logits.values,
-            &target.values,
+            &self.in_memory(logits),
+            &self.in_memory(target),
             Losses {
                 loss: &mut losses,
                 numerator: &mut numerator,
@@ -370,8 +398,8 @@ impl Engine for Lanes {
         values.fill(0.0);
         values[0] = loss;
         let origin = Origin::Dice {
-            logits: Kept::new(logits),
-            target: Kept::new(target),
+            logits: logits.clone(),
+            target: target.clone(),
             shape,
             tables: [numerator, denominator, share],
         };
@@ -379,7 +407,7 @@ impl Engine for Lanes {
     }
 
     fn loss(&self, loss: &Value) -> Result<f64> {
-        Ok(f64::from(loss.values[0]))
+        Ok(f64::from(self.in_memory(loss)[0]))
     }
 
     fn backward(

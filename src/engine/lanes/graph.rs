@@ -1,8 +1,8 @@
 //! Values computed by the kernels, and what they were computed from.
 //!
-//! The rule: memory lives as long as somebody needs it. A network's value has its own; what stands behind it keeps what the way back
-//! reads. The output of a norm without residual is not kept but computed once more, by one sweep over an input that the
-//! way back reads next anyway.
+//! The rule: memory lives as long as somebody needs it. What stands behind a value keeps what the way back reads, and nothing else.
+//! The output of a norm without residual is never in memory: whoever reads it computes it from the norm's input, which the way
+//! back reads anyway.
 
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ use super::{
     buffers::{Buffer, Buffers},
     conv::{Conv, joint::Joint},
     dice::Dice,
+    features::{self, Features},
     norm::{self, Norm},
     pool::Pool,
 };
@@ -21,7 +22,60 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Value {
     pub(super) node: Rc<Node>,
-    pub(super) values: Rc<Buffer>,
+    values: Values,
+}
+
+#[derive(Clone, Debug)]
+enum Values {
+    Stored(Rc<Buffer>),
+    /// The output of this norm, computed where it is read.
+    Normed(Rc<Normed>),
+}
+
+impl Value {
+    pub(super) fn stored(node: Rc<Node>, values: Rc<Buffer>) -> Self {
+        Self {
+            node,
+            values: Values::Stored(values),
+        }
+    }
+
+    pub(super) fn normed(node: Rc<Node>, normed: Rc<Normed>) -> Self {
+        Self {
+            node,
+            values: Values::Normed(normed),
+        }
+    }
+
+    /// For those who read it piece by piece.
+    pub(super) fn features(&self) -> Features<'_> {
+        match &self.values {
+            Values::Stored(values) => Features::Stored(values),
+            Values::Normed(normed) => Features::Normed(features::Normed {
+                norm: normed.shape,
+                saved: normed.saved(),
+                activation: normed.activation,
+            }),
+        }
+    }
+
+    /// All of it in memory.
+    pub(super) fn in_memory(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
+        match &self.values {
+            Values::Stored(values) => values.clone(),
+            Values::Normed(normed) => {
+                let mut y = buffers.take(normed.shape.len());
+                norm::apply(
+                    kernels,
+                    &normed.shape,
+                    normed.saved(),
+                    normed.activation,
+                    &mut y,
+                );
+                Rc::new(y)
+            }
+        }
+    }
 }
 
 /// A value's place in the computation.
@@ -34,71 +88,31 @@ pub(super) struct Node {
     pub origin: Origin,
 }
 
-/// A value that the way back reads.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub node: Rc<Node>,
-    values: Values,
-}
-
-#[derive(Debug)]
-enum Values {
-    Stored(Rc<Buffer>),
-    /// To be computed once more.
-    Normed(Rc<Normed>),
-}
-
-impl Kept {
-    pub fn new(value: &Value) -> Self {
-        let values = match &value.node.origin {
-            Origin::Norm(normed) if normed.residual.is_none() => Values::Normed(normed.clone()),
-            _ => Values::Stored(value.values.clone()),
-        };
-        Self {
-            node: value.node.clone(),
-            values,
-        }
-    }
-
-    pub fn values(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
-        match &self.values {
-            Values::Stored(values) => values.clone(),
-            Values::Normed(normed) => {
-                let x = normed.x.values(kernels, buffers);
-                let mut y = buffers.take(x.len());
-                let saved = normed.saved(&x);
-                norm::apply(kernels, &normed.shape, saved, normed.activation, &mut y);
-                Rc::new(y)
-            }
-        }
-    }
-}
-
 /// What a value was computed from, and what the way back needs beside that.
 #[derive(Debug)]
 pub(super) enum Origin {
     /// Given: no gradient.
     Given,
     Conv {
-        x: Kept,
+        x: Value,
         weight: Tensor,
         bias: Option<Tensor>,
         shape: Conv,
     },
     Norm(Rc<Normed>),
     Pool {
-        x: Kept,
+        x: Value,
         shape: Pool,
     },
     Joint {
-        x: Kept,
-        skip: Option<Kept>,
+        x: Value,
+        skip: Option<Value>,
         weight: Tensor,
         shape: Joint,
     },
     Dice {
-        logits: Kept,
-        target: Kept,
+        logits: Value,
+        target: Value,
         shape: Dice,
         /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
         tables: [Buffer; 3],
@@ -113,7 +127,7 @@ impl Origin {
             Self::Conv { x, .. } | Self::Pool { x, .. } => vec![&x.node],
             Self::Norm(normed) => {
                 let residual = normed.residual.as_ref().map(|(node, _)| node);
-                [&normed.x.node].into_iter().chain(residual).collect()
+                [&normed.node].into_iter().chain(residual).collect()
             }
             Self::Joint { x, skip, .. } => {
                 let skip = skip.as_ref().map(|skip| &skip.node);
@@ -140,7 +154,9 @@ impl Origin {
 /// The origin of a conditional instance norm.
 #[derive(Debug)]
 pub(super) struct Normed {
-    pub x: Kept,
+    /// What was normalised, and its values.
+    pub node: Rc<Node>,
+    pub x: Rc<Buffer>,
     /// What was added, with the output: where that is positive, the gradient passes a ReLU.
     pub residual: Option<(Rc<Node>, Rc<Buffer>)>,
     pub shape: Norm,
@@ -165,11 +181,11 @@ pub(super) fn with_floats<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Re
 }
 
 impl Normed {
-    /// What the forward pass saved beside its input `x`.
-    pub fn saved<'a>(&'a self, x: &'a [f32]) -> norm::Saved<'a> {
+    /// What the forward pass saved.
+    pub fn saved(&self) -> norm::Saved<'_> {
         let [gamma, beta, mean, rstd] = &self.tables;
         norm::Saved {
-            x,
+            x: &self.x,
             mean,
             rstd,
             affine: norm::Affine { gamma, beta },

@@ -22,6 +22,7 @@ mod buffers;
 pub mod conv;
 pub mod dice;
 mod engine;
+mod features;
 mod graph;
 mod isa;
 pub mod layout;
@@ -33,6 +34,7 @@ mod threads;
 mod vector;
 
 pub use engine::Lanes;
+pub use features::{Features, Normed};
 pub use graph::Value;
 pub use isa::{Isa, Kernels, Method, Unsupported};
 pub use threads::Threads;

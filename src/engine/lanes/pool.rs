@@ -1,8 +1,9 @@
 //! Max pooling 3x3, stride 2, padding 1. As in PyTorch the first maximum of a window, row by row, takes the gradient;
 //! it is found again in the backward pass, since storing where it was would cost more memory traffic than it saves.
 
+use super::features::Features;
 use super::isa::{Kernels, multiversion};
-use super::threads::Shared;
+use super::threads::{Shared, scratch};
 use super::vector::Vector;
 use super::{LANES, check};
 use std::ops::Range;
@@ -43,21 +44,17 @@ impl Pool {
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn forward(kernels: &Kernels, pool: &Pool, x: &[f32], y: &mut [f32]) {
+pub fn forward(kernels: &Kernels, pool: &Pool, x: Features, y: &mut [f32]) {
     let (from, to) = pool.lens();
     check("x", x.len(), pool.planes * from);
     check("y", y.len(), pool.planes * to);
     let y = Shared::new(y);
     kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
-        // SAFETY: planes are disjoint; the instruction set is the kernels'.
-        unsafe {
-            plane_forward(
-                kernels.isa(),
-                pool,
-                &x[p * from..][..from],
-                y.part(p * to, to),
-            )
-        }
+        scratch(x.room(from), |room| {
+            let x = x.read(kernels, p * from..(p + 1) * from, room);
+            // SAFETY: planes are disjoint; the instruction set is the kernels'.
+            unsafe { plane_forward(kernels.isa(), pool, x, y.part(p * to, to)) }
+        });
     });
 }
 
@@ -65,16 +62,19 @@ pub fn forward(kernels: &Kernels, pool: &Pool, x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn backward(kernels: &Kernels, pool: &Pool, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub fn backward(kernels: &Kernels, pool: &Pool, x: Features, dy: &[f32], dx: &mut [f32]) {
     let (from, to) = pool.lens();
     check("x", x.len(), pool.planes * from);
     check("dx", dx.len(), pool.planes * from);
     check("dy", dy.len(), pool.planes * to);
     let dx = Shared::new(dx);
     kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
-        let (x, dy) = (&x[p * from..][..from], &dy[p * to..][..to]);
-        // SAFETY: planes are disjoint; the instruction set is the kernels'.
-        unsafe { plane_backward(kernels.isa(), pool, x, dy, dx.part(p * from, from)) }
+        let dy = &dy[p * to..][..to];
+        scratch(x.room(from), |room| {
+            let x = x.read(kernels, p * from..(p + 1) * from, room);
+            // SAFETY: planes are disjoint; the instruction set is the kernels'.
+            unsafe { plane_backward(kernels.isa(), pool, x, dy, dx.part(p * from, from)) }
+        });
     });
 }
 

@@ -4,7 +4,7 @@ use super::plain::{
     Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, random, threaded,
 };
 use expertgrid::engine::lanes::conv::{self, Conv};
-use expertgrid::engine::lanes::{Kernels, Method};
+use expertgrid::engine::lanes::{Features, Kernels, Method};
 use std::fmt::Debug;
 
 /// Asserts that a result is right to rounding.
@@ -57,7 +57,7 @@ fn shape(
 /// The kernels of the network and their strides.
 const KINDS: [(usize, usize); 5] = [(3, 1), (3, 2), (1, 1), (1, 2), (7, 2)];
 
-fn shapes() -> Vec<Conv> {
+pub fn shapes() -> Vec<Conv> {
     let mut shapes = Vec::new();
     let sizes = [
         (1, 1),
@@ -121,7 +121,7 @@ fn forward_is_the_convolution() {
             );
             for bias in [None, Some(&bias[..])] {
                 let mut y = vec![f32::NAN; c.output_len()];
-                conv::forward(&kernels, &c, &x, &w, bias, &mut y);
+                conv::forward(&kernels, &c, Features::Stored(&x), &w, bias, &mut y);
                 let want = conv_forward(&c, &x, &w, bias);
                 right(&kernels, &c, &y, &want);
             }
@@ -148,7 +148,7 @@ fn grad_weight_sums_over_lanes_and_pixels() {
         for c in shapes().into_iter().chain(large()) {
             let (x, dy) = (random(c.input_len(), 1), random(c.output_len(), 2));
             let mut dw = vec![f32::NAN; c.weight_len()];
-            conv::grad_weight(&kernels, &c, &x, &dy, &mut dw);
+            conv::grad_weight(&kernels, &c, Features::Stored(&x), &dy, &mut dw);
             let want = conv_grad_weight(&c, &x, &dy);
             right(&kernels, &c, &dw, &want);
         }
@@ -242,9 +242,9 @@ fn threads_do_not_change_a_byte() {
                 let mut dx = vec![0.0; c.input_len()];
                 let mut dw = vec![0.0; c.weight_len()];
                 let mut db = vec![0.0; c.cout];
-                conv::forward(kernels, &c, &x, &w, None, &mut y);
+                conv::forward(kernels, &c, Features::Stored(&x), &w, None, &mut y);
                 conv::grad_input(kernels, &c, &dy, &w, &mut dx);
-                conv::grad_weight(kernels, &c, &x, &dy, &mut dw);
+                conv::grad_weight(kernels, &c, Features::Stored(&x), &dy, &mut dw);
                 conv::grad_bias(kernels, &c, &dy, &mut db);
                 y.iter()
                     .chain(&dx)
@@ -273,7 +273,14 @@ fn a_lane_of_zeros_stays_zero() {
                 .step_by(16)
                 .for_each(|value| *value = 0.0);
             let mut y = vec![f32::NAN; c.output_len()];
-            conv::forward(&kernels, &c, &x, &random(c.weight_len(), 2), None, &mut y);
+            conv::forward(
+                &kernels,
+                &c,
+                Features::Stored(&x),
+                &random(c.weight_len(), 2),
+                None,
+                &mut y,
+            );
             assert!(
                 y.iter().skip(11).step_by(16).all(|&value| value == 0.0),
                 "{} {c:?}",

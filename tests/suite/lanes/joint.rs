@@ -4,12 +4,12 @@ use super::conv::{every_method, right};
 use super::plain::{
     L, Summed, conv_forward, conv_grad_input, conv_grad_weight, random, threaded, triples,
 };
-use expertgrid::engine::lanes::Method;
 use expertgrid::engine::lanes::conv::Conv;
 use expertgrid::engine::lanes::conv::joint::{self, Joint};
+use expertgrid::engine::lanes::{Features, Method};
 
 /// Over sizes from one pixel on, tiles that are whole and that are cut off, with and without a skip, channels in every kind of block.
-fn joints() -> Vec<Joint> {
+pub fn joints() -> Vec<Joint> {
     let sizes = [
         (1, 1),
         (1, 2),
@@ -94,7 +94,14 @@ fn forward_is_the_convolution_of_what_is_joined() {
         let want = conv_forward(&joined_conv(&joint), &joined(&joint, &up, &skip), &w, None);
         for kernels in every_method() {
             let mut y = vec![f32::NAN; joint.output_len()];
-            joint::forward(&kernels, &joint, &up, &skip, &w, &mut y);
+            joint::forward(
+                &kernels,
+                &joint,
+                Features::Stored(&up),
+                Features::Stored(&skip),
+                &w,
+                &mut y,
+            );
             right(&kernels, &joint, &y, &want);
         }
     }
@@ -138,7 +145,14 @@ fn grad_weight_is_that_of_what_is_joined() {
         let want = conv_grad_weight(&joined_conv(&joint), &joined(&joint, &up, &skip), &dy);
         for kernels in every_method() {
             let mut dw = vec![f32::NAN; joint.weight_len()];
-            joint::grad_weight(&kernels, &joint, &up, &skip, &dy, &mut dw);
+            joint::grad_weight(
+                &kernels,
+                &joint,
+                Features::Stored(&up),
+                Features::Stored(&skip),
+                &dy,
+                &mut dw,
+            );
             right(&kernels, &joint, &dw, &want);
         }
     }
@@ -164,9 +178,23 @@ fn threads_do_not_change_a_byte() {
                 let mut y = vec![0.0; joint.output_len()];
                 let mut dw = vec![0.0; joint.weight_len()];
                 let (mut dup, mut dskip) = (vec![0.0; up.len()], vec![0.0; skip.len()]);
-                joint::forward(kernels, &joint, &up, &skip, &w, &mut y);
+                joint::forward(
+                    kernels,
+                    &joint,
+                    Features::Stored(&up),
+                    Features::Stored(&skip),
+                    &w,
+                    &mut y,
+                );
                 joint::grad_input(kernels, &joint, &dy, &w, &mut dup, &mut dskip);
-                joint::grad_weight(kernels, &joint, &up, &skip, &dy, &mut dw);
+                joint::grad_weight(
+                    kernels,
+                    &joint,
+                    Features::Stored(&up),
+                    Features::Stored(&skip),
+                    &dy,
+                    &mut dw,
+                );
                 let all = [y, dw, dup, dskip].concat();
                 all.iter().map(|value| value.to_bits()).collect()
             })

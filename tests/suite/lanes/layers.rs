@@ -1,6 +1,7 @@
 //! Pooling and the layouts against plain loops.
 
 use super::plain::{L, all, close, random, triples};
+use expertgrid::engine::lanes::Features;
 use expertgrid::engine::lanes::layout::{self, Images};
 use expertgrid::engine::lanes::pool::{self, Pool};
 
@@ -57,8 +58,8 @@ fn pooling_takes_the_first_maximum_and_returns_its_gradient() {
                 .collect();
             let dy = random(3 * to * L, 8);
             let (mut y, mut dx) = (vec![f32::NAN; 3 * to * L], vec![f32::NAN; 3 * from * L]);
-            pool::forward(&kernels, &pool, &x, &mut y);
-            pool::backward(&kernels, &pool, &x, &dy, &mut dx);
+            pool::forward(&kernels, &pool, Features::Stored(&x), &mut y);
+            pool::backward(&kernels, &pool, Features::Stored(&x), &dy, &mut dx);
             for (plane, l, _) in triples(3, L, 1) {
                 let want = plain_pool(&lane(&x, plane, from, l), height, width);
                 let values: Vec<f32> = want.iter().map(|(value, _)| *value).collect();

@@ -1,6 +1,7 @@
 //! Every kernel on every instruction set of this machine, against plain f64 loops.
 
 mod conv;
+mod features;
 mod joint;
 mod layers;
 mod norm;

@@ -5,6 +5,7 @@
 //! convolution are one transposed convolution of stride 2 whose 4x4 kernel is the 3x3 one spread out: output rows 2i - 1
 //! to 2i + 2 see input row i through the taps 2, 1 + 2, 0 + 1 and 0.
 
+use super::super::features::Features;
 use super::super::isa::{Kernels, Method};
 use super::super::threads::{Shared, scratch};
 use super::super::{LANES, check};
@@ -144,8 +145,8 @@ fn transform(kernels: &Kernels, shape: winograd::Shape) -> Option<winograd::Shap
 pub fn forward(
     kernels: &Kernels,
     joint: &Joint,
-    up: &[f32],
-    skip: &[f32],
+    up: Features,
+    skip: Features,
     w: &[f32],
     y: &mut [f32],
 ) {
@@ -194,10 +195,11 @@ pub fn grad_input(
     check("w", w.len(), joint.weight_len());
     check("dup", dup.len(), joint.up_len());
     check("dskip", dskip.len(), joint.skip_len());
+    let dy = Features::Stored(dy);
     if let Some(shape) = transform(kernels, winograd::Shape::of_joint(joint).transposed()) {
         let source = Source::forward(w, joint.up + joint.skip, 9, 0).transposed();
         let x = Planes {
-            half: &[],
+            half: Features::Stored(&[]),
             whole: dy,
         };
         let dx = Outputs {
@@ -224,8 +226,8 @@ pub fn grad_input(
 pub fn grad_weight(
     kernels: &Kernels,
     joint: &Joint,
-    up: &[f32],
-    skip: &[f32],
+    up: Features,
+    skip: Features,
     dy: &[f32],
     dw: &mut [f32],
 ) {
@@ -248,7 +250,13 @@ pub fn grad_weight(
 }
 
 /// The gradient of the weights of what is upsampled: overwrites `dw` `[C_out, up, 3, 3]`.
-fn upsampled_grad_weight(kernels: &Kernels, joint: &Joint, up: &[f32], dy: &[f32], dw: &mut [f32]) {
+fn upsampled_grad_weight(
+    kernels: &Kernels,
+    joint: &Joint,
+    up: Features,
+    dy: &[f32],
+    dw: &mut [f32],
+) {
     let (spread, isa) = (joint.spread(), kernels.isa());
     let shape = winograd::Shape::of_joint(joint).half_alone();
     let transformed = match kernels.method() {
@@ -264,7 +272,9 @@ fn upsampled_grad_weight(kernels: &Kernels, joint: &Joint, up: &[f32], dy: &[f32
         return;
     }
     scratch(spread.weight_len(), |gradient| {
-        super::grad_weight(kernels, &spread, dy, up, gradient);
+        up.with_all(kernels, |up| {
+            super::grad_weight(kernels, &spread, Features::Stored(dy), up, gradient);
+        });
         for (i, from) in gradient.as_chunks::<16>().0.iter().enumerate() {
             let (up, co) = (i / joint.cout, i % joint.cout);
             let from = from.as_chunks::<4>().0;

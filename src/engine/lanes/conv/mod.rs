@@ -8,6 +8,7 @@ mod pack;
 mod weight;
 mod winograd;
 
+use super::features::Features;
 use super::isa::{Kernels, Method};
 use super::threads::Shared;
 use super::{LANES, check};
@@ -109,7 +110,7 @@ impl Conv {
 pub fn forward(
     kernels: &Kernels,
     conv: &Conv,
-    x: &[f32],
+    x: Features,
     w: &[f32],
     bias: Option<&[f32]>,
     y: &mut [f32],
@@ -125,7 +126,7 @@ pub fn forward(
     match transform(kernels, conv).filter(|_| bias.is_none()) {
         Some(shape) => {
             let planes = Planes {
-                half: &[],
+                half: Features::Stored(&[]),
                 whole: x,
             };
             let y = Outputs {
@@ -151,10 +152,11 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
     check("w", w.len(), conv.weight_len());
     check("dx", dx.len(), conv.input_len());
     let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0).transposed();
+    let dy = Features::Stored(dy);
     match transform(kernels, &conv.transposed()) {
         Some(shape) => {
             let planes = Planes {
-                half: &[],
+                half: Features::Stored(&[]),
                 whole: dy,
             };
             let dx = Outputs {
@@ -171,7 +173,7 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: &mut [f32]) {
     conv.check();
     check("x", x.len(), conv.input_len());
     check("dy", dy.len(), conv.output_len());

@@ -2,6 +2,7 @@
 //! image, so that it is the way for small images with many channels. Winograd's gradient shares its inner loop.
 
 use super::super::LANES;
+use super::super::features::Features;
 use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, scratch};
 use super::super::vector::Vector;
@@ -49,7 +50,7 @@ fn range(conv: &Conv, k: usize, size: usize, out: usize) -> std::ops::Range<usiz
     from..to.clamp(from, out)
 }
 
-pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: &mut [f32]) {
     let (wide, taps) = (padded(conv.cin, kernels.isa()), conv.kernel * conv.kernel);
     let step = spread(conv.cout * wide);
     let (pixels, outputs) = (
@@ -65,17 +66,16 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
                 .threads()
                 .run(conv.groups * conv.height, conv.width * wide, |task| {
                     let (group, row) = (task / conv.height, task % conv.height);
-                    let planes =
-                        &x[group * conv.cin * pixels * LANES..][..conv.cin * pixels * LANES];
                     let strip = Strip {
-                        planes,
+                        group,
                         channels: conv.cin,
+                        plane: pixels * LANES,
                         first: row * conv.width,
                         pixels: conv.width,
                     };
                     let len = conv.width * LANES * wide;
-                    // SAFETY: rows are disjoint; the instruction set is the kernels'.
-                    unsafe { turn(kernels.isa(), &strip, shared.part(task * len, len)) };
+                    // SAFETY: rows are disjoint.
+                    strip.turn(kernels, x, unsafe { shared.part(task * len, len) });
                 });
             let blocks = blocks(conv.cout, wide, kernels.isa());
             let shared = Shared::new(sums);
@@ -148,41 +148,58 @@ fn pairs(conv: &Conv, tap: usize, wide: usize) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// Consecutive pixels of every channel.
-pub(super) struct Strip<'a> {
-    /// `[C, P, 16]`.
-    pub(super) planes: &'a [f32],
+/// Consecutive pixels of every channel of a group.
+pub(super) struct Strip {
+    pub(super) group: usize,
     pub(super) channels: usize,
+    /// Floats of a plane.
+    pub(super) plane: usize,
     pub(super) first: usize,
     pub(super) pixels: usize,
 }
 
+impl Strip {
+    /// Writes it with channels innermost: overwrites `to` `[pixels, 16, C rounded up]`, the channels that pad it with zeros.
+    pub(super) fn turn(&self, kernels: &Kernels, x: Features, to: &mut [f32]) {
+        let (len, at) = (self.pixels * LANES, self.first * LANES);
+        let of = |channel: usize| {
+            let plane = (self.group * self.channels + channel) * self.plane;
+            plane + at..plane + at + len
+        };
+        match x {
+            Features::Stored(values) => {
+                let from = &values[of(0).start..of(self.channels - 1).end];
+                // SAFETY: the instruction set is the kernels'.
+                unsafe { turn(kernels.isa(), from, self.plane, self, to) }
+            }
+            Features::Normed(_) => scratch(self.channels * len, |strip| {
+                for (channel, to) in strip.chunks_exact_mut(len).enumerate() {
+                    x.read(kernels, of(channel), to);
+                }
+                // SAFETY: the instruction set is the kernels'.
+                unsafe { turn(kernels.isa(), strip, len, self, to) }
+            }),
+        }
+    }
+}
+
 multiversion! {
-    /// Writes a strip with channels innermost: overwrites `to` `[pixels, 16, C rounded up]`, the channels that pad it with zeros.
+    /// Turns a strip whose channels are `plane` floats apart.
     ///
     /// # Safety
     /// None beyond the instruction set.
-    pub(super) fn turn = turn_body(strip: &Strip, to: &mut [f32])
+    fn turn = turn_body(from: &[f32], plane: usize, strip: &Strip, to: &mut [f32])
 }
 
 #[inline(always)]
-unsafe fn turn_body<V: Vector>(strip: &Strip, to: &mut [f32]) {
-    let (wide, plane) = (
-        strip.channels.next_multiple_of(V::N),
-        strip.planes.len() / strip.channels,
-    );
-    assert!(
-        strip.planes.len() == strip.channels * plane
-            && (strip.first + strip.pixels) * LANES <= plane
-    );
+unsafe fn turn_body<V: Vector>(from: &[f32], plane: usize, strip: &Strip, to: &mut [f32]) {
+    let wide = strip.channels.next_multiple_of(V::N);
+    assert!(from.len() >= (strip.channels - 1) * plane + strip.pixels * LANES);
     assert!(to.len() == strip.pixels * LANES * wide);
     for channel in (0..strip.channels).step_by(LANES) {
         let rows = LANES.min(strip.channels - channel);
         for pixel in 0..strip.pixels {
-            let from = strip
-                .planes
-                .as_ptr()
-                .wrapping_add(channel * plane + (strip.first + pixel) * LANES);
+            let from = from.as_ptr().wrapping_add(channel * plane + pixel * LANES);
             for row in 0..rows {
                 V::prefetch(from.wrapping_add(row * plane + AHEAD * LANES));
             }

@@ -2,6 +2,7 @@
 //! become one number; the order of every sum follows from the shape alone.
 
 use super::super::LANES;
+use super::super::features::Features;
 use super::super::isa::{Kernels, multiversion};
 use super::super::threads::{Shared, scratch};
 use super::super::vector::Vector;
@@ -27,19 +28,16 @@ pub(super) fn cost(conv: &Conv) -> f64 {
     (conv.cin * conv.cout) as f64 * taps * (products * product + 6.0)
 }
 
-pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: &mut [f32]) {
     if conv.padding == 0 {
-        return sum(
-            kernels,
-            conv,
-            &Padded {
+        return x.with_all(kernels, |x| {
+            let x = Padded {
                 x,
                 height: conv.height,
                 width: conv.width,
-            },
-            dy,
-            dw,
-        );
+            };
+            sum(kernels, conv, &x, dy, dw);
+        });
     }
     let (height, width) = (
         conv.height + 2 * conv.padding,
@@ -53,7 +51,7 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
             .run(conv.groups * conv.cin, height * width, |p| {
                 // SAFETY: planes are disjoint.
                 let to = unsafe { shared.part(p * height * width * LANES, height * width * LANES) };
-                pad(&x[p * plane..][..plane], conv, to);
+                pad(kernels, x, p * plane, conv, to);
             });
         sum(
             kernels,
@@ -69,19 +67,26 @@ pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: &[f32], dy: &[f32], dw: 
     });
 }
 
-/// Copies one plane into the middle of a larger one of zeros.
-fn pad(from: &[f32], conv: &Conv, to: &mut [f32]) {
+/// Copies the plane that starts at `plane` into the middle of a larger one of zeros.
+fn pad(kernels: &Kernels, x: Features, plane: usize, conv: &Conv, to: &mut [f32]) {
     let (row, pad) = (conv.width * LANES, conv.padding);
     let wide = row + 2 * pad * LANES;
     let (top, rest) = to.split_at_mut(pad * wide);
     let (middle, bottom) = rest.split_at_mut(conv.height * wide);
     top.fill(0.0);
     bottom.fill(0.0);
-    for (from, to) in from.chunks_exact(row).zip(middle.chunks_exact_mut(wide)) {
-        to[..pad * LANES].fill(0.0);
-        to[pad * LANES..pad * LANES + row].copy_from_slice(from);
-        to[pad * LANES + row..].fill(0.0);
-    }
+    scratch(x.room(row), |room| {
+        for (y, to) in middle.chunks_exact_mut(wide).enumerate() {
+            let from = plane + y * row;
+            to[..pad * LANES].fill(0.0);
+            to[pad * LANES..pad * LANES + row].copy_from_slice(x.read(
+                kernels,
+                from..from + row,
+                room,
+            ));
+            to[pad * LANES + row..].fill(0.0);
+        }
+    });
 }
 
 fn sum(kernels: &Kernels, conv: &Conv, x: &Padded, dy: &[f32], dw: &mut [f32]) {

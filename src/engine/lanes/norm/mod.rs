@@ -9,6 +9,7 @@ use super::isa::{Kernels, multiversion};
 use super::threads::Shared;
 use super::vector::Vector;
 use super::{LANES, check};
+use std::ops::Range;
 
 /// Pixels summed at a time: they stay in L1 for the second pass over them, and partial sums stay short.
 const BLOCK: usize = 64;
@@ -77,10 +78,22 @@ impl<'a> Saved<'a> {
 
     /// What belongs to one plane.
     fn plane(&self, norm: &Norm, plane: usize) -> Self {
-        let (len, at) = (norm.pixels * LANES, plane * LANES);
+        let len = norm.pixels * LANES;
+        self.part(norm, plane * len..(plane + 1) * len)
+    }
+
+    /// What belongs to the floats `pixels`, all of one plane.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub(super) fn part(&self, norm: &Norm, pixels: Range<usize>) -> Self {
+        let len = norm.pixels * LANES;
+        let plane = pixels.start / len;
+        assert!(pixels.end <= (plane + 1) * len, "pixels of two planes");
+        let at = plane * LANES;
         let table = |table: &'a [f32]| &table[at..at + LANES];
         Self {
-            x: &self.x[plane * len..(plane + 1) * len],
+            x: &self.x[pixels],
             mean: table(self.mean),
             rstd: table(self.rstd),
             affine: Affine {
@@ -178,8 +191,27 @@ pub fn forward(
         });
 }
 
-/// The output of [`forward`] without a residual once more, from what it saved: cheaper made twice than kept. Overwrites `y`
-/// `[G, C, P, 16]`.
+/// What [`forward`] saves, alone. Overwrites both statistics.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn statistics(kernels: &Kernels, norm: &Norm, x: &[f32], statistics: Statistics) {
+    check("x", x.len(), norm.len());
+    check_tables(norm, &[statistics.mean, statistics.rstd]);
+    let (mean, rstd) = (Shared::new(statistics.mean), Shared::new(statistics.rstd));
+    let len = norm.pixels * LANES;
+    kernels
+        .threads()
+        .run(norm.groups * norm.channels, 2 * norm.pixels, |p| {
+            // SAFETY: planes' tables are disjoint; the instruction set is the kernels'.
+            unsafe {
+                let (mean, rstd) = (mean.part(p * LANES, LANES), rstd.part(p * LANES, LANES));
+                moments(kernels.isa(), &x[p * len..][..len], norm.eps, mean, rstd);
+            }
+        });
+}
+
+/// The output of [`forward`] without a residual, from what it saved. Overwrites `y` `[G, C, P, 16]`.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
@@ -230,10 +262,9 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn plane_forward_body<V: Vector>(input: &Input, out: &mut Plane) {
-    assert!(out.mean.len() == LANES && out.rstd.len() == LANES);
-    // SAFETY: lengths asserted.
+    // SAFETY: the instruction set is on.
     unsafe {
-        moments::<V>(input.x, input.eps, out.mean, out.rstd);
+        moments_body::<V>(input.x, input.eps, out.mean, out.rstd);
         let saved = Saved {
             x: input.x,
             mean: out.mean,
@@ -247,7 +278,7 @@ unsafe fn plane_forward_body<V: Vector>(input: &Input, out: &mut Plane) {
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn plane_apply = plane_apply_body(saved: Saved, residual: Option<&[f32]>, activation: Activation, y: &mut [f32])
+    pub(super) fn plane_apply = plane_apply_body(saved: Saved, residual: Option<&[f32]>, activation: Activation, y: &mut [f32])
 }
 
 #[inline(always)]
@@ -270,9 +301,17 @@ unsafe fn plane_apply_body<V: Vector>(
     }
 }
 
-/// Mean and `1 / sqrt(var + eps)` of one plane, lane by lane.
+multiversion! {
+    /// Mean and `1 / sqrt(var + eps)` of one plane, lane by lane.
+    ///
+    /// # Safety
+    /// None beyond the instruction set.
+    fn moments = moments_body(x: &[f32], eps: f32, mean: &mut [f32], rstd: &mut [f32])
+}
+
 #[inline(always)]
-unsafe fn moments<V: Vector>(x: &[f32], eps: f32, mean: &mut [f32], rstd: &mut [f32]) {
+unsafe fn moments_body<V: Vector>(x: &[f32], eps: f32, mean: &mut [f32], rstd: &mut [f32]) {
+    assert!(mean.len() == LANES && rstd.len() == LANES && x.len().is_multiple_of(LANES));
     // All deviations are from the first block's mean, so that rounding is relative to the spread.
     let mut origin = [0.0f32; LANES];
     let (mut shift, mut squares) = ([0.0f32; LANES], [0.0f32; LANES]);

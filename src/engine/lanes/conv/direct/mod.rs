@@ -6,6 +6,7 @@ mod tile;
 mod window;
 
 use super::super::LANES;
+use super::super::features::Features;
 use super::super::isa::Kernels;
 use super::super::threads::{Shared, scratch};
 use super::Conv;
@@ -82,7 +83,7 @@ pub(super) enum Start<'a> {
 pub(super) fn forward(
     kernels: &Kernels,
     conv: &Conv,
-    x: &[f32],
+    x: Features,
     source: &Source,
     start: Start,
     y: &mut [f32],
@@ -112,7 +113,7 @@ pub(super) fn forward(
 pub(super) fn grad_input(
     kernels: &Kernels,
     conv: &Conv,
-    dy: &[f32],
+    dy: Features,
     source: &Source,
     dx: &mut [f32],
 ) {
@@ -158,7 +159,7 @@ pub(super) fn grad_input(
 }
 
 impl Correlation {
-    fn run(&self, kernels: &Kernels, x: &[f32], source: &Source, start: Start, y: Shared) {
+    fn run(&self, kernels: &Kernels, x: Features, source: &Source, start: Start, y: Shared) {
         if self.count.contains(&0) {
             return;
         }
@@ -237,7 +238,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, kernels: &Kernels, x: &[f32], weights: Weights, start: Start, y: Shared) {
+    fn run(&self, kernels: &Kernels, x: Features, weights: Weights, start: Start, y: Shared) {
         let shape = self.shape;
         let axis = |axis: usize, outputs: &Range<usize>| {
             Axis::new(
@@ -256,9 +257,9 @@ impl Task<'_> {
             shape.cin * shape.taps.len(),
         );
         scratch(shape.cin * window.channel(), |pixels| {
-            let planes = x[self.group * shape.cin * plane..].chunks_exact(plane);
-            for (plane, to) in planes.zip(pixels.chunks_exact_mut(window.channel())) {
-                window.copy(plane, to);
+            for (channel, to) in pixels.chunks_exact_mut(window.channel()).enumerate() {
+                let from = (self.group * shape.cin + channel) * plane;
+                window.copy(kernels, x, from, to);
             }
             for block in self.blocks {
                 let (from, run, turn) = weights.of(*block, run_len);

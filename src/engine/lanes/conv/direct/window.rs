@@ -2,6 +2,9 @@
 //! the shape, and channels stand close together, where planes may lie a power of two apart and fight for the cache.
 
 use super::super::super::LANES;
+use super::super::super::features::Features;
+use super::super::super::isa::Kernels;
+use super::super::super::threads::scratch;
 use std::ops::Range;
 
 /// One direction of a window. A stride of two parts the pixels by parity, so that each tap reads neighbours.
@@ -46,6 +49,14 @@ impl Axis {
         distance % self.step * self.len + distance / self.step
     }
 
+    /// The pixels of the input that are read.
+    fn inputs(&self) -> Range<usize> {
+        let first = (self.step * self.start) as isize + self.least;
+        let end = first + (self.step * (self.len - 1) + self.parts) as isize;
+        let inside = |at: isize| at.clamp(0, self.size as isize).unsigned_abs();
+        inside(first)..inside(end)
+    }
+
     /// The place in the input of a place in the window, if it is inside.
     fn input(&self, place: usize) -> Option<usize> {
         let (part, index) = (place / self.len, place % self.len);
@@ -73,38 +84,42 @@ impl Window {
         ((self.rows.pixels() * self.columns.pixels()) | 1) * LANES
     }
 
-    /// Copies the pixels of one channel from its plane; rows outside the image are left as they are, since no tap reads them.
-    pub(super) fn copy(&self, plane: &[f32], to: &mut [f32]) {
+    /// Copies the pixels of one channel, whose plane starts at `plane`; rows outside the image are left as they are, since no tap
+    /// reads them.
+    pub(super) fn copy(&self, kernels: &Kernels, x: Features, plane: usize, to: &mut [f32]) {
         let columns = &self.columns;
-        let row_len = columns.pixels() * LANES;
-        let rows = to.chunks_exact_mut(row_len).take(self.rows.pixels());
-        for (row, to) in rows.enumerate() {
-            let Some(row) = self.rows.input(row) else {
-                continue;
-            };
-            let from = &plane[row * columns.size * LANES..][..columns.size * LANES];
-            let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
-            if columns.step == 1 {
-                self.copy_neighbours(from, to);
-                continue;
+        let inputs = columns.inputs();
+        scratch(x.room(inputs.len() * LANES), |room| {
+            let rows = to.chunks_exact_mut(columns.pixels() * LANES);
+            for (row, to) in rows.take(self.rows.pixels()).enumerate() {
+                let Some(row) = self.rows.input(row) else {
+                    continue;
+                };
+                let at = |column: usize| plane + (row * columns.size + column) * LANES;
+                let from = x.read(kernels, at(inputs.start)..at(inputs.end), room);
+                let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
+                columns.copy(inputs.start, from, to);
             }
-            for (place, to) in to.iter_mut().enumerate() {
-                *to = columns.input(place).map_or([0.0; LANES], |at| from[at]);
-            }
-        }
+        });
     }
+}
 
-    /// One row of a stride of one: zeros, pixels, zeros.
-    fn copy_neighbours(&self, from: &[[f32; LANES]], to: &mut [[f32; LANES]]) {
-        let columns = &self.columns;
-        let first = columns.start as isize + columns.least;
-        let before = (-first).clamp(0, to.len() as isize).unsigned_abs();
-        let first = first.max(0).unsigned_abs();
-        let inside = columns.size.saturating_sub(first).min(to.len() - before);
-        to[..before].fill([0.0; LANES]);
-        if inside > 0 {
-            to[before..before + inside].copy_from_slice(&from[first..first + inside]);
+impl Axis {
+    /// Copies a row: zeros, pixels, zeros. `from` begins with pixel `first`.
+    fn copy(&self, first: usize, from: &[[f32; LANES]], to: &mut [[f32; LANES]]) {
+        if self.step > 1 {
+            for (place, to) in to.iter_mut().enumerate() {
+                *to = self
+                    .input(place)
+                    .map_or([0.0; LANES], |at| from[at - first]);
+            }
+            return;
         }
-        to[before + inside..].fill([0.0; LANES]);
+        let before = (-(self.start as isize + self.least))
+            .clamp(0, to.len() as isize)
+            .unsigned_abs();
+        to[..before].fill([0.0; LANES]);
+        to[before..before + from.len()].copy_from_slice(from);
+        to[before + from.len()..].fill([0.0; LANES]);
     }
 }

@@ -2,7 +2,9 @@
 //! output's size or of half of it, and the sums are transformed back.
 
 use super::super::super::LANES;
+use super::super::super::features::{AsStored, Features, Mapped, Plane, Read};
 use super::super::super::isa::{Isa, multiversion};
+use super::super::super::norm::Activation;
 use super::super::super::threads::Shared;
 use super::super::super::vector::Vector;
 use super::super::spread;
@@ -14,9 +16,9 @@ use super::{Chunk, Shape};
 #[derive(Clone, Copy)]
 pub(in super::super) struct Planes<'a> {
     /// Channels to be upsampled, `[G, C, H/2, W/2, 16]`; they come first.
-    pub(in super::super) half: &'a [f32],
+    pub(in super::super) half: Features<'a>,
     /// The others, `[G, C, H, W, 16]`.
-    pub(in super::super) whole: &'a [f32],
+    pub(in super::super) whole: Features<'a>,
 }
 
 /// Where the output planes of a correlation go.
@@ -62,10 +64,10 @@ pub(super) unsafe fn input(isa: Isa, chunk: &Chunk, x: Planes, ci: usize, to: Sh
     unsafe {
         if ci < half_in {
             let at = (chunk.group * half_in + ci) * half;
-            half_input_channel(isa, chunk, &x.half[at..at + half], ci, to);
+            half_input_channel(isa, chunk, x.half.plane(at..at + half), ci, to);
         } else {
             let at = (chunk.group * (cin - half_in) + ci - half_in) * plane;
-            input_channel(isa, chunk, &x.whole[at..at + plane], ci, to);
+            input_channel(isa, chunk, x.whole.plane(at..at + plane), ci, to);
         }
     }
 }
@@ -94,11 +96,39 @@ multiversion! {
     ///
     /// # Safety
     /// No other task writes this channel.
-    fn input_channel = input_channel_body(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared)
+    fn input_channel = input_channel_body(chunk: &Chunk, plane: Plane, ci: usize, to: Shared)
+}
+
+/// Calls a function with the values in memory and with how their lanes from a place on are read.
+macro_rules! read_as {
+    ($vector:ident, $plane:ident, $call:ident($($argument:expr),*)) => {
+        match $plane {
+            Plane::Stored(_) => $call::<$vector, _>($($argument),*, |_| AsStored),
+            Plane::Normed(saved, Activation::Identity) => {
+                $call::<$vector, _>($($argument),*, |at| Mapped::<$vector, false>::new(&saved, at))
+            }
+            Plane::Normed(saved, Activation::Relu) => {
+                $call::<$vector, _>($($argument),*, |at| Mapped::<$vector, true>::new(&saved, at))
+            }
+        }
+    };
 }
 
 #[inline(always)]
-unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared) {
+unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+    let values = plane.values();
+    // SAFETY: the caller's promise.
+    unsafe { read_as!(V, plane, input_channel_as(chunk, values, ci, to)) }
+}
+
+#[inline(always)]
+unsafe fn input_channel_as<V: Vector, R: Read<V>>(
+    chunk: &Chunk,
+    plane: &[f32],
+    ci: usize,
+    to: Shared,
+    read: impl Fn(usize) -> R,
+) {
     let shape = chunk.shape;
     let (side, points) = (shape.tile.side(), shape.tile.points());
     let step = spread(shape.cin * chunk.count * LANES);
@@ -130,7 +160,13 @@ unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize,
             unsafe {
                 by_tile!(
                     shape.tile,
-                    input_tile::<V>(corner.wrapping_add(half), at, to.wrapping_add(half), step)
+                    input_tile::<V>(
+                        corner.wrapping_add(half),
+                        at,
+                        to.wrapping_add(half),
+                        step,
+                        read(half),
+                    )
                 )
             };
         }
@@ -200,11 +236,24 @@ multiversion! {
     ///
     /// # Safety
     /// No other task writes this channel.
-    fn half_input_channel = half_input_channel_body(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared)
+    fn half_input_channel = half_input_channel_body(chunk: &Chunk, plane: Plane, ci: usize, to: Shared)
 }
 
 #[inline(always)]
-unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: usize, to: Shared) {
+unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+    let values = plane.values();
+    // SAFETY: the caller's promise.
+    unsafe { read_as!(V, plane, half_input_channel_as(chunk, values, ci, to)) }
+}
+
+#[inline(always)]
+unsafe fn half_input_channel_as<V: Vector, R: Read<V>>(
+    chunk: &Chunk,
+    plane: &[f32],
+    ci: usize,
+    to: Shared,
+    read: impl Fn(usize) -> R,
+) {
     let shape = chunk.shape;
     let step = spread(shape.cin * chunk.count * LANES);
     let (height, width) = (shape.height / 2, shape.width / 2);
@@ -224,7 +273,13 @@ unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: &[f32], ci: u
         for half in (0..LANES).step_by(V::N) {
             // SAFETY: the window's pixels inside the image are inside the plane; results are inside this channel's part.
             unsafe {
-                half_input_tile::<V>(corner.wrapping_add(half), at, to.wrapping_add(half), step)
+                half_input_tile::<V>(
+                    corner.wrapping_add(half),
+                    at,
+                    to.wrapping_add(half),
+                    step,
+                    read(half),
+                )
             };
         }
     }

@@ -1,5 +1,6 @@
 //! Winograd's transforms of tiles in memory: of inputs, sums, output gradients and kernels, two-dimensional.
 
+use super::super::super::features::{AsStored, Read};
 use super::super::super::vector::Vector;
 use super::points::{Four, Transform};
 
@@ -30,11 +31,12 @@ impl Window {
         corner: *const f32,
         r: usize,
         c: usize,
+        read: impl Read<V>,
     ) -> V {
         // SAFETY: the caller's pixels inside the image are valid, and no others are read.
         unsafe {
             if WHOLE || (r >= self.from.0 && r < self.to.0 && c >= self.from.1 && c < self.to.1) {
-                V::load(corner.wrapping_add(r * self.row + c * self.column))
+                read.of(V::load(corner.wrapping_add(r * self.row + c * self.column)))
             } else {
                 V::splat(0.0)
             }
@@ -57,13 +59,14 @@ pub(super) unsafe fn input_tile<
     at: Window,
     to: *mut f32,
     to_step: usize,
+    read: impl Read<V>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         if at.whole(IN) {
-            input_window::<V, T, IN, OUT, true>(from, at, to, to_step);
+            input_window::<V, T, IN, OUT, true>(from, at, to, to_step, read);
         } else {
-            input_window::<V, T, IN, OUT, false>(from, at, to, to_step);
+            input_window::<V, T, IN, OUT, false>(from, at, to, to_step, read);
         }
     }
 }
@@ -80,6 +83,7 @@ unsafe fn input_window<
     at: Window,
     to: *mut f32,
     to_step: usize,
+    read: impl Read<V>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -87,7 +91,7 @@ unsafe fn input_window<
         for c in 0..IN {
             let mut d = [V::splat(0.0); IN];
             for r in 0..IN {
-                d[r] = at.load::<V, WHOLE>(from, r, c);
+                d[r] = at.load::<V, WHOLE>(from, r, c, read);
             }
             let d = T::input(d);
             for r in 0..IN {
@@ -113,13 +117,14 @@ pub(super) unsafe fn half_input_tile<V: Vector>(
     at: Window,
     to: *mut f32,
     to_step: usize,
+    read: impl Read<V>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         if at.whole(4) {
-            half_input_window::<V, true>(from, at, to, to_step);
+            half_input_window::<V, true>(from, at, to, to_step, read);
         } else {
-            half_input_window::<V, false>(from, at, to, to_step);
+            half_input_window::<V, false>(from, at, to, to_step, read);
         }
     }
 }
@@ -130,6 +135,7 @@ unsafe fn half_input_window<V: Vector, const WHOLE: bool>(
     at: Window,
     to: *mut f32,
     to_step: usize,
+    read: impl Read<V>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -137,7 +143,7 @@ unsafe fn half_input_window<V: Vector, const WHOLE: bool>(
         for c in 0..4 {
             let mut d = [V::splat(0.0); 4];
             for r in 0..4 {
-                d[r] = at.load::<V, WHOLE>(from, r, c);
+                d[r] = at.load::<V, WHOLE>(from, r, c, read);
             }
             let d = Four::half_input(d);
             for r in 0..5 {
@@ -296,7 +302,7 @@ unsafe fn gradient_window<
         for c in 0..OUT {
             let mut d = [V::splat(0.0); OUT];
             for r in 0..OUT {
-                d[r] = at.load::<V, WHOLE>(from, r, c);
+                d[r] = at.load::<V, WHOLE>(from, r, c, AsStored);
             }
             let d = T::output_adjoint(d);
             for r in 0..IN {

@@ -2,6 +2,7 @@
 //! are outer products with input channels in lanes.
 
 use super::super::super::LANES;
+use super::super::super::features::{AsStored, Features};
 use super::super::super::isa::{Isa, Kernels, multiversion};
 use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
@@ -34,7 +35,7 @@ pub(in super::super) fn cost(shape: &Shape, isa: Isa) -> f64 {
 pub(in super::super) fn gradient(
     kernels: &Kernels,
     shape: &Shape,
-    x: &[f32],
+    x: Features,
     dy: &[f32],
     dw: &mut [f32],
 ) {
@@ -121,7 +122,7 @@ impl Rows<'_> {
     fn add(
         &self,
         kernels: &Kernels,
-        x: &[f32],
+        x: Features,
         dy: &[f32],
         blocks: &[Block],
         sums: &mut [f32],
@@ -142,7 +143,7 @@ impl Rows<'_> {
 
     /// A few output channels at a time, where these are all the tiles: sums that are many times the pixels of small images never
     /// leave the cache. Overwrites `dw`.
-    fn run_by_run(&self, kernels: &Kernels, x: &[f32], dy: &[f32], blocks: &[Block], dw: Shared) {
+    fn run_by_run(&self, kernels: &Kernels, x: Features, dy: &[f32], blocks: &[Block], dw: Shared) {
         let shape = self.shape;
         let wide = padded(shape.cin, kernels.isa());
         let points = shape.tile.points();
@@ -170,7 +171,7 @@ impl Rows<'_> {
     fn with_operands(
         &self,
         kernels: &Kernels,
-        x: &[f32],
+        x: Features,
         dy: &[f32],
         work: impl FnOnce(&Operands),
     ) {
@@ -213,7 +214,7 @@ impl Rows<'_> {
     }
 
     /// Row `r` of the image around these tiles, channels in lanes, zeros outside.
-    fn turn_row(&self, kernels: &Kernels, x: &[f32], r: usize, to: &mut [f32]) {
+    fn turn_row(&self, kernels: &Kernels, x: Features, r: usize, to: &mut [f32]) {
         let shape = self.shape;
         let pixel = LANES * padded(shape.cin, kernels.isa());
         let (height, width) = self.input_size();
@@ -224,16 +225,14 @@ impl Rows<'_> {
         }
         to[..pixel].fill(0.0);
         to[(width + 1) * pixel..].fill(0.0);
-        let len = shape.cin * height * width * LANES;
-        let planes = &x[self.group * len..][..len];
         let strip = Strip {
-            planes,
+            group: self.group,
             channels: shape.cin,
+            plane: height * width * LANES,
             first: (y - 1) * width,
             pixels: width,
         };
-        // SAFETY: the instruction set is the kernels'.
-        unsafe { outer::turn(kernels.isa(), &strip, &mut to[pixel..(width + 1) * pixel]) }
+        strip.turn(kernels, x, &mut to[pixel..(width + 1) * pixel]);
     }
 }
 
@@ -314,9 +313,9 @@ unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], t
         // SAFETY: the window is inside the turned image, whose length is asserted.
         unsafe {
             if rows.half() {
-                half_input_tile::<V>(from, at, to, step);
+                half_input_tile::<V>(from, at, to, step, AsStored);
             } else {
-                by_tile!(shape.tile, input_tile::<V>(from, at, to, step));
+                by_tile!(shape.tile, input_tile::<V>(from, at, to, step, AsStored));
             }
         };
     }

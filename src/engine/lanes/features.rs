@@ -1,0 +1,172 @@
+//! What a layer reads: values in memory, or the output of a norm that never is, computed where it is read. That costs a
+//! multiply-add, where writing it and reading it again would cost two trips to memory.
+
+use std::ops::Range;
+
+use super::{
+    Kernels,
+    norm::{self, Activation, Map, Norm, Saved},
+    threads::scratch,
+    vector::Vector,
+};
+
+/// Features `[G, C, P, 16]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Features<'a> {
+    /// In memory.
+    Stored(&'a [f32]),
+    /// The output of a norm without residual.
+    Normed(Normed<'a>),
+}
+
+/// A norm's output, yet to be computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Normed<'a> {
+    /// What was normalised.
+    pub norm: Norm,
+    /// Input, statistics and affine tables.
+    pub saved: Saved<'a>,
+    /// What follows the affine map.
+    pub activation: Activation,
+}
+
+impl Normed<'_> {
+    /// Overwrites `to` with the floats `at`, all of one plane.
+    fn compute(&self, kernels: &Kernels, at: Range<usize>, to: &mut [f32]) {
+        let saved = self.saved.part(&self.norm, at);
+        // SAFETY: the instruction set is the kernels'.
+        unsafe { norm::plane_apply(kernels.isa(), saved, None, self.activation, to) };
+    }
+}
+
+impl<'a> Features<'a> {
+    /// Floats.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Stored(values) => values.len(),
+            Self::Normed(normed) => normed.norm.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The room that [`Self::read`] wants for so many floats.
+    pub(super) fn room(&self, floats: usize) -> usize {
+        match self {
+            Self::Stored(_) => 0,
+            Self::Normed(_) => floats,
+        }
+    }
+
+    /// The floats `at`, all of one plane: where they are, or computed into `room`.
+    pub(super) fn read<'r>(
+        &self,
+        kernels: &Kernels,
+        at: Range<usize>,
+        room: &'r mut [f32],
+    ) -> &'r [f32]
+    where
+        'a: 'r,
+    {
+        match self {
+            Self::Stored(values) => &values[at],
+            Self::Normed(normed) => {
+                let room = &mut room[..at.len()];
+                normed.compute(kernels, at, room);
+                room
+            }
+        }
+    }
+
+    /// The floats `at`, all of one plane, as they are.
+    pub(super) fn plane(&self, at: Range<usize>) -> Plane<'a> {
+        match self {
+            Self::Stored(values) => Plane::Stored(&values[at]),
+            Self::Normed(normed) => {
+                Plane::Normed(normed.saved.part(&normed.norm, at), normed.activation)
+            }
+        }
+    }
+
+    /// Calls a function with all of them in memory.
+    pub(super) fn with_all<R>(&self, kernels: &Kernels, work: impl FnOnce(&[f32]) -> R) -> R {
+        match self {
+            Self::Stored(values) => work(values),
+            Self::Normed(normed) => scratch(normed.norm.len(), |all| {
+                norm::apply(kernels, &normed.norm, normed.saved, normed.activation, all);
+                work(all)
+            }),
+        }
+    }
+}
+
+/// Pixels of one plane.
+#[derive(Clone, Copy)]
+pub(super) enum Plane<'a> {
+    Stored(&'a [f32]),
+    Normed(Saved<'a>, Activation),
+}
+
+impl<'a> Plane<'a> {
+    /// What is in memory: the pixels, or a norm's input.
+    pub(super) fn values(self) -> &'a [f32] {
+        match self {
+            Self::Stored(values) => values,
+            Self::Normed(saved, _) => saved.x,
+        }
+    }
+}
+
+/// From what is in memory to what is read, in registers.
+pub(super) trait Read<V>: Copy {
+    fn of(self, x: V) -> V;
+}
+
+/// Read as it is.
+#[derive(Clone, Copy)]
+pub(super) struct AsStored;
+
+impl<V: Vector> Read<V> for AsStored {
+    #[inline(always)]
+    fn of(self, x: V) -> V {
+        x
+    }
+}
+
+/// Some lanes of a plane, read through a norm's affine map.
+#[derive(Clone, Copy)]
+pub(super) struct Mapped<V, const RELU: bool> {
+    map: Map<V>,
+    zero: V,
+}
+
+impl<V: Vector, const RELU: bool> Mapped<V, RELU> {
+    /// The lanes from `at` on.
+    ///
+    /// # Safety
+    /// The instruction set is available; tables hold sixteen lanes.
+    #[inline(always)]
+    pub(super) unsafe fn new(saved: &Saved, at: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self {
+                map: Map::new(saved, at),
+                zero: V::splat(0.0),
+            }
+        }
+    }
+}
+
+impl<V: Vector, const RELU: bool> Read<V> for Mapped<V, RELU> {
+    #[inline(always)]
+    fn of(self, x: V) -> V {
+        let value = self.map.at(x);
+        // Zero first: a NaN in the second operand survives.
+        if RELU { self.zero.max(value) } else { value }
+    }
+}

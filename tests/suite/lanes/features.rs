@@ -1,0 +1,207 @@
+//! The output of a norm that is nowhere in memory: whoever reads it computes the bytes that would be there.
+
+use super::conv::{every_method, shapes};
+use super::joint::joints;
+use super::plain::{all, random, threaded};
+use expertgrid::engine::lanes::conv::{self, joint};
+use expertgrid::engine::lanes::norm::{self, Activation, Affine, Norm, Saved, Statistics};
+use expertgrid::engine::lanes::pool::{self, Pool};
+use expertgrid::engine::lanes::{Features, Kernels, Normed};
+
+/// A norm that has seen its input.
+struct Seen {
+    norm: Norm,
+    x: Vec<f32>,
+    tables: [Vec<f32>; 4],
+    activation: Activation,
+}
+
+impl Seen {
+    fn new(kernels: &Kernels, [groups, channels, pixels]: [usize; 3], seed: u64) -> Self {
+        let norm = Norm {
+            groups,
+            channels,
+            pixels,
+            eps: 1e-5,
+        };
+        let x = random(norm.len(), seed);
+        let [gamma, beta] = [seed + 1, seed + 2].map(|seed| random(norm.tables(), seed));
+        let [mut mean, mut rstd] = [(); 2].map(|()| vec![f32::NAN; norm.tables()]);
+        let statistics = Statistics {
+            mean: &mut mean,
+            rstd: &mut rstd,
+        };
+        norm::statistics(kernels, &norm, &x, statistics);
+        let activation = match seed % 2 {
+            0 => Activation::Identity,
+            _ => Activation::Relu,
+        };
+        Self {
+            norm,
+            x,
+            tables: [gamma, beta, mean, rstd],
+            activation,
+        }
+    }
+
+    fn saved(&self) -> Saved<'_> {
+        let [gamma, beta, mean, rstd] = &self.tables;
+        let affine = Affine { gamma, beta };
+        Saved {
+            x: &self.x,
+            mean,
+            rstd,
+            affine,
+        }
+    }
+
+    fn features(&self) -> Features<'_> {
+        Features::Normed(Normed {
+            norm: self.norm,
+            saved: self.saved(),
+            activation: self.activation,
+        })
+    }
+
+    fn in_memory(&self, kernels: &Kernels) -> Vec<f32> {
+        let mut y = vec![f32::NAN; self.norm.len()];
+        norm::apply(kernels, &self.norm, self.saved(), self.activation, &mut y);
+        y
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Asserts that an operation writes the same bytes, over NaN, from both kinds of features.
+fn same<const N: usize>(
+    what: &str,
+    len: usize,
+    seen: [&Seen; N],
+    kernels: &Kernels,
+    operation: impl Fn([Features; N], &mut [f32]),
+) {
+    let in_memory = seen.map(|seen| seen.in_memory(kernels));
+    let of_memory = in_memory.each_ref().map(|values| Features::Stored(values));
+    let [got, want] = [seen.map(Seen::features), of_memory].map(|features| {
+        let mut out = vec![f32::NAN; len];
+        operation(features, &mut out);
+        bits(&out)
+    });
+    assert!(
+        got == want,
+        "{} {:?} {what}",
+        kernels.isa(),
+        kernels.method()
+    );
+}
+
+#[test]
+fn statistics_alone_are_those_of_the_norm() {
+    for kernels in all() {
+        for pixels in [1, 5, 64, 130] {
+            let seen = Seen::new(&kernels, [2, 3, pixels], 1);
+            let [mut mean, mut rstd] = [(); 2].map(|()| vec![f32::NAN; seen.norm.tables()]);
+            let mut y = vec![f32::NAN; seen.norm.len()];
+            let statistics = Statistics {
+                mean: &mut mean,
+                rstd: &mut rstd,
+            };
+            let affine = seen.saved().affine;
+            norm::forward(
+                &kernels,
+                &seen.norm,
+                &seen.x,
+                affine,
+                None,
+                seen.activation,
+                &mut y,
+                statistics,
+            );
+            assert_eq!(bits(&mean), bits(seen.saved().mean));
+            assert_eq!(bits(&rstd), bits(seen.saved().rstd));
+            assert_eq!(bits(&y), bits(&seen.in_memory(&kernels)));
+        }
+    }
+}
+
+#[test]
+fn a_convolution_reads_what_would_be_in_memory() {
+    for kernels in every_method() {
+        for (i, c) in shapes().into_iter().enumerate() {
+            let seen = Seen::new(
+                &kernels,
+                [c.groups, c.cin, c.height * c.width],
+                5 + i as u64,
+            );
+            let (w, dy) = (random(c.weight_len(), 2), random(c.output_len(), 3));
+            let what = format!("{c:?}");
+            same(&what, c.output_len(), [&seen], &kernels, |[x], y| {
+                conv::forward(&kernels, &c, x, &w, None, y);
+            });
+            same(&what, c.weight_len(), [&seen], &kernels, |[x], dw| {
+                conv::grad_weight(&kernels, &c, x, &dy, dw);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_joint_reads_what_would_be_in_memory() {
+    for kernels in every_method() {
+        for (i, joint) in joints().into_iter().enumerate() {
+            let pixels = joint.height * joint.width;
+            let up = Seen::new(&kernels, [joint.groups, joint.up, pixels], 5 + i as u64);
+            let skip = Seen::new(
+                &kernels,
+                [joint.groups, joint.skip, 4 * pixels],
+                6 + i as u64,
+            );
+            let (w, dy) = (random(joint.weight_len(), 2), random(joint.output_len(), 3));
+            let (what, seen) = (format!("{joint:?}"), [&up, &skip]);
+            same(
+                &what,
+                joint.output_len(),
+                seen,
+                &kernels,
+                |[up, skip], y| {
+                    joint::forward(&kernels, &joint, up, skip, &w, y);
+                },
+            );
+            same(
+                &what,
+                joint.weight_len(),
+                seen,
+                &kernels,
+                |[up, skip], dw| {
+                    joint::grad_weight(&kernels, &joint, up, skip, &dy, dw);
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn pooling_reads_what_would_be_in_memory() {
+    for kernels in all().into_iter().chain(threaded()) {
+        for (height, width) in [(1, 1), (2, 2), (5, 3), (8, 8)] {
+            let pool = Pool {
+                planes: 6,
+                height,
+                width,
+            };
+            let outputs = 6 * pool.out_height() * pool.out_width() * 16;
+            let dy = random(outputs, 9);
+            for seed in [4, 5] {
+                let seen = Seen::new(&kernels, [2, 3, height * width], seed);
+                same("pool", outputs, [&seen], &kernels, |[x], y| {
+                    pool::forward(&kernels, &pool, x, y);
+                });
+                same("pool", seen.norm.len(), [&seen], &kernels, |[x], dx| {
+                    pool::backward(&kernels, &pool, x, &dy, dx);
+                });
+            }
+        }
+    }
+}
