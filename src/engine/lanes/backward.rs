@@ -146,10 +146,18 @@ impl<'a> Backward<'a> {
             } => self.conv(x, weight, bias.as_ref(), shape, &dy),
             Origin::Norm(normed) => self.norm(normed, dy),
             Origin::Pool { x, shape } => {
-                let x_values = x.features();
-                let mut dx = self.buffers.take(x_values.len());
-                pool::backward(self.kernels, shape, x_values, &dy, &mut dx);
-                self.add(&x.node, dx);
+                let features = x.features();
+                let backward = |dx: &mut [f32], onto| {
+                    pool::backward(self.kernels, shape, features, &dy, dx, onto);
+                };
+                match self.pending.get_mut(&x.node.number) {
+                    Some((_, sum)) => backward(sum, pool::Onto::Sum),
+                    None => {
+                        let mut dx = self.buffers.take(features.len());
+                        backward(&mut dx, pool::Onto::Nothing);
+                        self.add(&x.node, dx);
+                    }
+                }
                 Ok(())
             }
             Origin::Joint {

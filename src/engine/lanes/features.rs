@@ -30,15 +30,6 @@ pub struct Normed<'a> {
     pub activation: Activation,
 }
 
-impl Normed<'_> {
-    /// Overwrites `to` with the floats `at`, all of one plane.
-    fn compute(&self, kernels: &Kernels, at: Range<usize>, to: &mut [f32]) {
-        let saved = self.saved.part(&self.norm, at);
-        // SAFETY: the instruction set is the kernels'.
-        unsafe { norm::plane_apply(kernels.isa(), saved, None, self.activation, to) };
-    }
-}
-
 impl<'a> Features<'a> {
     /// Floats.
     #[must_use]
@@ -55,7 +46,7 @@ impl<'a> Features<'a> {
         self.len() == 0
     }
 
-    /// The room that [`Self::read`] wants for so many floats.
+    /// The room that [`Plane::read`] wants for so many floats.
     pub(super) fn room(&self, floats: usize) -> usize {
         match self {
             Self::Stored(_) => 0,
@@ -63,27 +54,7 @@ impl<'a> Features<'a> {
         }
     }
 
-    /// The floats `at`, all of one plane: where they are, or computed into `room`.
-    pub(super) fn read<'r>(
-        &self,
-        kernels: &Kernels,
-        at: Range<usize>,
-        room: &'r mut [f32],
-    ) -> &'r [f32]
-    where
-        'a: 'r,
-    {
-        match self {
-            Self::Stored(values) => &values[at],
-            Self::Normed(normed) => {
-                let room = &mut room[..at.len()];
-                normed.compute(kernels, at, room);
-                room
-            }
-        }
-    }
-
-    /// The floats `at`, all of one plane, as they are.
+    /// The floats `at`, all of one plane.
     pub(super) fn plane(&self, at: Range<usize>) -> Plane<'a> {
         match self {
             Self::Stored(values) => Plane::Stored(&values[at]),
@@ -113,6 +84,31 @@ pub(super) enum Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
+    /// The floats `at`: where they are, or computed into `room`.
+    pub(super) fn read<'r>(
+        &self,
+        kernels: &Kernels,
+        at: Range<usize>,
+        room: &'r mut [f32],
+    ) -> &'r [f32]
+    where
+        'a: 'r,
+    {
+        match *self {
+            Self::Stored(values) => &values[at],
+            Self::Normed(saved, activation) => {
+                let room = &mut room[..at.len()];
+                let saved = Saved {
+                    x: &saved.x[at],
+                    ..saved
+                };
+                // SAFETY: the instruction set is the kernels'.
+                unsafe { norm::plane_apply(kernels.isa(), saved, None, activation, room) };
+                room
+            }
+        }
+    }
+
     /// What is in memory: the pixels, or a norm's input.
     pub(super) fn values(self) -> &'a [f32] {
         match self {

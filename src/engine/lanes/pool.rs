@@ -51,18 +51,36 @@ pub fn forward(kernels: &Kernels, pool: &Pool, x: Features, y: &mut [f32]) {
     let y = Shared::new(y);
     kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
         scratch(x.room(from), |room| {
-            let x = x.read(kernels, p * from..(p + 1) * from, room);
+            let x = x
+                .plane(p * from..(p + 1) * from)
+                .read(kernels, 0..from, room);
             // SAFETY: planes are disjoint; the instruction set is the kernels'.
             unsafe { plane_forward(kernels.isa(), pool, x, y.part(p * to, to)) }
         });
     });
 }
 
-/// The gradient of the input: overwrites `dx` `[P, H, W, 16]` from the input `x` and `dy` `[P, H', W', 16]`.
+/// What a gradient does to what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// It is overwritten.
+    Nothing,
+    /// It is added to, where values meet that other layers read too.
+    Sum,
+}
+
+/// The gradient of the input, into `dx` `[P, H, W, 16]`, from the input `x` and `dy` `[P, H', W', 16]`.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn backward(kernels: &Kernels, pool: &Pool, x: Features, dy: &[f32], dx: &mut [f32]) {
+pub fn backward(
+    kernels: &Kernels,
+    pool: &Pool,
+    x: Features,
+    dy: &[f32],
+    dx: &mut [f32],
+    onto: Onto,
+) {
     let (from, to) = pool.lens();
     check("x", x.len(), pool.planes * from);
     check("dx", dx.len(), pool.planes * from);
@@ -71,9 +89,23 @@ pub fn backward(kernels: &Kernels, pool: &Pool, x: Features, dy: &[f32], dx: &mu
     kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
         let dy = &dy[p * to..][..to];
         scratch(x.room(from), |room| {
-            let x = x.read(kernels, p * from..(p + 1) * from, room);
-            // SAFETY: planes are disjoint; the instruction set is the kernels'.
-            unsafe { plane_backward(kernels.isa(), pool, x, dy, dx.part(p * from, from)) }
+            let x = x
+                .plane(p * from..(p + 1) * from)
+                .read(kernels, 0..from, room);
+            // SAFETY: planes are disjoint.
+            let dx = unsafe { dx.part(p * from, from) };
+            // SAFETY: the instruction set is the kernels'.
+            let write = |dx: &mut [f32]| unsafe { plane_backward(kernels.isa(), pool, x, dy, dx) };
+            match onto {
+                Onto::Nothing => write(dx),
+                // Summed up first: the same bytes as by adding gradients later.
+                Onto::Sum => scratch(from, |more| {
+                    write(more);
+                    dx.iter_mut()
+                        .zip(more)
+                        .for_each(|(sum, more)| *sum += *more);
+                }),
+            }
         });
     });
 }

@@ -5,7 +5,7 @@ use super::joint::joints;
 use super::plain::{all, random, threaded};
 use expertgrid::engine::lanes::conv::{self, joint};
 use expertgrid::engine::lanes::norm::{self, Activation, Affine, Norm, Saved, Statistics};
-use expertgrid::engine::lanes::pool::{self, Pool};
+use expertgrid::engine::lanes::pool::{self, Onto, Pool};
 use expertgrid::engine::lanes::{Features, Kernels, Normed};
 
 /// A norm that has seen its input.
@@ -199,7 +199,7 @@ fn pooling_reads_what_would_be_in_memory() {
                     pool::forward(&kernels, &pool, x, y);
                 });
                 same("pool", seen.norm.len(), [&seen], &kernels, |[x], dx| {
-                    pool::backward(&kernels, &pool, x, &dy, dx);
+                    pool::backward(&kernels, &pool, x, &dy, dx, Onto::Nothing);
                 });
             }
         }

@@ -3,7 +3,7 @@
 use super::plain::{L, all, close, random, triples};
 use expertgrid::engine::lanes::Features;
 use expertgrid::engine::lanes::layout::{self, Images};
-use expertgrid::engine::lanes::pool::{self, Pool};
+use expertgrid::engine::lanes::pool::{self, Onto, Pool};
 
 fn ones(len: usize) -> Vec<f64> {
     vec![1.0; len]
@@ -59,7 +59,17 @@ fn pooling_takes_the_first_maximum_and_returns_its_gradient() {
             let dy = random(3 * to * L, 8);
             let (mut y, mut dx) = (vec![f32::NAN; 3 * to * L], vec![f32::NAN; 3 * from * L]);
             pool::forward(&kernels, &pool, Features::Stored(&x), &mut y);
-            pool::backward(&kernels, &pool, Features::Stored(&x), &dy, &mut dx);
+            let features = Features::Stored(&x);
+            pool::backward(&kernels, &pool, features, &dy, &mut dx, Onto::Nothing);
+            let before = random(3 * from * L, 9);
+            let mut sum = before.clone();
+            pool::backward(&kernels, &pool, features, &dy, &mut sum, Onto::Sum);
+            let apart: Vec<f32> = before
+                .iter()
+                .zip(&dx)
+                .map(|(sum, more)| sum + more)
+                .collect();
+            assert_eq!(sum, apart);
             for (plane, l, _) in triples(3, L, 1) {
                 let want = plain_pool(&lane(&x, plane, from, l), height, width);
                 let values: Vec<f32> = want.iter().map(|(value, _)| *value).collect();

@@ -174,7 +174,7 @@ impl Strip {
             }
             Features::Normed(_) => scratch(self.channels * len, |strip| {
                 for (channel, to) in strip.chunks_exact_mut(len).enumerate() {
-                    x.read(kernels, of(channel), to);
+                    x.plane(of(channel)).read(kernels, 0..len, to);
                 }
                 // SAFETY: the instruction set is the kernels'.
                 unsafe { turn(kernels.isa(), strip, len, self, to) }

@@ -8,11 +8,15 @@ use super::super::threads::{Shared, scratch};
 use super::super::vector::Vector;
 use super::Conv;
 use super::pack::{self, Block};
+use std::ops::Range;
 
 /// Output pixels whose gradients, eight channels of them, stay in L1 while the taps go over them.
 const PIXELS_IN_CACHE: usize = 48;
 
-/// Planes of `x` with the convolution's padding written out, so that no tap needs a bounds check.
+/// Tasks that give several threads their share.
+const TASKS: usize = 8;
+
+/// One channel `[G, H, W, 16]` with the convolution's padding written out, so that no tap needs a bounds check.
 struct Padded<'a> {
     x: &'a [f32],
     height: usize,
@@ -28,68 +32,13 @@ pub(super) fn cost(conv: &Conv) -> f64 {
     (conv.cin * conv.cout) as f64 * taps * (products * product + 6.0)
 }
 
-pub(super) fn direct(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: &mut [f32]) {
-    if conv.padding == 0 {
-        return x.with_all(kernels, |x| {
-            let x = Padded {
-                x,
-                height: conv.height,
-                width: conv.width,
-            };
-            sum(kernels, conv, &x, dy, dw);
-        });
-    }
-    let (height, width) = (
-        conv.height + 2 * conv.padding,
-        conv.width + 2 * conv.padding,
-    );
-    scratch(conv.groups * conv.cin * height * width * LANES, |copy| {
-        let shared = Shared::new(copy);
-        let plane = conv.height * conv.width * LANES;
-        kernels
-            .threads()
-            .run(conv.groups * conv.cin, height * width, |p| {
-                // SAFETY: planes are disjoint.
-                let to = unsafe { shared.part(p * height * width * LANES, height * width * LANES) };
-                pad(kernels, x, p * plane, conv, to);
-            });
-        sum(
-            kernels,
-            conv,
-            &Padded {
-                x: copy,
-                height,
-                width,
-            },
-            dy,
-            dw,
-        );
-    });
-}
-
-/// Copies the plane that starts at `plane` into the middle of a larger one of zeros.
-fn pad(kernels: &Kernels, x: Features, plane: usize, conv: &Conv, to: &mut [f32]) {
-    let (row, pad) = (conv.width * LANES, conv.padding);
-    let wide = row + 2 * pad * LANES;
-    let (top, rest) = to.split_at_mut(pad * wide);
-    let (middle, bottom) = rest.split_at_mut(conv.height * wide);
-    top.fill(0.0);
-    bottom.fill(0.0);
-    scratch(x.room(row), |room| {
-        for (y, to) in middle.chunks_exact_mut(wide).enumerate() {
-            let from = plane + y * row;
-            to[..pad * LANES].fill(0.0);
-            to[pad * LANES..pad * LANES + row].copy_from_slice(x.read(
-                kernels,
-                from..from + row,
-                room,
-            ));
-            to[pad * LANES + row..].fill(0.0);
-        }
-    });
-}
-
-fn sum(kernels: &Kernels, conv: &Conv, x: &Padded, dy: &[f32], dw: &mut [f32]) {
+pub(super) fn direct(
+    kernels: &Kernels,
+    conv: &Conv,
+    features: Features,
+    dy: &[f32],
+    dw: &mut [f32],
+) {
     // Three taps by four channels are twelve sums, and three pixels beside them.
     let widest = if kernels.isa().widest_block() == 8 {
         8
@@ -98,30 +47,72 @@ fn sum(kernels: &Kernels, conv: &Conv, x: &Padded, dy: &[f32], dw: &mut [f32]) {
     };
     let blocks = pack::blocks(conv.cout, widest);
     let dw = Shared::new(dw);
-    let each =
-        conv.kernel * conv.kernel * blocks[0].channels * (conv.output_len() / conv.cout / LANES);
-    kernels
-        .threads()
-        .run(blocks.len() * conv.cin, each, |task| {
-            let (block, ci) = (blocks[task / conv.cin], task % conv.cin);
-            scratch(conv.kernel * conv.kernel * block.channels * LANES, |sums| {
-                // SAFETY: the instruction set is the kernels'; tasks write different pairs of channels.
-                unsafe {
-                    correlate(
-                        kernels.isa(),
-                        &Task {
-                            conv,
-                            x,
-                            dy,
-                            dw,
-                            block,
-                            ci,
-                        },
-                        sums,
-                    )
-                }
-            });
+    let (height, width) = (
+        conv.height + 2 * conv.padding,
+        conv.width + 2 * conv.padding,
+    );
+    let (plane, padded) = (conv.height * conv.width * LANES, height * width * LANES);
+    // A channel is copied once for all blocks, unless there are too few channels to share out.
+    let shares = TASKS.div_ceil(conv.cin).min(blocks.len());
+    let each = conv.kernel * conv.kernel * (conv.output_len() / LANES) / shares;
+    kernels.threads().run(shares * conv.cin, each, |task| {
+        let (share, ci) = (task / conv.cin, task % conv.cin);
+        scratch(conv.groups * padded, |x| {
+            for (group, to) in x.chunks_exact_mut(padded).enumerate() {
+                let from = (group * conv.cin + ci) * plane;
+                pad(kernels, features, from..from + plane, conv, to);
+            }
+            let x = Padded { x, height, width };
+            for &block in
+                &blocks[share * blocks.len() / shares..(share + 1) * blocks.len() / shares]
+            {
+                sum(kernels, conv, &x, dy, dw, block, ci);
+            }
         });
+    });
+}
+
+/// Copies a plane into the middle of a larger one of zeros.
+fn pad(kernels: &Kernels, x: Features, plane: Range<usize>, conv: &Conv, to: &mut [f32]) {
+    let (row, pad) = (conv.width * LANES, conv.padding);
+    let wide = row + 2 * pad * LANES;
+    let (top, rest) = to.split_at_mut(pad * wide);
+    let (middle, bottom) = rest.split_at_mut(conv.height * wide);
+    top.fill(0.0);
+    bottom.fill(0.0);
+    let plane = x.plane(plane);
+    scratch(x.room(row), |room| {
+        for (y, to) in middle.chunks_exact_mut(wide).enumerate() {
+            let from = plane.read(kernels, y * row..(y + 1) * row, room);
+            to[..pad * LANES].fill(0.0);
+            to[pad * LANES..pad * LANES + row].copy_from_slice(from);
+            to[pad * LANES + row..].fill(0.0);
+        }
+    });
+}
+
+/// The gradient of all taps between one input channel and one block of output channels.
+fn sum(
+    kernels: &Kernels,
+    conv: &Conv,
+    x: &Padded,
+    dy: &[f32],
+    dw: Shared,
+    block: Block,
+    ci: usize,
+) {
+    scratch(conv.kernel * conv.kernel * block.channels * LANES, |sums| {
+        let task = Task {
+            conv,
+            x,
+            dy,
+            dw,
+            block,
+            ci,
+        };
+        // SAFETY: the instruction set is the kernels'; tasks write different pairs of channels.
+        unsafe { correlate(kernels.isa(), &task, sums) }
+    });
 }
 
 /// All taps between one input channel and one block of output channels.
@@ -159,8 +150,7 @@ unsafe fn block<V: Vector, const CO: usize>(task: &Task, sums: &mut [f32]) {
     let (k, height, width) = (conv.kernel, conv.out_height(), conv.out_width());
     // Taps stay inside the padded planes, rows and columns inside those of `dy`.
     assert!(
-        x.x.len() == conv.groups * conv.cin * x.height * x.width * LANES
-            && task.dy.len() == conv.output_len()
+        x.x.len() == conv.groups * x.height * x.width * LANES && task.dy.len() == conv.output_len()
     );
     assert!((height - 1) * conv.stride + k <= x.height && (width - 1) * conv.stride + k <= x.width);
     assert!(
@@ -170,15 +160,13 @@ unsafe fn block<V: Vector, const CO: usize>(task: &Task, sums: &mut [f32]) {
     );
     let rows = (PIXELS_IN_CACHE / width).clamp(1, height);
     sums.fill(0.0);
-    for half in 0..LANES / V::N {
-        for group in 0..conv.groups {
-            for first in (0..height).step_by(rows) {
+    for group in 0..conv.groups {
+        for first in (0..height).step_by(rows) {
+            // Both halves of a line while it is in the cache.
+            for half in 0..LANES / V::N {
                 let run = Run {
                     x: x.x.as_ptr().wrapping_add(
-                        ((group * conv.cin + task.ci) * x.height + first * conv.stride)
-                            * x.width
-                            * LANES
-                            + half * V::N,
+                        (group * x.height + first * conv.stride) * x.width * LANES + half * V::N,
                     ),
                     x_row: x.width * LANES,
                     stride: conv.stride,

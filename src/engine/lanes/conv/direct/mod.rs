@@ -257,10 +257,12 @@ impl Task<'_> {
             shape.cin * shape.taps.len(),
         );
         scratch(shape.cin * window.channel(), |pixels| {
-            for (channel, to) in pixels.chunks_exact_mut(window.channel()).enumerate() {
-                let from = (self.group * shape.cin + channel) * plane;
-                window.copy(kernels, x, from, to);
-            }
+            scratch(x.room(window.row()), |room| {
+                for (channel, to) in pixels.chunks_exact_mut(window.channel()).enumerate() {
+                    let from = (self.group * shape.cin + channel) * plane;
+                    window.copy(kernels, x.plane(from..from + plane), room, to);
+                }
+            });
             for block in self.blocks {
                 let (from, run, turn) = weights.of(*block, run_len);
                 for row in self.rows.clone() {

@@ -2,9 +2,8 @@
 //! the shape, and channels stand close together, where planes may lie a power of two apart and fight for the cache.
 
 use super::super::super::LANES;
-use super::super::super::features::Features;
+use super::super::super::features::Plane;
 use super::super::super::isa::Kernels;
-use super::super::super::threads::scratch;
 use std::ops::Range;
 
 /// One direction of a window. A stride of two parts the pixels by parity, so that each tap reads neighbours.
@@ -84,23 +83,26 @@ impl Window {
         ((self.rows.pixels() * self.columns.pixels()) | 1) * LANES
     }
 
-    /// Copies the pixels of one channel, whose plane starts at `plane`; rows outside the image are left as they are, since no tap
-    /// reads them.
-    pub(super) fn copy(&self, kernels: &Kernels, x: Features, plane: usize, to: &mut [f32]) {
+    /// Floats of the widest row that [`Self::copy`] reads.
+    pub(super) fn row(&self) -> usize {
+        self.columns.inputs().len() * LANES
+    }
+
+    /// Copies the pixels of one channel; rows outside the image are left as they are, since no tap reads them. There is `room`
+    /// for a row.
+    pub(super) fn copy(&self, kernels: &Kernels, plane: Plane, room: &mut [f32], to: &mut [f32]) {
         let columns = &self.columns;
         let inputs = columns.inputs();
-        scratch(x.room(inputs.len() * LANES), |room| {
-            let rows = to.chunks_exact_mut(columns.pixels() * LANES);
-            for (row, to) in rows.take(self.rows.pixels()).enumerate() {
-                let Some(row) = self.rows.input(row) else {
-                    continue;
-                };
-                let at = |column: usize| plane + (row * columns.size + column) * LANES;
-                let from = x.read(kernels, at(inputs.start)..at(inputs.end), room);
-                let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
-                columns.copy(inputs.start, from, to);
-            }
-        });
+        let rows = to.chunks_exact_mut(columns.pixels() * LANES);
+        for (row, to) in rows.take(self.rows.pixels()).enumerate() {
+            let Some(row) = self.rows.input(row) else {
+                continue;
+            };
+            let at = |column: usize| (row * columns.size + column) * LANES;
+            let from = plane.read(kernels, at(inputs.start)..at(inputs.end), room);
+            let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
+            columns.copy(inputs.start, from, to);
+        }
     }
 }
 
