@@ -11,7 +11,7 @@ use std::{
 use candle_core::{Device, Result, Tensor, TensorId};
 
 use super::{
-    Kernels, LANES,
+    Kernels, LANES, Onto,
     buffers::{Buffer, Buffers},
     conv::{
         self, Conv,
@@ -151,10 +151,10 @@ impl<'a> Backward<'a> {
                     pool::backward(self.kernels, shape, features, &dy, dx, onto);
                 };
                 match self.pending.get_mut(&x.node.number) {
-                    Some((_, sum)) => backward(sum, pool::Onto::Sum),
+                    Some((_, sum)) => backward(sum, Onto::Sums),
                     None => {
                         let mut dx = self.buffers.take(features.len());
-                        backward(&mut dx, pool::Onto::Nothing);
+                        backward(&mut dx, Onto::Nothing);
                         self.add(&x.node, dx);
                     }
                 }

@@ -1,10 +1,10 @@
-//! What a layer reads: values in memory, or the output of a norm that never is, computed where it is read. That costs a
+//! What a layer reads: values in memory, or the output of a norm that is not, computed where it is read. That costs a
 //! multiply-add, where writing it and reading it again would cost two trips to memory.
 
 use std::ops::Range;
 
 use super::{
-    Kernels,
+    Kernels, LANES, check,
     norm::{self, Activation, Map, Norm, Saved},
     threads::scratch,
     vector::Vector,
@@ -15,19 +15,15 @@ use super::{
 pub enum Features<'a> {
     /// In memory.
     Stored(&'a [f32]),
-    /// The output of a norm without residual.
-    Normed(Normed<'a>),
-}
-
-/// A norm's output, yet to be computed.
-#[derive(Clone, Copy, Debug)]
-pub struct Normed<'a> {
-    /// What was normalised.
-    pub norm: Norm,
-    /// Input, statistics and affine tables.
-    pub saved: Saved<'a>,
-    /// What follows the affine map.
-    pub activation: Activation,
+    /// The output of a norm without residual, yet to be computed.
+    Normed {
+        /// What was normalised.
+        norm: Norm,
+        /// Input, statistics and affine tables.
+        saved: Saved<'a>,
+        /// What follows the affine map.
+        activation: Activation,
+    },
 }
 
 impl<'a> Features<'a> {
@@ -36,7 +32,7 @@ impl<'a> Features<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Stored(values) => values.len(),
-            Self::Normed(normed) => normed.norm.len(),
+            Self::Normed { norm, .. } => norm.len(),
         }
     }
 
@@ -46,11 +42,20 @@ impl<'a> Features<'a> {
         self.len() == 0
     }
 
+    /// Panics, naming the operand, unless they are so many planes of so many floats.
+    pub(super) fn check(&self, operand: &str, planes: usize, floats: usize) {
+        check(operand, self.len(), planes * floats);
+        if let Self::Normed { norm, saved, .. } = self {
+            saved.check(norm);
+            check(operand, norm.pixels * LANES, floats);
+        }
+    }
+
     /// The room that [`Plane::read`] wants for so many floats.
     pub(super) fn room(&self, floats: usize) -> usize {
         match self {
             Self::Stored(_) => 0,
-            Self::Normed(_) => floats,
+            Self::Normed { .. } => floats,
         }
     }
 
@@ -58,18 +63,24 @@ impl<'a> Features<'a> {
     pub(super) fn plane(&self, at: Range<usize>) -> Plane<'a> {
         match self {
             Self::Stored(values) => Plane::Stored(&values[at]),
-            Self::Normed(normed) => {
-                Plane::Normed(normed.saved.part(&normed.norm, at), normed.activation)
-            }
+            Self::Normed {
+                norm,
+                saved,
+                activation,
+            } => Plane::Normed(saved.part(norm, at), *activation),
         }
     }
 
-    /// Calls a function with all of them in memory.
+    /// Calls a function with all of them in memory, for the few who cannot read them plane by plane.
     pub(super) fn with_all<R>(&self, kernels: &Kernels, work: impl FnOnce(&[f32]) -> R) -> R {
         match self {
             Self::Stored(values) => work(values),
-            Self::Normed(normed) => scratch(normed.norm.len(), |all| {
-                norm::apply(kernels, &normed.norm, normed.saved, normed.activation, all);
+            Self::Normed {
+                norm,
+                saved,
+                activation,
+            } => scratch(norm.len(), |all| {
+                norm::apply(kernels, norm, *saved, *activation, all);
                 work(all)
             }),
         }
@@ -106,6 +117,14 @@ impl<'a> Plane<'a> {
                 unsafe { norm::plane_apply(kernels.isa(), saved, None, activation, room) };
                 room
             }
+        }
+    }
+
+    /// Whether a norm's tables are one plane's.
+    pub(super) fn is_plane(self) -> bool {
+        match self {
+            Self::Stored(_) => true,
+            Self::Normed(saved, _) => saved.is_plane(),
         }
     }
 

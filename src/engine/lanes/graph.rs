@@ -1,8 +1,8 @@
 //! Values computed by the kernels, and what they were computed from.
 //!
 //! The rule: memory lives as long as somebody needs it. What stands behind a value keeps what the way back reads, and nothing else.
-//! The output of a norm without residual is never in memory: whoever reads it computes it from the norm's input, which the way
-//! back reads anyway.
+//! The output of a norm without residual is not kept: whoever reads it computes it from the norm's input, which the way back reads
+//! anyway.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use super::{
     buffers::{Buffer, Buffers},
     conv::{Conv, joint::Joint},
     dice::Dice,
-    features::{self, Features},
+    features::Features,
     norm::{self, Norm},
     pool::Pool,
 };
@@ -51,11 +51,11 @@ impl Value {
     pub(super) fn features(&self) -> Features<'_> {
         match &self.values {
             Values::Stored(values) => Features::Stored(values),
-            Values::Normed(normed) => Features::Normed(features::Normed {
+            Values::Normed(normed) => Features::Normed {
                 norm: normed.shape,
                 saved: normed.saved(),
                 activation: normed.activation,
-            }),
+            },
         }
     }
 

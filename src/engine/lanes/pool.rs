@@ -5,7 +5,7 @@ use super::features::Features;
 use super::isa::{Kernels, multiversion};
 use super::threads::{Shared, scratch};
 use super::vector::Vector;
-use super::{LANES, check};
+use super::{LANES, Onto, check};
 use std::ops::Range;
 
 /// The planes to pool, `[P, H, W, 16]` with P groups times channels.
@@ -46,7 +46,7 @@ impl Pool {
 /// When a slice's length is not the shape's.
 pub fn forward(kernels: &Kernels, pool: &Pool, x: Features, y: &mut [f32]) {
     let (from, to) = pool.lens();
-    check("x", x.len(), pool.planes * from);
+    x.check("x", pool.planes, from);
     check("y", y.len(), pool.planes * to);
     let y = Shared::new(y);
     kernels.threads().run(pool.planes, 3 * from / LANES, |p| {
@@ -60,16 +60,7 @@ pub fn forward(kernels: &Kernels, pool: &Pool, x: Features, y: &mut [f32]) {
     });
 }
 
-/// What a gradient does to what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Onto {
-    /// It is overwritten.
-    Nothing,
-    /// It is added to, where values meet that other layers read too.
-    Sum,
-}
-
-/// The gradient of the input, into `dx` `[P, H, W, 16]`, from the input `x` and `dy` `[P, H', W', 16]`.
+/// The gradient of the input, over or onto `dx` `[P, H, W, 16]`, from the input `x` and `dy` `[P, H', W', 16]`.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
@@ -82,7 +73,7 @@ pub fn backward(
     onto: Onto,
 ) {
     let (from, to) = pool.lens();
-    check("x", x.len(), pool.planes * from);
+    x.check("x", pool.planes, from);
     check("dx", dx.len(), pool.planes * from);
     check("dy", dy.len(), pool.planes * to);
     let dx = Shared::new(dx);
@@ -99,7 +90,7 @@ pub fn backward(
             match onto {
                 Onto::Nothing => write(dx),
                 // Summed up first: the same bytes as by adding gradients later.
-                Onto::Sum => scratch(from, |more| {
+                Onto::Sums => scratch(from, |more| {
                     write(more);
                     dx.iter_mut()
                         .zip(more)

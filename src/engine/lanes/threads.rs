@@ -1,5 +1,5 @@
-//! Tasks over threads, and memory that threads share or keep. Work is cut into tasks by shapes alone, never by
-//! the number of threads, and each task writes what no other task touches: hence the same bytes on any number.
+//! Tasks over threads, and memory that threads share or keep. The order of every sum follows from shapes alone, never from
+//! the number of threads or from how work is cut into tasks, and each task writes what no other task touches: hence the same bytes on any number.
 
 use super::LANES;
 use super::pages::{LARGE, Pages};

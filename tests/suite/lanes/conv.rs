@@ -107,6 +107,17 @@ fn large() -> Vec<Conv> {
         shape(1, 3, 2, (3, 192), 3, 1),
         shape(1, 40, 24, (9, 10), 3, 1),
         shape(1, 24, 33, (16, 16), 3, 1),
+        shape(1, 64, 96, (7, 7), 3, 1),
+        shape(1, 33, 96, (7, 9), 3, 1),
+    ]
+}
+
+/// Small images of one group, whose many channels are taken in shares; how they are cut depends on the threads.
+pub fn shared() -> Vec<Conv> {
+    vec![
+        shape(1, 64, 96, (7, 7), 3, 1),
+        shape(1, 33, 96, (7, 9), 3, 1),
+        shape(1, 90, 21, (3, 2), 3, 1),
     ]
 }
 
@@ -228,8 +239,9 @@ fn threads_do_not_change_a_byte() {
         shape(2, 12, 17, (13, 9), 3, 1),
         shape(1, 24, 40, (16, 16), 3, 1),
         shape(3, 5, 8, (8, 8), 3, 2),
+        shape(1, 1, 20, (9, 9), 7, 2),
     ];
-    for c in shapes {
+    for c in shapes.into_iter().chain(shared()) {
         let (x, w, dy) = (
             random(c.input_len(), 1),
             random(c.weight_len(), 2),
@@ -258,6 +270,39 @@ fn threads_do_not_change_a_byte() {
                 results[0] == results[1] && results[0] == results[2],
                 "{method:?} {c:?}"
             );
+        }
+    }
+}
+
+/// One group's channels are taken in shares, with two groups all weights are transformed first: pixel by pixel the same sums.
+#[test]
+fn a_group_alone_gets_the_bytes_it_gets_beside_another() {
+    for kernels in all().into_iter().chain(threaded()) {
+        let kernels = kernels.with_method(Method::Winograd);
+        for c in shared() {
+            let two = Conv { groups: 2, ..c };
+            let (x, w, dy) = (
+                random(c.input_len(), 1),
+                random(c.weight_len(), 2),
+                random(c.output_len(), 3),
+            );
+            let run = |c: &Conv, x: &[f32], dy: &[f32]| {
+                let mut y = vec![f32::NAN; c.output_len()];
+                let mut dx = vec![f32::NAN; c.input_len()];
+                conv::forward(&kernels, c, Features::Stored(x), &w, None, &mut y);
+                conv::grad_input(&kernels, c, dy, &w, &mut dx);
+                [y, dx].map(|out| out.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+            };
+            let alone = run(&c, &x, &dy);
+            let beside = run(&two, &x.repeat(2), &dy.repeat(2));
+            for (alone, beside) in alone.iter().zip(&beside) {
+                let halves = beside.split_at(alone.len());
+                assert!(
+                    halves == (&alone[..], &alone[..]),
+                    "{} {c:?}",
+                    kernels.isa()
+                );
+            }
         }
     }
 }

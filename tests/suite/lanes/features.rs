@@ -1,12 +1,12 @@
 //! The output of a norm that is nowhere in memory: whoever reads it computes the bytes that would be there.
 
-use super::conv::{every_method, shapes};
+use super::conv::{every_method, shapes, shared};
 use super::joint::joints;
 use super::plain::{all, random, threaded};
 use expertgrid::engine::lanes::conv::{self, joint};
 use expertgrid::engine::lanes::norm::{self, Activation, Affine, Norm, Saved, Statistics};
-use expertgrid::engine::lanes::pool::{self, Onto, Pool};
-use expertgrid::engine::lanes::{Features, Kernels, Normed};
+use expertgrid::engine::lanes::pool::{self, Pool};
+use expertgrid::engine::lanes::{Features, Kernels, Onto};
 
 /// A norm that has seen its input.
 struct Seen {
@@ -56,11 +56,11 @@ impl Seen {
     }
 
     fn features(&self) -> Features<'_> {
-        Features::Normed(Normed {
+        Features::Normed {
             norm: self.norm,
             saved: self.saved(),
             activation: self.activation,
-        })
+        }
     }
 
     fn in_memory(&self, kernels: &Kernels) -> Vec<f32> {
@@ -128,8 +128,8 @@ fn statistics_alone_are_those_of_the_norm() {
 
 #[test]
 fn a_convolution_reads_what_would_be_in_memory() {
-    for kernels in every_method() {
-        for (i, c) in shapes().into_iter().enumerate() {
+    for kernels in every_method().chain(threaded()) {
+        for (i, c) in shapes().into_iter().chain(shared()).enumerate() {
             let seen = Seen::new(
                 &kernels,
                 [c.groups, c.cin, c.height * c.width],
@@ -200,6 +200,10 @@ fn pooling_reads_what_would_be_in_memory() {
                 });
                 same("pool", seen.norm.len(), [&seen], &kernels, |[x], dx| {
                     pool::backward(&kernels, &pool, x, &dy, dx, Onto::Nothing);
+                });
+                same("pool", seen.norm.len(), [&seen], &kernels, |[x], dx| {
+                    dx.fill(0.5);
+                    pool::backward(&kernels, &pool, x, &dy, dx, Onto::Sums);
                 });
             }
         }

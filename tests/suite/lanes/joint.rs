@@ -45,6 +45,15 @@ pub fn joints() -> Vec<Joint> {
             });
         }
     }
+    // Its many channels are taken in shares.
+    joints.push(Joint {
+        groups: 1,
+        up: 35,
+        skip: 30,
+        cout: 40,
+        height: 4,
+        width: 5,
+    });
     joints
 }
 
@@ -168,6 +177,19 @@ fn threads_do_not_change_a_byte() {
         height: 7,
         width: 5,
     };
+    // The second is taken in shares of channels, and how it is cut depends on the threads.
+    let shared = Joint {
+        groups: 1,
+        up: 35,
+        skip: 30,
+        cout: 40,
+        height: 4,
+        width: 5,
+    };
+    [joint, shared].iter().for_each(same_on_any_threads);
+}
+
+fn same_on_any_threads(joint: &Joint) {
     let (up, skip) = (random(joint.up_len(), 1), random(joint.skip_len(), 2));
     let (w, dy) = (random(joint.weight_len(), 3), random(joint.output_len(), 4));
     for method in [Method::Direct, Method::Turned, Method::Winograd] {
@@ -180,16 +202,16 @@ fn threads_do_not_change_a_byte() {
                 let (mut dup, mut dskip) = (vec![0.0; up.len()], vec![0.0; skip.len()]);
                 joint::forward(
                     kernels,
-                    &joint,
+                    joint,
                     Features::Stored(&up),
                     Features::Stored(&skip),
                     &w,
                     &mut y,
                 );
-                joint::grad_input(kernels, &joint, &dy, &w, &mut dup, &mut dskip);
+                joint::grad_input(kernels, joint, &dy, &w, &mut dup, &mut dskip);
                 joint::grad_weight(
                     kernels,
-                    &joint,
+                    joint,
                     Features::Stored(&up),
                     Features::Stored(&skip),
                     &dy,
@@ -201,7 +223,7 @@ fn threads_do_not_change_a_byte() {
             .collect();
         assert!(
             results[0] == results[1] && results[0] == results[2],
-            "{method:?}"
+            "{method:?} {joint:?}"
         );
     }
 }

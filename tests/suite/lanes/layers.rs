@@ -1,9 +1,9 @@
 //! Pooling and the layouts against plain loops.
 
 use super::plain::{L, all, close, random, triples};
-use expertgrid::engine::lanes::Features;
 use expertgrid::engine::lanes::layout::{self, Images};
-use expertgrid::engine::lanes::pool::{self, Onto, Pool};
+use expertgrid::engine::lanes::pool::{self, Pool};
+use expertgrid::engine::lanes::{Features, Onto};
 
 fn ones(len: usize) -> Vec<f64> {
     vec![1.0; len]
@@ -63,7 +63,7 @@ fn pooling_takes_the_first_maximum_and_returns_its_gradient() {
             pool::backward(&kernels, &pool, features, &dy, &mut dx, Onto::Nothing);
             let before = random(3 * from * L, 9);
             let mut sum = before.clone();
-            pool::backward(&kernels, &pool, features, &dy, &mut sum, Onto::Sum);
+            pool::backward(&kernels, &pool, features, &dy, &mut sum, Onto::Sums);
             let apart: Vec<f32> = before
                 .iter()
                 .zip(&dx)

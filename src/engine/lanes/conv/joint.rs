@@ -63,6 +63,12 @@ impl Joint {
         );
     }
 
+    fn check_inputs(&self, up: Features, skip: Features) {
+        let plane = self.height * self.width * LANES;
+        up.check("up", self.groups * self.up, plane);
+        skip.check("skip", self.groups * self.skip, 4 * plane);
+    }
+
     /// The skip's part as a convolution of its own.
     fn of_skip(&self) -> Conv {
         Conv {
@@ -151,8 +157,7 @@ pub fn forward(
     y: &mut [f32],
 ) {
     joint.check();
-    check("up", up.len(), joint.up_len());
-    check("skip", skip.len(), joint.skip_len());
+    joint.check_inputs(up, skip);
     check("w", w.len(), joint.weight_len());
     check("y", y.len(), joint.output_len());
     if let Some(shape) = transform(kernels, winograd::Shape::of_joint(joint)) {
@@ -232,8 +237,7 @@ pub fn grad_weight(
     dw: &mut [f32],
 ) {
     joint.check();
-    check("up", up.len(), joint.up_len());
-    check("skip", skip.len(), joint.skip_len());
+    joint.check_inputs(up, skip);
     check("dy", dy.len(), joint.output_len());
     check("dw", dw.len(), joint.weight_len());
     let channels = joint.up + joint.skip;

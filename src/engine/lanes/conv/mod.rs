@@ -116,7 +116,11 @@ pub fn forward(
     y: &mut [f32],
 ) {
     conv.check();
-    check("x", x.len(), conv.input_len());
+    x.check(
+        "x",
+        conv.groups * conv.cin,
+        conv.height * conv.width * LANES,
+    );
     check("w", w.len(), conv.weight_len());
     check("y", y.len(), conv.output_len());
     if let Some(bias) = bias {
@@ -175,7 +179,11 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
 /// When a slice's length is not the shape's.
 pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: &mut [f32]) {
     conv.check();
-    check("x", x.len(), conv.input_len());
+    x.check(
+        "x",
+        conv.groups * conv.cin,
+        conv.height * conv.width * LANES,
+    );
     check("dy", dy.len(), conv.output_len());
     check("dw", dw.len(), conv.weight_len());
     let shape = conv

@@ -1,11 +1,11 @@
 //! The weight's gradient as a sum of outer products, with input channels in lanes: no horizontal sums, and no taps outside the
 //! image, so that it is the way for small images with many channels. Winograd's gradient shares its inner loop.
 
-use super::super::LANES;
 use super::super::features::Features;
 use super::super::isa::{Isa, Kernels, multiversion};
 use super::super::threads::{Shared, scratch};
 use super::super::vector::Vector;
+use super::super::{LANES, Onto};
 use super::pack::{self, Block};
 use super::{Conv, spread};
 
@@ -172,7 +172,7 @@ impl Strip {
                 // SAFETY: the instruction set is the kernels'.
                 unsafe { turn(kernels.isa(), from, self.plane, self, to) }
             }
-            Features::Normed(_) => scratch(self.channels * len, |strip| {
+            Features::Normed { .. } => scratch(self.channels * len, |strip| {
                 for (channel, to) in strip.chunks_exact_mut(len).enumerate() {
                     x.plane(of(channel)).read(kernels, 0..len, to);
                 }
@@ -208,13 +208,6 @@ unsafe fn turn_body<V: Vector>(from: &[f32], plane: usize, strip: &Strip, to: &m
             unsafe { V::transpose(from, plane, rows, to, wide, LANES.min(wide - channel)) };
         }
     }
-}
-
-/// Whether sums start from nothing or from what is there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Onto {
-    Nothing,
-    Sums,
 }
 
 /// `sums[c][i] (+)= sum over pairs (l, r) and lanes k of left[c left_step + l + k] right[r + k width + i]`.

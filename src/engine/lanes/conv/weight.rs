@@ -13,9 +13,6 @@ use std::ops::Range;
 /// Output pixels whose gradients, eight channels of them, stay in L1 while the taps go over them.
 const PIXELS_IN_CACHE: usize = 48;
 
-/// Tasks that give several threads their share.
-const TASKS: usize = 8;
-
 /// One channel `[G, H, W, 16]` with the convolution's padding written out, so that no tap needs a bounds check.
 struct Padded<'a> {
     x: &'a [f32],
@@ -53,7 +50,10 @@ pub(super) fn direct(
     );
     let (plane, padded) = (conv.height * conv.width * LANES, height * width * LANES);
     // A channel is copied once for all blocks, unless there are too few channels to share out.
-    let shares = TASKS.div_ceil(conv.cin).min(blocks.len());
+    let shares = match kernels.threads().count() {
+        1 => 1,
+        threads => (4 * threads).div_ceil(conv.cin).min(blocks.len()),
+    };
     let each = conv.kernel * conv.kernel * (conv.output_len() / LANES) / shares;
     kernels.threads().run(shares * conv.cin, each, |task| {
         let (share, ci) = (task / conv.cin, task % conv.cin);

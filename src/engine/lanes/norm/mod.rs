@@ -70,7 +70,7 @@ pub struct Saved<'a> {
 }
 
 impl<'a> Saved<'a> {
-    fn check(&self, norm: &Norm) {
+    pub(super) fn check(&self, norm: &Norm) {
         let Affine { gamma, beta } = self.affine;
         check("x", self.x.len(), norm.len());
         check_tables(norm, &[self.mean, self.rstd, gamma, beta]);
@@ -104,7 +104,7 @@ impl<'a> Saved<'a> {
     }
 
     /// Whether tables are one plane's.
-    fn is_plane(&self) -> bool {
+    pub(super) fn is_plane(&self) -> bool {
         let Affine { gamma, beta } = self.affine;
         let tables = [self.mean, self.rstd, gamma, beta];
         self.x.len().is_multiple_of(LANES) && tables.iter().all(|table| table.len() == LANES)

@@ -1,14 +1,13 @@
 //! 3x3 convolutions, stride 1 and padding 1, by Winograd's transforms: F(4x4, 3x3) takes 36 multiplications for sixteen pixels in
 //! place of 144, F(3x3, 3x3) 25 for nine. Tiles are taken in chunks whose operands stay in the cache: transform the inputs,
-//! one matrix product for each point of the transform, transform the sums back.
+//! one matrix product for each point of the transform, transform the sums back. Where one chunk holds all tiles, the weights are what
+//! is large: they are taken in shares of output channels then.
 
 mod planes;
 mod points;
 mod product;
 mod transform;
 pub(super) mod weight;
-
-use std::ops::Range;
 
 use super::super::LANES;
 use super::super::isa::{Isa, Kernels, multiversion};
@@ -189,11 +188,11 @@ pub(super) fn correlate(
             first: 0,
             count: shape.tiles(),
         };
-        return chunk.run_by_run(kernels, x, &filters, &blocks, y);
+        return chunk.share_by_share(kernels, x, &filters, &blocks, y);
     }
     let points = shape.tile.points();
     scratch(points * spread(shape.cin * shape.cout), |weights| {
-        filters.transform(kernels, Run(&blocks), weights);
+        filters.transform(kernels, Share(&blocks), weights);
         let run = |threads: &Threads, chunk: usize| {
             let (group, part) = (chunk / per_group, chunk % per_group);
             let (first, last) = (
@@ -206,7 +205,13 @@ pub(super) fn correlate(
                 first,
                 count: last - first,
             };
-            chunk.run(&kernels.with_threads(threads), x, weights, Run(&blocks), y);
+            chunk.run(
+                &kernels.with_threads(threads),
+                x,
+                weights,
+                Share(&blocks),
+                y,
+            );
         };
         // Either way each pixel is computed alike, so this choice may look at the threads.
         let each = shape.chunk() * points * shape.cin * shape.cout;
@@ -223,11 +228,11 @@ pub(super) fn correlate(
 /// Pairs of channels whose kernels, tap by tap, stay in the cache until they are transformed.
 const PAIRS: usize = 1024;
 
-/// Consecutive blocks of output channels.
+/// A share of the output channels: consecutive blocks.
 #[derive(Clone, Copy)]
-struct Run<'a>(&'a [Block]);
+struct Share<'a>(&'a [Block]);
 
-impl Run<'_> {
+impl Share<'_> {
     fn first(&self) -> usize {
         self.0[0].first
     }
@@ -237,30 +242,31 @@ impl Run<'_> {
     }
 }
 
-/// Cuts blocks into runs of at least so many channels' `pairs`. Each begins with a whole register, so that none writes into
+/// Cuts blocks into shares of at least so many channels' `pairs`. Each begins with a whole register, so that none writes into
 /// the next.
-fn runs_of(blocks: &[Block], cin: usize, pairs: usize) -> Vec<Run<'_>> {
-    let mut runs = Vec::new();
+fn cut(blocks: &[Block], cin: usize, pairs: usize) -> Vec<Share<'_>> {
+    let mut shares = Vec::new();
     let mut from = 0;
     for (next, block) in blocks.iter().enumerate().skip(1) {
         let held = (block.first - blocks[from].first) * cin;
         if held >= pairs && (block.first * cin).is_multiple_of(LANES) {
-            runs.push(Run(&blocks[from..next]));
+            shares.push(Share(&blocks[from..next]));
             from = next;
         }
     }
-    runs.push(Run(&blocks[from..]));
-    runs
+    shares.push(Share(&blocks[from..]));
+    shares
 }
 
-/// Cuts blocks into runs whose pairs of channels take about as much memory as `tiles` of all input channels: each run
-/// reads those anew. Several threads get some runs each; no result depends on it.
-fn runs<'a>(blocks: &'a [Block], cin: usize, tiles: usize, threads: &Threads) -> Vec<Run<'a>> {
-    let channels = match threads.count() {
-        1 => tiles * LANES,
-        threads => (tiles * LANES).min(Run(blocks).channels() / (4 * threads)),
+/// Cuts blocks into shares whose pairs of channels take about as much memory as `tiles` of all input channels: each share
+/// reads those anew. Several threads get some shares each; every channel is computed alike, so this may look at them.
+fn shares<'a>(blocks: &'a [Block], cin: usize, tiles: usize, threads: &Threads) -> Vec<Share<'a>> {
+    let fit = tiles * LANES * cin;
+    let pairs = match threads.count() {
+        1 => fit.max(PAIRS),
+        threads => fit.min(Share(blocks).channels() * cin / (4 * threads)),
     };
-    runs_of(blocks, cin, PAIRS.max(channels * cin))
+    cut(blocks, cin, pairs)
 }
 
 /// The weights of a correlation, to be transformed.
@@ -271,16 +277,17 @@ struct Filters<'a> {
 }
 
 impl Filters<'_> {
-    /// Transforms a run's weights into blocks `[C_in, block]` in a matrix for each point.
-    fn transform(&self, kernels: &Kernels, run: Run, to: &mut [f32]) {
+    /// Transforms a share's weights into blocks `[C_in, block]` in a matrix for each point. The share begins with a whole register.
+    fn transform(&self, kernels: &Kernels, share: Share, to: &mut [f32]) {
         let tile = self.shape.tile;
+        assert!((share.first() * self.shape.cin).is_multiple_of(LANES));
         let to = Shared::new(to);
-        let few = runs_of(run.0, self.shape.cin, PAIRS);
+        let few = cut(share.0, self.shape.cin, PAIRS);
         let each = PAIRS * tile.points() / 8;
         kernels.threads().run(few.len(), each, |i| {
-            let first = (few[i].first() - run.first()) * self.shape.cin;
-            // SAFETY: runs have no pairs in common.
-            unsafe { self.transform_few(kernels.isa(), few[i], first, to) };
+            let first = (few[i].first() - share.first()) * self.shape.cin;
+            // SAFETY: shares that begin with whole registers have no register in common.
+            unsafe { self.transform_few(kernels, few[i], first, to) };
         });
     }
 
@@ -288,13 +295,13 @@ impl Filters<'_> {
     ///
     /// # Safety
     /// No other task writes there.
-    unsafe fn transform_few(&self, isa: Isa, run: Run, first: usize, to: Shared) {
+    unsafe fn transform_few(&self, kernels: &Kernels, share: Share, first: usize, to: Shared) {
         let (cin, tile) = (self.shape.cin, self.shape.tile);
-        let len = (run.channels() * cin).next_multiple_of(LANES);
+        let len = (share.channels() * cin).next_multiple_of(LANES);
         let stored_step = spread(len);
         scratch(9 * stored_step, |stored| {
-            for block in run.0 {
-                let at = (block.first - run.first()) * cin;
+            for block in share.0 {
+                let at = (block.first - share.first()) * cin;
                 pack::by_tap(self.source, *block, cin, self.taps, stored_step, at, stored);
             }
             let pairs = Pairs {
@@ -305,7 +312,7 @@ impl Filters<'_> {
                 first,
             };
             // SAFETY: the caller's promise; the instruction set is the kernels'.
-            unsafe { filter_pairs(isa, tile, &pairs, to) };
+            unsafe { filter_pairs(kernels.isa(), tile, &pairs, to) };
         });
     }
 }
@@ -361,7 +368,7 @@ struct Chunk<'a> {
 
 impl Chunk<'_> {
     /// With all weights transformed, `[points]` matrices of them.
-    fn run(&self, kernels: &Kernels, x: Planes, weights: &[f32], all: Run, y: Outputs) {
+    fn run(&self, kernels: &Kernels, x: Planes, weights: &[f32], all: Share, y: Outputs) {
         let shape = self.shape;
         let points = shape.tile.points();
         self.with_inputs(kernels, x, |inputs| {
@@ -388,9 +395,9 @@ impl Chunk<'_> {
         });
     }
 
-    /// Transforms the weights of a few output channels at a time and multiplies at once, where this chunk is all that asks for
-    /// them: they are many times the pixels of small images, and never leave the cache.
-    fn run_by_run(
+    /// Transforms the weights of one share after the other and multiplies at once, where this chunk is all that asks for them:
+    /// they may be many times the pixels of small images, and need not go to memory and back.
+    fn share_by_share(
         &self,
         kernels: &Kernels,
         x: Planes,
@@ -400,19 +407,19 @@ impl Chunk<'_> {
     ) {
         let shape = self.shape;
         let points = shape.tile.points();
-        let runs = runs(blocks, shape.cin, self.count, kernels.threads());
+        let shares = shares(blocks, shape.cin, self.count, kernels.threads());
         self.with_inputs(kernels, x, |inputs| {
-            let each = points * shape.cin * shape.cout * self.count / runs.len();
-            kernels.threads().run(runs.len(), each, |run| {
-                let run = runs[run];
-                let (first, channels) = (run.first(), run.channels());
+            let each = points * shape.cin * shape.cout * self.count / shares.len();
+            kernels.threads().run(shares.len(), each, |i| {
+                let share = shares[i];
+                let (first, channels) = (share.first(), share.channels());
                 let step = spread(channels * self.count * LANES);
                 scratch(points * spread(shape.cin * channels), |weights| {
-                    filters.transform(&kernels.with_threads(&Threads::Caller), run, weights);
+                    filters.transform(&kernels.with_threads(&Threads::Caller), share, weights);
                     scratch(points * step, |sums| {
                         for (p, sums) in sums.chunks_exact_mut(step).enumerate() {
                             let sums = &mut sums[..channels * self.count * LANES];
-                            self.multiply(kernels, p, inputs, weights, run, sums);
+                            self.multiply(kernels, p, inputs, weights, share, sums);
                         }
                         let sums = Sums {
                             values: Shared::new(sums),
@@ -444,33 +451,29 @@ impl Chunk<'_> {
         });
     }
 
-    /// The products at point `p` of a run's `weights`: overwrites `sums` `[channels, count, 16]`.
+    /// The products at point `p` of a share's `weights`: overwrites `sums` `[channels, count, 16]`.
     fn multiply(
         &self,
         kernels: &Kernels,
         p: usize,
         inputs: &[f32],
         weights: &[f32],
-        run: Run,
+        share: Share,
         sums: &mut [f32],
     ) {
         let shape = self.shape;
         let (points, vanishes) = (shape.tile.points(), shape.tile.vanishes(p));
-        let of_point = |all: &'_ [f32], len: usize| -> Range<usize> {
-            let from = p * (all.len() / points);
-            from..from + len
-        };
         let product = product::Product {
-            weights: &weights[of_point(weights, shape.cin * run.channels())],
-            inputs: &inputs[of_point(inputs, shape.cin * self.count * LANES)],
+            weights: at_point(weights, p, points, shape.cin * share.channels()),
+            inputs: at_point(inputs, p, points, shape.cin * self.count * LANES),
             count: self.count,
             // Channels of half the size have no part in some products.
             first: if vanishes { shape.half_in } else { 0 },
         };
-        for block in run.0 {
+        for block in share.0 {
             if !vanishes || block.first >= shape.half_out {
                 let held = Block {
-                    first: block.first - run.first(),
+                    first: block.first - share.first(),
                     ..*block
                 };
                 product.multiply(kernels, held, sums);
@@ -483,6 +486,11 @@ impl Chunk<'_> {
     fn corners(&self) -> impl Iterator<Item = (usize, usize)> {
         corners(self.shape, self.first, self.count)
     }
+}
+
+/// Point `p`'s part of what lies apart for each of some points; `len` of its floats are used.
+fn at_point(all: &[f32], p: usize, points: usize, len: usize) -> &[f32] {
+    &all[p * (all.len() / points)..][..len]
 }
 
 /// Row and column of the first output pixel of each of `count` tiles from the `first` on. Counted up, without

@@ -72,7 +72,7 @@ pub(super) unsafe fn input(isa: Isa, chunk: &Chunk, x: Planes, ci: usize, to: Sh
     }
 }
 
-/// Transforms the sums `[points, C_out, count, 16]` of channel `co` back into pixels.
+/// Transforms the sums of channel `co` back into pixels.
 ///
 /// # Safety
 /// The machine has the instruction set, and no other task writes these tiles.
@@ -116,8 +116,9 @@ macro_rules! read_as {
 
 #[inline(always)]
 unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+    assert!(plane.is_plane());
     let values = plane.values();
-    // SAFETY: the caller's promise.
+    // SAFETY: the plane's tables hold sixteen lanes.
     unsafe { read_as!(V, plane, input_channel_as(chunk, values, ci, to)) }
 }
 
@@ -174,7 +175,7 @@ unsafe fn input_channel_as<V: Vector, R: Read<V>>(
 }
 
 multiversion! {
-    /// Transforms one channel's sums `[points, C_out, count, 16]` back into pixels of the plane that starts at `plane`.
+    /// Transforms one channel's sums back into pixels of the plane that starts at `plane`.
     ///
     /// # Safety
     /// No other task writes these tiles.
@@ -241,8 +242,9 @@ multiversion! {
 
 #[inline(always)]
 unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+    assert!(plane.is_plane());
     let values = plane.values();
-    // SAFETY: the caller's promise.
+    // SAFETY: the plane's tables hold sixteen lanes.
     unsafe { read_as!(V, plane, half_input_channel_as(chunk, values, ci, to)) }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// `sums[co][t] = sum over ci of weights[ci][co] inputs[ci][t]` for one block of `sums` `[C_out, count, 16]`.
+    /// `sums[co][t] = sum over ci of weights[ci][co] inputs[ci][t]` for one block of `sums` `[channels, count, 16]`, counted as in `weights`.
     pub(super) fn multiply(&self, kernels: &Kernels, block: Block, sums: &mut [f32]) {
         let (count, channels) = (self.count, block.channels);
         let cin = self.inputs.len() / (count * LANES);

@@ -1,17 +1,17 @@
 //! The gradient of the weight through Winograd's transform, `dg = G^T [sum over tiles (A dY A^T) * (B^T d B)] G`: the sums of products
 //! are outer products with input channels in lanes.
 
-use super::super::super::LANES;
 use super::super::super::features::{AsStored, Features};
 use super::super::super::isa::{Isa, Kernels, multiversion};
 use super::super::super::threads::{Shared, scratch};
 use super::super::super::vector::Vector;
-use super::super::outer::{self, Onto, Outer, Strip, padded};
+use super::super::super::{LANES, Onto};
+use super::super::outer::{self, Outer, Strip, padded};
 use super::super::pack::Block;
 use super::super::spread;
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, filter_gradient, gradient_tile, half_input_tile, input_tile};
-use super::{Run, Shape, corners, runs};
+use super::{Shape, Share, corners, shares};
 
 /// Tiles transformed together, if rows of tiles allow.
 const TILES: usize = 12;
@@ -50,7 +50,7 @@ pub(in super::super) fn gradient(
             first: 0,
             count: rows,
         };
-        return all.run_by_run(kernels, x, dy, &blocks, dw);
+        return all.share_by_share(kernels, x, dy, &blocks, dw);
     }
     let wide = padded(shape.cin, kernels.isa());
     scratch(shape.tile.points() * spread(shape.cout * wide), |sums| {
@@ -136,27 +136,35 @@ impl Rows<'_> {
             kernels.threads().run(points, self.tiles() * pairs, |p| {
                 // SAFETY: points are disjoint.
                 let sums = unsafe { shared.part(p * step, pairs) };
-                operands.multiply(kernels.isa(), p, Run(blocks), onto, sums);
+                operands.multiply(kernels, p, Share(blocks), onto, sums);
             });
         });
     }
 
-    /// A few output channels at a time, where these are all the tiles: sums that are many times the pixels of small images never
-    /// leave the cache. Overwrites `dw`.
-    fn run_by_run(&self, kernels: &Kernels, x: Features, dy: &[f32], blocks: &[Block], dw: Shared) {
+    /// One share of the output channels after the other, where these are all the tiles: the sums may be many times the pixels of
+    /// small images, and need not go to memory and back. Overwrites `dw`.
+    fn share_by_share(
+        &self,
+        kernels: &Kernels,
+        x: Features,
+        dy: &[f32],
+        blocks: &[Block],
+        dw: Shared,
+    ) {
         let shape = self.shape;
         let wide = padded(shape.cin, kernels.isa());
         let points = shape.tile.points();
-        let runs = runs(blocks, wide, self.tiles(), kernels.threads());
+        let shares = shares(blocks, wide, self.tiles(), kernels.threads());
         self.with_operands(kernels, x, dy, |operands| {
-            let each = points * self.tiles() * shape.cout * wide / runs.len();
-            kernels.threads().run(runs.len(), each, |run| {
-                let (first, channels) = (runs[run].first(), runs[run].channels());
+            let each = points * self.tiles() * shape.cout * wide / shares.len();
+            kernels.threads().run(shares.len(), each, |i| {
+                let share = shares[i];
+                let (first, channels) = (share.first(), share.channels());
                 let step = spread(channels * wide);
                 scratch(points * step, |sums| {
                     for (p, sums) in sums.chunks_exact_mut(step).enumerate() {
                         let sums = &mut sums[..channels * wide];
-                        operands.multiply(kernels.isa(), p, runs[run], Onto::Nothing, sums);
+                        operands.multiply(kernels, p, share, Onto::Nothing, sums);
                     }
                     for c in 0..channels {
                         // SAFETY: output channels are disjoint; the instruction set is the kernels'.
@@ -249,8 +257,8 @@ struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    /// Adds a run's products at point `p` to `sums` `[channels, C_in rounded up]`.
-    fn multiply(&self, isa: Isa, p: usize, run: Run, onto: Onto, sums: &mut [f32]) {
+    /// A share's products at point `p`, over or onto `sums` `[channels, C_in rounded up]`.
+    fn multiply(&self, kernels: &Kernels, p: usize, share: Share, onto: Onto, sums: &mut [f32]) {
         let Rows { shape, .. } = self.rows;
         if self.rows.half() && shape.tile.vanishes(p) {
             sums.fill(0.0);
@@ -259,7 +267,7 @@ impl Operands<'_> {
         let points = shape.tile.points();
         let (left, right) = (self.lefts.len() / points, self.rights.len() / points);
         let left_step = self.rows.tiles() * LANES;
-        for block in run.0 {
+        for block in share.0 {
             let outer = Outer {
                 left: &self.lefts[p * left + block.first * left_step..],
                 left_step,
@@ -268,10 +276,10 @@ impl Operands<'_> {
                 pairs: &self.pairs,
                 onto,
             };
-            let at = (block.first - run.first()) * self.wide;
+            let at = (block.first - share.first()) * self.wide;
             let sums = &mut sums[at..at + block.channels * self.wide];
             // SAFETY: the instruction set is the kernels'.
-            unsafe { outer::add_products(isa, &outer, *block, sums) };
+            unsafe { outer::add_products(kernels.isa(), &outer, *block, sums) };
         }
     }
 }
