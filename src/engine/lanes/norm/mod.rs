@@ -11,6 +11,9 @@ use super::vector::Vector;
 use super::{LANES, check};
 use std::ops::Range;
 
+/// Pixels between the one that is read and the one that is asked for: rows and planes lie one behind the other.
+const AHEAD: usize = 24;
+
 /// Pixels summed at a time: they stay in L1 for the second pass over them, and partial sums stay short.
 const BLOCK: usize = 64;
 
@@ -416,6 +419,9 @@ unsafe fn map<V: Vector, const RELU: bool, const RESIDUAL: bool>(
             unsafe {
                 let map = Map::<V>::new(&saved, at);
                 for i in (block + at..end).step_by(LANES) {
+                    if at == 0 {
+                        V::prefetch(x.wrapping_add(i + AHEAD * LANES));
+                    }
                     let mut value = map.at(V::load(x.add(i)));
                     if RESIDUAL {
                         value = value.add(V::load(residual.add(i)));

@@ -9,6 +9,9 @@ use super::Start;
 /// Taps of the largest kernel.
 pub(super) const MAX_TAPS: usize = 49;
 
+/// Outputs between the one that is computed and the one whose line is asked for.
+const AHEAD: usize = 8;
+
 /// One tap: where its pixel and its weights are, in floats from the first output's.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tap {
@@ -123,10 +126,10 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
             let lane = (first + j) * V::N;
             y.add(lane / LANES * row.step + lane % LANES + c * row.plane)
         };
-        // The outputs are far away, and a store waits for its line: it comes while the sums are made.
+        // The outputs are far away, and a store waits for its line: it comes while sums before it are made.
         for c in 0..CO {
-            for j in 0..NV {
-                V::prefetch(place(c, j));
+            for j in (0..NV).step_by(LANES / V::N) {
+                V::prefetch(place(c, j).wrapping_add(AHEAD * row.step));
             }
         }
         match row.start {
