@@ -2,9 +2,10 @@
 //! AVX-512 register (two AVX2, four NEON) holds one pixel of sixteen samples and every size, stride and channel
 //! count vectorises fully. A batch that sixteen does not divide is padded with lanes of zeros.
 //!
-//! The kernels are functions on slices, and on [`Features`], which may be yet to be computed. [`Lanes`] strings them together: `graph`
-//! remembers what a value was computed from, `backward` finds the way back from a loss, `buffers` keeps the memory from step to step. Candle's autograd is not used
-//! here: it starts every gradient as a tensor of zeros and adds to it, which cost a quarter of a step.
+//! The kernels are functions on slices, and on [`Features`], which may be yet to be computed. [`Lanes`] strings them together:
+//! `graph` remembers what a value was computed from, `backward` finds the way back from a loss, `buffers` keeps the memory from step
+//! to step. Candle's autograd is not used here: it starts every gradient as a tensor of zeros and adds to it, which cost a quarter
+//! of a step.
 //! Rules that hold in every file: results depend on shapes and on the instruction set, never on the number of threads;
 //! bounds are asserted before the inner loops, which are the only place for `unsafe`; a lane of zeros yields no NaN.
 

@@ -9,9 +9,10 @@ use super::super::super::{LANES, Onto};
 use super::super::outer::{self, Outer, Strip, padded};
 use super::super::pack::Block;
 use super::super::spread;
+use super::filters::{Share, shares};
 use super::points::{Four, Three, Tile, by_tile};
 use super::transform::{Window, filter_gradient, gradient_tile, half_input_tile, input_tile};
-use super::{Shape, Share, corners, shares};
+use super::{Shape, corners};
 
 /// Tiles transformed together, if rows of tiles allow.
 const TILES: usize = 12;
