@@ -1,6 +1,10 @@
 //! `expertgrid bench`: how long a training step takes here, asked before a sweep is planned.
 
-use std::{num::NonZeroUsize, str::FromStr, time::Instant};
+use std::{
+    num::NonZeroUsize,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -12,6 +16,10 @@ use crate::{
     train::{Probe, StepShape},
 };
 
+/// Where the user names no number of steps: the fewest that a median is taken of, and for how long they go on.
+const LEAST: usize = 10;
+const LONG_ENOUGH: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example: expertgrid bench 8:64:16 64:192:16 --threads 2")]
 pub(super) struct Arguments {
@@ -21,9 +29,9 @@ pub(super) struct Arguments {
     /// Threads of one step.
     #[arg(long, default_value = "1")]
     threads: NonZeroUsize,
-    /// Steps to take the median of; one more goes before, to warm up.
-    #[arg(long, default_value = "10")]
-    steps: NonZeroUsize,
+    /// Steps to take the median of, after one to warm up [default: as many as two seconds hold, at least 10].
+    #[arg(long)]
+    steps: Option<NonZeroUsize>,
     #[command(flatten)]
     compute: Compute,
     /// Print JSON.
@@ -123,16 +131,21 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<Measured, Failure>
 fn median_step_ms<E: Engine>(
     engine: &E,
     shape: StepShape,
-    steps: NonZeroUsize,
+    steps: Option<NonZeroUsize>,
 ) -> candle_core::Result<f64> {
     let mut probe = Probe::new(engine, shape)?;
+    probe.step()?;
     let mut times = Vec::new();
-    for _ in 0..=steps.get() {
+    let begun = Instant::now();
+    // Small steps are measured for long enough that a neighbour's burst on a shared core does not decide.
+    while match steps {
+        Some(steps) => times.len() < steps.get(),
+        None => times.len() < LEAST || begun.elapsed() < LONG_ENOUGH,
+    } {
         let started = Instant::now();
         probe.step()?;
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    times.remove(0);
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
 }

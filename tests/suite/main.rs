@@ -4,6 +4,7 @@ mod common;
 mod faults;
 
 mod artefacts;
+mod benchmark;
 mod claims;
 mod course;
 mod data_check;
