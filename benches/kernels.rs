@@ -1,10 +1,10 @@
 //! The kernels of a training step at the network's own shapes, beside the core's peak: one item is one floating-point
 //! operation, so items per second are FLOP/s. One thread, the machine's best instruction set.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use divan::{
-    Bencher,
+    Bencher, Divan,
     counter::{BytesCount, ItemsCount},
 };
 use expertgrid::engine::lanes::{
@@ -19,7 +19,12 @@ use expertgrid::engine::lanes::{
 };
 
 fn main() {
-    divan::main();
+    // Long enough that a neighbour's burst on the same core, some tenths of a second, does not decide what one kernel gets
+    // beside another or beside the peak.
+    Divan::default()
+        .min_time(Duration::from_secs(1))
+        .config_with_args()
+        .main();
 }
 
 fn kernels() -> Kernels {
