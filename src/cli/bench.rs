@@ -16,7 +16,8 @@ use crate::{
     train::{Probe, StepShape},
 };
 
-/// Where the user names no number of steps: the fewest that a median is taken of, and for how long they go on.
+/// Where the user names no number of steps: the fewest that a median is taken of, and for how long they go on, so that a
+/// neighbour's burst on the same core, some tenths of a second, does not decide.
 const LEAST: usize = 10;
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
@@ -133,15 +134,12 @@ fn median_step_ms<E: Engine>(
     shape: StepShape,
     steps: Option<NonZeroUsize>,
 ) -> candle_core::Result<f64> {
+    let (least, long_enough) = steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO));
     let mut probe = Probe::new(engine, shape)?;
     probe.step()?;
     let mut times = Vec::new();
     let begun = Instant::now();
-    // Small steps are measured for long enough that a neighbour's burst on a shared core does not decide.
-    while match steps {
-        Some(steps) => times.len() < steps.get(),
-        None => times.len() < LEAST || begun.elapsed() < LONG_ENOUGH,
-    } {
+    while times.len() < least || begun.elapsed() < long_enough {
         let started = Instant::now();
         probe.step()?;
         times.push(started.elapsed().as_secs_f64() * 1e3);
