@@ -8,6 +8,7 @@ mod document;
 mod experiment;
 mod problem;
 mod reader;
+mod recipe;
 mod resolved;
 mod schema;
 
@@ -27,6 +28,7 @@ pub use choices::*;
 pub use experiment::*;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
+pub use recipe::*;
 pub use resolved::resolved;
 
 /// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by

@@ -7,7 +7,7 @@ use std::fmt::{Debug, Write};
 
 use itertools::Itertools;
 
-use super::experiment::*;
+use super::{experiment::*, recipe::*};
 
 /// The manifest with its profile, its overrides and all defaults filled in.
 pub fn resolved(experiment: &Experiment) -> String {

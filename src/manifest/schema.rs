@@ -16,6 +16,7 @@ use super::{
     experiment::*,
     problem::Place,
     reader::{FromNode, Located, Range, Section},
+    recipe::*,
 };
 use crate::key::Memo;
 
