@@ -22,8 +22,11 @@ pub trait Executor {
     /// How many stages can run at once.
     fn slots(&self) -> usize;
 
+    /// Whether stages of this kind run in a slot. For every kind there is a slot where they do.
+    fn takes(&self, slot: usize, kind: Kind) -> bool;
+
     /// Begins a stage in a free slot; what becomes of it is told by [`Executor::wait`].
-    fn start(&mut self, slot: usize, stage: StageId, spec: &Spec);
+    fn start(&mut self, slot: usize, spec: &Spec);
 
     /// Waits until something happens, but no longer than this.
     fn wait(&mut self, at_most: Option<Duration>) -> Option<Heard>;
@@ -153,7 +156,8 @@ pub struct Schedule<'a> {
     plan: &'a Plan,
     states: Vec<State>,
     counts: Counts,
-    ready: BinaryHeap<Reverse<(u8, StageId)>>,
+    /// The stages that can begin, for each of [`ORDER`]; the first of the plan comes first.
+    ready: [BinaryHeap<Reverse<StageId>>; ORDER.len()],
     dependants: HashMap<StageId, Vec<StageId>>,
     /// How often each stage has failed by accident.
     accidents: HashMap<StageId, usize>,
@@ -174,7 +178,7 @@ impl<'a> Schedule<'a> {
             plan,
             states: vec![State::Unneeded; plan.stages.len()],
             counts: Counts::default(),
-            ready: BinaryHeap::new(),
+            ready: Default::default(),
             dependants: HashMap::new(),
             accidents: HashMap::new(),
         };
@@ -238,8 +242,9 @@ impl<'a> Schedule<'a> {
             *count += 1;
         }
         if to == State::Ready {
-            let rank = rank(self.plan.stage(id).spec.kind());
-            self.ready.push(Reverse((rank, id)));
+            let kind = self.plan.stage(id).spec.kind();
+            let rank = ORDER.iter().position(|k| *k == kind);
+            self.ready[rank.expect("every kind has a rank")].push(Reverse(id));
         }
     }
 
@@ -310,6 +315,18 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// Takes out the stage that begins next, with the place of its slot among those that are free.
+    fn next(&mut self, free: &[usize], executor: &dyn Executor) -> Option<(usize, StageId)> {
+        for (kind, ready) in ORDER.into_iter().zip(&mut self.ready) {
+            if let Some(place) = free.iter().rposition(|slot| executor.takes(*slot, kind))
+                && let Some(Reverse(id)) = ready.pop()
+            {
+                return Some((place, id));
+            }
+        }
+        None
+    }
+
     /// Starts stages in the free slots.
     fn fill(
         &mut self,
@@ -323,15 +340,12 @@ impl<'a> Schedule<'a> {
                 self.set(id, State::Ready);
             }
         }
-        while let (Some(slot), Some(Reverse((_, id)))) =
-            (floor.free.last().copied(), self.ready.peek().copied())
-        {
-            self.ready.pop();
+        while let Some((free, id)) = self.next(&floor.free, executor) {
             let stage = self.plan.stage(id);
             let digest = stage.digest;
             match claims.claim(stage) {
                 Claim::Ours => {
-                    floor.free.pop();
+                    let slot = floor.free.remove(free);
                     self.set(id, State::Running(slot));
                     floor.running.insert(slot, (id, Instant::now()));
                     let subject = floor.subject(id, stage);
@@ -341,7 +355,7 @@ impl<'a> Schedule<'a> {
                         subject,
                     };
                     (floor.listen)(&self.counts, started);
-                    executor.start(slot, id, &stage.spec);
+                    executor.start(slot, &stage.spec);
                 }
                 Claim::Theirs => {
                     self.set(id, State::Elsewhere);
@@ -463,11 +477,9 @@ impl Floor<'_> {
 
 /// What goes first: scores, which are quick and wanted; then what others wait for; then what takes
 /// long, so that no long stage is left for the end.
-fn rank(kind: Kind) -> u8 {
-    match kind {
-        Kind::Evaluate => 0,
-        Kind::Pretrain => 1,
-        Kind::Scratch => 2,
-        Kind::Finetune => 3,
-    }
-}
+const ORDER: [Kind; Kind::ALL.len()] = [
+    Kind::Evaluate,
+    Kind::Pretrain,
+    Kind::Scratch,
+    Kind::Finetune,
+];

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Compute, Done, Failure, output::print};
 use crate::{
-    engine::{AnyEngine, Engine},
+    engine::{AnyEngine, Engine, plain},
     exec::DeviceName,
     train::{Probe, StepShape},
 };
@@ -22,7 +22,9 @@ const LEAST: usize = 10;
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: expertgrid bench 8:64:16 64:192:16 --threads 2")]
+#[command(after_help = "Examples:
+  expertgrid bench 8:64:16 64:192:16 --threads 2
+  expertgrid bench 64:192:16 --device cuda:0")]
 pub(super) struct Arguments {
     /// Shapes: width of the network, side of its input, images in a batch.
     #[arg(value_name = "WIDTH:SIZE:BATCH", default_values = ["8:64:16", "32:96:16"])]
@@ -33,6 +35,9 @@ pub(super) struct Arguments {
     /// Steps to take the median of, after one to warm up [default: as many as two seconds hold, at least 10].
     #[arg(long)]
     steps: Option<NonZeroUsize>,
+    /// `cpu`, or a CUDA device like `cuda:0`.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: DeviceName,
     #[command(flatten)]
     compute: Compute,
     /// Print JSON.
@@ -73,9 +78,13 @@ struct Measured {
     size: usize,
     batch: usize,
     threads: usize,
+    /// `cpu`, or a card's name and compute capability.
+    device: String,
     engine: String,
     step_ms: f64,
     peak_memory_mib: Option<f64>,
+    /// Of a card's own memory: the most that was in use after a step, by this process and others.
+    device_memory_mib: Option<f64>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -84,21 +93,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let row = measure(*shape, arguments)?;
         if !arguments.json {
             if rows.is_empty() {
-                print(
-                    "width  size  batch  threads  engine               step (ms)  peak memory (MiB)",
-                );
+                print(heading(&row));
             }
-            print(format_args!(
-                "{:>5} {:>5} {:>6} {:>8}  {:<18} {:>11.2} {:>18}",
-                row.width,
-                row.size,
-                row.batch,
-                row.threads,
-                row.engine,
-                row.step_ms,
-                row.peak_memory_mib
-                    .map_or("unknown".to_owned(), |mib| format!("{mib:.0}")),
-            ));
+            print(line(&row));
         }
         rows.push(row);
     }
@@ -108,24 +105,60 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
+/// A card is named once, above the table; its memory has a column of its own.
+fn heading(row: &Measured) -> String {
+    let columns = "width  size  batch  threads  engine               step (ms)  peak memory (MiB)";
+    match row.device.as_str() {
+        "cpu" => columns.to_owned(),
+        card => format!("{card}\n{columns}  device memory (MiB)"),
+    }
+}
+
+fn line(row: &Measured) -> String {
+    let mib = |mib: Option<f64>| mib.map_or("unknown".to_owned(), |mib| format!("{mib:.0}"));
+    let line = format!(
+        "{:>5} {:>5} {:>6} {:>8}  {:<18} {:>11.2} {:>18}",
+        row.width,
+        row.size,
+        row.batch,
+        row.threads,
+        row.engine,
+        row.step_ms,
+        mib(row.peak_memory_mib),
+    );
+    match row.device.as_str() {
+        "cpu" => line,
+        _ => format!("{line} {:>20}", mib(row.device_memory_mib)),
+    }
+}
+
 fn measure(shape: StepShape, arguments: &Arguments) -> Result<Measured, Failure> {
     forget_peak_memory();
-    let (engine, name) = arguments
-        .compute
-        .open(DeviceName::Cpu, arguments.threads)
-        .map_err(Failure::Input)?;
+    let Arguments {
+        threads,
+        device,
+        compute,
+        steps,
+        ..
+    } = arguments;
+    let (engine, name) = compute.open(*device, *threads).map_err(Failure::Input)?;
+    let identity = device.identity().map_err(Failure::Input)?;
+    let mut device_memory = None;
+    let mut look = || device_memory = device_memory.max(device.memory_in_use());
     let step_ms = match &engine {
-        AnyEngine::Stock(engine) => median_step_ms(engine, shape, arguments.steps),
-        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, arguments.steps),
+        AnyEngine::Stock(engine) => median_step_ms(engine, shape, *steps, &mut look),
+        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, *steps, &mut look),
     };
     Ok(Measured {
         width: shape.width,
         size: shape.size,
         batch: shape.batch,
-        threads: arguments.threads.get(),
+        threads: threads.get(),
+        device: identity,
         engine: name,
-        step_ms: step_ms.map_err(|error| Failure::Work(error.to_string()))?,
+        step_ms: step_ms.map_err(|error| Failure::Work(plain(&error)))?,
         peak_memory_mib: peak_memory_mib(),
+        device_memory_mib: device_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
     })
 }
 
@@ -133,16 +166,23 @@ fn median_step_ms<E: Engine>(
     engine: &E,
     shape: StepShape,
     steps: Option<NonZeroUsize>,
+    after_each: &mut dyn FnMut(),
 ) -> candle_core::Result<f64> {
     let (least, long_enough) = steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO));
     let mut probe = Probe::new(engine, shape)?;
-    probe.step()?;
+    let mut step = || {
+        probe.step()?;
+        // A card is asked for the loss in the middle of a step and goes on alone.
+        engine.device().synchronize()
+    };
+    step()?;
     let mut times = Vec::new();
     let begun = Instant::now();
     while times.len() < least || begun.elapsed() < long_enough {
         let started = Instant::now();
-        probe.step()?;
+        step()?;
         times.push(started.elapsed().as_secs_f64() * 1e3);
+        after_each();
     }
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])

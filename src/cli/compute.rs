@@ -10,7 +10,7 @@ use crate::{
         AnyEngine, Lanes, Stock,
         lanes::{Isa, Kernels, Threads},
     },
-    exec::{DeviceName, DeviceRequest},
+    exec::{DeviceName, DeviceRequest, Slot},
     stage::TRIVIAL,
     store::MadeBy,
 };
@@ -87,9 +87,14 @@ impl Compute {
         ]
     }
 
-    /// Whether this machine has what was asked for.
-    pub(super) fn check(self) -> Result<(), String> {
-        self.kernels(NonZeroUsize::MIN).map(drop)
+    /// Whether this machine has what was asked for, for the devices of these slots.
+    pub(super) fn check(self, slots: &[Slot]) -> Result<(), String> {
+        self.kernels(NonZeroUsize::MIN)?;
+        let mut devices = slots.iter().map(|slot| slot.device);
+        match devices.find(|device| *device != DeviceName::Cpu) {
+            Some(device) if self.engine == EngineChoice::Lanes => Err(not_on(device)),
+            _ => Ok(()),
+        }
     }
 
     /// The engine on a device, and what is recorded of it.
@@ -104,9 +109,7 @@ impl Compute {
                 let name = format!("lanes, {}", lanes.isa());
                 Ok((AnyEngine::Lanes(lanes), name))
             }
-            (EngineChoice::Lanes, device) => Err(format!(
-                "the lanes engine works on the processor, not on {device}"
-            )),
+            (EngineChoice::Lanes, device) => Err(not_on(device)),
             (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
                 AnyEngine::Stock(Stock::new(device.open()?)),
                 "stock".to_owned(),
@@ -125,6 +128,13 @@ impl Compute {
         };
         Kernels::with_isa(isa, threads).map_err(|error| format!("--isa: {error}"))
     }
+}
+
+fn not_on(device: DeviceName) -> String {
+    format!(
+        "the lanes engine works on the processor, not on {device}; leave `--engine` out, or take \
+         `--device cpu`"
+    )
 }
 
 /// A device for a worker.
@@ -164,20 +174,20 @@ impl OwnDevice {
             .compute
             .open(self.device, threads)
             .map_err(Failure::Input)?;
-        Ok((engine, made_by(self.device, name)))
+        let made_by = made_by(self.device, name).map_err(Failure::Input)?;
+        Ok((engine, made_by))
     }
 }
 
 /// What is recorded of what computes.
-pub(super) fn made_by(device: DeviceName, engine: String) -> MadeBy {
-    let (device, engine) = match device {
-        _ if TRIVIAL => ("none", "none: nothing was computed".to_owned()),
-        DeviceName::Cpu => ("cpu", engine),
-        DeviceName::Cuda(_) => ("cuda", engine),
+pub(super) fn made_by(device: DeviceName, engine: String) -> Result<MadeBy, String> {
+    let (device, engine) = match TRIVIAL {
+        true => ("none".to_owned(), "none: nothing was computed".to_owned()),
+        false => (device.identity()?, engine),
     };
-    MadeBy {
+    Ok(MadeBy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        device: device.to_owned(),
+        device,
         engine,
-    }
+    })
 }

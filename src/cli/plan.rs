@@ -79,7 +79,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 /// The devices that a run would take if it were not told otherwise.
 fn devices() -> Result<Devices, Failure> {
     let slots = Slots::share(&DeviceRequest::Auto, None).map_err(Failure::Input)?;
-    let cuda = slots.devices.iter().filter(|d| **d != DeviceName::Cpu);
+    let devices = slots.slots.iter().map(|slot| slot.device);
+    let cuda = devices.filter(|device| *device != DeviceName::Cpu);
     Ok(match cuda.unique_by(|d| d.to_string()).count() {
         0 => Devices {
             device: "cpu".into(),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     artefact::is_whole,
     event::{Counts, Ended, Event, Record},
-    exec::{DeviceName, Local, Slots, StoreClaims, WorkerCommand},
+    exec::{Local, Slot, Slots, StoreClaims, WorkerCommand},
     journal::Journals,
     key::Digest,
     plan::{self, Inventory, Plan, Run, Stage, StageId},
@@ -107,11 +107,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let slots = Slots::share(&arguments.execution.device, arguments.execution.jobs)
         .map_err(Failure::Input)?;
     // Workers would find out one by one.
-    arguments
-        .execution
-        .compute
-        .check()
-        .map_err(Failure::Input)?;
+    let compute = arguments.execution.compute;
+    compute.check(&slots.slots).map_err(Failure::Input)?;
+    if let Some(why) = &slots.no_card {
+        eprintln!("warning: trainings run on the processor: {why}; `--device cpu` asks for that");
+    }
     let imports = imports(&experiments)?;
     let plan = plan::build(
         experiments,
@@ -174,7 +174,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             command: this_command(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            slots: slots.devices.iter().map(what_computes).collect(),
+            slots: slots.slots.iter().map(what_computes).collect(),
             cost: outstanding
                 .map(|id| plan.stage(id).spec.work().cost())
                 .sum(),
@@ -231,10 +231,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 /// A slot's device, as journals tell of it.
-fn what_computes(device: &DeviceName) -> String {
+fn what_computes(slot: &Slot) -> String {
     match TRIVIAL {
         true => "none".to_owned(),
-        false => device.to_string(),
+        false => slot.device.to_string(),
     }
 }
 

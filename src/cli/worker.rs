@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,
         scratch: Arc::new(scratch),
-        made_by: made_by(device, name),
+        made_by: made_by(device, name).map_err(Failure::Input)?,
         engine,
     };
     let keep_every = Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX);

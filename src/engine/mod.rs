@@ -31,6 +31,18 @@ impl AnyEngine {
     }
 }
 
+/// What a tensor operation's error says, without the backtrace that candle adds to it where
+/// RUST_BACKTRACE is set.
+pub fn plain(error: &candle_core::Error) -> String {
+    use candle_core::Error;
+    match error {
+        Error::WithBacktrace { inner, .. } => plain(inner),
+        Error::Context { inner, context } => format!("{context}: {}", plain(inner)),
+        Error::WithPath { inner, path } => format!("{}: {}", path.display(), plain(inner)),
+        other => other.to_string(),
+    }
+}
+
 /// What follows a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -76,6 +88,10 @@ pub trait Engine {
 
     /// Where parameters live.
     fn device(&self) -> &Device;
+
+    /// How many batches other threads should draw ahead while a step computes: none where the step
+    /// has the only core there is.
+    fn batches_ahead(&self) -> usize;
 
     /// From `[B, 1, H, W]` in row-major order to the engine's layout.
     fn pack(&self, pixels: &[f32], shape: [usize; 3]) -> Result<Self::Tensor>;

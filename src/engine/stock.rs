@@ -39,6 +39,14 @@ impl Engine for Stock {
         &self.device
     }
 
+    fn batches_ahead(&self) -> usize {
+        // While a card computes, all of the worker's cores draw; each has one more to go on with.
+        match self.device.is_cpu() {
+            true => usize::from(rayon::current_num_threads() > 1),
+            false => 2 * rayon::current_num_threads(),
+        }
+    }
+
     fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Tensor> {
         Tensor::from_slice(pixels, (batch, 1, height, width), &self.device)?.to_dtype(self.dtype)
     }

@@ -4,6 +4,9 @@ use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 
 use candle_core::Device;
 
+use super::cuda;
+use crate::{engine, plan::Kind};
+
 /// One device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceName {
@@ -49,9 +52,39 @@ impl DeviceName {
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(format!(
                 "{self} needs a program built with `--features cuda`; this one has only `cpu`"
             )),
+            Self::Cuda(number) => Device::new_cuda(number).map_err(|error| {
+                let found = cuda::count().map_or_else(
+                    |why| why,
+                    |count| format!("the driver finds {count}, counted from cuda:0"),
+                );
+                format!(
+                    "{self} cannot be used: {}; {found}; `--device cpu` takes the processor",
+                    engine::plain(&error)
+                )
+            }),
+        }
+    }
+
+    /// What is recorded of the device in an artefact: `cpu`, or a card's name and compute
+    /// capability.
+    ///
+    /// # Errors
+    /// Where the driver does not tell.
+    pub fn identity(self) -> Result<String, String> {
+        match self {
+            Self::Cpu => Ok("cpu".to_owned()),
             Self::Cuda(number) => {
-                Device::new_cuda(number).map_err(|error| format!("{self}: {error}"))
+                cuda::identity(number).map_err(|error| format!("{self}: {error}"))
             }
+        }
+    }
+
+    /// Bytes of a card's own memory that are in use, by this process and all others; `None` for the
+    /// processor, and where the driver does not tell.
+    pub fn memory_in_use(self) -> Option<usize> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda(number) => cuda::memory_in_use(number),
         }
     }
 }
@@ -80,27 +113,67 @@ impl FromStr for DeviceRequest {
     }
 }
 
-/// The device of every slot; as many stages run at once as there are slots.
+/// One slot: a device, and the stages that run there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The device.
+    pub device: DeviceName,
+    /// The stages.
+    pub takes: Takes,
+}
+
+/// Which stages a slot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// All.
+    Everything,
+    /// Those that train. A card does not wait for metrics, which the processor computes.
+    Trainings,
+    /// Those that score predictions.
+    Evaluations,
+}
+
+impl Takes {
+    /// Whether a stage of this kind runs there.
+    pub fn includes(self, kind: Kind) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Trainings => kind != Kind::Evaluate,
+            Self::Evaluations => kind == Kind::Evaluate,
+        }
+    }
+}
+
+/// The slots of a run; as many stages run at once as there are slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slots {
     /// One entry per slot.
-    pub devices: Vec<DeviceName>,
+    pub slots: Vec<Slot>,
     /// Cores to share out to the stages that run on the processor.
     pub cores: usize,
+    /// Why `auto` found no card where one may be expected.
+    pub no_card: Option<String>,
 }
 
 impl Slots {
     /// Shares out devices: one slot per CUDA device and one per core of the processor, or `jobs`
-    /// slots over the devices in turn.
+    /// slots over the devices in turn. Beside cards alone, the processor has slots for evaluations.
     ///
     /// # Errors
     /// Where a device asked for cannot be used.
     pub fn share(request: &DeviceRequest, jobs: Option<NonZeroUsize>) -> Result<Self, String> {
+        let mut no_card = None;
         let devices = match request {
-            DeviceRequest::Auto => match cuda_devices() {
-                found if found.is_empty() => vec![DeviceName::Cpu],
-                found => found,
-            },
+            DeviceRequest::Auto => {
+                let count = cuda::count().unwrap_or_else(|why| {
+                    no_card = Some(why);
+                    0
+                });
+                match count {
+                    0 => vec![DeviceName::Cpu],
+                    count => (0..count).map(DeviceName::Cuda).collect(),
+                }
+            }
             DeviceRequest::Named(devices) => {
                 for device in devices {
                     device.open()?;
@@ -108,45 +181,60 @@ impl Slots {
                 devices.clone()
             }
         };
-        let natural = || {
-            let slots = |device: &DeviceName| match device {
-                DeviceName::Cpu => cores(),
-                DeviceName::Cuda(_) => 1,
-            };
-            let repeat = |device: &DeviceName| std::iter::repeat_n(*device, slots(device));
-            devices.iter().flat_map(repeat).collect()
-        };
-        let devices: Vec<DeviceName> = match jobs {
-            Some(jobs) => devices.iter().copied().cycle().take(jobs.get()).collect(),
-            None => natural(),
-        };
-        let cores = cores();
-        Ok(Self { devices, cores })
+        let slots = slots(&devices, jobs, cores());
+        Ok(Self {
+            slots,
+            cores: cores(),
+            no_card,
+        })
     }
 
-    /// Each slot's share of the cores when all are busy, at least one.
+    /// Each training slot's share of the cores when all are busy, at least one.
     pub fn threads_each(&self) -> usize {
-        (self.cores / self.devices.len()).max(1)
+        let training = |slot: &&Slot| slot.takes != Takes::Evaluations;
+        let count = self.slots.iter().filter(training).count();
+        (self.cores / count.max(1)).max(1)
     }
+}
+
+/// The slots on some devices of a machine with so many cores.
+fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Vec<Slot> {
+    let natural = |device: &DeviceName| match device {
+        DeviceName::Cpu => cores,
+        DeviceName::Cuda(_) => 1,
+    };
+    let devices: Vec<DeviceName> = match jobs {
+        Some(jobs) => devices.iter().copied().cycle().take(jobs.get()).collect(),
+        None => devices
+            .iter()
+            .flat_map(|device| std::iter::repeat_n(*device, natural(device)))
+            .collect(),
+    };
+    let cards = devices.iter().filter(|d| **d != DeviceName::Cpu).count();
+    let trainings = devices.iter().map(|device| Slot {
+        device: *device,
+        takes: match device {
+            DeviceName::Cpu => Takes::Everything,
+            DeviceName::Cuda(_) => Takes::Trainings,
+        },
+    });
+    // Where the processor trains too, its slots take evaluations first.
+    let beside = match cards == devices.len() {
+        true => cards.min(cores),
+        false => 0,
+    };
+    let evaluations = Slot {
+        device: DeviceName::Cpu,
+        takes: Takes::Evaluations,
+    };
+    trainings
+        .chain(std::iter::repeat_n(evaluations, beside))
+        .collect()
 }
 
 /// How many cores this process may use.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}
-
-#[cfg(feature = "cuda")]
-fn cuda_devices() -> Vec<DeviceName> {
-    use candle_core::cuda_backend::cudarc::driver::CudaContext;
-    let count = CudaContext::device_count().unwrap_or(0);
-    (0..usize::try_from(count).unwrap_or(0))
-        .map(DeviceName::Cuda)
-        .collect()
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda_devices() -> Vec<DeviceName> {
-    Vec::new()
 }
 
 #[cfg(test)]
@@ -172,11 +260,32 @@ mod tests {
     fn jobs_set_the_number_of_slots_and_share_the_threads() {
         let cpu = DeviceRequest::Named(vec![DeviceName::Cpu]);
         let slots = Slots::share(&cpu, None).unwrap();
-        assert_eq!((slots.devices.len(), slots.threads_each()), (cores(), 1));
+        assert_eq!((slots.slots.len(), slots.threads_each()), (cores(), 1));
         let one = Slots::share(&cpu, NonZeroUsize::new(1)).unwrap();
-        assert_eq!((one.devices.len(), one.threads_each()), (1, cores()));
+        assert_eq!((one.slots.len(), one.threads_each()), (1, cores()));
         let many = Slots::share(&cpu, NonZeroUsize::new(cores() + 3)).unwrap();
-        assert_eq!((many.devices.len(), many.threads_each()), (cores() + 3, 1));
+        assert_eq!((many.slots.len(), many.threads_each()), (cores() + 3, 1));
+    }
+
+    #[test]
+    fn beside_cards_alone_the_processor_evaluates() {
+        let (cpu, first, second) = (DeviceName::Cpu, DeviceName::Cuda(0), DeviceName::Cuda(1));
+        let shared = |devices: &[DeviceName], jobs, cores| {
+            let shared = slots(devices, NonZeroUsize::new(jobs), cores);
+            let pairs = shared.iter().map(|slot| (slot.device, slot.takes));
+            pairs.collect::<Vec<_>>()
+        };
+        let (card, other) = ((first, Takes::Trainings), (second, Takes::Trainings));
+        let evaluations = (cpu, Takes::Evaluations);
+        assert_eq!(shared(&[first], 0, 16), [card, evaluations]);
+        assert_eq!(shared(&[first, second], 0, 1), [card, other, evaluations]);
+        assert_eq!(
+            shared(&[first], 3, 2),
+            [card, card, card, evaluations, evaluations]
+        );
+        // Where the processor trains, it evaluates in the same slots.
+        let everything = (cpu, Takes::Everything);
+        assert_eq!(shared(&[first, cpu], 0, 2), [card, everything, everything]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{
     worker::{Reply, Request},
 };
 use crate::{
-    plan::{Spec, StageId},
+    plan::{Kind, Spec},
     schedule::{Executor, Failure, Heard, Message, Nature, News},
 };
 
@@ -113,8 +113,8 @@ impl Local {
         let (sender, receiver) = mpsc::channel();
         Self {
             command,
-            workers: slots.devices.iter().map(|_| None).collect(),
-            busy: vec![None; slots.devices.len()],
+            workers: slots.slots.iter().map(|_| None).collect(),
+            busy: vec![None; slots.slots.len()],
             slots,
             timeout,
             logs: Logs::new(logs),
@@ -127,7 +127,7 @@ impl Local {
     /// The cores, shared out to the stages that run on them: one thread each where stages are many, more where they are few.
     fn threads(&self) -> NonZeroUsize {
         let on_cores = |slot: &usize| {
-            self.busy[*slot].is_some() && self.slots.devices[*slot] == DeviceName::Cpu
+            self.busy[*slot].is_some() && self.slots.slots[*slot].device == DeviceName::Cpu
         };
         let running = (0..self.busy.len()).filter(on_cores).count();
         NonZeroUsize::new(self.slots.cores / running.max(1)).unwrap_or(NonZeroUsize::MIN)
@@ -142,7 +142,7 @@ impl Local {
     }
 
     fn spawn(&mut self, slot: usize) -> io::Result<Worker> {
-        let device: DeviceName = self.slots.devices[slot];
+        let device = self.slots.slots[slot].device;
         let started_with = self.threads();
         let threads = started_with.to_string();
         let mut command = Command::new(&self.command.program);
@@ -205,10 +205,14 @@ impl Local {
 
 impl Executor for Local {
     fn slots(&self) -> usize {
-        self.slots.devices.len()
+        self.slots.slots.len()
     }
 
-    fn start(&mut self, slot: usize, _stage: StageId, spec: &Spec) {
+    fn takes(&self, slot: usize, kind: Kind) -> bool {
+        self.slots.slots[slot].takes.includes(kind)
+    }
+
+    fn start(&mut self, slot: usize, spec: &Spec) {
         self.busy[slot] = Some(Instant::now());
         if self.workers[slot].is_none() {
             match self.spawn(slot) {

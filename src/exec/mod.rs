@@ -4,13 +4,14 @@
 //! memory takes one stage down and nothing else.
 
 mod claims;
+mod cuda;
 mod devices;
 mod local;
 mod logs;
 mod worker;
 
 pub use claims::StoreClaims;
-pub use devices::{DeviceName, DeviceRequest, Slots, cores};
+pub use devices::{DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
 pub use local::{Local, WorkerCommand};
 pub use logs::path as log_path;
 pub use worker::{Reply, Request, serve};

@@ -108,7 +108,10 @@ pub fn serve(mut bench: Bench, keep_every: Duration, out: &mut dyn Write) {
             store: bench.store.clone(),
             scratch: bench.scratch.clone(),
             stage: spec.digest(),
-            engine: bench.made_by.engine.clone(),
+            computes: match bench.made_by.device.as_str() {
+                "cpu" => bench.made_by.engine.clone(),
+                card => format!("{card}, {}", bench.made_by.engine),
+            },
             stop: &stop,
             keep_every,
             kept: Instant::now(),
@@ -140,8 +143,8 @@ struct Watching<'a> {
     store: Store,
     scratch: Arc<Scratch>,
     stage: Digest,
-    /// Another one would go on in other bits.
-    engine: String,
+    /// The engine, and the card it works on: another one would go on in other bits.
+    computes: String,
     stop: &'a AtomicBool,
     keep_every: Duration,
     kept: Instant,
@@ -152,7 +155,7 @@ struct Watching<'a> {
 impl Watching<'_> {
     /// What stands before a state, so that it is not taken for another engine's.
     fn mark(&self) -> Vec<u8> {
-        format!("{}\n", self.engine).into_bytes()
+        format!("{}\n", self.computes).into_bytes()
     }
 }
 

@@ -65,7 +65,7 @@ impl fmt::Display for CheckpointError {
             Self::File(why) => write!(f, "cannot be read: {why}"),
             Self::Format(why) => write!(f, "not a safetensors checkpoint: {why}"),
             Self::Mismatch(why) => write!(f, "the checkpoint is of another network: {why}"),
-            Self::Tensor(why) => write!(f, "{why}"),
+            Self::Tensor(why) => f.write_str(&crate::engine::plain(why)),
         }
     }
 }

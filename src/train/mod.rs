@@ -4,6 +4,7 @@
 //! no selection. All chance comes from the seed by step and slot, so the same inputs give the same
 //! weights whatever ran before or beside.
 
+mod ahead;
 mod batches;
 mod predict;
 mod probe;
@@ -19,7 +20,7 @@ use crate::{
         augment::{Sample, sample},
         prepare::{Plane, Prepared},
     },
-    engine::{DiceOver, Engine},
+    engine::{DiceOver, Engine, plain},
     event::Step,
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
     net::{Parameter, Part, UNet},
@@ -30,6 +31,7 @@ pub use predict::{logits, predict, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
 
+use ahead::Ahead;
 use batches::Batches;
 
 /// An annotated image.
@@ -134,7 +136,7 @@ impl fmt::Display for TrainError {
                 step.loss, step.step, step.lr
             ),
             Self::Stopped(steps) => write!(f, "stopped after {steps} steps"),
-            Self::Tensor(error) => write!(f, "{error}"),
+            Self::Tensor(error) => f.write_str(&plain(error)),
         }
     }
 }
@@ -162,30 +164,44 @@ pub fn train<E: Engine>(
     training: &Training<'_, E>,
     watch: &mut dyn Watch,
 ) -> std::result::Result<Vec<Step>, TrainError> {
-    let Training { recipe, budget, .. } = training;
+    let Training { recipe, .. } = training;
     let parameters = training.tuned.parameters(training.net);
     let mut optimiser = RAdam::new(&parameters, &recipe.training);
     let mut steps = match watch.kept() {
         Some(state) => progress::restore(&state, &parameters, &mut optimiser)?.unwrap_or_default(),
         None => Vec::new(),
     };
-    let mut batches = Batches::starting_at(
-        training.cases.len(),
-        recipe.training.batch,
-        training.seed.fork("shuffle"),
-        steps.len(),
-    );
-    for completed in steps.len()..budget.steps {
-        let samples = draw(training, completed, &batches.next());
-        let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
-        let loss = update(
+    let drawing = Drawing::of(training);
+    let draw = |step| drawing.batch(step);
+    rayon::in_place_scope_fifo(|scope| {
+        let mut batches = Ahead::new(steps.len(), training.budget.steps, &draw);
+        let mut next = || batches.next(scope, training.engine.batches_ahead());
+        go_on(
             training,
             &parameters,
             &mut optimiser,
-            completed,
-            &samples,
-            lr,
-        )?;
+            &mut steps,
+            &mut next,
+            watch,
+        )
+    })?;
+    Ok(steps)
+}
+
+/// The steps that are still to be done.
+fn go_on<E: Engine>(
+    training: &Training<'_, E>,
+    parameters: &[Parameter],
+    optimiser: &mut RAdam,
+    steps: &mut Vec<Step>,
+    batches: &mut dyn FnMut() -> Vec<Sample>,
+    watch: &mut dyn Watch,
+) -> std::result::Result<(), TrainError> {
+    let Training { recipe, budget, .. } = training;
+    for completed in steps.len()..budget.steps {
+        let samples = batches();
+        let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
+        let loss = update(training, parameters, optimiser, completed, &samples, lr)?;
         let step = Step {
             step: completed + 1,
             lr,
@@ -197,32 +213,50 @@ pub fn train<E: Engine>(
             return Err(TrainError::Diverged(step));
         }
         if next != Next::GoOn {
-            watch.keep(progress::to_bytes(&parameters, &optimiser, &steps)?);
+            watch.keep(progress::to_bytes(parameters, optimiser, steps)?);
         }
         if next == Next::Stop {
             return Err(TrainError::Stopped(steps.len()));
         }
     }
-    Ok(steps)
+    Ok(())
 }
 
-/// The samples of a batch. A case that comes twice is augmented twice, each time differently.
-fn draw<E: Engine>(training: &Training<'_, E>, step: usize, batch: &[usize]) -> Vec<Sample> {
-    let seed = training.seed.fork("sample").at(step as u64);
-    let slots = batch.iter().enumerate();
-    slots
-        .map(|(slot, case)| {
-            let Annotated { image, masks } = &training.cases[*case];
-            let recipe = training.recipe;
-            sample(
-                image,
-                masks,
-                &recipe.image,
-                &recipe.augment,
-                &seed.at(slot as u64),
-            )
-        })
-        .collect()
+/// What the batches of a training depend on.
+struct Drawing<'a> {
+    cases: &'a [Annotated],
+    recipe: &'a Recipe,
+    seed: Seed,
+}
+
+impl<'a> Drawing<'a> {
+    fn of<E>(training: &Training<'a, E>) -> Self {
+        Self {
+            cases: training.cases,
+            recipe: training.recipe,
+            seed: training.seed,
+        }
+    }
+
+    /// The samples of a step. A case that comes twice is augmented twice, each time differently.
+    fn batch(&self, step: usize) -> Vec<Sample> {
+        let Recipe {
+            image: view,
+            augment,
+            training,
+            ..
+        } = self.recipe;
+        let shuffled = self.seed.fork("shuffle");
+        let batch = Batches::starting_at(self.cases.len(), training.batch, shuffled, step).next();
+        let seed = self.seed.fork("sample").at(step as u64);
+        let slots = batch.iter().enumerate();
+        slots
+            .map(|(slot, case)| {
+                let Annotated { image, masks } = &self.cases[*case];
+                sample(image, masks, view, augment, &seed.at(slot as u64))
+            })
+            .collect()
+    }
 }
 
 /// One update; the mean loss over all pairs of image and expert of this step. No parameter changes where that is no number.

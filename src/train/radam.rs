@@ -190,9 +190,10 @@ impl Update {
     }
 
     /// The step in whole-tensor operations, for devices without the fused one. Returns the new
-    /// moments.
+    /// moments, which keep nothing of the gradient's graph alive: that holds the activations of a
+    /// whole step.
     fn with_tensors(&self, var: &Var, moments: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-        let g = gradient.flatten_all()?;
+        let g = gradient.detach().flatten_all()?;
         let m = ((moments.get(0)? * self.beta1)? + (&g * (1.0 - self.beta1))?)?;
         let v = ((moments.get(1)? * self.beta2)? + (g.sqr()? * (1.0 - self.beta2))?)?;
         let change = match self.adaptive {
@@ -200,7 +201,7 @@ impl Update {
             None => (&m * self.rate)?,
         };
         var.set(&(var.as_tensor() - change.reshape(var.shape())?)?)?;
-        Tensor::stack(&[&m, &v], 0)
+        Ok(Tensor::stack(&[&m, &v], 0)?.detach())
     }
 
     fn apply<T: Real>(&self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
@@ -390,6 +391,20 @@ mod tests {
             let gradient = Tensor::new(&[*g], &Device::Cpu).unwrap();
             moments = update.with_tensors(&var, &moments, &gradient).unwrap();
             assert!((var.to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn moments_keep_no_graph_alive() {
+        let var = parameter("p").var;
+        let mut moments = Tensor::zeros((2, 1), DType::F64, &Device::Cpu).unwrap();
+        for t in 1..=7 {
+            // A gradient as candle hands it out: an operation on tensors that are parts of a graph.
+            let gradient = ((var.as_tensor() * 2.0).unwrap() + 1.0).unwrap();
+            assert!(gradient.track_op());
+            let update = Update::new(0.9, 0.999, 1e-8, t, 1e-3);
+            moments = update.with_tensors(&var, &moments, &gradient).unwrap();
+            assert!(!moments.track_op(), "after step {t}");
         }
     }
 

@@ -24,6 +24,8 @@ fn a_step_is_measured_per_shape_with_its_instruction_set_and_memory() {
         assert!(row["step_ms"].as_f64().unwrap() > 0.0, "{row}");
         let engine = row["engine"].as_str().unwrap();
         assert!(engine.starts_with("lanes, "), "{engine}");
+        assert_eq!(row["device"], "cpu");
+        assert!(row["device_memory_mib"].is_null(), "{row}");
         #[cfg(target_os = "linux")]
         assert!(row["peak_memory_mib"].as_f64().unwrap() > 1.0, "{row}");
     }
@@ -72,4 +74,16 @@ fn a_wrong_shape_says_how_one_is_written() {
     }
     let none = run(Path::new("."), &["bench", "4:32:1", "--steps", "0"], 2).err;
     assert!(none.contains("--steps"), "{none}");
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_card_is_refused_by_a_program_without_cuda() {
+    let said = run(
+        Path::new("."),
+        &["bench", "4:32:1", "--device", "cuda:0"],
+        2,
+    );
+    let why = "cuda:0 needs a program built with `--features cuda`; this one has only `cpu`";
+    assert!(said.err.contains(why), "{}", said.err);
 }

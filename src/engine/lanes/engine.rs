@@ -167,6 +167,13 @@ impl Engine for Lanes {
         &self.device
     }
 
+    fn batches_ahead(&self) -> usize {
+        match self.kernels.threads().count() {
+            1 => 0,
+            threads => threads,
+        }
+    }
+
     fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Value> {
         let images = Images {
             batch,

@@ -75,7 +75,7 @@ fn origin(origin: Origin) -> Option<&'static str> {
     }
 }
 
-/// `cpu (lanes, avx2)` in words.
+/// `cpu (lanes, avx2)` in words; a card is recorded by its name.
 fn device(made: &MadeBy) -> String {
     let device = match made.device.as_str() {
         "cpu" => "processor",
