@@ -35,6 +35,7 @@ mod publication;
 mod published;
 mod recomputed;
 mod renderings;
+mod schedule;
 mod seeing;
 mod stats_properties;
 mod stats_reference;
