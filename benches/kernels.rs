@@ -9,10 +9,8 @@ use divan::{
 };
 use expertgrid::engine::lanes::{
     Features, Kernels, Threads,
-    conv::{
-        self, Conv,
-        joint::{self, Joint},
-    },
+    conv::{self, Conv},
+    joint::{self, Joint},
     norm::{self, Activation, Affine, Gate, Gradients, Norm, Saved, Statistics},
     peak,
     pool::{self, Pool},

@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::{Activation, Affine, DiceOver, Engine};
+use super::operations::{Activation, Affine, DiceOver, Engine};
 
 /// The stock engine.
 #[derive(Clone, Debug)]
@@ -161,7 +161,7 @@ impl Engine for Stock {
 }
 
 /// The maximum of positions 2i - 1, 2i and 2i + 1 of one axis, which halves it. Candle's
-/// `max_pool2d` knows no padding and refuses the gradient of overlapping windows.
+/// `max_pool2d` has no padding and returns an error for the gradient of overlapping windows.
 fn maximum_of_three(x: &Tensor, axis: usize) -> Result<Tensor> {
     let half = x.dim(axis)? / 2;
     let mut split = x.dims().to_vec();

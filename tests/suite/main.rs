@@ -2,6 +2,7 @@
 
 mod common;
 mod faults;
+mod source_graph;
 
 mod artefacts;
 mod benchmark;

@@ -3,10 +3,10 @@
 use super::conv::{every_method, shapes, shared};
 use super::joint::joints;
 use super::plain::{all, random, threaded};
-use expertgrid::engine::lanes::conv::{self, joint};
 use expertgrid::engine::lanes::norm::{self, Activation, Affine, Norm, Saved, Statistics};
 use expertgrid::engine::lanes::pool::{self, Pool};
 use expertgrid::engine::lanes::{Features, Kernels, Onto};
+use expertgrid::engine::lanes::{conv, joint};
 
 /// A norm that has seen its input.
 struct Seen {

@@ -5,7 +5,7 @@ use super::plain::{
     L, Summed, conv_forward, conv_grad_input, conv_grad_weight, random, threaded, triples,
 };
 use expertgrid::engine::lanes::conv::Conv;
-use expertgrid::engine::lanes::conv::joint::{self, Joint};
+use expertgrid::engine::lanes::joint::{self, Joint};
 use expertgrid::engine::lanes::{Features, Method};
 
 /// Over sizes from one pixel on, tiles that are whole and that are cut off, with and without a skip, channels in every kind of block.

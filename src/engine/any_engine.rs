@@ -1,0 +1,26 @@
+//! The engine that a worker was asked for.
+
+use super::{
+    lanes::{Lanes, Threads},
+    stock::Stock,
+};
+
+/// The engine of a worker, chosen when it starts.
+#[derive(Debug)]
+pub enum AnyEngine {
+    /// Candle's own operations.
+    Stock(Stock),
+    /// The fast kernels of the processor.
+    Lanes(Lanes),
+}
+
+impl AnyEngine {
+    /// The threads it works on, to be adjusted from elsewhere. `None` for candle's own operations,
+    /// which use a fixed number.
+    pub fn threads(&self) -> Option<Threads> {
+        match self {
+            Self::Stock(_) => None,
+            Self::Lanes(lanes) => Some(lanes.threads()),
+        }
+    }
+}

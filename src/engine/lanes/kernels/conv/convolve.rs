@@ -1,0 +1,142 @@
+//! Two-dimensional convolution and its gradients, by the method that should be fastest for a shape.
+//!
+//! Weights keep PyTorch's layout `[C_out, C_in, K, K]`. Kernels repack them at each call, which
+//! costs little beside the convolution.
+
+use super::{
+    conv_shape::Conv,
+    direct::{Start, direct_correlation, weight_sums},
+    outer_products,
+    packed_weights::{Source, Taps},
+    winograd::{self, Outputs, Planes, Tiling},
+};
+use crate::engine::lanes::{
+    kernels::{features::Features, operand::check},
+    machine::{Kernels, LANES, Method, Shared},
+};
+
+/// `y = conv(x, w) + bias`. Overwrites `y` `[G, C_out, H', W', 16]`; `x` is `[G, C_in, H, W, 16]`,
+/// `w` `[C_out, C_in, K, K]`, `bias` `[C_out]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn forward(
+    kernels: &Kernels,
+    conv: &Conv,
+    x: Features,
+    w: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    conv.check();
+    x.check(
+        "x",
+        conv.groups * conv.cin,
+        conv.height * conv.width * LANES,
+    );
+    check("w", w.len(), conv.weight_len());
+    check("y", y.len(), conv.output_len());
+    if let Some(bias) = bias {
+        check("bias", bias.len(), conv.cout);
+    }
+    let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
+    match transform(kernels, conv).filter(|_| bias.is_none()) {
+        Some(shape) => {
+            let planes = Planes {
+                half: Features::Stored(&[]),
+                whole: x,
+            };
+            let y = Outputs {
+                half: Shared::new(&mut []),
+                whole: Shared::new(y),
+            };
+            winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, y);
+        }
+        None => {
+            let start = bias.map_or(Start::Zero, Start::Bias);
+            direct_correlation::forward(kernels, conv, x, &source, start, y);
+        }
+    }
+}
+
+/// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]` from `dy`
+/// `[G, C_out, H', W', 16]` and `w` `[C_out, C_in, K, K]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+    conv.check();
+    check("dy", dy.len(), conv.output_len());
+    check("w", w.len(), conv.weight_len());
+    check("dx", dx.len(), conv.input_len());
+    let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0).transposed();
+    let dy = Features::Stored(dy);
+    match transform(kernels, &conv.transposed()) {
+        Some(shape) => {
+            let planes = Planes {
+                half: Features::Stored(&[]),
+                whole: dy,
+            };
+            let dx = Outputs {
+                half: Shared::new(&mut []),
+                whole: Shared::new(dx),
+            };
+            winograd::correlate(kernels, &shape, planes, &source, Taps::Rotated, dx);
+        }
+        None => direct_correlation::grad_input(kernels, conv, dy, &source, dx),
+    }
+}
+
+/// The gradient of the weight, summed over groups, lanes and pixels: overwrites `dw`
+/// `[C_out, C_in, K, K]` from `x` `[G, C_in, H, W, 16]` and `dy` `[G, C_out, H', W', 16]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: &mut [f32]) {
+    conv.check();
+    x.check(
+        "x",
+        conv.groups * conv.cin,
+        conv.height * conv.width * LANES,
+    );
+    check("dy", dy.len(), conv.output_len());
+    check("dw", dw.len(), conv.weight_len());
+    let shape = conv
+        .has_transform()
+        .then(|| winograd::weight_tiling(conv, kernels.isa()));
+    let (straight, turned) = (
+        weight_sums::cost(conv),
+        outer_products::cost(conv, kernels.isa()),
+    );
+    let tiles = shape.map_or(f64::INFINITY, |shape| {
+        winograd::weight_cost(&shape, kernels.isa())
+    });
+    let method = match kernels.method() {
+        Method::Cheapest if tiles < straight.min(turned) => Method::Winograd,
+        Method::Cheapest if turned < straight => Method::Turned,
+        Method::Cheapest => Method::Direct,
+        method => method,
+    };
+    match (method, shape) {
+        (Method::Winograd, Some(shape)) => winograd::weight_gradient(kernels, &shape, x, dy, dw),
+        (Method::Turned, _) => outer_products::weight_gradient(kernels, conv, x, dy, dw),
+        _ => weight_sums::weight_gradient(kernels, conv, x, dy, dw),
+    }
+}
+
+/// The transform a correlation goes through, if it does.
+fn transform(kernels: &Kernels, conv: &Conv) -> Option<Tiling> {
+    let tiling = conv.has_transform().then(|| Tiling::new(conv))?;
+    tiling.if_chosen(kernels)
+}
+
+/// The gradient of the bias, summed over groups, lanes and pixels: overwrites `db` `[C_out]`.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn grad_bias(kernels: &Kernels, conv: &Conv, dy: &[f32], db: &mut [f32]) {
+    conv.check();
+    check("dy", dy.len(), conv.output_len());
+    check("db", db.len(), conv.cout);
+    weight_sums::bias_gradient(kernels, conv, dy, db);
+}

@@ -1,0 +1,333 @@
+//! Direct convolution: register tiles of output channels by columns, weights broadcast. One kernel
+//! computes the output and the gradient of the input, since both are correlations. A task copies
+//! the pixels it needs, padded, and takes one block of output channels after the other.
+
+#![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
+
+use std::ops::Range;
+
+use super::{
+    pixel_window::{Axis, Window, span},
+    row_tiles::{self, MAX_TAPS, Row, Start, Tap},
+};
+use crate::engine::lanes::{
+    kernels::{
+        conv::{
+            conv_shape::Conv,
+            packed_weights::{self, Block, Source},
+        },
+        features::Features,
+    },
+    machine::{Kernels, LANES, Shared, scratch},
+};
+
+/// Floats of a task's window: half of a common L2.
+const WINDOW_IN_CACHE: usize = 64 * 1024;
+
+/// Output columns worth fetching the weights for, whether their window fits or not.
+const LEAST_COLUMNS: usize = 6;
+
+/// Output channels of a task: enough to be worth the copy, few enough for several threads to have
+/// work.
+const CHANNELS: usize = 64;
+
+/// Pixels of output not worth packing the weights for.
+const FEW: usize = 16;
+
+/// The weights of a correlation.
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    /// Blocks of `[C_in, taps, block]`, as many taps.
+    Packed { blocks: &'a [f32], taps: usize },
+    /// As the network has them.
+    Stored(Source<'a>),
+}
+
+impl<'a> Weights<'a> {
+    /// A block's weights, and the floats from one input channel's and one output channel's to the
+    /// next's.
+    fn of(self, block: Block, run_len: usize) -> (&'a [f32], usize, usize) {
+        match self {
+            Self::Packed { blocks, taps } => {
+                let from = &blocks[block.first * run_len..][..block.channels * run_len];
+                (from, taps * block.channels, 1)
+            }
+            Self::Stored(source) => {
+                let from = &source.weights[block.first * source.cout_stride..];
+                (from, source.cin_stride, source.cout_stride)
+            }
+        }
+    }
+}
+
+/// `y[out_step a + out_origin] = sum over c and taps t of x[c][in_step a + offset[t]] w[c][t]`, in
+/// both directions of the plane.
+struct Correlation {
+    groups: usize,
+    cin: usize,
+    cout: usize,
+    in_size: [usize; 2],
+    out_size: [usize; 2],
+    in_step: usize,
+    out_step: usize,
+    out_origin: [usize; 2],
+    /// Outputs computed, by direction.
+    count: [usize; 2],
+    /// Offsets of the taps, by direction.
+    offsets: [Vec<isize>; 2],
+    /// Place of each tap, row by row, in the K x K kernel.
+    taps: Vec<usize>,
+}
+
+/// Overwrites `y` `[G, C_out, H', W', 16]` with the convolution of `x` on top of `start`.
+pub fn forward(
+    kernels: &Kernels,
+    conv: &Conv,
+    x: Features,
+    source: &Source,
+    start: Start,
+    y: &mut [f32],
+) {
+    let k = conv.kernel;
+    let offsets: Vec<isize> = (0..k)
+        .map(|tap| tap as isize - conv.padding as isize)
+        .collect();
+    let out_size = [conv.out_height(), conv.out_width()];
+    let correlation = Correlation {
+        groups: conv.groups,
+        cin: conv.cin,
+        cout: conv.cout,
+        in_size: [conv.height, conv.width],
+        out_size,
+        in_step: conv.stride,
+        out_step: 1,
+        out_origin: [0, 0],
+        count: out_size,
+        offsets: [offsets.clone(), offsets],
+        taps: (0..k * k).collect(),
+    };
+    correlation.run(kernels, x, source, start, Shared::new(y));
+}
+
+/// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]`.
+///
+/// With stride 2, input pixels of each parity have their own taps: one correlation for each of the
+/// four classes.
+pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: Features, source: &Source, dx: &mut [f32]) {
+    let (k, s) = (conv.kernel, conv.stride);
+    let dx = Shared::new(dx);
+    for parity in 0..s * s {
+        let origin = [parity / s, parity % s];
+        // Input pixel s a + o meets output pixel (s a + o + padding - tap) / s.
+        let taps = origin.map(|o| {
+            (0..k)
+                .filter(|tap| (o + conv.padding + s - tap % s).is_multiple_of(s))
+                .collect::<Vec<_>>()
+        });
+        let offset = |o: usize, tap: &usize| {
+            (o as isize + conv.padding as isize - *tap as isize) / s as isize
+        };
+        let correlation = Correlation {
+            groups: conv.groups,
+            cin: conv.cout,
+            cout: conv.cin,
+            in_size: [conv.out_height(), conv.out_width()],
+            out_size: [conv.height, conv.width],
+            in_step: 1,
+            out_step: s,
+            out_origin: origin,
+            count: [
+                (conv.height + s - 1 - origin[0]) / s,
+                (conv.width + s - 1 - origin[1]) / s,
+            ],
+            offsets: [0, 1].map(|axis| {
+                taps[axis]
+                    .iter()
+                    .map(|tap| offset(origin[axis], tap))
+                    .collect()
+            }),
+            taps: taps[0]
+                .iter()
+                .flat_map(|ky| taps[1].iter().map(move |kx| ky * k + kx))
+                .collect(),
+        };
+        correlation.run(kernels, dy, source, Start::Zero, dx);
+    }
+}
+
+impl Correlation {
+    fn run(&self, kernels: &Kernels, x: Features, source: &Source, start: Start, y: Shared) {
+        if self.count.contains(&0) {
+            return;
+        }
+        let blocks = packed_weights::blocks(self.cout, kernels.isa().widest_block());
+        let run_len = self.cin * self.taps.len();
+        let packs = self.count[0] * self.count[1] > FEW;
+        scratch(if packs { self.cout * run_len } else { 0 }, |packed| {
+            let shared = Shared::new(packed);
+            let pack = |b: usize| {
+                let Block { first, channels } = blocks[b];
+                // SAFETY: blocks are disjoint.
+                let part = unsafe { shared.part(first * run_len, channels * run_len) };
+                packed_weights::block(source, blocks[b], self.cin, &self.taps, part);
+            };
+            let weights = if packs {
+                let each = run_len * blocks[0].channels;
+                kernels.threads().run(blocks.len(), each, pack);
+                Weights::Packed {
+                    blocks: packed,
+                    taps: self.taps.len(),
+                }
+            } else {
+                Weights::Stored(*source)
+            };
+            let (rows, columns) = self.piece();
+            let row_pieces = self.count[0].div_ceil(rows);
+            let pieces = row_pieces * self.count[1].div_ceil(columns);
+            let shares = blocks.len().div_ceil(CHANNELS / blocks[0].channels);
+            let tasks = self.groups * pieces * shares;
+            let each = rows * columns * run_len * self.cout / shares;
+            kernels.threads().run(tasks, each, |task| {
+                let (share, piece) = (task % shares, task / shares % pieces);
+                let cut =
+                    |at: usize, len: usize, count: usize| at * len..((at + 1) * len).min(count);
+                let blocks =
+                    &blocks[share * blocks.len() / shares..(share + 1) * blocks.len() / shares];
+                let task = Task {
+                    shape: self,
+                    group: task / shares / pieces,
+                    rows: cut(piece % row_pieces, rows, self.count[0]),
+                    columns: cut(piece / row_pieces, columns, self.count[1]),
+                    blocks,
+                };
+                task.run(kernels, x, weights, start, y);
+            });
+        });
+    }
+
+    /// Rows and columns of output whose window stays in the cache.
+    fn piece(&self) -> (usize, usize) {
+        let [down, across] = [0, 1].map(|axis| span(&self.offsets[axis]));
+        let fits = |rows: usize, columns: usize| {
+            let [height, width] = [(rows, down), (columns, across)]
+                .map(|(outputs, span)| (outputs - 1) * self.in_step + span);
+            self.cin * height * width * LANES <= WINDOW_IN_CACHE
+        };
+        let mut columns = self.count[1];
+        while columns > LEAST_COLUMNS && !fits(1, columns) {
+            columns = columns.div_ceil(2).max(LEAST_COLUMNS);
+        }
+        let mut rows = 1;
+        while rows < self.count[0] && fits(rows + 1, columns) {
+            rows += 1;
+        }
+        (rows, columns)
+    }
+}
+
+/// A piece of the output: some rows and columns of some blocks of channels of one group.
+struct Task<'a> {
+    shape: &'a Correlation,
+    group: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    blocks: &'a [Block],
+}
+
+impl Task<'_> {
+    fn run(&self, kernels: &Kernels, x: Features, weights: Weights, start: Start, y: Shared) {
+        let shape = self.shape;
+        let axis = |axis: usize, outputs: &Range<usize>| {
+            Axis::new(
+                &shape.offsets[axis],
+                shape.in_step,
+                outputs,
+                shape.in_size[axis],
+            )
+        };
+        let window = Window {
+            rows: axis(0, &self.rows),
+            columns: axis(1, &self.columns),
+        };
+        let (plane, run_len) = (
+            shape.in_size[0] * shape.in_size[1] * LANES,
+            shape.cin * shape.taps.len(),
+        );
+        scratch(shape.cin * window.channel(), |pixels| {
+            scratch(x.room(window.row()), |room| {
+                for (channel, to) in pixels.chunks_exact_mut(window.channel()).enumerate() {
+                    let from = (self.group * shape.cin + channel) * plane;
+                    window.copy(kernels, x.plane(from..from + plane), room, to);
+                }
+            });
+            for block in self.blocks {
+                let (from, run, turn) = weights.of(*block, run_len);
+                for row in self.rows.clone() {
+                    let mut taps = [Tap::default(); MAX_TAPS];
+                    let place = |tap: usize| match weights {
+                        Weights::Packed { .. } => tap * block.channels,
+                        Weights::Stored(_) => shape.taps[tap],
+                    };
+                    let count = self.taps(&window, row, place, &mut taps);
+                    let [height, width] = shape.out_size;
+                    let at = (row * shape.out_step + shape.out_origin[0]) * width
+                        + self.columns.start * shape.out_step
+                        + shape.out_origin[1];
+                    let row = Row {
+                        x: pixels,
+                        channel: window.channel(),
+                        cin: shape.cin,
+                        weights: from,
+                        run,
+                        turn,
+                        taps: &taps[..count],
+                        start: match start {
+                            Start::Bias(bias) => {
+                                Start::Bias(&bias[block.first..][..block.channels])
+                            }
+                            other => other,
+                        },
+                        y,
+                        at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
+                        plane: height * width * LANES,
+                        step: shape.out_step * LANES,
+                        columns: self.columns.len(),
+                        channels: block.channels,
+                    };
+                    // SAFETY: the instruction set is the kernels'; tasks write different pixels or
+                    // channels.
+                    unsafe { row_tiles::correlate(kernels.isa(), &row) };
+                }
+            }
+        });
+    }
+
+    /// The taps of an output row that are inside the image or in the padding beside it, not above
+    /// or below. Returns how many there are.
+    fn taps(
+        &self,
+        window: &Window,
+        row: usize,
+        weight: impl Fn(usize) -> usize,
+        taps: &mut [Tap; MAX_TAPS],
+    ) -> usize {
+        let [down, across] = &self.shape.offsets;
+        let mut count = 0;
+        for (ty, &oy) in down.iter().enumerate() {
+            let y = (row * self.shape.in_step) as isize + oy;
+            if y < 0 || y >= self.shape.in_size[0] as isize {
+                continue;
+            }
+            let line = window.rows.place(oy) + row - self.rows.start;
+            for (tx, &ox) in across.iter().enumerate() {
+                let pixel = line * window.columns.pixels() + window.columns.place(ox);
+                taps[count] = Tap {
+                    x: pixel * LANES,
+                    w: weight(ty * across.len() + tx),
+                };
+                count += 1;
+            }
+        }
+        count
+    }
+}

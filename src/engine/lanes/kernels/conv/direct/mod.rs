@@ -1,0 +1,8 @@
+//! Convolutions and their gradients by straight sums.
+
+pub mod direct_correlation;
+mod pixel_window;
+mod row_tiles;
+pub mod weight_sums;
+
+pub use row_tiles::Start;

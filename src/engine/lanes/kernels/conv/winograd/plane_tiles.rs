@@ -1,0 +1,352 @@
+//! Between planes of pixels and the operands of Winograd's products. The tiles of one channel are
+//! transformed, from planes of the output's size or of half of it, and the sums are transformed
+//! back.
+
+#![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
+
+use super::{
+    line_transforms::{Four, Three, Tile, by_tile},
+    tile_transforms::{Window, half_input_tile, half_output_tile, input_tile, output_tile},
+    tiling::{Chunk, Tiling},
+};
+use crate::engine::lanes::{
+    kernels::{
+        features::{AsStored, Features, Mapped, Plane, Read},
+        norm::Activation,
+    },
+    machine::{Isa, LANES, Shared, Vector, multiversion, odd_lines},
+};
+
+/// The input planes of a correlation.
+#[derive(Clone, Copy)]
+pub struct Planes<'a> {
+    /// Channels to be upsampled, `[G, C, H/2, W/2, 16]`; they come first.
+    pub half: Features<'a>,
+    /// The others, `[G, C, H, W, 16]`.
+    pub whole: Features<'a>,
+}
+
+/// Where the output planes of a correlation go.
+#[derive(Clone, Copy)]
+pub struct Outputs<'a> {
+    /// Channels summed over two by two pixels, `[G, C, H/2, W/2, 16]`; they come first.
+    pub half: Shared<'a>,
+    /// The others, `[G, C, H, W, 16]`.
+    pub whole: Shared<'a>,
+}
+
+/// Sums of products, `[points, channels, count, 16]`.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) values: Shared<'a>,
+    /// The first output channel they are of.
+    pub(super) first: usize,
+    pub(super) channels: usize,
+}
+
+impl Sums<'_> {
+    /// Floats from one point to the next.
+    fn step(&self, chunk: &Chunk) -> usize {
+        odd_lines(self.channels * chunk.count * LANES)
+    }
+}
+
+/// Transforms channel `ci`'s tiles into `[points, C_in, count, 16]`.
+///
+/// # Safety
+/// The machine has the instruction set, and no other task writes this channel.
+pub(super) unsafe fn input(isa: Isa, chunk: &Chunk, x: Planes, ci: usize, to: Shared) {
+    let Tiling { cin, half_in, .. } = *chunk.shape;
+    let (plane, half) = (chunk.shape.plane(), chunk.shape.half_plane());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if ci < half_in {
+            let at = (chunk.group * half_in + ci) * half;
+            half_input_channel(isa, chunk, x.half.plane(at..at + half), ci, to);
+        } else {
+            let at = (chunk.group * (cin - half_in) + ci - half_in) * plane;
+            input_channel(isa, chunk, x.whole.plane(at..at + plane), ci, to);
+        }
+    }
+}
+
+/// Transforms the sums of channel `co` back into pixels.
+///
+/// # Safety
+/// The machine has the instruction set, and no other task writes these tiles.
+pub(super) unsafe fn output(isa: Isa, chunk: &Chunk, sums: Sums, co: usize, y: Outputs) {
+    let Tiling { cout, half_out, .. } = *chunk.shape;
+    let (plane, half) = (chunk.shape.plane(), chunk.shape.half_plane());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if co < half_out {
+            let at = (chunk.group * half_out + co) * half;
+            half_output_channel(isa, chunk, sums, co, y.half, at);
+        } else {
+            let at = (chunk.group * (cout - half_out) + co - half_out) * plane;
+            output_channel(isa, chunk, sums, co, y.whole, at);
+        }
+    }
+}
+
+multiversion! {
+    /// Transforms one channel's tiles into `[points, C_in, count, 16]`.
+    ///
+    /// # Safety
+    /// No other task writes this channel.
+    fn input_channel = input_channel_body(chunk: &Chunk, plane: Plane, ci: usize, to: Shared)
+}
+
+/// Calls a function with the values in memory and with how their lanes from a place on are read.
+macro_rules! read_as {
+    ($vector:ident, $plane:ident, $call:ident($($argument:expr),*)) => {
+        match $plane {
+            Plane::Stored(_) => $call::<$vector, _>($($argument),*, |_| AsStored),
+            Plane::Normed(saved, Activation::Identity) => {
+                $call::<$vector, _>($($argument),*, |at| Mapped::<$vector, false>::new(&saved, at))
+            }
+            Plane::Normed(saved, Activation::Relu) => {
+                $call::<$vector, _>($($argument),*, |at| Mapped::<$vector, true>::new(&saved, at))
+            }
+        }
+    };
+}
+
+#[inline(always)]
+unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+    assert!(plane.is_plane());
+    let values = plane.values();
+    // SAFETY: the plane's tables hold sixteen lanes.
+    unsafe { read_as!(V, plane, input_channel_as(chunk, values, ci, to)) }
+}
+
+#[inline(always)]
+unsafe fn input_channel_as<V: Vector, R: Read<V>>(
+    chunk: &Chunk,
+    plane: &[f32],
+    ci: usize,
+    to: Shared,
+    read: impl Fn(usize) -> R,
+) {
+    let shape = chunk.shape;
+    let (side, points) = (shape.tile.side(), shape.tile.points());
+    let step = odd_lines(shape.cin * chunk.count * LANES);
+    assert!(plane.len() == shape.plane() && ci < shape.cin && to.len() == points * step);
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
+        let corner = plane
+            .as_ptr()
+            .wrapping_add((row * shape.width + column) * LANES);
+        let corner = corner.wrapping_sub((shape.width + 1) * LANES);
+        let at = Window {
+            row: shape.width * LANES,
+            column: LANES,
+            from: (usize::from(row == 0), usize::from(column == 0)),
+            to: (
+                side.min(shape.height + 1 - row),
+                side.min(shape.width + 1 - column),
+            ),
+        };
+        // The same tile of the next channel is read some hundred cycles from now, from far away.
+        let next = corner.wrapping_add(shape.plane());
+        for r in 0..side {
+            for c in 2..side {
+                V::prefetch(next.wrapping_add((r * shape.width + c) * LANES));
+            }
+        }
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: the window's pixels inside the image are inside the plane; results are inside
+            // this channel's part.
+            unsafe {
+                by_tile!(
+                    shape.tile,
+                    input_tile::<V>(
+                        corner.wrapping_add(half),
+                        at,
+                        to.wrapping_add(half),
+                        step,
+                        read(half),
+                    )
+                )
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// Transforms one channel's sums back into pixels of the plane that starts at `plane`.
+    ///
+    /// # Safety
+    /// No other task writes these tiles.
+    fn output_channel = output_channel_body(
+        chunk: &Chunk,
+        sums: Sums,
+        co: usize,
+        y: Shared,
+        plane: usize,
+    )
+}
+
+#[inline(always)]
+unsafe fn output_channel_body<V: Vector>(
+    chunk: &Chunk,
+    sums: Sums,
+    co: usize,
+    y: Shared,
+    plane: usize,
+) {
+    let shape = chunk.shape;
+    let (out, points) = (shape.tile.out(), shape.tile.points());
+    let (step, held) = (sums.step(chunk), co - sums.first);
+    assert!(
+        sums.values.len() == points * step
+            && held < sums.channels
+            && co < shape.cout
+            && y.len() >= plane + shape.plane()
+    );
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let from = sums
+            .values
+            .pointer()
+            .wrapping_add((held * chunk.count + i) * LANES);
+        let corner = y
+            .pointer()
+            .wrapping_add(plane + (row * shape.width + column) * LANES);
+        let at = Window {
+            row: shape.width * LANES,
+            column: LANES,
+            from: (0, 0),
+            to: (out.min(shape.height - row), out.min(shape.width - column)),
+        };
+        // The next tile's pixels are far away, and a store waits for its line.
+        let next = corner.wrapping_add(out * LANES);
+        for r in 0..out {
+            for c in 0..out {
+                V::prefetch(next.wrapping_add((r * shape.width + c) * LANES));
+            }
+        }
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: sums are inside this channel's part; the window's pixels inside the image are
+            // inside the plane.
+            unsafe {
+                by_tile!(
+                    shape.tile,
+                    output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
+                )
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// As [`input_channel`], from a plane of half the size.
+    ///
+    /// # Safety
+    /// No other task writes this channel.
+    fn half_input_channel = half_input_channel_body(
+        chunk: &Chunk,
+        plane: Plane,
+        ci: usize,
+        to: Shared,
+    )
+}
+
+#[inline(always)]
+unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+    assert!(plane.is_plane());
+    let values = plane.values();
+    // SAFETY: the plane's tables hold sixteen lanes.
+    unsafe { read_as!(V, plane, half_input_channel_as(chunk, values, ci, to)) }
+}
+
+#[inline(always)]
+unsafe fn half_input_channel_as<V: Vector, R: Read<V>>(
+    chunk: &Chunk,
+    plane: &[f32],
+    ci: usize,
+    to: Shared,
+    read: impl Fn(usize) -> R,
+) {
+    let shape = chunk.shape;
+    let step = odd_lines(shape.cin * chunk.count * LANES);
+    let (height, width) = (shape.height / 2, shape.width / 2);
+    assert!(shape.tile == Tile::Four && plane.len() == shape.half_plane() && ci < shape.cin);
+    assert!(to.len() == shape.tile.points() * step);
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let (row, column) = (row / 2, column / 2);
+        let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
+        let corner = plane.as_ptr().wrapping_add((row * width + column) * LANES);
+        let corner = corner.wrapping_sub((width + 1) * LANES);
+        let at = Window {
+            row: width * LANES,
+            column: LANES,
+            from: (usize::from(row == 0), usize::from(column == 0)),
+            to: (4.min(height + 1 - row), 4.min(width + 1 - column)),
+        };
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: the window's pixels inside the image are inside the plane; results are inside
+            // this channel's part.
+            unsafe {
+                half_input_tile::<V>(
+                    corner.wrapping_add(half),
+                    at,
+                    to.wrapping_add(half),
+                    step,
+                    read(half),
+                )
+            };
+        }
+    }
+}
+
+multiversion! {
+    /// As [`output_channel`], into the plane of half the size that starts at `plane`.
+    ///
+    /// # Safety
+    /// No other task writes these tiles.
+    fn half_output_channel = half_output_channel_body(
+        chunk: &Chunk,
+        sums: Sums,
+        co: usize,
+        y: Shared,
+        plane: usize,
+    )
+}
+
+#[inline(always)]
+unsafe fn half_output_channel_body<V: Vector>(
+    chunk: &Chunk,
+    sums: Sums,
+    co: usize,
+    y: Shared,
+    plane: usize,
+) {
+    let shape = chunk.shape;
+    let (step, held) = (sums.step(chunk), co - sums.first);
+    let (height, width) = (shape.height / 2, shape.width / 2);
+    assert!(shape.tile == Tile::Four && sums.values.len() == shape.tile.points() * step);
+    assert!(held < sums.channels && co < shape.cout && y.len() >= plane + shape.half_plane());
+    for (i, (row, column)) in chunk.corners().enumerate() {
+        let (row, column) = (row / 2, column / 2);
+        let from = sums
+            .values
+            .pointer()
+            .wrapping_add((held * chunk.count + i) * LANES);
+        let corner = y
+            .pointer()
+            .wrapping_add(plane + (row * width + column) * LANES);
+        let at = Window {
+            row: width * LANES,
+            column: LANES,
+            from: (0, 0),
+            to: (2.min(height - row), 2.min(width - column)),
+        };
+        for half in (0..LANES).step_by(V::N) {
+            // SAFETY: sums are inside this channel's part; the window's pixels inside the image are
+            // inside the plane.
+            unsafe {
+                half_output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
+            };
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Conditional instance norm with residual and ReLU, and its gradients.
+
+mod affine_map;
+mod moments;
+mod norm_gradient;
+mod norm_operands;
+mod normalise;
+
+pub use affine_map::apply;
+pub(super) use affine_map::{Map, plane_apply};
+pub use moments::statistics;
+pub use norm_gradient::{Gate, Gradients, backward};
+pub use norm_operands::{Activation, Affine, Norm, Saved, Statistics};
+pub use normalise::forward;

@@ -1,0 +1,317 @@
+//! The way back from a loss to the gradients of its parameters.
+//!
+//! The rule: nothing is kept longer than it is read. Values are freed on the way, gradients of the
+//! same value are added in place, and a parameter's gradient is handed out as soon as it is known,
+//! while it is still in the cache.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    rc::Rc,
+};
+
+use candle_core::{Device, Result, Tensor, TensorId};
+
+use super::graph::{Node, Normed, Origin, Value, with_floats};
+use crate::engine::lanes::{
+    kernels::{
+        Features, Onto,
+        conv::{self, Conv},
+        dice,
+        joint::{self, Joint},
+        norm::{self, Gate, Gradients},
+        pool,
+    },
+    machine::{Buffer, Buffers, Kernels, LANES},
+};
+
+/// The gradients asked for, each handed out once all parts of it are known.
+pub struct Wanted<'a> {
+    parameters: HashMap<TensorId, Part>,
+    receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
+}
+
+/// What is known of one gradient.
+struct Part {
+    place: usize,
+    /// Uses of the parameter that the way back has not passed.
+    uses: usize,
+    sum: Option<Tensor>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Those of `parameters` behind `loss`, to be handed to `receive` with their places.
+    pub fn new(
+        loss: &Rc<Node>,
+        parameters: &[&Tensor],
+        receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Self {
+        let part = |(place, parameter): (usize, &&Tensor)| {
+            let part = Part {
+                place,
+                uses: 0,
+                sum: None,
+            };
+            (parameter.id(), part)
+        };
+        let mut wanted = Self {
+            parameters: parameters.iter().enumerate().map(part).collect(),
+            receive,
+        };
+        let (mut seen, mut left) = (HashSet::new(), vec![loss]);
+        while let Some(node) = left.pop() {
+            if seen.insert(node.number) {
+                wanted.count(&node.origin);
+                left.extend(node.origin.inputs());
+            }
+        }
+        wanted
+    }
+
+    fn count(&mut self, origin: &Origin) {
+        for parameter in origin.parameters() {
+            if let Some(part) = self.parameters.get_mut(&parameter.id()) {
+                part.uses += 1;
+            }
+        }
+    }
+
+    /// Whether nothing is left to be handed out.
+    fn is_complete(&self) -> bool {
+        self.parameters.values().all(|part| part.uses == 0)
+    }
+
+    fn contains(&self, parameter: &Tensor) -> bool {
+        self.parameters.contains_key(&parameter.id())
+    }
+
+    /// Adds the part of a gradient that comes from one use of the parameter. That use must not read
+    /// the parameter afterwards.
+    fn add(&mut self, parameter: &Tensor, gradient: Vec<f32>) -> Result<()> {
+        let Some(part) = self.parameters.get_mut(&parameter.id()) else {
+            return Ok(());
+        };
+        let gradient = Tensor::from_vec(gradient, parameter.shape(), &Device::Cpu)?;
+        let gradient = match part.sum.take() {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        };
+        part.uses -= 1;
+        if part.uses > 0 {
+            part.sum = Some(gradient);
+            return Ok(());
+        }
+        (self.receive)(part.place, gradient)
+    }
+}
+
+/// The way back from a loss; every value is freed on the way.
+pub struct Backward<'a> {
+    kernels: &'a Kernels,
+    buffers: &'a Buffers,
+    /// Values whose gradient is known in part or whole, by number.
+    pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
+    wanted: Wanted<'a>,
+}
+
+impl<'a> Backward<'a> {
+    pub fn new(kernels: &'a Kernels, buffers: &'a Buffers, wanted: Wanted<'a>) -> Self {
+        Self {
+            kernels,
+            buffers,
+            pending: BTreeMap::new(),
+            wanted,
+        }
+    }
+
+    /// From a Dice loss, whose own gradient is its `share` in a sum of losses.
+    pub fn run(mut self, loss: Value, share: f32) -> Result<()> {
+        let mut start = self.buffers.take(LANES);
+        start.fill(share);
+        self.pending.insert(loss.node.number, (loss.node, start));
+        // The highest number first: all that was computed from a value has been passed by then.
+        while let Some((_, (node, dy))) = self.pending.pop_last() {
+            self.step(&node, dy)?;
+        }
+        debug_assert!(self.wanted.is_complete(), "a gradient was not handed out");
+        Ok(())
+    }
+
+    fn step(&mut self, node: &Node, dy: Buffer) -> Result<()> {
+        match &node.origin {
+            Origin::Given => Ok(()),
+            Origin::Conv {
+                x,
+                weight,
+                bias,
+                shape,
+            } => self.conv(x, weight, bias.as_ref(), shape, &dy),
+            Origin::Norm(normed) => self.norm(normed, dy),
+            Origin::Pool { x, shape } => {
+                let features = x.features();
+                let backward = |dx: &mut [f32], onto| {
+                    pool::backward(self.kernels, shape, features, &dy, dx, onto);
+                };
+                match self.pending.get_mut(&x.node.number) {
+                    Some((_, sum)) => backward(sum, Onto::Sums),
+                    None => {
+                        let mut dx = self.buffers.take(features.len());
+                        backward(&mut dx, Onto::Nothing);
+                        self.add(&x.node, dx);
+                    }
+                }
+                Ok(())
+            }
+            Origin::Joint {
+                x,
+                skip,
+                weight,
+                shape,
+            } => self.joint(x, skip.as_ref(), weight, shape, &dy),
+            Origin::Dice {
+                logits,
+                target,
+                shape,
+                tables: [numerator, denominator, share],
+            } => {
+                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
+                let (z, y) = (self.in_memory(logits), self.in_memory(target));
+                let mut dz = self.buffers.take(z.len());
+                dice::backward(
+                    self.kernels,
+                    shape,
+                    &z,
+                    &y,
+                    numerator,
+                    denominator,
+                    &share,
+                    &mut dz,
+                );
+                self.add(&logits.node, dz);
+                Ok(())
+            }
+        }
+    }
+
+    fn in_memory(&self, value: &Value) -> Rc<Buffer> {
+        value.in_memory(self.kernels, self.buffers)
+    }
+
+    fn conv(
+        &mut self,
+        x: &Value,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        shape: &Conv,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let dw = self.wanted.contains(weight).then(|| {
+            let mut dw = vec![0.0; shape.weight_len()];
+            conv::grad_weight(self.kernels, shape, x.features(), dy, &mut dw);
+            dw
+        });
+        if !matches!(x.node.origin, Origin::Given) {
+            let mut dx = self.buffers.take(shape.input_len());
+            with_floats(weight, |weight| {
+                conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
+            })?;
+            self.add(&x.node, dx);
+        }
+        if let Some(dw) = dw {
+            self.wanted.add(weight, dw)?;
+        }
+        if let Some(bias) = bias.filter(|bias| self.wanted.contains(bias)) {
+            let mut db = vec![0.0; shape.cout];
+            conv::grad_bias(self.kernels, shape, dy, &mut db);
+            self.wanted.add(bias, db)?;
+        }
+        Ok(())
+    }
+
+    fn joint(
+        &mut self,
+        x: &Value,
+        skip: Option<&Value>,
+        weight: &Tensor,
+        shape: &Joint,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let dw = self.wanted.contains(weight).then(|| {
+            let mut dw = vec![0.0; shape.weight_len()];
+            joint::grad_weight(
+                self.kernels,
+                shape,
+                x.features(),
+                skip.map_or(Features::Stored(&[]), Value::features),
+                dy,
+                &mut dw,
+            );
+            dw
+        });
+        let mut dx = self.buffers.take(shape.up_len());
+        let mut dskip = self.buffers.take(shape.skip_len());
+        with_floats(weight, |weight| {
+            joint::grad_input(self.kernels, shape, dy, weight, &mut dx, &mut dskip);
+        })?;
+        self.add(&x.node, dx);
+        if let Some(skip) = skip {
+            self.add(&skip.node, dskip);
+        }
+        dw.map_or(Ok(()), |dw| self.wanted.add(weight, dw))
+    }
+
+    fn norm(&mut self, normed: &Normed, mut dy: Buffer) -> Result<()> {
+        let Normed {
+            node,
+            residual,
+            shape,
+            activation,
+            ..
+        } = normed;
+        let mut dx = residual.as_ref().map(|_| self.buffers.take(shape.len()));
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| self.buffers.take(shape.tables()));
+        let gate = match (activation, residual) {
+            (norm::Activation::Identity, _) => Gate::Open,
+            (norm::Activation::Relu, None) => Gate::Input,
+            (norm::Activation::Relu, Some((_, output))) => Gate::Output(output),
+        };
+        norm::backward(
+            self.kernels,
+            shape,
+            normed.saved(),
+            gate,
+            Gradients {
+                dy: &mut dy,
+                dx: dx.as_deref_mut(),
+                dgamma: &mut dgamma,
+                dbeta: &mut dbeta,
+            },
+        );
+        for (row, (scale, shift)) in normed.experts.iter().enumerate() {
+            self.wanted.add(scale, normed.of_expert(row, &dgamma))?;
+            self.wanted.add(shift, normed.of_expert(row, &dbeta))?;
+        }
+        match (residual, dx) {
+            (Some((residual, _)), Some(dx)) => {
+                self.add(node, dx);
+                self.add(residual, dy);
+            }
+            _ => self.add(node, dy),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, node: &Rc<Node>, gradient: Buffer) {
+        if let Origin::Given = node.origin {
+            return;
+        }
+        match self.pending.get_mut(&node.number) {
+            Some((_, sum)) => sum
+                .iter_mut()
+                .zip(&*gradient)
+                .for_each(|(sum, more)| *sum += more),
+            None => {
+                self.pending.insert(node.number, (node.clone(), gradient));
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Values computed by the kernels, and what they were computed from.
+//!
+//! The rule: memory is freed when nothing reads it any more. A node keeps what the way back reads,
+//! and nothing else. The output of a norm without residual is not kept: its readers compute it from
+//! the norm's input, which the way back reads anyway.
+
+use std::rc::Rc;
+
+use candle_core::{CpuStorage, Result, Storage, Tensor, bail};
+
+use crate::engine::lanes::{
+    kernels::{
+        Features,
+        conv::Conv,
+        dice::Dice,
+        joint::Joint,
+        norm::{self, Norm},
+        pool::Pool,
+    },
+    machine::{Buffer, Buffers, Kernels, LANES},
+};
+
+/// A value `[G, C, H, W, 16]`, to be used any number of times.
+#[derive(Clone, Debug)]
+pub struct Value {
+    pub(super) node: Rc<Node>,
+    values: Values,
+}
+
+#[derive(Clone, Debug)]
+enum Values {
+    Stored(Rc<Buffer>),
+    /// The output of this norm, computed where it is read.
+    Normed(Rc<Normed>),
+}
+
+impl Value {
+    pub(super) fn stored(node: Rc<Node>, values: Rc<Buffer>) -> Self {
+        Self {
+            node,
+            values: Values::Stored(values),
+        }
+    }
+
+    pub(super) fn normed(node: Rc<Node>, normed: Rc<Normed>) -> Self {
+        Self {
+            node,
+            values: Values::Normed(normed),
+        }
+    }
+
+    /// For kernels that read it piece by piece.
+    pub(super) fn features(&self) -> Features<'_> {
+        match &self.values {
+            Values::Stored(values) => Features::Stored(values),
+            Values::Normed(normed) => Features::Normed {
+                norm: normed.shape,
+                saved: normed.saved(),
+                activation: normed.activation,
+            },
+        }
+    }
+
+    /// All of it in memory.
+    pub(super) fn in_memory(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
+        match &self.values {
+            Values::Stored(values) => values.clone(),
+            Values::Normed(normed) => {
+                let mut y = buffers.take(normed.shape.len());
+                norm::apply(
+                    kernels,
+                    &normed.shape,
+                    normed.saved(),
+                    normed.activation,
+                    &mut y,
+                );
+                Rc::new(y)
+            }
+        }
+    }
+}
+
+/// A value's place in the computation.
+#[derive(Debug)]
+pub struct Node {
+    /// Values are numbered as they are made: one stands behind all it was computed from.
+    pub number: u64,
+    /// Groups, channels, height, width.
+    pub dims: [usize; 4],
+    pub origin: Origin,
+}
+
+/// What a value was computed from, and what the way back needs beside that.
+#[derive(Debug)]
+pub enum Origin {
+    /// Given: no gradient.
+    Given,
+    Conv {
+        x: Value,
+        weight: Tensor,
+        bias: Option<Tensor>,
+        shape: Conv,
+    },
+    Norm(Rc<Normed>),
+    Pool {
+        x: Value,
+        shape: Pool,
+    },
+    Joint {
+        x: Value,
+        skip: Option<Value>,
+        weight: Tensor,
+        shape: Joint,
+    },
+    Dice {
+        logits: Value,
+        target: Value,
+        shape: Dice,
+        /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
+        tables: [Buffer; 3],
+    },
+}
+
+impl Origin {
+    /// The values it hands a gradient to.
+    pub fn inputs(&self) -> Vec<&Rc<Node>> {
+        match self {
+            Self::Given => vec![],
+            Self::Conv { x, .. } | Self::Pool { x, .. } => vec![&x.node],
+            Self::Norm(normed) => {
+                let residual = normed.residual.as_ref().map(|(node, _)| node);
+                [&normed.node].into_iter().chain(residual).collect()
+            }
+            Self::Joint { x, skip, .. } => {
+                let skip = skip.as_ref().map(|skip| &skip.node);
+                [&x.node].into_iter().chain(skip).collect()
+            }
+            Self::Dice { logits, .. } => vec![&logits.node],
+        }
+    }
+
+    /// The parameters it uses.
+    pub fn parameters(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Given | Self::Pool { .. } | Self::Dice { .. } => vec![],
+            Self::Conv { weight, bias, .. } => [weight].into_iter().chain(bias).collect(),
+            Self::Norm(normed) => {
+                let experts = normed.experts.iter();
+                experts.flat_map(|(scale, shift)| [scale, shift]).collect()
+            }
+            Self::Joint { weight, .. } => vec![weight],
+        }
+    }
+}
+
+/// The origin of a conditional instance norm.
+#[derive(Debug)]
+pub struct Normed {
+    /// What was normalised, and its values.
+    pub node: Rc<Node>,
+    pub x: Rc<Buffer>,
+    /// What was added, with the output: where that is positive, the gradient passes a ReLU.
+    pub residual: Option<(Rc<Node>, Rc<Buffer>)>,
+    pub shape: Norm,
+    pub activation: norm::Activation,
+    /// For each expert present, scale and shift `[C]`.
+    pub experts: Vec<(Tensor, Tensor)>,
+    /// For each sample, which of them.
+    pub rows: Vec<usize>,
+    /// Scales, shifts, means and reciprocal deviations, each `[G, C, 16]`.
+    pub tables: [Buffer; 4],
+}
+
+/// Calls a function with the numbers of a contiguous tensor in single precision on the processor.
+pub fn with_floats<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => Ok(f(&values[from..to])),
+        _ => bail!(
+            "the lanes engine takes contiguous parameters in single precision on the processor"
+        ),
+    }
+}
+
+impl Normed {
+    /// What the forward pass saved.
+    pub fn saved(&self) -> norm::Saved<'_> {
+        let [gamma, beta, mean, rstd] = &self.tables;
+        norm::Saved {
+            x: &self.x,
+            mean,
+            rstd,
+            affine: norm::Affine { gamma, beta },
+        }
+    }
+
+    /// The sum of a table's lanes over the samples of one expert, `[C]`, in the order of samples.
+    pub fn of_expert(&self, row: usize, table: &[f32]) -> Vec<f32> {
+        let channels = self.shape.channels;
+        let mut sums = vec![0.0; channels];
+        for (sample, _) in self.rows.iter().enumerate().filter(|(_, r)| **r == row) {
+            let (group, lane) = (sample / LANES, sample % LANES);
+            for (channel, sum) in sums.iter_mut().enumerate() {
+                *sum += table[(group * channels + channel) * LANES + lane];
+            }
+        }
+        sums
+    }
+}

@@ -1,0 +1,432 @@
+//! The lanes engine: the trait's operations on the kernels.
+
+use std::{cell::Cell, num::NonZeroUsize, rc::Rc};
+
+use candle_core::{Device, Result, Tensor, bail};
+
+use super::{
+    backward::{Backward, Wanted},
+    graph::{Node, Normed, Origin, Value, with_floats},
+};
+use crate::engine::{
+    lanes::{
+        kernels::{
+            Features, check,
+            conv::{self, Conv},
+            dice::{self, Dice, Losses},
+            joint::{self, Joint},
+            layout::{self, Images},
+            norm::{self, Norm, Statistics},
+            pool::{self, Pool},
+        },
+        machine::{Buffer, Buffers, Isa, Kernels, LANES, Threads},
+    },
+    operations::{Activation, Affine, DiceOver, Engine},
+};
+
+/// The fast engine of the processor, in single precision.
+#[derive(Debug)]
+pub struct Lanes {
+    kernels: Kernels,
+    device: Device,
+    buffers: Buffers,
+    made: Cell<u64>,
+}
+
+impl Lanes {
+    /// With the machine's best instruction set.
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self::with_kernels(Kernels::new(Threads::new(threads)))
+    }
+
+    /// With chosen kernels.
+    pub fn with_kernels(kernels: Kernels) -> Self {
+        Self {
+            kernels,
+            device: Device::Cpu,
+            buffers: Buffers::default(),
+            made: Cell::new(0),
+        }
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.kernels.isa()
+    }
+
+    /// The threads in use, to be adjusted from elsewhere.
+    pub fn threads(&self) -> Threads {
+        self.kernels.threads().clone()
+    }
+
+    fn value(&self, dims: [usize; 4], values: impl Into<Rc<Buffer>>, origin: Origin) -> Value {
+        Value::stored(self.node(dims, origin), values.into())
+    }
+
+    fn node(&self, dims: [usize; 4], origin: Origin) -> Rc<Node> {
+        let number = self.made.get();
+        self.made.set(number + 1);
+        Rc::new(Node {
+            number,
+            dims,
+            origin,
+        })
+    }
+
+    fn in_memory(&self, value: &Value) -> Rc<Buffer> {
+        value.in_memory(&self.kernels, &self.buffers)
+    }
+
+    fn convolve(
+        &self,
+        x: &Value,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+    ) -> Result<Value> {
+        let [groups, cin, height, width] = x.node.dims;
+        let (cout, inputs, kernel, _) = weight.dims4()?;
+        if inputs != cin {
+            bail!("a weight for {inputs} channels meets {cin}");
+        }
+        let shape = Conv {
+            groups,
+            cin,
+            cout,
+            height,
+            width,
+            kernel,
+            stride,
+            padding: kernel / 2,
+        };
+        let mut y = self.buffers.take(shape.output_len());
+        with_floats(weight, |weight| match bias {
+            Some(bias) => with_floats(bias, |bias| {
+                conv::forward(
+                    &self.kernels,
+                    &shape,
+                    x.features(),
+                    weight,
+                    Some(bias),
+                    &mut y,
+                );
+            }),
+            None => {
+                conv::forward(&self.kernels, &shape, x.features(), weight, None, &mut y);
+                Ok(())
+            }
+        })??;
+        let origin = Origin::Conv {
+            x: x.clone(),
+            weight: weight.clone(),
+            bias: bias.cloned(),
+            shape,
+        };
+        Ok(self.value(
+            [groups, cout, shape.out_height(), shape.out_width()],
+            y,
+            origin,
+        ))
+    }
+
+    /// One value per lane and channel from one per expert and channel; a padded lane follows the
+    /// first sample.
+    fn table<'t>(
+        &self,
+        shape: &Norm,
+        rows: &[usize],
+        of: impl Fn(usize) -> &'t Tensor,
+    ) -> Result<Buffer> {
+        let mut table = self.buffers.take(shape.tables());
+        let experts = rows.iter().max().map_or(0, |row| row + 1);
+        for row in 0..experts {
+            with_floats(of(row), |values| {
+                check("a scale or shift", values.len(), shape.channels);
+                let groups = table.chunks_exact_mut(shape.channels * LANES);
+                for (group, table) in groups.enumerate() {
+                    let follows = |lane| *rows.get(group * LANES + lane).unwrap_or(&rows[0]) == row;
+                    let lanes: [bool; LANES] = std::array::from_fn(follows);
+                    for (entries, value) in table.as_chunks_mut::<LANES>().0.iter_mut().zip(values)
+                    {
+                        *entries =
+                            std::array::from_fn(
+                                |lane| {
+                                    if lanes[lane] { *value } else { entries[lane] }
+                                },
+                            );
+                    }
+                }
+            })?;
+        }
+        Ok(table)
+    }
+}
+
+impl Engine for Lanes {
+    type Tensor = Value;
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn batches_ahead(&self) -> usize {
+        match self.kernels.threads().count() {
+            1 => 0,
+            threads => threads,
+        }
+    }
+
+    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Value> {
+        let images = Images {
+            batch,
+            channels: 1,
+            pixels: height * width,
+        };
+        let mut packed = self.buffers.take(images.packed_len());
+        layout::pack(&self.kernels, &images, pixels, &mut packed);
+        Ok(self.value([images.groups(), 1, height, width], packed, Origin::Given))
+    }
+
+    fn unpack(&self, x: &Value, batch: usize) -> Result<Tensor> {
+        let [_, channels, height, width] = x.node.dims;
+        let images = Images {
+            batch,
+            channels,
+            pixels: height * width,
+        };
+        let mut pixels = vec![0.0; images.plain_len()];
+        layout::unpack(&self.kernels, &images, &self.in_memory(x), &mut pixels);
+        Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
+    }
+
+    fn conv(&self, x: &Value, weight: &Tensor, stride: usize) -> Result<Value> {
+        self.convolve(x, weight, None, stride)
+    }
+
+    fn conv_bias(&self, x: &Value, weight: &Tensor, bias: &Tensor) -> Result<Value> {
+        self.convolve(x, weight, Some(bias), 1)
+    }
+
+    fn norm(
+        &self,
+        x: &Value,
+        affine: Affine<'_>,
+        eps: f64,
+        residual: Option<&Value>,
+        activation: Activation,
+    ) -> Result<Value> {
+        let [groups, channels, height, width] = x.node.dims;
+        let shape = Norm {
+            groups,
+            channels,
+            pixels: height * width,
+            eps: eps as f32,
+        };
+        // Only experts that are present: an absent one must get no gradient, not one of zeros.
+        let mut present: Vec<usize> = affine.experts.to_vec();
+        present.sort_unstable();
+        present.dedup();
+        let place = |expert: &usize| present.binary_search(expert).expect("it is one of them");
+        let rows: Vec<usize> = affine.experts.iter().map(place).collect();
+        let activation = match activation {
+            Activation::Linear => norm::Activation::Identity,
+            Activation::Relu => norm::Activation::Relu,
+        };
+        let gamma = self.table(&shape, &rows, |row| &affine.gamma[present[row]])?;
+        let beta = self.table(&shape, &rows, |row| &affine.beta[present[row]])?;
+        let [mut mean, mut rstd] = [(); 2].map(|()| self.buffers.take(shape.tables()));
+        let input = self.in_memory(x);
+        let statistics = Statistics {
+            mean: &mut mean,
+            rstd: &mut rstd,
+        };
+        // Without a residual the output is computed where it is read.
+        let output = match residual {
+            None => {
+                norm::statistics(&self.kernels, &shape, &input, statistics);
+                None
+            }
+            Some(residual) => {
+                let mut y = self.buffers.take(shape.len());
+                norm::forward(
+                    &self.kernels,
+                    &shape,
+                    &input,
+                    norm::Affine {
+                        gamma: &gamma,
+                        beta: &beta,
+                    },
+                    Some(&self.in_memory(residual)),
+                    activation,
+                    &mut y,
+                    statistics,
+                );
+                Some((residual.node.clone(), Rc::new(y)))
+            }
+        };
+        let expert = |expert: &usize| (affine.gamma[*expert].clone(), affine.beta[*expert].clone());
+        let normed = Rc::new(Normed {
+            node: x.node.clone(),
+            x: input,
+            residual: output,
+            shape,
+            activation,
+            experts: present.iter().map(expert).collect(),
+            rows,
+            tables: [gamma, beta, mean, rstd],
+        });
+        let node = self.node(x.node.dims, Origin::Norm(normed.clone()));
+        Ok(match &normed.residual {
+            Some((_, y)) => Value::stored(node, y.clone()),
+            None => Value::normed(node, normed),
+        })
+    }
+
+    fn max_pool(&self, x: &Value) -> Result<Value> {
+        let [groups, channels, height, width] = x.node.dims;
+        let shape = Pool {
+            planes: groups * channels,
+            height,
+            width,
+        };
+        let dims = [groups, channels, shape.out_height(), shape.out_width()];
+        let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
+        pool::forward(&self.kernels, &shape, x.features(), &mut y);
+        Ok(self.value(
+            dims,
+            y,
+            Origin::Pool {
+                x: x.clone(),
+                shape,
+            },
+        ))
+    }
+
+    fn joint_conv(&self, x: &Value, skip: Option<&Value>, weight: &Tensor) -> Result<Value> {
+        let [groups, up, height, width] = x.node.dims;
+        let (cout, inputs, kernel, _) = weight.dims4()?;
+        let shape = Joint {
+            groups,
+            up,
+            skip: skip.map_or(0, |skip| skip.node.dims[1]),
+            cout,
+            height,
+            width,
+        };
+        let dims = |channels| [groups, channels, 2 * height, 2 * width];
+        if inputs != up + shape.skip || kernel != 3 {
+            bail!(
+                "a weight {:?} meets {up} and {} channels",
+                weight.dims(),
+                shape.skip
+            );
+        }
+        if let Some(skip) = skip.filter(|skip| skip.node.dims != dims(shape.skip)) {
+            bail!(
+                "a skip {:?} meets {:?} before upsampling",
+                skip.node.dims,
+                x.node.dims
+            );
+        }
+        let mut y = self.buffers.take(shape.output_len());
+        let skip_features = skip.map_or(Features::Stored(&[]), Value::features);
+        with_floats(weight, |weight| {
+            joint::forward(
+                &self.kernels,
+                &shape,
+                x.features(),
+                skip_features,
+                weight,
+                &mut y,
+            );
+        })?;
+        let origin = Origin::Joint {
+            x: x.clone(),
+            skip: skip.cloned(),
+            weight: weight.clone(),
+            shape,
+        };
+        Ok(self.value(dims(cout), y, origin))
+    }
+
+    fn dice_loss(
+        &self,
+        logits: &Value,
+        target: &Value,
+        batch: usize,
+        smooth: f64,
+        over: DiceOver,
+    ) -> Result<Value> {
+        let [groups, channels, height, width] = logits.node.dims;
+        if channels != 1 || batch > groups * LANES || target.node.dims != logits.node.dims {
+            bail!(
+                "{batch} logits {:?} meet targets {:?}",
+                logits.node.dims,
+                target.node.dims
+            );
+        }
+        let smooth = smooth as f32;
+        let shape = Dice {
+            planes: groups,
+            pixels: height * width,
+            smooth,
+        };
+        let [mut losses, mut numerator, mut denominator, mut share] =
+            [(); 4].map(|()| self.buffers.take(groups * LANES));
+        dice::forward(
+            &self.kernels,
+            &shape,
+            &self.in_memory(logits),
+            &self.in_memory(target),
+            Losses {
+                loss: &mut losses,
+                numerator: &mut numerator,
+                denominator: &mut denominator,
+            },
+        );
+        // A padded lane has no share in the loss.
+        share.fill(0.0);
+        let loss = match over {
+            DiceOver::Image => {
+                share[..batch].fill(1.0 / batch as f32);
+                losses[..batch].iter().sum::<f32>() / batch as f32
+            }
+            DiceOver::Batch => {
+                share[..batch].fill(1.0);
+                // Every lane's sum has the smoothing term in it; the batch's has it once.
+                let total = |sums: &[f32]| {
+                    sums[..batch].iter().map(|sum| sum - smooth).sum::<f32>() + smooth
+                };
+                let (n, d) = (total(&numerator), total(&denominator));
+                numerator.fill(n);
+                denominator.fill(d);
+                1.0 - n / d
+            }
+        };
+        let mut values = self.buffers.take(LANES);
+        values.fill(0.0);
+        values[0] = loss;
+        let origin = Origin::Dice {
+            logits: logits.clone(),
+            target: target.clone(),
+            shape,
+            tables: [numerator, denominator, share],
+        };
+        Ok(self.value([1; 4], values, origin))
+    }
+
+    fn loss(&self, loss: &Value) -> Result<f64> {
+        Ok(f64::from(self.in_memory(loss)[0]))
+    }
+
+    fn backward(
+        &self,
+        loss: Value,
+        share: f64,
+        parameters: &[&Tensor],
+        receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let wanted = Wanted::new(&loss.node, parameters, receive);
+        Backward::new(&self.kernels, &self.buffers, wanted).run(loss, share as f32)
+    }
+}

@@ -1,0 +1,140 @@
+//! The operations that a network is made of, as a trait that every engine implements.
+
+use candle_core::{Device, Result, Tensor};
+
+/// What follows a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Linear,
+    /// max(0, x).
+    Relu,
+}
+
+/// The scale and shift of a conditional instance norm: one pair per expert, one expert per sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// For each expert, `[C]`.
+    pub gamma: &'a [Tensor],
+    /// For each expert, `[C]`.
+    pub beta: &'a [Tensor],
+    /// For each sample of the batch, the index of its expert.
+    pub experts: &'a [usize],
+}
+
+impl Affine<'_> {
+    /// The expert of all samples, where it is the same for all.
+    pub(super) fn common_expert(&self) -> Option<usize> {
+        let (first, rest) = self.experts.split_first()?;
+        rest.iter().all(|e| e == first).then_some(*first)
+    }
+}
+
+/// What one Dice loss is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiceOver {
+    /// Each image; the loss is the mean over images.
+    Image,
+    /// All pixels of the batch together.
+    Batch,
+}
+
+/// The operations of a network, on activations in the engine's own layout, and the way back from a
+/// loss to the gradients of parameters. Parameters are candle tensors for every engine.
+pub trait Engine {
+    /// An activation; cloning shares it.
+    type Tensor: Clone;
+
+    /// Where parameters live.
+    fn device(&self) -> &Device;
+
+    /// How many batches other threads should draw ahead while a step computes: none where the step
+    /// has the only core there is.
+    fn batches_ahead(&self) -> usize;
+
+    /// From `[B, 1, H, W]` in row-major order to the engine's layout.
+    fn pack(&self, pixels: &[f32], shape: [usize; 3]) -> Result<Self::Tensor>;
+
+    /// From the engine's layout to `[B, C, H, W]`.
+    fn unpack(&self, x: &Self::Tensor, batch: usize) -> Result<Tensor>;
+
+    /// Convolution without bias, padded by half the kernel: `weight` is `[C_out, C_in, k, k]`.
+    fn conv(&self, x: &Self::Tensor, weight: &Tensor, stride: usize) -> Result<Self::Tensor>;
+
+    /// Convolution with bias `[C_out]`, stride 1, padded by half the kernel.
+    fn conv_bias(&self, x: &Self::Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self::Tensor>;
+
+    /// Conditional instance norm, plus a residual, through an activation:
+    /// `act(gamma[e] (x - mu) / sqrt(var + eps) + beta[e] + residual)` with mean and biased
+    /// variance per sample and channel.
+    fn norm(
+        &self,
+        x: &Self::Tensor,
+        affine: Affine<'_>,
+        eps: f64,
+        residual: Option<&Self::Tensor>,
+        activation: Activation,
+    ) -> Result<Self::Tensor>;
+
+    /// Maximum over 3x3 with stride 2, padded by 1. The input's height and width are even, its
+    /// values not negative (it follows a ReLU), so that padding with 0 is padding with -inf.
+    fn max_pool(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// The decoder's joint: `x` upsampled by 2 to the nearest, `skip` appended to its channels, and
+    /// a 3x3 convolution of both without bias, padded by 1. `weight` is
+    /// `[C_out, C_x + C_skip, 3, 3]`.
+    fn joint_conv(
+        &self,
+        x: &Self::Tensor,
+        skip: Option<&Self::Tensor>,
+        weight: &Tensor,
+    ) -> Result<Self::Tensor>;
+
+    /// `1 - (2 sum(s y) + smooth) / (sum(s) + sum(y) + smooth)` with s the sigmoid of the logits:
+    /// one number. `batch` counts the samples.
+    fn dice_loss(
+        &self,
+        logits: &Self::Tensor,
+        target: &Self::Tensor,
+        batch: usize,
+        smooth: f64,
+        over: DiceOver,
+    ) -> Result<Self::Tensor>;
+
+    /// The number that a loss is.
+    fn loss(&self, loss: &Self::Tensor) -> Result<f64>;
+
+    /// The way back from `share` times a loss. It hands `receive` the gradient of each parameter
+    /// that the loss depends on, with the parameter's place, in any order. `parameters` are
+    /// distinct. No operation reads a parameter after its gradient is handed out, so `receive` may
+    /// change it. The loss is consumed, so that memory can be freed on the way.
+    ///
+    /// # Errors
+    /// When a tensor operation or `receive` fails.
+    fn backward(
+        &self,
+        loss: Self::Tensor,
+        share: f64,
+        parameters: &[&Tensor],
+        receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
+    ) -> Result<()>;
+
+    /// The same gradients in the parameters' order. `None` for a parameter that the loss does not
+    /// depend on.
+    ///
+    /// # Errors
+    /// As for [`Self::backward`].
+    fn gradients(
+        &self,
+        loss: Self::Tensor,
+        share: f64,
+        parameters: &[&Tensor],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let mut gradients = vec![None; parameters.len()];
+        self.backward(loss, share, parameters, &mut |place, gradient| {
+            gradients[place] = Some(gradient);
+            Ok(())
+        })?;
+        Ok(gradients)
+    }
+}
