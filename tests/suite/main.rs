@@ -18,6 +18,7 @@ mod end_to_end;
 mod engines;
 mod estimates;
 mod fidelity;
+mod golden;
 mod gradients;
 mod inputs;
 mod lanes;
