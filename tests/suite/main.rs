@@ -5,6 +5,7 @@ mod faults;
 
 mod artefacts;
 mod benchmark;
+mod blocks;
 mod claims;
 mod course;
 mod data_check;
