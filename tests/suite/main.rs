@@ -31,6 +31,7 @@ mod metric_reference;
 mod network;
 mod one_network;
 mod operations;
+mod options;
 mod pages;
 mod plans;
 mod publication;
