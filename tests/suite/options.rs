@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 use expertgrid::{
-    key::Digest,
+    key::{Digest, Keyed},
     manifest::{self, Cohort, Experiment},
     plan::{self, Inventory, Kind, Plan},
 };
@@ -308,5 +308,30 @@ fn every_value_of_the_list_is_read_and_written_as_itself() {
             let again = manifest::parse(Path::new("base.toml"), &written, "paper", &[]).unwrap();
             assert_eq!(manifest::resolved(&again), written, "{key} = {value}");
         }
+    }
+}
+
+#[test]
+fn training_crops_in_the_middle_of_the_image_have_keys_of_their_own() {
+    // The key of no other pair of words tells of it.
+    let has = |overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+        let plan = plan_of(&overrides);
+        let trainings = plan
+            .stages
+            .iter()
+            .filter(|s| s.spec.kind() != Kind::Evaluate);
+        let told = trainings.map(|stage| {
+            let inputs = stage.spec.explain();
+            inputs
+                .iter()
+                .any(|input| input.field == "recipe.training_crop")
+        });
+        told.dedup().collect::<Vec<_>>()
+    };
+    let (centre, none) = ("image.crop_at=\"centre\"", "augment.translation=\"none\"");
+    assert_eq!(has(&[centre, none]), [true]);
+    for other in [&[][..], &[centre], &[none]] {
+        assert_eq!(has(other), [false], "{other:?}");
     }
 }
