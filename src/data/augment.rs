@@ -11,7 +11,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::prepare::{Plane, Prepared, Region};
 use crate::{
-    manifest::{AugmentSpec, ImageSpec, Translation},
+    manifest::{AugmentSpec, FieldOfView, ImageSpec, Translation},
     seed::Seed,
 };
 
@@ -108,10 +108,13 @@ fn window(
     let frame = [case.image.height, case.image.width];
     let origin = match translation {
         // A test may see the whole image; a training crop is always a crop.
-        Translation::None => std::array::from_fn(|axis| {
-            let centre2 = 2 * case.foreground.origin[axis] + case.foreground.size[axis];
-            (centre2.saturating_sub(size) / 2).min(frame[axis] - size)
-        }),
+        Translation::None => {
+            let cropped = ImageSpec {
+                field_of_view: FieldOfView::Crop,
+                ..*image
+            };
+            case.view(&cropped).origin
+        }
         Translation::Random => std::array::from_fn(|axis| {
             let centre = case.foreground.origin[axis] + case.foreground.size[axis] / 2;
             let last = frame[axis] - size;

@@ -92,9 +92,9 @@ words! {
     Block {
         /// One metric and one new expert: all rows, both arms.
         Table = "table",
-        /// One row of it.
+        /// One metric in one printed row of it.
         Row = "row",
-        /// One arm of it.
+        /// One printed column of it.
         Column = "column",
     }
 }

@@ -86,6 +86,11 @@ impl Keyed for Recipe {
         sink.group("network", network);
         sink.group("training", training);
         sink.group("augment", augment);
+        // These training crops once lay around the foreground: what was trained on them is no
+        // result of this recipe, while all other keys stay what they are.
+        if (augment.translation, image.crop_at) == (Translation::None, CropAt::Centre) {
+            sink.text("training_crop", "centre");
+        }
     }
 }
 

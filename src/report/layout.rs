@@ -70,22 +70,26 @@ pub(super) fn row_of(position: &Position, spec: &Experiment) -> usize {
     }
 }
 
-/// What tells two columns of one metric apart.
+/// What tells two columns of one metric apart: all of a position that its row does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(super) struct ColumnKey {
     arm: Option<Arm>,
     experts: Option<usize>,
     samples: Option<usize>,
+    train_expert: Option<u8>,
 }
 
-impl Place {
+impl ColumnKey {
     // With the number of experts as rows, 0 says that there was no pretraining.
-    fn of(position: &Position, spec: &Experiment) -> Self {
+    pub(super) fn of(position: &Position, spec: &Experiment) -> Self {
         Self {
             samples: (spec.rows != Rows::Samples).then_some(position.samples),
-            experts: (spec.rows == Rows::Samples && position.arm == Arm::With)
+            experts: (spec.rows != Rows::Experts && position.arm == Arm::With)
                 .then_some(position.experts),
             arm: (spec.rows != Rows::Experts).then_some(position.arm),
+            train_expert: position
+                .train_expert
+                .filter(|_| spec.rows != Rows::TrainExpert),
         }
     }
 }
@@ -100,16 +104,16 @@ fn grid(table: &Table, spec: &Experiment, new_expert: u8) -> Grid {
         .collect();
     let positions = || cells.iter().map(|(_, cell)| &cell.position);
     let rows: BTreeSet<usize> = positions().map(|at| row_of(at, spec)).collect();
-    let places: BTreeSet<Place> = positions().map(|at| Place::of(at, spec)).collect();
+    let keys: BTreeSet<ColumnKey> = positions().map(|at| ColumnKey::of(at, spec)).collect();
     let row = |this: usize| {
         let entries = Metric::ALL
             .into_iter()
-            .cartesian_product(&places)
-            .map(|(metric, place)| {
+            .cartesian_product(&keys)
+            .map(|(metric, key)| {
                 let found = cells.iter().find(|(_, cell)| {
                     cell.metric == metric
                         && row_of(&cell.position, spec) == this
-                        && Place::of(&cell.position, spec) == *place
+                        && ColumnKey::of(&cell.position, spec) == *key
                 });
                 found.map_or_else(Entry::default, |(index, cell)| Entry {
                     text: shown(cell),
@@ -133,22 +137,26 @@ fn grid(table: &Table, spec: &Experiment, new_expert: u8) -> Grid {
             Rows::Experts => "# Experts",
         }
         .to_owned(),
-        columns: columns(&places),
+        columns: columns(&keys),
         rows: rows.into_iter().map(row).collect(),
     }
 }
 
-fn columns(places: &BTreeSet<Place>) -> Vec<Column> {
+fn columns(keys: &BTreeSet<ColumnKey>) -> Vec<Column> {
     let varies =
-        |of: &dyn Fn(&Place) -> Option<usize>| places.iter().filter_map(of).unique().count() > 1;
+        |of: &dyn Fn(&ColumnKey) -> Option<usize>| keys.iter().filter_map(of).unique().count() > 1;
     let (many_samples, many_experts) = (varies(&|p| p.samples), varies(&|p| p.experts));
-    let many_arms = places.iter().map(|p| p.arm).unique().count() > 1;
-    let under = |place: &Place| {
-        let arm = place.arm.filter(|_| many_arms).map(|arm| arm.to_string());
-        let experts = place.experts.filter(|_| many_experts);
-        let samples = place.samples.filter(|_| many_samples);
+    let many_arms = keys.iter().map(|p| p.arm).unique().count() > 1;
+    // One trainer is told from networks that have none, too.
+    let many_trainers = keys.iter().map(|p| p.train_expert).unique().count() > 1;
+    let under = |key: &ColumnKey| {
+        let arm = key.arm.filter(|_| many_arms).map(|arm| arm.to_string());
+        let experts = key.experts.filter(|_| many_experts);
+        let samples = key.samples.filter(|_| many_samples);
+        let trainer = key.train_expert.filter(|_| many_trainers);
         let words = [
             arm,
+            trainer.map(|expert| format!("trained on {expert}")),
             experts.map(|k| format!("k={k}")),
             samples.map(|n| format!("n={n}")),
         ];
@@ -156,10 +164,10 @@ fn columns(places: &BTreeSet<Place>) -> Vec<Column> {
     };
     Metric::ALL
         .into_iter()
-        .cartesian_product(places)
-        .map(|(metric, place)| Column {
+        .cartesian_product(keys)
+        .map(|(metric, key)| Column {
             over: metric_name(metric).to_owned(),
-            under: under(place),
+            under: under(key),
             align: Align::Right,
         })
         .collect()

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{Cell, Comparison, Position, Test, Untestable};
+use super::{
+    layout::{ColumnKey, row_of},
+    table::{Cell, Comparison, Position, Test, Untestable},
+};
 use crate::{
-    manifest::{Arm, Block, Experiment, Rows, Unpaired},
+    manifest::{Arm, Block, Experiment, Unpaired},
     results::Metric,
     stats::{self, Alternative, Pairs, TTest},
 };
@@ -98,14 +101,13 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
     }
 }
 
-/// What cells that are compared with each other have in common, beside metric and new expert.
-fn block(position: &Position, spec: &Experiment) -> Option<usize> {
-    match (spec.statistics.block, spec.rows) {
-        (Block::Table, _) => None,
-        (Block::Row, Rows::TrainExpert) => Some(usize::from(position.train_expert.unwrap_or(0))),
-        (Block::Row, Rows::Samples) => Some(position.samples),
-        (Block::Row, Rows::Experts) => Some(position.experts),
-        (Block::Column, _) => Some(position.arm as usize),
+/// The printed row or column within which cells are compared, where the manifest asks for one;
+/// beside metric and new expert.
+fn block(position: &Position, spec: &Experiment) -> (Option<usize>, Option<ColumnKey>) {
+    match spec.statistics.block {
+        Block::Table => (None, None),
+        Block::Row => (Some(row_of(position, spec)), None),
+        Block::Column => (None, Some(ColumnKey::of(position, spec))),
     }
 }
 

@@ -9,7 +9,7 @@ use itertools::Itertools;
 use super::{Provenance, document::Text, table::Table};
 use crate::{
     data::Provenance as Origin,
-    manifest::{Arm, Experiment, PAPER, Unpaired},
+    manifest::{Arm, Block, Experiment, PAPER, Unpaired},
     results::{Results, Status, Tally},
     store::MadeBy,
 };
@@ -107,8 +107,12 @@ fn reading(spec: &Experiment) -> Text {
         ))
         .bold("Bold:")
         .plain(format!(
-            " the best mean of its metric and expert, and those not significantly different from it ({test}, \
-             alpha = {}).",
+            " the best mean of {}, and those not significantly different from it ({test}, alpha = {}).",
+            match spec.statistics.block {
+                Block::Table => "its metric and expert",
+                Block::Row => "its metric in its row",
+                Block::Column => "its column",
+            },
             spec.statistics.alpha
         ));
     if spec.grid.arms.contains(&Arm::With) && spec.grid.arms.contains(&Arm::Without) {
@@ -146,6 +150,7 @@ fn holes(table: &Table) -> Text {
 const REASONS: usize = 5;
 
 fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
+    let spec = &results.plan.experiments[experiment];
     let tally = results.tally(experiment);
     let Tally {
         ok: _,
@@ -163,9 +168,14 @@ fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
     .code("runs.csv")
     .plain(" names them.");
     if table.cells.iter().any(|cell| !cell.settled()) {
-        text = text.plain(
-            " Where runs of a metric and expert have no result, the best of them is not known and nothing is bold.",
-        );
+        let block = match spec.statistics.block {
+            Block::Table => "a metric and expert",
+            Block::Row => "a metric in a row",
+            Block::Column => "a column",
+        };
+        text = text.plain(format!(
+            " Where runs of {block} have no result, the best of them is not known and nothing is bold."
+        ));
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, outcome) in results.of(experiment) {

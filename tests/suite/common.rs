@@ -230,3 +230,32 @@ pub fn workers(parent: u32) -> Vec<u32> {
         .map(|id| id.parse().unwrap())
         .collect()
 }
+
+/// Compares bytes with a file below `tests/fixtures/`, which `UPDATE_SNAPSHOTS=1` writes first.
+///
+/// # Errors
+/// The first line that differs.
+pub fn compare_with_fixture(name: &str, found: &[u8]) -> Result<(), String> {
+    let path = repository().join("tests/fixtures").join(name);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, found).unwrap();
+    }
+    let expected = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if found == expected {
+        return Ok(());
+    }
+    let [found, expected] = [found, &expected].map(String::from_utf8_lossy);
+    let (mut found, mut expected) = (found.split('\n'), expected.split('\n'));
+    let mut line = 1;
+    loop {
+        let [was, is] = [expected.next(), found.next()];
+        if was != is {
+            let shown =
+                |text: Option<&str>| text.map_or("nothing".to_owned(), |t| format!("{t:?}"));
+            let (was, is) = (shown(was), shown(is));
+            return Err(format!("{name}, line {line}: was {was}, is {is}"));
+        }
+        line += 1;
+    }
+}
