@@ -1,7 +1,7 @@
 //! The time to score one full-size pair: Dice, ASSD and 95HD of masks of 256x256.
 
 use divan::{Bencher, black_box};
-use expertgrid::metric::{Definition, MaskView, Spacing, scores};
+use expertgrid::metric::{Compared, Definition, MaskView, Measure, Score, Spacing};
 
 fn main() {
     divan::main();
@@ -47,12 +47,9 @@ fn noise_far_from_the_reference(bencher: Bencher) {
 fn score(bencher: Bencher, prediction: &[bool], reference: &[bool]) {
     let [a, b] = [prediction, reference].map(|m| MaskView::new(SIDE, SIDE, m).expect("256x256"));
     bencher.bench(|| {
-        scores(
-            black_box(a),
-            black_box(b),
-            Spacing::default(),
-            Definition::default(),
-        )
-        .expect("comparable")
+        let (a, b) = (black_box(a), black_box(b));
+        let pair = Compared::new(a, b, Spacing::default(), Definition::default());
+        let pair = pair.expect("comparable");
+        Measure::standard().map(|measure| measure.of(&pair)) as [Score; 3]
     });
 }

@@ -3,10 +3,17 @@
 //! The rule: the same content gives the same bytes; whatever is written here can be read back
 //! without a network or a device.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Visitor},
+    ser::SerializeMap,
+};
 
 use crate::{
     data::{
@@ -14,7 +21,7 @@ use crate::{
         prepare::{Frame, Prediction, Region},
     },
     event::Step,
-    metric::Score,
+    metric::{Measure, Score},
     plan::Stage,
     store::Store,
 };
@@ -44,20 +51,77 @@ pub struct Scores {
     pub cases: Vec<CaseScores>,
 }
 
-/// The metrics of one test image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The measures of one test image: a JSON object of the case's name, a score by the word of each
+/// measure, and the diagonal.
+#[derive(Clone, Debug, PartialEq)]
 pub struct CaseScores {
     /// The case's name.
     pub case: String,
-    /// Dice coefficient, from 0 to 1.
-    pub dice: Score,
-    /// Average symmetric surface distance.
-    pub assd: Score,
-    /// 95th percentile of surface distances.
-    pub hd95: Score,
-    /// The image's diagonal, in the same unit: the worst case of an undefined distance.
+    /// By word, in the order of tables; per cent as a fraction. A word that this program does not
+    /// know stays.
+    pub scores: Vec<(String, Score)>,
+    /// The image's diagonal, in the unit of distances: the worst case of an undefined one.
     pub diagonal: f64,
+}
+
+impl CaseScores {
+    /// The score of a measure, where it was measured.
+    pub fn of(&self, measure: Measure) -> Option<Score> {
+        let named = self.scores.iter().find(|(word, _)| word == measure.word());
+        named.map(|(_, score)| *score)
+    }
+}
+
+impl Serialize for CaseScores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2 + self.scores.len()))?;
+        map.serialize_entry("case", &self.case)?;
+        for (word, score) in &self.scores {
+            map.serialize_entry(word, score)?;
+        }
+        map.serialize_entry("diagonal", &self.diagonal)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for CaseScores {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CaseVisitor)
+    }
+}
+
+struct CaseVisitor;
+
+impl<'de> Visitor<'de> for CaseVisitor {
+    type Value = CaseScores;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a case with its scores")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CaseScores, A::Error> {
+        let (mut case, mut diagonal) = (None, None);
+        let mut scores: Vec<(String, Score)> = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let seen = match key.as_str() {
+                "case" => case.replace(map.next_value()?).is_some(),
+                "diagonal" => diagonal.replace(map.next_value()?).is_some(),
+                _ => {
+                    let seen = scores.iter().any(|(word, _)| *word == key);
+                    scores.push((key.clone(), map.next_value()?));
+                    seen
+                }
+            };
+            if seen {
+                return Err(de::Error::custom(format!("`{key}` stands twice")));
+            }
+        }
+        Ok(CaseScores {
+            case: case.ok_or_else(|| de::Error::missing_field("case"))?,
+            scores,
+            diagonal: diagonal.ok_or_else(|| de::Error::missing_field("diagonal"))?,
+        })
+    }
 }
 
 impl Scores {
@@ -71,9 +135,14 @@ impl Scores {
     /// From JSON.
     ///
     /// # Errors
-    /// Where the bytes are not what [`Scores::to_bytes`] writes.
+    /// Where the bytes are not what [`Scores::to_bytes`] writes, or there is no case.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("{SCORES}: {error}"))
+        let scores: Self =
+            serde_json::from_slice(bytes).map_err(|error| format!("{SCORES}: {error}"))?;
+        match scores.cases.is_empty() {
+            true => Err(format!("{SCORES}: it holds no case")),
+            false => Ok(scores),
+        }
     }
 }
 

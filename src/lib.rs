@@ -44,6 +44,7 @@
 
 pub mod key;
 pub mod seed;
+pub mod metric;
 
 pub mod manifest;
 pub mod data;
@@ -51,7 +52,6 @@ pub mod plan;
 pub mod store;
 
 pub mod event;
-pub mod metric;
 pub mod stats;
 pub mod artefact;
 pub mod tensorboard;

@@ -8,77 +8,18 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    artefact::{CaseScores, SCORES, Scores},
-    metric::Score,
+    artefact::{SCORES, Scores},
+    metric::{Measure, Reason, Score},
     plan::{Kind, Plan, Run, StageId},
     store::{Found, MadeBy, Store},
 };
 
-/// The metrics of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Metric {
-    /// Dice coefficient in per cent.
-    Dice,
-    /// Average symmetric surface distance.
-    Assd,
-    /// 95th percentile of surface distances.
-    Hd95,
-}
-
-impl Metric {
-    /// In the paper's order.
-    pub const ALL: [Metric; 3] = [Self::Dice, Self::Assd, Self::Hd95];
-
-    /// The word in CSV files.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Dice => "dice_percent",
-            Self::Assd => "assd",
-            Self::Hd95 => "hd95",
-        }
-    }
-
-    /// As the field calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dice => "Dice",
-            Self::Assd => "ASSD",
-            Self::Hd95 => "95HD",
-        }
-    }
-
-    /// Whether a larger value is better.
-    pub fn larger_is_better(self) -> bool {
-        self == Self::Dice
-    }
-
-    /// Its value for one test image, in the table's unit.
-    pub fn of(self, case: &CaseScores) -> Score {
-        match self {
-            Self::Dice => match case.dice {
-                Score::Value(value) => Score::Value(100.0 * value),
-                undefined => undefined,
-            },
-            Self::Assd => case.assd,
-            Self::Hd95 => case.hd95,
-        }
-    }
-
-    /// The worst that an undefined value could have been.
-    fn worst(self, case: &CaseScores) -> f64 {
-        match self {
-            Self::Dice => 0.0,
-            Self::Assd | Self::Hd95 => case.diagonal,
-        }
-    }
-}
-
 /// Whether a run has results.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    /// All three metrics of all test images.
+    /// Every reported measure of all test images.
     Ok,
-    /// A metric of an image is undefined, and why.
+    /// A measure of an image is undefined, and why.
     Undefined(String),
     /// A stage has no artefact, and why.
     Failed(String),
@@ -102,19 +43,31 @@ impl fmt::Display for Status {
 pub struct Outcome {
     /// Whether it has results.
     pub status: Status,
-    /// For each metric, the mean over the test images; nothing where the run has no scores.
-    pub means: Option<[Score; 3]>,
-    /// For each metric, that mean with the worst case for what is undefined.
-    pub worst: Option<[f64; 3]>,
+    /// For each reported measure, the mean over the test images in the unit of tables; empty where
+    /// the run has no scores.
+    pub means: Vec<(Measure, Score)>,
+    /// For each of them, that mean with the worst case for what is undefined.
+    pub worst: Vec<(Measure, f64)>,
     /// What computed the scores.
     pub made_by: Option<MadeBy>,
 }
 
 impl Outcome {
-    /// The mean of a metric.
-    pub fn mean(&self, metric: Metric) -> Option<Score> {
-        self.means.map(|means| means[metric as usize])
+    /// The mean of a measure.
+    pub fn mean(&self, measure: Measure) -> Option<Score> {
+        of(&self.means, measure)
     }
+
+    /// The mean of a measure with the worst case for what is undefined.
+    pub fn worst(&self, measure: Measure) -> Option<f64> {
+        of(&self.worst, measure)
+    }
+}
+
+/// What stands beside a measure.
+fn of<T: Copy>(list: &[(Measure, T)], measure: Measure) -> Option<T> {
+    let found = list.iter().find(|(this, _)| *this == measure);
+    found.map(|(_, value)| *value)
 }
 
 /// The outcomes of a plan's runs, and what made them.
@@ -192,10 +145,13 @@ pub fn collect<'a>(
     let read = |run: &Run| {
         let digest = &plan.stage(run.evaluation).digest;
         match store.read(Kind::Evaluate, digest, &[SCORES]) {
-            Found::Intact(artefact) => match Scores::parse(&artefact.files[SCORES]) {
-                Ok(scores) => (outcome(&scores, artefact.description.made_by), None),
-                Err(why) => (without(Status::Failed(why)), None),
-            },
+            Found::Intact(artefact) => {
+                let report = &plan.experiments[run.experiment].metrics.report;
+                let found = Scores::parse(&artefact.files[SCORES])
+                    .and_then(|scores| outcome(&scores, report, artefact.description.made_by));
+                let outcome = found.unwrap_or_else(|why| without(Status::Failed(why)));
+                (outcome, None)
+            }
             Found::Missing => (without(Status::Missing), None),
             Found::Damaged(why) => (without(Status::Missing), Some(why)),
         }
@@ -220,39 +176,51 @@ pub fn collect<'a>(
 fn without(status: Status) -> Outcome {
     Outcome {
         status,
-        means: None,
-        worst: None,
+        means: Vec::new(),
+        worst: Vec::new(),
         made_by: None,
     }
 }
 
-fn outcome(scores: &Scores, made_by: MadeBy) -> Outcome {
-    let of = |metric: Metric| {
-        let values: Vec<Score> = scores.cases.iter().map(|case| metric.of(case)).collect();
-        Score::mean(&values).unwrap_or(Score::Value(f64::NAN))
-    };
-    let worst = |metric: Metric| {
-        let values = scores
-            .cases
-            .iter()
-            .map(|case| metric.of(case).value().unwrap_or(metric.worst(case)));
-        values.sum::<f64>() / scores.cases.len() as f64
-    };
+/// What scores come to; an error where they lack a measure.
+fn outcome(scores: &Scores, report: &[Measure], made_by: MadeBy) -> Result<Outcome, String> {
+    let (mut means, mut worst) = (Vec::new(), Vec::new());
+    for measure in report {
+        let values = scores.cases.iter().map(|case| {
+            let score = case.of(*measure);
+            let score = score.map(|score| measure.in_table(score));
+            score.ok_or_else(|| format!("{SCORES}: {} has no {}", case.case, measure.word()))
+        });
+        let values: Vec<Score> = values.collect::<Result<_, _>>()?;
+        let worst_of = std::iter::zip(&values, &scores.cases)
+            .map(|(value, case)| value.value().unwrap_or(measure.worst(case.diagonal)));
+        worst.push((*measure, worst_of.sum::<f64>() / values.len() as f64));
+        let mean = Score::mean(&values).ok_or_else(|| format!("{SCORES}: it holds no case"))?;
+        means.push((*measure, mean));
+    }
     let undefined: Vec<String> = scores
         .cases
         .iter()
-        .filter_map(|case| match case.assd {
-            Score::Undefined(reason) => Some(format!("{}: {reason}", case.case)),
-            Score::Value(_) => None,
+        .flat_map(|case| {
+            let reasons: BTreeSet<Reason> = report
+                .iter()
+                .filter_map(|measure| match case.of(*measure)? {
+                    Score::Undefined(reason) => Some(reason),
+                    Score::Value(_) => None,
+                })
+                .collect();
+            reasons
+                .into_iter()
+                .map(|reason| format!("{}: {reason}", case.case))
         })
         .collect();
-    Outcome {
+    Ok(Outcome {
         status: match undefined.is_empty() {
             true => Status::Ok,
             false => Status::Undefined(undefined.join("; ")),
         },
-        means: Some(Metric::ALL.map(of)),
-        worst: Some(Metric::ALL.map(worst)),
+        means,
+        worst,
         made_by: Some(made_by),
-    }
+    })
 }

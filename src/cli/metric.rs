@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Done, Failure, output::print};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         nifti::{self, ReadMask},
     },
     manifest::{AssdDefinition, HdDefinition, Metrics, SpacingFrom},
-    metric::{self, Score, Spacing},
+    metric::{self, Compared, Measure, Score, Spacing, Unit},
     stage::definition,
 };
 
@@ -40,6 +40,9 @@ pub(super) struct Arguments {
     /// Whose masks are the reference, in a folder of cases.
     #[arg(long, value_name = "N")]
     expert: Option<Expert>,
+    /// What is measured [default: dice, assd, hd95].
+    #[arg(long, value_name = "MEASURE", value_delimiter = ',', value_parser = measure)]
+    report: Vec<Measure>,
     /// Distances in pixels, or in the millimetres of the reference's header.
     #[arg(long, value_enum, default_value = "unit")]
     spacing: SpacingChoice,
@@ -59,15 +62,27 @@ enum SpacingChoice {
     Header,
 }
 
-/// The metrics of one case.
+/// The measures of one case, beside each other as JSON has them.
 #[derive(Serialize)]
 struct Row {
     case: String,
-    dice: Option<f64>,
-    assd: Option<f64>,
-    hd95: Option<f64>,
-    /// `ok`, or why a metric has no value.
+    #[serde(flatten)]
+    scores: Scores,
+    /// `ok`, or why a measure has no value.
     status: String,
+}
+
+/// Values in the order of the columns; per cent as a fraction.
+struct Scores(Vec<(Measure, Option<f64>)>);
+
+impl Serialize for Scores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.0
+                .iter()
+                .map(|(measure, value)| (measure.word(), value)),
+        )
+    }
 }
 
 /// Where a case's two masks are.
@@ -78,7 +93,12 @@ struct Pair {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let report = match arguments.report.is_empty() {
+        true => Measure::standard().into(),
+        false => arguments.report.clone(),
+    };
     let metrics = Metrics {
+        report,
         spacing: match arguments.spacing {
             SpacingChoice::Unit => SpacingFrom::Unit,
             SpacingChoice::Header => SpacingFrom::Header,
@@ -95,13 +115,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     match arguments.json {
         true => print(serde_json::to_string_pretty(&rows).expect("rows are plain data")),
-        false => print(table(&rows, metrics.spacing)),
+        false => print(table(&rows, &metrics)),
     }
     Ok(Done::Whole)
 }
 
+fn measure(word: &str) -> Result<Measure, String> {
+    let known = || Measure::all().map(Measure::word).format(", ");
+    Measure::named(word).ok_or_else(|| format!("the measures are {}", known()))
+}
+
 fn definitions(words: &[String]) -> Result<Metrics, Failure> {
     let mut metrics = Metrics {
+        report: Vec::new(),
         assd: AssdDefinition::Pooled,
         hd95: HdDefinition::Pooled,
         spacing: SpacingFrom::Unit,
@@ -288,18 +314,21 @@ fn score(pair: &Pair, metrics: &Metrics) -> Result<Row, String> {
         )
     };
     let [found, expected] = [&prediction.mask, &reference.mask].map(Mask::view);
-    let scores = metric::scores(found, expected, spacing, definition(metrics)).map_err(wrong)?;
-    let undefined = [scores.dice, scores.assd, scores.hd95]
-        .into_iter()
-        .find_map(|score| match score {
-            Score::Value(_) => None,
-            Score::Undefined(reason) => Some(reason),
-        });
+    let compared = Compared::new(found, expected, spacing, definition(metrics)).map_err(wrong)?;
+    let measured = metrics.report.iter();
+    let scores: Vec<(Measure, Score)> = measured
+        .map(|measure| (*measure, measure.of(&compared)))
+        .collect();
+    let undefined = scores.iter().find_map(|(_, score)| match score {
+        Score::Value(_) => None,
+        Score::Undefined(reason) => Some(reason),
+    });
+    let values = scores
+        .iter()
+        .map(|(measure, score)| (*measure, score.value()));
     Ok(Row {
         case: pair.case.clone(),
-        dice: scores.dice.value(),
-        assd: scores.assd.value(),
-        hd95: scores.hd95.value(),
+        scores: Scores(values.collect()),
         status: undefined.map_or_else(|| "ok".to_owned(), |reason| reason.to_string()),
     })
 }
@@ -316,42 +345,48 @@ fn read(path: &Path) -> Result<ReadMask, String> {
     }
 }
 
-fn table(rows: &[Row], spacing: SpacingFrom) -> String {
-    let unit = match spacing {
+fn table(rows: &[Row], metrics: &Metrics) -> String {
+    let unit = match metrics.spacing {
         SpacingFrom::Unit => "px",
         SpacingFrom::Header => "mm",
     };
+    let heads = metrics.report.iter().map(|measure| match measure.unit() {
+        Unit::Percent => measure.name().to_owned(),
+        Unit::Distance => format!("{} ({unit})", measure.name()),
+    });
+    let heads: Vec<(String, usize)> = std::iter::zip(heads, &metrics.report)
+        .map(|(head, measure)| match measure.unit() {
+            Unit::Percent => (head, 4),
+            Unit::Distance => (head, 3),
+        })
+        .collect();
     let longest = rows.iter().map(|row| row.case.chars().count()).max();
     let width = longest.unwrap_or(0).max("mean of 100 of 100".len());
-    let number = |value: Option<f64>, digits: usize| {
-        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-    };
-    let line = |name: &str, dice, assd, hd95, status: &str| {
-        let line = format!(
-            "{name:<width$}  {:>7}  {:>9}  {:>9}  {status}",
-            number(dice, 4),
-            number(assd, 3),
-            number(hd95, 3)
-        );
+    let line = |name: &str, values: &mut dyn Iterator<Item = Option<f64>>, status: &str| {
+        let numbers = std::iter::zip(&heads, values).map(|((head, digits), value)| {
+            let number = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
+            format!("{number:>0$}", head.chars().count().max(7))
+        });
+        let line = format!("{name:<width$}  {}  {status}", numbers.format("  "));
         line.trim_end().to_owned()
     };
-    let mut lines = vec![format!(
-        "{:<width$}  {:>7}  {:>9}  {:>9}",
-        "case",
-        "Dice",
-        format!("ASSD ({unit})"),
-        format!("95HD ({unit})")
-    )];
+    let names = heads.iter().map(|(head, _)| format!("{head:>7}"));
+    let mut lines = vec![format!("{:<width$}  {}", "case", names.format("  "))];
     for row in rows {
         let status = match row.status.as_str() {
             "ok" => "",
             why => why,
         };
-        lines.push(line(&row.case, row.dice, row.assd, row.hd95, status));
+        lines.push(line(
+            &row.case,
+            &mut row.scores.0.iter().map(|(_, value)| *value),
+            status,
+        ));
     }
     if rows.len() > 1 {
-        let mean = |of: &dyn Fn(&Row) -> Option<f64>| {
-            let defined: Vec<f64> = rows.iter().filter_map(of).collect();
+        let mean = |column: usize| {
+            let values = rows.iter().filter_map(|row| row.scores.0[column].1);
+            let defined: Vec<f64> = values.collect();
             let sum: f64 = defined.iter().sum();
             (!defined.is_empty()).then(|| sum / defined.len() as f64)
         };
@@ -364,13 +399,7 @@ fn table(rows: &[Row], spacing: SpacingFrom) -> String {
             true => "",
             false => "distances over the cases that have them; Dice over all",
         };
-        lines.push(line(
-            &name,
-            mean(&|row| row.dice),
-            mean(&|row| row.assd),
-            mean(&|row| row.hd95),
-            status,
-        ));
+        lines.push(line(&name, &mut (0..heads.len()).map(mean), status));
     }
     lines.join("\n")
 }

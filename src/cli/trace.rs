@@ -10,10 +10,10 @@ use super::{Done, Failure, Selection, output::print};
 use crate::{
     artefact::{CaseScores, SCORES, Scores},
     key::Digest,
-    metric::Score,
+    metric::{Measure, Score},
     plan::{Kind, Only, Plan, StageId},
     report::{Behind, Cell, Comparison, Test, tabulate},
-    results::{self, Metric, Results},
+    results::{self, Results},
     store::{Found, Store},
 };
 
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 /// Which numbers are asked for.
 struct Asked {
     runs: Option<Only>,
-    metric: Option<Metric>,
+    metric: Option<Measure>,
 }
 
 /// A cell with what stands behind it.
@@ -115,17 +115,13 @@ impl Asked {
         let metrics: Vec<&str> = text.split_whitespace().filter(is_metric).collect();
         let metric = match metrics.as_slice() {
             [] => None,
-            [word] => Some(match word["metric=".len()..].trim_matches('"') {
-                "dice" | "dice_percent" => Metric::Dice,
-                "assd" => Metric::Assd,
-                "95hd" | "hd95" => Metric::Hd95,
-                other => {
-                    return Err(format!(
-                        "`{other}` is no metric; they are dice, assd and 95hd"
-                    ));
-                }
-            }),
-            _ => return Err("name one metric, or none for all three".to_owned()),
+            [word] => {
+                let word = word["metric=".len()..].trim_matches('"');
+                let known = || Measure::all().map(Measure::word).format(", ");
+                let unknown = || format!("`{word}` is no measure; they are {}", known());
+                Some(Measure::named(word).ok_or_else(unknown)?)
+            }
+            _ => return Err("name one measure, or none for all".to_owned()),
         };
         let rest = text.split_whitespace().filter(|word| !is_metric(word));
         // As `a and metric=b` leaves an `and` at the end.
@@ -161,7 +157,7 @@ impl Asked {
         (!behind.is_empty()).then(|| Traced {
             table: table.to_owned(),
             cell: cell.position.to_string(),
-            metric: cell.metric.word(),
+            metric: cell.metric.column(),
             mean: cell.mean,
             sd: cell.sd,
             ci95: cell.ci95,
@@ -180,7 +176,7 @@ impl Asked {
 }
 
 impl TracedRun {
-    fn of(behind: &Behind, metric: Metric, plan: &Plan, store: &Store) -> Self {
+    fn of(behind: &Behind, metric: Measure, plan: &Plan, store: &Store) -> Self {
         let run = &plan.runs[behind.run];
         let stages = plan.chain(run.evaluation).into_iter().map(|id| {
             let stage = plan.stage(id);
@@ -201,14 +197,17 @@ impl TracedRun {
             start: behind.start,
             combination: behind.experts.iter().join("+"),
             score: behind.score,
-            cases: cases.iter().map(|case| named(case, metric)).collect(),
+            cases: cases
+                .iter()
+                .filter_map(|case| named(case, metric))
+                .collect(),
             stages: stages.collect(),
         }
     }
 }
 
-fn named(case: &CaseScores, metric: Metric) -> (String, Score) {
-    (case.case.clone(), metric.of(case))
+fn named(case: &CaseScores, metric: Measure) -> Option<(String, Score)> {
+    Some((case.case.clone(), metric.in_table(case.of(metric)?)))
 }
 
 /// What came of a test, in words.

@@ -25,6 +25,7 @@ pub use self::{
     problem::{Problem, Problems, Severity},
 };
 use crate::key::{Digest, Keyed, Sink};
+use crate::metric::MaskView;
 
 /// An expert's number, as in `task01_seg07`: 7.
 pub type Expert = u8;
@@ -58,6 +59,14 @@ impl Mask {
     /// Number of pixels inside.
     pub fn area_px(&self) -> usize {
         self.pixels.iter().filter(|inside| **inside).count()
+    }
+
+    /// The mask as measures take it.
+    ///
+    /// # Panics
+    /// The mask does not hold `height * width` pixels.
+    pub fn view(&self) -> MaskView<'_> {
+        MaskView::new(self.height, self.width, &self.pixels).expect("a mask has its pixels")
     }
 }
 

@@ -14,7 +14,10 @@ use super::{
     },
     reader::Range,
 };
-use crate::key::{Keyed, Sink};
+use crate::{
+    key::{Keyed, Sink},
+    metric::Measure,
+};
 
 /// What every training of an experiment has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -326,9 +329,12 @@ impl Keyed for AugmentSpec {
     }
 }
 
-/// Definitions of the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is measured, and by which definitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
+    /// The measures of tables, in their order.
+    #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
+    pub report: Vec<Measure>,
     /// Average symmetric surface distance.
     pub assd: AssdDefinition,
     /// 95th percentile of surface distances.
@@ -337,9 +343,29 @@ pub struct Metrics {
     pub spacing: SpacingFrom,
 }
 
+fn standard_measures() -> Vec<Measure> {
+    Measure::standard().into()
+}
+
+fn are_standard(report: &[Measure]) -> bool {
+    report == Measure::standard()
+}
+
+impl Metrics {
+    /// What an evaluation measures, in the order of all measures: what is reported, and the standard
+    /// ones in any case, so that manifests which differ in what they report of these share it.
+    pub fn measured(&self) -> Vec<Measure> {
+        let wanted = |measure: &Measure| {
+            Measure::standard().contains(measure) || self.report.contains(measure)
+        };
+        Measure::all().filter(wanted).collect()
+    }
+}
+
 impl Keyed for Metrics {
     fn fields(&self, sink: &mut Sink) {
         let Self {
+            report: _,
             assd,
             hd95,
             spacing,
@@ -347,5 +373,10 @@ impl Keyed for Metrics {
         sink.text("assd", assd.word());
         sink.text("hd95", hd95.word());
         sink.text("spacing", spacing.word());
+        for measure in self.measured() {
+            if !Measure::standard().contains(&measure) {
+                sink.text("measure", measure.word());
+            }
+        }
     }
 }

@@ -63,11 +63,14 @@ pub fn resolved(experiment: &Experiment) -> String {
         write_budget(&mut out, budget);
     }
     let Metrics {
+        report,
         assd,
         hd95,
         spacing,
-    } = **metrics;
+    } = &**metrics;
     out.section("metrics");
+    let words = report.iter().map(|measure| quoted(measure.word()));
+    out.key("report", format_args!("[{}]", words.format(", ")));
     out.key("assd", quoted(assd.word()));
     out.key("hd95", quoted(hd95.word()));
     out.key("spacing", quoted(spacing.word()));

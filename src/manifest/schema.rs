@@ -18,7 +18,7 @@ use super::{
     reader::{FromNode, Located, Range, Section},
     recipe::*,
 };
-use crate::key::Memo;
+use crate::{key::Memo, metric::Measure};
 
 /// A grid beyond this is a mistake, and would not fit into memory.
 const MOST_RUNS: f64 = 2e7;
@@ -419,12 +419,41 @@ fn augment(section: Section<'_>, paper: AugmentSpec) -> AugmentSpec {
 
 fn metrics(section: Section<'_>) -> Metrics {
     let metrics = Metrics {
+        report: measures(&section),
         assd: section.choice("assd", AssdDefinition::ALL, AssdDefinition::Pooled),
         hd95: section.choice("hd95", HdDefinition::ALL, HdDefinition::Pooled),
         spacing: section.choice("spacing", SpacingFrom::ALL, SpacingFrom::Unit),
     };
     section.finish();
     metrics
+}
+
+/// The measures of the tables.
+fn measures(section: &Section<'_>) -> Vec<Measure> {
+    const KEY: &str = "report";
+    let found = section.read::<Vec<Located<String>>>(KEY, Vec::new());
+    let mut report = Vec::new();
+    for word in &found.value {
+        match Measure::named(&word.value) {
+            Some(measure) if report.contains(&measure) => section.note(
+                &word.place,
+                format!("`metrics.{KEY}` names {} twice", word.value),
+            ),
+            Some(measure) => report.push(measure),
+            None => section.note(
+                &word.place,
+                format!(
+                    "there is no measure \"{}\"; the measures are {}",
+                    word.value,
+                    Measure::all().map(Measure::word).format(", ")
+                ),
+            ),
+        }
+    }
+    match report.is_empty() {
+        true => Measure::standard().into(),
+        false => report,
+    }
 }
 
 fn statistics(section: Section<'_>) -> Statistics {

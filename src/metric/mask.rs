@@ -6,8 +6,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Mask;
-
 /// A borrowed binary mask `[H, W]`, row-major.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskView<'a> {
@@ -83,16 +81,6 @@ pub struct Pixel {
     pub row: usize,
     /// 0-based column.
     pub column: usize,
-}
-
-impl Mask {
-    /// The mask as metrics take it.
-    ///
-    /// # Panics
-    /// The mask does not hold `height * width` pixels.
-    pub fn view(&self) -> MaskView<'_> {
-        MaskView::new(self.height, self.width, &self.pixels).expect("a mask has its pixels")
-    }
 }
 
 /// The distance between neighbouring pixels, in millimetres where the image's header is trusted, else one pixel.

@@ -7,6 +7,7 @@ mod dice;
 mod directed;
 mod distance;
 mod mask;
+mod measure;
 mod score;
 mod surface;
 
@@ -14,6 +15,7 @@ pub use dice::dice;
 pub use directed::{Assd, Directed, Hd95, percentile};
 pub use distance::nearest;
 pub use mask::{MaskError, MaskView, Pixel, Spacing};
+pub use measure::{Better, Compared, Measure, Unit};
 pub use score::{Reason, Score};
 pub use surface::{Connectivity, surface};
 
@@ -29,45 +31,6 @@ pub struct Definition {
     pub assd: Assd,
     /// How the two directed sets of distances give one percentile.
     pub hd95: Hd95,
-}
-
-/// The three metrics of one image.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scores {
-    /// Dice coefficient, in [0, 1]; always a value.
-    pub dice: Score,
-    /// Average symmetric surface distance, in the unit of the spacing.
-    pub assd: Score,
-    /// 95th percentile of the Hausdorff distances, in the unit of the spacing.
-    pub hd95: Score,
-}
-
-/// Scores `prediction` against `reference`, both `[H, W]`. The surfaces and their distance
-/// transforms are computed once and serve both surface metrics.
-///
-/// # Errors
-/// The masks differ in shape, or a spacing is not positive and finite.
-pub fn scores(
-    prediction: MaskView,
-    reference: MaskView,
-    spacing: Spacing,
-    definition: Definition,
-) -> Result<Scores, MaskError> {
-    let dice = Score::Value(dice(prediction, reference)?);
-    let scores = match directed(prediction, reference, spacing, definition.connectivity)? {
-        Ok(distances) => Scores {
-            dice,
-            assd: Score::Value(distances.assd(definition.assd)),
-            hd95: Score::Value(distances.hd95(definition.hd95)),
-        },
-        Err(reason) => Scores {
-            dice,
-            assd: Score::Undefined(reason),
-            hd95: Score::Undefined(reason),
-        },
-    };
-    Ok(scores)
 }
 
 /// The distances between the surfaces of two `[H, W]` masks, or why there are none.

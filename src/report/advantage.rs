@@ -4,7 +4,7 @@
 //! alone; of a network trained on another's masks, the one trained on the new expert's own.
 
 use super::table::Position;
-use crate::{manifest::Arm, results::Metric};
+use crate::{manifest::Arm, metric::Measure};
 
 /// The position that another is held against, where there is one; never itself.
 pub fn base(position: &Position) -> Option<Position> {
@@ -22,11 +22,8 @@ pub fn base(position: &Position) -> Option<Position> {
 }
 
 /// How much better `value` is than `base`, in the metric's unit.
-pub fn gain(metric: Metric, value: f64, base: f64) -> f64 {
-    match metric.larger_is_better() {
-        true => value - base,
-        false => base - value,
-    }
+pub fn gain(metric: Measure, value: f64, base: f64) -> f64 {
+    metric.gain(value, base)
 }
 
 /// A share of the first gain that counts as little: a gap is closed, and a gain is marginal, below it.

@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{
     metric::Score,
-    results::{Metric, Results, Status},
+    results::{Results, Status},
 };
 
 /// One row per run.
 pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     let name = &results.plan.experiments[experiment].name;
-    let header = [
+    let report = &results.plan.experiments[experiment].metrics.report;
+    let place = [
         "table",
         "new_expert",
         "arm",
@@ -25,15 +26,10 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         "combination",
         "samples",
         "start",
-        "dice_percent",
-        "assd",
-        "hd95",
-        "status",
-        "reason",
-        "pretraining",
-        "training",
-        "evaluation",
     ];
+    let rest = ["status", "reason", "pretraining", "training", "evaluation"];
+    let measures: Vec<&str> = report.iter().map(|measure| measure.column()).collect();
+    let header = [&place[..], &measures, &rest].concat();
     let rows = results.of(experiment).map(|(run, outcome)| {
         let score = |metric| match outcome.mean(metric) {
             Some(Score::Value(value)) => value.to_string(),
@@ -45,7 +41,7 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         };
         let digest = |id| results.plan.stage(id).digest.to_string();
         let pretraining = results.plan.stage(run.training).upstream;
-        vec![
+        let place = [
             name.clone(),
             run.new_expert.to_string(),
             run.arm.to_string(),
@@ -53,15 +49,16 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
             run.experts.iter().join("+"),
             run.samples.to_string(),
             run.start.to_string(),
-            score(Metric::Dice),
-            score(Metric::Assd),
-            score(Metric::Hd95),
+        ];
+        let rest = [
             outcome.status.to_string(),
             reason.to_owned(),
             pretraining.map_or_else(String::new, digest),
             digest(run.training),
             digest(run.evaluation),
-        ]
+        ];
+        let scores = report.iter().map(|measure| score(*measure));
+        place.into_iter().chain(scores).chain(rest).collect()
     });
     write(&header, rows)
 }
@@ -114,7 +111,7 @@ pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
             position.arm.to_string(),
             position.experts.to_string(),
             position.samples.to_string(),
-            cell.metric.word().to_owned(),
+            cell.metric.column().to_owned(),
             number(cell.mean),
             number(cell.sd),
             cell.by_start.len().to_string(),
@@ -174,7 +171,7 @@ pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Versus)>) -> Vec<u
             position.arm.to_string(),
             position.experts.to_string(),
             position.samples.to_string(),
-            pair.metric.word().to_owned(),
+            pair.metric.column().to_owned(),
             number(pair.ours),
             number(pair.published),
             number(pair.difference),

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     manifest::{Arm, Experiment, Rows},
-    results::{Metric, Results},
+    metric::Measure,
+    results::Results,
 };
 
 /// Lays a table out: title, caption, one grid per new expert, notes.
@@ -49,15 +50,6 @@ pub fn lay_out(
     Document {
         title: format!("{}: {title}", table.name),
         blocks,
-    }
-}
-
-/// The name of a metric in a head, with the direction in which it improves.
-pub fn metric_name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Dice => "Dice (%) ↑",
-        Metric::Assd => "ASSD ↓",
-        Metric::Hd95 => "95HD ↓",
     }
 }
 
@@ -106,8 +98,11 @@ fn grid(table: &Table, spec: &Experiment, new_expert: u8) -> Grid {
     let rows: BTreeSet<usize> = positions().map(|at| row_of(at, spec)).collect();
     let keys: BTreeSet<ColumnKey> = positions().map(|at| ColumnKey::of(at, spec)).collect();
     let row = |this: usize| {
-        let entries = Metric::ALL
-            .into_iter()
+        let entries = spec
+            .metrics
+            .report
+            .iter()
+            .copied()
             .cartesian_product(&keys)
             .map(|(metric, key)| {
                 let found = cells.iter().find(|(_, cell)| {
@@ -137,12 +132,12 @@ fn grid(table: &Table, spec: &Experiment, new_expert: u8) -> Grid {
             Rows::Experts => "# Experts",
         }
         .to_owned(),
-        columns: columns(&keys),
+        columns: columns(&spec.metrics.report, &keys),
         rows: rows.into_iter().map(row).collect(),
     }
 }
 
-fn columns(keys: &BTreeSet<ColumnKey>) -> Vec<Column> {
+fn columns(report: &[Measure], keys: &BTreeSet<ColumnKey>) -> Vec<Column> {
     let varies =
         |of: &dyn Fn(&ColumnKey) -> Option<usize>| keys.iter().filter_map(of).unique().count() > 1;
     let (many_samples, many_experts) = (varies(&|p| p.samples), varies(&|p| p.experts));
@@ -162,11 +157,12 @@ fn columns(keys: &BTreeSet<ColumnKey>) -> Vec<Column> {
         ];
         words.into_iter().flatten().join(" ")
     };
-    Metric::ALL
-        .into_iter()
+    report
+        .iter()
+        .copied()
         .cartesian_product(keys)
         .map(|(metric, key)| Column {
-            over: metric_name(metric).to_owned(),
+            over: metric.heading(),
             under: under(key),
             align: Align::Right,
         })

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     manifest::{Arm, Block, Experiment, Unpaired},
-    results::Metric,
     stats::{self, Alternative, Pairs, TTest},
 };
 
@@ -19,14 +18,6 @@ use crate::{
 pub(super) fn mark(cells: &mut [Cell], spec: &Experiment) {
     counterparts(cells, spec);
     best(cells, spec);
-}
-
-/// Whether `a` is the better value.
-pub(super) fn better(metric: Metric, a: f64, b: f64) -> bool {
-    match metric.larger_is_better() {
-        true => a > b,
-        false => a < b,
-    }
 }
 
 fn counterparts(cells: &mut [Cell], spec: &Experiment) {
@@ -40,7 +31,7 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
         let Some(without) = without else { continue };
         let test = paired(&cells[i], without);
         let gained = match (cells[i].mean, without.mean) {
-            (Some(with), Some(without)) => better(cells[i].metric, with, without),
+            (Some(with), Some(without)) => cells[i].metric.is_better(with, without),
             _ => false,
         };
         cells[i].underline = gained && test.p().is_some_and(|p| p < spec.statistics.alpha);
@@ -70,7 +61,7 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
             .copied()
             .filter_map(|i| Some((i, cells[i].mean?)))
             .reduce(
-                |best, this| match better(cells[best.0].metric, this.1, best.1) {
+                |best, this| match cells[best.0].metric.is_better(this.1, best.1) {
                     true => this,
                     false => best,
                 },

@@ -37,7 +37,7 @@ pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_c
 pub use document::Document;
 pub use html::{escaped as html_escaped, html, html_block, html_text};
 pub use latex::latex;
-pub use layout::{lay_out, metric_name, shown};
+pub use layout::{lay_out, shown};
 pub use markdown::markdown;
 pub use page::{Sources, Unread, is_whole_page, overview_path, page_paths, write_pages};
 pub use published::Reference;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::table::Position;
 use crate::{
     manifest::{self, Arm},
-    results::Metric,
+    metric::Measure,
 };
 
 /// Published means.
@@ -23,18 +23,21 @@ pub struct Reference {
     values: BTreeMap<Position, Row>,
 }
 
-/// A line of the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The published values of a position.
+#[derive(Clone, Debug)]
 struct Row {
+    values: Vec<(Measure, Option<f64>)>,
+    note: String,
+}
+
+/// What a line says beside the values, which stand in the columns of measures.
+#[derive(Debug, Deserialize)]
+struct Line {
     new_expert: u8,
     train_expert: Option<u8>,
     arm: Arm,
     experts: usize,
     samples: usize,
-    dice_percent: Option<f64>,
-    assd: Option<f64>,
-    hd95: Option<f64>,
     #[serde(default)]
     note: String,
 }
@@ -61,13 +64,10 @@ impl Reference {
     }
 
     /// The published mean at a position.
-    pub fn value(&self, position: &Position, metric: Metric) -> Option<f64> {
+    pub fn value(&self, position: &Position, metric: Measure) -> Option<f64> {
         let row = self.values.get(position)?;
-        match metric {
-            Metric::Dice => row.dice_percent,
-            Metric::Assd => row.assd,
-            Metric::Hd95 => row.hd95,
-        }
+        let found = row.values.iter().find(|(measure, _)| *measure == metric);
+        found.and_then(|(_, value)| *value)
     }
 
     /// What is to be said of the values at a position, or nothing.
@@ -82,27 +82,59 @@ fn read(path: &Path) -> Result<BTreeMap<Position, Row>, String> {
         .trim(csv::Trim::All)
         .from_path(path)
         .map_err(|error| format!("cannot be read: {error}"))?;
+    let headers = reader.headers().map_err(|error| error.to_string())?.clone();
+    let measures = measures(&headers)?;
     let mut values = BTreeMap::new();
-    for row in reader.deserialize() {
-        let row: Row = row.map_err(|error| error.to_string())?;
+    for record in reader.records() {
+        let record = record.map_err(|error| error.to_string())?;
+        let line: Line = record
+            .deserialize(Some(&headers))
+            .map_err(|error| error.to_string())?;
         let position = Position {
-            new_expert: row.new_expert,
-            train_expert: row.train_expert,
-            samples: row.samples,
-            experts: row.experts,
-            arm: row.arm,
+            new_expert: line.new_expert,
+            train_expert: line.train_expert,
+            samples: line.samples,
+            experts: line.experts,
+            arm: line.arm,
         };
-        let numbers = [row.dice_percent, row.assd, row.hd95];
-        if numbers
-            .into_iter()
-            .flatten()
-            .any(|value| !value.is_finite())
-        {
-            return Err(format!("{position}: a value is not a finite number"));
-        }
+        let numbers = measures.iter().map(|(column, measure)| {
+            let text = record.get(*column).unwrap_or_default();
+            if text.is_empty() {
+                return Ok((*measure, None));
+            }
+            let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+            let line = record.position().map_or(0, csv::Position::line);
+            let wrong = || format!("line: {line}: {position}: `{text}` is not a finite number");
+            Ok((*measure, Some(number.ok_or_else(wrong)?)))
+        });
+        let row = Row {
+            values: numbers.collect::<Result<_, String>>()?,
+            note: line.note,
+        };
         if values.insert(position, row).is_some() {
             return Err(format!("{position} stands in two lines"));
         }
     }
     Ok(values)
+}
+
+/// The columns that hold the values of measures; a column that is nothing known is an error.
+fn measures(headers: &csv::StringRecord) -> Result<Vec<(usize, Measure)>, String> {
+    const OTHERS: [&str; 6] = [
+        "new_expert",
+        "train_expert",
+        "arm",
+        "experts",
+        "samples",
+        "note",
+    ];
+    let mut measures = Vec::new();
+    for (column, name) in headers.iter().enumerate() {
+        match Measure::all().find(|measure| measure.column() == name) {
+            Some(measure) => measures.push((column, measure)),
+            None if OTHERS.contains(&name) => {}
+            None => return Err(format!("unknown column `{name}`")),
+        }
+    }
+    Ok(measures)
 }

@@ -5,7 +5,13 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use crate::{key::Digest, manifest::Arm, metric::Score, plan::Run, results::Metric, stats};
+use crate::{
+    key::Digest,
+    manifest::Arm,
+    metric::{Measure, Score},
+    plan::Run,
+    stats,
+};
 
 /// All cells of an experiment.
 #[derive(Clone, Debug)]
@@ -18,7 +24,7 @@ pub struct Table {
 
 impl Table {
     /// The cell at a position.
-    pub fn cell(&self, position: &Position, metric: Metric) -> Option<&Cell> {
+    pub fn cell(&self, position: &Position, metric: Measure) -> Option<&Cell> {
         self.cells
             .iter()
             .find(|cell| cell.position == *position && cell.metric == metric)
@@ -84,7 +90,7 @@ pub struct Cell {
     /// Which cell.
     pub position: Position,
     /// What is measured.
-    pub metric: Metric,
+    pub metric: Measure,
     /// The runs behind the cell, in the plan's order.
     pub behind: Vec<Behind>,
     /// For each way of sampling, the mean over the combinations' defined runs.

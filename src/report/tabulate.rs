@@ -11,8 +11,9 @@ use super::{
     table::{Behind, Cell, Position, Table, Test},
 };
 use crate::{
+    metric::Measure,
     plan::Run,
-    results::{Metric, Outcome, Results, Status},
+    results::{Outcome, Results, Status},
     stats::{self, t_distribution},
 };
 
@@ -32,8 +33,8 @@ pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
     }
     let mut cells = Vec::new();
     for (position, group) in &groups {
-        for metric in Metric::ALL {
-            cells.push(cell(results, *position, metric, group));
+        for metric in &spec.metrics.report {
+            cells.push(cell(results, *position, *metric, group));
         }
     }
     marks::mark(&mut cells, spec);
@@ -43,7 +44,7 @@ pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
     }
 }
 
-fn cell(results: &Results<'_>, position: Position, metric: Metric, group: &Group<'_>) -> Cell {
+fn cell(results: &Results<'_>, position: Position, metric: Measure, group: &Group<'_>) -> Cell {
     let behind: Vec<Behind> = group
         .iter()
         .map(|(index, run, outcome)| Behind {
@@ -108,11 +109,11 @@ fn interval(values: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// The mean over the ways of sampling with the worst for what is undefined.
-fn worst(metric: Metric, group: &Group<'_>) -> Option<f64> {
+fn worst(metric: Measure, group: &Group<'_>) -> Option<f64> {
     let worst = by_start(
         group
             .iter()
-            .filter_map(|(_, run, outcome)| Some((run.start, outcome.worst?[metric as usize]))),
+            .filter_map(|(_, run, outcome)| Some((run.start, outcome.worst(metric)?))),
     );
     stats::mean(&worst.into_values().collect::<Vec<_>>())
 }

@@ -9,7 +9,7 @@ use super::{
     Provenance,
     advantage::{base, closes, gain},
     document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
-    layout::{metric_name, row_of},
+    layout::row_of,
     notes,
     published::Reference,
     table::{Position, Table},
@@ -17,7 +17,8 @@ use super::{
 use crate::{
     data::Provenance as Origin,
     manifest::{Experiment, PAPER, Rows},
-    results::{Metric, Results},
+    metric::Measure,
+    results::Results,
 };
 
 /// An experiment's cells beside published ones.
@@ -46,7 +47,7 @@ pub struct Pair {
     /// Which.
     pub position: Position,
     /// What is measured.
-    pub metric: Metric,
+    pub metric: Measure,
     /// The mean here.
     pub ours: Option<f64>,
     /// The published mean.
@@ -197,7 +198,7 @@ impl Versus {
             .dedup()
             .collect();
         let rows = positions.iter().map(|position| {
-            let entries = Metric::ALL.into_iter().flat_map(|metric| {
+            let entries = spec.metrics.report.iter().copied().flat_map(|metric| {
                 let pair = self
                     .pairs
                     .iter()
@@ -235,11 +236,13 @@ impl Versus {
             }
             .to_owned(),
             rows: rows.collect(),
-            columns: Metric::ALL
-                .into_iter()
+            columns: spec
+                .metrics
+                .report
+                .iter()
                 .cartesian_product(sides)
                 .map(|(metric, side)| Column {
-                    over: metric_name(metric).to_owned(),
+                    over: metric.heading(),
                     under: (*side).to_owned(),
                     align: Align::Right,
                 })
@@ -249,8 +252,10 @@ impl Versus {
 
     /// Who wins and where, on both sides.
     fn shapes(&self, spec: &Experiment, new_expert: u8) -> Vec<Text> {
-        Metric::ALL
-            .into_iter()
+        spec.metrics
+            .report
+            .iter()
+            .copied()
             .map(|metric| {
                 let gains = |of: &dyn Fn(&Pair) -> Option<f64>| -> Vec<(usize, f64)> {
                     let pairs = self.pairs.iter().filter(|pair| {
@@ -263,7 +268,7 @@ impl Versus {
                 };
                 Text::from(format!(
                     "{}: here {}; published {}.",
-                    metric_name(metric),
+                    metric.heading(),
                     shape(spec.rows, &gains(&|pair| pair.our_gain)),
                     shape(spec.rows, &gains(&|pair| pair.published_gain)),
                 ))

@@ -22,7 +22,7 @@ use crate::{
     engine::{AnyEngine, Engine},
     key::{Digest, Keyed},
     manifest::{AssdDefinition, ExpertBatching, HdDefinition, Metrics},
-    metric::{self, Assd, Definition, Hd95, Spacing},
+    metric::{self, Assd, Compared, Definition, Hd95, Spacing},
     net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
@@ -316,7 +316,6 @@ pub fn evaluate(
             branches.len()
         )));
     };
-    let definition = definition(&spec.metrics);
     let mut cases = Vec::new();
     let references = spec.reference.masks.iter().zip(&spec.reference.spacing);
     for (prediction, (digest, [row, column])) in predicted.iter().zip(references) {
@@ -325,7 +324,7 @@ pub fn evaluate(
             column: *column,
         };
         let reference = library.original_mask(digest)?;
-        cases.push(score(prediction, reference, spacing, definition)?);
+        cases.push(score(prediction, reference, spacing, &spec.metrics)?);
     }
     Ok(Scores { cases })
 }
@@ -349,18 +348,19 @@ fn score(
     prediction: &Prediction,
     reference: &Mask,
     spacing: Spacing,
-    definition: Definition,
+    metrics: &Metrics,
 ) -> Result<CaseScores, StageError> {
     let mask = prediction.mask();
     let shapes =
         |error: metric::MaskError| StageError::Data(format!("{}: {error}", prediction.case));
-    let scores =
-        metric::scores(mask.view(), reference.view(), spacing, definition).map_err(shapes)?;
+    let pair = Compared::new(mask.view(), reference.view(), spacing, definition(metrics))
+        .map_err(shapes)?;
+    let measured = metrics.measured().into_iter();
     Ok(CaseScores {
         case: prediction.case.clone(),
-        dice: scores.dice,
-        assd: scores.assd,
-        hd95: scores.hd95,
+        scores: measured
+            .map(|measure| (measure.word().to_owned(), measure.of(&pair)))
+            .collect(),
         diagonal: spacing.diagonal(mask.height, mask.width),
     })
 }

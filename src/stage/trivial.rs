@@ -5,7 +5,7 @@
 
 use crate::{
     artefact::{CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions},
-    metric::{Reason, Score},
+    metric::{Measure, Reason, Score},
     plan::Spec,
     store::Files,
 };
@@ -25,9 +25,9 @@ pub(super) fn compute(spec: &Spec) -> Files {
             let nothing = Score::Undefined(Reason::EmptyPrediction);
             let case = |i: usize| CaseScores {
                 case: format!("image {i}, not predicted"),
-                dice: Score::Value(0.0),
-                assd: nothing,
-                hd95: nothing,
+                scores: Measure::standard()
+                    .map(|measure| (measure.word().to_owned(), nothing))
+                    .into(),
                 diagonal: 0.0,
             };
             let cases = (1..=evaluate.reference.masks.len()).map(case).collect();

@@ -48,9 +48,9 @@ fn sound(rng: &mut ChaCha8Rng) -> Scores {
     let cases = (0..rng.random_range(0..5))
         .map(|i| CaseScores {
             case: format!("case {i}"),
-            dice: score(rng),
-            assd: score(rng),
-            hd95: score(rng),
+            scores: ["dice", "assd", "hd95"]
+                .map(|word| (word.to_owned(), score(rng)))
+                .into(),
             diagonal: rng.random_range(1.0..500.0),
         })
         .collect();

@@ -12,10 +12,13 @@ use expertgrid::{
         document::{Block, Grid, Mark},
         table::Position,
     },
-    results::{self, Metric},
+    results,
 };
 
-use crate::made_up::{grid, provenance};
+use crate::{
+    common::Metric,
+    made_up::{grid, provenance},
+};
 
 /// Grids whose tables differ in what their rows and columns are.
 const LAYOUTS: [(&str, &str); 8] = [
@@ -97,7 +100,7 @@ samples = [5]"#,
 
 /// A number from 0 to 1 that nothing but chance gives a cell.
 fn level(position: &Position, metric: Metric) -> f64 {
-    let name = format!("{position} {}", metric.word());
+    let name = format!("{position} {}", metric.measure().column());
     let hex = Digest::of_bytes(name.as_bytes()).to_string();
     f64::from(u32::from_str_radix(&hex[..6], 16).unwrap()) / f64::from(1 << 24)
 }

@@ -7,11 +7,11 @@ use expertgrid::{
     metric::Score,
     plan::Run,
     report::{self, Claim, Reference, Verdict, table::Position},
-    results::{self, Metric},
+    results,
 };
 
 use crate::{
-    common::{Said, expertgrid, phantom, repository, run, tiny, tiny_run},
+    common::{Metric, Said, expertgrid, phantom, repository, run, tiny, tiny_run},
     made_up::{MANIFEST, grid, provenance},
 };
 
@@ -47,7 +47,7 @@ fn as_published(run: &Run, size: f64) -> [f64; 3] {
     let row = position.experts + usize::from(position.train_expert.unwrap_or(0));
     let swing = patterns[row % 3][(run.start - 1) / 3] * size * (1.0 + row as f64 / 2.0);
     Metric::ALL.map(|metric| {
-        let mean = reference.value(&position, metric).unwrap();
+        let mean = reference.value(&position, metric.measure()).unwrap();
         match metric {
             Metric::Dice => (mean + swing) / 100.0,
             Metric::Assd | Metric::Hd95 => mean + swing / 5.0,

@@ -15,6 +15,7 @@ use std::{
 use expertgrid::{
     key::Digest,
     manifest::Recipe,
+    metric::{Compared, Definition, MaskError, MaskView, Measure, Score, Spacing},
     net::{About, Provenance},
     plan::Kind,
 };
@@ -258,4 +259,51 @@ pub fn compare_with_fixture(name: &str, found: &[u8]) -> Result<(), String> {
         }
         line += 1;
     }
+}
+
+/// The paper's measures, for tests that made scores for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Dice,
+    Assd,
+    Hd95,
+}
+
+impl Metric {
+    pub const ALL: [Self; 3] = [Self::Dice, Self::Assd, Self::Hd95];
+
+    pub fn measure(self) -> Measure {
+        let word = match self {
+            Self::Dice => "dice",
+            Self::Assd => "assd",
+            Self::Hd95 => "hd95",
+        };
+        Measure::named(word).unwrap()
+    }
+}
+
+impl PartialEq<Metric> for Measure {
+    fn eq(&self, other: &Metric) -> bool {
+        *self == other.measure()
+    }
+}
+
+/// The scores of one pair of masks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PairScores {
+    pub dice: Score,
+    pub assd: Score,
+    pub hd95: Score,
+}
+
+/// Scores a pair of masks by the paper's measures.
+pub fn scores(
+    prediction: MaskView<'_>,
+    reference: MaskView<'_>,
+    spacing: Spacing,
+    definition: Definition,
+) -> Result<PairScores, MaskError> {
+    let pair = Compared::new(prediction, reference, spacing, definition)?;
+    let [dice, assd, hd95] = Metric::ALL.map(|metric| metric.measure().of(&pair));
+    Ok(PairScores { dice, assd, hd95 })
 }

@@ -16,7 +16,7 @@ use expertgrid::{
         AugmentSpec, Budget, CropAt, ExpertBatching, FieldOfView, FirstConv, ImageSpec, Metrics,
         NetworkSpec, Recipe, Reduction, Translation,
     },
-    metric::{self, MaskView, Score, Spacing},
+    metric::{MaskView, Score, Spacing},
     net::{Part, UNet},
     plan::{self, Inventory, Spec},
     results,
@@ -26,7 +26,7 @@ use expertgrid::{
 };
 
 use crate::{
-    common::{csv, run, tiny, tiny_run},
+    common::{Metric, csv, run, scores, tiny, tiny_run},
     course::{network_spec, numbers},
     made_up::grid,
     options::experiment,
@@ -452,7 +452,7 @@ fn the_loss_is_taken_over_each_image_or_over_the_pixels_of_the_batch() {
 /// The metrics that a manifest names.
 fn metrics(overrides: &[&str]) -> Metrics {
     let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
-    *experiment(&overrides).metrics
+    (*experiment(&overrides).metrics).clone()
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn distances_are_joined_as_the_manifest_says() {
         let view = |pixels| MaskView::new(1, 5, pixels).unwrap();
         let definition = stage::definition(&metrics(overrides));
         let [prediction, reference] = [&prediction, &reference].map(|pixels| view(pixels));
-        metric::scores(prediction, reference, Spacing::default(), definition).unwrap()
+        scores(prediction, reference, Spacing::default(), definition).unwrap()
     };
     let close = |score: Score, expected: f64| {
         let value = score.value().unwrap();
@@ -512,7 +512,7 @@ fn distances_are_in_pixels_or_in_the_headers_millimetres() {
         width: 2,
         pixels: pixels.to_vec(),
     });
-    let found = metric::scores(
+    let found = scores(
         masks[0].view(),
         masks[1].view(),
         Spacing { row, column },
@@ -546,9 +546,10 @@ fn unpaired_results_are_tested_with_one_variance_or_with_two() {
         });
         let results = results::collect(&plan, &store, &|_| None);
         let table = expertgrid::report::tabulate(&results, 0);
-        let cell = table.cells.iter().find(|cell| {
-            cell.position.train_expert == Some(2) && cell.metric == results::Metric::Dice
-        });
+        let cell = table
+            .cells
+            .iter()
+            .find(|cell| cell.position.train_expert == Some(2) && cell.metric == Metric::Dice);
         cell.unwrap().against_best.p().unwrap()
     };
     let t = 3.0 * 3.0_f64.sqrt();

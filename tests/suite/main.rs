@@ -28,6 +28,7 @@ mod lanes;
 mod layers;
 mod made_up;
 mod manifests;
+mod measures;
 mod metric_properties;
 mod metric_reference;
 mod network;

@@ -101,8 +101,8 @@ fn every_key_written_in_the_papers_manifests_is_its_default() {
             (long.pretrain, long.finetune, long.scratch)
         );
         assert_eq!(
-            (*short.metrics, short.statistics),
-            (*long.metrics, long.statistics)
+            (&*short.metrics, short.statistics),
+            (&*long.metrics, long.statistics)
         );
         assert_eq!(
             (short.cohort, short.seed, short.grid),

@@ -1,9 +1,9 @@
 //! What holds for the metrics of any two masks.
 
-use expertgrid::metric::{
-    Assd, Connectivity, Definition, Hd95, MaskView, Pixel, Scores, Spacing, nearest, scores,
-};
+use expertgrid::metric::{Assd, Connectivity, Definition, Hd95, MaskView, Pixel, Spacing, nearest};
 use proptest::prelude::*;
+
+use crate::common::{PairScores, scores};
 
 const HEIGHT: usize = 11;
 const WIDTH: usize = 9;
@@ -40,7 +40,7 @@ fn foreground(pixels: &[bool]) -> Vec<Pixel> {
         .collect()
 }
 
-fn score(a: &[bool], b: &[bool], spacing: Spacing, definition: Definition) -> Scores {
+fn score(a: &[bool], b: &[bool], spacing: Spacing, definition: Definition) -> PairScores {
     let [a, b] = [a, b].map(|pixels| MaskView::new(HEIGHT, WIDTH, pixels).expect("the shape fits"));
     scores(a, b, spacing, definition).expect("comparable")
 }

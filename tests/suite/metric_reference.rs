@@ -4,9 +4,11 @@
 
 use expertgrid::metric::{
     Assd, Connectivity, Definition, Directed, Hd95, MaskError, MaskView, Pixel, Reason, Score,
-    Spacing, dice, directed, nearest, percentile, scores, surface,
+    Spacing, dice, directed, nearest, percentile, surface,
 };
 use serde::Deserialize;
+
+use crate::common::scores;
 
 #[derive(Deserialize)]
 struct Fixture {

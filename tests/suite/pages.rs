@@ -20,7 +20,7 @@ use expertgrid::{
 };
 use serde_json::Value;
 
-use crate::common::{TINY, csv, phantom, repository, run};
+use crate::common::{Metric, TINY, csv, phantom, repository, run};
 
 /// Networks of single experts, with the recipe of the tiny grid.
 fn single() -> String {
@@ -153,7 +153,12 @@ fn pictures_are_the_worst_and_the_median_case() {
             panic!("it has been run")
         };
         let scores = Scores::parse(&artefact.files[SCORES]).unwrap();
-        dice.extend(scores.cases.iter().map(|case| case.dice.value().unwrap()));
+        dice.extend(
+            scores
+                .cases
+                .iter()
+                .map(|case| case.of(Metric::Dice.measure()).unwrap().value().unwrap()),
+        );
     }
     dice.sort_by(f64::total_cmp);
     assert_eq!(dice.len(), 10);

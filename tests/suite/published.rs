@@ -7,11 +7,11 @@ use expertgrid::{
     manifest::{self, Experiment},
     metric::Score,
     report::{self, Provenance, Reference, Standing},
-    results::{self, Metric},
+    results,
 };
 
 use crate::{
-    common::{phantom, repository, run, tiny, tiny_run},
+    common::{Metric, phantom, repository, run, tiny, tiny_run},
     made_up::{MANIFEST, grid},
 };
 
@@ -202,7 +202,7 @@ fn the_papers_manifests_find_a_published_value_for_every_cell() {
         for position in &positions {
             for metric in Metric::ALL {
                 assert!(
-                    reference.value(position, metric).is_some(),
+                    reference.value(position, metric.measure()).is_some(),
                     "{position} {metric:?}"
                 );
             }

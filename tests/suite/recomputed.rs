@@ -7,12 +7,12 @@ use expertgrid::{
     metric::{Reason, Score},
     plan::{self, Inventory},
     report::{self, Cell},
-    results::{Metric, Outcome, Results, Status},
+    results::{Outcome, Results, Status},
 };
 use itertools::Itertools;
 use serde_json::Value;
 
-use crate::common::repository;
+use crate::common::{Metric, repository};
 
 const GRID: &str = r#"
 [grid]
@@ -26,7 +26,11 @@ starts = [1, 4, 7, 10, 13]
 /// What a run of the fixture came to.
 fn outcome(run: &Value) -> Outcome {
     let undefined = Score::Undefined(Reason::EmptyPrediction);
-    let score = |metric: Metric| run[metric.word()].as_f64().map_or(undefined, Score::Value);
+    let score = |metric: Metric| {
+        run[metric.measure().column()]
+            .as_f64()
+            .map_or(undefined, Score::Value)
+    };
     let status = match run["status"].as_str().unwrap() {
         "ok" => Status::Ok,
         "undefined" => Status::Undefined("drawn".into()),
@@ -36,8 +40,13 @@ fn outcome(run: &Value) -> Outcome {
     let there = matches!(status, Status::Ok | Status::Undefined(_));
     Outcome {
         status,
-        means: there.then(|| Metric::ALL.map(score)),
-        worst: None,
+        means: match there {
+            true => Metric::ALL
+                .map(|metric| (metric.measure(), score(metric)))
+                .into(),
+            false => Vec::new(),
+        },
+        worst: Vec::new(),
         made_by: None,
     }
 }
@@ -111,7 +120,7 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
                 && expected["arm"] == cell.position.arm.to_string()
                 && expected["experts"] == cell.position.experts
                 && expected["samples"] == cell.position.samples
-                && expected["metric"] == cell.metric.word()
+                && expected["metric"] == cell.metric.column()
         });
         let expected = expected.unwrap();
         for (name, found) in numbers(cell) {

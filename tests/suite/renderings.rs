@@ -12,12 +12,12 @@ use expertgrid::{
     metric::{Reason, Score},
     plan::{Plan, Run},
     report::{self, Document, Format, Style, Table},
-    results::{self, Metric, Results},
+    results::{self, Results},
     store::Store,
 };
 
 use crate::{
-    common::{csv, repository},
+    common::{Metric, csv, repository},
     made_up::{provenance, with_scores},
 };
 

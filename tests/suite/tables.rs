@@ -4,11 +4,11 @@ use expertgrid::{
     metric::{Reason, Score},
     plan::Run,
     report::{self, Cell, Table},
-    results::{self, Metric, Results, Status},
+    results::{self, Results, Status},
 };
 
 use crate::{
-    common::csv,
+    common::{Metric, csv},
     made_up::{with_scores, write},
 };
 

@@ -3,14 +3,15 @@
 use super::{
     Claim,
     check::{By, Check, Outcome, compare, lacking},
+    paper_measures,
 };
 use crate::{
     manifest::{Arm, Experiment},
+    metric::Measure,
     report::{
         advantage::{MARGINAL, gain},
         table::{Position, Table},
     },
-    results::Metric,
 };
 
 /// Annotated samples below which pretraining is claimed to help, and from which on to help little.
@@ -59,9 +60,9 @@ fn samples(spec: &Experiment, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
 }
 
 /// Every number of annotation experts with every metric.
-fn columns(spec: &Experiment) -> impl Iterator<Item = (usize, Metric)> {
+fn columns(spec: &Experiment) -> impl Iterator<Item = (usize, Measure)> {
     let choose = spec.grid.annotators.choose.iter();
-    choose.flat_map(|k| Metric::ALL.map(|metric| (*k, metric)))
+    choose.flat_map(|k| paper_measures().map(|metric| (*k, metric)))
 }
 
 fn helps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
@@ -96,7 +97,7 @@ fn first_gain(
     spec: &Experiment,
     expert: u8,
     k: usize,
-    metric: Metric,
+    metric: Measure,
 ) -> Option<f64> {
     let fewest = samples(spec, |_| true).first().copied()?;
     let mean = |position: Position| {
@@ -115,7 +116,7 @@ fn first_gain(
 fn measured(
     table: &Table,
     pair: [Position; 2],
-    metric: Metric,
+    metric: Measure,
     first: Option<f64>,
     so: impl Fn(f64, (f64, f64), f64) -> Outcome,
 ) -> Check {

@@ -5,11 +5,11 @@ use itertools::Itertools;
 use super::{
     Claim,
     check::{By, Check, Outcome, compare, lacking},
+    paper_measures,
 };
 use crate::{
     manifest::{Arm, Experiment},
     report::table::{Position, Table},
-    results::Metric,
 };
 
 pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
@@ -40,7 +40,7 @@ fn each(
         return lacking(what);
     }
     let mut checks = Vec::new();
-    for metric in Metric::ALL {
+    for metric in paper_measures() {
         for (samples, (more, fewer)) in spec.grid.samples.iter().cartesian_product(pairs) {
             let at = |experts| Position {
                 new_expert,

@@ -4,12 +4,12 @@
 
 use crate::{
     manifest::Unpaired,
+    metric::Measure,
     report::{
         advantage::gain,
         marks,
         table::{Cell, Comparison, Position, Table, Test},
     },
-    results::Metric,
 };
 
 /// One part of a claim.
@@ -65,7 +65,7 @@ impl From<bool> for Outcome {
 
 /// Two cells of one metric with the test between them.
 pub(super) struct Tested<'a> {
-    pub(super) metric: Metric,
+    pub(super) metric: Measure,
     pub(super) this: &'a Cell,
     pub(super) other: &'a Cell,
     pub(super) test: Comparison,
@@ -117,7 +117,7 @@ pub(super) enum By {
 /// Checks something of two cells.
 pub(super) fn compare(
     table: &Table,
-    metric: Metric,
+    metric: Measure,
     [this, other]: [Position; 2],
     by: By,
     so: impl Fn(&Tested<'_>) -> Outcome,

@@ -3,19 +3,20 @@
 use super::{
     Claim,
     check::{By, Check, Outcome, compare, lacking, p_value},
+    paper_measures,
 };
 use crate::{
     manifest::{Arm, Experiment},
+    metric::Measure,
     report::{
         advantage::gain,
         table::{Position, Table},
     },
-    results::Metric,
     stats::{self, Alternative},
 };
 
 /// Where the paper itself finds no significance: tested on, trained on, metric.
-const EXCEPTION: (u8, u8, Metric) = (6, 5, Metric::Hd95);
+const EXCEPTION: (u8, u8, &str) = (6, 5, "hd95");
 
 /// The experts whose degradations the paper compares: the first degrades less.
 const COMPARED: [u8; 2] = [6, 7];
@@ -56,13 +57,13 @@ fn degrade(table: &Table, spec: &Experiment, new_expert: u8) -> Claim {
     let samples = most_samples(spec);
     let own = position(new_expert, new_expert, samples);
     let mut checks = Vec::new();
-    for metric in Metric::ALL {
+    for metric in paper_measures() {
         for trainer in foreign(spec, new_expert) {
             let this = position(new_expert, trainer, samples);
             let by = By::Groups(spec.statistics.unpaired);
             checks.push(compare(table, metric, [this, own], by, |tested| {
                 let (worse, p) = (tested.gain() < 0.0, tested.test.p);
-                match (new_expert, trainer, metric) == EXCEPTION {
+                match (new_expert, trainer, metric.word()) == EXCEPTION {
                     true => Outcome::of_means(worse, p, spec.statistics.alpha),
                     false => (worse && p < spec.statistics.alpha).into(),
                 }
@@ -87,7 +88,9 @@ fn farther(table: &Table, spec: &Experiment) -> Claim {
         spec.grid.new_experts.contains(expert) && spec.grid.train_experts.contains(expert)
     });
     let checks = match here {
-        true => Metric::ALL.map(|metric| more(table, spec, metric)).into(),
+        true => paper_measures()
+            .map(|metric| more(table, spec, metric))
+            .into(),
         false => lacking("experts 6 and 7, both trained and tested on"),
     };
     Claim {
@@ -102,7 +105,7 @@ fn farther(table: &Table, spec: &Experiment) -> Claim {
     }
 }
 
-fn more(table: &Table, spec: &Experiment, metric: Metric) -> Check {
+fn more(table: &Table, spec: &Experiment, metric: Measure) -> Check {
     let losses = COMPARED.map(|expert| losses(table, spec, metric, expert));
     let unknown = |why: &str| Check {
         outcome: Outcome::Unknown,
@@ -131,7 +134,7 @@ fn more(table: &Table, spec: &Experiment, metric: Metric) -> Check {
 }
 
 /// For each repetition, what foreign networks lose against the expert's own, on average over them.
-fn losses(table: &Table, spec: &Experiment, metric: Metric, expert: u8) -> Option<Vec<f64>> {
+fn losses(table: &Table, spec: &Experiment, metric: Measure, expert: u8) -> Option<Vec<f64>> {
     let samples = most_samples(spec);
     let cell = |trainer| {
         let cell = table.cell(&position(expert, trainer, samples), metric)?;

@@ -17,9 +17,17 @@ use super::{
     notes,
     table::Table,
 };
-use crate::manifest::{Arm, Experiment, Rows};
+use crate::{
+    manifest::{Arm, Experiment, Rows},
+    metric::Measure,
+};
 
 pub use check::{Check, Outcome};
+
+/// The measures that the paper speaks of: Dice, ASSD and 95HD.
+fn paper_measures() -> [Measure; 3] {
+    Measure::standard()
+}
 
 /// A claim, and what the results say of it.
 #[derive(Clone, Debug)]

@@ -6,16 +6,12 @@ use itertools::Itertools;
 use serde::Serialize;
 
 use super::{
-    super::{
-        metric_name,
-        table::{Cell, Position, Test},
-    },
+    super::table::{Cell, Position, Test},
     Part, Sources,
 };
 use crate::{
     manifest::{Arm, Experiment as Spec, PAPER},
     metric::Score,
-    results::Metric,
 };
 
 #[derive(Serialize)]
@@ -93,7 +89,7 @@ impl Against {
 
 /// A run: way of sampling, experts, scores (or why there is none), the first digits of its evaluation.
 #[derive(Serialize)]
-struct Run(usize, String, [Shown; 3], String);
+struct Run(usize, String, Vec<Shown>, String);
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -148,15 +144,16 @@ fn number(cell: &Cell, place: usize, spec: &Spec) -> Number {
         experts,
         arm,
     } = cell.position;
+    let report = &spec.metrics.report;
     Number {
-        title: format!("{}, {}", metric_name(cell.metric), cell.position),
+        title: format!("{}, {}", cell.metric.heading(), cell.position),
         new_expert,
         train_expert,
         arm,
         experts,
         samples,
-        metric: cell.metric.word(),
-        column: cell.metric as usize,
+        metric: cell.metric.column(),
+        column: report.iter().position(|m| *m == cell.metric).unwrap_or(0),
         mean: cell.mean,
         sd: cell.sd,
         ci95: cell.ci95,
@@ -190,11 +187,7 @@ fn trace(cell: &Cell, spec: &Spec) -> String {
         (Arm::With, _) => format!(" experts={experts}"),
         _ => String::new(),
     };
-    let metric = match cell.metric {
-        Metric::Dice => "dice",
-        Metric::Assd => "assd",
-        Metric::Hd95 => "95hd",
-    };
+    let metric = cell.metric.word();
     let name = &spec.name;
     let mut command = format!(
         "expertgrid trace {name} 'expert={new_expert}{source} n={samples} arm={arm} metric={metric}'"
@@ -212,6 +205,7 @@ fn runs(sources: &Sources<'_>, part: &Part<'_>, position: &Position) -> Vec<Run>
     let Some(cell) = part.table.cells.iter().find(|c| c.position == *position) else {
         return Vec::new();
     };
+    let report = &part.spec.metrics.report;
     let outcome = |run: usize| &sources.results.outcomes[run];
     let shown = |run: usize, metric| match outcome(run).mean(metric) {
         Some(Score::Value(value)) => Shown::Value(value),
@@ -224,7 +218,10 @@ fn runs(sources: &Sources<'_>, part: &Part<'_>, position: &Position) -> Vec<Run>
             Run(
                 behind.start,
                 behind.experts.iter().join("+"),
-                Metric::ALL.map(|metric| shown(behind.run, metric)),
+                report
+                    .iter()
+                    .map(|metric| shown(behind.run, *metric))
+                    .collect(),
                 behind.evaluation.short(),
             )
         })

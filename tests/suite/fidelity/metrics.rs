@@ -1,11 +1,10 @@
 //! Two hundred random pairs of masks against MedPy, by every definition.
 
-use expertgrid::metric::{
-    Assd, Connectivity, Definition, Hd95, MaskView, Reason, Score, Spacing, scores,
-};
+use expertgrid::metric::{Assd, Connectivity, Definition, Hd95, MaskView, Reason, Score, Spacing};
 use serde::Deserialize;
 
 use super::reader::within;
+use crate::common::scores;
 
 #[derive(Deserialize)]
 struct Fixture {

@@ -13,12 +13,11 @@ use super::{
     Part, Sources,
 };
 use crate::{
-    artefact::{PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
+    artefact::{CaseScores, PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
     data::Mask,
     manifest::{Arm, Experiment},
-    metric::Score,
+    metric::Measure,
     plan::Run,
-    results::Metric,
 };
 
 /// Two positions of one new expert: the one whose cases are ordered, and the one beside it.
@@ -89,7 +88,9 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
         .cells
         .iter()
         .filter(|cell| {
-            cell.metric == Metric::Dice && cell.position.new_expert == expert && cell.present > 0
+            Some(&cell.metric) == spec.metrics.report.first()
+                && cell.position.new_expert == expert
+                && cell.present > 0
         })
         .collect_vec();
     if spec.grid.arms.contains(&Arm::With) {
@@ -139,19 +140,23 @@ fn in_order<'a>(sources: &Sources<'a>, part: &Part<'_>, position: &Position) -> 
     let runs = runs.filter(|run| Position::of(run) == *position);
     let examples = runs.flat_map(|run| {
         let scores = scores(sources, run).map_or_else(Vec::new, |scores| scores.cases);
-        scores.into_iter().filter_map(move |case| match case.dice {
-            Score::Value(dice) => Some(Example {
+        scores.into_iter().filter_map(move |case| {
+            Some(Example {
                 run,
+                dice: dice_of(&case)?,
                 case: case.case,
-                dice,
-            }),
-            Score::Undefined(_) => None,
+            })
         })
     });
     // The order among equals is the plan's, which is the same every time.
     examples
         .sorted_by(|a, b| a.dice.total_cmp(&b.dice))
         .collect()
+}
+
+/// What pictures are ordered by, as a fraction: scores hold it whatever a table reports.
+fn dice_of(case: &CaseScores) -> Option<f64> {
+    case.of(Measure::named("dice")?)?.value()
 }
 
 fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
@@ -199,12 +204,7 @@ fn figure(
         let same = runs.filter(|other| Position::of(other) == position && other.start == run.start);
         let other = same.into_iter().next()?;
         let scores = scores(sources, other)?;
-        let dice = scores
-            .cases
-            .iter()
-            .find(|scored| scored.case == *case)?
-            .dice
-            .value()?;
+        let dice = dice_of(scores.cases.iter().find(|scored| scored.case == *case)?)?;
         Some((other, dice, predicted(sources, other, case)?))
     });
     let Some(mask) = predicted(sources, run, case) else {

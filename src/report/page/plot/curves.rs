@@ -10,7 +10,6 @@ use super::{
         super::{
             document::{Block, Grid},
             layout::row_of,
-            metric_name,
             table::Cell,
         },
         Part,
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     manifest::{Arm, Rows},
-    results::Metric,
+    metric::Measure,
 };
 
 /// One line of a plot: the cells of a column.
@@ -52,10 +51,12 @@ pub(super) fn panels(part: &Part<'_>) -> Markup {
             figure.panels {
                 figcaption {
                     strong { (grid.heading) }
-                    (legend(&series(part, grid, Metric::Dice)))
+                    @if let Some(first) = part.spec.metrics.report.first() {
+                        (legend(&series(part, grid, *first)))
+                    }
                 }
                 div.row {
-                    @for metric in Metric::ALL {
+                    @for metric in part.spec.metrics.report.iter().copied() {
                         (panel(part, grid, metric, across))
                     }
                 }
@@ -69,10 +70,10 @@ pub(super) fn panels(part: &Part<'_>) -> Markup {
     }
 }
 
-fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Metric) -> Vec<Series<'a>> {
+fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Measure) -> Vec<Series<'a>> {
     let further = ["third", "fourth", "fifth", "sixth"];
     let mut seen = BTreeSet::new();
-    let columns = (0..grid.columns.len()).filter(|i| grid.columns[*i].over == metric_name(metric));
+    let columns = (0..grid.columns.len()).filter(|i| grid.columns[*i].over == metric.heading());
     columns
         .map(|column| {
             let points = grid.rows.iter().filter_map(|row| {
@@ -127,7 +128,7 @@ fn legend(series: &[Series<'_>]) -> Markup {
     }
 }
 
-fn panel(part: &Part<'_>, grid: &Grid, metric: Metric, across: &str) -> Markup {
+fn panel(part: &Part<'_>, grid: &Grid, metric: Measure, across: &str) -> Markup {
     let series = series(part, grid, metric);
     let cells = || series.iter().flat_map(|one| &one.points);
     let values = cells().flat_map(|point| {
@@ -135,7 +136,7 @@ fn panel(part: &Part<'_>, grid: &Grid, metric: Metric, across: &str) -> Markup {
         point.cell.by_start.values().copied().chain(low).chain(high)
     });
     let Some(y) = range(values) else {
-        return html! { p.hole { (metric_name(metric)) ": no results yet" } };
+        return html! { p.hole { (metric.heading()) ": no results yet" } };
     };
     let places = cells().map(|point| point.x as i64).collect::<BTreeSet<_>>();
     let ends = [places.first(), places.last()].map(|x| x.copied().unwrap_or(0) as f64);
@@ -151,11 +152,11 @@ fn panel(part: &Part<'_>, grid: &Grid, metric: Metric, across: &str) -> Markup {
     };
     let says = format!(
         "{} of expert {} against {across}. {}",
-        metric_name(metric),
+        metric.heading(),
         grid.new_expert.map_or_else(String::new, |e| e.to_string()),
         series.iter().map(in_words).format(" ")
     );
-    frame.plot(metric_name(metric), across, &says, drawing)
+    frame.plot(&metric.heading(), across, &says, drawing)
 }
 
 /// The ways of sampling, one faint line each.

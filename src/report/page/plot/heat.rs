@@ -6,13 +6,10 @@ use itertools::Itertools;
 use maud::{Markup, html};
 
 use super::{
-    super::{
-        super::{metric_name, table::Cell},
-        Part,
-    },
+    super::{super::table::Cell, Part},
     WIDTH, px,
 };
-use crate::results::Metric;
+use crate::metric::Measure;
 
 const SIDE: f64 = 68.0;
 const TOP: f64 = 48.0;
@@ -23,7 +20,7 @@ pub(super) fn maps(part: &Part<'_>) -> Markup {
     html! {
         figure.panels {
             figcaption { strong { "Trained on one expert, tested against another" } }
-            div.row { @for metric in Metric::ALL { (map(part, metric)) } }
+            div.row { @for metric in &part.spec.metrics.report { (map(part, *metric)) } }
         }
         p.notes {
             "The stronger the colour, the better: higher Dice, smaller distances, within each map. An outline marks networks tested against the expert who trained them."
@@ -31,7 +28,7 @@ pub(super) fn maps(part: &Part<'_>) -> Markup {
     }
 }
 
-fn map(part: &Part<'_>, metric: Metric) -> Markup {
+fn map(part: &Part<'_>, metric: Measure) -> Markup {
     let cells: Vec<(usize, &Cell)> = part
         .table
         .cells
@@ -49,7 +46,7 @@ fn map(part: &Part<'_>, metric: Metric) -> Markup {
         itertools::MinMaxResult::NoElements => (0.0, 1.0),
     };
     // From 0 for the worst to 1 for the best.
-    let goodness = |mean: f64| match metric.larger_is_better() {
+    let goodness = |mean: f64| match metric.is_better(high, low) {
         true => (mean - low) / (high - low),
         false => (high - mean) / (high - low),
     };
@@ -59,10 +56,10 @@ fn map(part: &Part<'_>, metric: Metric) -> Markup {
         Some(mean) => format!("{}: {mean:.2}", cell.position),
         None => format!("{}: no result", cell.position),
     });
-    let says = format!("{}. {}.", metric_name(metric), in_words.format("; "));
+    let says = format!("{}. {}.", metric.heading(), in_words.format("; "));
     html! {
         svg.plot viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(says) {
-            text.title x="8" y="13" { (metric_name(metric)) }
+            text.title x="8" y="13" { (metric.heading()) }
             text.label.end x=(px(SIDE - 8.0)) y=(px(TOP - 8.0)) { "trained on" }
             @for (i, tester) in testers.iter().enumerate() {
                 text.tick.mid x=(px(SIDE + width * (i as f64 + 0.5))) y=(px(TOP - 8.0)) { "tested on expert " (tester) }

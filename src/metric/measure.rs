@@ -1,0 +1,266 @@
+//! The measures there are: one row of a table for each, with everything that any part of the
+//! program asks of one.
+//!
+//! A new measure is a row here and the function that computes it. Nothing else names measures, save
+//! the paper's claims.
+
+use std::{cell::OnceCell, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Definition, Directed, MaskError, MaskView, Reason, Score, Spacing, dice, directed};
+
+/// A prediction against its reference, both `[H, W]`. What several measures need is computed once.
+#[derive(Debug)]
+pub struct Compared<'a> {
+    /// What was predicted.
+    pub prediction: MaskView<'a>,
+    /// What is right by definition.
+    pub reference: MaskView<'a>,
+    /// Distances between rows and between columns, in the unit of all distances.
+    pub spacing: Spacing,
+    /// Which of the literature's definitions are followed.
+    pub definition: Definition,
+    surfaces: OnceCell<Result<Directed, Reason>>,
+}
+
+impl<'a> Compared<'a> {
+    /// Two masks of one shape.
+    ///
+    /// # Errors
+    /// The masks differ in shape, or a spacing is not positive and finite.
+    pub fn new(
+        prediction: MaskView<'a>,
+        reference: MaskView<'a>,
+        spacing: Spacing,
+        definition: Definition,
+    ) -> Result<Self, MaskError> {
+        prediction.same_shape(&reference)?;
+        spacing.check()?;
+        Ok(Self {
+            prediction,
+            reference,
+            spacing,
+            definition,
+            surfaces: OnceCell::new(),
+        })
+    }
+
+    /// The distances between the surfaces of the two masks, or why there are none.
+    fn surfaces(&self) -> &Result<Directed, Reason> {
+        self.surfaces.get_or_init(|| {
+            let connectivity = self.definition.connectivity;
+            directed(self.prediction, self.reference, self.spacing, connectivity)
+                .expect("shapes and spacing were checked")
+        })
+    }
+
+    /// A number that surface distances give.
+    fn distance(&self, of: impl Fn(&Directed) -> f64) -> Score {
+        match self.surfaces() {
+            Ok(distances) => Score::Value(of(distances)),
+            Err(reason) => Score::Undefined(*reason),
+        }
+    }
+}
+
+/// A measure: how well one mask agrees with another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Measure(usize);
+
+/// What is to be known of a measure.
+struct Row {
+    /// In manifests, expressions and files of scores.
+    word: &'static str,
+    /// Other words that are understood.
+    aliases: &'static [&'static str],
+    /// In CSV files.
+    column: &'static str,
+    /// As the field calls it.
+    name: &'static str,
+    /// Of its value in tables.
+    unit: Unit,
+    /// Which way it improves.
+    better: Better,
+    /// Its value, per cent as a fraction.
+    of: fn(&Compared<'_>) -> Score,
+    /// The worst that an undefined value could have been, given the image's diagonal.
+    worst: fn(f64) -> f64,
+}
+
+/// The unit of a measure's values in tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Per cent; files of scores hold the fraction.
+    Percent,
+    /// The unit of the spacing: pixels or millimetres.
+    Distance,
+}
+
+/// Which way a measure improves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// The larger the better.
+    Larger,
+    /// The smaller the better.
+    Smaller,
+    /// The nearer to zero the better, on either side.
+    NearZero,
+}
+
+impl Better {
+    /// A number that is the larger the better `value` is.
+    fn merit(self, value: f64) -> f64 {
+        match self {
+            Self::Larger => value,
+            Self::Smaller => -value,
+            Self::NearZero => -value.abs(),
+        }
+    }
+}
+
+/// The first three are the paper's: scores hold them whatever a manifest reports.
+const TABLE: &[Row] = &[
+    Row {
+        word: "dice",
+        aliases: &["dice_percent"],
+        column: "dice_percent",
+        name: "Dice",
+        unit: Unit::Percent,
+        better: Better::Larger,
+        of: |pair| {
+            let overlap = dice(pair.prediction, pair.reference);
+            Score::Value(overlap.expect("shapes were checked"))
+        },
+        worst: |_| 0.0,
+    },
+    Row {
+        word: "assd",
+        aliases: &[],
+        column: "assd",
+        name: "ASSD",
+        unit: Unit::Distance,
+        better: Better::Smaller,
+        of: |pair| pair.distance(|surfaces| surfaces.assd(pair.definition.assd)),
+        worst: |diagonal| diagonal,
+    },
+    Row {
+        word: "hd95",
+        aliases: &["95hd"],
+        column: "hd95",
+        name: "95HD",
+        unit: Unit::Distance,
+        better: Better::Smaller,
+        of: |pair| pair.distance(|surfaces| surfaces.hd95(pair.definition.hd95)),
+        worst: |diagonal| diagonal,
+    },
+];
+
+impl Measure {
+    /// Every measure, in the order of tables.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..TABLE.len()).map(Self)
+    }
+
+    /// The paper's three: what is reported where a manifest says nothing else, and what scores hold
+    /// in any case.
+    pub fn standard() -> [Self; 3] {
+        [Self(0), Self(1), Self(2)]
+    }
+
+    /// By its word, or another that is understood.
+    pub fn named(word: &str) -> Option<Self> {
+        let is = |row: &Row| row.word == word || row.aliases.contains(&word);
+        TABLE.iter().position(is).map(Self)
+    }
+
+    fn row(self) -> &'static Row {
+        &TABLE[self.0]
+    }
+
+    /// In manifests, expressions and files of scores.
+    pub fn word(self) -> &'static str {
+        self.row().word
+    }
+
+    /// In CSV files.
+    pub fn column(self) -> &'static str {
+        self.row().column
+    }
+
+    /// As the field calls it.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// In the head of a table: its name, its unit, and the way it improves.
+    pub fn heading(self) -> String {
+        let unit = match self.row().unit {
+            Unit::Percent => " (%)",
+            Unit::Distance => "",
+        };
+        let arrow = match self.row().better {
+            Better::Larger => "↑",
+            Better::Smaller => "↓",
+            Better::NearZero => "→ 0",
+        };
+        format!("{}{unit} {arrow}", self.name())
+    }
+
+    /// The unit of its values in tables.
+    pub fn unit(self) -> Unit {
+        self.row().unit
+    }
+
+    /// Its value for a pair of masks; per cent as a fraction.
+    pub fn of(self, pair: &Compared<'_>) -> Score {
+        (self.row().of)(pair)
+    }
+
+    /// A value as tables show it: in its unit.
+    pub fn in_table(self, score: Score) -> Score {
+        match (score, self.row().unit) {
+            (Score::Value(value), Unit::Percent) => Score::Value(100.0 * value),
+            (score, _) => score,
+        }
+    }
+
+    /// The worst that an undefined value could have been, in the unit of tables; `diagonal` is the
+    /// image's.
+    pub fn worst(self, diagonal: f64) -> f64 {
+        (self.row().worst)(diagonal)
+    }
+
+    /// Whether `a` is the better value.
+    pub fn is_better(self, a: f64, b: f64) -> bool {
+        self.row().better.merit(a) > self.row().better.merit(b)
+    }
+
+    /// How much better `value` is than `base`, in the unit of tables.
+    pub fn gain(self, value: f64, base: f64) -> f64 {
+        match self.row().better {
+            Better::Larger => value - base,
+            Better::Smaller => base - value,
+            Better::NearZero => base.abs() - value.abs(),
+        }
+    }
+}
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Serialize for Measure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Measure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Self::named(&word).ok_or_else(|| de::Error::custom(format!("no measure `{word}`")))
+    }
+}
