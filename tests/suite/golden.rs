@@ -4,12 +4,12 @@
 //! `tests/fixtures/golden/` anew. They change only where a result or its presentation is meant to
 //! change; the difference is then to be read line by line.
 //!
-//! Everything is computed with `--isa portable`, which every machine has. Its kernels add, multiply,
-//! divide and take square roots, each rounded on its own: they are the same to the bit everywhere by
-//! construction. Outside the kernels the mathematical library's exp, sin, cos and pow are called
-//! (the phantom, rotation, blur, the sigmoid, the schedule of learning rates), whose last bits may
-//! differ between libraries. These bytes are the same with glibc's fused and unfused variants of
-//! those functions; with another library they are not promised.
+//! Everything is computed with `--isa portable`, which every machine has. Its kernels add,
+//! multiply, divide and take square roots, each rounded on its own: they are the same to the bit
+//! everywhere by construction. Outside the kernels the mathematical library's exp, sin, cos and pow
+//! are called (the phantom, rotation, blur, the sigmoid, the schedule of learning rates), whose
+//! last bits may differ between libraries. These bytes are the same with glibc's fused and unfused
+//! variants of those functions; with another library they are not promised.
 //!
 //! Nothing is left out of the four files of each table: none holds a time or a path.
 
