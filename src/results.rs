@@ -46,7 +46,7 @@ pub struct Outcome {
     /// For each reported measure, the mean over the test images in the unit of tables; empty where
     /// the run has no scores.
     pub means: Vec<(Measure, Score)>,
-    /// For each of them, that mean with the worst case for what is undefined.
+    /// For each of them that has a worst case, that mean with it for what is undefined.
     pub worst: Vec<(Measure, f64)>,
     /// What computed the scores.
     pub made_by: Option<MadeBy>,
@@ -193,8 +193,10 @@ fn outcome(scores: &Scores, report: &[Measure], made_by: MadeBy) -> Result<Outco
         });
         let values: Vec<Score> = values.collect::<Result<_, _>>()?;
         let worst_of = std::iter::zip(&values, &scores.cases)
-            .map(|(value, case)| value.value().unwrap_or(measure.worst(case.diagonal)));
-        worst.push((*measure, worst_of.sum::<f64>() / values.len() as f64));
+            .map(|(value, case)| value.value().or_else(|| measure.worst(case.diagonal)));
+        if let Some(sum) = worst_of.sum::<Option<f64>>() {
+            worst.push((*measure, sum / values.len() as f64));
+        }
         let mean = Score::mean(&values).ok_or_else(|| format!("{SCORES}: it holds no case"))?;
         means.push((*measure, mean));
     }

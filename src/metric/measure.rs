@@ -84,8 +84,9 @@ struct Row {
     better: Better,
     /// Its value, per cent as a fraction.
     of: fn(&Compared<'_>) -> Score,
-    /// The worst that an undefined value could have been, given the image's diagonal.
-    worst: fn(f64) -> f64,
+    /// The worst that an undefined value could have been, given the image's diagonal; `None` where
+    /// no number is.
+    worst: fn(f64) -> Option<f64>,
 }
 
 /// The unit of a measure's values in tables.
@@ -132,7 +133,7 @@ const TABLE: &[Row] = &[
             let overlap = dice(pair.prediction, pair.reference);
             Score::Value(overlap.expect("shapes were checked"))
         },
-        worst: |_| 0.0,
+        worst: |_| Some(0.0),
     },
     Row {
         word: "assd",
@@ -142,7 +143,7 @@ const TABLE: &[Row] = &[
         unit: Unit::Distance,
         better: Better::Smaller,
         of: |pair| pair.distance(|surfaces| surfaces.assd(pair.definition.assd)),
-        worst: |diagonal| diagonal,
+        worst: Some,
     },
     Row {
         word: "hd95",
@@ -152,7 +153,7 @@ const TABLE: &[Row] = &[
         unit: Unit::Distance,
         better: Better::Smaller,
         of: |pair| pair.distance(|surfaces| surfaces.hd95(pair.definition.hd95)),
-        worst: |diagonal| diagonal,
+        worst: Some,
     },
 ];
 
@@ -225,9 +226,9 @@ impl Measure {
         }
     }
 
-    /// The worst that an undefined value could have been, in the unit of tables; `diagonal` is the
-    /// image's.
-    pub fn worst(self, diagonal: f64) -> f64 {
+    /// The worst that an undefined value could have been, in the unit of tables; `None` where no
+    /// number is. `diagonal` is the image's.
+    pub fn worst(self, diagonal: f64) -> Option<f64> {
         (self.row().worst)(diagonal)
     }
 

@@ -108,12 +108,15 @@ fn interval(values: &[f64]) -> Option<(f64, f64)> {
     Some((mean - margin, mean + margin))
 }
 
-/// The mean over the ways of sampling with the worst for what is undefined.
+/// The mean over the ways of sampling with the worst for what is undefined; `None` where no number
+/// is the worst.
 fn worst(metric: Measure, group: &Group<'_>) -> Option<f64> {
-    let worst = by_start(
-        group
-            .iter()
-            .filter_map(|(_, run, outcome)| Some((run.start, outcome.worst(metric)?))),
-    );
+    let present = group
+        .iter()
+        .filter(|(.., outcome)| outcome.mean(metric).is_some());
+    let worst: Vec<(usize, f64)> = present
+        .map(|(_, run, outcome)| Some((run.start, outcome.worst(metric)?)))
+        .collect::<Option<_>>()?;
+    let worst = by_start(worst.into_iter());
     stats::mean(&worst.into_values().collect::<Vec<_>>())
 }
