@@ -8,7 +8,10 @@ use std::{cell::OnceCell, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Definition, Directed, MaskError, MaskView, Reason, Score, Spacing, dice, directed};
+use super::{
+    Definition, Directed, MaskError, MaskView, Reason, Score, Spacing, dice, directed,
+    relative_area::relative_area_difference,
+};
 
 /// A prediction against its reference, both `[H, W]`. What several measures need is computed once.
 #[derive(Debug)]
@@ -154,6 +157,17 @@ const TABLE: &[Row] = &[
         better: Better::Smaller,
         of: |pair| pair.distance(|surfaces| surfaces.hd95(pair.definition.hd95)),
         worst: Some,
+    },
+    Row {
+        word: "rad",
+        aliases: &[],
+        column: "rad_percent",
+        name: "RAD",
+        unit: Unit::Percent,
+        better: Better::NearZero,
+        of: relative_area_difference,
+        // There is no worst: what is predicted where the reference is empty may be any area.
+        worst: |_| None,
     },
 ];
 

@@ -8,6 +8,7 @@ mod directed;
 mod distance;
 mod mask;
 mod measure;
+mod relative_area;
 mod score;
 mod surface;
 

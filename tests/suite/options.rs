@@ -90,7 +90,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("augment.brightness", &["0.3"]),
     ("augment.brightness_factor", &["[0.8, 1.25]", "[0.75, 1.5]"]),
     ("augment.translation", &["\"none\""]),
-    ("metrics.report", &["[\"dice\"]", "[\"hd95\", \"dice\"]"]),
+    ("metrics.report", &["[\"dice\", \"rad\"]"]),
     ("metrics.assd", &["\"macro\""]),
     ("metrics.hd95", &["\"max_directed\""]),
     ("metrics.spacing", &["\"header\""]),
@@ -114,8 +114,7 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         }
         ("finetune", _) => &[Finetune, Evaluate],
         ("scratch", _) | ("grid", "train_experts") => &[Scratch, Evaluate],
-        // Scores hold the standard measures in any case.
-        ("metrics", "report") => &[],
+        ("metrics", "report") => &[Evaluate],
         ("metrics", _) => &[Evaluate],
         ("grid", "new_experts" | "samples" | "starts") => &[Finetune, Scratch, Evaluate],
         // Which kinds there are at all.
