@@ -2,7 +2,9 @@
 
 use expertgrid::{
     artefact::{CaseScores, Scores},
-    metric::{Measure, Score},
+    manifest,
+    metric::{Measure, Reason, Score},
+    plan::{self, Inventory, Plan},
     results,
 };
 
@@ -34,12 +36,46 @@ fn a_table_has_the_measures_that_are_reported_in_their_order() {
 fn a_measure_that_is_not_reported_leaves_a_run_defined() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("{MANIFEST}\n[metrics]\nreport = [\"dice\"]\n");
-    let empty = Score::Undefined(expertgrid::metric::Reason::EmptyPrediction);
+    let empty = Score::Undefined(Reason::EmptyPrediction);
     let (plan, store) = grid(folder.path(), &text, |_| {
         Some([Score::Value(0.0), empty, empty])
     });
     let results = results::collect(&plan, &store, &|_| None);
     assert_eq!(results.tally(0).undefined, 0);
+}
+
+#[test]
+fn the_standard_measures_in_any_order_are_one_evaluation() {
+    let evaluations = |report: &str| -> Vec<_> {
+        let text = format!("{MANIFEST}\n[metrics]\nreport = {report}\n");
+        let plan = planned(&text);
+        let evaluations = plan
+            .runs
+            .iter()
+            .map(|run| plan.stage(run.evaluation).digest);
+        evaluations.collect()
+    };
+    let standard = evaluations("[\"dice\", \"assd\", \"hd95\"]");
+    assert_eq!(evaluations("[\"hd95\", \"dice\"]"), standard);
+    assert_ne!(evaluations("[\"dice\", \"rad\"]"), standard);
+}
+
+#[test]
+fn a_further_measure_trains_nothing_anew() {
+    let trainings = |report: &str| -> Vec<_> {
+        let plan = planned(&format!("{MANIFEST}\n[metrics]\nreport = {report}\n"));
+        plan.runs
+            .iter()
+            .map(|run| plan.stage(run.training).digest)
+            .collect()
+    };
+    assert_eq!(trainings("[\"dice\"]"), trainings("[\"dice\", \"rad\"]"));
+}
+
+fn planned(text: &str) -> Plan {
+    let experiment = manifest::parse("made_up.toml".as_ref(), text, "paper", &[]).unwrap();
+    let inventory = Inventory::assumed(&experiment.cohort);
+    plan::build(vec![experiment], &inventory)
 }
 
 #[test]
