@@ -245,6 +245,7 @@ fn adapt<E: Engine>(
             cases: &annotated,
             recipe,
             budget: budget(arguments),
+            rate_key: "--lr".to_owned(),
             batching: ExpertBatching::All,
             tuned,
             seed,
@@ -253,8 +254,8 @@ fn adapt<E: Engine>(
     );
     let took = bar.finish();
     let steps = trained.map_err(|error| match error {
-        TrainError::Diverged(step) => Failure::Work(format!(
-            "the training diverged: the loss is {} at step {}; a lower `--lr` may help",
+        TrainError::Diverged { step, rate_key } => Failure::Work(format!(
+            "the training diverged: the loss is {} at step {}; a lower `{rate_key}` may help",
             step.loss, step.step
         )),
         TrainError::Stopped(_) | TrainError::Tensor(_) => Failure::Work(error.to_string()),

@@ -128,6 +128,11 @@ impl Train {
             Origin::Pretrained(_) => Kind::Finetune,
         }
     }
+
+    /// The key of a manifest that sets its initial learning rate, as a section has it.
+    pub fn rate_key(&self) -> String {
+        format!("{}.lr", self.kind())
+    }
 }
 
 /// Annotated images: which cases, and whose masks.

@@ -69,7 +69,7 @@ impl StageError {
             Self::Data(_)
             | Self::Upstream(_)
             | Self::Checkpoint(_)
-            | Self::Train(TrainError::Diverged(_)) => true,
+            | Self::Train(TrainError::Diverged { .. }) => true,
             // A device out of memory, a disk that is full.
             Self::Train(TrainError::Tensor(_) | TrainError::Stopped(_)) | Self::Store(_) => false,
         }
@@ -186,6 +186,7 @@ fn train_and_predict<E: Engine>(
             cases: &cases,
             recipe: &spec.recipe,
             budget: **spec.budget,
+            rate_key: spec.rate_key(),
             batching,
             tuned: Tuned::Everything,
             seed: spec.seed,

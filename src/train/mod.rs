@@ -55,6 +55,8 @@ pub struct Training<'a, E> {
     pub recipe: &'a Recipe,
     /// How long and how fast.
     pub budget: Budget,
+    /// What a user sets the initial learning rate by: a key of a manifest, an option of a command.
+    pub rate_key: String,
     /// Which branches a step passes through; of no consequence with one expert.
     pub batching: ExpertBatching,
     /// What changes.
@@ -120,7 +122,12 @@ pub enum Next {
 #[derive(Debug)]
 pub enum TrainError {
     /// The loss is no number any more; the same inputs would diverge again.
-    Diverged(Step),
+    Diverged {
+        /// Where.
+        step: Step,
+        /// What a user sets the initial learning rate by.
+        rate_key: String,
+    },
     /// It was asked to stop, after this many steps.
     Stopped(usize),
     /// A tensor operation failed.
@@ -130,9 +137,10 @@ pub enum TrainError {
 impl fmt::Display for TrainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Diverged(step) => write!(
+            Self::Diverged { step, rate_key } => write!(
                 f,
-                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); a lower `training.lr` may help",
+                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); \
+                 a lower `{rate_key}` may help",
                 step.loss, step.step, step.lr
             ),
             Self::Stopped(steps) => write!(f, "stopped after {steps} steps"),
@@ -210,7 +218,10 @@ fn go_on<E: Engine>(
         steps.push(step);
         let next = watch.step(step);
         if !loss.is_finite() {
-            return Err(TrainError::Diverged(step));
+            return Err(TrainError::Diverged {
+                step,
+                rate_key: training.rate_key.clone(),
+            });
         }
         if next != Next::GoOn {
             watch.keep(progress::to_bytes(parameters, optimiser, steps)?);

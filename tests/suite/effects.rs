@@ -324,6 +324,7 @@ fn trained(
         recipe,
         budget,
         batching,
+        rate_key: "pretrain.lr".to_owned(),
         tuned: Tuned::Everything,
         seed: Seed::new(4),
     };
