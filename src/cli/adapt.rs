@@ -14,12 +14,13 @@ use crate::{
     event::Step,
     key::Keyed,
     manifest::{Budget, ExpertBatching, Recipe},
+    method::Tuned,
     metric::dice,
     net::{About, Adaptation, Checkpoint, Provenance, UNet},
     progress::Bar,
     seed::Seed,
     store::replace_file,
-    train::{Annotated, TrainError, Training, Tuned, predict, train},
+    train::{Annotated, TrainError, Training, predict, train},
 };
 
 #[derive(Debug, Args)]

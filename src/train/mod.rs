@@ -23,6 +23,7 @@ use crate::{
     engine::{DiceOver, Engine, plain},
     event::Step,
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
+    method::Tuned,
     net::{Parameter, Part, UNet},
     seed::Seed,
 };
@@ -65,25 +66,14 @@ pub struct Training<'a, E> {
     pub seed: Seed,
 }
 
-/// Which parameters a training changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tuned {
-    /// All.
-    Everything,
-    /// The experts' norms; the shared part stays as it is, to the bit.
-    ExpertLayers,
-}
-
-impl Tuned {
-    /// The parameters of a network that it means, in the network's order.
-    pub fn parameters(self, net: &UNet) -> Vec<Parameter> {
-        let all = net.parameters().iter();
-        let chosen = all.filter(|parameter| match (self, parameter.part) {
-            (Self::Everything, _) | (Self::ExpertLayers, Part::Expert(_)) => true,
-            (Self::ExpertLayers, Part::Shared) => false,
-        });
-        chosen.cloned().collect()
-    }
+/// The parameters of a network that a training changes, in the network's order.
+fn tuned(tuned: Tuned, net: &UNet) -> Vec<Parameter> {
+    let all = net.parameters().iter();
+    let chosen = all.filter(|parameter| match (tuned, parameter.part) {
+        (Tuned::Everything, _) | (Tuned::ExpertLayers, Part::Expert(_)) => true,
+        (Tuned::ExpertLayers, Part::Shared) => false,
+    });
+    chosen.cloned().collect()
 }
 
 /// Who looks on while a training goes on. A function of a step looks and lets it go on.
@@ -173,7 +163,7 @@ pub fn train<E: Engine>(
     watch: &mut dyn Watch,
 ) -> std::result::Result<Vec<Step>, TrainError> {
     let Training { recipe, .. } = training;
-    let parameters = training.tuned.parameters(training.net);
+    let parameters = tuned(training.tuned, training.net);
     let mut optimiser = RAdam::new(&parameters, &recipe.training);
     let mut steps = match watch.kept() {
         Some(state) => progress::restore(&state, &parameters, &mut optimiser)?.unwrap_or_default(),

@@ -16,13 +16,14 @@ use expertgrid::{
         AugmentSpec, Budget, CropAt, ExpertBatching, FieldOfView, FirstConv, ImageSpec, Metrics,
         NetworkSpec, Recipe, Reduction, Translation,
     },
+    method::Tuned,
     metric::{self, MaskView, Score, Spacing},
     net::{Part, UNet},
     plan::{self, Inventory, Spec},
     results,
     seed::Seed,
     stage,
-    train::{Annotated, Training, Tuned, train},
+    train::{Annotated, Training, train},
 };
 
 use crate::{

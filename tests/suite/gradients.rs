@@ -8,9 +8,10 @@ use expertgrid::{
     data::prepare::{Frame, Plane, Prepared, Region},
     engine::{Activation, Affine, DiceOver, Engine, Lanes, Stock},
     manifest::{AugmentSpec, Budget, ExpertBatching, ImageSpec, Recipe},
+    method::Tuned,
     net::{Part, UNet},
     seed::Seed,
-    train::{Annotated, RAdam, Training, Tuned, learning_rate, train},
+    train::{Annotated, RAdam, Training, learning_rate, train},
 };
 
 use crate::course::{network_spec, numbers, training_spec};

@@ -4,6 +4,7 @@ mod common;
 mod faults;
 mod source_graph;
 
+mod adaptations;
 mod artefacts;
 mod benchmark;
 mod blocks;
@@ -28,6 +29,7 @@ mod lanes;
 mod layers;
 mod made_up;
 mod manifests;
+mod methods;
 mod metric_properties;
 mod metric_reference;
 mod network;
