@@ -21,6 +21,7 @@ use crate::{
         prepare::{Frame, Prediction, Region},
     },
     event::Step,
+    key::Digest,
     metric::{Measure, Score},
     plan::Stage,
     store::Store,
@@ -34,6 +35,8 @@ pub const IMPORT: &str = "import.json";
 pub const PREDICTIONS: &str = "predictions.safetensors";
 /// Learning rate and loss of every step.
 pub const CURVE: &str = "curve.csv";
+/// Which pretrained branch a new expert inherited, and how all of them fit the annotated cases.
+pub const CHOICE: &str = "choice.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
 
@@ -143,6 +146,55 @@ impl Scores {
             true => Err(format!("{SCORES}: it holds no case")),
             false => Ok(scores),
         }
+    }
+}
+
+/// How the branches of a pretrained network fit a new expert's annotated cases, and the branch that
+/// fits best. Cases are told by their images' digests, as in keys: what they are called shapes
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The images, in the order of sampling.
+    pub images: Vec<Digest>,
+    /// In the order of the branches; never empty.
+    pub branches: Vec<BranchFit>,
+    /// The expert whose branch was chosen.
+    pub chosen: u8,
+}
+
+/// How a branch fits annotated cases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchFit {
+    /// Whose branch it is.
+    pub expert: u8,
+    /// The mean over the cases.
+    pub mean_dice: f64,
+    /// The Dice coefficient of each, from 0 to 1, in the order of the images.
+    pub dice: Vec<f64>,
+}
+
+impl Choice {
+    /// The mean Dice coefficient of the chosen branch: the largest there is.
+    pub fn mean_dice(&self) -> f64 {
+        let means = self.branches.iter().map(|fit| fit.mean_dice);
+        means.fold(0.0, f64::max)
+    }
+
+    /// As JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// Where the bytes are not what [`Choice::to_bytes`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("{CHOICE}: {error}"))
     }
 }
 

@@ -19,8 +19,9 @@
 //! ```
 //!
 //! A **run** is one cell's worth of science: a new expert, a combination of annotation experts, a
-//! way of sampling, a number of samples, an arm. A **stage** is a piece of work with a content key:
-//! `pretrain`, `finetune`, `scratch` (from random initialisation), `evaluate`. Many runs share one.
+//! way of sampling, a number of samples, a method. A **stage** is a piece of work with a content
+//! key: `pretrain`, `finetune`, `scratch` (from random initialisation), `evaluate`. Many runs share
+//! one.
 //!
 //! ## The invariants
 //!
@@ -45,6 +46,7 @@
 pub mod key;
 pub mod seed;
 pub mod metric;
+pub mod method;
 
 pub mod manifest;
 pub mod data;
@@ -59,6 +61,7 @@ pub mod tensorboard;
 pub mod engine;
 pub mod net;
 pub mod train;
+pub mod adaptation;
 pub mod stage;
 
 pub mod journal;

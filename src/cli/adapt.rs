@@ -6,20 +6,23 @@ use clap::Args;
 
 use super::{Done, Failure, OwnDevice, output::print, weights::Weights};
 use crate::{
+    adaptation::{
+        AdaptationError, Adapting, Beginning, Case as AnnotatedCase, dice_by_branch, mean,
+    },
     data::{
         Case, Expert, folder,
-        prepare::{Prediction, Prepared, cut_pixels, prepare, prepare_mask, too_small},
+        prepare::{cut_pixels, prepare, prepare_mask, too_small},
     },
     engine::{AnyEngine, Engine},
     event::Step,
     key::Keyed,
     manifest::{Budget, ExpertBatching, Recipe},
-    metric::dice,
+    method::{Branch, Tuned},
     net::{About, Adaptation, Checkpoint, Provenance, UNet},
     progress::Bar,
     seed::Seed,
     store::replace_file,
-    train::{Annotated, TrainError, Training, Tuned, predict, train},
+    train::{Annotated, TrainError, Training, train},
 };
 
 #[derive(Debug, Args)]
@@ -65,6 +68,16 @@ enum Method {
     Full,
     /// The branch that fits the cases best is taken over and its norms alone are trained; the shared part stays.
     ExpertLayers,
+}
+
+impl Method {
+    /// What the expert's branch starts from, and what is trained.
+    fn words(self) -> (Branch, Tuned) {
+        match self {
+            Self::Full => (Branch::Reset, Tuned::Everything),
+            Self::ExpertLayers => (Branch::Inherit, Tuned::ExpertLayers),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -194,47 +207,47 @@ fn adapt<E: Engine>(
     let recipe = &weights.recipe;
     let seed = Seed::new(arguments.seed).fork("adapt");
     let expert = arguments.expert;
-    let annotated: Vec<Annotated> = cases
+    let drawn: Vec<AnnotatedCase<'_>> = cases
         .iter()
-        .map(|case| Annotated {
+        .map(|case| AnnotatedCase {
+            digest: case.image_digest,
             image: Arc::new(prepare(&case.image, &recipe.image)),
-            masks: vec![Arc::new(prepare_mask(
-                &case.annotations[&expert].mask,
-                &recipe.image,
-            ))],
+            mask: &case.annotations[&expert].mask,
         })
         .collect();
-    let wrong = |error| weights.wrong(error);
-    let (net, tuned, method) = match arguments.method {
-        Method::Full => {
-            let seed = seed.fork("initialisation");
-            let net = weights
-                .checkpoint
-                .adapt(&recipe.network, &seed, engine.device())
-                .map_err(wrong)?;
-            (net, Tuned::Everything, "full".to_owned())
-        }
-        Method::ExpertLayers => {
-            let all = weights
-                .checkpoint
-                .restore(&recipe.network, engine.device())
-                .map_err(wrong)?;
-            let dice = mean_dice(&all, engine, cases, &annotated, expert, recipe)?;
-            let best = (0..dice.len())
-                .rev()
-                .max_by(|a, b| dice[*a].total_cmp(&dice[*b]))
-                .unwrap_or(0);
-            let from = weights.experts[best];
+    let annotated: Vec<Annotated> = drawn
+        .iter()
+        .map(|case| Annotated {
+            image: case.image.clone(),
+            masks: vec![Arc::new(prepare_mask(case.mask, &recipe.image))],
+        })
+        .collect();
+    let failed = |error| match error {
+        AdaptationError::Checkpoint(error) => weights.wrong(error),
+        AdaptationError::Tensor(error) => Failure::Work(error.to_string()),
+        AdaptationError::Mask(error) => Failure::Work(error.to_string()),
+    };
+    let (branch, tuned) = arguments.method.words();
+    let Beginning { net, choice } = Adapting {
+        pretrained: &weights.checkpoint,
+        experts: &weights.experts,
+        branch,
+        cases: &drawn,
+        recipe,
+        seed: seed.fork("initialisation"),
+        engine,
+    }
+    .begin()
+    .map_err(failed)?;
+    let method = match choice {
+        None => "full".to_owned(),
+        Some(choice) => {
+            let from = choice.chosen;
             eprintln!(
                 "the branch of expert {from} fits the cases best (mean Dice {:.4}) and is taken over",
-                dice[best]
+                choice.mean_dice()
             );
-            let net = weights
-                .checkpoint
-                .inherit(best, &recipe.network, engine.device())
-                .map_err(wrong)?;
-            let method = format!("expert layers, from expert {from}");
-            (net, Tuned::ExpertLayers, method)
+            format!("expert layers, from expert {from}")
         }
     };
     let mut bar = Bar::new("step", arguments.steps);
@@ -245,6 +258,7 @@ fn adapt<E: Engine>(
             cases: &annotated,
             recipe,
             budget: budget(arguments),
+            rate_key: "--lr".to_owned(),
             batching: ExpertBatching::All,
             tuned,
             seed,
@@ -253,46 +267,19 @@ fn adapt<E: Engine>(
     );
     let took = bar.finish();
     let steps = trained.map_err(|error| match error {
-        TrainError::Diverged(step) => Failure::Work(format!(
-            "the training diverged: the loss is {} at step {}; a lower `--lr` may help",
+        TrainError::Diverged { step, rate_key } => Failure::Work(format!(
+            "the training diverged: the loss is {} at step {}; a lower `{rate_key}` may help",
             step.loss, step.step
         )),
         TrainError::Stopped(_) | TrainError::Tensor(_) => Failure::Work(error.to_string()),
     })?;
-    let dice = mean_dice(&net, engine, cases, &annotated, expert, recipe)?[0];
+    let dice = dice_by_branch(&net, engine, &drawn, &recipe.image).map_err(failed)?;
     Ok(Outcome {
         net,
         method,
         first: steps[0],
         last: steps[steps.len() - 1],
-        dice,
+        dice: mean(&dice[0]),
         took,
     })
-}
-
-/// The mean Dice of every branch over annotated cases.
-fn mean_dice<E: Engine>(
-    net: &UNet,
-    engine: &E,
-    cases: &[Case],
-    annotated: &[Annotated],
-    expert: Expert,
-    recipe: &Recipe,
-) -> Result<Vec<f64>, Failure> {
-    let images: Vec<(String, Arc<Prepared>)> = std::iter::zip(cases, annotated)
-        .map(|(case, annotated)| (case.name.clone(), annotated.image.clone()))
-        .collect();
-    let branches: Vec<usize> = (0..net.experts()).collect();
-    let by_branch = predict(net, engine, &branches, &images, &recipe.image)
-        .map_err(|error| Failure::Work(error.to_string()))?;
-    let of_branch = |predictions: &Vec<Prediction>| -> Result<f64, Failure> {
-        let mut sum = 0.0;
-        for (prediction, case) in predictions.iter().zip(cases) {
-            let right = &case.annotations[&expert].mask;
-            sum += dice(prediction.mask().view(), right.view())
-                .map_err(|error| Failure::Work(error.to_string()))?;
-        }
-        Ok(sum / cases.len() as f64)
-    };
-    by_branch.iter().map(of_branch).collect()
 }

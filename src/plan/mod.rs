@@ -4,6 +4,7 @@
 //! that ask for the same key, in one manifest or in several, get the same stage. The plan knows
 //! no disk, no devices and no tensors.
 
+mod arms;
 mod inventory;
 mod names;
 mod only;
@@ -11,7 +12,7 @@ mod spec;
 mod summary;
 mod work;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, iter::zip, sync::Arc};
 
 use hashbrown::{HashTable, hash_table::Entry};
 use itertools::Itertools;
@@ -19,7 +20,8 @@ use rayon::prelude::*;
 
 use crate::{
     key::{Digest, Keyed, Memo},
-    manifest::{Arm, Experiment, Metrics, SpacingFrom, Start},
+    manifest::{Arm, Budget, Experiment, Grid, Metrics, Recipe, SpacingFrom, Start},
+    method::{BudgetFrom, Method, TrainedOn},
     seed::Seed,
 };
 
@@ -29,6 +31,8 @@ pub use only::Only;
 pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
+
+use arms::{arm_of, method_of};
 
 /// Everything that is to be known before anything runs.
 #[derive(Debug)]
@@ -69,10 +73,13 @@ pub struct Run {
     /// Index of its experiment.
     pub experiment: usize,
     /// How the network comes about.
+    pub method: Arc<Method>,
+    /// The arm under which tables have this method.
     pub arm: Arm,
     /// The expert it is tested against.
     pub new_expert: u8,
-    /// The experts who annotated its pretraining (arm `w/`), or its training (arm `single`).
+    /// The experts who annotated its pretraining; without one, another expert whose masks it is
+    /// trained on. None where all its masks are the new expert's.
     pub experts: Arc<[u8]>,
     /// Annotated samples.
     pub samples: usize,
@@ -127,6 +134,19 @@ impl Plan {
 /// The inventory must hold the cases and experts that the grids name, and the files they import;
 /// see [`crate::data::Dataset`] and [`Inventory::assumed`].
 pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
+    let of_arms = |experiment: &Experiment| {
+        let arms = experiment.grid.arms.iter();
+        arms.map(|arm| method_of(*arm)).collect()
+    };
+    build_with_methods(experiments, inventory, of_arms)
+}
+
+/// As [`build`], with other methods in place of the experiments' arms.
+pub fn build_with_methods(
+    experiments: Vec<Experiment>,
+    inventory: &Inventory,
+    methods: impl Fn(&Experiment) -> Vec<Method>,
+) -> Plan {
     let mut builder = Builder {
         inventory,
         test: Arc::new(Memo::new(TestImages {
@@ -144,7 +164,7 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
         runs: Vec::new(),
     };
     for (index, experiment) in experiments.iter().enumerate() {
-        builder.expand(index, experiment);
+        builder.expand(index, experiment, methods(experiment));
     }
     let Builder { stages, runs, .. } = builder;
     Plan {
@@ -173,7 +193,7 @@ fn with_key(spec: Spec) -> KeyedSpec {
 
 /// Runs that differ in their way of sampling only.
 struct Block<'a> {
-    arm: Arm,
+    method: Arc<Method>,
     new_expert: u8,
     experts: Arc<[u8]>,
     pretrained: Option<StageId>,
@@ -209,6 +229,24 @@ impl Block<'_> {
     }
 }
 
+/// What the trainings of one section of a manifest have in common: `[finetune]`, `[scratch]`.
+struct Budgeted {
+    budget: Arc<Memo<Budget>>,
+    /// By start. With all cases the ways of sampling hold the same set: the seed must tell them
+    /// apart.
+    seeds: HashMap<usize, Seed>,
+}
+
+impl Budgeted {
+    fn of(budget: Budget, seed: Seed, grid: &Grid) -> Self {
+        let starts = grid.starts.iter();
+        Self {
+            budget: Arc::new(Memo::new(budget)),
+            seeds: starts.map(|s| (*s, seed.at(*s as u64))).collect(),
+        }
+    }
+}
+
 struct Builder<'a> {
     inventory: &'a Inventory,
     test: Arc<Memo<TestImages>>,
@@ -221,9 +259,11 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn expand(&mut self, index: usize, experiment: &Experiment) {
+    fn expand(&mut self, index: usize, experiment: &Experiment, methods: Vec<Method>) {
         let grid = &experiment.grid;
-        let runs = grid.runs() as usize;
+        let sources: Vec<_> = methods.iter().map(|method| sources(method, grid)).collect();
+        let cells = grid.new_experts.len() * grid.samples.len() * grid.starts.len();
+        let runs = cells * sources.iter().map(Vec::len).sum::<usize>();
         self.runs.reserve(runs);
         self.stages.reserve(2 * runs);
         let stages = &self.stages;
@@ -231,42 +271,32 @@ impl Builder<'_> {
             .reserve(2 * runs, |id| stages[id.index()].digest.first_bytes());
         let recipe = Arc::new(experiment.recipe.clone());
         let root = Seed::new(experiment.seed);
-        let by_start = |purpose: &str| -> HashMap<usize, Seed> {
-            let seed = root.fork(purpose);
-            let starts = grid.starts.iter();
-            starts
-                .map(|start| (*start, seed.at(*start as u64)))
-                .collect()
-        };
-        // With all cases the ways of sampling hold the same set: the seed must tell them apart.
-        let (finetune_seeds, scratch_seeds) = (by_start("finetune"), by_start("scratch"));
-        let finetune = Arc::new(Memo::new(experiment.finetune));
-        let scratch = Arc::new(Memo::new(experiment.scratch));
+        let finetune = Budgeted::of(experiment.finetune, root.fork("finetune"), grid);
+        let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
         let metrics = Arc::new(experiment.metrics.clone());
         let mut ways: HashMap<Arc<[u8]>, Arc<[Way]>> = HashMap::new();
         let mut blocks = Vec::new();
-        for arm in &grid.arms {
-            let sources: Vec<Arc<[u8]>> = match arm {
-                Arm::With => combinations(&grid.annotators.from, &grid.annotators.choose),
-                Arm::Without => vec![Arc::from([])],
-                Arm::Single => grid.train_experts.iter().map(|t| Arc::from([*t])).collect(),
+        for (method, sources) in zip(methods, sources) {
+            let method = Arc::new(method);
+            let budget = match method.budget {
+                BudgetFrom::Finetune => &finetune,
+                BudgetFrom::Scratch => &scratch,
             };
             for (experts, new_expert) in sources.iter().cartesian_product(&grid.new_experts) {
-                let pretrained = (*arm == Arm::With).then(|| {
+                let pretrained = method.is_pretrained().then(|| {
                     let spec = self.pretraining(experiment, &recipe, experts, root);
                     self.stage(with_key(spec), None)
                 });
-                let trainer: Arc<[u8]> = match arm {
-                    Arm::Single => experts.clone(),
-                    Arm::With | Arm::Without => Arc::from([*new_expert]),
+                let origin = match pretrained {
+                    Some(id) => {
+                        let digest = self.stages[id.index()].digest;
+                        Origin::adapted(digest, method.branch, method.tuned)
+                    }
+                    None => Origin::Random,
                 };
-                let (origin, budget, seeds) = match pretrained {
-                    Some(id) => (
-                        Origin::Pretrained(self.stages[id.index()].digest),
-                        &finetune,
-                        &finetune_seeds,
-                    ),
-                    None => (Origin::Random, &scratch, &scratch_seeds),
+                let trainer: Arc<[u8]> = match method.trained_on {
+                    TrainedOn::NewExpert => Arc::from([*new_expert]),
+                    TrainedOn::AnotherExpert => experts.clone(),
                 };
                 let ways = ways.entry(trainer.clone()).or_insert_with(|| {
                     let ways = grid.samples.iter().cartesian_product(&grid.starts);
@@ -278,15 +308,15 @@ impl Builder<'_> {
                     .collect()
                 });
                 blocks.push(Block {
-                    arm: *arm,
+                    method: method.clone(),
                     new_expert: *new_expert,
                     experts: experts.clone(),
                     pretrained,
                     ways: ways.clone(),
-                    seeds,
+                    seeds: &budget.seeds,
                     train: Train {
                         recipe: recipe.clone(),
-                        budget: budget.clone(),
+                        budget: budget.budget.clone(),
                         origin,
                         support: self.support(&trainer, None),
                         test: self.test.clone(),
@@ -310,12 +340,14 @@ impl Builder<'_> {
 
     /// Adds the runs of a block, and those of their stages that are new.
     fn add(&mut self, experiment: usize, block: &Block<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
+        let arm = arm_of(&block.method);
         for (way, (train, evaluate)) in block.ways.iter().zip(keyed) {
             let training = self.stage(train, block.pretrained);
             let evaluation = self.stage(evaluate, Some(training));
             self.runs.push(Run {
                 experiment,
-                arm: block.arm,
+                method: block.method.clone(),
+                arm,
                 new_expert: block.new_expert,
                 experts: block.experts.clone(),
                 samples: way.samples,
@@ -329,7 +361,7 @@ impl Builder<'_> {
     fn pretraining(
         &mut self,
         experiment: &Experiment,
-        recipe: &Arc<Memo<crate::manifest::Recipe>>,
+        recipe: &Arc<Memo<Recipe>>,
         experts: &Arc<[u8]>,
         root: Seed,
     ) -> Spec {
@@ -415,6 +447,18 @@ impl Builder<'_> {
                 }))
             })
             .clone()
+    }
+}
+
+/// For each network of a method, before it becomes any one's: the experts whose masks it is of.
+fn sources(method: &Method, grid: &Grid) -> Vec<Arc<[u8]>> {
+    match (method.is_pretrained(), method.trained_on) {
+        (true, _) => combinations(&grid.annotators.from, &grid.annotators.choose),
+        (false, TrainedOn::NewExpert) => vec![Arc::from([])],
+        (false, TrainedOn::AnotherExpert) => {
+            let trainers = grid.train_experts.iter();
+            trainers.map(|expert| Arc::from([*expert])).collect()
+        }
     }
 }
 

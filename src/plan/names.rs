@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use itertools::Itertools;
 
-use super::{Plan, Spec, StageId};
-use crate::manifest::Arm;
+use super::{Origin, Plan, Run, Spec, StageId};
+use crate::method::TrainedOn;
 
 /// The names of a plan's stages, each after the first run that needs it.
 #[derive(Debug)]
@@ -34,25 +34,38 @@ impl<'a> Names<'a> {
             return kind.to_string();
         };
         let experts = run.experts.iter().join("+");
+        let new = run.new_expert;
         let way = format!("n = {}, start {}", run.samples, run.start);
-        match (&stage.spec, stage.upstream, run.arm) {
-            (Spec::Evaluate(_), _, Arm::With) => {
-                format!("{kind} {experts} to {}, {way}", run.new_expert)
+        match &stage.spec {
+            Spec::Train(train) => match train.origin {
+                Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
+                    format!("{kind} on {experts}")
+                }
+                Origin::Random => {
+                    let trainer = train.support.experts.iter().join("+");
+                    format!("{kind} on {trainer}, {way}")
+                }
+                Origin::Pretrained(_) | Origin::Adapted { .. } => {
+                    format!("{kind} {experts} to {new}{}, {way}", self.how(run))
+                }
+            },
+            Spec::Evaluate(_) => match (run.method.is_pretrained(), run.method.trained_on) {
+                (true, _) => format!("{kind} {experts} to {new}{}, {way}", self.how(run)),
+                (false, TrainedOn::NewExpert) => format!("{kind} {new}, {way}"),
+                (false, TrainedOn::AnotherExpert) => {
+                    format!("{kind} {experts} against {new}, {way}")
+                }
+            },
+        }
+    }
+
+    /// The run's method, where its network is adapted in a way that has to be named.
+    fn how(&self, run: &Run) -> String {
+        match &self.plan.stage(run.training).spec {
+            Spec::Train(train) if matches!(train.origin, Origin::Adapted { .. }) => {
+                format!(" ({})", run.method.name)
             }
-            (Spec::Evaluate(_), _, Arm::Without) => format!("{kind} {}, {way}", run.new_expert),
-            (Spec::Evaluate(_), _, Arm::Single) => {
-                format!("{kind} {experts} against {}, {way}", run.new_expert)
-            }
-            (Spec::Train(_), None, Arm::With) => format!("{kind} on {experts}"),
-            (Spec::Train(_), Some(_), Arm::With) => {
-                format!("{kind} {experts} to {}, {way}", run.new_expert)
-            }
-            (Spec::Train(train), _, Arm::Without | Arm::Single) => {
-                format!(
-                    "{kind} on {}, {way}",
-                    train.support.experts.iter().join("+")
-                )
-            }
+            Spec::Train(_) | Spec::Evaluate(_) => String::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     key::{Digest, Keyed, Memo, Sink},
     manifest::{Budget, ExpertBatching, Keep, Metrics, Recipe},
+    method::{Branch, Tuned},
     seed::Seed,
 };
 
@@ -115,8 +116,73 @@ pub enum Origin {
     ImportedForExperts(ExpertBatching, Digest),
     /// Random initialisation, one branch.
     Random,
-    /// A pretrained network: its shared part is kept, the expert's part initialised anew.
+    /// A pretrained network: its shared part is kept, the expert's part initialised anew;
+    /// everything is trained.
     Pretrained(Digest),
+    /// A pretrained network, in any other way. [`Origin::adapted`] makes no other.
+    Adapted {
+        /// The stage that pretrained it.
+        pretrained: Digest,
+        /// What the new expert's branch starts from.
+        branch: Branch,
+        /// What is trained.
+        tuned: Tuned,
+    },
+}
+
+impl Origin {
+    /// A pretrained network, adapted to the new expert. What has a key without these words keeps
+    /// it.
+    pub fn adapted(pretrained: Digest, branch: Branch, tuned: Tuned) -> Self {
+        match (branch, tuned) {
+            (Branch::Reset, Tuned::Everything) => Self::Pretrained(pretrained),
+            (Branch::Reset | Branch::Inherit, Tuned::Everything | Tuned::ExpertLayers) => {
+                Self::Adapted {
+                    pretrained,
+                    branch,
+                    tuned,
+                }
+            }
+        }
+    }
+
+    /// The stage that pretrained the network; `None` where none did.
+    pub fn pretrained(&self) -> Option<Digest> {
+        match *self {
+            Self::Pretrained(pretrained) | Self::Adapted { pretrained, .. } => Some(pretrained),
+            Self::Random | Self::RandomForExperts(_) | Self::ImportedForExperts(..) => None,
+        }
+    }
+
+    /// What the branches start from, as far as no imported file has values for them.
+    pub fn branch(&self) -> Branch {
+        match *self {
+            Self::Adapted { branch, .. } => branch,
+            Self::Random
+            | Self::RandomForExperts(_)
+            | Self::ImportedForExperts(..)
+            | Self::Pretrained(_) => Branch::Reset,
+        }
+    }
+
+    /// What is trained.
+    pub fn tuned(&self) -> Tuned {
+        match *self {
+            Self::Adapted { tuned, .. } => tuned,
+            Self::Random
+            | Self::RandomForExperts(_)
+            | Self::ImportedForExperts(..)
+            | Self::Pretrained(_) => Tuned::Everything,
+        }
+    }
+
+    /// Which branches a step passes through; of no consequence where there is one.
+    pub fn batching(&self) -> ExpertBatching {
+        match *self {
+            Self::RandomForExperts(batching) | Self::ImportedForExperts(batching, _) => batching,
+            Self::Random | Self::Pretrained(_) | Self::Adapted { .. } => ExpertBatching::All,
+        }
+    }
 }
 
 impl Train {
@@ -125,8 +191,13 @@ impl Train {
         match self.origin {
             Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => Kind::Pretrain,
             Origin::Random => Kind::Scratch,
-            Origin::Pretrained(_) => Kind::Finetune,
+            Origin::Pretrained(_) | Origin::Adapted { .. } => Kind::Finetune,
         }
+    }
+
+    /// The key of a manifest that sets its initial learning rate, as a section has it.
+    pub fn rate_key(&self) -> String {
+        format!("{}.lr", self.kind())
     }
 }
 
@@ -196,12 +267,10 @@ impl Spec {
     /// The stage that must be there first.
     pub fn upstream(&self) -> Option<(Kind, Digest)> {
         match self {
-            Self::Train(train) => match train.origin {
-                Origin::Pretrained(digest) => Some((Kind::Pretrain, digest)),
-                Origin::Random | Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
-                    None
-                }
-            },
+            Self::Train(train) => {
+                let pretrained = train.origin.pretrained();
+                pretrained.map(|digest| (Kind::Pretrain, digest))
+            }
             Self::Evaluate(evaluate) => Some((evaluate.training_kind, evaluate.training)),
         }
     }
@@ -244,6 +313,15 @@ impl Keyed for Train {
                 sink.text("expert_batching", batching.word());
             }
             Origin::Pretrained(digest) => sink.digest("pretrained", digest),
+            Origin::Adapted {
+                pretrained,
+                branch,
+                tuned,
+            } => {
+                sink.digest("pretrained", pretrained);
+                sink.text("branch", branch.word());
+                sink.text("tuned", tuned.word());
+            }
         }
         sink.group("support", &**support);
         sink.group("test", &**test);

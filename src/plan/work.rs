@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, Spec};
+use super::Spec;
 use crate::manifest::ExpertBatching;
 
 /// How much work a stage is.
@@ -33,10 +33,9 @@ impl Spec {
         match self {
             Self::Train(train) => Work {
                 steps: train.budget.steps,
-                batches: match train.origin {
-                    Origin::RandomForExperts(ExpertBatching::OnePerImage)
-                    | Origin::ImportedForExperts(ExpertBatching::OnePerImage, _) => 1,
-                    _ => train.support.experts.len(),
+                batches: match train.origin.batching() {
+                    ExpertBatching::OnePerImage => 1,
+                    ExpertBatching::All => train.support.experts.len(),
                 },
                 size: Some(Size {
                     width: train.recipe.network.width,

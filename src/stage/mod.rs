@@ -6,14 +6,13 @@
 mod library;
 mod trivial;
 
-use std::{fmt, sync::Arc};
-
-use candle_core::Device;
+use std::{fmt, iter::zip, sync::Arc};
 
 use crate::{
+    adaptation::{AdaptationError, Adapting, Beginning, Case},
     artefact::{
-        self, CURVE, CaseScores, IMPORT, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve,
-        parse_predictions, predictions,
+        self, CHOICE, CURVE, CaseScores, Choice, IMPORT, PREDICTIONS, SCORES, Scores, WEIGHTS,
+        branch_name, curve, parse_predictions, predictions,
     },
     data::{
         Mask,
@@ -21,12 +20,12 @@ use crate::{
     },
     engine::{AnyEngine, Engine},
     key::{Digest, Keyed},
-    manifest::{AssdDefinition, ExpertBatching, HdDefinition, Metrics},
+    manifest::{AssdDefinition, HdDefinition, Metrics},
     metric::{self, Assd, Compared, Definition, Hd95, Spacing},
     net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
-    train::{Annotated, TrainError, Training, Tuned, Watch, predict, train},
+    train::{Annotated, TrainError, Training, Watch, predict, train},
 };
 
 pub use library::Library;
@@ -69,7 +68,7 @@ impl StageError {
             Self::Data(_)
             | Self::Upstream(_)
             | Self::Checkpoint(_)
-            | Self::Train(TrainError::Diverged(_)) => true,
+            | Self::Train(TrainError::Diverged { .. }) => true,
             // A device out of memory, a disk that is full.
             Self::Train(TrainError::Tensor(_) | TrainError::Stopped(_)) | Self::Store(_) => false,
         }
@@ -79,6 +78,16 @@ impl StageError {
 impl From<CheckpointError> for StageError {
     fn from(error: CheckpointError) -> Self {
         Self::Checkpoint(error)
+    }
+}
+
+impl From<AdaptationError> for StageError {
+    fn from(error: AdaptationError) -> Self {
+        match error {
+            AdaptationError::Checkpoint(error) => error.into(),
+            AdaptationError::Tensor(error) => error.into(),
+            AdaptationError::Mask(error) => Self::Data(error.to_string()),
+        }
     }
 }
 
@@ -173,12 +182,12 @@ fn train_and_predict<E: Engine>(
     store: &Store,
     watch: &mut dyn Watch,
 ) -> Result<Files, StageError> {
-    let (net, import) = network(spec, library, store, engine.device())?;
+    let Start {
+        net,
+        import,
+        choice,
+    } = start(spec, engine, library, store)?;
     let cases = annotated(spec, library)?;
-    let batching = match spec.origin {
-        Origin::RandomForExperts(batching) | Origin::ImportedForExperts(batching, _) => batching,
-        Origin::Random | Origin::Pretrained(_) => ExpertBatching::All,
-    };
     let steps = train(
         &Training {
             net: &net,
@@ -186,8 +195,9 @@ fn train_and_predict<E: Engine>(
             cases: &cases,
             recipe: &spec.recipe,
             budget: **spec.budget,
-            batching,
-            tuned: Tuned::Everything,
+            rate_key: spec.rate_key(),
+            batching: spec.origin.batching(),
+            tuned: spec.origin.tuned(),
             seed: spec.seed,
         },
         watch,
@@ -196,6 +206,9 @@ fn train_and_predict<E: Engine>(
     files.insert(CURVE.into(), curve(&steps));
     if let Some(import) = import {
         files.insert(IMPORT.into(), artefact::import(&import));
+    }
+    if let Some(choice) = choice {
+        files.insert(CHOICE.into(), choice.to_bytes());
     }
     files.insert(
         PREDICTIONS.into(),
@@ -216,30 +229,77 @@ fn train_and_predict<E: Engine>(
     Ok(files)
 }
 
-fn network(
+/// A network before its first step.
+struct Start {
+    net: UNet,
+    /// What became of the tensors of an imported file.
+    import: Option<Import>,
+    /// Whose branch was inherited.
+    choice: Option<Choice>,
+}
+
+fn start<E: Engine>(
     spec: &Train,
+    engine: &E,
     library: &mut Library,
     store: &Store,
-    device: &Device,
-) -> Result<(UNet, Option<Import>), StageError> {
+) -> Result<Start, StageError> {
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
     let experts = spec.support.experts.len();
-    match &spec.origin {
+    let of = |net: UNet| Start {
+        net,
+        import: None,
+        choice: None,
+    };
+    match spec.origin {
         Origin::Random | Origin::RandomForExperts(_) => {
-            Ok((UNet::init(network, experts, &seed, device)?, None))
+            let net = UNet::init(network, experts, &seed, engine.device())?;
+            Ok(of(net))
         }
         Origin::ImportedForExperts(_, tensors) => {
-            let (net, import) = library
-                .import(tensors)?
-                .import(network, experts, &seed, device)?;
-            Ok((net, Some(import)))
+            let imported = library.import(&tensors)?;
+            let (net, import) = imported.import(network, experts, &seed, engine.device())?;
+            Ok(Start {
+                import: Some(import),
+                ..of(net)
+            })
         }
-        Origin::Pretrained(digest) => {
-            let pretrained = library.pretrained(store, digest)?;
-            Ok((pretrained.adapt(network, &seed, device)?, None))
+        Origin::Pretrained(pretrained) | Origin::Adapted { pretrained, .. } => {
+            let pretrained = library.pretrained(store, &pretrained)?;
+            let Beginning { net, choice } = Adapting {
+                pretrained: &pretrained,
+                experts: pretrained.about().map_or(&[], |about| &about.experts),
+                branch: spec.origin.branch(),
+                cases: &as_drawn(spec, library)?,
+                recipe: &spec.recipe,
+                seed,
+                engine,
+            }
+            .begin()?;
+            Ok(Start { choice, ..of(net) })
         }
     }
+}
+
+/// The annotated cases with the first expert's masks as they were drawn.
+fn as_drawn<'a>(spec: &Train, library: &'a mut Library) -> Result<Vec<Case<'a>>, StageError> {
+    let digests = &spec.support.images;
+    let images: Vec<Arc<Prepared>> = digests
+        .iter()
+        .map(|digest| library.image(digest, &spec.recipe.image))
+        .collect::<Result<_, _>>()?;
+    let library = &*library;
+    zip(digests, images)
+        .zip(spec.support.masks.iter().flatten())
+        .map(|((digest, image), mask)| {
+            Ok(Case {
+                digest: *digest,
+                image,
+                mask: library.original_mask(mask)?,
+            })
+        })
+        .collect()
 }
 
 /// One file of an upstream artefact.
@@ -281,7 +341,7 @@ fn predict_test_images<E: Engine>(
     library: &mut Library,
 ) -> Result<Vec<u8>, StageError> {
     let image = &spec.recipe.image;
-    let cases: Vec<(String, Arc<Prepared>)> = std::iter::zip(&spec.test.names, &spec.test.images)
+    let cases: Vec<(String, Arc<Prepared>)> = zip(&spec.test.names, &spec.test.images)
         .map(|(name, digest)| Ok((name.clone(), library.image(digest, image)?)))
         .collect::<Result<_, StageError>>()?;
     let experts = &spec.support.experts;

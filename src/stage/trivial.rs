@@ -4,7 +4,10 @@
 //! result.
 
 use crate::{
-    artefact::{CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions},
+    artefact::{
+        CHOICE, CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions,
+    },
+    method::Branch,
     metric::{Measure, Reason, Score},
     plan::Spec,
     store::Files,
@@ -14,9 +17,12 @@ use crate::{
 pub(super) fn compute(spec: &Spec) -> Files {
     let mut files = Files::new();
     match spec {
-        Spec::Train(_) => {
+        Spec::Train(train) => {
             files.insert(CURVE.into(), curve(&[]));
             files.insert(PREDICTIONS.into(), predictions(&[]));
+            if train.origin.branch() == Branch::Inherit {
+                files.insert(CHOICE.into(), Vec::new());
+            }
             if spec.keeps_weights() {
                 files.insert(WEIGHTS.into(), Vec::new());
             }

@@ -23,6 +23,7 @@ use crate::{
     engine::{DiceOver, Engine, plain},
     event::Step,
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
+    method::Tuned,
     net::{Parameter, Part, UNet},
     seed::Seed,
 };
@@ -55,6 +56,8 @@ pub struct Training<'a, E> {
     pub recipe: &'a Recipe,
     /// How long and how fast.
     pub budget: Budget,
+    /// What a user sets the initial learning rate by: a key of a manifest, an option of a command.
+    pub rate_key: String,
     /// Which branches a step passes through; of no consequence with one expert.
     pub batching: ExpertBatching,
     /// What changes.
@@ -63,25 +66,14 @@ pub struct Training<'a, E> {
     pub seed: Seed,
 }
 
-/// Which parameters a training changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tuned {
-    /// All.
-    Everything,
-    /// The experts' norms; the shared part stays as it is, to the bit.
-    ExpertLayers,
-}
-
-impl Tuned {
-    /// The parameters of a network that it means, in the network's order.
-    pub fn parameters(self, net: &UNet) -> Vec<Parameter> {
-        let all = net.parameters().iter();
-        let chosen = all.filter(|parameter| match (self, parameter.part) {
-            (Self::Everything, _) | (Self::ExpertLayers, Part::Expert(_)) => true,
-            (Self::ExpertLayers, Part::Shared) => false,
-        });
-        chosen.cloned().collect()
-    }
+/// The parameters of a network that a training changes, in the network's order.
+fn tuned(tuned: Tuned, net: &UNet) -> Vec<Parameter> {
+    let all = net.parameters().iter();
+    let chosen = all.filter(|parameter| match (tuned, parameter.part) {
+        (Tuned::Everything, _) | (Tuned::ExpertLayers, Part::Expert(_)) => true,
+        (Tuned::ExpertLayers, Part::Shared) => false,
+    });
+    chosen.cloned().collect()
 }
 
 /// Who looks on while a training goes on. A function of a step looks and lets it go on.
@@ -120,7 +112,12 @@ pub enum Next {
 #[derive(Debug)]
 pub enum TrainError {
     /// The loss is no number any more; the same inputs would diverge again.
-    Diverged(Step),
+    Diverged {
+        /// Where.
+        step: Step,
+        /// What a user sets the initial learning rate by.
+        rate_key: String,
+    },
     /// It was asked to stop, after this many steps.
     Stopped(usize),
     /// A tensor operation failed.
@@ -130,9 +127,10 @@ pub enum TrainError {
 impl fmt::Display for TrainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Diverged(step) => write!(
+            Self::Diverged { step, rate_key } => write!(
                 f,
-                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); a lower `training.lr` may help",
+                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); \
+                 a lower `{rate_key}` may help",
                 step.loss, step.step, step.lr
             ),
             Self::Stopped(steps) => write!(f, "stopped after {steps} steps"),
@@ -165,7 +163,7 @@ pub fn train<E: Engine>(
     watch: &mut dyn Watch,
 ) -> std::result::Result<Vec<Step>, TrainError> {
     let Training { recipe, .. } = training;
-    let parameters = training.tuned.parameters(training.net);
+    let parameters = tuned(training.tuned, training.net);
     let mut optimiser = RAdam::new(&parameters, &recipe.training);
     let mut steps = match watch.kept() {
         Some(state) => progress::restore(&state, &parameters, &mut optimiser)?.unwrap_or_default(),
@@ -210,7 +208,10 @@ fn go_on<E: Engine>(
         steps.push(step);
         let next = watch.step(step);
         if !loss.is_finite() {
-            return Err(TrainError::Diverged(step));
+            return Err(TrainError::Diverged {
+                step,
+                rate_key: training.rate_key.clone(),
+            });
         }
         if next != Next::GoOn {
             watch.keep(progress::to_bytes(parameters, optimiser, steps)?);

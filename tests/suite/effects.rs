@@ -16,13 +16,14 @@ use expertgrid::{
         AugmentSpec, Budget, CropAt, ExpertBatching, FieldOfView, FirstConv, ImageSpec, Metrics,
         NetworkSpec, Recipe, Reduction, Translation,
     },
+    method::Tuned,
     metric::{MaskView, Score, Spacing},
     net::{Part, UNet},
     plan::{self, Inventory, Spec},
     results,
     seed::Seed,
     stage,
-    train::{Annotated, Training, Tuned, train},
+    train::{Annotated, Training, train},
 };
 
 use crate::{
@@ -324,6 +325,7 @@ fn trained(
         recipe,
         budget,
         batching,
+        rate_key: "pretrain.lr".to_owned(),
         tuned: Tuned::Everything,
         seed: Seed::new(4),
     };

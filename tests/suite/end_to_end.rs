@@ -202,6 +202,11 @@ fn a_failing_run_is_reported_and_the_rest_goes_on() {
         "{}",
         said.err
     );
+    assert!(
+        said.err.contains("a lower `scratch.lr` may help"),
+        "{}",
+        said.err
+    );
     let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
     for row in &rows {
         let failed = row["status"] == "failed";

@@ -8,9 +8,10 @@ use expertgrid::{
     data::prepare::{Frame, Plane, Prepared, Region},
     engine::{Activation, Affine, DiceOver, Engine, Lanes, Stock},
     manifest::{AugmentSpec, Budget, ExpertBatching, ImageSpec, Recipe},
+    method::Tuned,
     net::{Part, UNet},
     seed::Seed,
-    train::{Annotated, RAdam, Training, Tuned, learning_rate, train},
+    train::{Annotated, RAdam, Training, learning_rate, train},
 };
 
 use crate::course::{network_spec, numbers, training_spec};
@@ -219,6 +220,7 @@ fn a_training_ends_where_one_that_waits_for_all_gradients_does() {
         recipe: &recipe,
         budget,
         batching,
+        rate_key: "pretrain.lr".to_owned(),
         tuned: Tuned::Everything,
         seed: Seed::new(4),
     };

@@ -4,6 +4,7 @@ mod common;
 mod faults;
 mod source_graph;
 
+mod adaptations;
 mod artefacts;
 mod benchmark;
 mod blocks;
@@ -29,6 +30,7 @@ mod layers;
 mod made_up;
 mod manifests;
 mod measures;
+mod methods;
 mod metric_properties;
 mod metric_reference;
 mod network;

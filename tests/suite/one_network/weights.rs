@@ -78,13 +78,11 @@ fn adapting_writes_the_same_network_whatever_the_threads_and_says_how_it_came_ab
             "cases",
             "--expert",
             "7",
-            "--steps",
-            "3",
-            "--lr",
-            "1e-2",
             "-o",
             out,
         ];
+        let usual = ["--steps", "3", "--lr", "1e-2"];
+        arguments.extend(usual.iter().filter(|_| !more.contains(&"--lr")));
         arguments.extend(more);
         run(folder.path(), &arguments, code)
     };
@@ -101,6 +99,13 @@ fn adapting_writes_the_same_network_whatever_the_threads_and_says_how_it_came_ab
     assert!(read("a.safetensors") == read("b.safetensors"));
     adapt("c.safetensors", &["--seed", "1"], 0);
     assert!(read("a.safetensors") != read("c.safetensors"));
+    let wild = adapt("d.safetensors", &["--lr", "1e25", "--steps", "20"], 1);
+    assert!(
+        wild.err.contains("the training diverged")
+            && wild.err.contains("; a lower `--lr` may help"),
+        "{}",
+        wild.err
+    );
     let exists = adapt("a.safetensors", &[], 2);
     assert!(exists.err.contains("exists already"), "{}", exists.err);
 

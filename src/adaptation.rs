@@ -1,0 +1,190 @@
+//! From a pretrained network to the one that is trained for a new expert.
+//!
+//! The rule: whoever adapts a network, a stage of a grid or a command, adapts it by this code. It
+//! asks how the new expert's branch begins, knows no method by its name, and prints nothing.
+
+use std::{fmt, iter::zip, sync::Arc};
+
+use crate::{
+    artefact::{BranchFit, Choice},
+    data::{
+        Expert, Mask,
+        prepare::{Prediction, Prepared},
+    },
+    engine::{Engine, plain},
+    key::Digest,
+    manifest::{ImageSpec, Recipe},
+    method::Branch,
+    metric::{MaskError, dice},
+    net::{Checkpoint, CheckpointError, UNet},
+    seed::Seed,
+    train::predict,
+};
+
+/// A case that the new expert has annotated.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// The digest of its image.
+    pub digest: Digest,
+    /// Its image.
+    pub image: Arc<Prepared>,
+    /// The new expert's mask as it was drawn.
+    pub mask: &'a Mask,
+}
+
+/// A network at the beginning of its training for a new expert.
+pub struct Beginning {
+    /// It has one branch.
+    pub net: UNet,
+    /// Whose branch that was, where it was inherited.
+    pub choice: Option<Choice>,
+}
+
+/// Why there is no network to begin with.
+#[derive(Debug)]
+pub enum AdaptationError {
+    /// The checkpoint is of another network.
+    Checkpoint(CheckpointError),
+    /// A tensor operation failed.
+    Tensor(candle_core::Error),
+    /// A mask does not fit its image.
+    Mask(MaskError),
+}
+
+impl fmt::Display for AdaptationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checkpoint(error) => write!(f, "{error}"),
+            Self::Tensor(error) => f.write_str(&plain(error)),
+            Self::Mask(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for AdaptationError {}
+
+impl From<CheckpointError> for AdaptationError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(error)
+    }
+}
+
+impl From<candle_core::Error> for AdaptationError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+impl From<MaskError> for AdaptationError {
+    fn from(error: MaskError) -> Self {
+        Self::Mask(error)
+    }
+}
+
+/// What an adaptation begins with.
+pub struct Adapting<'a, E> {
+    /// The pretrained network.
+    pub pretrained: &'a Checkpoint,
+    /// Its experts, in the order of the branches.
+    pub experts: &'a [Expert],
+    /// What the new expert's branch starts from.
+    pub branch: Branch,
+    /// The new expert's cases, in the order of sampling.
+    pub cases: &'a [Case<'a>],
+    /// How images become input, and the network.
+    pub recipe: &'a Recipe,
+    /// Of initial values.
+    pub seed: Seed,
+    /// What computes.
+    pub engine: &'a E,
+}
+
+impl<E: Engine> Adapting<'_, E> {
+    /// The network to be trained. Where a branch is inherited, it is the one that fits the cases
+    /// best.
+    ///
+    /// # Errors
+    /// Where the checkpoint is of another network, a mask of another shape than its image, or a
+    /// tensor operation fails.
+    pub fn begin(&self) -> Result<Beginning, AdaptationError> {
+        let network = &self.recipe.network;
+        let device = self.engine.device();
+        match self.branch {
+            Branch::Reset => Ok(Beginning {
+                net: self.pretrained.adapt(network, &self.seed, device)?,
+                choice: None,
+            }),
+            Branch::Inherit => {
+                let (best, choice) = self.choose()?;
+                Ok(Beginning {
+                    net: self.pretrained.inherit(best, network, device)?,
+                    choice: Some(choice),
+                })
+            }
+        }
+    }
+
+    /// The branch that fits the cases best, and how all of them do.
+    fn choose(&self) -> Result<(usize, Choice), AdaptationError> {
+        let Recipe { image, network, .. } = self.recipe;
+        let all = self.pretrained.restore(network, self.engine.device())?;
+        if all.experts() != self.experts.len() {
+            let why = "it does not say whose its branches are".to_owned();
+            return Err(CheckpointError::Mismatch(why).into());
+        }
+        let dice = dice_by_branch(&all, self.engine, self.cases, image)?;
+        let fits = zip(self.experts, dice).map(|(expert, dice)| BranchFit {
+            expert: *expert,
+            mean_dice: mean(&dice),
+            dice,
+        });
+        let branches: Vec<BranchFit> = fits.collect();
+        let means: Vec<f64> = branches.iter().map(|fit| fit.mean_dice).collect();
+        let best = first_of_largest(&means);
+        let choice = Choice {
+            images: self.cases.iter().map(|case| case.digest).collect(),
+            chosen: branches[best].expert,
+            branches,
+        };
+        Ok((best, choice))
+    }
+}
+
+/// The Dice coefficient of each case through each branch of a network: for each branch, all cases.
+/// Images are seen as tests see them and not augmented; masks are compared as they were drawn, in
+/// the frame of the original image. Two empty masks have 1, one empty mask 0.
+///
+/// # Errors
+/// Where a mask has another shape than its image, or a tensor operation fails.
+pub fn dice_by_branch<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    cases: &[Case<'_>],
+    spec: &ImageSpec,
+) -> Result<Vec<Vec<f64>>, AdaptationError> {
+    let named = cases
+        .iter()
+        .map(|case| (case.digest.to_string(), case.image.clone()));
+    let images: Vec<(String, Arc<Prepared>)> = named.collect();
+    let branches: Vec<usize> = (0..net.experts()).collect();
+    let by_branch = predict(net, engine, &branches, &images, spec)?;
+    let of_branch = |predictions: &Vec<Prediction>| {
+        zip(predictions, cases)
+            .map(|(prediction, case)| Ok(dice(prediction.mask().view(), case.mask.view())?))
+            .collect()
+    };
+    by_branch.iter().map(of_branch).collect()
+}
+
+/// The mean of some numbers, added up in their order.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |sum, value| sum + value) / values.len() as f64
+}
+
+/// The index of the largest of some numbers; among equals the first, of none 0.
+pub fn first_of_largest(values: &[f64]) -> usize {
+    let from_the_last = (0..values.len()).rev();
+    from_the_last
+        .max_by(|a, b| values[*a].total_cmp(&values[*b]))
+        .unwrap_or(0)
+}

@@ -1,0 +1,177 @@
+//! Ways of getting a network for a new expert, as data.
+//!
+//! The rule: what tells one method from another is a value of [`Method`]; nothing outside this
+//! module matches on a method's name. A built-in method is a row of [`BUILT_IN`], one of a manifest
+//! is made from four [`Words`]. The module knows no data, no network, no plan, and prints nothing.
+
+mod nearest;
+mod words;
+
+use std::borrow::Cow;
+
+use itertools::Itertools;
+use serde::{Deserialize, Serialize};
+
+pub use words::{WordError, Words};
+
+use nearest::nearest;
+
+/// A way of getting a network for a new expert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// What it is called in manifests and results.
+    pub name: Cow<'static, str>,
+    /// Which masks the network is pretrained on.
+    pub annotation: Annotation,
+    /// Which branches the network has before it becomes the new expert's.
+    pub network: NetworkForm,
+    /// What the new expert's branch starts from; [`Branch::Reset`] without a pretraining.
+    pub branch: Branch,
+    /// What the training for the new expert changes.
+    pub tuned: Tuned,
+    /// Whose masks this training is on.
+    pub trained_on: TrainedOn,
+    /// How long and how fast it is.
+    pub budget: BudgetFrom,
+}
+
+/// Which masks a network is pretrained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Annotation {
+    /// None: there is no pretraining.
+    None,
+    /// Every annotator's mask of every image.
+    Every,
+}
+
+/// Which branches a network has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NetworkForm {
+    /// One for all masks.
+    One,
+    /// One for each annotator, by norms of their own.
+    PerAnnotator,
+}
+
+/// What the new expert's branch starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Branch {
+    /// Initial values, as without a pretraining.
+    Reset,
+    /// The pretrained branch that fits the new expert's cases best.
+    Inherit,
+}
+
+/// Which parameters a training changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tuned {
+    /// All.
+    Everything,
+    /// The experts' norms; the shared part stays as it is, to the bit.
+    ExpertLayers,
+}
+
+/// Whose masks the training before the test is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrainedOn {
+    /// Those of the new expert.
+    NewExpert,
+    /// Those of an expert whom the grid names as a trainer; the new expert is only tested against.
+    AnotherExpert,
+}
+
+/// The section of a manifest that says how long and how fast a training is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BudgetFrom {
+    /// `[finetune]`.
+    Finetune,
+    /// `[scratch]`.
+    Scratch,
+}
+
+impl Branch {
+    /// The word in manifests and keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Inherit => "inherit",
+        }
+    }
+}
+
+impl Tuned {
+    /// The word in keys; in manifests `adapt = "full"` stands for everything.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::ExpertLayers => "expert-layers",
+        }
+    }
+}
+
+/// The methods that need no section in a manifest.
+pub static BUILT_IN: [Method; 5] = [
+    from_random("scratch", TrainedOn::NewExpert),
+    from_random("single", TrainedOn::AnotherExpert),
+    from_pretrained("customised", Branch::Reset, Tuned::Everything),
+    from_pretrained("customised-inherit", Branch::Inherit, Tuned::Everything),
+    from_pretrained("customised-frozen", Branch::Reset, Tuned::ExpertLayers),
+];
+
+/// Other names of built-in methods, as Hu & Qin's tables have them, and the names they stand for.
+pub const ALIASES: [(&str, &str); 2] = [("w/", "customised"), ("w/o", "scratch")];
+
+const fn from_random(name: &'static str, trained_on: TrainedOn) -> Method {
+    Method {
+        name: Cow::Borrowed(name),
+        annotation: Annotation::None,
+        network: NetworkForm::One,
+        branch: Branch::Reset,
+        tuned: Tuned::Everything,
+        trained_on,
+        budget: BudgetFrom::Scratch,
+    }
+}
+
+const fn from_pretrained(name: &'static str, branch: Branch, tuned: Tuned) -> Method {
+    Method {
+        name: Cow::Borrowed(name),
+        annotation: Annotation::Every,
+        network: NetworkForm::PerAnnotator,
+        branch,
+        tuned,
+        trained_on: TrainedOn::NewExpert,
+        budget: BudgetFrom::Finetune,
+    }
+}
+
+impl Method {
+    /// The built-in method of a name or an alias.
+    ///
+    /// # Errors
+    /// Where there is none: what is known, and the nearest of it.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+        let meant = alias.map_or(name, |(_, name)| name);
+        let found = BUILT_IN.iter().find(|method| method.name == meant);
+        found.cloned().ok_or_else(|| {
+            let names = BUILT_IN.iter().map(|method| &*method.name);
+            let known = names.chain(ALIASES.map(|(alias, _)| alias)).collect_vec();
+            format!("there is no method \"{name}\"; {}", nearest(name, &known))
+        })
+    }
+
+    /// What Hu & Qin's tables call it, where they have it under another name.
+    pub fn alias(&self) -> Option<&'static str> {
+        let alias = ALIASES.iter().find(|(_, name)| *name == self.name);
+        alias.map(|(alias, _)| *alias)
+    }
+
+    /// Whether a network is pretrained on annotators' masks first.
+    pub fn is_pretrained(&self) -> bool {
+        self.annotation != Annotation::None
+    }
+}

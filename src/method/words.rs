@@ -1,0 +1,121 @@
+//! A method from the four words of a manifest's section `[method.NAME]`, and back.
+
+use super::{
+    ALIASES, Annotation, BUILT_IN, Branch, BudgetFrom, Method, NetworkForm, TrainedOn, Tuned,
+    nearest::nearest,
+};
+
+/// The values of the keys of a section `[method.NAME]`, none of which has a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words<'a> {
+    /// Which masks the network is pretrained on.
+    pub annotation: &'a str,
+    /// How one network learns from several annotators.
+    pub multitask: &'a str,
+    /// What the new expert's branch starts from.
+    pub branch: &'a str,
+    /// What the training for the new expert changes.
+    pub adapt: &'a str,
+}
+
+/// What is wrong with a section `[method.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordError {
+    /// The key whose value it is; `None` where it is the section's name.
+    pub key: Option<&'static str>,
+    /// What is wrong, and what to do.
+    pub text: String,
+}
+
+const ANNOTATION: &[(&str, Annotation)] = &[("every", Annotation::Every)];
+const MULTITASK: &[(&str, NetworkForm)] = &[("norms", NetworkForm::PerAnnotator)];
+const BRANCH: &[(&str, Branch)] = &[("reset", Branch::Reset), ("inherit", Branch::Inherit)];
+const ADAPT: &[(&str, Tuned)] = &[
+    ("full", Tuned::Everything),
+    ("expert-layers", Tuned::ExpertLayers),
+];
+
+impl Method {
+    /// The method of a section `[method.NAME]`. The name of a built-in method may stand with that
+    /// method's own words.
+    ///
+    /// # Errors
+    /// Every word that is not known, with the nearest that is; a name that means something else.
+    pub fn from_words(name: &str, words: &Words<'_>) -> Result<Self, Vec<WordError>> {
+        let mut errors = Vec::new();
+        let annotation = chosen("annotation", words.annotation, ANNOTATION, &mut errors);
+        let network = chosen("multitask", words.multitask, MULTITASK, &mut errors);
+        let branch = chosen("branch", words.branch, BRANCH, &mut errors);
+        let tuned = chosen("adapt", words.adapt, ADAPT, &mut errors);
+        errors.extend(misnamed(name, words));
+        match (annotation, network, branch, tuned) {
+            (Some(annotation), Some(network), Some(branch), Some(tuned)) if errors.is_empty() => {
+                Ok(Self {
+                    name: name.to_owned().into(),
+                    annotation,
+                    network,
+                    branch,
+                    tuned,
+                    trained_on: TrainedOn::NewExpert,
+                    budget: BudgetFrom::Finetune,
+                })
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// The words of its section; `None` where nothing is pretrained, as no section says so.
+    pub fn words(&self) -> Option<Words<'static>> {
+        Some(Words {
+            annotation: word(&self.annotation, ANNOTATION)?,
+            multitask: word(&self.network, MULTITASK)?,
+            branch: word(&self.branch, BRANCH)?,
+            adapt: word(&self.tuned, ADAPT)?,
+        })
+    }
+}
+
+/// The value of a word, or an error that names the key.
+fn chosen<T: Copy>(
+    key: &'static str,
+    found: &str,
+    known: &[(&'static str, T)],
+    errors: &mut Vec<WordError>,
+) -> Option<T> {
+    let value = known.iter().find(|(word, _)| *word == found);
+    if value.is_none() {
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        errors.push(WordError {
+            key: Some(key),
+            text: format!("`{key}` cannot be \"{found}\"; {}", nearest(found, &words)),
+        });
+    }
+    value.map(|(_, value)| *value)
+}
+
+fn word<T: PartialEq>(value: &T, known: &[(&'static str, T)]) -> Option<&'static str> {
+    let found = known.iter().find(|(_, known)| known == value);
+    found.map(|(word, _)| *word)
+}
+
+/// A name that stands for a method with other words.
+fn misnamed(name: &str, words: &Words<'_>) -> Option<WordError> {
+    let error = |text: String| WordError { key: None, text };
+    if let Some((alias, meant)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Some(error(format!(
+            "\"{alias}\" is another name of the built-in method \"{meant}\"; choose one of your own"
+        )));
+    }
+    let built_in = BUILT_IN.iter().find(|method| method.name == name)?;
+    match built_in.words() {
+        Some(own) if own == *words => None,
+        Some(own) => Some(error(format!(
+            "the method \"{name}\" is built in, with annotation = \"{}\", multitask = \"{}\", \
+             branch = \"{}\", adapt = \"{}\"; choose another name for other words",
+            own.annotation, own.multitask, own.branch, own.adapt
+        ))),
+        None => Some(error(format!(
+            "the method \"{name}\" is built in and pretrains nothing; choose another name"
+        ))),
+    }
+}
