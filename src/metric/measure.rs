@@ -4,68 +4,11 @@
 //! A new measure is a row here and the function that computes it. Nothing else names measures, save
 //! the paper's claims.
 
-use std::{cell::OnceCell, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{
-    Definition, Directed, MaskError, MaskView, Reason, Score, Spacing, dice, directed,
-    relative_area::relative_area_difference,
-};
-
-/// A prediction against its reference, both `[H, W]`. What several measures need is computed once.
-#[derive(Debug)]
-pub struct Compared<'a> {
-    /// What was predicted.
-    pub prediction: MaskView<'a>,
-    /// What is right by definition.
-    pub reference: MaskView<'a>,
-    /// Distances between rows and between columns, in the unit of all distances.
-    pub spacing: Spacing,
-    /// Which of the literature's definitions are followed.
-    pub definition: Definition,
-    surfaces: OnceCell<Result<Directed, Reason>>,
-}
-
-impl<'a> Compared<'a> {
-    /// Two masks of one shape.
-    ///
-    /// # Errors
-    /// The masks differ in shape, or a spacing is not positive and finite.
-    pub fn new(
-        prediction: MaskView<'a>,
-        reference: MaskView<'a>,
-        spacing: Spacing,
-        definition: Definition,
-    ) -> Result<Self, MaskError> {
-        prediction.same_shape(&reference)?;
-        spacing.check()?;
-        Ok(Self {
-            prediction,
-            reference,
-            spacing,
-            definition,
-            surfaces: OnceCell::new(),
-        })
-    }
-
-    /// The distances between the surfaces of the two masks, or why there are none.
-    fn surfaces(&self) -> &Result<Directed, Reason> {
-        self.surfaces.get_or_init(|| {
-            let connectivity = self.definition.connectivity;
-            directed(self.prediction, self.reference, self.spacing, connectivity)
-                .expect("shapes and spacing were checked")
-        })
-    }
-
-    /// A number that surface distances give.
-    fn distance(&self, of: impl Fn(&Directed) -> f64) -> Score {
-        match self.surfaces() {
-            Ok(distances) => Score::Value(of(distances)),
-            Err(reason) => Score::Undefined(*reason),
-        }
-    }
-}
+use super::{Compared, Score, dice, relative_area::relative_area_difference};
 
 /// A measure: how well one mask agrees with another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

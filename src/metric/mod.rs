@@ -3,6 +3,7 @@
 //! The rule: a metric without a value is `Score::Undefined` with its reason, never NaN and never a
 //! stand-in number. Where the literature has several definitions, `Definition` names the one used.
 
+mod compared;
 mod dice;
 mod directed;
 mod distance;
@@ -12,11 +13,12 @@ mod relative_area;
 mod score;
 mod surface;
 
+pub use compared::Compared;
 pub use dice::dice;
 pub use directed::{Assd, Directed, Hd95, percentile};
 pub use distance::nearest;
 pub use mask::{MaskError, MaskView, Pixel, Spacing};
-pub use measure::{Better, Compared, Measure, Unit};
+pub use measure::{Better, Measure, Unit};
 pub use score::{Reason, Score};
 pub use surface::{Connectivity, surface};
 
