@@ -8,6 +8,7 @@ mod compute;
 mod data;
 mod interrupts;
 mod logs;
+mod manifest;
 mod metric;
 mod output;
 mod pages;
@@ -57,6 +58,9 @@ enum Command {
     /// Make or check a data set.
     #[command(subcommand)]
     Data(data::Command),
+    /// List the keys that manifests have, or print their JSON Schema.
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Say what would be run, and what is there already.
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
     }
     let outcome = match command {
         Command::Data(command) => data::run(&command),
+        Command::Manifest(command) => manifest::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

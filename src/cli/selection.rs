@@ -90,7 +90,15 @@ impl Selection {
             }
         };
         let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
-        manifest::read(&manifests, &self.profile, &self.overrides).map_err(Failure::input)
+        let read = manifest::read(&manifests, &self.profile, &self.overrides);
+        let experiments = read.map_err(Failure::input)?;
+        for warning in experiments
+            .iter()
+            .flat_map(|experiment| &experiment.warnings)
+        {
+            eprintln!("warning: {warning}");
+        }
+        Ok(experiments)
     }
 
     /// The plan, for looking at: where there is no data set at the default place, one of the size that

@@ -1,4 +1,4 @@
-//! The manifest's keys: their names, defaults (the paper's protocol) and bounds.
+//! Reads a whole manifest: the specs by their tables, the grid and the reference by hand.
 //!
 //! The rule: what a single value must satisfy is checked where it is read; what several values
 //! must satisfy together is checked at the end, and blamed on the value the user would change.
@@ -11,12 +11,14 @@ use std::{
 use itertools::Itertools;
 
 use super::{
-    choices::*,
     document::{Node, Value},
     experiment::*,
+    kind::{Key, SIDE_UNIT},
     problem::Place,
-    reader::{FromNode, Located, Range, Section},
+    reader::{FromNode, Located, Section},
     recipe::*,
+    sections::{Setting, Spec},
+    table::{self, MoreImage, MorePretrain, MoreTraining, Top},
 };
 use crate::key::Memo;
 
@@ -25,69 +27,53 @@ const MOST_RUNS: f64 = 2e7;
 
 /// Reads a whole manifest; problems go to the section.
 pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experiment {
-    let cohort = cohort(root.section("dataset"));
-    let image = root.section("image");
-    let cut_masks = image.choice("cut_masks", CutMasks::ALL, CutMasks::Refuse);
-    let training = root.section("training");
-    let lr = learning_rate(&training, Budget::FROM_RANDOM.lr);
-    let paper = Recipe::default();
-    let recipe = Recipe {
-        image: image_spec(image, paper.image),
-        network: network(root.section("network"), paper.network),
-        training: training_spec(training, paper.training),
-        augment: augment(root.section("augment"), paper.augment),
-    };
-    let pretrain = root.section("pretrain");
-    let start = start(&pretrain);
-    // Weights from a file may be adapted as they are.
-    let least_steps = match start {
-        Start::Random => 1,
-        Start::File(_) => 0,
-    };
-    let pretrain_spec = Pretrain {
-        budget: budget(&pretrain, least_steps, Budget::FROM_RANDOM.steps, lr),
-        start,
-        batching: pretrain.choice("expert_batching", ExpertBatching::ALL, ExpertBatching::All),
-    };
-    pretrain.finish();
-    let simple_budget = |key, steps| {
-        let section = root.section(key);
-        let budget = budget(&section, 1, steps, lr);
-        section.finish();
-        budget
-    };
+    let top = Top::read(&root, &Top::default());
+    let cohort = Cohort::read_whole(root.section("dataset"), &Cohort::default());
+    let image_section = root.section("image");
+    let MoreImage { cut_masks } = MoreImage::read(&image_section, &MoreImage::default());
+    let image = image(image_section);
+    let training_section = root.section("training");
+    let MoreTraining { lr } = MoreTraining::read(&training_section, &MoreTraining::default());
+    let training = TrainingSpec::read_whole(training_section, &TrainingSpec::default());
+    let network = NetworkSpec::read_whole(root.section("network"), &NetworkSpec::default());
+    let augment = AugmentSpec::read_whole(root.section("augment"), &AugmentSpec::default());
+    let budget = |key, steps| Budget::read_whole(root.section(key), &Budget { steps, lr });
+    let metrics = Metrics::read_whole(root.section("metrics"), &Metrics::default());
+    let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
     let experiment = Experiment {
         name: name.to_owned(),
-        title: root.read("title", String::new()).value,
+        title: top.title,
         profile: profile.to_owned(),
         overrides: Vec::new(),
-        seed: root.read("seed", 0_u64).value,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        sweep: Vec::new(),
+        document: None,
+        seed: top.seed,
         cohort,
         grid: grid(root.section("grid"), cohort),
-        recipe: Memo::new(recipe),
-        pretrain: pretrain_spec,
-        scratch: simple_budget("scratch", Budget::FROM_RANDOM.steps),
-        finetune: simple_budget("finetune", Budget::FINETUNE.steps),
-        metrics: Memo::new(metrics(root.section("metrics"))),
-        statistics: statistics(root.section("statistics")),
-        rows: root.choice("rows", Rows::ALL, Rows::Samples),
+        recipe: Memo::new(Recipe {
+            image,
+            network,
+            training,
+            augment,
+        }),
+        pretrain: pretrain(root.section("pretrain"), lr),
+        scratch: budget("scratch", Budget::FROM_RANDOM.steps),
+        finetune: budget("finetune", Budget::FINETUNE.steps),
+        metrics: Memo::new(metrics),
+        statistics,
+        rows: top.rows,
         cut_masks,
-        keep: root.choice("keep", Keep::ALL, Keep::Pretrained),
+        keep: top.keep,
         reference: reference(root.section("reference")),
     };
-    root.skip("profile");
+    // They have been read where the layers were laid.
+    for key in ["extends", "profile", "sweep"] {
+        root.skip(key);
+    }
     root.finish();
     experiment
-}
-
-fn cohort(section: Section<'_>) -> Cohort {
-    let cohort = Cohort {
-        training: section.within("training", 34, 1, 100_000),
-        test: section.within("test", 5, 1, 100_000),
-        experts: section.within("experts", 7_usize, 1, 200) as u8,
-    };
-    section.finish();
-    cohort
 }
 
 /// `3` or `[1, 2, 3]`.
@@ -108,6 +94,11 @@ impl FromNode for OneOrMany {
     }
 }
 
+/// The values of an axis.
+fn list(section: &Section<'_>, axis: &Key) -> Vec<Located<usize>> {
+    section.list(axis.last(), axis.example())
+}
+
 fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let experts = |section: &Section<'_>, key, list: &[Located<usize>]| {
         distinct(section, key, list, |expert| {
@@ -122,7 +113,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         .map(|expert| expert as u8)
         .collect_vec()
     };
-    let new_experts = section.list::<usize>("new_experts", "[6, 7]");
+    let new_experts = list(&section, &table::NEW_EXPERTS);
     let arms = arms(&section);
     let with = arms.contains(&Arm::With);
     let single = arms.contains(&Arm::Single);
@@ -131,15 +122,15 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let mut from = Vec::new();
     let mut choose = Vec::new();
     if with {
-        from = annotators_section.list("from", "[1, 2, 3, 4, 5]");
+        from = list(&annotators_section, &table::FROM);
         choose = annotators_section
-            .require::<OneOrMany>("choose", "3")
+            .require::<OneOrMany>(table::CHOOSE.last(), table::CHOOSE.example())
             .value
             .map_or_else(Vec::new, |many| many.0);
     } else {
         // Without a pretrained arm nobody annotates; the keys may stay for when one comes back.
-        annotators_section.skip("from");
-        annotators_section.skip("choose");
+        annotators_section.skip(table::FROM.last());
+        annotators_section.skip(table::CHOOSE.last());
     }
     for annotator in &from {
         if new_experts.iter().any(|new| new.value == annotator.value) {
@@ -173,13 +164,13 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     annotators_section.finish();
 
     let train_experts = if single {
-        section.list("train_experts", "[1, 2, 3]")
+        list(&section, &table::TRAIN_EXPERTS)
     } else {
-        section.skip("train_experts");
+        section.skip(table::TRAIN_EXPERTS.last());
         Vec::new()
     };
-    let samples = section.list("samples", "[5, 10, 34]");
-    let starts = section.list("starts", "[1, 4, 7]");
+    let samples = list(&section, &table::SAMPLES);
+    let starts = list(&section, &table::STARTS);
     let grid = Grid {
         new_experts: experts(&section, "grid.new_experts", &new_experts),
         arms,
@@ -206,7 +197,10 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     if runs > MOST_RUNS {
         section.note(
             section.place(),
-            format!("the grid has {runs:.3e} runs, more than {MOST_RUNS:e}; take fewer combinations, samples or starts"),
+            format!(
+                "the grid has {runs:.3e} runs, more than {MOST_RUNS:e}; take fewer combinations, \
+                 samples or starts"
+            ),
         );
     }
     section.finish();
@@ -214,7 +208,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
 }
 
 fn arms(section: &Section<'_>) -> Vec<Arm> {
-    let words = section.list::<String>("arms", "[\"w/\", \"w/o\"]");
+    let words = section.list::<String>(table::ARMS.last(), table::ARMS.example());
     let mut arms = Vec::new();
     for word in &words {
         match Arm::ALL.iter().find(|(known, _)| *known == word.value) {
@@ -258,13 +252,14 @@ where
     kept
 }
 
-fn image_spec(section: Section<'_>, paper: ImageSpec) -> ImageSpec {
-    let reduce = section.within("reduce", paper.reduce, 1, 64);
-    let crop = section.read("crop", paper.crop);
-    let unit = 32 * reduce;
-    let whole = crop.value > 0 && crop.value.is_multiple_of(unit);
+/// The image's spec, whose crop is a multiple of what `reduce` and the network make of it.
+fn image(section: Section<'_>) -> ImageSpec {
+    let read = ImageSpec::read(&section, &ImageSpec::default());
+    let ImageSpec { crop, reduce, .. } = read;
+    let unit = SIDE_UNIT * reduce;
+    let whole = crop > 0 && crop.is_multiple_of(unit);
     if !whole {
-        let below = (crop.value / unit).max(1) * unit;
+        let below = (crop / unit).max(1) * unit;
         let why = match reduce {
             1 => "the network halves its input five times".to_owned(),
             _ => {
@@ -272,70 +267,43 @@ fn image_spec(section: Section<'_>, paper: ImageSpec) -> ImageSpec {
             }
         };
         section.note(
-            &crop.place,
+            section.place_of("crop"),
             format!(
                 "`image.crop` is {}, not a multiple of {unit} ({why}); try {below} or {}",
-                crop.value,
+                crop,
                 below + unit
             ),
         );
     }
-    let spec = ImageSpec {
-        crop: if whole { crop.value } else { unit },
-        reduce,
-        crop_at: section.choice("crop_at", CropAt::ALL, paper.crop_at),
-        field_of_view: section.choice("field_of_view", FieldOfView::ALL, paper.field_of_view),
-    };
     section.finish();
-    spec
-}
-
-fn network(section: Section<'_>, paper: NetworkSpec) -> NetworkSpec {
-    let width = section.read("width", paper.width);
-    if width.value < 4 || !width.value.is_multiple_of(4) || width.value > 1024 {
-        section.note(
-            &width.place,
-            format!(
-                "`network.width` is {}; it must be a multiple of 4 from 4 to 1024 (the decoder ends \
-                 with a quarter of it)",
-                width.value
-            ),
-        );
+    ImageSpec {
+        crop: if whole { crop } else { unit },
+        ..read
     }
-    let spec = NetworkSpec {
-        width: width.value,
-        norm_eps: section.within("norm_eps", paper.norm_eps, 1e-12, 1.0),
-        first_conv: section.choice("first_conv", FirstConv::ALL, paper.first_conv),
-    };
-    section.finish();
-    spec
 }
 
-fn training_spec(section: Section<'_>, paper: TrainingSpec) -> TrainingSpec {
-    let spec = TrainingSpec {
-        batch: section.within("batch", paper.batch, 1, 4096),
-        reduction: section.choice("reduction", Reduction::ALL, paper.reduction),
-        smooth: section.within("smooth", paper.smooth, 0.0, 1e3),
-        lr_end: section.within("lr_end", paper.lr_end, 0.0, 1.0),
-        lr_power: section.within("lr_power", paper.lr_power, 0.0, 100.0),
-        beta1: section.within("beta1", paper.beta1, 0.0, 0.999_999),
-        beta2: section.within("beta2", paper.beta2, 0.0, 0.999_999_999),
-        eps: section.within("eps", paper.eps, 0.0, 1.0),
+/// Weights from a file may be adapted as they are.
+fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
+    let (start, least) = match path(&section, &table::START) {
+        Some(path) => (Start::File(path), 0),
+        None => (Start::Random, 1),
+    };
+    let steps = Budget::FROM_RANDOM.steps;
+    let pretrain = Pretrain {
+        budget: Budget {
+            steps: Setting::read(&section, &table::pretrain_steps(least), &steps),
+            lr: Setting::read(&section, &Budget::KEYS[1], &lr),
+        },
+        batching: MorePretrain::read(&section, &MorePretrain::default()).expert_batching,
+        start,
     };
     section.finish();
-    spec
-}
-
-fn start(section: &Section<'_>) -> Start {
-    match path(section, "from") {
-        Some(path) => Start::File(path),
-        None => Start::Random,
-    }
+    pretrain
 }
 
 /// A path is relative to the manifest that names it; on the command line, to where it is typed.
-fn path(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
-    let named = section.read(key, String::new());
+fn path(section: &Section<'_>, key: &Key) -> Option<PathBuf> {
+    let named = section.read(key.last(), String::new());
     let folder = match &named.place {
         Place::File { path, .. } => Path::new(&**path).parent(),
         Place::Override(_) | Place::Whole(_) => None,
@@ -344,95 +312,15 @@ fn path(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
 }
 
 fn reference(section: Section<'_>) -> Option<Published> {
-    let published = path(&section, "values").map(|values| Published {
-        source: section.read("source", values.display().to_string()).value,
-        dataset: section.read("dataset", String::new()).value,
+    let published = path(&section, &table::VALUES).map(|values| Published {
+        source: Setting::read(&section, &table::SOURCE, &values.display().to_string()),
+        dataset: Setting::read(&section, &table::LABEL, &String::new()),
         values,
     });
     if published.is_none() {
-        section.skip("source");
-        section.skip("dataset");
+        section.skip(table::SOURCE.last());
+        section.skip(table::LABEL.last());
     }
     section.finish();
     published
-}
-
-fn budget(section: &Section<'_>, least: usize, steps: usize, lr: f64) -> Budget {
-    Budget {
-        steps: section.within("steps", steps, least, 100_000_000),
-        lr: learning_rate(section, lr),
-    }
-}
-
-/// A learning rate is not second-guessed: one that makes a training diverge is reported by it.
-fn learning_rate(section: &Section<'_>, default: f64) -> f64 {
-    let lr = section.read("lr", default);
-    if lr.value > 0.0 {
-        return lr.value;
-    }
-    section.note(
-        &lr.place,
-        format!(
-            "the learning rate is {}; it must be greater than 0",
-            lr.value
-        ),
-    );
-    default
-}
-
-fn augment(section: Section<'_>, paper: AugmentSpec) -> AugmentSpec {
-    let chance = |key, default| section.within(key, default, 0.0, 1.0);
-    let range = |key, default: Range, least: f64, most: f64| {
-        let found = section.read(key, default);
-        if found.value.low < least {
-            let message = format!(
-                "`augment.{key}` begins at {}; it must be {least} or more",
-                found.value.low
-            );
-            section.note(&found.place, message);
-        }
-        if found.value.high > most {
-            let message = format!(
-                "`augment.{key}` ends at {}; it must be {most} or less",
-                found.value.high
-            );
-            section.note(&found.place, message);
-        }
-        found.value
-    };
-    let spec = AugmentSpec {
-        rotation: chance("rotation", paper.rotation),
-        rotation_degrees: section.within("rotation_degrees", paper.rotation_degrees, 0.0, 180.0),
-        zoom: chance("zoom", paper.zoom),
-        zoom_factors: range("zoom_factors", paper.zoom_factors, 0.1, 10.0),
-        noise: chance("noise", paper.noise),
-        noise_sd: range("noise_sd", paper.noise_sd, 0.0, 100.0),
-        blur: chance("blur", paper.blur),
-        blur_sigma: range("blur_sigma", paper.blur_sigma, 0.0, 100.0),
-        brightness: chance("brightness", paper.brightness),
-        brightness_factor: range("brightness_factor", paper.brightness_factor, 0.0, 100.0),
-        translation: section.choice("translation", Translation::ALL, paper.translation),
-    };
-    section.finish();
-    spec
-}
-
-fn metrics(section: Section<'_>) -> Metrics {
-    let metrics = Metrics {
-        assd: section.choice("assd", AssdDefinition::ALL, AssdDefinition::Pooled),
-        hd95: section.choice("hd95", HdDefinition::ALL, HdDefinition::Pooled),
-        spacing: section.choice("spacing", SpacingFrom::ALL, SpacingFrom::Unit),
-    };
-    section.finish();
-    metrics
-}
-
-fn statistics(section: Section<'_>) -> Statistics {
-    let statistics = Statistics {
-        alpha: section.within("alpha", 0.05, 1e-9, 0.5),
-        unpaired: section.choice("unpaired", Unpaired::ALL, Unpaired::Student),
-        block: section.choice("block", Block::ALL, Block::Table),
-    };
-    section.finish();
-    statistics
 }

@@ -64,13 +64,15 @@ impl Value {
         match self {
             Self::Table(table) => {
                 let entries = table.iter();
-                let entries = entries.map(|(key, entry)| {
-                    format!("{} = {}", bare(key), entry.node.value.toml())
-                });
+                let entries = entries
+                    .map(|(key, entry)| format!("{} = {}", bare(key), entry.node.value.toml()));
                 format!("{{ {} }}", entries.format(", "))
             }
             Self::Array(items) => {
-                format!("[{}]", items.iter().map(|item| item.value.toml()).format(", "))
+                format!(
+                    "[{}]",
+                    items.iter().map(|item| item.value.toml()).format(", ")
+                )
             }
             Self::Integer(number) => number.to_string(),
             Self::Float(number) => real(*number),
@@ -86,8 +88,7 @@ impl Value {
             (Self::Integer(whole), Self::Float(number))
             | (Self::Float(number), Self::Integer(whole)) => *whole as f64 == *number,
             (Self::Array(a), Self::Array(b)) => {
-                a.len() == b.len()
-                    && std::iter::zip(a, b).all(|(a, b)| a.value.same(&b.value))
+                a.len() == b.len() && std::iter::zip(a, b).all(|(a, b)| a.value.same(&b.value))
             }
             (a, b) => a.toml() == b.toml(),
         }
@@ -254,10 +255,12 @@ pub fn leaves(table: &Table) -> Vec<(Vec<&str>, &Node)> {
     let mut found = Vec::new();
     for (key, entry) in table {
         match &entry.node.value {
-            Value::Table(inner) => found.extend(leaves(inner).into_iter().map(|(mut path, node)| {
-                path.insert(0, key.as_str());
-                (path, node)
-            })),
+            Value::Table(inner) => {
+                found.extend(leaves(inner).into_iter().map(|(mut path, node)| {
+                    path.insert(0, key.as_str());
+                    (path, node)
+                }))
+            }
             _ => found.push((vec![key.as_str()], &entry.node)),
         }
     }

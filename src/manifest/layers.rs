@@ -166,7 +166,8 @@ impl File {
 pub(super) fn misplaced(overlay: &mut Table, where_: &str, problems: &mut Problems) {
     for key in ["extends", "profile"] {
         if let Some(entry) = overlay.remove(key) {
-            let message = format!("`{key}` has no place in {where_}; write it at the top of a file");
+            let message =
+                format!("`{key}` has no place in {where_}; write it at the top of a file");
             problems.push(&entry.place, message);
         }
     }
@@ -268,7 +269,11 @@ impl Laid {
 
     /// A value set by hand that the profile of its own file overrides.
     fn warn_of(&mut self, file: &File, profile: &str) {
-        for (path, over) in file.profile(profile).map(document::leaves).unwrap_or_default() {
+        for (path, over) in file
+            .profile(profile)
+            .map(document::leaves)
+            .unwrap_or_default()
+        {
             let key = path.join(".");
             let counts = document::find(&self.table, &path);
             let (Some(own), Some(counts)) = (document::find(&file.keys, &path), counts) else {
@@ -329,18 +334,22 @@ impl Laid {
             }
         }
         for (key, own, previous) in replaced {
-            self.changes
-                .retain(|change| change.key != key && change.key != format!("sweep.{key}"));
-            self.changes.push(Change {
-                value: shown(&key, &own),
-                previous: Some(previous),
-                by: match own.place {
-                    Place::Override(_) => By::Set,
-                    _ => self.extended(self.rank.of(&own.place)),
-                },
-                place: own.place,
-                key: key.clone(),
-            });
+            let swept = format!("sweep.{key}");
+            self.changes.retain(|change| change.key != swept);
+            match self.changes.iter_mut().find(|change| change.key == key) {
+                Some(change) => change.previous = Some(previous),
+                // The value is the one below the sweep.
+                None => self.changes.push(Change {
+                    value: shown(&key, &own),
+                    previous: Some(previous),
+                    by: match own.place {
+                        Place::Override(_) => By::Set,
+                        _ => self.extended(self.rank.of(&own.place)),
+                    },
+                    place: own.place,
+                    key: key.clone(),
+                }),
+            }
             if let Some(Entry { node, .. }) = self.table.get_mut("sweep")
                 && let Value::Table(swept) = &mut node.value
             {

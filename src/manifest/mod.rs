@@ -28,7 +28,7 @@ use std::{
 
 use itertools::Itertools;
 
-use document::{Table, Value};
+use document::Table;
 use layers::{File as Layer, Laid};
 use reader::Section;
 
@@ -144,7 +144,9 @@ pub fn profiles(path: &Path) -> Result<Vec<String>, Problems> {
 fn named(files: &[Layer]) -> Vec<&str> {
     let names = files.iter().flat_map(|file| file.profiles.keys());
     let names = names.map(String::as_str).filter(|name| *name != PAPER);
-    std::iter::once(PAPER).chain(names.sorted().dedup()).collect()
+    std::iter::once(PAPER)
+        .chain(names.sorted().dedup())
+        .collect()
 }
 
 fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {

@@ -139,6 +139,26 @@ impl Budget {
     };
 }
 
+/// Pretraining on the annotation experts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pretrain {
+    /// How long and how fast.
+    pub budget: Budget,
+    /// Which branches a step passes through.
+    pub batching: ExpertBatching,
+    /// What it starts from.
+    pub start: Start,
+}
+
+/// What a pretraining starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Random initialisation.
+    Random,
+    /// The tensors of a safetensors file, as far as they fit.
+    File(PathBuf),
+}
+
 section! {
     /// Random changes to training images, each with its probability.
     #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -24,6 +24,27 @@ pub(super) trait Setting: Sized + Clone {
     fn enter(&self, name: &str, sink: &mut Sink);
 }
 
+/// A spec: what a section, or some of its keys, is read as.
+pub(super) trait Spec: Default {
+    /// What the keys are about, as written in the source.
+    const ABOUT: &'static str;
+    /// The keys, in the order of the fields.
+    const KEYS: &'static [Key];
+
+    /// Reads every key of it; an absent one reads as in `default`.
+    fn read(section: &Section<'_>, default: &Self) -> Self;
+
+    /// Every key with its value as TOML writes it.
+    fn written(&self) -> Vec<(&'static str, String)>;
+
+    /// Reads a section that holds nothing else.
+    fn read_whole(section: Section<'_>, default: &Self) -> Self {
+        let read = Self::read(&section, default);
+        section.finish();
+        read
+    }
+}
+
 /// Reads a value and holds it against `refuses`, which says what it must be.
 fn checked<T>(
     section: &Section<'_>,
@@ -193,12 +214,10 @@ macro_rules! section {
             }
         }
 
-        impl $name {
-            /// What the keys are about.
-            pub(super) const ABOUT: &'static str = concat!($($about),+);
+        impl $crate::manifest::sections::Spec for $name {
+            const ABOUT: &'static str = concat!($($about),+);
 
-            /// The keys, in the order of the fields.
-            pub(super) const KEYS: &'static [$crate::manifest::Key] = &[
+            const KEYS: &'static [$crate::manifest::Key] = &[
                 $($crate::manifest::Key {
                     name: stringify!($field),
                     kind: $kind,
@@ -211,8 +230,7 @@ macro_rules! section {
                 }),+
             ];
 
-            /// Reads every key of it.
-            pub(super) fn read(
+            fn read(
                 section: &$crate::manifest::reader::Section<'_>,
                 default: &Self,
             ) -> Self {
@@ -227,8 +245,7 @@ macro_rules! section {
                 }
             }
 
-            /// Every key with its value as TOML writes it.
-            pub(super) fn written(&self) -> Vec<(&'static str, String)> {
+            fn written(&self) -> Vec<(&'static str, String)> {
                 vec![$((
                     stringify!($field),
                     $crate::manifest::sections::Setting::toml(&self.$field),

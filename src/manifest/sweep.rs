@@ -133,11 +133,7 @@ fn dotted(table: Table) -> Vec<(String, Entry)> {
 }
 
 /// Takes `sweep` out of a document; what is swept, in written order.
-pub(super) fn take(
-    table: &mut Table,
-    rank: &Rank,
-    problems: &RefCell<Problems>,
-) -> Vec<Swept> {
+pub(super) fn take(table: &mut Table, rank: &Rank, problems: &RefCell<Problems>) -> Vec<Swept> {
     let mut note = |place: &Place, message: String| problems.borrow_mut().push(place, message);
     let Some(entry) = table.remove("sweep") else {
         return Vec::new();
@@ -163,7 +159,10 @@ pub(super) fn take(
             Err(why) => note(&entry.place, why),
         }
     }
-    let points = sweep.iter().map(|swept| swept.values.len() as f64).product::<f64>();
+    let points = sweep
+        .iter()
+        .map(|swept| swept.values.len() as f64)
+        .product::<f64>();
     if points > MAX_POINTS as f64 {
         let message = format!(
             "the sweep has {points} points, more than {MAX_POINTS}; take out keys or values"
@@ -220,7 +219,9 @@ fn sweepable(name: &str) -> Result<&'static Key, String> {
         return refused("it is an axis of the grid already; list its values under [grid]");
     }
     match name.split('.').next().unwrap_or_default() {
-        "extends" | "profile" | "sweep" => return refused("it says how manifests are put together"),
+        "extends" | "profile" | "sweep" => {
+            return refused("it says how manifests are put together");
+        }
         "reference" => return refused("it is what results are held against"),
         _ => {}
     }
@@ -231,10 +232,15 @@ fn sweepable(name: &str) -> Result<&'static Key, String> {
             (_, true) => Ok(key),
         };
     }
-    if let Some(section) = table::sections().iter().find(|section| section.name == name) {
+    if let Some(section) = table::sections()
+        .iter()
+        .find(|section| section.name == name)
+    {
         let example = section.keys.first().map(|key| section.path(key));
         let example = example.unwrap_or_default();
-        return refused(&format!("it is a section; name one of its keys, like `{example}`"));
+        return refused(&format!(
+            "it is a section; name one of its keys, like `{example}`"
+        ));
     }
     let known = table::sections().iter().flat_map(swept_names);
     let nearest = known

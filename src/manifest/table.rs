@@ -11,7 +11,7 @@ use super::{
     experiment::{Cohort, Statistics},
     kind::{Fallback, Key, Kind, Word, from, whole},
     recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
-    sections::section,
+    sections::{Spec, section},
 };
 
 /// A section: a table of the manifest, or its top level.
@@ -94,12 +94,7 @@ const ARM: Kind = Kind::Words(&[
     },
 ]);
 
-const fn axis(
-    name: &'static str,
-    kind: Kind,
-    example: &'static str,
-    doc: &'static str,
-) -> Key {
+const fn axis(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key {
         name,
         kind,
@@ -250,7 +245,11 @@ fn all() -> Vec<SectionTable> {
             &[&grid],
         ),
         table("dataset", Cohort::ABOUT, &[Cohort::KEYS]),
-        table("image", ImageSpec::ABOUT, &[ImageSpec::KEYS, MoreImage::KEYS]),
+        table(
+            "image",
+            ImageSpec::ABOUT,
+            &[ImageSpec::KEYS, MoreImage::KEYS],
+        ),
         table("network", NetworkSpec::ABOUT, &[NetworkSpec::KEYS]),
         table(
             "training",
@@ -305,7 +304,9 @@ fn all() -> Vec<SectionTable> {
 
 /// The section and the key of a name from the top of the manifest.
 pub(super) fn key(path: &str) -> Option<(&'static SectionTable, &'static Key)> {
-    let mut all = sections().iter().flat_map(|s| s.keys.iter().map(move |key| (s, key)));
+    let mut all = sections()
+        .iter()
+        .flat_map(|s| s.keys.iter().map(move |key| (s, key)));
     all.find(|(section, key)| section.path(key) == path)
 }
 
