@@ -44,7 +44,8 @@ use selection::{DEFAULT_DATASET, Picked, Selection, imports};
   expertgrid plan experiments/table*.toml
   expertgrid run experiments/table2.toml --profile phantom
   expertgrid run my_ablation.toml --profile phantom --set finetune.steps=80
-  expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 -o expert8.safetensors
+  expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 \
+    -o expert8.safetensors
   expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks
   expertgrid metric masks reference"
 )]
@@ -127,7 +128,8 @@ pub fn main() -> ExitCode {
     // What a worker says is its stage's log.
     if TRIVIAL && !matches!(command, Command::Worker(_)) {
         eprintln!(
-            "warning: THIS PROGRAM COMPUTES NOTHING: its stages are empty, to time what is around them"
+            "warning: THIS PROGRAM COMPUTES NOTHING: its stages are empty, to time what is around \
+             them"
         );
     }
     let outcome = match command {

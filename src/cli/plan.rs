@@ -176,8 +176,8 @@ fn text(estimate: &Estimate, results: &Path) -> String {
         None => {
             let _ = writeln!(
                 text,
-                "left: {disk} of disk; how long it takes is not known: no training has run on {device} with its \
-                 journal in {}",
+                "left: {disk} of disk; how long it takes is not known: no training has run on \
+                 {device} with its journal in {}",
                 results.display()
             );
         }

@@ -23,7 +23,7 @@ use super::{
 use crate::key::Memo;
 
 /// A grid beyond this is a mistake, and would not fit into memory.
-const MOST_RUNS: f64 = 2e7;
+pub(super) const MOST_RUNS: f64 = 2e7;
 
 /// Reads a whole manifest; problems go to the section.
 pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experiment {
@@ -153,11 +153,11 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
             &choose,
             |k| {
                 (k < 1 || k > candidates).then(|| {
-                format!(
-                    "cannot choose {k} of {candidates} annotation experts; choose 1 to {candidates}, \
-                     or add experts to `grid.annotators.from`"
-                )
-            })
+                    format!(
+                        "cannot choose {k} of {candidates} annotation experts; choose 1 to \
+                     {candidates}, or add experts to `grid.annotators.from`"
+                    )
+                })
             },
         ),
     };

@@ -218,7 +218,7 @@ impl Kind {
             }
             Self::Text => "text".into(),
             Self::Path => "path of a file, relative to the manifest".into(),
-            Self::List(item) => format!("list, each a {}", item.describe()),
+            Self::List(item) => format!("list; each is: {}", item.describe()),
             Self::OneOrMany(item) => format!("{}, or a list of them", item.describe()),
             Self::Overlay => "table of keys of a manifest".into(),
             Self::Values => "list of values of that key".into(),

@@ -16,7 +16,7 @@ use super::{
     complaint,
     document::{self, Entry, Node, Table, Value},
     existing_at,
-    kind::Kind,
+    kind::{Fallback, Kind},
     problem::{Place, Problems},
     sweep, table,
 };
@@ -181,34 +181,50 @@ pub(super) struct Laid {
     pub(super) changes: Vec<Change>,
     /// What the user might not expect.
     pub(super) warnings: Vec<String>,
-    /// The order of the files' places, the lowest first; overrides are above all.
+    /// The order in which values were written.
     pub(super) rank: Rank,
 }
 
-/// The paths of a chain's files, the lowest first.
-pub(super) struct Rank(Vec<String>);
+/// Overrides laid over each other, and in the order in which they were given.
+#[derive(Default)]
+pub(super) struct Overrides {
+    pub(super) table: Table,
+    pub(super) given: Vec<String>,
+}
+
+/// The files of a chain, the lowest first, and the overrides after them.
+pub(super) struct Rank {
+    files: Vec<String>,
+    overrides: Vec<String>,
+}
 
 impl Rank {
     /// How late a place is written.
     pub(super) fn of(&self, place: &Place) -> usize {
         match place {
             Place::File { path, .. } => {
-                let at = self.0.iter().position(|file| **file == **path);
+                let at = self.files.iter().position(|file| **file == **path);
                 at.unwrap_or_default()
             }
-            Place::Override(_) => self.0.len(),
+            Place::Override(text) => {
+                let at = self.overrides.iter().position(|given| **given == **text);
+                self.files.len() + at.unwrap_or_default()
+            }
             Place::Whole(_) => 0,
         }
     }
 }
 
 /// Lays a profile of each file and the overrides over the files' keys.
-pub(super) fn lay(files: &[File], profile: &str, overrides: &Table) -> Laid {
+pub(super) fn lay(files: &[File], profile: &str, overrides: &Overrides) -> Laid {
     let mut laid = Laid {
         table: Table::new(),
         changes: Vec::new(),
         warnings: Vec::new(),
-        rank: Rank(files.iter().map(|file| file.shown.clone()).collect()),
+        rank: Rank {
+            files: files.iter().map(|file| file.shown.clone()).collect(),
+            overrides: overrides.given.clone(),
+        },
     };
     for (i, file) in files.iter().enumerate() {
         match i.checked_sub(1) {
@@ -219,7 +235,7 @@ pub(super) fn lay(files: &[File], profile: &str, overrides: &Table) -> Laid {
             laid.overlay(overlay, &By::Profile(profile.to_owned()));
         }
     }
-    laid.overlay(overrides, &By::Set);
+    laid.overlay(&overrides.table, &By::Set);
     for file in files {
         laid.warn_of(file, profile);
     }
@@ -229,7 +245,8 @@ pub(super) fn lay(files: &[File], profile: &str, overrides: &Table) -> Laid {
 
 impl Laid {
     fn overlay(&mut self, top: &Table, by: &By) {
-        for (path, node) in document::leaves(top) {
+        let written = document::leaves(top).into_iter();
+        for (path, node) in written.sorted_by_key(|(_, node)| node.place.clone()) {
             let before = document::find(&self.table, &path);
             if before.is_some_and(|before| before.value.same(&node.value)) {
                 continue;
@@ -255,7 +272,6 @@ impl Laid {
 
     /// What counts for a key that no layer has named yet.
     fn default_of(&self, key: &str) -> Option<String> {
-        use super::kind::Fallback;
         match table::key(key)?.1.default {
             Fallback::As(other) => {
                 let path: Vec<&str> = other.split('.').collect();
@@ -263,7 +279,9 @@ impl Laid {
                 node.map(|node| shown(other, node))
                     .or_else(|| self.default_of(other))
             }
-            _ => table::default_text(key),
+            Fallback::Value(_) | Fallback::Required(_) | Fallback::Absent => {
+                table::default_text(key)
+            }
         }
     }
 
@@ -359,7 +377,7 @@ impl Laid {
     }
 
     fn extended(&self, file: usize) -> By {
-        By::Extends(self.rank.0[file.saturating_sub(1)].clone())
+        By::Extends(self.rank.files[file.saturating_sub(1)].clone())
     }
 }
 

@@ -29,7 +29,7 @@ use std::{
 use itertools::Itertools;
 
 use document::Table;
-use layers::{File as Layer, Laid};
+use layers::{File as Layer, Laid, Overrides};
 use reader::Section;
 
 pub use changes::{By, Change};
@@ -108,7 +108,7 @@ pub fn parse(
 }
 
 /// The overrides laid over each other, and what is wrong with them.
-fn layered(overrides: &[String]) -> (Table, Problems) {
+fn layered(overrides: &[String]) -> (Overrides, Problems) {
     let mut problems = Problems::default();
     let mut top = Table::new();
     for text in overrides {
@@ -121,6 +121,10 @@ fn layered(overrides: &[String]) -> (Table, Problems) {
             Err(more) => problems.extend(more),
         }
     }
+    let top = Overrides {
+        table: top,
+        given: overrides.to_vec(),
+    };
     (top, problems)
 }
 
@@ -149,7 +153,7 @@ fn named(files: &[Layer]) -> Vec<&str> {
         .collect()
 }
 
-fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {
+fn read_one(path: &Path, profile: &str, overrides: &Overrides) -> Result<Experiment, Problems> {
     resolve(path, existing(path)?, profile, overrides)
 }
 
@@ -195,7 +199,7 @@ fn parse_one(
     path: &Path,
     text: &str,
     profile: &str,
-    overrides: &Table,
+    overrides: &Overrides,
 ) -> Result<Experiment, Problems> {
     if text.len() > MAX_BYTES {
         return Err(complaint(path, too_long()));
@@ -209,7 +213,7 @@ fn resolve(
     path: &Path,
     text: String,
     profile: &str,
-    overrides: &Table,
+    overrides: &Overrides,
 ) -> Result<Experiment, Problems> {
     let shown = path.display().to_string();
     let stem = path.file_stem().map(|stem| stem.to_string_lossy());
@@ -249,7 +253,7 @@ fn resolve(
     };
     let problems = RefCell::new(problems);
     let mut found = None;
-    let nothing = Table::new();
+    let nothing = Overrides::default();
     for candidate in profiles {
         let chosen = candidate == profile;
         // An override counts for the run that was asked for; elsewhere it would only blame
@@ -283,15 +287,12 @@ fn read_layers(
         rank,
     } = laid;
     let swept = sweep::take(&mut table, &rank, problems);
-    let read = |table: &Table| {
+    let mut read = |table: &Table| {
         let root = Section::root(table, top.clone(), problems);
         assemble::experiment(root, name, profile)
     };
     let experiment = read(&table);
-    let mut note = |table: &Table| {
-        let _ = read(table);
-    };
-    let document = sweep::check(table, &swept, chosen, &mut note, problems);
+    let document = sweep::check(table, &swept, chosen, &mut read, problems);
     Experiment {
         changes,
         warnings,

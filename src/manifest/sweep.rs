@@ -274,7 +274,7 @@ pub(super) fn check(
     table: Table,
     sweep: &[Swept],
     chosen: bool,
-    read: &mut dyn FnMut(&Table),
+    read: &mut dyn FnMut(&Table) -> Experiment,
     problems: &RefCell<Problems>,
 ) -> Option<Document> {
     if sweep.is_empty() {
@@ -290,15 +290,25 @@ pub(super) fn check(
         apply(&mut table, sweep, &setting.collect_vec());
         read(&table);
     }
+    let mut runs = 0.0;
     // What is wrong with one value need not be said of each of its points.
     if chosen && problems.borrow().is_empty() {
         for setting in settings(sweep) {
             apply(&mut table, sweep, &setting);
-            read(&table);
+            runs += read(&table).grid.runs();
             if !problems.borrow().is_empty() {
                 break;
             }
         }
+    }
+    if runs > assemble::MOST_RUNS {
+        let message = format!(
+            "the sweep makes {runs:.3e} runs of the grid, more than {:e}; take out keys or values",
+            assemble::MOST_RUNS
+        );
+        problems
+            .borrow_mut()
+            .push(&sweep[0].values[0].place, message);
     }
     Some(document)
 }
