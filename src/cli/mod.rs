@@ -8,6 +8,7 @@ mod compute;
 mod data;
 mod interrupts;
 mod logs;
+mod manifest;
 mod metric;
 mod output;
 mod pages;
@@ -43,7 +44,8 @@ use selection::{DEFAULT_DATASET, Picked, Selection, imports};
   expertgrid plan experiments/table*.toml
   expertgrid run experiments/table2.toml --profile phantom
   expertgrid run my_ablation.toml --profile phantom --set finetune.steps=80
-  expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 -o expert8.safetensors
+  expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 \
+    -o expert8.safetensors
   expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks
   expertgrid metric masks reference"
 )]
@@ -57,6 +59,9 @@ enum Command {
     /// Make or check a data set.
     #[command(subcommand)]
     Data(data::Command),
+    /// List the keys that manifests have, or print their JSON Schema.
+    #[command(subcommand)]
+    Manifest(manifest::Command),
     /// Say what would be run, and what is there already.
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
@@ -123,11 +128,13 @@ pub fn main() -> ExitCode {
     // What a worker says is its stage's log.
     if TRIVIAL && !matches!(command, Command::Worker(_)) {
         eprintln!(
-            "warning: THIS PROGRAM COMPUTES NOTHING: its stages are empty, to time what is around them"
+            "warning: THIS PROGRAM COMPUTES NOTHING: its stages are empty, to time what is around \
+             them"
         );
     }
     let outcome = match command {
         Command::Data(command) => data::run(&command),
+        Command::Manifest(command) => manifest::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

@@ -15,6 +15,7 @@ use crate::{
     estimate::{self, Basis, Devices, Estimate, Known, Measured, Range, Time},
     exec::{DeviceName, DeviceRequest, Slots},
     key::Digest,
+    manifest::Experiment,
     plan::{Size, Summary, grouped},
     progress::duration,
     store::Store,
@@ -42,6 +43,8 @@ struct Told {
     #[serde(flatten)]
     summary: Summary,
     estimate: Estimate,
+    /// What profiles, extending files and overrides changed.
+    changes: Vec<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -63,17 +66,59 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     );
     match arguments.json {
         true => {
-            let told = Told { summary, estimate };
+            let told = Told {
+                summary,
+                estimate,
+                changes: changes(&plan.experiments),
+            };
             print(serde_json::to_string_pretty(&told).expect("a plan's numbers are plain data"));
         }
         false => {
             print(&summary);
+            for line in at_most(MOST_CHANGES, changes(&plan.experiments)) {
+                print(line);
+            }
             print(text(&estimate, &selection.results).trim_end());
         }
     }
     // To take millions of stages apart takes a moment, and the program ends here.
     std::mem::forget(plan);
     Ok(Done::Whole)
+}
+
+/// Most lines about what was changed.
+const MOST_CHANGES: usize = 25;
+
+/// What profiles, extending files and overrides changed, a line each; what all experiments have
+/// in common is said once.
+fn changes(experiments: &[Experiment]) -> Vec<String> {
+    let several = experiments.len() > 1;
+    let named = experiments.iter().flat_map(|experiment| {
+        let changes = experiment.changes.iter();
+        changes.map(|change| (change.to_string(), experiment.name.as_str()))
+    });
+    let by_line = named.into_group_map();
+    let lines = experiments
+        .iter()
+        .flat_map(|experiment| &experiment.changes);
+    let lines = lines.map(ToString::to_string).unique().map(|line| {
+        let names = &by_line[&line];
+        match several && names.len() < experiments.len() {
+            true => format!("{}: {line}", names.iter().format(", ")),
+            false => line,
+        }
+    });
+    lines.collect()
+}
+
+/// The first lines, and how many more there are.
+fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > most {
+        let more = lines.len() - (most - 1);
+        lines.truncate(most - 1);
+        lines.push(format!("and {more} more changes; `--json` lists all"));
+    }
+    lines
 }
 
 /// The devices that a run would take if it were not told otherwise.
@@ -131,8 +176,8 @@ fn text(estimate: &Estimate, results: &Path) -> String {
         None => {
             let _ = writeln!(
                 text,
-                "left: {disk} of disk; how long it takes is not known: no training has run on {device} with its \
-                 journal in {}",
+                "left: {disk} of disk; how long it takes is not known: no training has run on \
+                 {device} with its journal in {}",
                 results.display()
             );
         }

@@ -41,8 +41,8 @@ pub(super) struct Selection {
 /// Some of the runs.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Picked {
-    /// Only the runs that an expression picks, by table, arm, expert, experts, combination, n and start: for example
-    /// `expert=7 and n<=10 and arm="w/"`.
+    /// Only the runs that an expression picks, by table, arm, expert, experts, combination, n and
+    /// start: for example `expert=7 and n<=10 and arm="w/"`.
     #[arg(long, value_name = "EXPRESSION")]
     pub(super) only: Option<Only>,
 }
@@ -90,18 +90,38 @@ impl Selection {
             }
         };
         let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
-        manifest::read(&manifests, &self.profile, &self.overrides).map_err(Failure::input)
+        let read = manifest::read(&manifests, &self.profile, &self.overrides);
+        let experiments = read.map_err(Failure::input)?;
+        for warning in experiments
+            .iter()
+            .flat_map(|experiment| &experiment.warnings)
+        {
+            eprintln!("warning: {warning}");
+        }
+        // A plan that passed over the swept values would be another experiment's.
+        match experiments
+            .iter()
+            .find(|experiment| !experiment.sweep.is_empty())
+        {
+            Some(swept) => Err(Failure::Input(format!(
+                "{}: plans do not expand `[sweep]` yet; write one manifest for each point, with \
+                 `extends`",
+                swept.name
+            ))),
+            None => Ok(experiments),
+        }
     }
 
-    /// The plan, for looking at: where there is no data set at the default place, one of the size that
-    /// the manifests expect is assumed.
+    /// The plan, for looking at: where there is no data set at the default place, one of the size
+    /// that the manifests expect is assumed.
     pub(super) fn plan(&self) -> Result<Plan, Failure> {
         let experiments = self.experiments()?;
         let absent = self.dataset.is_none() && !self.dataset_path().exists();
         let inventory = match absent {
             true => {
                 eprintln!(
-                    "note: no data set at {}: counted for the size the manifests expect, and nothing can be cached",
+                    "note: no data set at {}: counted for the size the manifests expect, and nothing \
+                     can be cached",
                     self.dataset_path().display()
                 );
                 let cohorts = experiments.iter().map(|experiment| experiment.cohort);

@@ -2,24 +2,56 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    document::quoted,
+    kind::{Key, Kind, Word},
+    reader::Section,
+    sections::Setting,
+};
+use crate::key::Sink;
+
 /// An enum whose values are the words of a manifest key.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident {
+            $($(#[doc = $means:literal])+ $variant:ident = $word:literal),+ $(,)?
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant),+
+            $($(#[doc = $means])+ #[serde(rename = $word)] $variant),+
         }
 
         impl $name {
             /// Every value with its word.
             pub const ALL: &'static [(&'static str, $name)] = &[$(($word, $name::$variant)),+];
 
+            /// The words as the values of a key.
+            pub const KIND: Kind = Kind::Words(&[
+                $(Word { word: $word, doc: concat!($($means),+) }),+
+            ]);
+
             /// The word of the manifest.
             pub fn word(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+
                 }
+            }
+        }
+
+        impl Setting for $name {
+            fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+                section.choice(key.last(), Self::ALL, *default)
+            }
+
+            fn toml(&self) -> String {
+                quoted(self.word())
+            }
+
+            fn enter(&self, name: &str, sink: &mut Sink) {
+                sink.text(name, self.word());
             }
         }
     };

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+use itertools::Itertools;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -56,6 +57,60 @@ impl Value {
             Self::Bool(v) => format!("`{v}`"),
             Self::Other(name) => format!("a {name}"),
         }
+    }
+
+    /// The value as TOML writes it in one line.
+    pub fn toml(&self) -> String {
+        match self {
+            Self::Table(table) => {
+                let entries = table.iter();
+                let entries = entries
+                    .map(|(key, entry)| format!("{} = {}", bare(key), entry.node.value.toml()));
+                format!("{{ {} }}", entries.format(", "))
+            }
+            Self::Array(items) => {
+                format!(
+                    "[{}]",
+                    items.iter().map(|item| item.value.toml()).format(", ")
+                )
+            }
+            Self::Integer(number) => number.to_string(),
+            Self::Float(number) => real(*number),
+            Self::Text(text) => quoted(text),
+            Self::Bool(flag) => flag.to_string(),
+            Self::Other(name) => format!("a {name}"),
+        }
+    }
+
+    /// Whether it says the same, as `1` and `1.0` do, wherever it stands.
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Integer(whole), Self::Float(number))
+            | (Self::Float(number), Self::Integer(whole)) => *whole as f64 == *number,
+            (Self::Array(a), Self::Array(b)) => {
+                a.len() == b.len() && std::iter::zip(a, b).all(|(a, b)| a.value.same(&b.value))
+            }
+            (a, b) => a.toml() == b.toml(),
+        }
+    }
+}
+
+/// The shortest digits that read back as the same number, with a point or an exponent.
+pub fn real(value: f64) -> String {
+    format!("{value:?}")
+}
+
+/// A text in quotes.
+pub fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A key, in quotes where it needs them.
+pub fn bare(key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match !key.is_empty() && key.chars().all(plain) {
+        true => key.to_owned(),
+        false => quoted(key),
     }
 }
 
@@ -156,6 +211,60 @@ pub fn overlay(base: &mut Table, top: Table) {
             }
         }
     }
+}
+
+/// The value of a path of keys.
+pub fn find<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Node> {
+    let (last, tables) = path.split_last()?;
+    let mut table = table;
+    for key in tables {
+        match &table.get(*key)?.node.value {
+            Value::Table(inner) => table = inner,
+            _ => return None,
+        }
+    }
+    Some(&table.get(*last)?.node)
+}
+
+/// Sets the value of a path of keys, in tables that are made where they are missing. A value that
+/// stands where a table should be stays: whoever reads the document refuses it.
+pub fn set(table: &mut Table, path: &[&str], node: Node) {
+    let [key, rest @ ..] = path else {
+        return;
+    };
+    let place = node.place.clone();
+    if rest.is_empty() {
+        table.insert((*key).to_owned(), Entry { place, node });
+        return;
+    }
+    let empty = || Entry {
+        place: place.clone(),
+        node: Node {
+            place: place.clone(),
+            value: Value::Table(Table::new()),
+        },
+    };
+    let entry = table.entry((*key).to_owned()).or_insert_with(empty);
+    if let Value::Table(inner) = &mut entry.node.value {
+        set(inner, rest, node);
+    }
+}
+
+/// Every value that is not a table, with its path.
+pub fn leaves(table: &Table) -> Vec<(Vec<&str>, &Node)> {
+    let mut found = Vec::new();
+    for (key, entry) in table {
+        match &entry.node.value {
+            Value::Table(inner) => {
+                found.extend(leaves(inner).into_iter().map(|(mut path, node)| {
+                    path.insert(0, key.as_str());
+                    (path, node)
+                }))
+            }
+            _ => found.push((vec![key.as_str()], &entry.node)),
+        }
+    }
+    found
 }
 
 fn table(source: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Place, depth: usize) -> Table {

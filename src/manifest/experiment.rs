@@ -5,8 +5,12 @@ use std::{fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    changes::Change,
     choices::{Block, CutMasks, Keep, Rows, Unpaired},
+    kind::{number, whole},
     recipe::{Budget, Metrics, Pretrain, Recipe},
+    sections::section,
+    sweep::{Document, Swept},
 };
 use crate::key::Memo;
 
@@ -22,6 +26,15 @@ pub struct Experiment {
     pub profile: String,
     /// What was set on top of it, as `key=value`.
     pub overrides: Vec<String>,
+    /// What the profile, an extending file and overrides changed; each key once, by what counts.
+    pub changes: Vec<Change>,
+    /// What the user should know and might not expect; one sentence each, with places.
+    pub warnings: Vec<String>,
+    /// Keys that take several values, in the order in which they are written; see
+    /// [`Experiment::points`].
+    pub sweep: Vec<Swept>,
+    /// What the points of the sweep are read from.
+    pub(super) document: Option<Document>,
     /// The root of all randomness.
     pub seed: u64,
     /// What the protocol expects of the data set.
@@ -61,15 +74,17 @@ pub struct Published {
     pub dataset: String,
 }
 
-/// The size of the data set that the protocol is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cohort {
-    /// Training cases.
-    pub training: usize,
-    /// Test cases.
-    pub test: usize,
-    /// Experts who annotated every case.
-    pub experts: u8,
+section! {
+    /// The size of the data set that the protocol is written for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    Cohort {
+        /// Training cases.
+        training: usize = 34, whole(1, 100_000), unkeyed;
+        /// Test cases.
+        test: usize = 5, whole(1, 100_000), unkeyed;
+        /// Experts who annotated every case.
+        experts: u8 = 7, whole(1, 200), unkeyed;
+    }
 }
 
 /// The axes; every combination of their values is a run.
@@ -156,13 +171,15 @@ impl fmt::Display for Arm {
     }
 }
 
-/// How tests are made and marked. It shapes the table, never a stage.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Statistics {
-    /// Two-sided level of significance.
-    pub alpha: f64,
-    /// The test where results are not paired.
-    pub unpaired: Unpaired,
-    /// The cells among which the best is sought.
-    pub block: Block,
+section! {
+    /// How tests are made and marked. It shapes the table, never a stage.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    Statistics {
+        /// Two-sided level of significance.
+        alpha: f64 = 0.05, number(1e-9, 0.5), unkeyed;
+        /// The cells among which the best is sought.
+        block: Block = Block::Table, Block::KIND, unkeyed;
+        /// The test where results are not paired.
+        unpaired: Unpaired = Unpaired::Student, Unpaired::KIND, unkeyed;
+    }
 }

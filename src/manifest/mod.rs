@@ -3,14 +3,21 @@
 //! The rule: this module knows no file system beyond the manifests themselves; every mistake in
 //! every file is reported in one go, each as `file:line:column: what; remedy`.
 
+mod assemble;
+mod changes;
 mod choices;
 mod document;
 mod experiment;
+mod json_schema;
+mod kind;
+mod layers;
 mod problem;
 mod reader;
 mod recipe;
 mod resolved;
-mod schema;
+mod sections;
+mod sweep;
+mod table;
 
 use std::{
     cell::RefCell,
@@ -21,15 +28,22 @@ use std::{
 
 use itertools::Itertools;
 
-use document::{Table, Value};
+use document::Table;
+use layers::{File as Layer, Laid, Overrides};
 use reader::Section;
 
+pub use changes::{By, Change};
 pub use choices::*;
 pub use experiment::*;
+pub use json_schema::{Json, json_schema};
+pub use kind::{Fallback, Key, Kind, Word};
+pub use layers::MAX_CHAIN;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
 pub use recipe::*;
 pub use resolved::resolved;
+pub use sweep::{MAX_POINTS, Point, Swept, SweptValue};
+pub use table::{SectionTable, sections};
 
 /// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
 /// value, profile by profile, stays a matter of seconds.
@@ -63,7 +77,10 @@ pub fn read(
     for name in experiments.iter().map(|e| &e.name).duplicates() {
         problems.push(
             &Place::Whole(name.as_str().into()),
-            format!("two manifests are called {name}.toml; their results would share a folder, rename one"),
+            format!(
+                "two manifests are called {name}.toml; their results would share a folder, rename \
+                 one"
+            ),
         );
     }
     problems.or(experiments)
@@ -91,15 +108,23 @@ pub fn parse(
 }
 
 /// The overrides laid over each other, and what is wrong with them.
-fn layered(overrides: &[String]) -> (Table, Problems) {
+fn layered(overrides: &[String]) -> (Overrides, Problems) {
     let mut problems = Problems::default();
     let mut top = Table::new();
     for text in overrides {
         match document::parse_override(text) {
-            Ok(table) => document::overlay(&mut top, table),
+            Ok(mut table) => {
+                layers::misplaced(&mut table, "an override", &mut problems);
+                sweep::flatten(&mut table, &mut problems);
+                document::overlay(&mut top, table);
+            }
             Err(more) => problems.extend(more),
         }
     }
+    let top = Overrides {
+        table: top,
+        given: overrides.to_vec(),
+    };
     (top, problems)
 }
 
@@ -110,37 +135,48 @@ fn complaint(path: &Path, message: impl Into<String>) -> Problems {
     problems
 }
 
-/// The profiles of a manifest: [`PAPER`], and those it names.
+/// The profiles of a manifest: [`PAPER`], and those that it and the manifests it extends name.
 ///
 /// # Errors
-/// Where it cannot be read, or is not TOML.
+/// Where one cannot be read, or is not TOML.
 pub fn profiles(path: &Path) -> Result<Vec<String>, Problems> {
-    let text = existing(path)?;
-    let base = document::parse(&path.display().to_string(), &text)?;
-    let mut profiles = vec![PAPER.to_owned()];
-    if let Some(Value::Table(named)) = base.get("profile").map(|entry| &entry.node.value) {
-        profiles.extend(named.keys().cloned());
-    }
-    Ok(profiles)
+    let files = layers::chain(path, existing(path)?)?;
+    Ok(named(&files).into_iter().map(str::to_owned).collect())
 }
 
-fn read_one(path: &Path, profile: &str, overrides: &Table) -> Result<Experiment, Problems> {
-    parse_one(path, &existing(path)?, profile, overrides)
+/// [`PAPER`], then every profile of a chain.
+fn named(files: &[Layer]) -> Vec<&str> {
+    let names = files.iter().flat_map(|file| file.profiles.keys());
+    let names = names.map(String::as_str).filter(|name| *name != PAPER);
+    std::iter::once(PAPER)
+        .chain(names.sorted().dedup())
+        .collect()
+}
+
+fn read_one(path: &Path, profile: &str, overrides: &Overrides) -> Result<Experiment, Problems> {
+    resolve(path, existing(path)?, profile, overrides)
 }
 
 /// The text of a manifest that ought to be there.
 fn existing(path: &Path) -> Result<String, Problems> {
-    text_of(path).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::NotFound => {
-                "no such manifest; the paper's are experiments/table1.toml, table2.toml and table3.toml"
-                    .into()
-            }
-            io::ErrorKind::InvalidData => "not a text file (UTF-8), so not a manifest".into(),
-            io::ErrorKind::FileTooLarge => too_long(),
-            _ => format!("cannot be read: {error}"),
-        };
-        complaint(path, why)
+    let why = |why: &str| match why {
+        ABSENT => format!(
+            "{ABSENT}; the paper's are experiments/table1.toml, table2.toml and table3.toml"
+        ),
+        why => why.to_owned(),
+    };
+    existing_at(path, why).map_err(|why| complaint(path, why))
+}
+
+const ABSENT: &str = "no such manifest";
+
+/// The text of a manifest, or why there is none, in the words of whoever named it.
+fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
+    text_of(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => say(ABSENT),
+        io::ErrorKind::InvalidData => say("not a text file (UTF-8), so not a manifest"),
+        io::ErrorKind::FileTooLarge => say(&too_long()),
+        _ => say(&format!("cannot be read: {error}")),
     })
 }
 
@@ -163,116 +199,105 @@ fn parse_one(
     path: &Path,
     text: &str,
     profile: &str,
-    overrides: &Table,
+    overrides: &Overrides,
 ) -> Result<Experiment, Problems> {
     if text.len() > MAX_BYTES {
         return Err(complaint(path, too_long()));
     }
-    let shown = path.display().to_string();
-    let name = path
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let base = document::parse(&shown, text)?;
-    if base.is_empty() {
-        return Err(complaint(
-            path,
-            "the manifest is empty; copy one of experiments/*.toml and edit it",
-        ));
-    }
-    resolve(&name, &shown, &base, profile, overrides)
+    resolve(path, text.to_owned(), profile, overrides)
 }
 
-/// Overlays the profile chosen and the overrides, and reads the result. The other profiles are
-/// read too, so that a mistake in one is found before the day it is used.
+/// Lays the profile chosen and the overrides over the manifest and what it extends, and reads the
+/// result. The other profiles are read too, so that a mistake in one is found before it is used.
 fn resolve(
-    name: &str,
-    shown: &str,
-    base: &Table,
+    path: &Path,
+    text: String,
     profile: &str,
-    overrides: &Table,
+    overrides: &Overrides,
 ) -> Result<Experiment, Problems> {
+    let shown = path.display().to_string();
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy());
+    let name = stem.unwrap_or_default();
+    let files = layers::chain(path, text)?;
+    let profiles = named(&files);
+    if profiles.len() > MAX_PROFILES + 1 {
+        return Err(complaint(
+            path,
+            format!(
+                "has {} profiles, more than {MAX_PROFILES}; take some into a manifest of their own",
+                profiles.len() - 1
+            ),
+        ));
+    }
+    let mut problems = Problems::default();
+    for entry in files.iter().filter_map(|file| file.profiles.get(PAPER)) {
+        problems.push(
+            &entry.place,
+            "the profile `paper` is the manifest's own keys; give this one another name",
+        );
+    }
+    if !profiles.contains(&profile) {
+        problems.push(
+            &Place::Whole(shown.as_str().into()),
+            format!(
+                "there is no profile `{profile}`; this manifest has {}",
+                profiles.iter().format(", ")
+            ),
+        );
+    }
     // What is missing is missing at the top of the file.
     let top = Place::File {
         path: shown.into(),
         line: 1,
         column: 1,
     };
-    let problems = RefCell::new(Problems::default());
-    let no_profiles = Table::new();
-    let profiles = match base.get("profile").map(|entry| &entry.node) {
-        None => &no_profiles,
-        Some(node) => match &node.value {
-            Value::Table(profiles) => profiles,
-            other => {
-                problems.borrow_mut().push(
-                    &node.place,
-                    format!(
-                        "`profile` holds one table per profile, not {}",
-                        other.describe()
-                    ),
-                );
-                &no_profiles
-            }
-        },
-    };
-    if profiles.len() > MAX_PROFILES {
-        return Err(complaint(
-            Path::new(shown),
-            format!(
-                "has {} profiles, more than {MAX_PROFILES}; take some into a manifest of their own",
-                profiles.len()
-            ),
-        ));
-    }
-    if let Some(entry) = profiles.get(PAPER) {
-        problems.borrow_mut().push(
-            &entry.place,
-            "the profile `paper` is the manifest's own keys; give this one another name",
-        );
-    }
-    if profile != PAPER && !profiles.contains_key(profile) {
-        let known = std::iter::once(PAPER).chain(profiles.keys().map(String::as_str));
-        problems.borrow_mut().push(
-            &Place::Whole(shown.into()),
-            format!(
-                "there is no profile `{profile}`; this manifest has {}",
-                known.format(", ")
-            ),
-        );
-    }
-    let mut chosen = None;
-    let names = std::iter::once(PAPER).chain(
-        profiles
-            .keys()
-            .map(String::as_str)
-            .filter(|name| *name != PAPER),
-    );
-    for candidate in names {
-        let mut merged = base.clone();
-        if let Some(entry) = profiles.get(candidate) {
-            match &entry.node.value {
-                Value::Table(overlay) => document::overlay(&mut merged, overlay.clone()),
-                other => problems.borrow_mut().push(
-                    &entry.node.place,
-                    format!("a profile is a table, not {}", other.describe()),
-                ),
-            }
-        }
+    let problems = RefCell::new(problems);
+    let mut found = None;
+    let nothing = Overrides::default();
+    for candidate in profiles {
+        let chosen = candidate == profile;
         // An override counts for the run that was asked for; elsewhere it would only blame
         // combinations that nobody wants.
-        if candidate == profile {
-            document::overlay(&mut merged, overrides.clone());
-        }
-        let root = Section::root(&merged, top.clone(), &problems);
-        let experiment = schema::experiment(root, name, candidate);
-        if candidate == profile {
-            chosen = Some(experiment);
+        let laid = layers::lay(&files, candidate, if chosen { overrides } else { &nothing });
+        let experiment = read_layers(laid, &name, candidate, chosen, &top, &problems);
+        if chosen {
+            found = Some(experiment);
         }
     }
     let problems = problems.into_inner();
-    match chosen {
+    match found {
         Some(experiment) => problems.or(experiment),
         None => Err(problems),
+    }
+}
+
+/// The experiment of one profile, with every point of its sweep checked.
+fn read_layers(
+    laid: Laid,
+    name: &str,
+    profile: &str,
+    chosen: bool,
+    top: &Place,
+    problems: &RefCell<Problems>,
+) -> Experiment {
+    let Laid {
+        mut table,
+        changes,
+        warnings,
+        rank,
+    } = laid;
+    let swept = sweep::take(&mut table, &rank, problems);
+    let mut read = |table: &Table| {
+        let root = Section::root(table, top.clone(), problems);
+        assemble::experiment(root, name, profile)
+    };
+    let experiment = read(&table);
+    let document = sweep::check(table, &swept, chosen, &mut read, problems);
+    Experiment {
+        changes,
+        warnings,
+        sweep: swept,
+        document,
+        ..experiment
     }
 }

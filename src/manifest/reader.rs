@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The longest unknown key that is compared with those known; none of them has half as many bytes.
-const MOST_COMPARED: usize = 64;
+pub const MOST_COMPARED: usize = 64;
 
 /// A value with the place to blame for it.
 #[derive(Clone, Debug)]
@@ -50,8 +50,15 @@ impl<'a> Section<'a> {
         Some(&self.table?.get(key)?.node)
     }
 
-    fn name(&self, key: &str) -> String {
+    /// The name of a key from the top of the document.
+    pub fn name(&self, key: &str) -> String {
         format!("{}{key}", self.path)
+    }
+
+    /// Where a key's value stands, or would.
+    pub fn place_of(&self, key: &str) -> &Place {
+        let entry = self.table.and_then(|table| table.get(key));
+        entry.map_or(&self.place, |entry| &entry.node.place)
     }
 
     /// A table in this one; an absent one reads as empty, all defaults.
@@ -141,11 +148,11 @@ impl<'a> Section<'a> {
 
     /// One of several words.
     pub fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
-        let text = self.read(key, String::new());
-        if text.value.is_empty() {
+        let Located { value, place } = self.read(key, Wrapped::<String>(None));
+        let Some(text) = value.0 else {
             return default;
-        }
-        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.value) {
+        };
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
             return *value;
         }
         let words: Vec<_> = choices
@@ -153,33 +160,11 @@ impl<'a> Section<'a> {
             .map(|(word, _)| format!("\"{word}\""))
             .collect();
         let message = format!(
-            "`{}` is \"{}\"; it is one of {}",
+            "`{}` is \"{text}\"; it is one of {}",
             self.name(key),
-            text.value,
             words.join(", ")
         );
-        self.note(&text.place, message);
-        default
-    }
-
-    /// A number within bounds, both included.
-    pub fn within<T>(&self, key: &'static str, default: T, least: T, most: T) -> T
-    where
-        T: FromNode + PartialOrd + std::fmt::Display + Copy,
-    {
-        let found = self.read(key, default);
-        // Not `!(a && b)` by accident: NaN must be refused as well.
-        if found.value >= least && found.value <= most {
-            return found.value;
-        }
-        self.note(
-            &found.place,
-            format!(
-                "`{}` is {}; it must be from {least} to {most}",
-                self.name(key),
-                found.value
-            ),
-        );
+        self.note(&place, message);
         default
     }
 

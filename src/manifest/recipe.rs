@@ -1,10 +1,12 @@
-//! What shapes a result: how images, network and training are made and metrics defined, and what of it enters a stage's key.
+//! What shapes a result: how images, network and training are made and metrics defined, and what of
+//! it enters a stage's key.
 //!
-//! The rule: a spec that shapes a stage's result says field by field what enters the stage's key,
-//! by a pattern without `..`; what only says how to run or how to print is bound to `_` there.
+//! The rule: every key is declared once, by [`section!`]; one that shapes a stage's result is
+//! `keyed` there.
 
 use std::path::PathBuf;
 
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,15 +14,18 @@ use super::{
         AssdDefinition, CropAt, ExpertBatching, FieldOfView, FirstConv, HdDefinition, Reduction,
         SpacingFrom, Translation,
     },
-    reader::Range,
+    document::quoted,
+    kind::{CHANCE, Key, Kind, Word, multiples, number, range, whole},
+    reader::{Located, Range, Section},
+    sections::{Setting, section},
 };
 use crate::{
     key::{Keyed, Sink},
     metric::Measure,
 };
 
-/// What every training of an experiment has in common.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What every training of an experiment has in common. The defaults are the paper's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// From file to network input.
     pub image: ImageSpec,
@@ -30,51 +35,6 @@ pub struct Recipe {
     pub training: TrainingSpec,
     /// Random changes to training images.
     pub augment: AugmentSpec,
-}
-
-/// The paper's. Every manifest that says nothing else gets these values.
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            image: ImageSpec {
-                crop: 192,
-                reduce: 1,
-                crop_at: CropAt::Foreground,
-                field_of_view: FieldOfView::Crop,
-            },
-            network: NetworkSpec {
-                width: 64,
-                norm_eps: 1e-5,
-                first_conv: FirstConv::Uniform,
-            },
-            training: TrainingSpec::default(),
-            augment: AugmentSpec {
-                rotation: 0.2,
-                rotation_degrees: 180.0,
-                zoom: 0.2,
-                zoom_factors: Range {
-                    low: 0.7,
-                    high: 1.4,
-                },
-                noise: 0.1,
-                noise_sd: Range {
-                    low: 0.0,
-                    high: 0.1,
-                },
-                blur: 0.1,
-                blur_sigma: Range {
-                    low: 0.5,
-                    high: 1.0,
-                },
-                brightness: 0.15,
-                brightness_factor: Range {
-                    low: 0.75,
-                    high: 1.25,
-                },
-                translation: Translation::Random,
-            },
-        }
-    }
 }
 
 impl Keyed for Recipe {
@@ -97,17 +57,21 @@ impl Keyed for Recipe {
     }
 }
 
-/// How an image becomes the network's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageSpec {
-    /// Side of the square crop, in pixels of the image.
-    pub crop: usize,
-    /// Side of the block of pixels that is averaged into one of the network's; 1 keeps the image.
-    pub reduce: usize,
-    /// Where the crop of a test image lies.
-    pub crop_at: CropAt,
-    /// What the network sees of a test image.
-    pub field_of_view: FieldOfView,
+section! {
+    /// How an image becomes the network's input.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    ImageSpec {
+        /// Side of the square crop, in pixels of the image.
+        crop: usize = 192, Kind::Side, keyed;
+        /// Side of the block of pixels that is averaged into one of the network's; 1 keeps the
+        /// image.
+        reduce: usize = 1, whole(1, 64), keyed;
+        /// Where the crop of a test image lies.
+        crop_at: CropAt = CropAt::Foreground, CropAt::KIND, keyed;
+        /// What the network sees of a test image.
+        field_of_view: FieldOfView = FieldOfView::Crop, FieldOfView::KIND, keyed;
+    }
+    hashed []
 }
 
 impl ImageSpec {
@@ -117,123 +81,62 @@ impl ImageSpec {
     }
 }
 
-impl Keyed for ImageSpec {
-    fn fields(&self, sink: &mut Sink) {
-        let Self {
-            crop,
-            reduce,
-            crop_at,
-            field_of_view,
-        } = self;
-        sink.u64("crop", *crop as u64);
-        sink.u64("reduce", *reduce as u64);
-        sink.text("crop_at", crop_at.word());
-        sink.text("field_of_view", field_of_view.word());
+/// Why a width is a multiple of 4.
+const QUARTER: &str = "the decoder ends with a quarter of it";
+
+section! {
+    /// The network: a U-Net with a ResNet-18 encoder.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    NetworkSpec {
+        /// Channels of the first layer; 64 in the paper, all others scale with it.
+        width: usize = 64, multiples(4, 4, 1024, QUARTER), keyed;
+        /// What is added to the variance in instance norm.
+        norm_eps: f64 = 1e-5, number(1e-12, 1.0), keyed;
+        /// Initialisation of the first convolution.
+        first_conv: FirstConv = FirstConv::Uniform, FirstConv::KIND, keyed;
     }
+    hashed []
 }
 
-/// The network: a U-Net with a ResNet-18 encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NetworkSpec {
-    /// Channels of the first layer; 64 in the paper, all others scale with it.
-    pub width: usize,
-    /// What is added to the variance in instance norm.
-    pub norm_eps: f64,
-    /// Initialisation of the first convolution.
-    pub first_conv: FirstConv,
-}
-
-impl Keyed for NetworkSpec {
-    fn fields(&self, sink: &mut Sink) {
-        let Self {
-            width,
-            norm_eps,
-            first_conv,
-        } = self;
-        sink.u64("width", *width as u64);
-        sink.f64("norm_eps", *norm_eps);
-        sink.text("first_conv", first_conv.word());
+section! {
+    /// Loss, optimiser and batches.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    TrainingSpec {
+        /// Images per step.
+        batch: usize = 16, whole(1, 4096), keyed;
+        /// What one Dice loss is taken over.
+        reduction: Reduction = Reduction::Image, Reduction::KIND, keyed;
+        /// Added to numerator and denominator of the Dice loss.
+        smooth: f64 = 1e-7, number(0.0, 1e3), keyed;
+        /// Learning rate at the end of the schedule.
+        lr_end: f64 = 0.0, number(0.0, 1.0), keyed;
+        /// Exponent of the polynomial schedule.
+        lr_power: f64 = 0.9, number(0.0, 100.0), keyed;
+        /// RAdam's decay of the first moment.
+        beta1: f64 = 0.9, number(0.0, 0.999_999), keyed;
+        /// RAdam's decay of the second moment.
+        beta2: f64 = 0.999, number(0.0, 0.999_999_999), keyed;
+        /// RAdam's term against division by zero.
+        eps: f64 = 1e-8, number(0.0, 1.0), keyed;
     }
+    hashed []
 }
 
-/// Loss, optimiser and batches.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrainingSpec {
-    /// Images per step.
-    pub batch: usize,
-    /// What one Dice loss is taken over.
-    pub reduction: Reduction,
-    /// Added to numerator and denominator of the Dice loss.
-    pub smooth: f64,
-    /// Learning rate at the end of the schedule.
-    pub lr_end: f64,
-    /// Exponent of the polynomial schedule.
-    pub lr_power: f64,
-    /// RAdam's decay of the first moment.
-    pub beta1: f64,
-    /// RAdam's decay of the second moment.
-    pub beta2: f64,
-    /// RAdam's term against division by zero.
-    pub eps: f64,
-}
-
-/// The paper's.
-impl Default for TrainingSpec {
-    fn default() -> Self {
-        Self {
-            batch: 16,
-            reduction: Reduction::Image,
-            smooth: 1e-7,
-            lr_end: 0.0,
-            lr_power: 0.9,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-        }
+section! {
+    /// How long and how fast a network is trained.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    Budget {
+        /// Optimiser steps; nothing stops earlier.
+        steps: usize = Budget::FROM_RANDOM.steps, whole(1, Budget::MOST_STEPS), keyed;
+        /// Initial learning rate.
+        lr: f64 = Budget::FROM_RANDOM.lr, Kind::Rate, keyed;
     }
-}
-
-impl Keyed for TrainingSpec {
-    fn fields(&self, sink: &mut Sink) {
-        let Self {
-            batch,
-            reduction,
-            smooth,
-            lr_end,
-            lr_power,
-            beta1,
-            beta2,
-            eps,
-        } = self;
-        sink.u64("batch", *batch as u64);
-        sink.text("reduction", reduction.word());
-        sink.f64("smooth", *smooth);
-        sink.f64("lr_end", *lr_end);
-        sink.f64("lr_power", *lr_power);
-        sink.f64("beta1", *beta1);
-        sink.f64("beta2", *beta2);
-        sink.f64("eps", *eps);
-    }
-}
-
-/// How long and how fast a network is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Budget {
-    /// Optimiser steps; nothing stops earlier.
-    pub steps: usize,
-    /// Initial learning rate.
-    pub lr: f64,
-}
-
-impl Keyed for Budget {
-    fn fields(&self, sink: &mut Sink) {
-        let Self { steps, lr } = self;
-        sink.u64("steps", *steps as u64);
-        sink.f64("lr", *lr);
-    }
+    hashed []
 }
 
 impl Budget {
+    /// More steps are a mistake.
+    pub(super) const MOST_STEPS: u64 = 100_000_000;
     /// The paper's, wherever a network starts from random values.
     pub const FROM_RANDOM: Self = Self {
         steps: 5000,
@@ -266,82 +169,66 @@ pub enum Start {
     File(PathBuf),
 }
 
-/// Random changes to training images, each with its probability.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AugmentSpec {
-    /// Rotation by U(-degrees, degrees).
-    pub rotation: Chance,
-    /// Largest rotation either way.
-    pub rotation_degrees: f64,
-    /// Zoom: shrinking or enlarging, evenly.
-    pub zoom: Chance,
-    /// Factors on the sampling grid; below 1 enlarges what is seen.
-    pub zoom_factors: Range,
-    /// Gaussian noise.
-    pub noise: Chance,
-    /// Its standard deviation, on z-scored images.
-    pub noise_sd: Range,
-    /// Gaussian blur.
-    pub blur: Chance,
-    /// Its sigma, in the network's pixels.
-    pub blur_sigma: Range,
-    /// Brightness.
-    pub brightness: Chance,
-    /// Its factor, on z-scored images.
-    pub brightness_factor: Range,
-    /// Whether training crops lie anywhere or where test crops lie.
-    pub translation: Translation,
+section! {
+    /// Random changes to training images, each with its probability.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    AugmentSpec {
+        /// Probability of a rotation by U(-degrees, degrees).
+        rotation: Chance = 0.2, CHANCE, keyed;
+        /// Largest rotation either way, in degrees.
+        rotation_degrees: f64 = 180.0, number(0.0, 180.0), keyed;
+        /// Probability of a zoom: shrinking or enlarging, evenly.
+        zoom: Chance = 0.2, CHANCE, keyed;
+        /// Factors on the sampling grid; below 1 enlarges what is seen.
+        zoom_factors: Range = Range { low: 0.7, high: 1.4 }, range(0.1, 10.0), keyed;
+        /// Probability of Gaussian noise.
+        noise: Chance = 0.1, CHANCE, keyed;
+        /// Standard deviation of the noise, on z-scored images.
+        noise_sd: Range = Range { low: 0.0, high: 0.1 }, range(0.0, 100.0), keyed;
+        /// Probability of Gaussian blur.
+        blur: Chance = 0.1, CHANCE, keyed;
+        /// Sigma of the blur, in the network's pixels.
+        blur_sigma: Range = Range { low: 0.5, high: 1.0 }, range(0.0, 100.0), keyed;
+        /// Probability of a change of brightness.
+        brightness: Chance = 0.15, CHANCE, keyed;
+        /// Factor of the brightness, on z-scored images.
+        brightness_factor: Range = Range { low: 0.75, high: 1.25 }, range(0.0, 100.0), keyed;
+        /// Whether training crops lie anywhere or where test crops lie.
+        translation: Translation = Translation::Random, Translation::KIND, keyed;
+    }
+    hashed [zoom_factors, noise_sd, blur_sigma, brightness_factor]
 }
 
 /// A probability.
 pub type Chance = f64;
 
-impl Keyed for AugmentSpec {
-    fn fields(&self, sink: &mut Sink) {
-        let Self {
-            rotation,
-            rotation_degrees,
-            zoom,
-            zoom_factors,
-            noise,
-            noise_sd,
-            blur,
-            blur_sigma,
-            brightness,
-            brightness_factor,
-            translation,
-        } = self;
-        let mut range = |name: &str, range: &Range| {
-            sink.f64(&format!("{name}.low"), range.low);
-            sink.f64(&format!("{name}.high"), range.high);
-        };
-        range("zoom_factors", zoom_factors);
-        range("noise_sd", noise_sd);
-        range("blur_sigma", blur_sigma);
-        range("brightness_factor", brightness_factor);
-        sink.f64("rotation", *rotation);
-        sink.f64("rotation_degrees", *rotation_degrees);
-        sink.f64("zoom", *zoom);
-        sink.f64("noise", *noise);
-        sink.f64("blur", *blur);
-        sink.f64("brightness", *brightness);
-        sink.text("translation", translation.word());
+section! {
+    /// What is measured, and by which definitions.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    Metrics {
+        /// The measures of tables, in their order.
+        #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
+        report: Vec<Measure> = standard_measures(), Kind::List(&MEASURE), unkeyed;
+        /// How the two directions of surface distance become one average.
+        assd: AssdDefinition = AssdDefinition::Pooled, AssdDefinition::KIND, keyed;
+        /// How the two directions of surface distance become one 95th percentile.
+        hd95: HdDefinition = HdDefinition::Pooled, HdDefinition::KIND, keyed;
+        /// Unit of both.
+        spacing: SpacingFrom = SpacingFrom::Unit, SpacingFrom::KIND, keyed;
     }
 }
 
-/// What is measured, and by which definitions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// The measures of tables, in their order.
-    #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
-    pub report: Vec<Measure>,
-    /// Average symmetric surface distance.
-    pub assd: AssdDefinition,
-    /// 95th percentile of surface distances.
-    pub hd95: HdDefinition,
-    /// Unit of both.
-    pub spacing: SpacingFrom,
-}
+/// The words of the measures.
+const MEASURE: Kind = Kind::Words(&{
+    let mut words = [Word { word: "", doc: "" }; Measure::COUNT];
+    let mut i = 0;
+    while i < words.len() {
+        let (word, doc) = Measure::WORDS[i];
+        words[i] = Word { word, doc };
+        i += 1;
+    }
+    words
+});
 
 fn standard_measures() -> Vec<Measure> {
     Measure::standard().into()
@@ -352,8 +239,9 @@ fn are_standard(report: &[Measure]) -> bool {
 }
 
 impl Metrics {
-    /// What an evaluation measures, in the order of all measures: what is reported, and the standard
-    /// ones in any case, so that manifests which differ in what they report of these share it.
+    /// What an evaluation measures, in the order of all measures: what is reported, and the
+    /// standard ones in any case, so that manifests which differ in what they report of these
+    /// share it.
     pub fn measured(&self) -> Vec<Measure> {
         let wanted = |measure: &Measure| {
             Measure::standard().contains(measure) || self.report.contains(measure)
@@ -378,5 +266,43 @@ impl Keyed for Metrics {
                 sink.text("measure", measure.word());
             }
         }
+    }
+}
+
+impl Setting for Vec<Measure> {
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        let name = section.name(key.last());
+        let found = section.read::<Vec<Located<String>>>(key.last(), Vec::new());
+        let mut report = Vec::new();
+        for word in &found.value {
+            match Measure::named(&word.value) {
+                Some(measure) if report.contains(&measure) => {
+                    section.note(&word.place, format!("`{name}` names {} twice", word.value));
+                }
+                Some(measure) => report.push(measure),
+                None => section.note(
+                    &word.place,
+                    format!(
+                        "there is no measure \"{}\"; the measures are {}",
+                        word.value,
+                        Measure::all().map(Measure::word).format(", ")
+                    ),
+                ),
+            }
+        }
+        match report.is_empty() {
+            true => default.clone(),
+            false => report,
+        }
+    }
+
+    fn toml(&self) -> String {
+        let words = self.iter().map(|measure| quoted(measure.word()));
+        format!("[{}]", words.format(", "))
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        self.iter()
+            .for_each(|measure| sink.text(name, measure.word()));
     }
 }

@@ -1,15 +1,21 @@
-//! An experiment as a manifest again: every key with the value that counts, in the order of the paper's manifests.
+//! An experiment as a manifest again: every key with the value that counts, as it is declared.
 //!
-//! The rule: what is written here reads back as the same experiment. A spec that learns a new key does not compile until
-//! this file has written it.
+//! The rule: what is written here reads back as the same experiment. Specs write themselves; what
+//! is written by hand is taken apart by pattern, so that nothing new is forgotten.
 
 use std::fmt::{Debug, Write};
 
 use itertools::Itertools;
 
-use super::{experiment::*, recipe::*};
+use super::{
+    document::quoted,
+    experiment::*,
+    recipe::*,
+    sections::Spec,
+    table::{self, MoreImage, MorePretrain, Top},
+};
 
-/// The manifest with its profile, its overrides and all defaults filled in.
+/// The manifest with what it extends, its profile, its overrides and all defaults filled in.
 pub fn resolved(experiment: &Experiment) -> String {
     let Experiment {
         name: _,
@@ -17,6 +23,10 @@ pub fn resolved(experiment: &Experiment) -> String {
         profile: _,
         // What was set is in the values already.
         overrides: _,
+        changes: _,
+        warnings: _,
+        document: _,
+        sweep,
         seed,
         cohort,
         grid,
@@ -32,57 +42,43 @@ pub fn resolved(experiment: &Experiment) -> String {
         reference,
     } = experiment;
     let mut out = Toml::default();
-    out.key("title", quoted(title));
-    out.key("rows", quoted(rows.word()));
-    out.key("seed", seed);
-    out.key("keep", quoted(keep.word()));
+    let top = Top {
+        title: title.clone(),
+        rows: *rows,
+        seed: *seed,
+        keep: *keep,
+    };
+    out.keys(top.written());
     write_grid(&mut out, grid);
-    let Cohort {
+    out.spec("dataset", cohort.written());
+    let Recipe {
+        image,
+        network,
         training,
-        test,
-        experts,
-    } = cohort;
-    out.section("dataset");
-    out.key("training", training);
-    out.key("test", test);
-    out.key("experts", experts);
-    write_recipe(&mut out, recipe, cut_masks.word());
-    out.section("pretrain");
+        augment,
+    } = **recipe;
+    out.spec("image", image.written());
+    let cut_masks = *cut_masks;
+    out.keys(MoreImage { cut_masks }.written());
+    out.spec("network", network.written());
+    // `lr` is in the budgets.
+    out.spec("training", training.written());
+    out.spec("augment", augment.written());
     let Pretrain {
         budget,
         batching,
         start,
     } = pretrain;
-    write_budget(&mut out, budget);
-    out.key("expert_batching", quoted(batching.word()));
+    out.spec("pretrain", budget.written());
+    let expert_batching = *batching;
+    out.keys(MorePretrain { expert_batching }.written());
     if let Start::File(path) = start {
-        out.key("from", quoted(&path.to_string_lossy()));
+        out.key(table::START.name, quoted(&path.to_string_lossy()));
     }
-    for (name, budget) in [("finetune", finetune), ("scratch", scratch)] {
-        out.section(name);
-        write_budget(&mut out, budget);
-    }
-    let Metrics {
-        report,
-        assd,
-        hd95,
-        spacing,
-    } = &**metrics;
-    out.section("metrics");
-    let words = report.iter().map(|measure| quoted(measure.word()));
-    out.key("report", format_args!("[{}]", words.format(", ")));
-    out.key("assd", quoted(assd.word()));
-    out.key("hd95", quoted(hd95.word()));
-    out.key("spacing", quoted(spacing.word()));
-    let Statistics {
-        alpha,
-        unpaired,
-        block,
-    } = statistics;
-    out.section("statistics");
-    out.key("alpha", real(*alpha));
-    out.key("block", quoted(block.word()));
-    out.key("unpaired", quoted(unpaired.word()));
+    out.spec("finetune", finetune.written());
+    out.spec("scratch", scratch.written());
+    out.spec("metrics", metrics.written());
+    out.spec("statistics", statistics.written());
     if let Some(Published {
         values,
         source,
@@ -90,9 +86,19 @@ pub fn resolved(experiment: &Experiment) -> String {
     }) = reference
     {
         out.section("reference");
-        out.key("values", quoted(&values.to_string_lossy()));
-        out.key("source", quoted(source));
-        out.key("dataset", quoted(dataset));
+        out.key(table::VALUES.name, quoted(&values.to_string_lossy()));
+        out.key(table::SOURCE.name, quoted(source));
+        out.key(table::LABEL.name, quoted(dataset));
+    }
+    if !sweep.is_empty() {
+        out.section("sweep");
+        for swept in sweep {
+            let values = swept.values.iter().map(|value| &value.text);
+            out.key(
+                &quoted(&swept.key),
+                format_args!("[{}]", values.format(", ")),
+            );
+        }
     }
     out.text
 }
@@ -124,99 +130,6 @@ fn write_grid(out: &mut Toml, grid: &Grid) {
     out.key("starts", list(starts));
 }
 
-fn write_recipe(out: &mut Toml, recipe: &Recipe, cut_masks: &str) {
-    let Recipe {
-        image,
-        network,
-        training,
-        augment,
-    } = recipe;
-    let ImageSpec {
-        crop,
-        reduce,
-        crop_at,
-        field_of_view,
-    } = image;
-    out.section("image");
-    out.key("crop", crop);
-    out.key("reduce", reduce);
-    out.key("crop_at", quoted(crop_at.word()));
-    out.key("field_of_view", quoted(field_of_view.word()));
-    out.key("cut_masks", quoted(cut_masks));
-    let NetworkSpec {
-        width,
-        norm_eps,
-        first_conv,
-    } = network;
-    out.section("network");
-    out.key("width", width);
-    out.key("norm_eps", real(*norm_eps));
-    out.key("first_conv", quoted(first_conv.word()));
-    let TrainingSpec {
-        batch,
-        reduction,
-        smooth,
-        lr_end,
-        lr_power,
-        beta1,
-        beta2,
-        eps,
-    } = training;
-    out.section("training");
-    out.key("batch", batch);
-    out.key("lr_power", real(*lr_power));
-    out.key("lr_end", real(*lr_end));
-    out.key("reduction", quoted(reduction.word()));
-    out.key("smooth", real(*smooth));
-    out.key("beta1", real(*beta1));
-    out.key("beta2", real(*beta2));
-    out.key("eps", real(*eps));
-    write_augment(out, augment);
-}
-
-fn write_augment(out: &mut Toml, augment: &AugmentSpec) {
-    let AugmentSpec {
-        rotation,
-        rotation_degrees,
-        zoom,
-        zoom_factors,
-        noise,
-        noise_sd,
-        blur,
-        blur_sigma,
-        brightness,
-        brightness_factor,
-        translation,
-    } = augment;
-    out.section("augment");
-    for (name, chance) in [
-        ("rotation", rotation),
-        ("rotation_degrees", rotation_degrees),
-        ("zoom", zoom),
-        ("noise", noise),
-        ("blur", blur),
-        ("brightness", brightness),
-    ] {
-        out.key(name, real(*chance));
-    }
-    for (name, range) in [
-        ("zoom_factors", zoom_factors),
-        ("noise_sd", noise_sd),
-        ("blur_sigma", blur_sigma),
-        ("brightness_factor", brightness_factor),
-    ] {
-        let (low, high) = (real(range.low), real(range.high));
-        out.key(name, format_args!("[{low}, {high}]"));
-    }
-    out.key("translation", quoted(translation.word()));
-}
-
-fn write_budget(out: &mut Toml, budget: &Budget) {
-    let Budget { steps, lr } = budget;
-    out.key("steps", steps);
-    out.key("lr", real(*lr));
-}
-
 #[derive(Default)]
 struct Toml {
     text: String,
@@ -230,17 +143,19 @@ impl Toml {
     fn key(&mut self, name: &str, value: impl std::fmt::Display) {
         let _ = writeln!(self.text, "{name} = {value}");
     }
-}
 
-/// The shortest digits that read back as the same number, with a point or an exponent as TOML wants them.
-fn real(value: f64) -> String {
-    format!("{value:?}")
+    fn keys(&mut self, written: Vec<(&'static str, String)>) {
+        for (name, value) in written {
+            self.key(name, value);
+        }
+    }
+
+    fn spec(&mut self, section: &str, written: Vec<(&'static str, String)>) {
+        self.section(section);
+        self.keys(written);
+    }
 }
 
 fn list(values: &[impl Debug]) -> String {
     format!("{values:?}")
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }

@@ -24,6 +24,8 @@ struct Row {
     column: &'static str,
     /// As the field calls it.
     name: &'static str,
+    /// What it is, in a sentence.
+    about: &'static str,
     /// Of its value in tables.
     unit: Unit,
     /// Which way it improves.
@@ -73,6 +75,7 @@ const TABLE: &[Row] = &[
         aliases: &["dice_percent"],
         column: "dice_percent",
         name: "Dice",
+        about: "Dice similarity coefficient: twice the overlap over the sum of both areas.",
         unit: Unit::Percent,
         better: Better::Larger,
         of: |pair| {
@@ -86,6 +89,7 @@ const TABLE: &[Row] = &[
         aliases: &[],
         column: "assd",
         name: "ASSD",
+        about: "Average symmetric surface distance.",
         unit: Unit::Distance,
         better: Better::Smaller,
         of: |pair| pair.distance(|surfaces| surfaces.assd(pair.definition.assd)),
@@ -96,6 +100,7 @@ const TABLE: &[Row] = &[
         aliases: &["95hd"],
         column: "hd95",
         name: "95HD",
+        about: "95th percentile of surface distances.",
         unit: Unit::Distance,
         better: Better::Smaller,
         of: |pair| pair.distance(|surfaces| surfaces.hd95(pair.definition.hd95)),
@@ -106,6 +111,7 @@ const TABLE: &[Row] = &[
         aliases: &[],
         column: "rad_percent",
         name: "RAD",
+        about: "Relative area difference: predicted minus reference area, over the reference area.",
         unit: Unit::Percent,
         better: Better::NearZero,
         of: relative_area_difference,
@@ -115,6 +121,20 @@ const TABLE: &[Row] = &[
 ];
 
 impl Measure {
+    /// How many there are.
+    pub const COUNT: usize = TABLE.len();
+
+    /// The word of each, and what it is.
+    pub const WORDS: [(&'static str, &'static str); Self::COUNT] = {
+        let mut words = [("", ""); Self::COUNT];
+        let mut i = 0;
+        while i < Self::COUNT {
+            words[i] = (TABLE[i].word, TABLE[i].about);
+            i += 1;
+        }
+        words
+    };
+
     /// Every measure, in the order of tables.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..TABLE.len()).map(Self)

@@ -26,7 +26,7 @@ pub struct Asked {
     overrides: Vec<String>,
 }
 
-/// The paper's manifests without their comments, and two that are shorter.
+/// The paper's manifests without their comments, and three that are shorter.
 static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let mut texts: Vec<String> = ["table1.toml", "table2.toml", "table3.toml"]
@@ -49,10 +49,16 @@ static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
          starts = [1] }\n[profile.smoke]\ngrid.samples = [2]\n[dataset]\nexperts = 3\n"
             .to_owned(),
     );
+    texts.push(
+        "grid = { new_experts = [1], arms = [\"w/o\"], samples = [1], starts = [1] }\n[sweep]\n\
+         network.width = [8, 16]\nseed = [0, 1, 2]\nimage.crop = [192]\n[profile.smoke]\n\
+         sweep.seed = [3]\n"
+            .to_owned(),
+    );
     texts
 });
 
-const KEYS: [&str; 62] = [
+const KEYS: [&str; 64] = [
     "title",
     "rows",
     "seed",
@@ -115,9 +121,11 @@ const KEYS: [&str; 62] = [
     "unpaired",
     "profile",
     "paper",
+    "extends",
+    "sweep",
 ];
 
-const VALUES: [&str; 44] = [
+const VALUES: [&str; 46] = [
     "0",
     "1",
     "-1",
@@ -162,6 +170,8 @@ const VALUES: [&str; 44] = [
     "{ x = { y = 1 } }",
     "\"pooled\"",
     "\"experts\"",
+    "[4, 8, 16]",
+    "[[0.5, 1.5], [1, 1]]",
 ];
 
 fn value(rng: &mut ChaCha8Rng) -> String {
@@ -379,6 +389,12 @@ impl Kind for Manifests {
         for number in grid.samples.iter().chain(&grid.starts) {
             assert!((1..=experiment.cohort.training).contains(number));
         }
+        let points: usize = experiment
+            .sweep
+            .iter()
+            .map(|swept| swept.values.len())
+            .product();
+        assert!((1..=manifest::MAX_POINTS).contains(&points));
         let runs = grid.runs();
         assert!((1.0..=2e7).contains(&runs), "{runs} runs");
         // A larger plan or cohort takes its time, and no other way through the code.

@@ -1,0 +1,326 @@
+//! Reads a whole manifest: the specs by their tables, the grid and the reference by hand.
+//!
+//! The rule: what a single value must satisfy is checked where it is read; what several values
+//! must satisfy together is checked at the end, and blamed on the value the user would change.
+
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
+
+use itertools::Itertools;
+
+use super::{
+    document::{Node, Value},
+    experiment::*,
+    kind::{Key, SIDE_UNIT},
+    problem::Place,
+    reader::{FromNode, Located, Section},
+    recipe::*,
+    sections::{Setting, Spec},
+    table::{self, MoreImage, MorePretrain, MoreTraining, Top},
+};
+use crate::key::Memo;
+
+/// A grid beyond this is a mistake, and would not fit into memory.
+pub(super) const MOST_RUNS: f64 = 2e7;
+
+/// Reads a whole manifest; problems go to the section.
+pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experiment {
+    let top = Top::read(&root, &Top::default());
+    let cohort = Cohort::read_whole(root.section("dataset"), &Cohort::default());
+    let image_section = root.section("image");
+    let MoreImage { cut_masks } = MoreImage::read(&image_section, &MoreImage::default());
+    let image = image(image_section);
+    let training_section = root.section("training");
+    let MoreTraining { lr } = MoreTraining::read(&training_section, &MoreTraining::default());
+    let training = TrainingSpec::read_whole(training_section, &TrainingSpec::default());
+    let network = NetworkSpec::read_whole(root.section("network"), &NetworkSpec::default());
+    let augment = AugmentSpec::read_whole(root.section("augment"), &AugmentSpec::default());
+    let budget = |key, steps| Budget::read_whole(root.section(key), &Budget { steps, lr });
+    let metrics = Metrics::read_whole(root.section("metrics"), &Metrics::default());
+    let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
+    let experiment = Experiment {
+        name: name.to_owned(),
+        title: top.title,
+        profile: profile.to_owned(),
+        overrides: Vec::new(),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        sweep: Vec::new(),
+        document: None,
+        seed: top.seed,
+        cohort,
+        grid: grid(root.section("grid"), cohort),
+        recipe: Memo::new(Recipe {
+            image,
+            network,
+            training,
+            augment,
+        }),
+        pretrain: pretrain(root.section("pretrain"), lr),
+        scratch: budget("scratch", Budget::FROM_RANDOM.steps),
+        finetune: budget("finetune", Budget::FINETUNE.steps),
+        metrics: Memo::new(metrics),
+        statistics,
+        rows: top.rows,
+        cut_masks,
+        keep: top.keep,
+        reference: reference(root.section("reference")),
+    };
+    // They have been read where the layers were laid.
+    for key in ["extends", "profile", "sweep"] {
+        root.skip(key);
+    }
+    root.finish();
+    experiment
+}
+
+/// `3` or `[1, 2, 3]`.
+struct OneOrMany(Vec<Located<usize>>);
+
+impl FromNode for OneOrMany {
+    fn from_node(node: &Node) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "a whole number or a list of them that is not empty";
+        match &node.value {
+            Value::Array(items) if items.is_empty() => Err(EXPECTED),
+            Value::Array(_) => Vec::from_node(node).map(Self),
+            _ => usize::from_node(node).map(|value| {
+                let place = node.place.clone();
+                Self(vec![Located { value, place }])
+            }),
+        }
+        .map_err(|_| EXPECTED)
+    }
+}
+
+/// The values of an axis.
+fn list(section: &Section<'_>, axis: &Key) -> Vec<Located<usize>> {
+    section.list(axis.last(), axis.example())
+}
+
+fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
+    let experts = |section: &Section<'_>, key, list: &[Located<usize>]| {
+        distinct(section, key, list, |expert| {
+            (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
+                format!(
+                    "there is no expert {expert}; the data set has experts 1 to {}",
+                    cohort.experts
+                )
+            })
+        })
+        .into_iter()
+        .map(|expert| expert as u8)
+        .collect_vec()
+    };
+    let new_experts = list(&section, &table::NEW_EXPERTS);
+    let arms = arms(&section);
+    let with = arms.contains(&Arm::With);
+    let single = arms.contains(&Arm::Single);
+
+    let annotators_section = section.section("annotators");
+    let mut from = Vec::new();
+    let mut choose = Vec::new();
+    if with {
+        from = list(&annotators_section, &table::FROM);
+        choose = annotators_section
+            .require::<OneOrMany>(table::CHOOSE.last(), table::CHOOSE.example())
+            .value
+            .map_or_else(Vec::new, |many| many.0);
+    } else {
+        // Without a pretrained arm nobody annotates; the keys may stay for when one comes back.
+        annotators_section.skip(table::FROM.last());
+        annotators_section.skip(table::CHOOSE.last());
+    }
+    for annotator in &from {
+        if new_experts.iter().any(|new| new.value == annotator.value) {
+            annotators_section.note(
+                &annotator.place,
+                format!(
+                    "expert {0} is both an annotation expert and a new expert; take {0} out of \
+                     `grid.annotators.from` or out of `grid.new_experts`",
+                    annotator.value
+                ),
+            );
+        }
+    }
+    let candidates = from.len();
+    let annotators = Annotators {
+        from: experts(&annotators_section, "grid.annotators.from", &from),
+        choose: distinct(
+            &annotators_section,
+            "grid.annotators.choose",
+            &choose,
+            |k| {
+                (k < 1 || k > candidates).then(|| {
+                    format!(
+                        "cannot choose {k} of {candidates} annotation experts; choose 1 to \
+                     {candidates}, or add experts to `grid.annotators.from`"
+                    )
+                })
+            },
+        ),
+    };
+    annotators_section.finish();
+
+    let train_experts = if single {
+        list(&section, &table::TRAIN_EXPERTS)
+    } else {
+        section.skip(table::TRAIN_EXPERTS.last());
+        Vec::new()
+    };
+    let samples = list(&section, &table::SAMPLES);
+    let starts = list(&section, &table::STARTS);
+    let grid = Grid {
+        new_experts: experts(&section, "grid.new_experts", &new_experts),
+        arms,
+        annotators,
+        train_experts: experts(&section, "grid.train_experts", &train_experts),
+        samples: distinct(&section, "grid.samples", &samples, |n| {
+            (n < 1 || n > cohort.training).then(|| {
+                format!(
+                    "cannot take {n} samples of {0} training cases; take 1 to {0}",
+                    cohort.training
+                )
+            })
+        }),
+        starts: distinct(&section, "grid.starts", &starts, |start| {
+            (start < 1 || start > cohort.training).then(|| {
+                format!(
+                    "there is no training case {start} to start from; starts are 1 to {}",
+                    cohort.training
+                )
+            })
+        }),
+    };
+    let runs = grid.runs();
+    if runs > MOST_RUNS {
+        section.note(
+            section.place(),
+            format!(
+                "the grid has {runs:.3e} runs, more than {MOST_RUNS:e}; take fewer combinations, \
+                 samples or starts"
+            ),
+        );
+    }
+    section.finish();
+    grid
+}
+
+fn arms(section: &Section<'_>) -> Vec<Arm> {
+    let words = section.list::<String>(table::ARMS.last(), table::ARMS.example());
+    let mut arms = Vec::new();
+    for word in &words {
+        match Arm::ALL.iter().find(|(known, _)| *known == word.value) {
+            Some((_, arm)) if arms.contains(arm) => {
+                section.note(&word.place, format!("arm \"{arm}\" is named twice"));
+            }
+            Some((_, arm)) => arms.push(*arm),
+            None => section.note(
+                &word.place,
+                format!(
+                    "there is no arm \"{}\"; the arms are {}",
+                    word.value,
+                    Arm::ALL.iter().map(|(w, _)| format!("\"{w}\"")).join(", ")
+                ),
+            ),
+        }
+    }
+    arms
+}
+
+/// Checks a list: nothing twice, every value fine. Keeps what is fine.
+fn distinct<T>(
+    section: &Section<'_>,
+    key: &str,
+    list: &[Located<T>],
+    wrong: impl Fn(T) -> Option<String>,
+) -> Vec<T>
+where
+    T: Copy + PartialEq + Display,
+{
+    let mut kept = Vec::new();
+    for item in list {
+        if kept.contains(&item.value) {
+            section.note(&item.place, format!("`{key}` names {} twice", item.value));
+        } else if let Some(why) = wrong(item.value) {
+            section.note(&item.place, format!("`{key}`: {why}"));
+        } else {
+            kept.push(item.value);
+        }
+    }
+    kept
+}
+
+/// The image's spec, whose crop is a multiple of what `reduce` and the network make of it.
+fn image(section: Section<'_>) -> ImageSpec {
+    let read = ImageSpec::read(&section, &ImageSpec::default());
+    let ImageSpec { crop, reduce, .. } = read;
+    let unit = SIDE_UNIT * reduce;
+    let whole = crop > 0 && crop.is_multiple_of(unit);
+    if !whole {
+        let below = (crop / unit).max(1) * unit;
+        let why = match reduce {
+            1 => "the network halves its input five times".to_owned(),
+            _ => {
+                format!("the network halves its input five times, after `image.reduce = {reduce}`")
+            }
+        };
+        section.note(
+            section.place_of("crop"),
+            format!(
+                "`image.crop` is {}, not a multiple of {unit} ({why}); try {below} or {}",
+                crop,
+                below + unit
+            ),
+        );
+    }
+    section.finish();
+    ImageSpec {
+        crop: if whole { crop } else { unit },
+        ..read
+    }
+}
+
+/// Weights from a file may be adapted as they are.
+fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
+    let (start, least) = match path(&section, &table::START) {
+        Some(path) => (Start::File(path), 0),
+        None => (Start::Random, 1),
+    };
+    let steps = Budget::FROM_RANDOM.steps;
+    let pretrain = Pretrain {
+        budget: Budget {
+            steps: Setting::read(&section, &table::pretrain_steps(least), &steps),
+            lr: Setting::read(&section, &Budget::KEYS[1], &lr),
+        },
+        batching: MorePretrain::read(&section, &MorePretrain::default()).expert_batching,
+        start,
+    };
+    section.finish();
+    pretrain
+}
+
+/// A path is relative to the manifest that names it; on the command line, to where it is typed.
+fn path(section: &Section<'_>, key: &Key) -> Option<PathBuf> {
+    let named = section.read(key.last(), String::new());
+    let folder = match &named.place {
+        Place::File { path, .. } => Path::new(&**path).parent(),
+        Place::Override(_) | Place::Whole(_) => None,
+    };
+    (!named.value.is_empty()).then(|| folder.unwrap_or(Path::new("")).join(named.value))
+}
+
+fn reference(section: Section<'_>) -> Option<Published> {
+    let published = path(&section, &table::VALUES).map(|values| Published {
+        source: Setting::read(&section, &table::SOURCE, &values.display().to_string()),
+        dataset: Setting::read(&section, &table::LABEL, &String::new()),
+        values,
+    });
+    if published.is_none() {
+        section.skip(table::SOURCE.last());
+        section.skip(table::LABEL.last());
+    }
+    section.finish();
+    published
+}

@@ -1,0 +1,301 @@
+//! The table of a section: its keys are declared once, with name, type, default, values and
+//! meaning; reading, writing and keying are made of that.
+//!
+//! The rule: [`section!`] declares a spec in the order in which it is written and stored. Keys of
+//! stages keep the order they always had, which the declaration says where it is another. It does
+//! not know the structural sections (see `table`), nor checks that concern several keys.
+
+use super::{
+    document::{quoted, real},
+    kind::{Key, Kind},
+    reader::{FromNode, Range, Section},
+};
+use crate::key::Sink;
+
+/// What the value of a declared key can be.
+pub(super) trait Setting: Sized + Clone {
+    /// Reads and checks it; what is wrong is noted, and reads as the default.
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self;
+
+    /// The value as TOML writes it.
+    fn toml(&self) -> String;
+
+    /// Enters the key of a stage.
+    fn enter(&self, name: &str, sink: &mut Sink);
+}
+
+/// A spec: what a section, or some of its keys, is read as.
+pub(super) trait Spec: Default {
+    /// What the keys are about, as written in the source.
+    const ABOUT: &'static str;
+    /// The keys, in the order of the fields.
+    const KEYS: &'static [Key];
+
+    /// Reads every key of it; an absent one reads as in `default`.
+    fn read(section: &Section<'_>, default: &Self) -> Self;
+
+    /// Every key with its value as TOML writes it.
+    fn written(&self) -> Vec<(&'static str, String)>;
+
+    /// Reads a section that holds nothing else.
+    fn read_whole(section: Section<'_>, default: &Self) -> Self {
+        let read = Self::read(&section, default);
+        section.finish();
+        read
+    }
+}
+
+/// Reads a value and holds it against `refuses`, which says what it must be.
+fn checked<T>(
+    section: &Section<'_>,
+    key: &Key,
+    default: T,
+    refuses: impl Fn(T) -> Option<String>,
+) -> T
+where
+    T: FromNode + Copy + std::fmt::Display,
+{
+    let found = section.read(key.last(), default);
+    let Some(must) = refuses(found.value) else {
+        return found.value;
+    };
+    let what = match key.kind {
+        Kind::Rate => "the learning rate".to_owned(),
+        _ => format!("`{}`", section.name(key.last())),
+    };
+    section.note(&found.place, format!("{what} is {}; {must}", found.value));
+    default
+}
+
+impl Setting for usize {
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        checked(section, key, *default, |value| {
+            key.kind.refuses_whole(value as u64)
+        })
+    }
+
+    fn toml(&self) -> String {
+        self.to_string()
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        sink.u64(name, *self as u64);
+    }
+}
+
+impl Setting for u64 {
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        checked(section, key, *default, |value| {
+            key.kind.refuses_whole(value)
+        })
+    }
+
+    fn toml(&self) -> String {
+        self.to_string()
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        sink.u64(name, *self);
+    }
+}
+
+impl Setting for u8 {
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        let found = usize::read(section, key, &usize::from(*default));
+        Self::try_from(found).expect("the bounds of its key are those of a byte")
+    }
+
+    fn toml(&self) -> String {
+        self.to_string()
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        sink.u64(name, u64::from(*self));
+    }
+}
+
+impl Setting for f64 {
+    /// A learning rate is not second-guessed: one that makes a training diverge is reported by it.
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        checked(section, key, *default, |value| match key.kind {
+            Kind::Rate => (value <= 0.0).then(|| "it must be greater than 0".to_owned()),
+            kind => kind.refuses_number(value),
+        })
+    }
+
+    fn toml(&self) -> String {
+        real(*self)
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        sink.f64(name, *self);
+    }
+}
+
+impl Setting for Range {
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        let found = section.read(key.last(), *default);
+        let Kind::Range { least, most } = key.kind else {
+            return found.value;
+        };
+        let name = section.name(key.last());
+        let Self { low, high } = found.value;
+        if low < least {
+            let message = format!("`{name}` begins at {low}; it must be {least} or more");
+            section.note(&found.place, message);
+        }
+        if high > most {
+            let message = format!("`{name}` ends at {high}; it must be {most} or less");
+            section.note(&found.place, message);
+        }
+        found.value
+    }
+
+    fn toml(&self) -> String {
+        format!("[{}, {}]", real(self.low), real(self.high))
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        sink.f64(&format!("{name}.low"), self.low);
+        sink.f64(&format!("{name}.high"), self.high);
+    }
+}
+
+impl Setting for String {
+    fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
+        section.read(key.last(), default.clone()).value
+    }
+
+    fn toml(&self) -> String {
+        quoted(self)
+    }
+
+    fn enter(&self, name: &str, sink: &mut Sink) {
+        sink.text(name, self);
+    }
+}
+
+/// A spec and the table of its keys, one line each: `name: type = default, values, keyed;`.
+///
+/// With `hashed [..]` the spec enters keys of stages, by its fields that are `keyed`: those in the
+/// brackets first, then the others as declared. A new key comes last, or old keys change.
+macro_rules! section {
+    (
+        $(#[$($meta:tt)+])+
+        $name:ident { $($body:tt)+ }
+        hashed [$($first:ident),* $(,)?]
+    ) => {
+        $crate::manifest::sections::section! {
+            $(#[$($meta)+])+
+            $name { $($body)+ }
+        }
+        $crate::manifest::sections::hashed! { $name [$($first),*] $($body)+ }
+    };
+    (
+        $(#[doc = $about:literal])+
+        #[derive($($derive:ident),+ $(,)?)]
+        $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $(#[serde($($serde:tt)+)])?
+                $field:ident: $type:ty = $default:expr, $kind:expr, $keyed:ident;
+            )+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive($($derive),+)]
+        pub struct $name {
+            $($(#[doc = $doc])+ $(#[serde($($serde)+)])? pub $field: $type,)+
+        }
+
+        /// What every manifest gets that says nothing else.
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default),+ }
+            }
+        }
+
+        impl $crate::manifest::sections::Spec for $name {
+            const ABOUT: &'static str = concat!($($about),+);
+
+            const KEYS: &'static [$crate::manifest::Key] = &[
+                $($crate::manifest::Key {
+                    name: stringify!($field),
+                    kind: $kind,
+                    default: $crate::manifest::Fallback::Value(|| {
+                        let default: $type = $default;
+                        $crate::manifest::sections::Setting::toml(&default)
+                    }),
+                    doc: concat!($($doc),+),
+                    keyed: $crate::manifest::sections::keyed!($keyed),
+                }),+
+            ];
+
+            fn read(
+                section: &$crate::manifest::reader::Section<'_>,
+                default: &Self,
+            ) -> Self {
+                let mut keys = Self::KEYS.iter();
+                let mut next = || keys.next().expect("there is one key for each field");
+                Self {
+                    $($field: $crate::manifest::sections::Setting::read(
+                        section,
+                        next(),
+                        &default.$field,
+                    )),+
+                }
+            }
+
+            fn written(&self) -> Vec<(&'static str, String)> {
+                vec![$((
+                    stringify!($field),
+                    $crate::manifest::sections::Setting::toml(&self.$field),
+                )),+]
+            }
+        }
+    };
+}
+
+/// The fields of a spec in a stage's key; see [`section!`].
+macro_rules! hashed {
+    (
+        $name:ident [$($first:ident),*]
+        $(
+            $(#[doc = $doc:literal])+
+            $field:ident: $type:ty = $default:expr, $kind:expr, $keyed:ident;
+        )+
+    ) => {
+        impl $crate::key::Keyed for $name {
+            fn fields(&self, sink: &mut $crate::key::Sink) {
+                const FIRST: &[&str] = &[$(stringify!($first)),*];
+                $($crate::manifest::sections::Setting::enter(
+                    &self.$first,
+                    stringify!($first),
+                    sink,
+                );)*
+                $(
+                    let later = !FIRST.contains(&stringify!($field));
+                    if later && $crate::manifest::sections::keyed!($keyed) {
+                        $crate::manifest::sections::Setting::enter(
+                            &self.$field,
+                            stringify!($field),
+                            sink,
+                        );
+                    }
+                )+
+            }
+        }
+    };
+}
+
+/// Whether a field enters keys of stages.
+macro_rules! keyed {
+    (keyed) => {
+        true
+    };
+    (unkeyed) => {
+        false
+    };
+}
+
+pub(super) use {hashed, keyed, section};

@@ -1,0 +1,314 @@
+//! Keys that take several values: the points of a manifest's `[sweep]`.
+//!
+//! The rule: a swept value is read like the key's own, in the place of it, so that it meets the
+//! same checks and the same words. Every point is read before the manifest is accepted.
+
+use std::{cell::RefCell, mem, sync::Arc};
+
+use itertools::Itertools;
+
+use super::{
+    assemble,
+    document::{self, Entry, Node, Table, Value},
+    experiment::Experiment,
+    kind::Key,
+    layers::Rank,
+    problem::{Place, Problems},
+    reader::{MOST_COMPARED, Section},
+    table::{self, SectionTable},
+};
+
+/// A key that takes several values.
+#[derive(Clone, Debug)]
+pub struct Swept {
+    /// The key, from the top of the manifest: `network.width`.
+    pub key: String,
+    /// Its values, as they are listed.
+    pub values: Vec<SweptValue>,
+}
+
+/// One of the values of a swept key.
+#[derive(Clone, Debug)]
+pub struct SweptValue {
+    /// The value as TOML, the same however it was written.
+    pub text: String,
+    /// Where it is written.
+    pub place: Place,
+    pub(super) node: Node,
+}
+
+/// One combination of the values of all swept keys.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// For each swept key its index and that of its value.
+    pub setting: Vec<(usize, usize)>,
+    /// The experiment with these values; nothing is swept in it.
+    pub experiment: Experiment,
+}
+
+/// What the points of an experiment are read from: the keys that count.
+#[derive(Clone, Debug)]
+pub(super) struct Document(Arc<Table>);
+
+/// Most points of a sweep.
+pub const MAX_POINTS: usize = 10_000;
+/// How many points of a profile that was not chosen are read.
+const SAMPLED: usize = 100;
+
+impl Experiment {
+    /// Every combination of the swept values, the last key's changing fastest; where nothing is
+    /// swept, one point without a setting.
+    pub fn points(&self) -> Vec<Point> {
+        let Some(Document(document)) = &self.document else {
+            return vec![Point {
+                setting: Vec::new(),
+                experiment: self.clone(),
+            }];
+        };
+        let mut table = Table::clone(document);
+        let experiment = |setting: Vec<(usize, usize)>| {
+            apply(&mut table, &self.sweep, &setting);
+            let problems = RefCell::default();
+            let root = Section::root(&table, Place::Whole(self.name.as_str().into()), &problems);
+            let experiment = Experiment {
+                overrides: self.overrides.clone(),
+                changes: self.changes.clone(),
+                warnings: self.warnings.clone(),
+                ..assemble::experiment(root, &self.name, &self.profile)
+            };
+            Point {
+                setting,
+                experiment,
+            }
+        };
+        settings(&self.sweep).map(experiment).collect()
+    }
+}
+
+/// Every combination, as indices of keys and values.
+fn settings(sweep: &[Swept]) -> impl Iterator<Item = Vec<(usize, usize)>> {
+    let axes = sweep.iter().enumerate();
+    axes.map(|(key, swept)| (0..swept.values.len()).map(move |value| (key, value)))
+        .multi_cartesian_product()
+}
+
+fn apply(table: &mut Table, sweep: &[Swept], setting: &[(usize, usize)]) {
+    for (key, value) in setting {
+        let path: Vec<&str> = sweep[*key].key.split('.').collect();
+        document::set(table, &path, sweep[*key].values[*value].node.clone());
+    }
+}
+
+/// Turns the tables within `sweep` into dotted keys: `finetune.lr` and `"finetune.lr"` are one.
+pub(super) fn flatten(table: &mut Table, problems: &mut Problems) {
+    let Some(Entry { node, .. }) = table.get_mut("sweep") else {
+        return;
+    };
+    let Value::Table(nested) = &mut node.value else {
+        return;
+    };
+    let mut flat = Table::new();
+    for (key, entry) in dotted(mem::take(nested)) {
+        if flat.contains_key(&key) {
+            let message = format!("`sweep` names `{key}` twice; take one of them out");
+            problems.push(&entry.place, message);
+        }
+        flat.insert(key, entry);
+    }
+    *nested = flat;
+}
+
+fn dotted(table: Table) -> Vec<(String, Entry)> {
+    let mut flat = Vec::new();
+    for (key, entry) in table {
+        match entry.node.value {
+            Value::Table(inner) => {
+                let inner = dotted(inner).into_iter();
+                flat.extend(inner.map(|(last, entry)| (format!("{key}.{last}"), entry)));
+            }
+            _ => flat.push((key, entry)),
+        }
+    }
+    flat
+}
+
+/// Takes `sweep` out of a document; what is swept, in written order.
+pub(super) fn take(table: &mut Table, rank: &Rank, problems: &RefCell<Problems>) -> Vec<Swept> {
+    let mut note = |place: &Place, message: String| problems.borrow_mut().push(place, message);
+    let Some(entry) = table.remove("sweep") else {
+        return Vec::new();
+    };
+    let Value::Table(swept) = entry.node.value else {
+        let message = format!(
+            "`sweep` holds keys with lists of values, not {}",
+            entry.node.value.describe()
+        );
+        note(&entry.node.place, message);
+        return Vec::new();
+    };
+    let written = swept
+        .into_iter()
+        .sorted_by_key(|(_, entry)| (rank.of(&entry.place), entry.place.clone()));
+    let mut sweep = Vec::new();
+    for (name, entry) in written {
+        match sweepable(&name) {
+            Ok(key) => match values(&name, key, &entry.node, &mut note) {
+                Some(values) => sweep.push(Swept { key: name, values }),
+                None => continue,
+            },
+            Err(why) => note(&entry.place, why),
+        }
+    }
+    let points = sweep
+        .iter()
+        .map(|swept| swept.values.len() as f64)
+        .product::<f64>();
+    if points > MAX_POINTS as f64 {
+        let message = format!(
+            "the sweep has {points} points, more than {MAX_POINTS}; take out keys or values"
+        );
+        note(&entry.place, message);
+        sweep.clear();
+    }
+    sweep
+}
+
+/// The values of a swept key; none where they are no list of different ones.
+fn values(
+    name: &str,
+    key: &Key,
+    node: &Node,
+    note: &mut impl FnMut(&Place, String),
+) -> Option<Vec<SweptValue>> {
+    let items = match &node.value {
+        Value::Array(items) if !items.is_empty() => items,
+        Value::Array(_) => {
+            let message = format!("`sweep` has no values for `{name}`; add some, or take it out");
+            note(&node.place, message);
+            return None;
+        }
+        other => {
+            let message = format!(
+                "`sweep` holds a list of values for `{name}`, not {}",
+                other.describe()
+            );
+            note(&node.place, message);
+            return None;
+        }
+    };
+    let values = items.iter().map(|item| SweptValue {
+        text: key.kind.text(item),
+        place: item.place.clone(),
+        node: item.clone(),
+    });
+    let values = values.collect_vec();
+    let mut seen = std::collections::BTreeSet::new();
+    for value in &values {
+        if !seen.insert(value.text.as_str()) {
+            let message = format!("`sweep` names {} twice for `{name}`", value.text);
+            note(&value.place, message);
+        }
+    }
+    Some(values)
+}
+
+/// The key that is swept, or why it cannot be.
+fn sweepable(name: &str) -> Result<&'static Key, String> {
+    let refused = |why: &str| Err(format!("`{name}` cannot be swept: {why}"));
+    if name == "grid" || name.starts_with("grid.") {
+        return refused("it is an axis of the grid already; list its values under [grid]");
+    }
+    match name.split('.').next().unwrap_or_default() {
+        "extends" | "profile" | "sweep" => {
+            return refused("it says how manifests are put together");
+        }
+        "reference" => return refused("it is what results are held against"),
+        _ => {}
+    }
+    if let Some((section, key)) = table::key(name) {
+        return match (section.name, key.keyed) {
+            ("dataset", _) => refused("all points are run on one data set"),
+            (_, false) => refused("it shapes no training and no score; results would not differ"),
+            (_, true) => Ok(key),
+        };
+    }
+    if let Some(section) = table::sections()
+        .iter()
+        .find(|section| section.name == name)
+    {
+        let example = section.keys.first().map(|key| section.path(key));
+        let example = example.unwrap_or_default();
+        return refused(&format!(
+            "it is a section; name one of its keys, like `{example}`"
+        ));
+    }
+    let known = table::sections().iter().flat_map(swept_names);
+    let nearest = known
+        .filter(|_| name.len() <= MOST_COMPARED)
+        .map(|known| (strsim::damerau_levenshtein(name, &known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 3);
+    Err(match nearest {
+        Some((_, known)) => format!("unknown key `{name}` in `sweep`; did you mean `{known}`?"),
+        None => format!(
+            "unknown key `{name}` in `sweep`; a key is named from the top of the manifest, like \
+             `network.width`"
+        ),
+    })
+}
+
+fn swept_names(section: &'static SectionTable) -> impl Iterator<Item = String> {
+    let keys = section.keys.iter();
+    let keys = keys.map(|key| section.path(key));
+    keys.filter(|name| can_be_swept(name))
+}
+
+/// Whether a key shapes results one by one.
+pub(super) fn can_be_swept(name: &str) -> bool {
+    table::key(name).is_some() && sweepable(name).is_ok()
+}
+
+/// Reads every point of an experiment's sweep, or some of a profile's that was not chosen, each
+/// value at least once where there are not too many.
+pub(super) fn check(
+    table: Table,
+    sweep: &[Swept],
+    chosen: bool,
+    read: &mut dyn FnMut(&Table) -> Experiment,
+    problems: &RefCell<Problems>,
+) -> Option<Document> {
+    if sweep.is_empty() {
+        return None;
+    }
+    let document = Document(Arc::new(table));
+    let mut table = Table::clone(&document.0);
+    let longest = sweep.iter().map(|swept| swept.values.len()).max();
+    let most = if chosen { MAX_POINTS } else { SAMPLED };
+    for i in 0..longest.unwrap_or_default().min(most) {
+        let keys = sweep.iter().enumerate();
+        let setting = keys.map(|(key, swept)| (key, i % swept.values.len()));
+        apply(&mut table, sweep, &setting.collect_vec());
+        read(&table);
+    }
+    let mut runs = 0.0;
+    // What is wrong with one value need not be said of each of its points.
+    if chosen && problems.borrow().is_empty() {
+        for setting in settings(sweep) {
+            apply(&mut table, sweep, &setting);
+            runs += read(&table).grid.runs();
+            if !problems.borrow().is_empty() {
+                break;
+            }
+        }
+    }
+    if runs > assemble::MOST_RUNS {
+        let message = format!(
+            "the sweep makes {runs:.3e} runs of the grid, more than {:e}; take out keys or values",
+            assemble::MOST_RUNS
+        );
+        problems
+            .borrow_mut()
+            .push(&sweep[0].values[0].place, message);
+    }
+    Some(document)
+}

@@ -1,0 +1,320 @@
+//! Every section of a manifest with its keys: what `expertgrid manifest keys` lists and the JSON
+//! Schema is made of.
+//!
+//! The rule: the keys of a spec come from its own declaration; only keys that belong to no spec
+//! (the grid's, the reference's, those at the top, those read beside a spec) are declared here.
+
+use std::sync::LazyLock;
+
+use super::{
+    choices::{CutMasks, ExpertBatching, Keep, Rows},
+    experiment::{Cohort, Statistics},
+    kind::{Fallback, Key, Kind, Word, from, whole},
+    recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
+    sections::{Spec, section},
+};
+
+/// A section: a table of the manifest, or its top level.
+#[derive(Clone, Debug)]
+pub struct SectionTable {
+    /// Its name; empty for the top level.
+    pub name: &'static str,
+    /// What its keys are about, as written in the source.
+    pub about: &'static str,
+    /// Its keys, in the order in which they are written.
+    pub keys: Vec<Key>,
+}
+
+impl SectionTable {
+    /// The name of one of its keys from the top of the manifest.
+    pub fn path(&self, key: &Key) -> String {
+        match self.name {
+            "" => key.name.to_owned(),
+            section => format!("{section}.{}", key.name),
+        }
+    }
+}
+
+section! {
+    /// What the experiment is called and where its randomness comes from.
+    #[derive(Clone, Debug)]
+    Top {
+        /// First sentence of the table's caption.
+        title: String = String::new(), Kind::Text, unkeyed;
+        /// What the rows of the table are.
+        rows: Rows = Rows::Samples, Rows::KIND, unkeyed;
+        /// Root of all randomness.
+        seed: u64 = 0, from(0), keyed;
+        /// Which networks' weights stay in the store; predictions stay of all of them.
+        keep: Keep = Keep::Pretrained, Keep::KIND, unkeyed;
+    }
+}
+
+section! {
+    /// What is read beside the image's spec.
+    #[derive(Clone, Debug)]
+    MoreImage {
+        /// Whether a mask may reach out of the test crop.
+        cut_masks: CutMasks = CutMasks::Refuse, CutMasks::KIND, unkeyed;
+    }
+}
+
+section! {
+    /// What is read beside the training's spec.
+    #[derive(Clone, Debug)]
+    MoreTraining {
+        /// Initial learning rate of every training whose section names none.
+        lr: f64 = Budget::FROM_RANDOM.lr, Kind::Rate, keyed;
+    }
+}
+
+section! {
+    /// What is read beside the pretraining's budget.
+    #[derive(Clone, Debug)]
+    MorePretrain {
+        /// Which experts' branches a training step passes through.
+        expert_batching: ExpertBatching = ExpertBatching::All, ExpertBatching::KIND, keyed;
+    }
+}
+
+const EXPERT: Kind = whole(1, 200);
+const COUNT: Kind = whole(1, 100_000);
+const ARM: Kind = Kind::Words(&[
+    Word {
+        word: "w/",
+        doc: "Pretrained on several experts, fine-tuned on the new expert's samples.",
+    },
+    Word {
+        word: "w/o",
+        doc: "Trained from random initialisation on the new expert's samples.",
+    },
+    Word {
+        word: "single",
+        doc: "Trained from random initialisation on one expert, tested against another.",
+    },
+]);
+
+const fn axis(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        default: Fallback::Required(example),
+        doc,
+        keyed: true,
+    }
+}
+
+pub(super) const NEW_EXPERTS: Key = axis(
+    "new_experts",
+    Kind::List(&EXPERT),
+    "[6, 7]",
+    "Experts to be adapted to, and tested against.",
+);
+pub(super) const ARMS: Key = axis(
+    "arms",
+    Kind::List(&ARM),
+    "[\"w/\", \"w/o\"]",
+    "The ways of getting a network for them.",
+);
+pub(super) const FROM: Key = axis(
+    "annotators.from",
+    Kind::List(&EXPERT),
+    "[1, 2, 3, 4, 5]",
+    "Candidates for annotating the pretraining set; arm \"w/\" needs them.",
+);
+pub(super) const CHOOSE: Key = axis(
+    "annotators.choose",
+    Kind::OneOrMany(&EXPERT),
+    "3",
+    "How many of them annotate at a time: every combination of that size; arm \"w/\" needs it.",
+);
+pub(super) const TRAIN_EXPERTS: Key = axis(
+    "train_experts",
+    Kind::List(&EXPERT),
+    "[1, 2, 3]",
+    "Experts whose masks train the networks of arm \"single\", which needs them.",
+);
+pub(super) const SAMPLES: Key = axis(
+    "samples",
+    Kind::List(&COUNT),
+    "[5, 10, 34]",
+    "Numbers of annotated samples.",
+);
+pub(super) const STARTS: Key = axis(
+    "starts",
+    Kind::List(&COUNT),
+    "[1, 4, 7]",
+    "First case of each way of sampling, from 1; cases wrap around.",
+);
+
+const fn optional(name: &'static str, kind: Kind, keyed: bool, doc: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        default: Fallback::Absent,
+        doc,
+        keyed,
+    }
+}
+
+pub(super) const EXTENDS: Key = optional(
+    "extends",
+    Kind::Path,
+    false,
+    "Another manifest, over whose keys and profiles those of this one are laid.",
+);
+pub(super) const START: Key = optional(
+    "from",
+    Kind::Path,
+    true,
+    "Safetensors file whose tensors, as far as they fit, the pretraining starts from; absent: \
+     random initialisation.",
+);
+pub(super) const VALUES: Key = optional(
+    "values",
+    Kind::Path,
+    false,
+    "CSV file of published values, one row per cell position.",
+);
+pub(super) const SOURCE: Key = optional(
+    "source",
+    Kind::Text,
+    false,
+    "Who published them, as a report names them; absent: the path of the file.",
+);
+pub(super) const LABEL: Key = optional(
+    "dataset",
+    Kind::Text,
+    false,
+    "Label of the data set that they are of.",
+);
+
+/// A learning rate that is the training's where its own section names none.
+fn lr() -> Key {
+    Key {
+        default: Fallback::As("training.lr"),
+        doc: "Initial learning rate.",
+        ..Budget::KEYS[1]
+    }
+}
+
+fn steps(default: fn() -> String) -> Key {
+    Key {
+        default: Fallback::Value(default),
+        ..Budget::KEYS[0]
+    }
+}
+
+/// The steps of a pretraining: none where its weights come from a file as they are.
+pub(super) fn pretrain_steps(least: u64) -> Key {
+    Key {
+        kind: whole(least, Budget::MOST_STEPS),
+        doc: "Optimiser steps; 0 is allowed where `pretrain.from` gives the weights.",
+        ..steps(|| Budget::FROM_RANDOM.steps.to_string())
+    }
+}
+
+/// All sections, in the order in which they are written.
+pub fn sections() -> &'static [SectionTable] {
+    static SECTIONS: LazyLock<Vec<SectionTable>> = LazyLock::new(all);
+    &SECTIONS
+}
+
+fn all() -> Vec<SectionTable> {
+    let table = |name, about, keys: &[&[Key]]| SectionTable {
+        name,
+        about,
+        keys: keys.concat(),
+    };
+    let random = || Budget::FROM_RANDOM.steps.to_string();
+    let tuned = || Budget::FINETUNE.steps.to_string();
+    let grid = [
+        NEW_EXPERTS,
+        ARMS,
+        FROM,
+        CHOOSE,
+        TRAIN_EXPERTS,
+        SAMPLES,
+        STARTS,
+    ];
+    vec![
+        table("", Top::ABOUT, &[&[EXTENDS], Top::KEYS]),
+        table(
+            "grid",
+            "The axes of the grid: every combination of their values is a run.",
+            &[&grid],
+        ),
+        table("dataset", Cohort::ABOUT, &[Cohort::KEYS]),
+        table(
+            "image",
+            ImageSpec::ABOUT,
+            &[ImageSpec::KEYS, MoreImage::KEYS],
+        ),
+        table("network", NetworkSpec::ABOUT, &[NetworkSpec::KEYS]),
+        table(
+            "training",
+            TrainingSpec::ABOUT,
+            &[TrainingSpec::KEYS, MoreTraining::KEYS],
+        ),
+        table("augment", AugmentSpec::ABOUT, &[AugmentSpec::KEYS]),
+        table(
+            "pretrain",
+            "Training on the annotation experts' masks.",
+            &[&[pretrain_steps(0), lr()], MorePretrain::KEYS, &[START]],
+        ),
+        table(
+            "finetune",
+            "Adapting a pretrained network to the new expert.",
+            &[&[steps(tuned), lr()]],
+        ),
+        table(
+            "scratch",
+            "Training from random initialisation on one expert's masks.",
+            &[&[steps(random), lr()]],
+        ),
+        table("metrics", Metrics::ABOUT, &[Metrics::KEYS]),
+        table("statistics", Statistics::ABOUT, &[Statistics::KEYS]),
+        table(
+            "reference",
+            "Published values of the same grid, which results are held against.",
+            &[&[VALUES, SOURCE, LABEL]],
+        ),
+        table(
+            "sweep",
+            "Keys that take several values: the grid is run for every combination of them.",
+            &[&[optional(
+                "KEY",
+                Kind::Values,
+                true,
+                "Values of a key that shapes results, such as \"network.width\" or seed.",
+            )]],
+        ),
+        table(
+            "profile",
+            "Keys laid over the manifest's own where `--profile` names their table.",
+            &[&[optional(
+                "NAME",
+                Kind::Overlay,
+                false,
+                "Any keys of a manifest other than `extends` and `profile`.",
+            )]],
+        ),
+    ]
+}
+
+/// The section and the key of a name from the top of the manifest.
+pub(super) fn key(path: &str) -> Option<(&'static SectionTable, &'static Key)> {
+    let mut all = sections()
+        .iter()
+        .flat_map(|s| s.keys.iter().map(move |key| (s, key)));
+    all.find(|(section, key)| section.path(key) == path)
+}
+
+/// What counts where a key is absent, as TOML; nothing where that is no value.
+pub(super) fn default_text(path: &str) -> Option<String> {
+    match key(path)?.1.default {
+        Fallback::Value(text) => Some(text()),
+        Fallback::As(other) => default_text(other),
+        Fallback::Required(_) | Fallback::Absent => None,
+    }
+}
