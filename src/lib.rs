@@ -47,6 +47,7 @@ pub mod key;
 pub mod seed;
 pub mod metric;
 pub mod method;
+pub mod grid;
 
 pub mod manifest;
 pub mod data;

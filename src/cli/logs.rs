@@ -11,7 +11,7 @@ use clap::Args;
 use super::{
     Done, Failure, Selection, now,
     output::print,
-    why::{is_digest, stages},
+    why::{Asked, stages},
 };
 use crate::{
     event::{Event, Record},
@@ -22,34 +22,36 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A digest is enough, as every failure and runs.csv name it; an expression needs the manifests.
+    mut_arg("manifests", |manifests| manifests.required(false)),
+    after_help = "A digest is enough, as every failure and runs.csv name it; an expression needs the
+manifests.
 
 Examples:
-  expertgrid logs 4f0c2a91d07b
-  expertgrid logs experiments/table2.toml 'expert=6 n=10 start=1 arm=w/o' --profile phantom"
+  expertgrid logs --stage 4f0c2a91d07b
+  expertgrid logs experiments/table2.toml --only 'expert=6 n=10 start=1 method=w/o'"
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let mut selection = arguments.selection.clone();
-    let asked = selection.manifests.pop().unwrap_or_default();
-    let asked = asked.to_string_lossy().into_owned();
+    let Arguments { selection, asked } = arguments;
     let records = records(&selection.results);
-    let digests = match selection.manifests.is_empty() {
-        false => {
-            let plan = selection.plan()?;
-            let stages = stages(&plan, &asked)?;
-            stages.into_iter().map(|id| plan.stage(id).digest).collect()
+    let digests = match (selection.manifests.as_slice(), &asked.stage) {
+        ([], Some(digits)) => heard_of(&records, &selection.results, digits)?,
+        ([], None) => {
+            return Err(Failure::input(
+                "an expression picks among the runs of manifests; name one, for example \
+                 `expertgrid logs experiments/table2.toml --only 'n=10'`",
+            ));
         }
-        true if is_digest(&asked) => heard_of(&records, &selection.results, &asked)?,
-        true => {
-            return Err(Failure::Input(format!(
-                "`{asked}` is not a digest; to pick a run by an expression, name its manifest before it: `expertgrid logs \
-                 experiments/table2.toml 'expert=6 n=10 start=1 arm=w/o'`"
-            )));
+        _ => {
+            let plan = selection.plan()?;
+            let stages = stages(&plan, asked)?;
+            stages.into_iter().map(|id| plan.stage(id).digest).collect()
         }
     };
     for digest in &digests {

@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         listed.contains(&stage.digest) && is_whole(&store, stage)
     });
     let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
-    let wanted = |run: &_| arguments.only.wants(run, &plan);
+    let picking = arguments.only.of(&plan)?;
+    let wanted = |run: &_| picking.wants(run, &plan);
     let measured = Measured::read(&selection.results);
     let devices = devices()?;
     let (summary, estimate) = rayon::join(

@@ -11,7 +11,7 @@ use crate::{
     manifest::Experiment,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Tabled, Unread,
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Table, Tabled, Unread,
         Verdict, Versus,
     },
     results::{self, Results},
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ..Inventory::of(&dataset)
     };
     let mut plan = plan::build(experiments, &inventory);
-    arguments.only.narrow(&mut plan);
+    arguments.only.narrow(&mut plan)?;
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
     say_damaged(&results);
@@ -319,7 +319,7 @@ impl<'a> Report<'a> {
         references: &[Option<Reference>],
         format: FormatChoice,
     ) -> Result<(), Failure> {
-        let mut all: Vec<(&str, Versus)> = Vec::new();
+        let mut all: Vec<(&str, &Table, Versus)> = Vec::new();
         let mut documents = Vec::new();
         for (i, ((spec, tabled), reference)) in self.each().zip(references).enumerate() {
             let Some(reference) = reference else {
@@ -334,11 +334,12 @@ impl<'a> Report<'a> {
             let path =
                 report::write_beside(&document, spec, "vs-paper", self.to).map_err(failed)?;
             eprintln!("written to {}", path.display());
-            all.push((&spec.name, versus));
+            all.push((&spec.name, &tabled.table, versus));
             documents.push(document);
         }
         format.print(&documents, || {
-            report::versus_csv(all.iter().map(|(name, versus)| (*name, versus)))
+            let all = all.iter();
+            report::versus_csv(all.map(|(name, table, versus)| (*name, *table, versus)))
         });
         Ok(())
     }

@@ -129,7 +129,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     })?;
 
     let mut claims = StoreClaims::new(store.clone());
-    let wanted = |run: &Run| arguments.only.wants(run, &plan);
+    let picking = arguments.only.of(&plan)?;
+    let wanted = |run: &Run| picking.wants(run, &plan);
     let scored = verify_scores(&plan, wanted, &store);
     let mut intact = |stage: &Stage| {
         let known = scored.get(&stage.digest).copied();

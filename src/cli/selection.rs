@@ -7,14 +7,16 @@ use std::{
 
 use candle_core::Device;
 use clap::Args;
+use itertools::Itertools;
 
 use super::Failure;
 use crate::{
     data::{Dataset, Severity, fit},
+    grid::Only,
     key::{Digest, Keyed},
     manifest::{self, Cohort, Experiment, PAPER, Start},
     net::{Checkpoint, CheckpointError},
-    plan::{Inventory, Only, Plan, Run},
+    plan::{Inventory, Picking, Plan},
     seed::Seed,
 };
 
@@ -41,8 +43,8 @@ pub(super) struct Selection {
 /// Some of the runs.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Picked {
-    /// Only the runs that an expression picks, by table, arm, expert, experts, combination, n and
-    /// start: for example `expert=7 and n<=10 and arm="w/"`.
+    /// Only the runs that an expression picks, by table, expert, method, experts, annotators,
+    /// samples, start and swept keys: for example `expert=7 and n<=10 and method="w/"`.
     #[arg(long, value_name = "EXPRESSION")]
     pub(super) only: Option<Only>,
 }
@@ -53,19 +55,19 @@ impl Picked {
         self.only.is_none()
     }
 
-    /// Takes the other runs out of a plan.
-    pub(super) fn narrow(&self, plan: &mut Plan) {
-        let runs = std::mem::take(&mut plan.runs);
-        let wanted = runs.iter().map(|run| self.wants(run, plan));
-        let wanted: Vec<bool> = wanted.collect();
-        let runs = std::iter::zip(runs, wanted).filter(|(_, wanted)| *wanted);
-        plan.runs = runs.map(|(run, _)| run).collect();
+    /// What it picks of a plan.
+    pub(super) fn of(&self, plan: &Plan) -> Result<Picking, Failure> {
+        let picking = self.only.as_ref().map(|only| plan.pick(only)).transpose();
+        Ok(picking.map_err(Failure::Input)?.unwrap_or_default())
     }
 
-    pub(super) fn wants(&self, run: &Run, plan: &Plan) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| only.matches(run, plan))
+    /// Takes the other runs out of a plan.
+    pub(super) fn narrow(&self, plan: &mut Plan) -> Result<(), Failure> {
+        let picking = self.of(plan)?;
+        let runs = std::mem::take(&mut plan.runs);
+        let wanted = |run: &_| picking.wants(run, plan);
+        plan.runs = runs.into_iter().filter(wanted).collect();
+        Ok(())
     }
 }
 
@@ -98,18 +100,7 @@ impl Selection {
         {
             eprintln!("warning: {warning}");
         }
-        // A plan that passed over the swept values would be another experiment's.
-        match experiments
-            .iter()
-            .find(|experiment| !experiment.sweep.is_empty())
-        {
-            Some(swept) => Err(Failure::Input(format!(
-                "{}: plans do not expand `[sweep]` yet; write one manifest for each point, with \
-                 `extends`",
-                swept.name
-            ))),
-            None => Ok(experiments),
-        }
+        Ok(experiments)
     }
 
     /// The plan, for looking at: where there is no data set at the default place, one of the size
@@ -152,13 +143,31 @@ impl Selection {
             eprintln!("{warning}");
         }
         let mut problems = Vec::new();
-        for experiment in experiments {
-            let fit = fit::fit(&dataset, experiment);
-            for note in &fit.notes {
-                eprintln!("note: {note}");
-            }
+        // Points that differ in training alone ask the same of the data.
+        let points = experiments.iter().flat_map(Experiment::points);
+        let asked = points.unique_by(|point| {
+            let Experiment {
+                name,
+                recipe,
+                metrics,
+                ..
+            } = &point.experiment;
+            (
+                name.clone(),
+                format!("{:?} {:?}", recipe.image, metrics.spacing),
+            )
+        });
+        let mut notes = BTreeSet::new();
+        for point in asked {
+            let fit = fit::fit(&dataset, &point.experiment);
+            notes.extend(fit.notes);
             problems.extend(fit.problems);
         }
+        for note in notes {
+            eprintln!("note: {note}");
+        }
+        problems.sort();
+        problems.dedup();
         match problems.is_empty() {
             true => Ok(dataset),
             false => Err(Failure::Input(problems.join("\n"))),
@@ -171,7 +180,21 @@ impl Selection {
 pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
     let mut digests = BTreeMap::new();
     let mut said = BTreeSet::new();
-    for experiment in experiments {
+    let points = experiments.iter().flat_map(Experiment::points);
+    let points = points.unique_by(|point| {
+        let Experiment {
+            name,
+            pretrain,
+            recipe,
+            ..
+        } = &point.experiment;
+        (
+            name.clone(),
+            format!("{:?} {:?}", pretrain.start, recipe.network),
+        )
+    });
+    for point in points {
+        let experiment = &point.experiment;
         let Start::File(path) = &experiment.pretrain.start else {
             continue;
         };

@@ -43,8 +43,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let plan = selection.plan()?;
     let store = Store::within(&selection.results);
+    let picking = arguments.only.of(&plan)?;
     loop {
-        let wanted = |run: &_| arguments.only.wants(run, &plan);
+        let wanted = |run: &_| picking.wants(run, &plan);
         let status = status::look(&plan, &store, &selection.results, wanted);
         let text = match arguments.json {
             true => serde_json::to_string_pretty(&status).expect("a status is plain data"),

@@ -1,6 +1,9 @@
 //! `expertgrid trace`: a cell of a table down to its runs, their scores, their keys and their files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use itertools::Itertools;
@@ -9,33 +12,28 @@ use serde::Serialize;
 use super::{Done, Failure, Selection, output::print};
 use crate::{
     artefact::{CaseScores, SCORES, Scores},
+    grid::{Coordinates, Field, Only, Pick, Value},
     key::Digest,
     metric::{Measure, Score},
-    plan::{Kind, Only, Plan, StageId},
+    plan::{Fields, Kind, Plan, StageId},
     report::{Behind, Cell, Comparison, Test, tabulate},
     results::{self, Results},
     store::{Found, Store},
 };
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The cell comes last, in the words of --only and a metric: dice, assd or 95hd. Without a metric all three
-are traced, and what picks more than one cell traces them all.
-
-Example: expertgrid trace experiments/table2.toml 'expert=6 n=10 arm=w/ metric=dice' --profile phantom"
-)]
+#[command(after_help = "Example:
+  expertgrid trace experiments/table2.toml --only 'expert=6 n=10 method=w/ metric=dice'")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    /// Only the cells, and of them the runs, that an expression picks: by metric, table, expert,
+    /// method, experts, annotators, samples, start and swept keys.
+    #[arg(long, value_name = "EXPRESSION")]
+    only: Option<Only>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// Which numbers are asked for.
-struct Asked {
-    runs: Option<Only>,
-    metric: Option<Measure>,
 }
 
 /// A cell with what stands behind it.
@@ -55,7 +53,7 @@ struct Traced {
     underline: bool,
     against_best: String,
     against_counterpart: String,
-    by_start: Vec<(usize, f64)>,
+    results: Vec<(String, f64)>,
     behind: Vec<TracedRun>,
 }
 
@@ -64,6 +62,9 @@ struct Traced {
 struct TracedRun {
     start: usize,
     combination: String,
+    /// The values of swept keys.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    swept: BTreeMap<String, String>,
     score: Option<Score>,
     cases: Vec<(String, Score)>,
     stages: Vec<TracedStage>,
@@ -78,15 +79,20 @@ struct TracedStage {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let mut selection = arguments.selection.clone();
-    let (Some(asked), false) = (selection.manifests.pop(), selection.manifests.is_empty()) else {
-        return Err(Failure::input(
-            "name a manifest and then a cell, for example `expertgrid trace experiments/table2.toml 'expert=6 n=10 arm=w/ \
-             metric=dice'`",
-        ));
-    };
-    let asked = Asked::parse(&asked.to_string_lossy()).map_err(Failure::Input)?;
+    let selection = &arguments.selection;
     let plan = selection.plan()?;
+    let fields = Fields::of(&plan);
+    let metric = Field {
+        name: "metric".to_owned(),
+        others: vec!["measure".to_owned()],
+        numeric: false,
+    };
+    let all = [fields.list(), &[metric]].concat();
+    let pick = arguments.only.as_ref().map(|only| only.among(&all));
+    let asked = Asked {
+        pick: pick.transpose().map_err(Failure::Input)?,
+        fields,
+    };
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
     let mut traced = Vec::new();
@@ -98,9 +104,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         }
     }
     if traced.is_empty() {
-        return Err(Failure::input(
-            "no cell of these tables is that; `expertgrid report` shows what there is",
-        ));
+        let reported = plan
+            .experiments
+            .iter()
+            .flat_map(|spec| &spec.metrics.report);
+        let reported = reported.map(|metric| metric.word()).unique().format(", ");
+        return Err(Failure::Input(format!(
+            "no cell of these tables is `{}`; there are {}; metric {reported}",
+            arguments.only.as_ref().map_or("", Only::text),
+            plan.listed(&asked.fields),
+        )));
     }
     match arguments.json {
         true => print(serde_json::to_string_pretty(&traced).expect("cells are plain data")),
@@ -109,29 +122,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-impl Asked {
-    fn parse(text: &str) -> Result<Self, String> {
-        let is_metric = |word: &&str| word.starts_with("metric=");
-        let metrics: Vec<&str> = text.split_whitespace().filter(is_metric).collect();
-        let metric = match metrics.as_slice() {
-            [] => None,
-            [word] => {
-                let word = word["metric=".len()..].trim_matches('"');
-                let known = || Measure::all().map(Measure::word).format(", ");
-                let unknown = || format!("`{word}` is no measure; they are {}", known());
-                Some(Measure::named(word).ok_or_else(unknown)?)
-            }
-            _ => return Err("name one measure, or none for all".to_owned()),
-        };
-        let rest = text.split_whitespace().filter(|word| !is_metric(word));
-        // As `a and metric=b` leaves an `and` at the end.
-        let rest = rest.collect::<Vec<_>>();
-        let rest = rest.strip_suffix(&["and"]).unwrap_or(&rest).join(" ");
-        let rest = rest.replace("and and ", "and ");
-        let runs = (!rest.is_empty()).then(|| rest.parse()).transpose()?;
-        Ok(Self { runs, metric })
-    }
+/// Which numbers are asked for; without an expression, all.
+struct Asked {
+    /// Over the fields of runs, and the metric behind them.
+    pick: Option<Pick>,
+    fields: Fields,
+}
 
+impl Asked {
     /// A cell with those of its runs that are asked for.
     fn trace(
         &self,
@@ -140,15 +138,14 @@ impl Asked {
         results: &Results<'_>,
         store: &Store,
     ) -> Option<Traced> {
-        if self.metric.is_some_and(|metric| metric != cell.metric) {
-            return None;
-        }
         let plan = results.plan;
         let wanted = |behind: &&Behind| {
             let run = &plan.runs[behind.run];
-            self.runs
-                .as_ref()
-                .is_none_or(|only| only.matches(run, plan))
+            let value = |field: usize| match field == self.fields.list().len() {
+                true => Some(Value::Measure(cell.metric)),
+                false => self.fields.value(field, run, plan),
+            };
+            self.pick.as_ref().is_none_or(|pick| pick.holds(&value))
         };
         let behind = cell.behind.iter().filter(wanted);
         let behind: Vec<TracedRun> = behind
@@ -169,10 +166,15 @@ impl Asked {
             underline: cell.underline,
             against_best: told(&cell.against_best),
             against_counterpart: told(&cell.against_counterpart),
-            by_start: cell.by_start.iter().map(|(s, v)| (*s, *v)).collect(),
+            results: cell.results.iter().map(|(at, v)| (words(at), *v)).collect(),
             behind,
         })
     }
+}
+
+/// The values of a place, in few words.
+fn words(place: &Coordinates) -> String {
+    place.iter().flatten().map(Value::to_string).join(", ")
 }
 
 impl TracedRun {
@@ -194,8 +196,14 @@ impl TracedRun {
         };
         let cases = scores.map_or_else(Vec::new, |scores| scores.cases);
         Self {
-            start: behind.start,
-            combination: behind.experts.iter().join("+"),
+            start: run.at.start,
+            combination: run.at.experts.iter().join("+"),
+            swept: run
+                .at
+                .swept
+                .iter()
+                .map(|setting| (setting.key().to_owned(), setting.text().to_owned()))
+                .collect(),
             score: behind.score,
             cases: cases
                 .iter()
@@ -218,6 +226,7 @@ fn told(test: &Test) -> String {
         Test::Undefined(why) => format!("cannot be tested: {why}"),
         Test::Made(Comparison {
             with,
+            paired: _,
             difference,
             ci95: (low, high),
             t,
@@ -228,8 +237,8 @@ fn told(test: &Test) -> String {
         }) => {
             let exact = sign_flip.map_or_else(String::new, |p| format!(", sign-flip p = {p:.4}"));
             format!(
-                "against {with}: {difference:+.3} (95 % {low:+.3} to {high:+.3}), t = {t:.3}, df = {df:.1}, p = {p:.4}, \
-                 Holm-adjusted {p_holm:.4}{exact}"
+                "against {with}: {difference:+.3} (95 % {low:+.3} to {high:+.3}), t = {t:.3}, df = \
+                 {df:.1}, p = {p:.4}, Holm-adjusted {p_holm:.4}{exact}"
             )
         }
     }
@@ -248,10 +257,10 @@ impl Traced {
             None => String::new(),
         };
         print(format_args!(
-            "  mean {}, SD {}{interval}, over {} ways of sampling",
+            "  mean {}, SD {}{interval}, over {} results",
             number(self.mean),
             number(self.sd),
-            self.by_start.len()
+            self.results.len()
         ));
         let Self {
             runs,
@@ -262,7 +271,8 @@ impl Traced {
         } = self;
         let undefined = runs - defined - failed - missing;
         print(format_args!(
-            "  {runs} runs: {defined} with a value, {undefined} undefined, {failed} failed, {missing} missing"
+            "  {runs} runs: {defined} with a value, {undefined} undefined, {failed} failed, \
+             {missing} missing"
         ));
         let marks = [(self.bold, "bold"), (self.underline, "underlined")];
         let marks = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark);
@@ -287,7 +297,15 @@ impl TracedRun {
         let score = self
             .score
             .map_or("no result".to_owned(), |score| said(&score));
-        print(format_args!("  start {}{combination}: {score}", self.start));
+        let swept = self
+            .swept
+            .iter()
+            .map(|(key, value)| format!(", {key} = {value}"));
+        let swept: String = swept.collect();
+        print(format_args!(
+            "  start {}{combination}{swept}: {score}",
+            self.start
+        ));
         let cases = self.cases.iter();
         let cases = cases.map(|(case, score)| format!("{case} {}", said(score)));
         if !self.cases.is_empty() {

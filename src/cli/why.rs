@@ -6,24 +6,47 @@ use serde::Serialize;
 
 use super::{Done, Failure, Selection, output::print};
 use crate::{
+    grid::Only,
     key::{Digest, Keyed},
-    plan::{Names, Only, Plan, Stage, StageId},
+    plan::{Fields, Names, Plan, Stage, StageId},
     store::Store,
     why::{self, Answer, Difference, Field},
 };
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The run or the stage comes last: an expression that picks one run, or the first digits of a digest.
-
-Example: expertgrid why experiments/table2.toml 'expert=6 n=10 start=1 arm=w/ combination=1+2'"
-)]
+#[command(after_help = "Examples:
+  expertgrid why experiments/table2.toml --only 'expert=6 n=10 start=1 method=w/ annotators=1+2+3'
+  expertgrid why experiments/table2.toml --stage 4f0c2a91d07b")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    asked: Asked,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Which stages are asked about.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Asked {
+    /// The stages of the run that an expression picks, by table, expert, method, experts,
+    /// annotators, samples, start and swept keys.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) only: Option<Only>,
+    /// A stage by the first digits of its digest, and what it needs.
+    #[arg(long, value_name = "DIGEST", value_parser = digits)]
+    pub(super) stage: Option<String>,
+}
+
+/// The first digits of a digest, as it is printed everywhere.
+fn digits(text: &str) -> Result<String, String> {
+    let hexadecimal = text.chars().all(|c| c.is_ascii_hexdigit());
+    match hexadecimal && (4..=64).contains(&text.len()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("a digest is 4 to 64 hexadecimal digits, as runs.csv has them".to_owned()),
+    }
 }
 
 /// What is said of a stage.
@@ -36,16 +59,9 @@ struct Told {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let mut selection = arguments.selection.clone();
-    let (Some(asked), false) = (selection.manifests.pop(), selection.manifests.is_empty()) else {
-        return Err(Failure::input(
-            "name a manifest and then a run or a stage, for example `expertgrid why experiments/table2.toml \
-             'expert=6 n=10 start=1 arm=w/o'`",
-        ));
-    };
-    let asked = asked.to_string_lossy().into_owned();
+    let selection = &arguments.selection;
     let plan = selection.plan()?;
-    let stages = stages(&plan, &asked)?;
+    let stages = stages(&plan, &arguments.asked)?;
     let store = Store::within(&selection.results);
     let names = Names::of(&plan);
     let told: Vec<Told> = stages
@@ -71,47 +87,43 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 /// The stages of the run that is asked for, or the stage itself, behind what it needs.
-pub(super) fn stages(plan: &Plan, asked: &str) -> Result<Vec<StageId>, Failure> {
-    if is_digest(asked) {
+pub(super) fn stages(plan: &Plan, asked: &Asked) -> Result<Vec<StageId>, Failure> {
+    if let Some(digits) = &asked.stage {
         let found = plan
             .ids()
-            .filter(|(_, stage)| stage.digest.to_string().starts_with(asked));
+            .filter(|(_, stage)| stage.digest.to_string().starts_with(digits));
         let found: Vec<StageId> = found.map(|(id, _)| id).collect();
         return match found.as_slice() {
             [one] => Ok(plan.chain(*one)),
             [] => Err(Failure::Input(format!(
-                "no stage of these manifests begins with {asked}; `results/<name>/<profile>/runs.csv` holds the digests of \
-                 all runs, and another profile or `--set` gives other digests"
+                "no stage of these manifests begins with {digits}; runs.csv of a table holds the \
+                 digests of all its runs, and another profile or `--set` gives other digests"
             ))),
             more => Err(Failure::Input(format!(
-                "{} stages begin with {asked}; write more digits",
+                "{} stages begin with {digits}; write more digits",
                 more.len()
             ))),
         };
     }
-    let only: Only = asked.parse().map_err(Failure::Input)?;
-    let runs = plan.runs.iter().filter(|run| only.matches(run, plan));
+    let picking = asked.only.as_ref().map(|only| plan.pick(only)).transpose();
+    let picking = picking.map_err(Failure::Input)?.unwrap_or_default();
+    let runs = plan.runs.iter().filter(|run| picking.wants(run, plan));
     let runs: Vec<_> = runs.collect();
     match runs.as_slice() {
         [one] => Ok(plan.chain(one.evaluation)),
-        [] => Err(Failure::Input(format!(
-            "no run of these manifests is `{asked}`"
-        ))),
         more => {
             let names = Names::of(plan);
             let some = more.iter().take(3).map(|run| names.name(run.evaluation));
+            let fields = Fields::of(plan);
+            let fields = fields.list().iter().map(|field| field.name.as_str());
             Err(Failure::Input(format!(
-                "{} runs are `{asked}`; narrow it down to one (table, arm, expert, combination, n, start): {}, ...",
+                "{} runs are that; narrow it down to one ({}): {}, ...",
                 more.len(),
+                fields.format(", "),
                 some.format("; ")
             )))
         }
     }
-}
-
-/// Whether a text is the beginning of a digest, as it is printed everywhere.
-pub(super) fn is_digest(text: &str) -> bool {
-    (4..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 fn say(told: &Told) {

@@ -6,11 +6,13 @@
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use itertools::Itertools;
 
 use super::{
+    declared,
     document::{Node, Value},
     experiment::*,
     kind::{Key, SIDE_UNIT},
@@ -18,15 +20,22 @@ use super::{
     reader::{FromNode, Located, Section},
     recipe::*,
     sections::{Setting, Spec},
+    swept::Swept,
     table::{self, MoreImage, MorePretrain, MoreTraining, Top},
 };
-use crate::key::Memo;
-
-/// A grid beyond this is a mistake, and would not fit into memory.
-pub(super) const MOST_RUNS: f64 = 2e7;
+use crate::{
+    grid::Chosen,
+    key::Memo,
+    method::{Method, TrainedOn, Words},
+};
 
 /// Reads a whole manifest; problems go to the section.
-pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experiment {
+pub(super) fn experiment(
+    root: Section<'_>,
+    name: &str,
+    profile: &str,
+    sweep: &[Swept],
+) -> Experiment {
     let top = Top::read(&root, &Top::default());
     let cohort = Cohort::read_whole(root.section("dataset"), &Cohort::default());
     let image_section = root.section("image");
@@ -40,6 +49,9 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
     let budget = |key, steps| Budget::read_whole(root.section(key), &Budget { steps, lr });
     let metrics = Metrics::read_whole(root.section("metrics"), &Metrics::default());
     let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
+    let own = methods(root.tables("method"));
+    let grid = grid(root.section("grid"), cohort, &own);
+    let table = declared::table_spec(root.section("table"), &grid, sweep);
     let experiment = Experiment {
         name: name.to_owned(),
         title: top.title,
@@ -51,7 +63,8 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
         document: None,
         seed: top.seed,
         cohort,
-        grid: grid(root.section("grid"), cohort),
+        grid,
+        table,
         recipe: Memo::new(Recipe {
             image,
             network,
@@ -63,7 +76,6 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
         finetune: budget("finetune", Budget::FINETUNE.steps),
         metrics: Memo::new(metrics),
         statistics,
-        rows: top.rows,
         cut_masks,
         keep: top.keep,
         reference: reference(root.section("reference")),
@@ -99,7 +111,40 @@ fn list(section: &Section<'_>, axis: &Key) -> Vec<Located<usize>> {
     section.list(axis.last(), axis.example())
 }
 
-fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
+/// The methods of the sections `[method.NAME]`.
+fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<Method> {
+    let mut methods = Vec::new();
+    for (name, section) in sections {
+        let found = Words::KEYS.map(|(key, words)| {
+            let example = format!("\"{}\"", words[0]);
+            section.require::<String>(key, &example).value
+        });
+        if let [Some(annotation), Some(multitask), Some(branch), Some(adapt)] = &found {
+            let words = Words {
+                annotation,
+                multitask,
+                branch,
+                adapt,
+            };
+            match Method::from_words(&name, &words) {
+                Ok(method) => methods.push(method),
+                Err(errors) => {
+                    for error in errors {
+                        let place = match error.key {
+                            Some(key) => section.place_of(key),
+                            None => section.place(),
+                        };
+                        section.note(place, error.text);
+                    }
+                }
+            }
+        }
+        section.finish();
+    }
+    methods
+}
+
+fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
     let experts = |section: &Section<'_>, key, list: &[Located<usize>]| {
         distinct(section, key, list, |expert| {
             (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
@@ -114,9 +159,10 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
         .collect_vec()
     };
     let new_experts = list(&section, &table::NEW_EXPERTS);
-    let arms = arms(&section);
-    let with = arms.contains(&Arm::With);
-    let single = arms.contains(&Arm::Single);
+    let methods = chosen(&section, own);
+    let any = |is: fn(&Method) -> bool| methods.iter().any(|chosen| is(&chosen.method));
+    let with = any(Method::is_pretrained);
+    let single = any(|method| method.trained_on == TrainedOn::AnotherExpert);
 
     let annotators_section = section.section("annotators");
     let mut from = Vec::new();
@@ -128,7 +174,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
             .value
             .map_or_else(Vec::new, |many| many.0);
     } else {
-        // Without a pretrained arm nobody annotates; the keys may stay for when one comes back.
+        // Where nothing is pretrained nobody annotates; the keys may stay for later.
         annotators_section.skip(table::FROM.last());
         annotators_section.skip(table::CHOOSE.last());
     }
@@ -173,7 +219,7 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     let starts = list(&section, &table::STARTS);
     let grid = Grid {
         new_experts: experts(&section, "grid.new_experts", &new_experts),
-        arms,
+        methods,
         annotators,
         train_experts: experts(&section, "grid.train_experts", &train_experts),
         samples: distinct(&section, "grid.samples", &samples, |n| {
@@ -207,26 +253,44 @@ fn grid(section: Section<'_>, cohort: Cohort) -> Grid {
     grid
 }
 
-fn arms(section: &Section<'_>) -> Vec<Arm> {
-    let words = section.list::<String>(table::ARMS.last(), table::ARMS.example());
-    let mut arms = Vec::new();
+/// The methods of a grid, by their names, those that the manifest defines first.
+fn chosen(section: &Section<'_>, own: &[Method]) -> Vec<Arc<Chosen>> {
+    let words = section.list::<String>(table::METHODS.last(), table::METHODS.example());
+    let mut methods: Vec<Arc<Chosen>> = Vec::new();
     for word in &words {
-        match Arm::ALL.iter().find(|(known, _)| *known == word.value) {
-            Some((_, arm)) if arms.contains(arm) => {
-                section.note(&word.place, format!("arm \"{arm}\" is named twice"));
-            }
-            Some((_, arm)) => arms.push(*arm),
-            None => section.note(
-                &word.place,
-                format!(
-                    "there is no arm \"{}\"; the arms are {}",
-                    word.value,
-                    Arm::ALL.iter().map(|(w, _)| format!("\"{w}\"")).join(", ")
+        let defined = own.iter().find(|method| method.name == word.value);
+        let found = match defined {
+            Some(method) => Ok(method.clone()),
+            None => Method::named(&word.value).map_err(|why| match own {
+                [] => why,
+                own => {
+                    let own = own.iter().map(|method| &method.name);
+                    format!("{why}; the manifest defines {}", own.format(", "))
+                }
+            }),
+        };
+        match found {
+            Ok(method) => match methods.iter().find(|chosen| chosen.method == method) {
+                Some(same) if *same.word == *word.value => {
+                    section.note(
+                        &word.place,
+                        format!("method \"{}\" is named twice", word.value),
+                    );
+                }
+                Some(same) => section.note(
+                    &word.place,
+                    format!("\"{}\" and \"{}\" are one method", same.word, word.value),
                 ),
-            ),
+                None => methods.push(Arc::new(Chosen {
+                    rank: methods.len(),
+                    word: word.value.as_str().into(),
+                    method,
+                })),
+            },
+            Err(why) => section.note(&word.place, why),
         }
     }
-    arms
+    methods
 }
 
 /// Checks a list: nothing twice, every value fine. Keeps what is fine.

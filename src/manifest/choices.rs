@@ -108,21 +108,9 @@ words! {
 }
 
 words! {
-    /// What the rows of a table are.
-    Rows {
-        /// The expert whose masks trained the network (Table I).
-        TrainExpert = "train_expert",
-        /// The number of annotated samples (Table II).
-        Samples = "samples",
-        /// The number of annotation experts (Table III).
-        Experts = "experts",
-    }
-}
-
-words! {
     /// The cells among which the best is sought.
     Block {
-        /// One metric and one new expert: all rows, both arms.
+        /// One measure in one panel: all rows and columns.
         Table = "table",
         /// One metric in one printed row of it.
         Row = "row",

@@ -250,6 +250,18 @@ pub fn set(table: &mut Table, path: &[&str], node: Node) {
     }
 }
 
+/// Takes the value of a path of keys out.
+pub fn take(table: &mut Table, path: &[&str]) -> Option<Node> {
+    let (first, rest) = path.split_first()?;
+    if rest.is_empty() {
+        return table.remove(*first).map(|entry| entry.node);
+    }
+    match &mut table.get_mut(*first)?.node.value {
+        Value::Table(inner) => take(inner, rest),
+        _ => None,
+    }
+}
+
 /// Every value that is not a table, with its path.
 pub fn leaves(table: &Table) -> Vec<(Vec<&str>, &Node)> {
     let mut found = Vec::new();

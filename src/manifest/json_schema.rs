@@ -10,6 +10,7 @@ use super::{
     sweep,
     table::{self, SectionTable},
 };
+use crate::method::Words;
 
 /// A JSON value whose keys keep their order.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,8 +100,14 @@ fn schema() -> Json {
     let required = required
         .flat_map(|grid| &grid.keys)
         .filter(|key| !key.name.contains('.'));
-    // Which arms there are decides whether it is needed.
-    let required = required.filter(|key| key.name != table::TRAIN_EXPERTS.name);
+    // Which methods there are decides whether the trainers are needed; the older name of
+    // `methods` may stand for it.
+    let optional = [
+        table::TRAIN_EXPERTS.name,
+        table::METHODS.name,
+        table::ARMS.name,
+    ];
+    let required = required.filter(|key| !optional.contains(&key.name));
     let required = required.map(|key| plain(key.name)).collect();
     let whole = map([
         ("required", Json::List(vec![plain("grid")])),
@@ -115,6 +122,7 @@ fn schema() -> Json {
     let sections = sections.map(|section| (section.name.to_owned(), section_schema(section)));
     let mut definitions: Vec<(String, Json)> = sections.collect();
     definitions.push(("sweep".into(), sweep_schema()));
+    definitions.push(("method".into(), methods_schema()));
     let about_overlay = "Keys of a profile: any of a manifest's, all optional.";
     definitions.push(("overlay".into(), closed(about_overlay, overlay)));
     let head = map([
@@ -140,7 +148,7 @@ fn schema() -> Json {
 
 /// Whether a section is written by hand: the top level, and what holds keys of others.
 fn structural(section: &SectionTable) -> bool {
-    ["", "sweep", "profile"].contains(&section.name)
+    ["", "sweep", "profile", "method"].contains(&section.name)
 }
 
 fn about(section: &str) -> &'static str {
@@ -192,6 +200,26 @@ fn nested(keys: Vec<(&str, Json)>) -> Vec<(String, Json)> {
         }
     }
     found
+}
+
+/// `[method]`: a table for each method.
+fn methods_schema() -> Json {
+    let keys = Words::KEYS.iter().map(|(key, values)| {
+        let values = values.iter().map(|value| plain(*value));
+        let schema = map([("enum", Json::List(values.collect()))]);
+        ((*key).to_owned(), schema)
+    });
+    map([
+        ("description", plain(about("method"))),
+        ("type", plain("object")),
+        (
+            "additionalProperties",
+            closed(
+                "A way of getting a network for a new expert.",
+                keys.collect(),
+            ),
+        ),
+    ])
 }
 
 /// `[sweep]`: each key with its whole name, and in the table of its section.
@@ -303,6 +331,15 @@ fn value_schema(kind: &Kind) -> Json {
         Kind::List(item) => list_of(item),
         Kind::OneOrMany(item) => {
             map([("anyOf", Json::List(vec![value_schema(item), list_of(item)]))])
+        }
+        Kind::Axes | Kind::Comparison => {
+            let text = || map([("type", plain("string"))]);
+            let list = map([
+                ("type", plain("array")),
+                ("items", text()),
+                ("uniqueItems", plain(true)),
+            ]);
+            map([("anyOf", Json::List(vec![text(), list]))])
         }
         Kind::Overlay => map([("type", plain("object"))]),
         Kind::Values => map([("type", plain("array"))]),

@@ -3,6 +3,7 @@
 use itertools::Itertools;
 
 use super::document::{Node, Value, quoted, real};
+use crate::grid::Axis;
 
 /// One key of a section.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +104,10 @@ pub enum Kind {
     List(&'static Kind),
     /// One value, or a list of distinct ones that is not empty.
     OneOrMany(&'static Kind),
+    /// An axis of the grid, or a list of axes.
+    Axes,
+    /// `axis=value`, or a list of those, or `none`.
+    Comparison,
     /// A table that holds keys of a manifest.
     Overlay,
     /// A list of values of the key of the same name.
@@ -229,6 +234,12 @@ impl Kind {
             Self::Path => "path of a file, relative to the manifest".into(),
             Self::List(item) => format!("list; each is: {}", item.describe()),
             Self::OneOrMany(item) => format!("{}, or a list of them", item.describe()),
+            Self::Axes => {
+                let known = Axis::of_grids();
+                let known = known.map(|axis| quoted(axis.word())).join(", ");
+                format!("axis or list of axes: {known}, or a swept key")
+            }
+            Self::Comparison => "axis=value, a list of those, or none".into(),
             Self::Overlay => "table of keys of a manifest".into(),
             Self::Values => "list of values of that key".into(),
         }

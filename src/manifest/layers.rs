@@ -13,12 +13,12 @@ use itertools::Itertools;
 
 use super::{
     changes::{By, Change},
-    complaint,
     document::{self, Entry, Node, Table, Value},
-    existing_at,
     kind::{Fallback, Kind},
+    normal::normalise,
     problem::{Place, Problems},
-    sweep, table,
+    source::{complaint, existing_at},
+    table,
 };
 
 /// The longest chain of files that extend each other.
@@ -133,12 +133,12 @@ impl File {
                 ),
             }
         }
-        sweep::flatten(&mut keys, &mut problems);
+        normalise(&mut keys, &mut problems);
         for (name, entry) in &mut profiles {
             match &mut entry.node.value {
                 Value::Table(overlay) => {
                     misplaced(overlay, &format!("profile `{name}`"), &mut problems);
-                    sweep::flatten(overlay, &mut problems);
+                    normalise(overlay, &mut problems);
                 }
                 other => problems.push(
                     &entry.node.place,

@@ -6,31 +6,32 @@
 mod assemble;
 mod changes;
 mod choices;
+mod declared;
 mod document;
 mod experiment;
 mod json_schema;
 mod kind;
 mod layers;
+mod normal;
 mod problem;
 mod reader;
 mod recipe;
 mod resolved;
 mod sections;
+mod source;
 mod sweep;
+mod swept;
 mod table;
+mod table_spec;
 
-use std::{
-    cell::RefCell,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{cell::RefCell, path::Path};
 
 use itertools::Itertools;
 
 use document::Table;
 use layers::{File as Layer, Laid, Overrides};
 use reader::Section;
+use source::{complaint, existing, too_long};
 
 pub use changes::{By, Change};
 pub use choices::*;
@@ -42,12 +43,12 @@ pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
 pub use recipe::*;
 pub use resolved::resolved;
-pub use sweep::{MAX_POINTS, Point, Swept, SweptValue};
+pub use source::MAX_BYTES;
+pub use sweep::{MAX_POINTS, Point};
+pub use swept::{Swept, SweptValue};
 pub use table::{SectionTable, sections};
+pub use table_spec::TableSpec;
 
-/// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
-/// value, profile by profile, stays a matter of seconds.
-pub const MAX_BYTES: usize = 64 << 10;
 /// Most profiles in a manifest: each is read, chosen or not.
 pub const MAX_PROFILES: usize = 32;
 
@@ -115,7 +116,7 @@ fn layered(overrides: &[String]) -> (Overrides, Problems) {
         match document::parse_override(text) {
             Ok(mut table) => {
                 layers::misplaced(&mut table, "an override", &mut problems);
-                sweep::flatten(&mut table, &mut problems);
+                normal::normalise(&mut table, &mut problems);
                 document::overlay(&mut top, table);
             }
             Err(more) => problems.extend(more),
@@ -126,13 +127,6 @@ fn layered(overrides: &[String]) -> (Overrides, Problems) {
         given: overrides.to_vec(),
     };
     (top, problems)
-}
-
-fn complaint(path: &Path, message: impl Into<String>) -> Problems {
-    let mut problems = Problems::default();
-    let place = Place::Whole(path.display().to_string().into());
-    problems.push(&place, message);
-    problems
 }
 
 /// The profiles of a manifest: [`PAPER`], and those that it and the manifests it extends name.
@@ -155,44 +149,6 @@ fn named(files: &[Layer]) -> Vec<&str> {
 
 fn read_one(path: &Path, profile: &str, overrides: &Overrides) -> Result<Experiment, Problems> {
     resolve(path, existing(path)?, profile, overrides)
-}
-
-/// The text of a manifest that ought to be there.
-fn existing(path: &Path) -> Result<String, Problems> {
-    let why = |why: &str| match why {
-        ABSENT => format!(
-            "{ABSENT}; the paper's are experiments/table1.toml, table2.toml and table3.toml"
-        ),
-        why => why.to_owned(),
-    };
-    existing_at(path, why).map_err(|why| complaint(path, why))
-}
-
-const ABSENT: &str = "no such manifest";
-
-/// The text of a manifest, or why there is none, in the words of whoever named it.
-fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
-    text_of(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => say(ABSENT),
-        io::ErrorKind::InvalidData => say("not a text file (UTF-8), so not a manifest"),
-        io::ErrorKind::FileTooLarge => say(&too_long()),
-        _ => say(&format!("cannot be read: {error}")),
-    })
-}
-
-/// A file's text, of which no more is read than a manifest can have.
-fn text_of(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
-}
-
-fn too_long() -> String {
-    format!("has more than {MAX_BYTES} bytes; check that it is a manifest")
 }
 
 fn parse_one(
@@ -289,7 +245,7 @@ fn read_layers(
     let swept = sweep::take(&mut table, &rank, problems);
     let mut read = |table: &Table| {
         let root = Section::root(table, top.clone(), problems);
-        assemble::experiment(root, name, profile)
+        assemble::experiment(root, name, profile, &swept)
     };
     let experiment = read(&table);
     let document = sweep::check(table, &swept, chosen, &mut read, problems);

@@ -83,6 +83,35 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The tables in a table of this one, each by its name.
+    pub fn tables(&self, key: &'static str) -> Vec<(String, Section<'a>)> {
+        let outer = self.section(key);
+        let mut found = Vec::new();
+        for (name, entry) in outer.table.into_iter().flatten() {
+            match &entry.node.value {
+                Value::Table(table) => found.push((
+                    name.clone(),
+                    Section {
+                        table: Some(table),
+                        path: format!("{}.", outer.name(name)),
+                        place: entry.place.clone(),
+                        asked: RefCell::default(),
+                        problems: self.problems,
+                    },
+                )),
+                other => self.note(
+                    &entry.node.place,
+                    format!(
+                        "`{}` is a table, not {}",
+                        outer.name(name),
+                        other.describe()
+                    ),
+                ),
+            }
+        }
+        found
+    }
+
     /// The value of a key, or its default where it is absent or wrong.
     pub fn read<T: FromNode>(&self, key: &'static str, default: T) -> Located<T> {
         let Some(node) = self.node(key) else {
@@ -106,6 +135,11 @@ impl<'a> Section<'a> {
             value,
             place: node.place.clone(),
         }
+    }
+
+    /// The value of a key that may be absent, or is wrong.
+    pub fn optional<T: FromNode>(&self, key: &'static str) -> Option<T> {
+        self.read(key, Wrapped::<T>(None)).value.0
     }
 
     /// The value of a key that has no default.

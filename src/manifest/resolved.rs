@@ -8,12 +8,14 @@ use std::fmt::{Debug, Write};
 use itertools::Itertools;
 
 use super::{
-    document::quoted,
+    document::{bare, quoted},
     experiment::*,
     recipe::*,
     sections::Spec,
     table::{self, MoreImage, MorePretrain, Top},
+    table_spec::TableSpec,
 };
+use crate::method::{Method, Words};
 
 /// The manifest with what it extends, its profile, its overrides and all defaults filled in.
 pub fn resolved(experiment: &Experiment) -> String {
@@ -36,7 +38,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         finetune,
         metrics,
         statistics,
-        rows,
+        table,
         cut_masks,
         keep,
         reference,
@@ -44,11 +46,11 @@ pub fn resolved(experiment: &Experiment) -> String {
     let mut out = Toml::default();
     let top = Top {
         title: title.clone(),
-        rows: *rows,
         seed: *seed,
         keep: *keep,
     };
     out.keys(top.written());
+    write_table(&mut out, table);
     write_grid(&mut out, grid);
     out.spec("dataset", cohort.written());
     let Recipe {
@@ -90,6 +92,15 @@ pub fn resolved(experiment: &Experiment) -> String {
         out.key(table::SOURCE.name, quoted(source));
         out.key(table::LABEL.name, quoted(dataset));
     }
+    for method in &grid.methods {
+        let own = Method::named(&method.method.name).is_err();
+        if let (true, Some(words)) = (own, method.method.words()) {
+            out.section(&format!("method.{}", bare(&method.method.name)));
+            for (key, word) in Words::KEYS.iter().map(|(key, _)| *key).zip(words.values()) {
+                out.key(key, quoted(word));
+            }
+        }
+    }
     if !sweep.is_empty() {
         out.section("sweep");
         for swept in sweep {
@@ -103,10 +114,42 @@ pub fn resolved(experiment: &Experiment) -> String {
     out.text
 }
 
+fn write_table(out: &mut Toml, table: &TableSpec) {
+    let TableSpec {
+        panels,
+        rows,
+        columns,
+        average,
+        results,
+        compare,
+    } = table;
+    out.section("table");
+    for (key, axes) in [
+        (table::PANELS, panels),
+        (table::ROWS, rows),
+        (table::COLUMNS, columns),
+        (table::AVERAGE, average),
+        (table::RESULTS, results),
+    ] {
+        let axes = axes.iter().map(|axis| quoted(axis.word()));
+        out.key(key.name, format_args!("[{}]", axes.format(", ")));
+    }
+    let compare = compare
+        .iter()
+        .map(|(axis, value)| quoted(&format!("{axis}={value}")));
+    match compare.len() {
+        0 => out.key(table::COMPARE.name, quoted("none")),
+        _ => out.key(
+            table::COMPARE.name,
+            format_args!("[{}]", compare.format(", ")),
+        ),
+    }
+}
+
 fn write_grid(out: &mut Toml, grid: &Grid) {
     let Grid {
         new_experts,
-        arms,
+        methods,
         annotators: Annotators { from, choose },
         train_experts,
         samples,
@@ -114,8 +157,8 @@ fn write_grid(out: &mut Toml, grid: &Grid) {
     } = grid;
     out.section("grid");
     out.key("new_experts", list(new_experts));
-    let arms = arms.iter().map(|arm| quoted(&arm.to_string()));
-    out.key("arms", format_args!("[{}]", arms.format(", ")));
+    let words = methods.iter().map(|method| quoted(&method.word));
+    out.key("methods", format_args!("[{}]", words.format(", ")));
     if !from.is_empty() {
         let (from, choose) = (list(from), list(choose));
         out.key(

@@ -3,39 +3,23 @@
 //! The rule: a swept value is read like the key's own, in the place of it, so that it meets the
 //! same checks and the same words. Every point is read before the manifest is accepted.
 
-use std::{cell::RefCell, mem, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use itertools::Itertools;
 
+use crate::grid::Setting;
+
 use super::{
     assemble,
-    document::{self, Entry, Node, Table, Value},
-    experiment::Experiment,
+    document::{self, Node, Table, Value},
+    experiment::{Experiment, MOST_RUNS},
     kind::Key,
     layers::Rank,
     problem::{Place, Problems},
     reader::{MOST_COMPARED, Section},
+    swept::{Document, Swept, SweptValue},
     table::{self, SectionTable},
 };
-
-/// A key that takes several values.
-#[derive(Clone, Debug)]
-pub struct Swept {
-    /// The key, from the top of the manifest: `network.width`.
-    pub key: String,
-    /// Its values, as they are listed.
-    pub values: Vec<SweptValue>,
-}
-
-/// One of the values of a swept key.
-#[derive(Clone, Debug)]
-pub struct SweptValue {
-    /// The value as TOML, the same however it was written.
-    pub text: String,
-    /// Where it is written.
-    pub place: Place,
-    pub(super) node: Node,
-}
 
 /// One combination of the values of all swept keys.
 #[derive(Clone, Debug)]
@@ -46,9 +30,16 @@ pub struct Point {
     pub experiment: Experiment,
 }
 
-/// What the points of an experiment are read from: the keys that count.
-#[derive(Clone, Debug)]
-pub(super) struct Document(Arc<Table>);
+impl Point {
+    /// The values of the swept keys at this point.
+    pub fn settings(&self, of: &Experiment) -> Arc<[Setting]> {
+        let settings = self.setting.iter().map(|(key, value)| {
+            let Swept { key, values } = &of.sweep[*key];
+            Setting::new(key, *value, &values[*value].text)
+        });
+        settings.collect()
+    }
+}
 
 /// Most points of a sweep.
 pub const MAX_POINTS: usize = 10_000;
@@ -74,7 +65,7 @@ impl Experiment {
                 overrides: self.overrides.clone(),
                 changes: self.changes.clone(),
                 warnings: self.warnings.clone(),
-                ..assemble::experiment(root, &self.name, &self.profile)
+                ..assemble::experiment(root, &self.name, &self.profile, &self.sweep)
             };
             Point {
                 setting,
@@ -97,39 +88,6 @@ fn apply(table: &mut Table, sweep: &[Swept], setting: &[(usize, usize)]) {
         let path: Vec<&str> = sweep[*key].key.split('.').collect();
         document::set(table, &path, sweep[*key].values[*value].node.clone());
     }
-}
-
-/// Turns the tables within `sweep` into dotted keys: `finetune.lr` and `"finetune.lr"` are one.
-pub(super) fn flatten(table: &mut Table, problems: &mut Problems) {
-    let Some(Entry { node, .. }) = table.get_mut("sweep") else {
-        return;
-    };
-    let Value::Table(nested) = &mut node.value else {
-        return;
-    };
-    let mut flat = Table::new();
-    for (key, entry) in dotted(mem::take(nested)) {
-        if flat.contains_key(&key) {
-            let message = format!("`sweep` names `{key}` twice; take one of them out");
-            problems.push(&entry.place, message);
-        }
-        flat.insert(key, entry);
-    }
-    *nested = flat;
-}
-
-fn dotted(table: Table) -> Vec<(String, Entry)> {
-    let mut flat = Vec::new();
-    for (key, entry) in table {
-        match entry.node.value {
-            Value::Table(inner) => {
-                let inner = dotted(inner).into_iter();
-                flat.extend(inner.map(|(last, entry)| (format!("{key}.{last}"), entry)));
-            }
-            _ => flat.push((key, entry)),
-        }
-    }
-    flat
 }
 
 /// Takes `sweep` out of a document; what is swept, in written order.
@@ -222,6 +180,8 @@ fn sweepable(name: &str) -> Result<&'static Key, String> {
         "extends" | "profile" | "sweep" => {
             return refused("it says how manifests are put together");
         }
+        "method" => return refused("it names methods; list them under `grid.methods`"),
+        "table" => return refused("it lays the table out"),
         "reference" => return refused("it is what results are held against"),
         _ => {}
     }
@@ -301,10 +261,10 @@ pub(super) fn check(
             }
         }
     }
-    if runs > assemble::MOST_RUNS {
+    if runs > MOST_RUNS {
         let message = format!(
             "the sweep makes {runs:.3e} runs of the grid, more than {:e}; take out keys or values",
-            assemble::MOST_RUNS
+            MOST_RUNS
         );
         problems
             .borrow_mut()

@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    choices::{CutMasks, ExpertBatching, Keep, Rows},
+    choices::{CutMasks, ExpertBatching, Keep},
     experiment::{Cohort, Statistics},
-    kind::{Fallback, Key, Kind, Word, from, whole},
+    kind::{Fallback, Key, Kind, from, whole},
     recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
     sections::{Spec, section},
 };
@@ -41,8 +41,6 @@ section! {
     Top {
         /// First sentence of the table's caption.
         title: String = String::new(), Kind::Text, unkeyed;
-        /// What the rows of the table are.
-        rows: Rows = Rows::Samples, Rows::KIND, unkeyed;
         /// Root of all randomness.
         seed: u64 = 0, from(0), keyed;
         /// Which networks' weights stay in the store; predictions stay of all of them.
@@ -79,21 +77,6 @@ section! {
 
 const EXPERT: Kind = whole(1, 200);
 const COUNT: Kind = whole(1, 100_000);
-const ARM: Kind = Kind::Words(&[
-    Word {
-        word: "w/",
-        doc: "Pretrained on several experts, fine-tuned on the new expert's samples.",
-    },
-    Word {
-        word: "w/o",
-        doc: "Trained from random initialisation on the new expert's samples.",
-    },
-    Word {
-        word: "single",
-        doc: "Trained from random initialisation on one expert, tested against another.",
-    },
-]);
-
 const fn axis(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key {
         name,
@@ -110,29 +93,29 @@ pub(super) const NEW_EXPERTS: Key = axis(
     "[6, 7]",
     "Experts to be adapted to, and tested against.",
 );
-pub(super) const ARMS: Key = axis(
-    "arms",
-    Kind::List(&ARM),
+pub(super) const METHODS: Key = axis(
+    "methods",
+    Kind::List(&Kind::Text),
     "[\"w/\", \"w/o\"]",
-    "The ways of getting a network for them.",
+    "The ways of getting a network for them: built-in methods, or those of `[method.NAME]`.",
 );
 pub(super) const FROM: Key = axis(
     "annotators.from",
     Kind::List(&EXPERT),
     "[1, 2, 3, 4, 5]",
-    "Candidates for annotating the pretraining set; arm \"w/\" needs them.",
+    "Candidates for annotating the pretraining set; methods that pretrain need them.",
 );
 pub(super) const CHOOSE: Key = axis(
     "annotators.choose",
     Kind::OneOrMany(&EXPERT),
     "3",
-    "How many of them annotate at a time: every combination of that size; arm \"w/\" needs it.",
+    "How many of them annotate at a time: every combination of that size; methods that pretrain need it.",
 );
 pub(super) const TRAIN_EXPERTS: Key = axis(
     "train_experts",
     Kind::List(&EXPERT),
     "[1, 2, 3]",
-    "Experts whose masks train the networks of arm \"single\", which needs them.",
+    "Experts whose masks train the networks of method \"single\", which needs them.",
 );
 pub(super) const SAMPLES: Key = axis(
     "samples",
@@ -157,6 +140,53 @@ const fn optional(name: &'static str, kind: Kind, keyed: bool, doc: &'static str
     }
 }
 
+pub(super) const ARMS: Key = optional(
+    "arms",
+    Kind::List(&Kind::Text),
+    true,
+    "Older name of `methods`.",
+);
+pub(super) const TOP_ROWS: Key = optional("rows", Kind::Axes, false, "Older name of `table.rows`.");
+pub(super) const PANELS: Key = optional(
+    "panels",
+    Kind::Axes,
+    false,
+    "Axes with a panel of the table for each value; absent: the new expert.",
+);
+pub(super) const ROWS: Key = optional(
+    "rows",
+    Kind::Axes,
+    false,
+    "Axes with a row for each value; absent: the number of samples.",
+);
+pub(super) const COLUMNS: Key = optional(
+    "columns",
+    Kind::Axes,
+    false,
+    "Axes with a column for each value, under every measure; absent: those of method, number of \
+     annotation experts, samples and expert trained on that stand nowhere else.",
+);
+pub(super) const AVERAGE: Key = optional(
+    "average",
+    Kind::Axes,
+    false,
+    "Axes that are averaged over before anything else; absent: the combination of annotation \
+     experts, where it stands nowhere else.",
+);
+pub(super) const RESULTS: Key = optional(
+    "results",
+    Kind::Axes,
+    false,
+    "Axes that tell the results of a cell apart, which are its sample and the pairs of its tests; \
+     absent: the way of sampling.",
+);
+pub(super) const COMPARE: Key = optional(
+    "compare",
+    Kind::Comparison,
+    false,
+    "What a cell is compared with, such as \"method=w/o\"; absent: the one method that trains on \
+     the new expert's samples alone, where others pretrain.",
+);
 pub(super) const EXTENDS: Key = optional(
     "extends",
     Kind::Path,
@@ -230,6 +260,7 @@ fn all() -> Vec<SectionTable> {
     let tuned = || Budget::FINETUNE.steps.to_string();
     let grid = [
         NEW_EXPERTS,
+        METHODS,
         ARMS,
         FROM,
         CHOOSE,
@@ -238,7 +269,12 @@ fn all() -> Vec<SectionTable> {
         STARTS,
     ];
     vec![
-        table("", Top::ABOUT, &[&[EXTENDS], Top::KEYS]),
+        table("", Top::ABOUT, &[&[EXTENDS], Top::KEYS, &[TOP_ROWS]]),
+        table(
+            "table",
+            "How the cells make a table.",
+            &[&[PANELS, ROWS, COLUMNS, AVERAGE, RESULTS, COMPARE]],
+        ),
         table(
             "grid",
             "The axes of the grid: every combination of their values is a run.",
@@ -287,6 +323,16 @@ fn all() -> Vec<SectionTable> {
                 Kind::Values,
                 true,
                 "Values of a key that shapes results, such as \"network.width\" or seed.",
+            )]],
+        ),
+        table(
+            "method",
+            "Methods of the manifest's own; each is a table named after it.",
+            &[&[optional(
+                "NAME",
+                Kind::Overlay,
+                true,
+                "The words of a method: annotation, multitask, branch and adapt.",
             )]],
         ),
         table(

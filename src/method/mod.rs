@@ -170,6 +170,11 @@ impl Method {
         alias.map(|(alias, _)| *alias)
     }
 
+    /// Whether its networks see the new expert's masks alone.
+    pub fn is_alone(&self) -> bool {
+        !self.is_pretrained() && self.trained_on == TrainedOn::NewExpert
+    }
+
     /// Whether a network is pretrained on annotators' masks first.
     pub fn is_pretrained(&self) -> bool {
         self.annotation != Annotation::None

@@ -35,6 +35,27 @@ const ADAPT: &[(&str, Tuned)] = &[
     ("expert-layers", Tuned::ExpertLayers),
 ];
 
+impl Words<'_> {
+    /// The keys of such a section, and the words that each takes.
+    pub const KEYS: [(&'static str, &'static [&'static str]); 4] = [
+        ("annotation", &["every"]),
+        ("multitask", &["norms"]),
+        ("branch", &["reset", "inherit"]),
+        ("adapt", &["full", "expert-layers"]),
+    ];
+
+    /// The values of these keys, in their order.
+    pub fn values(&self) -> [&str; 4] {
+        let Self {
+            annotation,
+            multitask,
+            branch,
+            adapt,
+        } = self;
+        [annotation, multitask, branch, adapt]
+    }
+}
+
 impl Method {
     /// The method of a section `[method.NAME]`. The name of a built-in method may stand with that
     /// method's own words.

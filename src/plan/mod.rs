@@ -4,10 +4,9 @@
 //! that ask for the same key, in one manifest or in several, get the same stage. The plan knows
 //! no disk, no devices and no tensors.
 
-mod arms;
 mod inventory;
 mod names;
-mod only;
+mod picks;
 mod spec;
 mod summary;
 mod work;
@@ -19,20 +18,19 @@ use itertools::Itertools;
 use rayon::prelude::*;
 
 use crate::{
+    grid::{Address, Chosen, Setting},
     key::{Digest, Keyed, Memo},
-    manifest::{Arm, Budget, Experiment, Grid, Metrics, Recipe, SpacingFrom, Start},
+    manifest::{Budget, Experiment, Grid, Metrics, Recipe, SpacingFrom, Start},
     method::{BudgetFrom, Method, TrainedOn},
     seed::Seed,
 };
 
 pub use inventory::{CaseDigests, Inventory, subset};
 pub use names::Names;
-pub use only::Only;
+pub use picks::{Fields, Picking};
 pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
-
-use arms::{arm_of, method_of};
 
 /// Everything that is to be known before anything runs.
 #[derive(Debug)]
@@ -72,23 +70,19 @@ pub struct Stage {
 pub struct Run {
     /// Index of its experiment.
     pub experiment: usize,
-    /// How the network comes about.
-    pub method: Arc<Method>,
-    /// The arm under which tables have this method.
-    pub arm: Arm,
-    /// The expert it is tested against.
-    pub new_expert: u8,
-    /// The experts who annotated its pretraining; without one, another expert whose masks it is
-    /// trained on. None where all its masks are the new expert's.
-    pub experts: Arc<[u8]>,
-    /// Annotated samples.
-    pub samples: usize,
-    /// First case of its way of sampling, from 1.
-    pub start: usize,
+    /// Where it stands in its grid.
+    pub at: Address,
     /// The training whose predictions are tested.
     pub training: StageId,
     /// The stage that scores them.
     pub evaluation: StageId,
+}
+
+impl Run {
+    /// How its network comes about.
+    pub fn method(&self) -> &Method {
+        &self.at.method.method
+    }
 }
 
 impl Plan {
@@ -129,24 +123,11 @@ impl Plan {
     }
 }
 
-/// Expands the grids of all experiments over one data set.
+/// Expands the grids of all experiments over one data set, for every point of their sweeps.
 ///
 /// The inventory must hold the cases and experts that the grids name, and the files they import;
 /// see [`crate::data::Dataset`] and [`Inventory::assumed`].
 pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
-    let of_arms = |experiment: &Experiment| {
-        let arms = experiment.grid.arms.iter();
-        arms.map(|arm| method_of(*arm)).collect()
-    };
-    build_with_methods(experiments, inventory, of_arms)
-}
-
-/// As [`build`], with other methods in place of the experiments' arms.
-pub fn build_with_methods(
-    experiments: Vec<Experiment>,
-    inventory: &Inventory,
-    methods: impl Fn(&Experiment) -> Vec<Method>,
-) -> Plan {
     let mut builder = Builder {
         inventory,
         test: Arc::new(Memo::new(TestImages {
@@ -164,7 +145,9 @@ pub fn build_with_methods(
         runs: Vec::new(),
     };
     for (index, experiment) in experiments.iter().enumerate() {
-        builder.expand(index, experiment, methods(experiment));
+        for point in experiment.points() {
+            builder.expand(index, &point.experiment, point.settings(experiment));
+        }
     }
     let Builder { stages, runs, .. } = builder;
     Plan {
@@ -193,9 +176,10 @@ fn with_key(spec: Spec) -> KeyedSpec {
 
 /// Runs that differ in their way of sampling only.
 struct Block<'a> {
-    method: Arc<Method>,
+    method: Arc<Chosen>,
     new_expert: u8,
     experts: Arc<[u8]>,
+    swept: Arc<[Setting]>,
     pretrained: Option<StageId>,
     ways: Arc<[Way]>,
     /// That of each start.
@@ -259,9 +243,11 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn expand(&mut self, index: usize, experiment: &Experiment, methods: Vec<Method>) {
+    fn expand(&mut self, index: usize, experiment: &Experiment, swept: Arc<[Setting]>) {
         let grid = &experiment.grid;
-        let sources: Vec<_> = methods.iter().map(|method| sources(method, grid)).collect();
+        let methods = &grid.methods;
+        let sources = methods.iter().map(|method| grid.sources(&method.method));
+        let sources: Vec<_> = sources.collect();
         let cells = grid.new_experts.len() * grid.samples.len() * grid.starts.len();
         let runs = cells * sources.iter().map(Vec::len).sum::<usize>();
         self.runs.reserve(runs);
@@ -276,8 +262,8 @@ impl Builder<'_> {
         let metrics = Arc::new(experiment.metrics.clone());
         let mut ways: HashMap<Arc<[u8]>, Arc<[Way]>> = HashMap::new();
         let mut blocks = Vec::new();
-        for (method, sources) in zip(methods, sources) {
-            let method = Arc::new(method);
+        for (chosen, sources) in zip(methods, sources) {
+            let method = &chosen.method;
             let budget = match method.budget {
                 BudgetFrom::Finetune => &finetune,
                 BudgetFrom::Scratch => &scratch,
@@ -308,9 +294,10 @@ impl Builder<'_> {
                     .collect()
                 });
                 blocks.push(Block {
-                    method: method.clone(),
+                    method: chosen.clone(),
                     new_expert: *new_expert,
                     experts: experts.clone(),
+                    swept: swept.clone(),
                     pretrained,
                     ways: ways.clone(),
                     seeds: &budget.seeds,
@@ -328,8 +315,8 @@ impl Builder<'_> {
                 });
             }
         }
-        // Keys are most of the work, and need nothing of each other: those of a block are computed while the stages of the
-        // one before are told apart.
+        // Keys are most of the work, and need nothing of each other: those of a block are computed
+        // while the stages of the one before are told apart.
         let mut keyed = blocks.first().map(Block::keyed);
         for (i, block) in blocks.iter().enumerate() {
             let these = keyed.take().unwrap_or_default();
@@ -340,18 +327,19 @@ impl Builder<'_> {
 
     /// Adds the runs of a block, and those of their stages that are new.
     fn add(&mut self, experiment: usize, block: &Block<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
-        let arm = arm_of(&block.method);
         for (way, (train, evaluate)) in block.ways.iter().zip(keyed) {
             let training = self.stage(train, block.pretrained);
             let evaluation = self.stage(evaluate, Some(training));
             self.runs.push(Run {
                 experiment,
-                method: block.method.clone(),
-                arm,
-                new_expert: block.new_expert,
-                experts: block.experts.clone(),
-                samples: way.samples,
-                start: way.start,
+                at: Address {
+                    new_expert: block.new_expert,
+                    method: block.method.clone(),
+                    experts: block.experts.clone(),
+                    samples: way.samples,
+                    start: way.start,
+                    swept: block.swept.clone(),
+                },
                 training,
                 evaluation,
             });
@@ -448,27 +436,4 @@ impl Builder<'_> {
             })
             .clone()
     }
-}
-
-/// For each network of a method, before it becomes any one's: the experts whose masks it is of.
-fn sources(method: &Method, grid: &Grid) -> Vec<Arc<[u8]>> {
-    match (method.is_pretrained(), method.trained_on) {
-        (true, _) => combinations(&grid.annotators.from, &grid.annotators.choose),
-        (false, TrainedOn::NewExpert) => vec![Arc::from([])],
-        (false, TrainedOn::AnotherExpert) => {
-            let trainers = grid.train_experts.iter();
-            trainers.map(|expert| Arc::from([*expert])).collect()
-        }
-    }
-}
-
-/// Every combination of each size, in the order of the candidates.
-fn combinations(from: &[u8], choose: &[usize]) -> Vec<Arc<[u8]>> {
-    let mut from = from.to_vec();
-    from.sort_unstable();
-    choose
-        .iter()
-        .flat_map(|k| from.iter().copied().combinations(*k))
-        .map(Arc::from)
-        .collect()
 }

@@ -11,7 +11,16 @@ use crate::method::TrainedOn;
 #[derive(Debug)]
 pub struct Names<'a> {
     plan: &'a Plan,
-    users: HashMap<StageId, usize>,
+    users: HashMap<StageId, User>,
+}
+
+/// The runs that need a stage.
+#[derive(Debug)]
+struct User {
+    /// The first of them.
+    run: usize,
+    /// Which of the first's swept values all of them have.
+    shared: Vec<bool>,
 }
 
 impl<'a> Names<'a> {
@@ -20,7 +29,16 @@ impl<'a> Names<'a> {
         let mut users = HashMap::with_capacity(plan.stages.len());
         for (i, run) in plan.runs.iter().enumerate() {
             for stage in plan.needed(run) {
-                users.entry(stage).or_insert(i);
+                let user = users.entry(stage).or_insert_with(|| User {
+                    run: i,
+                    shared: vec![true; run.at.swept.len()],
+                });
+                let first: &Run = &plan.runs[user.run];
+                // One of another manifest sweeps other keys.
+                let mut others = run.at.swept.iter();
+                for (shared, own) in user.shared.iter_mut().zip(first.at.swept.iter()) {
+                    *shared &= others.next() == Some(own);
+                }
             }
         }
         Self { plan, users }
@@ -30,16 +48,21 @@ impl<'a> Names<'a> {
     pub fn name(&self, id: StageId) -> String {
         let stage = self.plan.stage(id);
         let kind = stage.spec.kind();
-        let Some(run) = self.users.get(&id).map(|i| &self.plan.runs[*i]) else {
+        let Some(user) = self.users.get(&id) else {
             return kind.to_string();
         };
-        let experts = run.experts.iter().join("+");
-        let new = run.new_expert;
-        let way = format!("n = {}, start {}", run.samples, run.start);
+        let run = &self.plan.runs[user.run];
+        let experts = run.at.experts.iter().join("+");
+        let new = run.at.new_expert;
+        let swept = run.at.swept.iter().zip(&user.shared);
+        let swept = swept.filter(|(_, shared)| **shared);
+        let swept = swept.map(|(setting, _)| format!(", {} = {}", setting.key(), setting.text()));
+        let swept: String = swept.collect();
+        let way = format!("n = {}, start {}{swept}", run.at.samples, run.at.start);
         match &stage.spec {
             Spec::Train(train) => match train.origin {
                 Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
-                    format!("{kind} on {experts}")
+                    format!("{kind} on {experts}{swept}")
                 }
                 Origin::Random => {
                     let trainer = train.support.experts.iter().join("+");
@@ -49,7 +72,7 @@ impl<'a> Names<'a> {
                     format!("{kind} {experts} to {new}{}, {way}", self.how(run))
                 }
             },
-            Spec::Evaluate(_) => match (run.method.is_pretrained(), run.method.trained_on) {
+            Spec::Evaluate(_) => match (run.method().is_pretrained(), run.method().trained_on) {
                 (true, _) => format!("{kind} {experts} to {new}{}, {way}", self.how(run)),
                 (false, TrainedOn::NewExpert) => format!("{kind} {new}, {way}"),
                 (false, TrainedOn::AnotherExpert) => {
@@ -63,7 +86,7 @@ impl<'a> Names<'a> {
     fn how(&self, run: &Run) -> String {
         match &self.plan.stage(run.training).spec {
             Spec::Train(train) if matches!(train.origin, Origin::Adapted { .. }) => {
-                format!(" ({})", run.method.name)
+                format!(" ({})", run.method().name)
             }
             Spec::Train(_) | Spec::Evaluate(_) => String::new(),
         }

@@ -1,23 +1,22 @@
 //! What a cell is worth beside its base: a table's shape, whatever its level.
 //!
-//! The rule: positive is better, for every metric. The base of a pretrained network is the one trained on the same samples
-//! alone; of a network trained on another's masks, the one trained on the new expert's own.
+//! The rule: positive is better, for every metric. The base of a cell is the one that its table
+//! compares it with; of a network trained on another's masks, that trained on the new expert's own.
 
-use super::table::Position;
-use crate::{manifest::Arm, metric::Measure};
+use super::position::Position;
+use crate::{
+    grid::{Axis, Value},
+    metric::Measure,
+};
 
 /// The position that another is held against, where there is one; never itself.
-pub fn base(position: &Position) -> Option<Position> {
-    match position.arm {
-        Arm::With => position.counterpart(),
-        Arm::Without => None,
-        Arm::Single => {
-            let own = Position {
-                train_expert: Some(position.new_expert),
-                ..*position
-            };
-            (own != *position).then_some(own)
-        }
+pub fn base(position: &Position, compare: &[(Axis, Value)]) -> Option<Position> {
+    match (position.train_expert(), position.new_expert()) {
+        (Some(trainer), Some(own)) => (trainer != own).then(|| {
+            let own = Value::Whole(own.into());
+            position.with(&[(Axis::TRAIN_EXPERT, Some(own))])
+        }),
+        _ => position.counterpart(compare),
     }
 }
 
@@ -26,10 +25,12 @@ pub fn gain(metric: Measure, value: f64, base: f64) -> f64 {
     metric.gain(value, base)
 }
 
-/// A share of the first gain that counts as little: a gap is closed, and a gain is marginal, below it.
+/// A share of the first gain that counts as little: a gap is closed, and a gain is marginal, below
+/// it.
 pub const MARGINAL: f64 = 0.2;
 
-/// Gains by number of samples: the number from which on none is more than a fifth of the first, where there is one.
+/// Gains by number of samples: the number from which on none is more than a fifth of the first,
+/// where there is one.
 pub fn closes(gains: &[(usize, f64)]) -> Option<usize> {
     let (_, first) = *gains.first()?;
     let open = gains.iter().rposition(|(_, gain)| *gain > MARGINAL * first);

@@ -1,212 +1,228 @@
 //! The tidy CSV files: one row per run, per cell, per published value, per check of a claim.
 //!
-//! Numbers are written in full: the shortest digits that read back as the same number.
+//! A column is a header and its field, together. Numbers are written in full: the shortest digits
+//! that read back as the same number.
 
 use itertools::Itertools;
 
 use super::{
-    claims::Claim,
+    claims::{Check, Claim},
+    position::Position,
     table::{Cell, Table, Test},
-    versus::{Standing, Versus},
+    versus::{Pair, Standing, Versus},
 };
 use crate::{
+    grid::{Axis, Value},
+    manifest::Swept,
     metric::Score,
-    results::{Results, Status},
+    plan::Run,
+    results::{Outcome, Results, Status},
 };
+
+/// A column: its header, and its field of a row.
+struct Column<'a, R: ?Sized> {
+    header: String,
+    field: Box<dyn Fn(&R) -> String + 'a>,
+}
+
+fn column<'a, R: ?Sized>(
+    header: impl Into<String>,
+    field: impl Fn(&R) -> String + 'a,
+) -> Column<'a, R> {
+    Column {
+        header: header.into(),
+        field: Box::new(field),
+    }
+}
 
 /// One row per run.
 pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
-    let name = &results.plan.experiments[experiment].name;
-    let report = &results.plan.experiments[experiment].metrics.report;
-    let place = [
-        "table",
-        "new_expert",
-        "arm",
-        "experts",
-        "combination",
-        "samples",
-        "start",
+    type Row<'r> = (&'r Run, &'r Outcome);
+    let spec = &results.plan.experiments[experiment];
+    let digest = |id| results.plan.stage(id).digest.to_string();
+    let mut columns: Vec<Column<'_, Row<'_>>> = vec![column("table", |_| spec.name.clone())];
+    let axes = [
+        Axis::NEW_EXPERT,
+        Axis::METHOD,
+        Axis::EXPERTS,
+        Axis::ANNOTATORS,
+        Axis::SAMPLES,
+        Axis::START,
     ];
-    let rest = ["status", "reason", "pretraining", "training", "evaluation"];
-    let measures: Vec<&str> = report.iter().map(|measure| measure.column()).collect();
-    let header = [&place[..], &measures, &rest].concat();
-    let rows = results.of(experiment).map(|(run, outcome)| {
-        let score = |metric| match outcome.mean(metric) {
-            Some(Score::Value(value)) => value.to_string(),
-            Some(Score::Undefined(_)) | None => String::new(),
-        };
-        let reason = match &outcome.status {
-            Status::Ok | Status::Missing => "",
-            Status::Undefined(reason) | Status::Failed(reason) => reason,
-        };
-        let digest = |id| results.plan.stage(id).digest.to_string();
-        let pretraining = results.plan.stage(run.training).upstream;
-        let place = [
-            name.clone(),
-            run.new_expert.to_string(),
-            run.arm.to_string(),
-            run.experts.len().to_string(),
-            run.experts.iter().join("+"),
-            run.samples.to_string(),
-            run.start.to_string(),
-        ];
-        let rest = [
-            outcome.status.to_string(),
-            reason.to_owned(),
-            pretraining.map_or_else(String::new, digest),
-            digest(run.training),
-            digest(run.evaluation),
-        ];
-        let scores = report.iter().map(|measure| score(*measure));
-        place.into_iter().chain(scores).chain(rest).collect()
+    let axes = axes.into_iter().chain(spec.sweep.iter().map(Swept::axis));
+    columns.extend(axes.map(|axis| {
+        let name = axis.column().to_owned();
+        column(name, move |(run, _): &Row<'_>| {
+            text(axis.of(&run.at).as_ref())
+        })
+    }));
+    columns.extend(spec.metrics.report.iter().map(|metric| {
+        column(metric.column(), |(_, outcome): &Row<'_>| {
+            match outcome.mean(*metric) {
+                Some(Score::Value(value)) => value.to_string(),
+                Some(Score::Undefined(_)) | None => String::new(),
+            }
+        })
+    }));
+    columns.extend([
+        column("status", |(_, outcome): &Row<'_>| {
+            outcome.status.to_string()
+        }),
+        column("reason", |(_, outcome): &Row<'_>| match &outcome.status {
+            Status::Ok | Status::Missing => String::new(),
+            Status::Undefined(reason) | Status::Failed(reason) => reason.clone(),
+        }),
+        column("pretraining", |(run, _): &Row<'_>| {
+            let pretraining = results.plan.stage(run.training).upstream;
+            pretraining.map_or_else(String::new, digest)
+        }),
+        column("training", |(run, _): &Row<'_>| digest(run.training)),
+        column("evaluation", |(run, _): &Row<'_>| digest(run.evaluation)),
+    ]);
+    write(&columns, results.of(experiment))
+}
+
+/// The columns that say where a cell stands: those of every table, and what else these tables'
+/// cells stand on.
+fn place<'a, R: 'a>(
+    tables: &[&Table],
+    at: impl Fn(&R) -> &Position + Copy + 'a,
+) -> Vec<Column<'a, R>> {
+    let usual = [
+        Axis::NEW_EXPERT,
+        Axis::TRAIN_EXPERT,
+        Axis::METHOD,
+        Axis::EXPERTS,
+        Axis::SAMPLES,
+    ];
+    let others = tables.iter().flat_map(|table| &table.axes);
+    let others = others.filter(|axis| !usual.contains(axis)).unique();
+    let axes = usual.iter().chain(others).cloned().collect_vec();
+    let axes = axes.into_iter().map(|axis| {
+        let name = axis.column().to_owned();
+        column(name, move |row: &R| text(at(row).get(&axis)))
     });
-    write(&header, rows)
+    axes.collect()
 }
 
 /// One row per cell of each table.
 pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
-    let header = [
-        "table",
-        "new_expert",
-        "train_expert",
-        "arm",
-        "experts",
-        "samples",
-        "metric",
-        "mean",
-        "sd",
-        "n",
-        "p_best",
-        "p_counterpart",
-        "bold",
-        "underline",
-        "runs",
-        "runs_defined",
-        "worst_case_mean",
-        "runs_undefined",
-        "runs_failed",
-        "runs_missing",
-        "ci95_low",
-        "ci95_high",
-        "best",
-        "p_best_holm",
-        "p_counterpart_holm",
-        "p_counterpart_sign_flip",
-        "gain",
-        "gain_ci95_low",
-        "gain_ci95_high",
-        "untested",
-    ];
+    type Row<'r> = (&'r Table, &'r Cell);
+    let tables = tables.into_iter().collect_vec();
+    let mut columns: Vec<Column<'_, Row<'_>>> =
+        vec![column("table", |(table, _): &Row<'_>| table.name.clone())];
+    columns.extend(place(&tables, |row: &Row<'_>| &row.1.position));
+    fn of<'a>(
+        header: &str,
+        field: impl Fn(&Cell) -> String + 'a,
+    ) -> Column<'a, (&'a Table, &'a Cell)> {
+        column(header, move |(_, cell): &(&Table, &Cell)| field(cell))
+    }
+    let gain = |cell: &Cell| cell.against_counterpart.comparison().cloned();
+    columns.extend([
+        of("metric", |cell| cell.metric.column().to_owned()),
+        of("mean", |cell| number(cell.mean)),
+        of("sd", |cell| number(cell.sd)),
+        of("n", |cell| cell.results.len().to_string()),
+        of("p_best", |cell| number(cell.against_best.p())),
+        of("p_counterpart", |cell| number(cell.against_counterpart.p())),
+        of("bold", |cell| cell.bold.to_string()),
+        of("underline", |cell| cell.underline.to_string()),
+        of("runs", |cell| cell.runs.to_string()),
+        of("runs_defined", |cell| cell.defined.to_string()),
+        of("worst_case_mean", |cell| number(cell.worst)),
+        of("runs_undefined", |cell| cell.undefined().to_string()),
+        of("runs_failed", |cell| cell.failed.to_string()),
+        of("runs_missing", |cell| cell.missing().to_string()),
+        of("ci95_low", |cell| number(cell.ci95.map(|ci| ci.0))),
+        of("ci95_high", |cell| number(cell.ci95.map(|ci| ci.1))),
+        of("best", |cell| cell.best.to_string()),
+        of("p_best_holm", |cell| number(cell.against_best.p_holm())),
+        of("p_counterpart_holm", |cell| {
+            number(cell.against_counterpart.p_holm())
+        }),
+        of("p_counterpart_sign_flip", move |cell| {
+            number(gain(cell).and_then(|gain| gain.sign_flip))
+        }),
+        of("gain", move |cell| {
+            number(gain(cell).map(|gain| gain.difference))
+        }),
+        of("gain_ci95_low", move |cell| {
+            number(gain(cell).map(|gain| gain.ci95.0))
+        }),
+        of("gain_ci95_high", move |cell| {
+            number(gain(cell).map(|gain| gain.ci95.1))
+        }),
+        of("untested", untested),
+    ]);
     let cells = tables
-        .into_iter()
-        .flat_map(|table| table.cells.iter().map(move |cell| (table, cell)));
-    let rows = cells.map(|(table, cell)| {
-        let position = &cell.position;
-        let single = position.train_expert.map(|expert| expert.to_string());
-        let gain = cell.against_counterpart.comparison();
-        vec![
-            table.name.clone(),
-            position.new_expert.to_string(),
-            single.unwrap_or_default(),
-            position.arm.to_string(),
-            position.experts.to_string(),
-            position.samples.to_string(),
-            cell.metric.column().to_owned(),
-            number(cell.mean),
-            number(cell.sd),
-            cell.by_start.len().to_string(),
-            number(cell.against_best.p()),
-            number(cell.against_counterpart.p()),
-            cell.bold.to_string(),
-            cell.underline.to_string(),
-            cell.runs.to_string(),
-            cell.defined.to_string(),
-            number(cell.worst),
-            cell.undefined().to_string(),
-            cell.failed.to_string(),
-            cell.missing().to_string(),
-            number(cell.ci95.map(|ci| ci.0)),
-            number(cell.ci95.map(|ci| ci.1)),
-            cell.best.to_string(),
-            number(cell.against_best.p_holm()),
-            number(cell.against_counterpart.p_holm()),
-            number(gain.and_then(|gain| gain.sign_flip)),
-            number(gain.map(|gain| gain.difference)),
-            number(gain.map(|gain| gain.ci95.0)),
-            number(gain.map(|gain| gain.ci95.1)),
-            untested(cell),
-        ]
-    });
-    write(&header, rows)
+        .iter()
+        .flat_map(|table| table.cells.iter().map(move |cell| (*table, cell)));
+    write(&columns, cells)
 }
 
 /// One row per cell, beside published values.
-pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Versus)>) -> Vec<u8> {
-    let header = [
-        "table",
-        "new_expert",
-        "train_expert",
-        "arm",
-        "experts",
-        "samples",
-        "metric",
-        "mean",
-        "published",
-        "difference",
-        "gain",
-        "published_gain",
-        "standing",
-        "note",
-    ];
-    let pairs = all
-        .into_iter()
-        .flat_map(|(name, versus)| versus.pairs.iter().map(move |pair| (name, versus, pair)));
-    let rows = pairs.map(|(name, versus, pair)| {
-        let position = &pair.position;
-        let single = position.train_expert.map(|expert| expert.to_string());
-        vec![
-            name.to_owned(),
-            position.new_expert.to_string(),
-            single.unwrap_or_default(),
-            position.arm.to_string(),
-            position.experts.to_string(),
-            position.samples.to_string(),
-            pair.metric.column().to_owned(),
-            number(pair.ours),
-            number(pair.published),
-            number(pair.difference),
-            number(pair.our_gain),
-            number(pair.published_gain),
+pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Table, &'a Versus)>) -> Vec<u8> {
+    type Row<'r> = (&'r str, &'r Versus, &'r Pair);
+    let all = all.into_iter().collect_vec();
+    let tables = all.iter().map(|(_, table, _)| *table).collect_vec();
+    let mut columns: Vec<Column<'_, Row<'_>>> =
+        vec![column("table", |(name, ..): &Row<'_>| (*name).to_owned())];
+    columns.extend(place(&tables, |row: &Row<'_>| &row.2.position));
+    columns.extend([
+        column("metric", |(.., pair): &Row<'_>| {
+            pair.metric.column().to_owned()
+        }),
+        column("mean", |(.., pair): &Row<'_>| number(pair.ours)),
+        column("published", |(.., pair): &Row<'_>| number(pair.published)),
+        column("difference", |(.., pair): &Row<'_>| number(pair.difference)),
+        column("gain", |(.., pair): &Row<'_>| number(pair.our_gain)),
+        column("published_gain", |(.., pair): &Row<'_>| {
+            number(pair.published_gain)
+        }),
+        column("standing", |(_, versus, _): &Row<'_>| {
             match &versus.standing {
                 Standing::Comparison => "comparison".to_owned(),
                 Standing::NoComparison(why) => format!("no comparison: {}", why.join(", ")),
-            },
-            pair.note.clone(),
-        ]
-    });
-    write(&header, rows)
+            }
+        }),
+        column("note", |(.., pair): &Row<'_>| pair.note.clone()),
+    ]);
+    let pairs = all
+        .iter()
+        .flat_map(|(name, _, versus)| versus.pairs.iter().map(move |pair| (*name, *versus, pair)));
+    write(&columns, pairs)
 }
 
 /// One row per check of a claim.
 pub fn claims<'a>(all: impl IntoIterator<Item = (&'a str, &'a Claim)>) -> Vec<u8> {
-    let header = [
-        "table", "section", "claim", "experts", "verdict", "check", "numbers",
+    type Row<'r> = (&'r str, &'r Claim, &'r Check);
+    let columns: [Column<'_, Row<'_>>; 7] = [
+        column("table", |(name, ..): &Row<'_>| (*name).to_owned()),
+        column("section", |(_, claim, _): &Row<'_>| {
+            claim.section.to_owned()
+        }),
+        column("claim", |(_, claim, _): &Row<'_>| claim.name.to_owned()),
+        column("experts", |(_, claim, _): &Row<'_>| {
+            claim.experts.iter().join("+")
+        }),
+        column("verdict", |(_, claim, _): &Row<'_>| {
+            claim.verdict().words().to_owned()
+        }),
+        column("check", |(.., check): &Row<'_>| {
+            check.outcome.word().to_owned()
+        }),
+        column("numbers", |(.., check): &Row<'_>| check.numbers.clone()),
     ];
     let checks = all
         .into_iter()
         .flat_map(|(name, claim)| claim.checks.iter().map(move |check| (name, claim, check)));
-    let rows = checks.map(|(name, claim, check)| {
-        vec![
-            name.to_owned(),
-            claim.section.to_owned(),
-            claim.name.to_owned(),
-            claim.experts.iter().join("+"),
-            claim.verdict().words().to_owned(),
-            check.outcome.word().to_owned(),
-            check.numbers.clone(),
-        ]
-    });
-    write(&header, rows)
+    write(&columns, checks)
+}
+
+/// A value; nothing where there is none.
+fn text(value: Option<&Value>) -> String {
+    value.map_or_else(String::new, Value::to_string)
 }
 
 /// In full; nothing where there is no number.
@@ -227,11 +243,14 @@ fn untested(cell: &Cell) -> String {
     reasons.collect_vec().join("; ")
 }
 
-fn write(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
+fn write<R>(columns: &[Column<'_, R>], rows: impl IntoIterator<Item = R>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = columns.iter().map(|column| column.header.as_str());
+    let mut rows = rows.into_iter();
     let written = writer.write_record(header).and_then(|()| {
-        rows.into_iter()
-            .try_for_each(|row| writer.write_record(row))
+        rows.try_for_each(|row| {
+            writer.write_record(columns.iter().map(|column| (column.field)(&row)))
+        })
     });
     written.expect("memory takes every row, and all are of one length");
     writer.into_inner().expect("memory needs no flushing")

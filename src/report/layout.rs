@@ -1,6 +1,7 @@
-//! The paper's layout: which cell stands in which row and column, and what is shown of it.
+//! From cells to a document: panels, rows, columns, and the words around them.
 //!
-//! The rule: nothing is computed here; a hole in the table is shown as one, with how many of its runs there are.
+//! The rule: which axes make panels, rows and columns is the table's declaration; how an axis is
+//! called is its own row. Nothing here knows a particular axis, but for the words of a heading.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +11,17 @@ use super::{
     Provenance,
     document::{Align, Block, Column, Document, Entry, Grid, Mark, Row, Text},
     notes,
-    table::{Cell, Position, Table},
+    position::Position,
+    table::{Cell, Table},
 };
 use crate::{
-    manifest::{Arm, Experiment, Rows},
+    grid::{Axis, Coordinates, Value},
+    manifest::{Experiment, TableSpec},
     metric::Measure,
     results::Results,
 };
 
-/// Lays a table out: title, caption, one grid per new expert, notes.
+/// Lays a table out: title, caption, one grid per panel, notes.
 pub fn lay_out(
     table: &Table,
     results: &Results<'_>,
@@ -31,15 +34,8 @@ pub fn lay_out(
         &results.made_by(experiment),
         provenance,
     ))];
-    for (letter, new_expert) in ('a'..).zip(&spec.grid.new_experts) {
-        let heading = match spec.rows {
-            Rows::TrainExpert => "Tested on",
-            Rows::Samples | Rows::Experts => "Adapted to",
-        };
-        blocks.push(Block::Grid(Grid {
-            heading: format!("({letter}) {heading} expert {new_expert}"),
-            ..grid(table, spec, *new_expert)
-        }));
+    for panel in panels(results, experiment) {
+        blocks.push(Block::Grid(grid(table, spec, &panel)));
     }
     let notes = notes::notes(table, results, experiment);
     blocks.extend(notes.into_iter().map(Block::Paragraph));
@@ -53,117 +49,164 @@ pub fn lay_out(
     }
 }
 
-/// What a row is called: the expert who trained, or a number of samples or experts.
-pub(super) fn row_of(position: &Position, spec: &Experiment) -> usize {
-    match spec.rows {
-        Rows::TrainExpert => usize::from(position.train_expert.unwrap_or(0)),
-        Rows::Samples => position.samples,
-        Rows::Experts => position.experts,
+/// A panel of a table.
+pub(super) struct Panel {
+    /// Its values on the axes of panels.
+    pub(super) place: Coordinates,
+    /// `(a)`, where there are several.
+    pub(super) letter: String,
+    /// Those values in words: `expert 6`.
+    pub(super) words: String,
+}
+
+/// The panels of an experiment, in the order in which its runs come to them.
+pub(super) fn panels(results: &Results<'_>, experiment: usize) -> Vec<Panel> {
+    let axes = &results.plan.experiments[experiment].table.panels;
+    let runs = results.of(experiment).map(|(run, _)| &run.at);
+    let places = runs.map(|at| axes.iter().map(|axis| axis.of(at)).collect::<Coordinates>());
+    let places = places.unique().collect_vec();
+    let letters = 'a'..='z';
+    let letters = letters.map(Some).chain(std::iter::repeat(None));
+    let panels = places.into_iter().enumerate().zip(letters);
+    panels
+        .map(|((i, place), letter)| Panel {
+            letter: match (axes.is_empty(), letter) {
+                (true, _) => String::new(),
+                (false, Some(letter)) => format!("({letter})"),
+                (false, None) => format!("({})", i + 1),
+            },
+            words: words(axes, &place),
+            place,
+        })
+        .collect()
+}
+
+impl Panel {
+    /// `(a) Adapted to expert 6`.
+    fn heading(&self, spec: &TableSpec) -> String {
+        let to = match (spec.panels.first(), spec.rows.contains(&Axis::TRAIN_EXPERT)) {
+            (Some(first), true) if *first == Axis::NEW_EXPERT => "Tested on ",
+            (Some(first), false) if *first == Axis::NEW_EXPERT => "Adapted to ",
+            _ => "",
+        };
+        format!("{} {to}{}", self.letter, self.words)
+            .trim()
+            .to_owned()
+    }
+
+    /// The expert tested against, where the panel is one's.
+    pub(super) fn new_expert(&self, spec: &TableSpec) -> Option<u8> {
+        let index = spec
+            .panels
+            .iter()
+            .position(|axis| *axis == Axis::NEW_EXPERT)?;
+        self.place[index].as_ref()?.whole()?.try_into().ok()
+    }
+
+    /// Whether a cell is in it.
+    pub(super) fn holds(&self, position: &Position, spec: &TableSpec) -> bool {
+        position.on(&spec.panels) == self.place
     }
 }
 
-/// What tells two columns of one metric apart: all of a position that its row does not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ColumnKey {
-    arm: Option<Arm>,
-    experts: Option<usize>,
-    samples: Option<usize>,
-    train_expert: Option<u8>,
+/// The values of a place in words.
+fn words(axes: &[Axis], place: &Coordinates) -> String {
+    let values = axes.iter().zip(place);
+    let values = values.filter_map(|(axis, value)| Some(axis.head(value.as_ref()?)));
+    values.filter(|words| !words.is_empty()).join(", ")
 }
 
-impl ColumnKey {
-    // With the number of experts as rows, 0 says that there was no pretraining.
-    pub(super) fn of(position: &Position, spec: &Experiment) -> Self {
-        Self {
-            samples: (spec.rows != Rows::Samples).then_some(position.samples),
-            experts: (spec.rows != Rows::Experts && position.arm == Arm::With)
-                .then_some(position.experts),
-            arm: (spec.rows != Rows::Experts).then_some(position.arm),
-            train_expert: position
-                .train_expert
-                .filter(|_| spec.rows != Rows::TrainExpert),
-        }
-    }
+/// What a row is called.
+pub(super) fn row_head(axes: &[Axis], place: &Coordinates) -> String {
+    let mut each = axes.iter().zip(place).map(|(axis, value)| match value {
+        Some(value) => axis.row_head(value),
+        None => "–".to_owned(),
+    });
+    each.join(", ")
 }
 
-/// The cells of one new expert, in rows and columns.
-fn grid(table: &Table, spec: &Experiment, new_expert: u8) -> Grid {
+/// What stands over the heads of the rows.
+pub(super) fn corner(spec: &TableSpec) -> String {
+    spec.rows.iter().map(Axis::corner).join(", ")
+}
+
+/// The cells of one panel, in rows and columns.
+fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Grid {
+    let TableSpec { rows, columns, .. } = &spec.table;
     let cells: Vec<(usize, &Cell)> = table
         .cells
         .iter()
         .enumerate()
-        .filter(|(_, cell)| cell.position.new_expert == new_expert)
+        .filter(|(_, cell)| panel.holds(&cell.position, &spec.table))
         .collect();
-    let positions = || cells.iter().map(|(_, cell)| &cell.position);
-    let rows: BTreeSet<usize> = positions().map(|at| row_of(at, spec)).collect();
-    let keys: BTreeSet<ColumnKey> = positions().map(|at| ColumnKey::of(at, spec)).collect();
-    let row = |this: usize| {
-        let entries = spec
-            .metrics
-            .report
+    let places = |axes: &[Axis]| -> BTreeSet<Coordinates> {
+        cells
             .iter()
-            .copied()
-            .cartesian_product(&keys)
-            .map(|(metric, key)| {
-                let found = cells.iter().find(|(_, cell)| {
-                    cell.metric == metric
-                        && row_of(&cell.position, spec) == this
-                        && ColumnKey::of(&cell.position, spec) == *key
-                });
-                found.map_or_else(Entry::default, |(index, cell)| Entry {
-                    text: shown(cell),
-                    cell: Some(*index),
-                })
+            .map(|(_, cell)| cell.position.on(axes))
+            .collect()
+    };
+    let keys = places(columns);
+    let row = |this: Coordinates| {
+        let report = spec.metrics.report.iter().copied();
+        let entries = report.cartesian_product(&keys).map(|(metric, key)| {
+            let found = cells.iter().find(|(_, cell)| {
+                cell.metric == metric
+                    && cell.position.on(rows) == this
+                    && cell.position.on(columns) == *key
             });
+            found.map_or_else(Entry::default, |(index, cell)| Entry {
+                text: shown(cell),
+                cell: Some(*index),
+            })
+        });
         Row {
-            head: match spec.rows {
-                Rows::TrainExpert => format!("expert {this}"),
-                Rows::Samples | Rows::Experts => this.to_string(),
-            },
             entries: entries.collect(),
+            head: row_head(rows, &this),
         }
     };
     Grid {
-        heading: String::new(),
-        new_expert: Some(new_expert),
-        corner: match spec.rows {
-            Rows::TrainExpert => "Train",
-            Rows::Samples => "# Samples",
-            Rows::Experts => "# Experts",
-        }
-        .to_owned(),
-        columns: columns(&spec.metrics.report, &keys),
-        rows: rows.into_iter().map(row).collect(),
+        heading: panel.heading(&spec.table),
+        new_expert: panel.new_expert(&spec.table),
+        corner: corner(&spec.table),
+        columns: heads(&spec.metrics.report, columns, &keys),
+        rows: places(rows).into_iter().map(row).collect(),
     }
 }
 
-fn columns(report: &[Measure], keys: &BTreeSet<ColumnKey>) -> Vec<Column> {
-    let varies =
-        |of: &dyn Fn(&ColumnKey) -> Option<usize>| keys.iter().filter_map(of).unique().count() > 1;
-    let (many_samples, many_experts) = (varies(&|p| p.samples), varies(&|p| p.experts));
-    let many_arms = keys.iter().map(|p| p.arm).unique().count() > 1;
-    // One trainer is told from networks that have none, too.
-    let many_trainers = keys.iter().map(|p| p.train_expert).unique().count() > 1;
-    let under = |key: &ColumnKey| {
-        let arm = key.arm.filter(|_| many_arms).map(|arm| arm.to_string());
-        let experts = key.experts.filter(|_| many_experts);
-        let samples = key.samples.filter(|_| many_samples);
-        let trainer = key.train_expert.filter(|_| many_trainers);
-        let words = [
-            arm,
-            trainer.map(|expert| format!("trained on {expert}")),
-            experts.map(|k| format!("k={k}")),
-            samples.map(|n| format!("n={n}")),
-        ];
-        words.into_iter().flatten().join(" ")
+/// Which axes tell columns apart: what follows from the values before it need not be said.
+pub(super) fn told(axes: &[Axis], keys: &BTreeSet<Coordinates>) -> Vec<usize> {
+    let mut told: Vec<usize> = Vec::new();
+    for axis in 0..axes.len() {
+        let before = |key: &Coordinates| told.iter().map(|i| key[*i].clone()).collect_vec();
+        let values = |key: &Coordinates| (before(key), key[axis].clone());
+        if keys.iter().map(values).unique().count() > keys.iter().map(before).unique().count() {
+            told.push(axis);
+        }
+    }
+    told
+}
+
+/// The head of a column, by the axes that tell columns apart.
+pub(super) fn under(axes: &[Axis], told: &[usize], key: &Coordinates) -> String {
+    let value = |i: &usize| -> Option<String> {
+        let value: &Value = key[*i].as_ref()?;
+        Some(axes[*i].head(value))
     };
-    report
+    let mut words = told
         .iter()
-        .copied()
-        .cartesian_product(keys)
+        .filter_map(value)
+        .filter(|words| !words.is_empty());
+    words.join(" ")
+}
+
+/// The heads of the columns: a measure over the values that tell its columns apart.
+fn heads(report: &[Measure], axes: &[Axis], keys: &BTreeSet<Coordinates>) -> Vec<Column> {
+    let told = told(axes, keys);
+    let report = report.iter().copied().cartesian_product(keys);
+    report
         .map(|(metric, key)| Column {
             over: metric.heading(),
-            under: under(key),
+            under: under(axes, &told, key),
             align: Align::Right,
         })
         .collect()

@@ -1,16 +1,19 @@
 //! Tests between cells, and the marks they earn.
 //!
-//! The rule: a test needs every run of both cells, defined. A mark stands on a test that was made; nothing is bold
-//! in a block of which a run has no result, since that run could have been the best.
+//! The rule: a test needs every run of both cells, defined. A mark stands on a test that was made:
+//! in a block without one nothing is bold. Nor is it in a block of which a run has no result, since
+//! that run could have been the best.
 
 use std::collections::BTreeSet;
 
 use super::{
-    layout::{ColumnKey, row_of},
-    table::{Cell, Comparison, Position, Test, Untestable},
+    position::Position,
+    table::{Cell, Comparison, Test, Untestable},
 };
 use crate::{
-    manifest::{Arm, Block, Experiment, Unpaired},
+    grid::Coordinates,
+    manifest::{Block, Experiment, Unpaired},
+    method::{Method, TrainedOn},
     stats::{self, Alternative, Pairs, TTest},
 };
 
@@ -22,14 +25,14 @@ pub(super) fn mark(cells: &mut [Cell], spec: &Experiment) {
 
 fn counterparts(cells: &mut [Cell], spec: &Experiment) {
     for i in 0..cells.len() {
-        let Some(counterpart) = cells[i].position.counterpart() else {
+        let Some(counterpart) = cells[i].position.counterpart(&spec.table.compare) else {
             continue;
         };
         let without = cells
             .iter()
             .find(|cell| cell.position == counterpart && cell.metric == cells[i].metric);
         let Some(without) = without else { continue };
-        let test = paired(&cells[i], without);
+        let test = against(&cells[i], without, spec.statistics.unpaired);
         let gained = match (cells[i].mean, without.mean) {
             (Some(with), Some(without)) => cells[i].metric.is_better(with, without),
             _ => false,
@@ -37,7 +40,7 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
         cells[i].underline = gained && test.p().is_some_and(|p| p < spec.statistics.alpha);
         cells[i].against_counterpart = test;
     }
-    let family = |cell: &Cell| (cell.position.new_expert, cell.metric);
+    let family = |cell: &Cell| (cell.position.on(&spec.table.panels), cell.metric);
     let families: BTreeSet<_> = cells.iter().map(family).collect();
     for this in families {
         let tests = cells.iter_mut().filter(|cell| family(cell) == this);
@@ -48,7 +51,8 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
 fn best(cells: &mut [Cell], spec: &Experiment) {
     let key = |cell: &Cell| {
         let within = block(&cell.position, spec);
-        (cell.position.new_expert, cell.metric, within)
+        let panel = cell.position.on(&spec.table.panels);
+        (panel, cell.metric, within)
     };
     let blocks: BTreeSet<_> = cells.iter().map(key).collect();
     for this in blocks {
@@ -87,18 +91,22 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
             cells[i].bold = test.p().is_some_and(|p| p >= spec.statistics.alpha);
             cells[i].against_best = test;
         }
+        let made = |i: &usize| cells[*i].against_best.comparison().is_some();
+        if !members.iter().any(made) {
+            cells[best].bold = false;
+        }
         let tests = cells.iter_mut().filter(|cell| key(cell) == this);
         adjust(tests.map(|cell| &mut cell.against_best));
     }
 }
 
 /// The printed row or column within which cells are compared, where the manifest asks for one;
-/// beside metric and new expert.
-fn block(position: &Position, spec: &Experiment) -> (Option<usize>, Option<ColumnKey>) {
+/// beside measure and panel.
+fn block(position: &Position, spec: &Experiment) -> Option<Coordinates> {
     match spec.statistics.block {
-        Block::Table => (None, None),
-        Block::Row => (Some(row_of(position, spec)), None),
-        Block::Column => (None, Some(ColumnKey::of(position, spec))),
+        Block::Table => None,
+        Block::Row => Some(position.on(&spec.table.rows)),
+        Block::Column => Some(position.on(&spec.table.columns)),
     }
 }
 
@@ -116,39 +124,47 @@ fn adjust<'a>(tests: impl Iterator<Item = &'a mut Test>) {
     }
 }
 
-/// The test that fits the arms: the networks of arm `single` are other trainings in every row, so that nothing pairs them.
+/// The test that fits the methods: networks trained on another expert's masks are other trainings
+/// in every cell, so that nothing pairs them.
 fn against(a: &Cell, b: &Cell, test: Unpaired) -> Test {
-    match [a, b].iter().any(|cell| cell.position.arm == Arm::Single) {
+    let foreign = |method: &Method| method.trained_on == TrainedOn::AnotherExpert;
+    match [a, b]
+        .iter()
+        .any(|cell| cell.position.method().is_some_and(foreign))
+    {
         true => unpaired(a, b, test),
         false => paired(a, b),
     }
 }
 
-/// The paired test of two cells; pairs are joined by the way of sampling. Holm's adjustment of it alone is none.
+/// The paired test of two cells; pairs are joined by the place of a result. Holm's adjustment of it
+/// alone is none.
 pub(super) fn paired(a: &Cell, b: &Cell) -> Test {
     testable(a, b).unwrap_or_else(|| {
-        let keyed = |cell: &Cell| -> Vec<(usize, f64)> {
-            let values = cell.by_start.iter();
-            values.map(|(start, value)| (*start, *value)).collect()
+        let keyed = |cell: &Cell| -> Vec<(Coordinates, f64)> {
+            let values = cell.results.iter();
+            values
+                .map(|(result, value)| (result.clone(), *value))
+                .collect()
         };
         let Ok(pairs) = Pairs::join(&keyed(a), &keyed(b)) else {
             return Test::Undefined(Untestable::Unpaired);
         };
         let test = stats::paired(&pairs, Alternative::TwoSided);
-        made(b, test, stats::sign_flip(&pairs).ok())
+        made(b, test, true, stats::sign_flip(&pairs).ok())
     })
 }
 
 /// The unpaired test of two cells. Holm's adjustment of it alone is none.
 pub(super) fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Test {
     testable(a, b).unwrap_or_else(|| {
-        let values = |cell: &Cell| -> Vec<f64> { cell.by_start.values().copied().collect() };
+        let values = |cell: &Cell| -> Vec<f64> { cell.results.values().copied().collect() };
         let (a, values_b) = (values(a), values(b));
         let test = match test {
             Unpaired::Student => stats::student(&a, &values_b, Alternative::TwoSided),
             Unpaired::Welch => stats::welch(&a, &values_b, Alternative::TwoSided),
         };
-        made(b, test, None)
+        made(b, test, false, None)
     })
 }
 
@@ -161,10 +177,16 @@ fn testable(a: &Cell, b: &Cell) -> Option<Test> {
     }
 }
 
-fn made(with: &Cell, test: Result<TTest, stats::Undefined>, sign_flip: Option<f64>) -> Test {
+fn made(
+    with: &Cell,
+    test: Result<TTest, stats::Undefined>,
+    paired: bool,
+    sign_flip: Option<f64>,
+) -> Test {
     match test {
         Ok(test) => Test::Made(Comparison {
-            with: with.position,
+            with: with.position.clone(),
+            paired,
             difference: test.difference,
             ci95: test.ci95,
             t: test.t,

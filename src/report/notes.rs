@@ -1,15 +1,22 @@
 //! What a table says of itself in words: its caption and its notes.
 //!
-//! The rule: where data are synthetic, origins are mixed or runs are missing, it is said here and so in every format.
+//! The rule: what is said follows from what was done: which runs there are, and which tests were
+//! made. Where data are synthetic, origins are mixed or runs are missing, it is said here and so in
+//! every format.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use itertools::Itertools;
 
-use super::{Provenance, document::Text, table::Table};
+use super::{
+    Provenance,
+    document::Text,
+    table::{Cell, Comparison, Table, Test},
+};
 use crate::{
     data::Provenance as Origin,
-    manifest::{Arm, Block, Experiment, PAPER, Unpaired},
+    grid::{Axis, Value},
+    manifest::{Block, Experiment, PAPER, Unpaired},
     results::{Results, Status, Tally},
     store::MadeBy,
 };
@@ -31,7 +38,11 @@ pub(super) fn caption(
         spec.scratch.steps,
         spec.finetune.steps,
     );
-    let text = data(provenance).plain(" ").then(profile(spec)).plain(size);
+    let text = data(provenance)
+        .plain(" ")
+        .then(profile(spec))
+        .plain(size)
+        .plain(swept(spec));
     let made_by = made_by.iter().map(|made| {
         format!(
             "{} ({}), expertgrid {}",
@@ -64,6 +75,15 @@ pub(super) fn profile(spec: &Experiment) -> Text {
     text
 }
 
+/// The keys that take several values.
+fn swept(spec: &Experiment) -> String {
+    let keys = spec.sweep.iter().map(|swept| {
+        let values = swept.values.iter().map(|value| value.text.as_str());
+        format!(" {} takes {}.", swept.key, values.format(", "))
+    });
+    keys.collect()
+}
+
 /// Which data, and that they are synthetic where they are.
 pub(super) fn data(provenance: &Provenance) -> Text {
     let text = match provenance.origin {
@@ -82,49 +102,133 @@ pub(super) fn data(provenance: &Provenance) -> Text {
 pub(super) fn notes(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<Text> {
     let spec = &results.plan.experiments[experiment];
     let notes = [
-        reading(spec),
+        reading(table, spec),
         holes(table),
         unsettled(table, results, experiment),
     ];
     notes.into_iter().filter(|note| !note.is_empty()).collect()
 }
 
-fn reading(spec: &Experiment) -> Text {
-    let single = spec.grid.arms == [Arm::Single];
-    let test = match (single, spec.statistics.unpaired) {
-        (true, Unpaired::Student) => "unpaired t-test",
-        (true, Unpaired::Welch) => "Welch's t-test",
-        (false, _) => "paired t-test",
+fn reading(table: &Table, spec: &Experiment) -> Text {
+    let mut text = Text::from(averaged(table, spec)).plain(" ");
+    let tests = |of: fn(&Cell) -> &Test| {
+        let tests = table.cells.iter().map(of);
+        tests.filter_map(Test::comparison).collect_vec()
     };
-    let averaged = match spec.grid.annotators.choose.is_empty() {
-        true => "",
-        false => ", each averaged over all combinations of annotation experts",
-    };
-    let mut text = Text::default()
-        .plain(format!(
-            "Each cell is the mean of {} results, one per way of sampling{averaged}. ",
-            spec.grid.starts.len()
-        ))
-        .bold("Bold:")
-        .plain(format!(
-            " the best mean of {}, and those not significantly different from it ({test}, alpha = {}).",
+    let best = tests(|cell| &cell.against_best);
+    text = match best.is_empty() {
+        true => text.plain(untested(table)),
+        false => text.bold("Bold:").plain(format!(
+            " the best mean of {}, and those not significantly different from it ({}, alpha = {}).",
             match spec.statistics.block {
-                Block::Table => "its metric and expert",
-                Block::Row => "its metric in its row",
-                Block::Column => "its column",
+                Block::Table => format!("its metric{}", in_panel(spec)),
+                Block::Row => "its metric in its row".to_owned(),
+                Block::Column => "its column".to_owned(),
             },
+            names(&best, spec),
             spec.statistics.alpha
+        )),
+    };
+    if !tests(|cell| &cell.against_counterpart).is_empty() {
+        text = text.plain(" ").underlined("Underlined:").plain(format!(
+            " significantly better than its counterpart {}.",
+            counterpart(spec)
         ));
-    if spec.grid.arms.contains(&Arm::With) && spec.grid.arms.contains(&Arm::Without) {
-        text = text
-            .plain(" ")
-            .underlined("Underlined:")
-            .plain(" significantly better than its counterpart without pretraining.");
     }
-    text.plain(
-        " The ways of sampling overlap and share their test images, so results are not independent and p-values \
-         are optimistic.",
-    )
+    match best.is_empty() {
+        true => text,
+        false => text.plain(
+            " The ways of sampling overlap and share their test images, so results are not \
+             independent and p-values are optimistic.",
+        ),
+    }
+}
+
+/// What a cell is the mean of.
+fn averaged(table: &Table, spec: &Experiment) -> String {
+    let most = table.cells.iter().map(|cell| {
+        let results = cell.behind.iter().map(|run| &run.result);
+        results.unique().count()
+    });
+    let results = most.max().unwrap_or(0);
+    let told = spec.table.results.iter().map(Axis::one).join(" and ");
+    let of = match (results, told.as_str()) {
+        (1, _) => "Each cell is one result".to_owned(),
+        (_, told) => format!("Each cell is the mean of {results} results, one per {told}"),
+    };
+    let over = spec
+        .table
+        .average
+        .iter()
+        .filter(|axis| match **axis == Axis::ANNOTATORS {
+            true => spec.grid.pretrains(),
+            false => true,
+        });
+    let over = over.map(Axis::all).join(" and ");
+    match over.is_empty() {
+        true => format!("{of}."),
+        false if results == 1 => format!("{of}, averaged over all {over}."),
+        false => format!("{of}, each averaged over all {over}."),
+    }
+}
+
+/// What makes a panel, after the metric.
+fn in_panel(spec: &Experiment) -> String {
+    let axes = spec
+        .table
+        .panels
+        .iter()
+        .map(|axis| match *axis == Axis::NEW_EXPERT {
+            true => "expert".to_owned(),
+            false => axis.word().to_owned(),
+        });
+    let axes = axes.collect_vec();
+    match axes.as_slice() {
+        [] => String::new(),
+        axes => format!(" and {}", axes.join(" and ")),
+    }
+}
+
+/// The tests that were made.
+fn names(made: &[&Comparison], spec: &Experiment) -> String {
+    let unpaired = match spec.statistics.unpaired {
+        Unpaired::Student => "unpaired t-test",
+        Unpaired::Welch => "Welch's t-test",
+    };
+    let kinds = made.iter().map(|made| made.paired).unique().collect_vec();
+    match kinds.as_slice() {
+        [true] => "paired t-test".to_owned(),
+        [false] => unpaired.to_owned(),
+        _ => format!("paired t-test, and {unpaired} of networks trained on another's masks"),
+    }
+}
+
+/// What cells are compared with.
+fn counterpart(spec: &Experiment) -> String {
+    let mut each = spec.table.compare.iter().map(|(axis, value)| match value {
+        Value::Method(method) if method.method.is_alone() => "without pretraining".to_owned(),
+        value => format!("with {axis} = {value}"),
+    });
+    each.join(" and ")
+}
+
+/// Why no cell is marked.
+fn untested(table: &Table) -> String {
+    let reasons = table
+        .cells
+        .iter()
+        .filter_map(|cell| match &cell.against_best {
+            Test::Undefined(why) => Some(why.to_string()),
+            Test::NoPartner | Test::Itself | Test::Made(_) => None,
+        });
+    match reasons
+        .counts()
+        .into_iter()
+        .max_by_key(|(why, n)| (*n, why.clone()))
+    {
+        Some((why, _)) => format!("No cell is bold, since no test could be made: {why}."),
+        None => "No cell is bold, since there is nothing to test it against.".to_owned(),
+    }
 }
 
 fn holes(table: &Table) -> Text {
@@ -132,8 +236,8 @@ fn holes(table: &Table) -> Text {
         return Text::default();
     }
     let mut text = Text::from(
-        "† k/n: only k of the cell's n runs have a defined value; the mean is theirs. Such a cell earns no mark and \
-         is not tested.",
+        "† k/n: only k of the cell's n runs have a defined value; the mean is theirs. Such a cell \
+         earns no mark and is not tested.",
     );
     for cell in &table.cells {
         let Some(worst) = cell.worst else { continue };
@@ -162,19 +266,21 @@ fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
         return Text::default();
     }
     let mut text = Text::from(format!(
-        "Of the {} runs, {undefined} have an undefined metric, {failed} failed, {missing} were not run yet; ",
+        "Of the {} runs, {undefined} have an undefined metric, {failed} failed, {missing} were not \
+         run yet; ",
         tally.runs(),
     ))
     .code("runs.csv")
     .plain(" names them.");
     if table.cells.iter().any(|cell| !cell.settled()) {
         let block = match spec.statistics.block {
-            Block::Table => "a metric and expert",
-            Block::Row => "a metric in a row",
-            Block::Column => "a column",
+            Block::Table => format!("a metric{}", in_panel(spec)),
+            Block::Row => "a metric in a row".to_owned(),
+            Block::Column => "a column".to_owned(),
         };
         text = text.plain(format!(
-            " Where runs of {block} have no result, the best of them is not known and nothing is bold."
+            " Where runs of {block} have no result, the best of them is not known and nothing is \
+             bold."
         ));
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();

@@ -1,17 +1,14 @@
 //! Published values, read from the CSV file that a manifest names.
 //!
-//! The rule: a file is understood whole or refused with its line. A value is found by the position of a cell, whatever
-//! the table is called.
+//! The rule: a file is understood whole or refused with its line. A value is found by the position
+//! of a cell, whatever the table is called.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use serde::Deserialize;
 
-use super::table::Position;
-use crate::{
-    manifest::{self, Arm},
-    metric::Measure,
-};
+use super::position::Position;
+use crate::{grid::Axis, manifest, method::Method, metric::Measure};
 
 /// Published means.
 #[derive(Clone, Debug)]
@@ -20,7 +17,35 @@ pub struct Reference {
     pub source: String,
     /// The label of the data set that they are of; empty where the manifest does not say.
     pub dataset: String,
-    values: BTreeMap<Position, Row>,
+    values: HashMap<Cell, Row>,
+}
+
+/// Where a published value stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Cell {
+    new_expert: u8,
+    train_expert: Option<u8>,
+    /// The method's own name.
+    method: String,
+    experts: usize,
+    samples: usize,
+}
+
+impl Cell {
+    /// That of a position; none where it stands on further axes, or lacks one of these.
+    fn of(position: &Position) -> Option<Self> {
+        let further = |axis: &Axis| matches!(axis, Axis::Swept(_)) || *axis == Axis::ANNOTATORS;
+        if position.values().any(|(axis, _)| further(axis)) {
+            return None;
+        }
+        Some(Self {
+            new_expert: position.new_expert()?,
+            train_expert: position.train_expert(),
+            method: position.method()?.name.to_string(),
+            experts: position.experts()?,
+            samples: position.samples()?,
+        })
+    }
 }
 
 /// The published values of a position.
@@ -35,7 +60,7 @@ struct Row {
 struct Line {
     new_expert: u8,
     train_expert: Option<u8>,
-    arm: Arm,
+    arm: String,
     experts: usize,
     samples: usize,
     #[serde(default)]
@@ -51,8 +76,8 @@ impl Reference {
         let path = &published.values;
         let values = read(path).map_err(|why| {
             format!(
-                "{}: {why}; the columns are new_expert, train_expert, arm, experts, samples, dice_percent, assd, hd95 \
-                 and note, see experiments/reference",
+                "{}: {why}; the columns are new_expert, train_expert, arm, experts, samples, \
+                 dice_percent, assd, hd95 and note, see experiments/reference",
                 path.display()
             )
         })?;
@@ -65,18 +90,19 @@ impl Reference {
 
     /// The published mean at a position.
     pub fn value(&self, position: &Position, metric: Measure) -> Option<f64> {
-        let row = self.values.get(position)?;
+        let row = self.values.get(&Cell::of(position)?)?;
         let found = row.values.iter().find(|(measure, _)| *measure == metric);
         found.and_then(|(_, value)| *value)
     }
 
     /// What is to be said of the values at a position, or nothing.
     pub fn note(&self, position: &Position) -> &str {
-        self.values.get(position).map_or("", |row| &row.note)
+        let row = Cell::of(position).and_then(|cell| self.values.get(&cell));
+        row.map_or("", |row| &row.note)
     }
 }
 
-fn read(path: &Path) -> Result<BTreeMap<Position, Row>, String> {
+fn read(path: &Path) -> Result<HashMap<Cell, Row>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
@@ -84,35 +110,38 @@ fn read(path: &Path) -> Result<BTreeMap<Position, Row>, String> {
         .map_err(|error| format!("cannot be read: {error}"))?;
     let headers = reader.headers().map_err(|error| error.to_string())?.clone();
     let measures = measures(&headers)?;
-    let mut values = BTreeMap::new();
+    let mut values = HashMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| error.to_string())?;
         let line: Line = record
             .deserialize(Some(&headers))
             .map_err(|error| error.to_string())?;
-        let position = Position {
+        let number = record.position().map_or(0, csv::Position::line);
+        let method = Method::named(&line.arm).map_err(|why| format!("line {number}: {why}"))?;
+        let cell = Cell {
             new_expert: line.new_expert,
             train_expert: line.train_expert,
+            method: method.name.to_string(),
             samples: line.samples,
             experts: line.experts,
-            arm: line.arm,
         };
         let numbers = measures.iter().map(|(column, measure)| {
             let text = record.get(*column).unwrap_or_default();
             if text.is_empty() {
                 return Ok((*measure, None));
             }
-            let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-            let line = record.position().map_or(0, csv::Position::line);
-            let wrong = || format!("line: {line}: {position}: `{text}` is not a finite number");
-            Ok((*measure, Some(number.ok_or_else(wrong)?)))
+            let value = text.parse().ok().filter(|value: &f64| value.is_finite());
+            let wrong = || format!("line {number}: `{text}` is not a finite number");
+            Ok((*measure, Some(value.ok_or_else(wrong)?)))
         });
         let row = Row {
             values: numbers.collect::<Result<_, String>>()?,
             note: line.note,
         };
-        if values.insert(position, row).is_some() {
-            return Err(format!("{position} stands in two lines"));
+        if values.insert(cell, row).is_some() {
+            return Err(format!(
+                "line {number}: the same cell stands in a line before"
+            ));
         }
     }
     Ok(values)

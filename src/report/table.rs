@@ -3,13 +3,13 @@
 //! The rule: numbers are computed once, in [`tabulate`](super::tabulate()); whoever shows a cell
 //! computes nothing. What could not be computed or tested says why.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt};
 
+use super::position::Position;
 use crate::{
+    grid::{Axis, Coordinates},
     key::Digest,
-    manifest::Arm,
     metric::{Measure, Score},
-    plan::Run,
     stats,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub struct Table {
     /// The experiment's name.
     pub name: String,
+    /// The axes on which its cells stand.
+    pub axes: Vec<Axis>,
     /// By position, then metric.
     pub cells: Vec<Cell>,
 }
@@ -31,59 +33,6 @@ impl Table {
     }
 }
 
-/// Which cell of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// The expert tested against.
-    pub new_expert: u8,
-    /// The expert whose masks trained the network, in arm `single`.
-    pub train_expert: Option<u8>,
-    /// Annotated samples.
-    pub samples: usize,
-    /// Annotation experts in pretraining; 1 in arm `single`.
-    pub experts: usize,
-    /// How the networks came about.
-    pub arm: Arm,
-}
-
-impl Position {
-    /// The position that a run contributes to.
-    pub fn of(run: &Run) -> Self {
-        Self {
-            new_expert: run.new_expert,
-            train_expert: match run.arm {
-                Arm::Single => run.experts.first().copied(),
-                Arm::With | Arm::Without => None,
-            },
-            samples: run.samples,
-            experts: run.experts.len(),
-            arm: run.arm,
-        }
-    }
-
-    /// The position of the same samples without pretraining, for one with.
-    pub fn counterpart(&self) -> Option<Self> {
-        (self.arm == Arm::With).then_some(Self {
-            arm: Arm::Without,
-            experts: 0,
-            ..*self
-        })
-    }
-}
-
-/// `expert 6, w/, k = 3, n = 10`.
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expert {}, ", self.new_expert)?;
-        match (self.arm, self.train_expert) {
-            (Arm::Single, Some(trainer)) => write!(f, "trained on expert {trainer}")?,
-            (Arm::With, _) => write!(f, "{}, k = {}", self.arm, self.experts)?,
-            (arm, _) => write!(f, "{arm}")?,
-        }
-        write!(f, ", n = {}", self.samples)
-    }
-}
-
 /// One number of a table with what stands behind it.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -93,35 +42,38 @@ pub struct Cell {
     pub metric: Measure,
     /// The runs behind the cell, in the plan's order.
     pub behind: Vec<Behind>,
-    /// For each way of sampling, the mean over the combinations' defined runs.
-    pub by_start: BTreeMap<usize, f64>,
+    /// The results of the cell, by their values on the axes of results: each is the mean over the
+    /// defined runs that the table averages first.
+    pub results: BTreeMap<Coordinates, f64>,
     /// Runs behind the cell.
     pub runs: usize,
     /// Of those, with a defined value.
     pub defined: usize,
     /// Of those, with any result at all, defined or not.
     pub present: usize,
-    /// Of those, without result because a stage failed; the rest of what is not present is not run yet.
+    /// Of those, without result because a stage failed; the rest of what is not present is not run
+    /// yet.
     pub failed: usize,
-    /// The mean over the ways of sampling.
+    /// The mean over the results.
     pub mean: Option<f64>,
-    /// The standard deviation over the ways of sampling (n - 1).
+    /// The standard deviation over the results (n - 1).
     pub sd: Option<f64>,
-    /// The 95 % confidence interval of the mean over the ways of sampling, by the t distribution.
+    /// The 95 % confidence interval of the mean over the results, by the t distribution.
     pub ci95: Option<(f64, f64)>,
     /// The mean if every undefined value were the worst possible; where something is undefined.
     pub worst: Option<f64>,
-    /// The test against the best cell of the block, two-sided. Holm's adjustment is over the tests that could be made in this
-    /// block (one metric, one new expert, and the row or column where the manifest says so).
+    /// The test against the best cell of the block, two-sided. Holm's adjustment is over the tests
+    /// that could be made in this block: one measure, one panel, and the row or column where the
+    /// manifest says so.
     pub against_best: Test,
-    /// The paired test against the counterpart without pretraining, two-sided. Holm's adjustment is over the tests against
-    /// counterparts that could be made for the same metric and new expert.
+    /// The test against the cell that the table compares it with, two-sided. Holm's adjustment is
+    /// over the tests against counterparts that could be made for the same measure and panel.
     pub against_counterpart: Test,
     /// The best mean of its block.
     pub best: bool,
     /// The best of its block, or not significantly different from it.
     pub bold: bool,
-    /// Significantly better than its counterpart without pretraining.
+    /// Significantly better than the cell that it is compared with.
     pub underline: bool,
 }
 
@@ -152,10 +104,8 @@ impl Cell {
 pub struct Behind {
     /// Its index in [`Plan::runs`](crate::plan::Plan::runs).
     pub run: usize,
-    /// First case of its way of sampling, from 1.
-    pub start: usize,
-    /// The experts who annotated for it.
-    pub experts: Arc<[u8]>,
+    /// Which of the cell's results it contributes to.
+    pub result: Coordinates,
     /// The key of the stage that scored it: the folder in the store.
     pub evaluation: Digest,
     /// What it contributes; nothing where it failed or has not been run.
@@ -163,7 +113,7 @@ pub struct Behind {
 }
 
 /// A test of a cell against another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// The grid has no cell to test it against.
     NoPartner,
@@ -210,7 +160,7 @@ pub enum Untestable {
     PartnerIncomplete,
     /// Runs of the block have no result yet: which mean is the best is not known.
     BlockIncomplete,
-    /// They do not hold the same ways of sampling.
+    /// They do not hold the same results.
     Unpaired,
     /// The numbers do not allow it.
     Numbers(stats::Undefined),
@@ -224,17 +174,19 @@ impl fmt::Display for Untestable {
             Self::BlockIncomplete => {
                 f.write_str("runs of the block have no result, so that the best is not known")
             }
-            Self::Unpaired => f.write_str("the cells do not hold the same ways of sampling"),
+            Self::Unpaired => f.write_str("the cells do not hold results of the same places"),
             Self::Numbers(why) => why.fmt(f),
         }
     }
 }
 
 /// What came of a test.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// The cell tested against.
     pub with: Position,
+    /// Whether results were compared pair by pair.
+    pub paired: bool,
     /// This cell's mean minus the other's, in the metric's unit.
     pub difference: f64,
     /// Its 95 % confidence interval.
@@ -247,6 +199,7 @@ pub struct Comparison {
     pub p: f64,
     /// p adjusted by Holm's method over the family that the cell's field names.
     pub p_holm: f64,
-    /// Two-sided p of the exact sign-flip test of the pairs; where there are pairs, and not too many.
+    /// Two-sided p of the exact sign-flip test of the pairs; where there are pairs, and not too
+    /// many.
     pub sign_flip: Option<f64>,
 }

@@ -1,16 +1,18 @@
 //! From results to the cells of a table: means, deviations, intervals.
 //!
-//! The rule: results of one way of sampling are averaged over the combinations of experts first;
-//! a cell's statistics are over the ways of sampling. What is undefined is neither dropped nor
-//! averaged away: it is counted.
+//! The rule: runs are averaged first over the axes that the table names for that; a cell's
+//! statistics are over the results that are left, one for each value of the axes of results. What
+//! is undefined is neither dropped nor averaged away: it is counted.
 
 use std::collections::BTreeMap;
 
 use super::{
     marks,
-    table::{Behind, Cell, Position, Table, Test},
+    position::Position,
+    table::{Behind, Cell, Table, Test},
 };
 use crate::{
+    grid::{Axis, Coordinates},
     metric::Measure,
     plan::Run,
     results::{Outcome, Results, Status},
@@ -23,49 +25,56 @@ type Group<'a> = Vec<(usize, &'a Run, &'a Outcome)>;
 /// Computes an experiment's table.
 pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
     let spec = &results.plan.experiments[experiment];
+    let axes = spec.table.standing(&spec.sweep);
     let mut groups: BTreeMap<Position, Group<'_>> = BTreeMap::new();
     let runs = results.plan.runs.iter().zip(&results.outcomes).enumerate();
     for (index, (run, outcome)) in runs {
         if run.experiment == experiment {
-            let group = groups.entry(Position::of(run)).or_default();
+            let group = groups.entry(Position::of(&run.at, &axes)).or_default();
             group.push((index, run, outcome));
         }
     }
     let mut cells = Vec::new();
     for (position, group) in &groups {
         for metric in &spec.metrics.report {
-            cells.push(cell(results, *position, *metric, group));
+            cells.push(cell(results, position, *metric, group, &spec.table.results));
         }
     }
     marks::mark(&mut cells, spec);
     Table {
         name: spec.name.clone(),
+        axes,
         cells,
     }
 }
 
-fn cell(results: &Results<'_>, position: Position, metric: Measure, group: &Group<'_>) -> Cell {
+fn cell(
+    results: &Results<'_>,
+    position: &Position,
+    metric: Measure,
+    group: &Group<'_>,
+    told_by: &[Axis],
+) -> Cell {
+    let result =
+        |run: &Run| -> Coordinates { told_by.iter().map(|axis| axis.of(&run.at)).collect() };
     let behind: Vec<Behind> = group
         .iter()
         .map(|(index, run, outcome)| Behind {
             run: *index,
-            start: run.start,
-            experts: run.experts.clone(),
+            result: result(run),
             evaluation: results.plan.stage(run.evaluation).digest,
             score: outcome.mean(metric),
         })
         .collect();
-    let by_start = by_start(
-        behind
-            .iter()
-            .filter_map(|run| Some((run.start, run.score?.value()?))),
-    );
-    let values: Vec<f64> = by_start.values().copied().collect();
+    let values = behind.iter();
+    let values = values.filter_map(|run| Some((run.result.clone(), run.score?.value()?)));
+    let averaged = averaged(values);
+    let values: Vec<f64> = averaged.values().copied().collect();
     let count = |wanted: &dyn Fn(&Behind) -> bool| behind.iter().filter(|run| wanted(run)).count();
     let present = count(&|run| run.score.is_some());
     let defined = count(&|run| run.score.is_some_and(|score| score.value().is_some()));
     Cell {
-        position,
+        position: position.clone(),
         metric,
         runs: behind.len(),
         defined,
@@ -78,8 +87,10 @@ fn cell(results: &Results<'_>, position: Position, metric: Measure, group: &Grou
         mean: stats::mean(&values),
         sd: stats::sd(&values),
         ci95: interval(&values),
-        worst: (present > defined).then(|| worst(metric, group)).flatten(),
-        by_start,
+        worst: (present > defined)
+            .then(|| worst(metric, group, &result))
+            .flatten(),
+        results: averaged,
         against_best: Test::NoPartner,
         against_counterpart: Test::NoPartner,
         best: false,
@@ -88,15 +99,15 @@ fn cell(results: &Results<'_>, position: Position, metric: Measure, group: &Grou
     }
 }
 
-/// The mean of each way of sampling.
-fn by_start(values: impl Iterator<Item = (usize, f64)>) -> BTreeMap<usize, f64> {
-    let mut groups: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for (start, value) in values {
-        groups.entry(start).or_default().push(value);
+/// The mean of what contributes to each result.
+fn averaged(values: impl Iterator<Item = (Coordinates, f64)>) -> BTreeMap<Coordinates, f64> {
+    let mut groups: BTreeMap<Coordinates, Vec<f64>> = BTreeMap::new();
+    for (result, value) in values {
+        groups.entry(result).or_default().push(value);
     }
     let means = groups
         .into_iter()
-        .filter_map(|(start, values)| Some((start, stats::mean(&values)?)));
+        .filter_map(|(result, values)| Some((result, stats::mean(&values)?)));
     means.collect()
 }
 
@@ -108,15 +119,15 @@ fn interval(values: &[f64]) -> Option<(f64, f64)> {
     Some((mean - margin, mean + margin))
 }
 
-/// The mean over the ways of sampling with the worst for what is undefined; `None` where no number
+/// The mean over the results with the worst for what is undefined; `None` where no number
 /// is the worst.
-fn worst(metric: Measure, group: &Group<'_>) -> Option<f64> {
+fn worst(metric: Measure, group: &Group<'_>, result: &dyn Fn(&Run) -> Coordinates) -> Option<f64> {
     let present = group
         .iter()
         .filter(|(.., outcome)| outcome.mean(metric).is_some());
-    let worst: Vec<(usize, f64)> = present
-        .map(|(_, run, outcome)| Some((run.start, outcome.worst(metric)?)))
+    let worst: Vec<(Coordinates, f64)> = present
+        .map(|(_, run, outcome)| Some((result(run), outcome.worst(metric)?)))
         .collect::<Option<_>>()?;
-    let worst = by_start(worst.into_iter());
+    let worst = averaged(worst.into_iter());
     stats::mean(&worst.into_values().collect::<Vec<_>>())
 }

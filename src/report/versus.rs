@@ -1,7 +1,8 @@
 //! Results beside published values.
 //!
-//! The rule: values are compared on the data they were published for, under the manifest's own keys. Anything else is
-//! said not to be a comparison in the same breath, and shows shapes instead of differences.
+//! The rule: values are compared on the data they were published for, under the manifest's own keys.
+//! Anything else is said not to be a comparison in the same breath, and shows shapes instead of
+//! differences.
 
 use itertools::Itertools;
 
@@ -9,14 +10,16 @@ use super::{
     Provenance,
     advantage::{base, closes, gain},
     document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
-    layout::row_of,
+    layout::{self, Panel, corner, row_head},
     notes,
+    position::Position,
     published::Reference,
-    table::{Position, Table},
+    table::Table,
 };
 use crate::{
     data::Provenance as Origin,
-    manifest::{Experiment, PAPER, Rows},
+    grid::Axis,
+    manifest::{Experiment, PAPER, TableSpec},
     metric::Measure,
     results::Results,
 };
@@ -71,14 +74,13 @@ pub fn versus(
 ) -> Versus {
     let standing = standing(spec, reference, provenance);
     let pairs = table.cells.iter().map(|cell| {
-        let (position, metric) = (cell.position, cell.metric);
+        let (position, metric) = (cell.position.clone(), cell.metric);
         let published = reference.value(&position, metric);
-        let base = base(&position);
-        let base_cell = base.and_then(|base| table.cell(&base, metric));
-        let base_published = base.and_then(|base| reference.value(&base, metric));
+        let base = base(&position, &spec.table.compare);
+        let base_cell = base.as_ref().and_then(|base| table.cell(base, metric));
+        let base_published = base.as_ref().and_then(|base| reference.value(base, metric));
         let between = |value: Option<f64>, base: Option<f64>| Some(gain(metric, value?, base?));
         Pair {
-            position,
             metric,
             ours: cell.mean,
             published,
@@ -89,6 +91,7 @@ pub fn versus(
             our_gain: between(cell.mean, base_cell.and_then(|cell| cell.mean)),
             published_gain: between(published, base_published),
             note: reference.note(&position).to_owned(),
+            position,
         }
     });
     Versus {
@@ -142,19 +145,24 @@ impl Versus {
             Block::Paragraph(self.verdict()),
             Block::Paragraph(notes::caption(spec, &made_by, provenance)),
         ];
-        for (letter, new_expert) in ('a'..).zip(&spec.grid.new_experts) {
+        for panel in layout::panels(results, experiment) {
+            let Panel { letter, words, .. } = &panel;
+            let mut words = words.clone();
+            if let Some(first) = words.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
             let heading = match &self.standing {
-                Standing::Comparison => format!("({letter}) Expert {new_expert}"),
+                Standing::Comparison => format!("{letter} {words}"),
                 Standing::NoComparison(_) => {
-                    format!("({letter}) Expert {new_expert}: {}", gain_over(spec.rows))
+                    format!("{letter} {words}: {}", gain_over(spec))
                 }
             };
-            blocks.push(Block::Grid(self.grid(spec, *new_expert, heading)));
+            blocks.push(Block::Grid(self.grid(spec, &panel, heading)));
             if matches!(self.standing, Standing::NoComparison(_)) {
-                blocks.push(Block::List(self.shapes(spec, *new_expert)));
+                blocks.push(Block::List(self.shapes(spec, &panel)));
             }
         }
-        blocks.push(Block::Paragraph(self.reading(table, spec.rows)));
+        blocks.push(Block::Paragraph(self.reading(table, spec)));
         Document {
             title: match self.standing {
                 Standing::Comparison => format!("{} beside {}", table.name, self.source),
@@ -169,40 +177,53 @@ impl Versus {
     fn verdict(&self) -> Text {
         match &self.standing {
             Standing::Comparison => Text::from(format!(
-                "The same data set and the manifest's own keys as {}: differences are ours minus theirs.",
+                "The same data set and the manifest's own keys as {}: differences are ours minus \
+             theirs.",
                 self.source
             )),
             Standing::NoComparison(reasons) => Text::default()
                 .bold(format!("Not a comparison with {}", self.source))
                 .plain(format!(
-                    ", since {}. So no values are subtracted; what can be looked at is the shape: who wins, by how \
-                     much, and where a gap closes.",
+                    ", since {}. So no values are subtracted; what can be looked at is the shape: \
+                     who wins, by how much, and where a gap closes.",
                     reasons.join(", and ")
                 )),
         }
     }
 
     /// Values and differences, or gains on both sides.
-    fn grid(&self, spec: &Experiment, new_expert: u8, heading: String) -> Grid {
+    fn grid(&self, spec: &Experiment, panel: &Panel, heading: String) -> Grid {
         let comparison = self.standing == Standing::Comparison;
         let pairs: Vec<&Pair> = self.pairs.iter().collect();
-        let wanted = |pair: &&Pair| {
-            pair.position.new_expert == new_expert && (comparison || base(&pair.position).is_some())
-        };
-        let positions: Vec<Position> = pairs
+        let based = |pair: &Pair| base(&pair.position, &spec.table.compare).is_some();
+        let wanted =
+            |pair: &&Pair| panel.holds(&pair.position, &spec.table) && (comparison || based(pair));
+        let positions: Vec<&Position> = pairs
             .iter()
             .copied()
             .filter(wanted)
-            .map(|pair| pair.position)
-            .sorted_by_key(|position| (row_of(position, spec), *position))
+            .map(|pair| &pair.position)
+            .sorted_by_cached_key(|position| (position.on(&spec.table.rows), (*position).clone()))
             .dedup()
             .collect();
+        let TableSpec { rows, columns, .. } = &spec.table;
+        let keys = self
+            .pairs
+            .iter()
+            .map(|pair| pair.position.on(columns))
+            .collect();
+        let told = layout::told(columns, &keys);
+        let head = |position: &Position| {
+            let row = row_head(rows, &position.on(rows));
+            let column = layout::under(columns, &told, &position.on(columns));
+            format!("{row} {column}").trim().to_owned()
+        };
         let rows = positions.iter().map(|position| {
             let entries = spec.metrics.report.iter().copied().flat_map(|metric| {
                 let pair = self
                     .pairs
                     .iter()
-                    .find(|pair| pair.position == *position && pair.metric == metric);
+                    .find(|pair| pair.position == **position && pair.metric == metric);
                 let shown: Vec<String> = match (pair, comparison) {
                     (None, true) => vec![String::new(); 3],
                     (None, false) => vec![String::new(); 2],
@@ -218,7 +239,7 @@ impl Versus {
                 shown.into_iter().map(Entry::words)
             });
             Row {
-                head: head(position, spec),
+                head: head(position),
                 entries: entries.collect(),
             }
         });
@@ -228,13 +249,8 @@ impl Versus {
         };
         Grid {
             heading,
-            new_expert: Some(new_expert),
-            corner: match spec.rows {
-                Rows::TrainExpert => "Train",
-                Rows::Samples => "# Samples",
-                Rows::Experts => "# Experts",
-            }
-            .to_owned(),
+            new_expert: panel.new_expert(&spec.table),
+            corner: corner(&spec.table),
             rows: rows.collect(),
             columns: spec
                 .metrics
@@ -251,7 +267,7 @@ impl Versus {
     }
 
     /// Who wins and where, on both sides.
-    fn shapes(&self, spec: &Experiment, new_expert: u8) -> Vec<Text> {
+    fn shapes(&self, spec: &Experiment, panel: &Panel) -> Vec<Text> {
         spec.metrics
             .report
             .iter()
@@ -259,77 +275,74 @@ impl Versus {
             .map(|metric| {
                 let gains = |of: &dyn Fn(&Pair) -> Option<f64>| -> Vec<(usize, f64)> {
                     let pairs = self.pairs.iter().filter(|pair| {
-                        pair.position.new_expert == new_expert && pair.metric == metric
+                        panel.holds(&pair.position, &spec.table) && pair.metric == metric
                     });
                     pairs
-                        .filter_map(|pair| Some((row_of(&pair.position, spec), of(pair)?)))
+                        .filter_map(|pair| Some((row_number(&pair.position, spec)?, of(pair)?)))
                         .sorted_by_key(|(row, _)| *row)
                         .collect()
                 };
                 Text::from(format!(
                     "{}: here {}; published {}.",
                     metric.heading(),
-                    shape(spec.rows, &gains(&|pair| pair.our_gain)),
-                    shape(spec.rows, &gains(&|pair| pair.published_gain)),
+                    shape(spec, &gains(&|pair| pair.our_gain)),
+                    shape(spec, &gains(&|pair| pair.published_gain)),
                 ))
             })
             .collect()
     }
 
-    fn reading(&self, table: &Table, rows: Rows) -> Text {
+    fn reading(&self, table: &Table, spec: &Experiment) -> Text {
         let mut text = Text::from(match self.standing {
             Standing::Comparison => {
                 "A dash stands where a value was not published, or runs are missing."
             }
             Standing::NoComparison(_) => {
-                "Positive is better, for distances too; Dice in per cent. A dash stands where a value was not \
-                 published, or runs are missing."
+                "Positive is better, for distances too; Dice in per cent. A dash stands where a \
+                 value was not published, or runs are missing."
             }
         });
-        if matches!(self.standing, Standing::NoComparison(_)) && rows == Rows::Samples {
+        if matches!(self.standing, Standing::NoComparison(_)) && is_row(spec, &Axis::SAMPLES) {
             text = text.plain(
-                " A gap counts as closed from where no gain is more than a fifth of that at the fewest samples.",
+                " A gap counts as closed from where no gain is more than a fifth of that at the \
+                 fewest samples.",
             );
         }
         let partial = table.cells.iter().filter(|cell| !cell.complete()).count();
         if partial > 0 {
             text = text.plain(format!(
-                " {partial} of {} cells lack runs or have undefined ones; their means are of what is there.",
+                " {partial} of {} cells lack runs or have undefined ones; their means are of what \
+                 is there.",
                 table.cells.len()
             ));
         }
         let noted = self.pairs.iter().filter(|pair| !pair.note.is_empty());
-        for pair in noted.unique_by(|pair| pair.position) {
+        for pair in noted.unique_by(|pair| &pair.position) {
             text = text.plain(format!(" {}: {}.", pair.position, pair.note));
         }
         text
     }
 }
 
-fn gain_over(rows: Rows) -> &'static str {
-    match rows {
-        Rows::TrainExpert => "gain over the network trained on the expert's own masks",
-        Rows::Samples | Rows::Experts => "gain over training without pretraining",
-    }
+/// Whether an axis alone makes the rows.
+fn is_row(spec: &Experiment, axis: &Axis) -> bool {
+    spec.table.rows == [axis.clone()]
 }
 
-fn head(position: &Position, spec: &Experiment) -> String {
-    let row = row_of(position, spec);
-    match (spec.rows, position.train_expert) {
-        (Rows::TrainExpert, Some(expert)) => format!("expert {expert}"),
-        (Rows::Samples, _) if spec.grid.annotators.choose.len() > 1 && position.experts > 0 => {
-            format!("{row} {}, k = {}", position.arm, position.experts)
-        }
-        (Rows::Samples, _) => format!("{row} {}", position.arm),
-        (Rows::Experts, _) if spec.grid.samples.len() > 1 => {
-            format!("{row}, n = {}", position.samples)
-        }
-        (Rows::Experts | Rows::TrainExpert, _) => row.to_string(),
+/// The number that a row stands for.
+fn row_number(position: &Position, spec: &Experiment) -> Option<usize> {
+    position.get(spec.table.rows.first()?)?.whole()
+}
+
+fn gain_over(spec: &Experiment) -> &'static str {
+    match is_row(spec, &Axis::TRAIN_EXPERT) {
+        true => "gain over the network trained on the expert's own masks",
+        false => "gain over training without pretraining",
     }
 }
 
 /// A sentence on gains by row.
-fn shape(rows: Rows, gains: &[(usize, f64)]) -> String {
+fn shape(spec: &Experiment, gains: &[(usize, f64)]) -> String {
     let best = gains.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     let worst = gains.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let (Some(best), Some(worst)) = (best, worst) else {
@@ -337,34 +350,37 @@ fn shape(rows: Rows, gains: &[(usize, f64)]) -> String {
     };
     let ahead = gains.iter().filter(|(_, gain)| *gain > 0.0).count();
     let of = gains.len();
-    match rows {
-        Rows::Samples => {
-            let (fewest, first) = gains[0];
-            let closes = match (first > 0.0, closes(gains)) {
-                (false, _) => "there is no gap to close".to_owned(),
-                (true, Some(n)) => format!("closes at n = {n}"),
-                (true, None) => "does not close".to_owned(),
-            };
-            format!(
-                "pretraining wins at {ahead} of {of}, by {first:+.2} at n = {fewest}, the gap {closes}"
-            )
-        }
-        Rows::Experts => {
-            let up = gains.windows(2).filter(|two| two[1].1 >= two[0].1).count();
-            format!(
-                "pretraining wins at {ahead} of {of}, most with k = {} ({:+.2}), {up} of {} steps up are no loss",
-                best.0,
-                best.1,
-                of - 1
-            )
-        }
-        Rows::TrainExpert => {
-            let behind = gains.iter().filter(|(_, gain)| *gain < 0.0).count();
-            format!(
-                "{behind} of {of} foreign networks are worse, from {:+.2} (expert {}) to {:+.2} (expert {})",
-                worst.1, worst.0, best.1, best.0
-            )
-        }
+    if is_row(spec, &Axis::SAMPLES) {
+        let (fewest, first) = gains[0];
+        let closes = match (first > 0.0, closes(gains)) {
+            (false, _) => "there is no gap to close".to_owned(),
+            (true, Some(n)) => format!("closes at n = {n}"),
+            (true, None) => "does not close".to_owned(),
+        };
+        format!(
+            "pretraining wins at {ahead} of {of}, by {first:+.2} at n = {fewest}, the gap {closes}"
+        )
+    } else if is_row(spec, &Axis::EXPERTS) {
+        let up = gains.windows(2).filter(|two| two[1].1 >= two[0].1).count();
+        format!(
+            "pretraining wins at {ahead} of {of}, most with k = {} ({:+.2}), {up} of {} steps up are \
+             no loss",
+            best.0,
+            best.1,
+            of - 1
+        )
+    } else if is_row(spec, &Axis::TRAIN_EXPERT) {
+        let behind = gains.iter().filter(|(_, gain)| *gain < 0.0).count();
+        format!(
+            "{behind} of {of} foreign networks are worse, from {:+.2} (expert {}) to {:+.2} (expert \
+             {})",
+            worst.1, worst.0, best.1, best.0
+        )
+    } else {
+        format!(
+            "{ahead} of {of} are better, from {:+.2} to {:+.2}",
+            worst.1, best.1
+        )
     }
 }
 

@@ -1,16 +1,18 @@
 //! Section IV-D: adapting a pretrained network against training on the new expert's samples alone.
 
 use super::{
-    Claim,
+    CUSTOMISED, Claim, SCRATCH,
     check::{By, Check, Outcome, compare, lacking},
-    paper_measures,
+    paper_measures, position,
 };
 use crate::{
-    manifest::{Arm, Experiment},
+    grid::Axis,
+    manifest::Experiment,
     metric::Measure,
     report::{
         advantage::{MARGINAL, gain},
-        table::{Position, Table},
+        position::Position,
+        table::Table,
     },
 };
 
@@ -34,20 +36,37 @@ pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     claims
 }
 
-fn with(new_expert: u8, experts: usize, samples: usize) -> Position {
-    Position {
+/// Positions of a table like the paper's Table II.
+struct Cells<'a> {
+    table: &'a Table,
+    spec: &'a Experiment,
+    new_expert: u8,
+}
+
+fn cells<'a>(table: &'a Table, spec: &'a Experiment, new_expert: u8) -> Cells<'a> {
+    Cells {
+        table,
+        spec,
         new_expert,
-        train_expert: None,
-        samples,
-        experts,
-        arm: Arm::With,
     }
 }
 
-fn without(new_expert: u8, samples: usize) -> Position {
-    Position {
-        arm: Arm::Without,
-        ..with(new_expert, 0, samples)
+impl Cells<'_> {
+    fn with(&self, experts: usize, samples: usize) -> Position {
+        self.at(CUSTOMISED, experts, samples)
+    }
+
+    fn without(&self, samples: usize) -> Position {
+        self.at(SCRATCH, 0, samples)
+    }
+
+    fn at(&self, method: &str, experts: usize, samples: usize) -> Position {
+        let values = [
+            (Axis::NEW_EXPERT, self.new_expert.into()),
+            (Axis::EXPERTS, experts),
+            (Axis::SAMPLES, samples),
+        ];
+        position(self.table, self.spec, method, &values)
     }
 }
 
@@ -67,10 +86,11 @@ fn columns(spec: &Experiment) -> impl Iterator<Item = (usize, Measure)> {
 
 fn helps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
     let few = samples(spec, |n| n < FEW);
+    let at = cells(table, spec, expert);
     let mut checks = Vec::new();
     for (k, metric) in columns(spec) {
         for n in &few {
-            let pair = [with(expert, k, *n), without(expert, *n)];
+            let pair = [at.with(k, *n), at.without(*n)];
             checks.push(compare(table, metric, pair, By::Pairs, |tested| {
                 (tested.gain() > 0.0 && tested.test.p < spec.statistics.alpha).into()
             }));
@@ -83,8 +103,8 @@ fn helps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         name: "pretraining-helps-below-20",
         section: "IV-D",
         statement: format!(
-            "With fewer than {FEW} annotated samples of expert {expert}, the adapted network is significantly better than \
-             one trained on them alone, in every metric."
+            "With fewer than {FEW} annotated samples of expert {expert}, the adapted network is \
+             significantly better than one trained on them alone, in every metric."
         ),
         experts: vec![expert],
         checks,
@@ -100,15 +120,12 @@ fn first_gain(
     metric: Measure,
 ) -> Option<f64> {
     let fewest = samples(spec, |_| true).first().copied()?;
+    let at = cells(table, spec, expert);
     let mean = |position: Position| {
         let cell = table.cell(&position, metric)?;
         cell.mean.filter(|_| cell.complete())
     };
-    let gained = gain(
-        metric,
-        mean(with(expert, k, fewest))?,
-        mean(without(expert, fewest))?,
-    );
+    let gained = gain(metric, mean(at.with(k, fewest))?, mean(at.without(fewest))?);
     (gained > 0.0).then_some(gained)
 }
 
@@ -138,13 +155,14 @@ fn measured(
 }
 
 fn comparable(table: &Table, spec: &Experiment, expert: u8) -> Claim {
+    let at = cells(table, spec, expert);
     let all = samples(spec, |_| true).last().copied();
     let all = all.filter(|all| *all > FEW && spec.grid.samples.contains(&FEW));
     let checks = match all {
         None => lacking("cell with 20 samples, or none with more"),
         Some(all) => columns(spec)
             .map(|(k, metric)| {
-                let pair = [with(expert, k, FEW), without(expert, all)];
+                let pair = [at.with(k, FEW), at.without(all)];
                 let first = first_gain(table, spec, expert, k, metric);
                 measured(
                     table,
@@ -165,9 +183,10 @@ fn comparable(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         name: "20-samples-match-all",
         section: "IV-D",
         statement: format!(
-            "Adapted with {FEW} samples of expert {expert}, a network is comparable to one trained on all samples alone: \
-             its mean is no worse, or the 95 % interval of what it is worse by stays within a fifth of the gain at the \
-             fewest samples. (Open where it is worse and the interval holds both more and less than that.)"
+            "Adapted with {FEW} samples of expert {expert}, a network is comparable to one trained \
+             on all samples alone: its mean is no worse, or the 95 % interval of what it is worse \
+             by stays within a fifth of the gain at the fewest samples. (Open where it is worse \
+             and the interval holds both more and less than that.)"
         ),
         experts: vec![expert],
         checks,
@@ -175,12 +194,13 @@ fn comparable(table: &Table, spec: &Experiment, expert: u8) -> Claim {
 }
 
 fn marginal(table: &Table, spec: &Experiment, expert: u8) -> Claim {
+    let at = cells(table, spec, expert);
     let many = samples(spec, |n| n > FEW);
     let mut checks = Vec::new();
     for (k, metric) in columns(spec) {
         let first = first_gain(table, spec, expert, k, metric);
         for n in &many {
-            let pair = [with(expert, k, *n), without(expert, *n)];
+            let pair = [at.with(k, *n), at.without(*n)];
             checks.push(measured(
                 table,
                 pair,
@@ -201,8 +221,9 @@ fn marginal(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         name: "gain-marginal-above-20",
         section: "IV-D",
         statement: format!(
-            "With more than {FEW} samples of expert {expert}, pretraining gains little: the mean gain is at most a fifth \
-             of that at the fewest samples, in every metric. (Open where it is more, but its 95 % interval holds less.)"
+            "With more than {FEW} samples of expert {expert}, pretraining gains little: the mean \
+             gain is at most a fifth of that at the fewest samples, in every metric. (Open where \
+             it is more, but its 95 % interval holds less.)"
         ),
         experts: vec![expert],
         checks,

@@ -3,14 +3,11 @@
 use itertools::Itertools;
 
 use super::{
-    Claim,
+    CUSTOMISED, Claim,
     check::{By, Check, Outcome, compare, lacking},
-    paper_measures,
+    paper_measures, position,
 };
-use crate::{
-    manifest::{Arm, Experiment},
-    report::table::{Position, Table},
-};
+use crate::{grid::Axis, manifest::Experiment, report::table::Table};
 
 pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     let experts = &spec.grid.new_experts;
@@ -42,12 +39,13 @@ fn each(
     let mut checks = Vec::new();
     for metric in paper_measures() {
         for (samples, (more, fewer)) in spec.grid.samples.iter().cartesian_product(pairs) {
-            let at = |experts| Position {
-                new_expert,
-                train_expert: None,
-                samples: *samples,
-                experts,
-                arm: Arm::With,
+            let at = |experts| {
+                let values = [
+                    (Axis::NEW_EXPERT, new_expert.into()),
+                    (Axis::EXPERTS, experts),
+                    (Axis::SAMPLES, *samples),
+                ];
+                position(table, spec, CUSTOMISED, &values)
             };
             let pair = [at(*more), at(*fewer)];
             checks.push(compare(table, metric, pair, By::Pairs, |tested| {

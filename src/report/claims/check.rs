@@ -8,7 +8,8 @@ use crate::{
     report::{
         advantage::gain,
         marks,
-        table::{Cell, Comparison, Position, Table, Test},
+        position::Position,
+        table::{Cell, Comparison, Table, Test},
     },
 };
 

@@ -1,17 +1,15 @@
 //! Section IV-C: networks trained on another expert's masks.
 
 use super::{
-    Claim,
+    Claim, SINGLE,
     check::{By, Check, Outcome, compare, lacking, p_value},
-    paper_measures,
+    paper_measures, position,
 };
 use crate::{
-    manifest::{Arm, Experiment},
+    grid::Axis,
+    manifest::Experiment,
     metric::Measure,
-    report::{
-        advantage::gain,
-        table::{Position, Table},
-    },
+    report::{advantage::gain, position::Position, table::Table},
     stats::{self, Alternative},
 };
 
@@ -33,14 +31,14 @@ pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
 }
 
 /// The cell of an expert's networks, tested on another.
-fn position(new_expert: u8, trainer: u8, samples: usize) -> Position {
-    Position {
-        new_expert,
-        train_expert: Some(trainer),
-        samples,
-        experts: 1,
-        arm: Arm::Single,
-    }
+fn cell(table: &Table, spec: &Experiment, new_expert: u8, trainer: u8, samples: usize) -> Position {
+    let values = [
+        (Axis::NEW_EXPERT, new_expert.into()),
+        (Axis::TRAIN_EXPERT, trainer.into()),
+        (Axis::EXPERTS, 1),
+        (Axis::SAMPLES, samples),
+    ];
+    position(table, spec, SINGLE, &values)
 }
 
 /// The other trainers than the expert tested on.
@@ -55,13 +53,13 @@ fn most_samples(spec: &Experiment) -> usize {
 
 fn degrade(table: &Table, spec: &Experiment, new_expert: u8) -> Claim {
     let samples = most_samples(spec);
-    let own = position(new_expert, new_expert, samples);
+    let own = cell(table, spec, new_expert, new_expert, samples);
     let mut checks = Vec::new();
     for metric in paper_measures() {
         for trainer in foreign(spec, new_expert) {
-            let this = position(new_expert, trainer, samples);
+            let this = cell(table, spec, new_expert, trainer, samples);
             let by = By::Groups(spec.statistics.unpaired);
-            checks.push(compare(table, metric, [this, own], by, |tested| {
+            checks.push(compare(table, metric, [this, own.clone()], by, |tested| {
                 let (worse, p) = (tested.gain() < 0.0, tested.test.p);
                 match (new_expert, trainer, metric.word()) == EXCEPTION {
                     true => Outcome::of_means(worse, p, spec.statistics.alpha),
@@ -136,20 +134,20 @@ fn more(table: &Table, spec: &Experiment, metric: Measure) -> Check {
 /// For each repetition, what foreign networks lose against the expert's own, on average over them.
 fn losses(table: &Table, spec: &Experiment, metric: Measure, expert: u8) -> Option<Vec<f64>> {
     let samples = most_samples(spec);
-    let cell = |trainer| {
-        let cell = table.cell(&position(expert, trainer, samples), metric)?;
+    let complete = |trainer| {
+        let cell = table.cell(&cell(table, spec, expert, trainer, samples), metric)?;
         cell.complete().then_some(cell)
     };
-    let own = cell(expert)?;
+    let own = complete(expert)?;
     let foreign = foreign(spec, expert)
-        .map(cell)
+        .map(complete)
         .collect::<Option<Vec<_>>>()?;
-    let starts = own.by_start.iter();
-    starts
-        .map(|(start, own)| {
+    let results = own.results.iter();
+    results
+        .map(|(result, own)| {
             let losses = foreign
                 .iter()
-                .map(|cell| Some(gain(metric, *own, *cell.by_start.get(start)?)))
+                .map(|cell| Some(gain(metric, *own, *cell.results.get(result)?)))
                 .collect::<Option<Vec<f64>>>()?;
             stats::mean(&losses)
         })

@@ -15,10 +15,12 @@ use super::{
     Provenance,
     document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
     notes,
+    position::Position,
     table::Table,
 };
 use crate::{
-    manifest::{Arm, Experiment, Rows},
+    grid::{Axis, Value},
+    manifest::Experiment,
     metric::Measure,
 };
 
@@ -27,6 +29,30 @@ pub use check::{Check, Outcome};
 /// The measures that the paper speaks of: Dice, ASSD and 95HD.
 fn paper_measures() -> [Measure; 3] {
     Measure::standard()
+}
+
+/// The methods that the paper's tables hold, by their names.
+const CUSTOMISED: &str = "customised";
+const SCRATCH: &str = "scratch";
+const SINGLE: &str = "single";
+
+/// A position of a table like one of the paper's: a method, and numbers on other axes.
+fn position(table: &Table, spec: &Experiment, method: &str, values: &[(Axis, usize)]) -> Position {
+    let chosen = spec.grid.methods.iter();
+    let chosen = chosen.filter(|chosen| chosen.method.name == method);
+    let method = chosen.map(|chosen| Value::Method(chosen.clone())).next();
+    let value = |axis: &Axis| match *axis == Axis::METHOD {
+        true => method.clone(),
+        false => {
+            let found = values.iter().find(|(known, _)| known == axis);
+            found.map(|(_, number)| Value::Whole(*number))
+        }
+    };
+    table
+        .axes
+        .iter()
+        .map(|axis| (axis.clone(), value(axis)))
+        .collect()
 }
 
 /// A claim, and what the results say of it.
@@ -81,13 +107,26 @@ impl Claim {
 
 /// Tests the claims that are about a grid like this one; none where there is no such claim.
 pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
-    let arms = &spec.grid.arms;
-    let both = arms.contains(&Arm::With) && arms.contains(&Arm::Without);
-    match spec.rows {
-        Rows::TrainExpert if arms.contains(&Arm::Single) => foreign::claims(table, spec),
-        Rows::Samples if both => adaptation::claims(table, spec),
-        Rows::Experts if arms.contains(&Arm::With) => annotators::claims(table, spec),
-        Rows::TrainExpert | Rows::Samples | Rows::Experts => Vec::new(),
+    let has = |name: &str| {
+        spec.grid
+            .methods
+            .iter()
+            .any(|chosen| chosen.method.name == name)
+    };
+    // Of other tables the paper says nothing.
+    let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
+    let rows = match spec.table.rows.as_slice() {
+        [axis] if usual => axis,
+        _ => return Vec::new(),
+    };
+    if *rows == Axis::TRAIN_EXPERT && has(SINGLE) {
+        foreign::claims(table, spec)
+    } else if *rows == Axis::SAMPLES && has(CUSTOMISED) && has(SCRATCH) {
+        adaptation::claims(table, spec)
+    } else if *rows == Axis::EXPERTS && has(CUSTOMISED) {
+        annotators::claims(table, spec)
+    } else {
+        Vec::new()
     }
 }
 

@@ -1,4 +1,5 @@
-//! What stands behind the numbers, as data for the page's script: cells, tests, results, runs and their digests.
+//! What stands behind the numbers, as data for the page's script: cells, tests, results, runs and
+//! their digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +7,26 @@ use itertools::Itertools;
 use serde::Serialize;
 
 use super::{
-    super::table::{Cell, Position, Test},
+    super::{
+        position::Position,
+        table::{Cell, Test},
+    },
     Part, Sources,
 };
 use crate::{
-    manifest::{Arm, Experiment as Spec, PAPER},
+    grid::{Axis, Coordinates, Value},
+    manifest::{Experiment as Spec, PAPER},
     metric::Score,
 };
 
 #[derive(Serialize)]
 struct Experiment {
     name: String,
+    /// What tells the results of a cell apart, one of it and all.
+    one: String,
+    all: String,
+    /// What cells are compared with.
+    against: String,
     cells: Vec<Number>,
     /// The runs behind each position, which its metrics share.
     places: Vec<Vec<Run>>,
@@ -26,11 +36,8 @@ struct Experiment {
 #[derive(Serialize)]
 struct Number {
     title: String,
-    new_expert: u8,
-    train_expert: Option<u8>,
-    arm: Arm,
-    experts: usize,
-    samples: usize,
+    /// Where it stands, by the columns of the CSV files.
+    at: BTreeMap<String, String>,
     metric: &'static str,
     /// Its column in a run's scores.
     column: usize,
@@ -47,7 +54,7 @@ struct Number {
     underline: bool,
     best: Against,
     counterpart: Against,
-    results: Vec<(usize, f64)>,
+    results: Vec<(String, f64)>,
     place: usize,
     trace: String,
 }
@@ -87,9 +94,9 @@ impl Against {
     }
 }
 
-/// A run: way of sampling, experts, scores (or why there is none), the first digits of its evaluation.
+/// A run: its result, experts, scores (or why there is none), the first digits of its evaluation.
 #[derive(Serialize)]
-struct Run(usize, String, Vec<Shown>, String);
+struct Run(String, String, Vec<Shown>, String);
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -113,7 +120,7 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
         .table
         .cells
         .iter()
-        .map(|cell| cell.position)
+        .map(|cell| cell.position.clone())
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
@@ -124,8 +131,13 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
             .expect("it is a cell's")
     };
     let cells = part.table.cells.iter();
+    let told = &part.spec.table.results;
+    let compare = part.spec.table.compare.iter();
     Experiment {
         name: part.spec.name.clone(),
+        one: told.iter().map(Axis::one).join(" and "),
+        all: told.iter().map(Axis::all).join(" and "),
+        against: compare.map(|(_, value)| value.to_string()).join(", "),
         cells: cells
             .map(|cell| number(cell, place(&cell.position), part.spec))
             .collect(),
@@ -137,27 +149,18 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
 }
 
 fn number(cell: &Cell, place: usize, spec: &Spec) -> Number {
-    let Position {
-        new_expert,
-        train_expert,
-        samples,
-        experts,
-        arm,
-    } = cell.position;
     let report = &spec.metrics.report;
+    let at = cell.position.values();
+    let at = at.filter_map(|(axis, value)| Some((axis.column().to_owned(), value?.to_string())));
     Number {
         title: format!("{}, {}", cell.metric.heading(), cell.position),
-        new_expert,
-        train_expert,
-        arm,
-        experts,
-        samples,
+        at: at.collect(),
         metric: cell.metric.column(),
         column: report.iter().position(|m| *m == cell.metric).unwrap_or(0),
         mean: cell.mean,
         sd: cell.sd,
         ci95: cell.ci95,
-        n: cell.by_start.len(),
+        n: cell.results.len(),
         runs: cell.runs,
         defined: cell.defined,
         failed: cell.failed,
@@ -167,31 +170,31 @@ fn number(cell: &Cell, place: usize, spec: &Spec) -> Number {
         underline: cell.underline,
         best: Against::of(&cell.against_best),
         counterpart: Against::of(&cell.against_counterpart),
-        results: cell.by_start.iter().map(|(s, v)| (*s, *v)).collect(),
+        results: cell.results.iter().map(|(at, v)| (words(at), *v)).collect(),
         place,
         trace: trace(cell, spec),
     }
 }
 
-/// The command that traces a cell to its runs, in the words of `--only`.
+/// The values of a place, in few words.
+fn words(place: &Coordinates) -> String {
+    place.iter().flatten().map(Value::to_string).join(", ")
+}
+
+/// The command that traces a cell to its runs.
 fn trace(cell: &Cell, spec: &Spec) -> String {
-    let Position {
-        new_expert,
-        train_expert,
-        samples,
-        experts,
-        arm,
-    } = cell.position;
-    let source = match (arm, train_expert) {
-        (Arm::Single, Some(trainer)) => format!(" combination={trainer}"),
-        (Arm::With, _) => format!(" experts={experts}"),
-        _ => String::new(),
-    };
+    let each = cell.position.values().filter_map(|(axis, value)| {
+        let value = value?.to_string();
+        let plain = |c: char| c.is_alphanumeric() || "_-./+".contains(c);
+        match value.is_empty() || !value.chars().all(plain) {
+            true => Some(format!("{axis}=\"{value}\"")),
+            false => Some(format!("{axis}={value}")),
+        }
+    });
     let metric = cell.metric.word();
     let name = &spec.name;
-    let mut command = format!(
-        "expertgrid trace {name} 'expert={new_expert}{source} n={samples} arm={arm} metric={metric}'"
-    );
+    let asked = each.chain([format!("metric={metric}")]).join(" ");
+    let mut command = format!("expertgrid trace {name} --only '{asked}'");
     if spec.profile != PAPER {
         command.push_str(&format!(" --profile {}", spec.profile));
     }
@@ -216,8 +219,12 @@ fn runs(sources: &Sources<'_>, part: &Part<'_>, position: &Position) -> Vec<Run>
         .iter()
         .map(|behind| {
             Run(
-                behind.start,
-                behind.experts.iter().join("+"),
+                words(&behind.result),
+                sources.results.plan.runs[behind.run]
+                    .at
+                    .experts
+                    .iter()
+                    .join("+"),
                 report
                     .iter()
                     .map(|metric| shown(behind.run, *metric))

@@ -48,10 +48,10 @@
     return svg;
   };
 
-  const runs = (rows, column) => el('details', {},
+  const runs = (rows, column, one) => el('details', {},
     el('summary', {}, `${rows.length} runs and the digests of their evaluations`),
     el('table', {},
-      el('thead', {}, el('tr', {}, ...['from case', 'experts', 'value', 'digest'].map(name => el('th', { scope: 'col' }, name)))),
+      el('thead', {}, el('tr', {}, ...[one, 'experts', 'value', 'digest'].map(name => el('th', { scope: 'col' }, name)))),
       el('tbody', {}, ...rows.map(([start, experts, scores, digest]) => el('tr', {},
         el('td', {}, String(start)), el('td', {}, experts || '\u2013'),
         el('td', {}, typeof scores[column] === 'number' ? number(scores[column]) : scores[column]),
@@ -63,7 +63,7 @@
     if (cell.missing) rest.push(`${cell.missing} not run yet`);
     const marks = [];
     if (cell.bold) marks.push('bold: best or not significantly different from it');
-    if (cell.underline) marks.push('underlined: significantly better than without pretraining');
+    if (cell.underline) marks.push(`underlined: significantly better than ${experiment.against}`);
     pop.replaceChildren(...[
       el('h2', {}, cell.title),
       el('p', { class: 'big' }, cell.mean === null ? '\u2013' : number(cell.mean),
@@ -71,15 +71,15 @@
       strip(cell),
       el('dl', {}, ...[
         cell.ci95 ? fact('95 % interval', range(cell.ci95)) : null,
-        fact('n', `${cell.n} ways of sampling; ${cell.defined} of ${cell.runs} runs with a value`
+        fact('n', `${cell.n} ${experiment.all}; ${cell.defined} of ${cell.runs} runs with a value`
           + (rest.length ? `; ${rest.join(', ')}` : '')),
-        ...against('Against w/o', cell.counterpart),
+        ...against(`Against ${experiment.against}`, cell.counterpart),
         ...against('Against the best', cell.best),
         cell.worst === null ? null : fact('If undefined were worst', number(cell.worst)),
         marks.length ? fact('Marks', marks.join('; ')) : null,
-        cell.results.length ? fact('By first case', el('ol', {}, ...cell.results.map(([start, value]) =>
+        cell.results.length ? fact(`By ${experiment.one}`, el('ol', {}, ...cell.results.map(([start, value]) =>
           el('li', {}, el('span', {}, `${start}`), number(value))))) : null,
-        fact('Runs', runs(experiment.places[cell.place], cell.column)),
+        fact('Runs', runs(experiment.places[cell.place], cell.column, experiment.one)),
         fact('Trace', el('pre', {}, cell.trace)),
       ].filter(part => part !== null)),
     ].filter(part => part !== null));

@@ -9,13 +9,14 @@ use itertools::Itertools;
 use maud::{Markup, html};
 
 use super::{
-    super::table::{Position, Table},
+    super::{position::Position, table::Table},
     Part, Sources,
 };
 use crate::{
     artefact::{CaseScores, PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
     data::Mask,
-    manifest::{Arm, Experiment},
+    manifest::Experiment,
+    method::{Method, TrainedOn},
     metric::Measure,
     plan::Run,
 };
@@ -49,7 +50,7 @@ pub(super) fn show(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
             p.notes {
                 span.line.truth {} " the expert, "
                 span.line.with {} " " (name(&pairs[0].subject)) ", "
-                @if let Some(beside) = pairs[0].beside { span.line.without {} " " (name(&beside)) ". " }
+                @if let Some(beside) = &pairs[0].beside { span.line.without {} " " (name(beside)) ". " }
                 (rule(part.spec))
             }
         }
@@ -58,7 +59,7 @@ pub(super) fn show(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
 
 /// How the pictures are chosen, in words.
 fn rule(spec: &Experiment) -> &'static str {
-    match spec.grid.arms.contains(&Arm::With) {
+    match spec.grid.pretrains() {
         true => {
             "Chosen by rule: with pretraining, at the table’s fewest samples and most experts, all test cases of all runs are \
              ordered by Dice; the worst is the first, the median the middle one. Beside it the same case without pretraining, \
@@ -74,12 +75,13 @@ fn rule(spec: &Experiment) -> &'static str {
 
 /// What the position's networks are, in few words.
 fn name(position: &Position) -> String {
-    match (position.arm, position.train_expert) {
-        (Arm::With, _) => "with pretraining".to_owned(),
-        (Arm::Without, _) => "from random initialisation".to_owned(),
-        (Arm::Single, Some(_)) => "trained on another expert".to_owned(),
-        (Arm::Single, None) => "trained on one expert".to_owned(),
-    }
+    let words = match (position.method(), position.train_expert()) {
+        (Some(method), _) if method.is_pretrained() => "with pretraining",
+        (Some(method), _) if method.is_alone() => "from random initialisation",
+        (_, Some(_)) => "trained on another expert",
+        (_, None) => "the table’s networks",
+    };
+    words.to_owned()
 }
 
 /// Which cells the pictures of an expert come from.
@@ -89,35 +91,35 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
         .iter()
         .filter(|cell| {
             Some(&cell.metric) == spec.metrics.report.first()
-                && cell.position.new_expert == expert
+                && cell.position.new_expert() == Some(expert)
                 && cell.present > 0
         })
         .collect_vec();
-    if spec.grid.arms.contains(&Arm::With) {
-        let with = cells.iter().filter(|cell| cell.position.arm == Arm::With);
-        let subject = with
-            .map(|cell| cell.position)
-            .min_by_key(|at| (at.samples, usize::MAX - at.experts))?;
-        let beside = subject.counterpart();
+    if spec.grid.pretrains() {
+        let with = cells.iter().map(|cell| &cell.position);
+        let with = with.filter(|at| at.method().is_some_and(Method::is_pretrained));
+        let most = |at: &Position| at.experts().map(|k| usize::MAX - k);
+        let subject = with.min_by_key(|at| (at.samples(), most(at)))?.clone();
+        let beside = subject.counterpart(&spec.table.compare);
         return Some(Pair {
             subject,
             beside: beside.filter(|at| cells.iter().any(|cell| cell.position == *at)),
         });
     }
-    let fewest = cells.iter().map(|cell| cell.position.samples).min()?;
+    let fewest = cells.iter().map(|cell| cell.position.samples()).min()?;
     let ordered = cells
         .iter()
-        .filter(|cell| cell.position.samples == fewest)
-        .filter_map(|cell| Some((cell.mean?, cell.position)))
+        .filter(|cell| cell.position.samples() == fewest)
+        .filter_map(|cell| Some((cell.mean?, &cell.position)))
         .sorted_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, position)| position)
         .collect_vec();
     let (subject, best) = (*ordered.first()?, *ordered.last()?);
-    let own = ordered.iter().find(|at| at.train_expert == Some(expert));
+    let own = ordered.iter().find(|at| at.train_expert() == Some(expert));
     let beside = own.copied().unwrap_or(best);
     Some(Pair {
-        subject,
-        beside: (beside != subject).then_some(beside),
+        subject: subject.clone(),
+        beside: (beside != subject).then(|| beside.clone()),
     })
 }
 
@@ -137,7 +139,7 @@ fn figures(sources: &Sources<'_>, part: &Part<'_>, pair: &Pair) -> Markup {
 /// Every test case of every run of a position, from the lowest Dice to the highest.
 fn in_order<'a>(sources: &Sources<'a>, part: &Part<'_>, position: &Position) -> Vec<Example<'a>> {
     let runs = sources.results.of(part.index).map(|(run, _)| run);
-    let runs = runs.filter(|run| Position::of(run) == *position);
+    let runs = runs.filter(|run| Position::of(&run.at, &part.table.axes) == *position);
     let examples = runs.flat_map(|run| {
         let scores = scores(sources, run).map_or_else(Vec::new, |scores| scores.cases);
         scores.into_iter().filter_map(move |case| {
@@ -168,9 +170,9 @@ fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
 fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
     let stage = sources.results.plan.stage(run.training);
     let branches = parse_predictions(&sources.file(stage, PREDICTIONS)?).ok()?;
-    let trainer = match run.arm {
-        Arm::Single => *run.experts.first()?,
-        Arm::With | Arm::Without => run.new_expert,
+    let trainer = match run.method().trained_on {
+        TrainedOn::AnotherExpert => *run.at.experts.first()?,
+        TrainedOn::NewExpert => run.at.new_expert,
     };
     let (_, predictions) = branches
         .into_iter()
@@ -195,13 +197,16 @@ fn figure(
         .test
         .iter()
         .find(|known| known.name == *case);
-    let Some((known, truth)) = known.and_then(|known| Some((known, known.mask(run.new_expert)?)))
+    let Some((known, truth)) =
+        known.and_then(|known| Some((known, known.mask(run.at.new_expert)?)))
     else {
         return html! {};
     };
-    let beside = pair.beside.and_then(|position| {
+    let beside = pair.beside.as_ref().and_then(|position| {
         let runs = sources.results.of(part.index).map(|(run, _)| run);
-        let same = runs.filter(|other| Position::of(other) == position && other.start == run.start);
+        let same = runs.filter(|other| {
+            Position::of(&other.at, &part.table.axes) == *position && other.at.start == run.at.start
+        });
         let other = same.into_iter().next()?;
         let scores = scores(sources, other)?;
         let dice = dice_of(scores.cases.iter().find(|scored| scored.case == *case)?)?;
@@ -216,7 +221,7 @@ fn figure(
     let says = |by: &Run, dice: f64| {
         format!(
             "{case}: the contour of expert {} and that predicted by the network {}; Dice {:.1}\u{a0}%.",
-            run.new_expert,
+            run.at.new_expert,
             origin(by),
             100.0 * dice
         )
@@ -230,8 +235,8 @@ fn figure(
                 }
             }
             figcaption {
-                strong { (word) " of " (of) ", expert " (run.new_expert) }
-                ": " (case) ", " (origin(run)) ", n = " (run.samples) " from case " (run.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
+                strong { (word) " of " (of) ", expert " (run.at.new_expert) }
+                ": " (case) ", " (origin(run)) ", n = " (run.at.samples) " from case " (run.at.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 @if let Some((other, dice, _)) = &beside {
                     "; " (origin(other)) ": " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 }
@@ -243,9 +248,10 @@ fn figure(
 
 /// Where a run's network comes from.
 fn origin(run: &Run) -> String {
-    match run.arm {
-        Arm::With => format!("pretrained on experts {}", run.experts.iter().format("+")),
-        Arm::Without => "from random initialisation".to_owned(),
-        Arm::Single => format!("trained on expert {}", run.experts.iter().format("+")),
+    let experts = run.at.experts.iter().format("+");
+    match run.method() {
+        method if method.is_pretrained() => format!("pretrained on experts {experts}"),
+        method if method.is_alone() => "from random initialisation".to_owned(),
+        _ => format!("trained on expert {experts}"),
     }
 }

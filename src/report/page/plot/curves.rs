@@ -1,4 +1,4 @@
-//! Metrics against the number of samples or experts: means with intervals, the ways of sampling as faint lines.
+//! Metrics against the rows of a table: means with intervals, the results one by one as faint lines.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
     super::{
         super::{
             document::{Block, Grid},
-            layout::row_of,
+            layout::row_head,
             table::Cell,
         },
         Part,
@@ -18,7 +18,9 @@ use super::{
     scale::range,
 };
 use crate::{
-    manifest::{Arm, Rows},
+    grid::{Axis, Coordinates},
+    manifest::Experiment,
+    method::Method,
     metric::Measure,
 };
 
@@ -42,10 +44,18 @@ pub(super) fn panels(part: &Part<'_>) -> Markup {
         Block::Grid(grid) => Some(grid),
         Block::Paragraph(_) | Block::Heading(_) | Block::List(_) => None,
     });
-    let across = match part.spec.rows {
-        Rows::Samples => "annotated samples",
-        Rows::Experts | Rows::TrainExpert => "experts in pretraining",
+    let rows = &part.spec.table.rows;
+    let is_row = |axis: Axis| *rows == [axis];
+    let across = match rows.as_slice() {
+        [axis] if *axis == Axis::SAMPLES => "annotated samples".to_owned(),
+        [axis] if *axis == Axis::EXPERTS => "experts in pretraining".to_owned(),
+        rows => rows.iter().map(Axis::word).join(", "),
     };
+    let told = part.spec.table.results.iter().map(Axis::all).join(" and ");
+    let faint = format!(
+        "Dots are means over the {told}, bars their 95 % intervals (t distribution), faint lines \
+         the {told} one by one. "
+    );
     html! {
         @for grid in grids {
             figure.panels {
@@ -57,17 +67,42 @@ pub(super) fn panels(part: &Part<'_>) -> Markup {
                 }
                 div.row {
                     @for metric in part.spec.metrics.report.iter().copied() {
-                        (panel(part, grid, metric, across))
+                        (panel(part, grid, metric, &across))
                     }
                 }
             }
         }
         p.notes {
-            "Dots are means over the ways of sampling, bars their 95 % intervals (t distribution), faint lines the ways of sampling one by one. "
-            @if part.spec.rows == Rows::Experts { "Zero experts: trained from random initialisation. " }
+            (faint)
+            @if is_row(Axis::EXPERTS) && part.spec.grid.trains_alone() { "Zero experts: trained from random initialisation. " }
             "Scales do not begin at zero. Colours from the Okabe–Ito palette, which colour-blind people can tell apart; shapes differ too."
         }
     }
+}
+
+/// Where the row of a cell lies across: at its number, where its axis counts something; otherwise
+/// rows follow each other at even distances.
+fn across(part: &Part<'_>, cell: &Cell) -> f64 {
+    let rows = &part.spec.table.rows;
+    match rows.as_slice() {
+        [axis @ Axis::Grid(_)] if axis.is_numeric() == Some(true) => {
+            let value = cell.position.get(axis).and_then(|value| value.number());
+            value.unwrap_or_default()
+        }
+        rows => {
+            let all = part.table.cells.iter().map(|cell| cell.position.on(rows));
+            let all: BTreeSet<Coordinates> = all.collect();
+            let own = cell.position.on(rows);
+            let index = all.iter().position(|place| *place == own);
+            index.unwrap_or_default() as f64
+        }
+    }
+}
+
+/// What the row of a cell is called on the axis across.
+fn name(spec: &Experiment, cell: &Cell) -> String {
+    let rows = &spec.table.rows;
+    row_head(rows, &cell.position.on(rows))
 }
 
 fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Measure) -> Vec<Series<'a>> {
@@ -79,14 +114,17 @@ fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Measure) -> Vec<Series<'a
             let points = grid.rows.iter().filter_map(|row| {
                 let index = row.entries[column].cell?;
                 let cell = &part.table.cells[index];
-                let x = row_of(&cell.position, part.spec) as f64;
-                Some(Point { x, cell, index })
+                Some(Point {
+                    x: across(part, cell),
+                    cell,
+                    index,
+                })
             });
             let points = points.collect_vec();
-            let arm = points.last().map(|point| point.cell.position.arm);
-            let own = match arm {
-                Some(Arm::Without) => "without",
-                Some(Arm::With | Arm::Single) | None => "with",
+            let method = points.last().and_then(|point| point.cell.position.method());
+            let own = match method.is_some_and(Method::is_alone) {
+                true => "without",
+                false => "with",
             };
             let class = match seen.insert(own) {
                 true => own,
@@ -94,14 +132,15 @@ fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Measure) -> Vec<Series<'a
             };
             seen.insert(class);
             Series {
-                name: match arm {
-                    Some(Arm::With) if !grid.columns[column].under.is_empty() => {
-                        format!("{}: with pretraining", grid.columns[column].under)
+                name: match (grid.columns[column].under.as_str(), method) {
+                    ("", _) | (_, None) => grid.columns[column].under.clone(),
+                    (under, Some(method)) if method.is_pretrained() => {
+                        format!("{under}: with pretraining")
                     }
-                    Some(Arm::Without) if !grid.columns[column].under.is_empty() => {
-                        format!("{}: from random initialisation", grid.columns[column].under)
+                    (under, Some(method)) if method.is_alone() => {
+                        format!("{under}: from random initialisation")
                     }
-                    _ => grid.columns[column].under.clone(),
+                    (under, Some(_)) => under.to_owned(),
                 },
                 class,
                 points,
@@ -133,14 +172,15 @@ fn panel(part: &Part<'_>, grid: &Grid, metric: Measure, across: &str) -> Markup 
     let cells = || series.iter().flat_map(|one| &one.points);
     let values = cells().flat_map(|point| {
         let (low, high) = point.cell.ci95.unzip();
-        point.cell.by_start.values().copied().chain(low).chain(high)
+        point.cell.results.values().copied().chain(low).chain(high)
     });
     let Some(y) = range(values) else {
         return html! { p.hole { (metric.heading()) ": no results yet" } };
     };
-    let places = cells().map(|point| point.x as i64).collect::<BTreeSet<_>>();
-    let ends = [places.first(), places.last()].map(|x| x.copied().unwrap_or(0) as f64);
-    let marks = places.iter().map(|x| (*x as f64, x.to_string())).collect();
+    let places = cells().map(|point| (point.x, name(part.spec, point.cell)));
+    let places = places.sorted_by(|a, b| a.0.total_cmp(&b.0)).dedup();
+    let marks = places.collect_vec();
+    let ends = [marks.first(), marks.last()].map(|mark| mark.map_or(0.0, |(x, _)| *x));
     let frame = Frame::new(ends, y, Some(marks));
     let drawing = html! {
         @for one in &series { g.(one.class) { (ways(&frame, one)) } }
@@ -154,27 +194,30 @@ fn panel(part: &Part<'_>, grid: &Grid, metric: Measure, across: &str) -> Markup 
         "{} of expert {} against {across}. {}",
         metric.heading(),
         grid.new_expert.map_or_else(String::new, |e| e.to_string()),
-        series.iter().map(in_words).format(" ")
+        series
+            .iter()
+            .map(|one| in_words(part.spec, one))
+            .format(" ")
     );
     frame.plot(&metric.heading(), across, &says, drawing)
 }
 
-/// The ways of sampling, one faint line each.
+/// The results, one faint line each.
 fn ways(frame: &Frame, series: &Series<'_>) -> Markup {
-    let starts: BTreeSet<usize> = series
+    let results: BTreeSet<&Coordinates> = series
         .points
         .iter()
-        .flat_map(|point| point.cell.by_start.keys().copied())
+        .flat_map(|point| point.cell.results.keys())
         .collect();
-    let path = |start: &usize| {
+    let path = |result: &&Coordinates| {
         frame.path(
             series
                 .points
                 .iter()
-                .filter_map(|point| Some((point.x, *point.cell.by_start.get(start)?))),
+                .filter_map(|point| Some((point.x, *point.cell.results.get(*result)?))),
         )
     };
-    html! { path.way d=(starts.iter().map(path).collect::<String>()) {} }
+    html! { path.way d=(results.iter().map(path).collect::<String>()) {} }
 }
 
 fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: &str) -> Markup {
@@ -208,10 +251,13 @@ fn dot(class: &str, x: f64, y: f64) -> Markup {
     }
 }
 
-fn in_words(series: &Series<'_>) -> String {
-    let points = series.points.iter().map(|point| match point.cell.mean {
-        Some(mean) => format!("{mean:.2} at {}", point.x),
-        None => format!("no result at {}", point.x),
+fn in_words(spec: &Experiment, series: &Series<'_>) -> String {
+    let points = series.points.iter().map(|point| {
+        let at = name(spec, point.cell);
+        match point.cell.mean {
+            Some(mean) => format!("{mean:.2} at {at}"),
+            None => format!("no result at {at}"),
+        }
     });
     match series.name.as_str() {
         "" => format!("{}.", points.format(", ")),

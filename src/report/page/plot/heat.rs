@@ -6,7 +6,10 @@ use itertools::Itertools;
 use maud::{Markup, html};
 
 use super::{
-    super::{super::table::Cell, Part},
+    super::{
+        super::{position::Position, table::Cell},
+        Part,
+    },
     WIDTH, px,
 };
 use crate::metric::Measure;
@@ -37,8 +40,8 @@ fn map(part: &Part<'_>, metric: Measure) -> Markup {
         .filter(|(_, cell)| cell.metric == metric)
         .collect();
     let positions = || cells.iter().map(|(_, cell)| &cell.position);
-    let trainers: BTreeSet<u8> = positions().filter_map(|at| at.train_expert).collect();
-    let testers: BTreeSet<u8> = positions().map(|at| at.new_expert).collect();
+    let trainers: BTreeSet<u8> = positions().filter_map(Position::train_expert).collect();
+    let testers: BTreeSet<u8> = positions().filter_map(Position::new_expert).collect();
     let means = cells.iter().filter_map(|(_, cell)| cell.mean);
     let (low, high) = match means.minmax() {
         itertools::MinMaxResult::MinMax(low, high) => (low, high),
@@ -68,7 +71,7 @@ fn map(part: &Part<'_>, metric: Measure) -> Markup {
                 @let y = TOP + ROW * j as f64;
                 text.tick.end x=(px(SIDE - 8.0)) y=(px(y + ROW / 2.0)) dy=".34em" { "expert " (trainer) }
                 @for (i, tester) in testers.iter().enumerate() {
-                    @let found = cells.iter().find(|(_, cell)| cell.position.train_expert == Some(*trainer) && cell.position.new_expert == *tester);
+                    @let found = cells.iter().find(|(_, cell)| cell.position.train_expert() == Some(*trainer) && cell.position.new_expert() == Some(*tester));
                     @if let Some((index, cell)) = found {
                         @let x = SIDE + width * i as f64;
                         g data-cell=(format!("{}:{index}", part.anchor())) {

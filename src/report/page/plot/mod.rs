@@ -1,6 +1,7 @@
 //! The plots of a table: curves over samples or experts, heat maps of training against test expert.
 //!
-//! The rule: a plot shows cells that a table holds, computes nothing, and says in words what it shows.
+//! The rule: a plot shows cells that a table holds, computes nothing, and says in words what it
+//! shows.
 
 mod curves;
 mod frame;
@@ -12,12 +13,13 @@ use maud::Markup;
 pub(super) use frame::{Frame, WIDTH, px};
 
 use super::Part;
-use crate::manifest::Rows;
+use crate::grid::Axis;
 
 /// The plots that suit what the table's rows are.
 pub(super) fn curves(part: &Part<'_>) -> Markup {
-    match part.spec.rows {
-        Rows::TrainExpert => heat::maps(part),
-        Rows::Samples | Rows::Experts => curves::panels(part),
+    let table = &part.spec.table;
+    match table.rows == [Axis::TRAIN_EXPERT] && table.panels == [Axis::NEW_EXPERT] {
+        true => heat::maps(part),
+        false => curves::panels(part),
     }
 }

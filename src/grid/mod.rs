@@ -1,0 +1,18 @@
+//! Where a run stands in its grid: addresses, axes, and expressions that pick by them.
+//!
+//! The rule: what can be said of a run's place is a row of the table of axes, or a key that a
+//! manifest sweeps. Tables, names, files and expressions ask the axes; none of them lists them.
+
+mod address;
+mod axis;
+mod chosen;
+mod only;
+mod setting;
+mod value;
+
+pub use address::Address;
+pub use axis::Axis;
+pub use chosen::Chosen;
+pub use only::{Field, Only, Pick};
+pub use setting::Setting;
+pub use value::{Coordinates, Value};

@@ -1,0 +1,89 @@
+//! The values of axes: compared, shown and parsed in one way, whatever the axis.
+
+use std::{fmt, sync::Arc};
+
+use itertools::Itertools;
+
+use super::{Chosen, Setting};
+use crate::metric::Measure;
+
+/// Where something stands on an axis. Values of one axis are of one kind and in the axis's order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    /// An expert or a number.
+    Whole(usize),
+    /// Several experts; fewer come first.
+    Experts {
+        /// How many.
+        count: usize,
+        /// Who, in ascending order.
+        experts: Arc<[u8]>,
+    },
+    /// A method, in the grid's order.
+    Method(Arc<Chosen>),
+    /// The value of a swept key, in the order in which its values are listed.
+    Setting(Setting),
+    /// A measure.
+    Measure(Measure),
+    /// A name.
+    Word(Arc<str>),
+}
+
+/// The values on some axes, in their order; none where an axis does not concern what stands there.
+pub type Coordinates = Vec<Option<Value>>;
+
+impl Value {
+    /// Several experts.
+    pub fn experts(experts: Arc<[u8]>) -> Self {
+        Self::Experts {
+            count: experts.len(),
+            experts,
+        }
+    }
+
+    /// As a number, where it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Whole(number) => Some(*number as f64),
+            Self::Setting(setting) => setting.text().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// As a whole number, where it is one.
+    pub fn whole(&self) -> Option<usize> {
+        match self {
+            Self::Whole(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Whether it is what a word means: `1+2`, `w/o` or `scratch`, `0.001` or `1e-3`.
+    pub fn is(&self, word: &str) -> bool {
+        let same_number = || match (self.number(), word.parse::<f64>()) {
+            (Some(a), Ok(b)) => a == b,
+            _ => false,
+        };
+        match self {
+            Self::Method(method) => method.is_called(word),
+            Self::Setting(setting) => setting.text().trim_matches('"') == word || same_number(),
+            Self::Whole(_) => same_number(),
+            Self::Measure(measure) => Measure::named(word) == Some(*measure),
+            Self::Word(own) => **own == *word,
+            Self::Experts { .. } => self.to_string() == word,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Experts { experts, .. } => experts.iter().format("+").fmt(f),
+            Self::Method(method) => f.write_str(&method.word),
+            Self::Measure(measure) => f.write_str(measure.word()),
+            Self::Word(word) => f.write_str(word),
+            Self::Setting(setting) => f.write_str(setting.text().trim_matches('"')),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The text of a manifest from its file, of which no more is read than a manifest can have.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::problem::{Place, Problems};
+
+/// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
+/// value, profile by profile, stays a matter of seconds.
+pub const MAX_BYTES: usize = 64 << 10;
+/// The text of a manifest that ought to be there.
+pub(super) fn existing(path: &Path) -> Result<String, Problems> {
+    let why = |why: &str| match why {
+        ABSENT => format!(
+            "{ABSENT}; the paper's are experiments/table1.toml, table2.toml and table3.toml"
+        ),
+        why => why.to_owned(),
+    };
+    existing_at(path, why).map_err(|why| complaint(path, why))
+}
+
+const ABSENT: &str = "no such manifest";
+
+/// The text of a manifest, or why there is none, in the words of whoever named it.
+pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
+    text_of(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => say(ABSENT),
+        io::ErrorKind::InvalidData => say("not a text file (UTF-8), so not a manifest"),
+        io::ErrorKind::FileTooLarge => say(&too_long()),
+        _ => say(&format!("cannot be read: {error}")),
+    })
+}
+
+/// A file's text, of which no more is read than a manifest can have.
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+pub(super) fn too_long() -> String {
+    format!("has more than {MAX_BYTES} bytes; check that it is a manifest")
+}
+
+/// What is wrong with a whole manifest.
+pub(super) fn complaint(path: &Path, message: impl Into<String>) -> Problems {
+    let mut problems = Problems::default();
+    let place = Place::Whole(path.display().to_string().into());
+    problems.push(&place, message);
+    problems
+}

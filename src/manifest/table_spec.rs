@@ -1,0 +1,104 @@
+//! How an experiment's cells make a table: what `[table]` declares.
+//!
+//! The rule: every axis of a grid stands somewhere, or is averaged over, or tells the results of a
+//! cell apart. What would put two cells in one place is refused.
+
+use std::{collections::HashMap, sync::Arc};
+
+use itertools::Itertools;
+
+use super::{experiment::Grid, swept::Swept};
+use crate::grid::{Address, Axis, Coordinates, Setting, Value};
+
+/// Which axes make a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSpec {
+    /// One grid of rows and columns for each of their values.
+    pub panels: Vec<Axis>,
+    /// The rows of a panel.
+    pub rows: Vec<Axis>,
+    /// The columns of a panel, for each measure.
+    pub columns: Vec<Axis>,
+    /// What is averaged over before anything else.
+    pub average: Vec<Axis>,
+    /// What tells the results of a cell apart: they are its sample, and the pairs of a paired test.
+    pub results: Vec<Axis>,
+    /// What a cell is compared with: the cell at these values, and otherwise where it stands.
+    pub compare: Vec<(Axis, Value)>,
+}
+
+impl TableSpec {
+    /// The axes on which cells stand, in the order in which cells are compared.
+    pub fn standing(&self, sweep: &[Swept]) -> Vec<Axis> {
+        let axes = Axis::of_grids().chain(sweep.iter().map(Swept::axis));
+        axes.filter(|axis| !self.average.contains(axis) && !self.results.contains(axis))
+            // Who annotated stands only where that is asked for; how many always does.
+            .filter(|axis| *axis != Axis::ANNOTATORS || self.places(axis))
+            .collect()
+    }
+
+    /// Whether an axis makes panels, rows or columns.
+    pub fn places(&self, axis: &Axis) -> bool {
+        self.placing().contains(&axis)
+    }
+
+    fn placing(&self) -> Vec<&Axis> {
+        let placing = [&self.panels, &self.rows, &self.columns];
+        placing.into_iter().flatten().collect()
+    }
+
+    /// What keeps the cells of a grid from being laid out, and what to do.
+    pub(super) fn refusal(&self, grid: &Grid, sweep: &[Swept]) -> Option<String> {
+        let standing = self.standing(sweep);
+        let placing = self.placing();
+        let mut cells: HashMap<Coordinates, Address> = HashMap::new();
+        for at in sample(grid, sweep, placing.contains(&&Axis::ANNOTATORS)) {
+            let place = placing.iter().map(|axis| axis.of(&at)).collect();
+            let other = cells.entry(place).or_insert_with(|| at.clone());
+            let differ = standing
+                .iter()
+                .filter(|axis| axis.of(&at) != axis.of(other));
+            let differ = differ.collect_vec();
+            if !differ.is_empty() {
+                let named = differ.iter().map(|axis| format!("`{axis}`")).join(" or ");
+                return Some(format!(
+                    "the table has one place for cells that differ in {named}; put it into \
+                     `table.rows`, `table.columns` or `table.panels`, or into `table.average` or \
+                     `table.results`"
+                ));
+            }
+        }
+        None
+    }
+}
+
+/// Addresses of a grid that stand for all: where the many values of an axis are alike, the first
+/// two of them.
+fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
+    let some = |values: &[usize]| values.iter().copied().take(2).collect_vec();
+    let settings = sweep
+        .iter()
+        .map(|swept| swept.settings().take(2).collect_vec());
+    let settings = settings.multi_cartesian_product().take(64);
+    let settings: Vec<Arc<[Setting]>> = settings.map(Arc::from).collect();
+    let mut found = Vec::new();
+    for method in &grid.methods {
+        let sources = grid.some_sources(&method.method, if annotators { 2 } else { 1 });
+        for (experts, new_expert) in sources.iter().cartesian_product(&grid.new_experts) {
+            for (samples, start) in some(&grid.samples)
+                .into_iter()
+                .cartesian_product(some(&grid.starts))
+            {
+                found.extend(settings.iter().map(|swept| Address {
+                    new_expert: *new_expert,
+                    method: method.clone(),
+                    experts: experts.clone(),
+                    samples,
+                    start,
+                    swept: swept.clone(),
+                }));
+            }
+        }
+    }
+    found
+}
