@@ -11,8 +11,8 @@ use crate::{
     manifest::Experiment,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Table, Tabled, Unread,
-        Verdict, Versus,
+        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Table, Tabled,
+        Unread, Verdict, Versus,
     },
     results::{self, Results},
     store::{Store, StoreError},

@@ -96,8 +96,15 @@ pub(super) fn table_spec(section: Section<'_>, grid: &Grid, sweep: &[Swept]) -> 
         section.finish();
         return spec;
     }
-    if let Some(why) = spec.refusal(grid, sweep) {
-        section.note(section.place(), why);
+    if let Some(refusal) = spec.refusal(grid, sweep) {
+        let free = sweep
+            .iter()
+            .find(|swept| refusal.axes.contains(&swept.axis()));
+        let place = match free.and_then(|swept| swept.values.first()) {
+            Some(value) => &value.place,
+            None => section.place(),
+        };
+        section.note(place, refusal.why);
     }
     spec.compare = compare(&section, &spec, grid, sweep);
     section.finish();

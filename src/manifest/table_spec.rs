@@ -27,19 +27,20 @@ pub struct TableSpec {
     pub compare: Vec<(Axis, Value)>,
 }
 
+/// What keeps cells from being laid out.
+pub(super) struct Refusal {
+    /// The axes that stand nowhere.
+    pub(super) axes: Vec<Axis>,
+    /// What is wrong, and what to do.
+    pub(super) why: String,
+}
+
 impl TableSpec {
     /// The axes on which cells stand, in the order in which cells are compared.
     pub fn standing(&self, sweep: &[Swept]) -> Vec<Axis> {
         let axes = Axis::of_grids().chain(sweep.iter().map(Swept::axis));
         axes.filter(|axis| !self.average.contains(axis) && !self.results.contains(axis))
-            // Who annotated stands only where that is asked for; how many always does.
-            .filter(|axis| *axis != Axis::ANNOTATORS || self.places(axis))
             .collect()
-    }
-
-    /// Whether an axis makes panels, rows or columns.
-    pub fn places(&self, axis: &Axis) -> bool {
-        self.placing().contains(&axis)
     }
 
     fn placing(&self) -> Vec<&Axis> {
@@ -48,11 +49,11 @@ impl TableSpec {
     }
 
     /// What keeps the cells of a grid from being laid out, and what to do.
-    pub(super) fn refusal(&self, grid: &Grid, sweep: &[Swept]) -> Option<String> {
+    pub(super) fn refusal(&self, grid: &Grid, sweep: &[Swept]) -> Option<Refusal> {
         let standing = self.standing(sweep);
         let placing = self.placing();
         let mut cells: HashMap<Coordinates, Address> = HashMap::new();
-        for at in sample(grid, sweep, placing.contains(&&Axis::ANNOTATORS)) {
+        for at in sample(grid, sweep, standing.contains(&Axis::ANNOTATORS)) {
             let place = placing.iter().map(|axis| axis.of(&at)).collect();
             let other = cells.entry(place).or_insert_with(|| at.clone());
             let differ = standing
@@ -61,11 +62,14 @@ impl TableSpec {
             let differ = differ.collect_vec();
             if !differ.is_empty() {
                 let named = differ.iter().map(|axis| format!("`{axis}`")).join(" or ");
-                return Some(format!(
-                    "the table has one place for cells that differ in {named}; put it into \
-                     `table.rows`, `table.columns` or `table.panels`, or into `table.average` or \
-                     `table.results`"
-                ));
+                return Some(Refusal {
+                    axes: differ.into_iter().cloned().collect(),
+                    why: format!(
+                        "the table has one place for cells that differ in {named}; put it into \
+                         `table.rows`, `table.columns` or `table.panels`, or into `table.average` \
+                         or `table.results`"
+                    ),
+                });
             }
         }
         None

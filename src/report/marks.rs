@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use itertools::Itertools;
+
 use super::{
     position::Position,
     table::{Cell, Comparison, Test, Untestable},
 };
 use crate::{
-    grid::Coordinates,
+    grid::{Axis, Coordinates},
     manifest::{Block, Experiment, Unpaired},
     method::{Method, TrainedOn},
     stats::{self, Alternative, Pairs, TTest},
@@ -25,13 +27,9 @@ pub(super) fn mark(cells: &mut [Cell], spec: &Experiment) {
 
 fn counterparts(cells: &mut [Cell], spec: &Experiment) {
     for i in 0..cells.len() {
-        let Some(counterpart) = cells[i].position.counterpart(&spec.table.compare) else {
+        let Some(without) = counterpart(cells, &cells[i], spec) else {
             continue;
         };
-        let without = cells
-            .iter()
-            .find(|cell| cell.position == counterpart && cell.metric == cells[i].metric);
-        let Some(without) = without else { continue };
         let test = against(&cells[i], without, spec.statistics.unpaired);
         let gained = match (cells[i].mean, without.mean) {
             (Some(with), Some(without)) => cells[i].metric.is_better(with, without),
@@ -46,6 +44,21 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
         let tests = cells.iter_mut().filter(|cell| family(cell) == this);
         adjust(tests.map(|cell| &mut cell.against_counterpart));
     }
+}
+
+/// The cell that another is compared with: where its counterpart stands, or the only one that
+/// differs from that in who annotated or trained.
+fn counterpart<'a>(cells: &'a [Cell], of: &Cell, spec: &Experiment) -> Option<&'a Cell> {
+    let counterpart = of.position.counterpart(&spec.table.compare)?;
+    let measured = || cells.iter().filter(|cell| cell.metric == of.metric);
+    let exact = measured().find(|cell| cell.position == counterpart);
+    exact.or_else(|| {
+        let whoever =
+            [Axis::EXPERTS, Axis::ANNOTATORS, Axis::TRAIN_EXPERT].map(|axis| (axis, None));
+        let wanted = counterpart.with(&whoever);
+        let alike = measured().filter(|cell| cell.position.with(&whoever) == wanted);
+        alike.exactly_one().ok()
+    })
 }
 
 fn best(cells: &mut [Cell], spec: &Experiment) {

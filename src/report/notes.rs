@@ -28,15 +28,23 @@ pub(super) fn caption(
     provenance: &Provenance,
 ) -> Text {
     let recipe = &spec.recipe;
+    // A swept value is no one value.
+    let value = |key: &str, own: usize| match spec.sweep.iter().any(|swept| swept.key == key) {
+        true => "swept".to_owned(),
+        false => own.to_string(),
+    };
+    let input = match ["image.crop", "image.reduce"].map(|key| value(key, 0) == "swept") {
+        [false, false] => recipe.image.input().to_string(),
+        _ => "swept".to_owned(),
+    };
     let size = format!(
-        ": width {}, {1} x {1} pixels from a crop of {2}, batch {3}, {4} steps from random \
-         initialisation, {5} of fine-tuning.",
-        recipe.network.width,
-        recipe.image.input(),
-        recipe.image.crop,
-        recipe.training.batch,
-        spec.scratch.steps,
-        spec.finetune.steps,
+        ": width {}, {input} x {input} pixels from a crop of {}, batch {}, {} steps from random \
+         initialisation, {} of fine-tuning.",
+        value("network.width", recipe.network.width),
+        value("image.crop", recipe.image.crop),
+        value("training.batch", recipe.training.batch),
+        value("scratch.steps", spec.scratch.steps),
+        value("finetune.steps", spec.finetune.steps),
     );
     let text = data(provenance)
         .plain(" ")

@@ -3,7 +3,7 @@
 use std::{fmt::Write, fs, path::Path, sync::LazyLock};
 
 use expertgrid::{
-    manifest::{self, Arm, Experiment},
+    manifest::{self, Experiment},
     plan::{self, Inventory, Summary},
 };
 use itertools::Itertools;
@@ -359,17 +359,18 @@ impl Kind for Manifests {
         assert_eq!(experiment.profile, asked.profile);
         let grid = &experiment.grid;
         assert!(
-            !grid.arms.is_empty() && !grid.new_experts.is_empty(),
+            !grid.methods.is_empty() && !grid.new_experts.is_empty(),
             "nothing to run"
         );
         assert!(
             !grid.samples.is_empty() && !grid.starts.is_empty(),
             "nothing to run"
         );
-        let (with, single) = (
-            grid.arms.contains(&Arm::With),
-            grid.arms.contains(&Arm::Single),
-        );
+        let single = grid
+            .methods
+            .iter()
+            .any(|chosen| chosen.method.name == "single");
+        let with = grid.pretrains();
         assert_eq!(
             with,
             !grid.annotators.from.is_empty() && !grid.annotators.choose.is_empty()

@@ -25,15 +25,15 @@ use expertgrid::{
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::common::{TINY, phantom, repository};
+use crate::common::{TINY, chosen, phantom, repository};
 
 /// A plan of the tiny grid, weights kept, over the phantom.
 fn plan_of(methods: &[Method], dataset: &data::Dataset, overrides: &[&str]) -> Plan {
     let mut all = vec!["keep=all".to_owned(), "pretrain.steps=12".to_owned()];
     all.extend(overrides.iter().map(|o| (*o).to_owned()));
-    let experiment = manifest::parse(Path::new("tiny.toml"), TINY, "paper", &all).unwrap();
-    let inventory = Inventory::of(dataset);
-    plan::build_with_methods(vec![experiment], &inventory, |_| methods.to_vec())
+    let mut experiment = manifest::parse(Path::new("tiny.toml"), TINY, "paper", &all).unwrap();
+    experiment.grid.methods = chosen(methods);
+    plan::build(vec![experiment], &Inventory::of(dataset))
 }
 
 fn bench(results: &Path, dataset: data::Dataset) -> Bench {
@@ -73,7 +73,7 @@ fn weights(bench: &Bench, digest: &Digest) -> Vec<u8> {
 /// The first fine-tuning of a method.
 fn finetuning<'a>(plan: &'a Plan, method: &str) -> &'a Spec {
     let mut runs = plan.runs.iter();
-    let run = runs.find(|run| run.method.name == method).unwrap();
+    let run = runs.find(|run| run.method().name == method).unwrap();
     &plan.stage(run.training).spec
 }
 
@@ -219,14 +219,14 @@ fn the_branch_that_fits_the_cases_best_is_inherited_and_the_artefact_says_why() 
     let runs = plan
         .runs
         .iter()
-        .filter(|run| run.method.name == "customised-inherit");
-    let starts: Vec<usize> = runs.clone().map(|run| run.start).collect();
+        .filter(|run| run.method().name == "customised-inherit");
+    let starts: Vec<usize> = runs.clone().map(|run| run.at.start).collect();
     assert_eq!(starts, [1, 28]);
     for run in runs {
         let spec = &plan.stage(run.training).spec;
         let files = compute(spec, &mut bench);
         let choice = Choice::parse(&files[CHOICE]).unwrap();
-        let sampled = (0..5).map(|i| &dataset.training[(run.start - 1 + i) % 34]);
+        let sampled = (0..5).map(|i| &dataset.training[(run.at.start - 1 + i) % 34]);
         let cases: Vec<&data::Case> = sampled.collect();
         let digests: Vec<Digest> = cases.iter().map(|case| case.image_digest).collect();
         assert_eq!(choice.images, digests);

@@ -8,15 +8,14 @@ use expertgrid::{
     metric::Score,
     plan::Run,
     report::{
-        self, Document,
+        self, Document, Position,
         document::{Block, Grid, Mark},
-        table::Position,
     },
     results,
 };
 
 use crate::{
-    common::Metric,
+    common::{Metric, position},
     made_up::{grid, provenance},
 };
 
@@ -107,10 +106,10 @@ fn level(position: &Position, metric: Metric) -> f64 {
 
 /// Far apart from cell to cell, close together from one way of sampling to the other.
 fn scores(run: &Run) -> Option<[Score; 3]> {
-    let position = Position::of(run);
+    let position = position(run);
     Some(Metric::ALL.map(|metric| {
         let level = level(&position, metric);
-        let value = level + 1e-5 * (run.start as f64 * (1.0 + level)).sin();
+        let value = level + 1e-5 * (run.at.start as f64 * (1.0 + level)).sin();
         Score::Value(match metric {
             // Shown in per cent.
             Metric::Dice => value,
@@ -249,8 +248,8 @@ fn without_pretraining_is_the_first_row_of_the_column_of_numbers_of_experts() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("{layout}\nstarts = [1, 4, 7, 10]\n[statistics]\nblock = \"column\"\n");
     let (plan, store) = grid(folder.path(), &text, |run| {
-        let swing = 0.0001 * (run.start as f64).sin();
-        let dice = match run.experts.len() {
+        let swing = 0.0001 * (run.at.start as f64).sin();
+        let dice = match run.at.experts.len() {
             0 => 0.1688,
             k => 0.2545 - 0.01 * (k as f64 - 1.0),
         };
@@ -304,7 +303,7 @@ fn a_block_without_all_results_has_no_best_and_the_note_says_which_blocks_those_
             LAYOUTS[0].1.replace("[6, 7]", "[6]")
         );
         let (plan, store) = grid(folder.path(), &text, |run| {
-            let missing = run.experts.is_empty() && (run.samples, run.start) == (5, 4);
+            let missing = run.at.experts.is_empty() && (run.at.samples, run.at.start) == (5, 4);
             scores(run).filter(|_| !missing)
         });
         let results = results::collect(&plan, &store, &|_| None);

@@ -6,12 +6,12 @@ use expertgrid::{
     manifest,
     metric::Score,
     plan::Run,
-    report::{self, Claim, Reference, Verdict, table::Position},
+    report::{self, Claim, Reference, Verdict},
     results,
 };
 
 use crate::{
-    common::{Metric, Said, expertgrid, phantom, repository, run, tiny, tiny_run},
+    common::{Metric, Said, expertgrid, phantom, position, repository, run, tiny, tiny_run},
     made_up::{MANIFEST, grid, provenance},
 };
 
@@ -38,14 +38,15 @@ fn as_published(run: &Run, size: f64) -> [f64; 3] {
         dataset: String::new(),
     })
     .unwrap();
-    let position = Position::of(run);
+    let position = position(run);
     let patterns = [
         [1.0, 1.0, -1.0, -1.0],
         [1.0, -1.0, 1.0, -1.0],
         [1.0, -1.0, -1.0, 1.0],
     ];
-    let row = position.experts + usize::from(position.train_expert.unwrap_or(0));
-    let swing = patterns[row % 3][(run.start - 1) / 3] * size * (1.0 + row as f64 / 2.0);
+    let trainer = position.train_expert().unwrap_or(0);
+    let row = position.experts().unwrap() + usize::from(trainer);
+    let swing = patterns[row % 3][(run.at.start - 1) / 3] * size * (1.0 + row as f64 / 2.0);
     Metric::ALL.map(|metric| {
         let mean = reference.value(&position, metric.measure()).unwrap();
         match metric {
@@ -120,7 +121,7 @@ fn claims_do_not_hold_where_the_results_say_otherwise() {
     // Arms swapped: training from random initialisation is better.
     let claims = claims_on(&paper("table2"), |run| {
         let [dice, assd, hd95] = as_published(run, 0.01);
-        let worse = if run.experts.is_empty() { 0.0 } else { 9.0 };
+        let worse = if run.at.experts.is_empty() { 0.0 } else { 9.0 };
         Some([dice - worse / 100.0, assd + worse, hd95 + worse])
     });
     let verdict = |name: &str| {
@@ -136,9 +137,9 @@ fn claims_do_not_hold_where_the_results_say_otherwise() {
 
     // A gain that stays as it is, beyond doubt.
     let claims = claims_on(&paper("table2"), |run| {
-        let gain = if run.experts.is_empty() { 0.0 } else { 3.0 };
-        let swing = if run.experts.is_empty() {
-            0.01 * run.start as f64
+        let gain = if run.at.experts.is_empty() { 0.0 } else { 3.0 };
+        let swing = if run.at.experts.is_empty() {
+            0.01 * run.at.start as f64
         } else {
             0.0
         };
@@ -157,7 +158,7 @@ fn claims_do_not_hold_where_the_results_say_otherwise() {
 
     // The more experts, the worse; every step beyond doubt.
     let claims = claims_on(&paper("table3"), |run| {
-        let worse = run.experts.len() as f64;
+        let worse = run.at.experts.len() as f64;
         Some([0.9 - worse / 100.0, 1.0 + worse, 5.0 + worse])
     });
     let found: Vec<_> = verdicts(&claims)
@@ -169,7 +170,7 @@ fn claims_do_not_hold_where_the_results_say_otherwise() {
 
     // Foreign networks as good as the expert's own.
     let claims = claims_on(&paper("table1"), |run| {
-        let swing = run.start as f64 / 1000.0;
+        let swing = run.at.start as f64 / 1000.0;
         Some([0.9 + swing, 1.0 + swing, 5.0 + swing])
     });
     assert_eq!(claims[0].verdict(), Verdict::DoesNotHold);
@@ -182,7 +183,7 @@ fn claims_do_not_hold_where_the_results_say_otherwise() {
 fn a_claim_is_undecided_while_runs_or_cells_are_lacking() {
     // One run of n = 10 is missing.
     let claims = claims_on(&paper("table2"), |run| {
-        let there = run.samples != 10 || run.start != 4 || run.new_expert != 6;
+        let there = run.at.samples != 10 || run.at.start != 4 || run.at.new_expert != 6;
         there.then(|| as_published(run, 0.01))
     });
     for claim in &claims {
@@ -194,8 +195,8 @@ fn a_claim_is_undecided_while_runs_or_cells_are_lacking() {
     }
     // A grid of 5 and 10 samples says nothing of 20.
     let claims = claims_on(MANIFEST, |run| {
-        let worse = if run.experts.is_empty() {
-            0.1 + 0.01 * run.start as f64
+        let worse = if run.at.experts.is_empty() {
+            0.1 + 0.01 * run.at.start as f64
         } else {
             0.0
         };
@@ -215,7 +216,7 @@ fn a_claim_is_undecided_while_runs_or_cells_are_lacking() {
     );
     // A grid that the paper says nothing of.
     let text = MANIFEST.replace("arms = [\"w/\", \"w/o\"]", "arms = [\"w/o\"]");
-    assert!(claims_on(&text, |run| Some([0.5 + run.start as f64 / 100.0; 3])).is_empty());
+    assert!(claims_on(&text, |run| Some([0.5 + run.at.start as f64 / 100.0; 3])).is_empty());
 }
 
 #[test]

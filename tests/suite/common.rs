@@ -7,17 +7,20 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     thread,
     time::{Duration, Instant},
 };
 
 use expertgrid::{
+    grid::{Axis, Chosen},
     key::Digest,
     manifest::Recipe,
+    method::Method,
     metric::{Compared, Definition, MaskError, MaskView, Measure, Score, Spacing},
     net::{About, Provenance},
-    plan::Kind,
+    plan::{Kind, Run},
+    report::Position,
 };
 
 /// The program, to be run in a folder.
@@ -306,4 +309,32 @@ pub fn scores(
     let pair = Compared::new(prediction, reference, spacing, definition)?;
     let [dice, assd, hd95] = Metric::ALL.map(|metric| metric.measure().of(&pair));
     Ok(PairScores { dice, assd, hd95 })
+}
+/// Methods as a grid has them, each under its own name.
+pub fn chosen(methods: &[Method]) -> Vec<Arc<Chosen>> {
+    let methods = methods.iter().enumerate().map(|(rank, method)| Chosen {
+        rank,
+        word: method.name.as_ref().into(),
+        method: method.clone(),
+    });
+    methods.map(Arc::new).collect()
+}
+
+/// The position of a run in a table that averages over the combinations of annotators.
+pub fn position(run: &Run) -> Position {
+    let axes = [
+        Axis::NEW_EXPERT,
+        Axis::TRAIN_EXPERT,
+        Axis::SAMPLES,
+        Axis::EXPERTS,
+        Axis::METHOD,
+    ];
+    Position::of(&run.at, &axes)
+}
+
+/// The word of the method that a position stands on.
+pub fn word(position: &Position) -> String {
+    position
+        .chosen()
+        .map_or_else(String::new, |chosen| chosen.word.to_string())
 }

@@ -539,8 +539,8 @@ fn unpaired_results_are_tested_with_one_variance_or_with_two() {
              [statistics]\nunpaired = \"{word}\"\n"
         );
         let (plan, store) = grid(folder.path(), &text, |run| {
-            let swing = if run.start % 2 == 0 { 0.01 } else { -0.01 };
-            let dice = match run.experts[..] {
+            let swing = if run.at.start % 2 == 0 { 0.01 } else { -0.01 };
+            let dice = match run.at.experts[..] {
                 [1] => 0.8,
                 _ => 0.77 + swing,
             };
@@ -551,7 +551,7 @@ fn unpaired_results_are_tested_with_one_variance_or_with_two() {
         let cell = table
             .cells
             .iter()
-            .find(|cell| cell.position.train_expert == Some(2) && cell.metric == Metric::Dice);
+            .find(|cell| cell.position.train_expert() == Some(2) && cell.metric == Metric::Dice);
         cell.unwrap().against_best.p().unwrap()
     };
     let t = 3.0 * 3.0_f64.sqrt();

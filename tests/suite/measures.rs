@@ -18,7 +18,7 @@ fn a_table_has_the_measures_that_are_reported_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("{MANIFEST}\n[metrics]\nreport = [\"hd95\", \"dice\"]\n");
     let scores = |start: usize| [0.5, 1.0, 20.0 + start as f64].map(Score::Value);
-    let (plan, store) = grid(folder.path(), &text, |run| Some(scores(run.start)));
+    let (plan, store) = grid(folder.path(), &text, |run| Some(scores(run.at.start)));
     let results = results::collect(&plan, &store, &|_| None);
     assert_eq!(results.tally(0).ok, plan.runs.len());
     let written = write(&results, folder.path());

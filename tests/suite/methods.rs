@@ -11,7 +11,10 @@ use expertgrid::{
 };
 use itertools::Itertools;
 
-use crate::{common::compare_with_fixture, options::experiment};
+use crate::{
+    common::{chosen, compare_with_fixture},
+    options::experiment,
+};
 
 fn named(name: &str) -> Method {
     Method::named(name).unwrap()
@@ -194,9 +197,10 @@ fn every_wrong_word_of_a_section_is_named_with_its_remedy() {
 /// trainer 1, five samples from the fourth; changed by overrides.
 fn plan_of(methods: &[Method], overrides: &[&str]) -> Plan {
     let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
-    let experiment = experiment(&overrides);
+    let mut experiment = experiment(&overrides);
+    experiment.grid.methods = chosen(methods);
     let inventory = Inventory::assumed(&experiment.cohort);
-    plan::build_with_methods(vec![experiment], &inventory, |_| methods.to_vec())
+    plan::build(vec![experiment], &inventory)
 }
 
 fn digests(plan: &Plan) -> Vec<Digest> {
@@ -205,7 +209,7 @@ fn digests(plan: &Plan) -> Vec<Digest> {
 
 fn training<'a>(plan: &'a Plan, method: &str) -> (&'a Train, Digest) {
     let mut runs = plan.runs.iter();
-    let run = runs.find(|run| run.method.name == method).unwrap();
+    let run = runs.find(|run| run.method().name == method).unwrap();
     let stage = plan.stage(run.training);
     match &stage.spec {
         Spec::Train(train) => (train, stage.digest),
@@ -221,9 +225,13 @@ fn arms_are_methods() {
     let experiment = experiment(&more.map(str::to_owned));
     let inventory = Inventory::assumed(&experiment.cohort);
     let by_arms = plan::build(vec![experiment], &inventory);
-    assert_eq!(by_methods.runs, by_arms.runs);
+    assert_eq!(by_methods.runs.len(), by_arms.runs.len());
     assert_eq!(digests(&by_methods), digests(&by_arms));
-    let of_arms: Vec<_> = by_arms.runs.iter().map(|run| run.arm.to_string()).collect();
+    let of_arms = by_arms
+        .runs
+        .iter()
+        .map(|run| run.at.method.word.to_string());
+    let of_arms: Vec<_> = of_arms.collect();
     // Four combinations and two samples; one network of its own; one trainer.
     let expected = [("w/", 8), ("w/o", 2), ("single", 2)];
     let expected = expected.map(|(arm, count)| vec![arm; count]);
@@ -321,7 +329,7 @@ fn a_name_shapes_no_key() {
         digests(&own),
         digests(&plan_of(&PRETRAINED.map(named), &[]))
     );
-    assert_eq!(own.runs[0].method.name, "my-customised");
+    assert_eq!(own.runs[0].method().name, "my-customised");
 }
 
 #[test]
@@ -355,7 +363,7 @@ fn the_keys_of_every_way_of_adapting_are_pinned() {
         let [training, evaluation] = [run.training, run.evaluation].map(|id| plan.stage(id));
         format!(
             "{}: {} v{} {}, {} {}\n",
-            run.method.name,
+            run.method().name,
             training.spec.kind(),
             training.spec.kind().version(),
             training.digest.short(),

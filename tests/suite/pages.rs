@@ -11,8 +11,7 @@ use std::{
 
 use expertgrid::{
     artefact::{SCORES, Scores},
-    data, estimate,
-    manifest::{self, Arm},
+    data, estimate, manifest,
     plan::{self, Inventory, Kind, StageId},
     report::{self, Provenance, Sources, Unread},
     results,
@@ -147,7 +146,7 @@ fn pictures_are_the_worst_and_the_median_case() {
     let plan = plan::build(experiments, &Inventory::of(&dataset));
     let store = Store::within(&results().join("results"));
     let mut dice = Vec::new();
-    for run in plan.runs.iter().filter(|run| run.arm == Arm::With) {
+    for run in plan.runs.iter().filter(|run| run.method().is_pretrained()) {
         let stage = plan.stage(run.evaluation);
         let Found::Intact(artefact) = store.read(Kind::Evaluate, &stage.digest, &[SCORES]) else {
             panic!("it has been run")

@@ -11,7 +11,7 @@ use expertgrid::{
 };
 
 use crate::{
-    common::{Metric, phantom, repository, run, tiny, tiny_run},
+    common::{Metric, phantom, position, repository, run, tiny, tiny_run, word},
     made_up::{MANIFEST, grid},
 };
 
@@ -32,7 +32,7 @@ fn with_reference(folder: &Path, values: &str) -> String {
 
 /// Dice of 75 with, 72 without pretraining; ASSD of 2 and 4.
 fn scores(run: &expertgrid::plan::Run) -> Option<[Score; 3]> {
-    let (dice, distance) = match run.experts.is_empty() {
+    let (dice, distance) = match run.at.experts.is_empty() {
         true => (0.72, 4.0),
         false => (0.75, 2.0),
     };
@@ -67,8 +67,8 @@ fn on_the_data_they_were_published_for_values_are_subtracted_cell_by_cell() {
     assert_eq!(versus.standing, Standing::Comparison);
     let pair = |arm: &str, samples, metric| {
         let found = versus.pairs.iter().find(|pair| {
-            pair.position.arm.to_string() == arm
-                && pair.position.samples == samples
+            word(&pair.position) == arm
+                && pair.position.samples() == Some(samples)
                 && pair.metric == metric
         });
         found.unwrap()
@@ -196,8 +196,7 @@ fn the_papers_manifests_find_a_published_value_for_every_cell() {
             vec![experiment.clone()],
             &expertgrid::plan::Inventory::assumed(&experiment.cohort),
         );
-        let positions: std::collections::BTreeSet<_> =
-            plan.runs.iter().map(report::table::Position::of).collect();
+        let positions: std::collections::BTreeSet<_> = plan.runs.iter().map(position).collect();
         assert_eq!(positions.len(), cells);
         for position in &positions {
             for metric in Metric::ALL {

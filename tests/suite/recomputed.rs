@@ -12,7 +12,7 @@ use expertgrid::{
 use itertools::Itertools;
 use serde_json::Value;
 
-use crate::common::{Metric, repository};
+use crate::common::{Metric, repository, word};
 
 const GRID: &str = r#"
 [grid]
@@ -62,7 +62,7 @@ fn numbers(cell: &Cell) -> Vec<(&'static str, Option<f64>)> {
         ("runs_undefined", count(cell.undefined())),
         ("runs_failed", count(cell.failed)),
         ("runs_missing", count(cell.missing())),
-        ("n", count(cell.by_start.len())),
+        ("n", count(cell.results.len())),
         ("mean", cell.mean),
         ("sd", cell.sd),
         ("ci95_low", cell.ci95.map(|ci| ci.0)),
@@ -98,11 +98,11 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
     assert_eq!(drawn.len(), plan.runs.len());
     let outcomes = plan.runs.iter().map(|run| {
         let found = drawn.iter().find(|drawn| {
-            drawn["new_expert"] == run.new_expert
-                && drawn["arm"] == run.arm.to_string()
-                && drawn["combination"] == run.experts.iter().join("+")
-                && drawn["samples"] == run.samples
-                && drawn["start"] == run.start
+            drawn["new_expert"] == run.at.new_expert
+                && drawn["arm"] == *run.at.method.word
+                && drawn["combination"] == run.at.experts.iter().join("+")
+                && drawn["samples"] == run.at.samples
+                && drawn["start"] == run.at.start
         });
         outcome(found.unwrap())
     });
@@ -116,10 +116,10 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
     assert_eq!(cells.len(), table.cells.len());
     for cell in &table.cells {
         let expected = cells.iter().find(|expected| {
-            expected["new_expert"] == cell.position.new_expert
-                && expected["arm"] == cell.position.arm.to_string()
-                && expected["experts"] == cell.position.experts
-                && expected["samples"] == cell.position.samples
+            expected["new_expert"] == cell.position.new_expert().unwrap()
+                && expected["arm"] == word(&cell.position)
+                && expected["experts"] == cell.position.experts().unwrap()
+                && expected["samples"] == cell.position.samples().unwrap()
                 && expected["metric"] == cell.metric.column()
         });
         let expected = expected.unwrap();

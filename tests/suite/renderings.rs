@@ -17,31 +17,31 @@ use expertgrid::{
 };
 
 use crate::{
-    common::{Metric, csv, repository},
+    common::{Metric, csv, repository, word},
     made_up::{provenance, with_scores},
 };
 
 /// Better with pretraining by .5 on average, and with more samples.
 fn whole(run: &Run) -> f64 {
-    let swing = if run.start.is_multiple_of(2) {
+    let swing = if run.at.start.is_multiple_of(2) {
         0.1
     } else {
         -0.1
     };
-    let arm = if run.experts.is_empty() {
+    let arm = if run.at.experts.is_empty() {
         0.5 + swing
     } else {
         0.0
     };
-    2.0 - 0.1 * run.samples as f64 + 0.05 * run.start as f64 + arm
+    2.0 - 0.1 * run.at.samples as f64 + 0.05 * run.at.start as f64 + arm
 }
 
 /// The same with one undefined run of `w/` at n = 5, one failed of `w/o` at n = 5 and all of `w/o` at n = 10 missing.
 fn with_holes(folder: &Path) -> (Plan, Store) {
     with_scores(folder, |run| {
-        let scratch = run.experts.is_empty();
-        match (scratch, run.samples, run.start) {
-            (false, 5, 4) if run.experts[..] == [1, 2] => {
+        let scratch = run.at.experts.is_empty();
+        match (scratch, run.at.samples, run.at.start) {
+            (false, 5, 4) if run.at.experts[..] == [1, 2] => {
                 Some(Score::Undefined(Reason::EmptyPrediction))
             }
             (true, 5, 7) | (true, 10, _) => None,
@@ -54,7 +54,7 @@ fn collect_holes<'a>(plan: &'a Plan, store: &Store) -> Results<'a> {
     let failed = plan
         .runs
         .iter()
-        .find(|run| run.experts.is_empty() && run.samples == 5 && run.start == 7)
+        .find(|run| run.at.experts.is_empty() && run.at.samples == 5 && run.at.start == 7)
         .unwrap()
         .evaluation;
     results::collect(plan, store, &|id| {
@@ -183,14 +183,14 @@ fn a_half_done_grid_marks_the_pairs_that_are_there_and_nothing_as_the_best() {
     let folder = tempfile::tempdir().unwrap();
     // All of n = 10, and of n = 5 one combination alone.
     let (plan, store) = with_scores(folder.path(), |run| {
-        let there = run.samples == 10 || run.experts[..] == [1, 2];
+        let there = run.at.samples == 10 || run.at.experts[..] == [1, 2];
         there.then(|| Score::Value(whole(run)))
     });
     let results = results::collect(&plan, &store, &|_| None);
     let (table, document) = laid_out(&results);
     for cell in &table.cells {
         assert!(!cell.bold && !cell.best, "{cell:?}");
-        let pair = cell.position.samples == 10 && !cell.behind[0].experts.is_empty();
+        let pair = cell.position.samples() == Some(10) && cell.position.experts() == Some(2);
         // Of Dice more is better, and these have less.
         assert_eq!(
             cell.underline,
@@ -210,8 +210,8 @@ fn intervals_and_holms_adjustment_are_those_of_the_textbook() {
     let (table, _) = laid_out(&results);
     let find = |arm: &str, samples| {
         let found = table.cells.iter().find(|cell| {
-            cell.position.arm.to_string() == arm
-                && cell.position.samples == samples
+            word(&cell.position) == arm
+                && cell.position.samples() == Some(samples)
                 && cell.metric == Metric::Assd
         });
         found.unwrap()
@@ -235,11 +235,18 @@ fn intervals_and_holms_adjustment_are_those_of_the_textbook() {
     }
     // The runs behind a cell, with their keys.
     let cell = find("w/o", 10);
-    let starts: Vec<usize> = cell.behind.iter().map(|run| run.start).collect();
+    let starts: Vec<usize> = cell
+        .behind
+        .iter()
+        .map(|behind| plan.runs[behind.run].at.start)
+        .collect();
     assert_eq!(starts, [1, 4, 7, 10]);
     for behind in &cell.behind {
         let run = &plan.runs[behind.run];
-        assert_eq!((run.samples, run.start), (10, behind.start));
+        assert_eq!(
+            (run.at.samples, run.at.start),
+            (10, behind.result[0].as_ref().unwrap().whole().unwrap())
+        );
         assert_eq!(behind.evaluation, plan.stage(run.evaluation).digest);
         assert_eq!(behind.score, Some(Score::Value(whole(run))));
     }

@@ -1,6 +1,7 @@
 //! Tables computed from made-up scores: averages, tests, marks, and what is missing or undefined.
 
 use expertgrid::{
+    grid::Value,
     metric::{Reason, Score},
     plan::Run,
     report::{self, Cell, Table},
@@ -8,7 +9,7 @@ use expertgrid::{
 };
 
 use crate::{
-    common::{Metric, csv},
+    common::{Metric, csv, word},
     made_up::{with_scores, write},
 };
 
@@ -18,8 +19,8 @@ fn table(results: &Results<'_>) -> Table {
 
 fn cell<'a>(table: &'a Table, arm: &str, samples: usize, metric: Metric) -> &'a Cell {
     let found = table.cells.iter().find(|cell| {
-        cell.position.arm.to_string() == arm
-            && cell.position.samples == samples
+        word(&cell.position) == arm
+            && cell.position.samples() == Some(samples)
             && cell.metric == metric
     });
     found.unwrap()
@@ -27,9 +28,9 @@ fn cell<'a>(table: &'a Table, arm: &str, samples: usize, metric: Metric) -> &'a 
 
 /// Distances whose differences between arms have known means and deviations.
 fn regular(run: &Run) -> f64 {
-    let combination = f64::from(run.experts.iter().map(|e| u32::from(*e)).sum::<u32>());
-    let start = run.start as f64;
-    match (run.experts.len(), run.samples) {
+    let combination = f64::from(run.at.experts.iter().map(|e| u32::from(*e)).sum::<u32>());
+    let start = run.at.start as f64;
+    match (run.at.experts.len(), run.at.samples) {
         // Combinations add -1, 0, 1: their sums are 3, 4, 5.
         (2, 5) => 2.0 + 0.1 * start + (combination - 4.0),
         (2, _) => 1.0 + 0.1 * start + (combination - 4.0),
@@ -61,14 +62,14 @@ fn combinations_are_averaged_before_ways_of_sampling() {
     let table = table(&results);
     let with = cell(&table, "w/", 5, Metric::Assd);
     // One result per start: the combinations' -1, 0 and 1 cancel.
-    let by_start: Vec<f64> = with.by_start.values().copied().collect();
-    for (found, expected) in by_start.iter().zip([2.1, 2.4, 2.7, 3.0]) {
+    let results: Vec<f64> = with.results.values().copied().collect();
+    for (found, expected) in results.iter().zip([2.1, 2.4, 2.7, 3.0]) {
         assert!((found - expected).abs() < 1e-12);
     }
     assert!((with.mean.unwrap() - 2.55).abs() < 1e-12);
     // Standard deviation of 0, .3, .6, .9 with n - 1: sqrt(.45 / 3).
     assert!((with.sd.unwrap() - 0.15_f64.sqrt()).abs() < 1e-12);
-    assert_eq!((with.runs, with.defined, with.by_start.len()), (12, 12, 4));
+    assert_eq!((with.runs, with.defined, with.results.len()), (12, 12, 4));
     // Dice is shown in per cent.
     assert!((cell(&table, "w/", 5, Metric::Dice).mean.unwrap() - 255.0).abs() < 1e-9);
 }
@@ -101,7 +102,8 @@ fn marks_follow_the_tests() {
 #[test]
 fn an_undefined_score_is_counted_shown_and_earns_no_mark() {
     let folder = tempfile::tempdir().unwrap();
-    let undefined = |run: &Run| run.experts[..] == [1, 2] && run.samples == 5 && run.start == 4;
+    let undefined =
+        |run: &Run| run.at.experts[..] == [1, 2] && run.at.samples == 5 && run.at.start == 4;
     let (plan, store) = with_scores(folder.path(), |run| {
         Some(match undefined(run) {
             true => Score::Undefined(Reason::EmptyPrediction),
@@ -114,7 +116,7 @@ fn an_undefined_score_is_counted_shown_and_earns_no_mark() {
     let with = cell(&table, "w/", 5, Metric::Assd);
     assert_eq!((with.runs, with.defined), (12, 11));
     // Start 4 keeps the combinations +0 and +1 of 2.4: 2.9.
-    assert!((with.by_start[&4] - 2.9).abs() < 1e-12);
+    assert!((with.results[&vec![Some(Value::Whole(4))]] - 2.9).abs() < 1e-12);
     assert!((with.mean.unwrap() - (2.1 + 2.9 + 2.7 + 3.0) / 4.0).abs() < 1e-12);
     // The worst case is the image's diagonal: (1.4 -> 100) / 3 more in one of four.
     let worst = (2.1 + (100.0 + 2.4 + 3.4) / 3.0 + 2.7 + 3.0) / 4.0;
@@ -153,11 +155,13 @@ fn an_undefined_score_is_counted_shown_and_earns_no_mark() {
 fn nobody_is_best_next_to_a_better_cell_with_undefined_scores() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, store) = with_scores(folder.path(), |run| {
-        let best = run.samples == 10 && run.experts.len() == 2;
-        Some(match best && run.start == 1 && run.experts[..] == [1, 2] {
-            true => Score::Undefined(Reason::EmptyPrediction),
-            false => Score::Value(regular(run) - if best { 0.9 } else { 0.0 }),
-        })
+        let best = run.at.samples == 10 && run.at.experts.len() == 2;
+        Some(
+            match best && run.at.start == 1 && run.at.experts[..] == [1, 2] {
+                true => Score::Undefined(Reason::EmptyPrediction),
+                false => Score::Value(regular(run) - if best { 0.9 } else { 0.0 }),
+            },
+        )
     });
     let results = results::collect(&plan, &store, &|_| None);
     let table = table(&results);
@@ -178,12 +182,12 @@ fn nobody_is_best_next_to_a_better_cell_with_undefined_scores() {
 fn missing_and_failed_runs_leave_holes_that_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, store) = with_scores(folder.path(), |run| {
-        (run.samples == 5 || run.experts.len() == 2).then(|| Score::Value(regular(run)))
+        (run.at.samples == 5 || run.at.experts.len() == 2).then(|| Score::Value(regular(run)))
     });
     let lost = plan
         .runs
         .iter()
-        .find(|run| run.experts.is_empty() && run.samples == 10)
+        .find(|run| run.at.experts.is_empty() && run.at.samples == 10)
         .unwrap()
         .evaluation;
     let results = results::collect(&plan, &store, &|id| {
