@@ -15,6 +15,7 @@ use super::{
     declared,
     document::{Node, Value},
     experiment::*,
+    grid::{Annotators, Grid, MOST_RUNS},
     kind::{Key, SIDE_UNIT},
     problem::Place,
     reader::{FromNode, Located, Section},

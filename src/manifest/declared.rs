@@ -4,7 +4,7 @@ use itertools::Itertools;
 
 use super::{
     document::{Node, Value as Toml},
-    experiment::{Grid, MOST_RUNS},
+    grid::{Grid, MOST_RUNS},
     kind::Key,
     reader::{FromNode, Located, Section},
     swept::Swept,
@@ -52,12 +52,14 @@ pub(super) fn table_spec(section: Section<'_>, grid: &Grid, sweep: &[Swept]) -> 
         axes.cloned().collect()
     };
     let rows_or_samples = rows.clone().unwrap_or_else(|| default(&[Axis::SAMPLES]));
-    let mut left = default(&[
+    let usual = [
         Axis::METHOD,
         Axis::EXPERTS,
         Axis::SAMPLES,
         Axis::TRAIN_EXPERT,
-    ]);
+    ];
+    let all = usual.into_iter().chain(sweep.iter().map(Swept::axis));
+    let mut left = default(&all.collect_vec());
     left.retain(|axis| !rows_or_samples.contains(axis));
     let mut spec = TableSpec {
         panels: panels

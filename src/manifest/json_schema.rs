@@ -10,7 +10,7 @@ use super::{
     sweep,
     table::{self, SectionTable},
 };
-use crate::method::Words;
+use crate::{grid::Axis, method::Words};
 
 /// A JSON value whose keys keep their order.
 #[derive(Clone, Debug, PartialEq)]
@@ -332,18 +332,33 @@ fn value_schema(kind: &Kind) -> Json {
         Kind::OneOrMany(item) => {
             map([("anyOf", Json::List(vec![value_schema(item), list_of(item)]))])
         }
-        Kind::Axes | Kind::Comparison => {
-            let text = || map([("type", plain("string"))]);
-            let list = map([
-                ("type", plain("array")),
-                ("items", text()),
-                ("uniqueItems", plain(true)),
-            ]);
-            map([("anyOf", Json::List(vec![text(), list]))])
+        Kind::Axes => {
+            let axes = Axis::of_grids().collect::<Vec<_>>();
+            let words = axes.iter().flat_map(Axis::words).map(str::to_owned);
+            let keys = table::sections().iter().flat_map(|section| {
+                let paths = section.keys.iter().map(|key| section.path(key));
+                paths.filter(|path| sweep::can_be_swept(path))
+            });
+            let words = words.chain(keys).map(plain).collect();
+            one_or_many(map([("enum", Json::List(words))]))
         }
+        Kind::Comparison => one_or_many(map([
+            ("type", plain("string")),
+            ("pattern", plain("^(none|[^=]+=.+)$")),
+        ])),
         Kind::Overlay => map([("type", plain("object"))]),
         Kind::Values => map([("type", plain("array"))]),
     }
+}
+
+/// A value, or a list of distinct ones that may be empty.
+fn one_or_many(item: Json) -> Json {
+    let list = map([
+        ("type", plain("array")),
+        ("items", item.clone()),
+        ("uniqueItems", plain(true)),
+    ]);
+    map([("anyOf", Json::List(vec![item, list]))])
 }
 
 fn bounded(least: f64, most: f64) -> Json {

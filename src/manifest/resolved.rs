@@ -10,6 +10,7 @@ use itertools::Itertools;
 use super::{
     document::{bare, quoted},
     experiment::*,
+    grid::{Annotators, Grid},
     recipe::*,
     sections::Spec,
     table::{self, MoreImage, MorePretrain, Top},

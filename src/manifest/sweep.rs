@@ -12,7 +12,8 @@ use crate::grid::Setting;
 use super::{
     assemble,
     document::{self, Node, Table, Value},
-    experiment::{Experiment, MOST_RUNS},
+    experiment::Experiment,
+    grid::MOST_RUNS,
     kind::Key,
     layers::Rank,
     problem::{Place, Problems},

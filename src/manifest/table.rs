@@ -164,7 +164,7 @@ pub(super) const COLUMNS: Key = optional(
     Kind::Axes,
     false,
     "Axes with a column for each value, under every measure; absent: those of method, number of \
-     annotation experts, samples and expert trained on that stand nowhere else.",
+     annotation experts, samples, expert trained on and swept keys that stand nowhere else.",
 );
 pub(super) const AVERAGE: Key = optional(
     "average",

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use itertools::Itertools;
 
-use super::{experiment::Grid, swept::Swept};
+use super::{grid::Grid, swept::Swept};
 use crate::grid::{Address, Axis, Coordinates, Setting, Value};
 
 /// Which axes make a table.

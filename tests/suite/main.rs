@@ -1,26 +1,25 @@
 //! All integration tests in one program: linking candle once is enough.
 
-mod common;
-mod faults;
-mod source_graph;
-
 mod adaptations;
 mod artefacts;
 mod benchmark;
 mod blocks;
 mod claims;
+mod common;
 mod course;
 mod data_check;
 mod data_fetal;
 mod data_layout;
 mod data_nifti;
 mod data_phantom;
+mod declared_tables;
 mod disks;
 mod display;
 mod effects;
 mod end_to_end;
 mod engines;
 mod estimates;
+mod faults;
 mod fidelity;
 mod golden;
 mod gradients;
@@ -41,6 +40,7 @@ mod one_network;
 mod operations;
 mod options;
 mod pages;
+mod picking;
 mod plans;
 mod publication;
 mod published;
@@ -48,6 +48,7 @@ mod recomputed;
 mod renderings;
 mod schedule;
 mod seeing;
+mod source_graph;
 mod stats_properties;
 mod stats_reference;
 mod survival;

@@ -1,14 +1,13 @@
 //! `[sweep]`: which keys can be swept, what the points are, and what is refused.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use expertgrid::{
-    key::Keyed,
+    key::{Digest, Keyed},
     manifest::{self, Experiment, Point},
+    plan::{self, Inventory, Kind, Plan, Run},
 };
 use proptest::prelude::*;
-
-use crate::common::run;
 
 const GRID: &str = r#"
 [grid]
@@ -301,15 +300,26 @@ proptest! {
     }
 }
 
-/// Until plans expand a sweep, it must not be passed over.
 #[test]
-fn a_command_does_not_run_a_sweep_as_if_it_were_none() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(
-        folder.path().join("m.toml"),
-        format!("sweep.seed = [1, 2]\n{GRID}"),
-    )
-    .unwrap();
-    let said = run(folder.path(), &["plan", "m.toml"], 2).err;
-    assert!(said.contains("plans do not expand `[sweep]` yet"), "{said}");
+fn a_plan_has_a_run_for_every_point_and_shares_what_a_key_does_not_reach() {
+    let experiment = swept("[sweep]\nfinetune.lr = [1e-3, 3e-3, 1e-2]\n");
+    let inventory = Inventory::assumed(&experiment.cohort);
+    let plain = plan::build(vec![swept("")], &inventory);
+    let plan = plan::build(vec![experiment], &inventory);
+    assert_eq!(plan.runs.len(), 3 * plain.runs.len());
+    let count = |plan: &Plan, kind: Kind| {
+        let of_kind = plan.stages.iter().filter(|stage| stage.spec.kind() == kind);
+        of_kind.count()
+    };
+    for (kind, times) in [(Kind::Pretrain, 1), (Kind::Finetune, 3), (Kind::Scratch, 1)] {
+        assert_eq!(count(&plan, kind), times * count(&plain, kind), "{kind}");
+    }
+    // The point at the default is the manifest without a sweep.
+    let at = |plan: &Plan, text: &str| -> Vec<Digest> {
+        let here = |run: &&Run| run.at.swept.iter().all(|setting| setting.text() == text);
+        let runs = plan.runs.iter().filter(here);
+        runs.map(|run| plan.stage(run.evaluation).digest).collect()
+    };
+    assert_eq!(at(&plan, "0.001"), at(&plain, "0.001"));
+    assert_ne!(at(&plan, "0.003"), at(&plan, "0.001"));
 }

@@ -167,7 +167,8 @@ noise_sd = [0.3, 0.1]
         [
             "m.toml:1:1: unknown key `titel`; did you mean `title`?",
             "m.toml:4:19: `grid.new_experts`: there is no expert 9; the data set has experts 1 to 7",
-            "m.toml:5:15: there is no arm \"with\"; the arms are \"w/\", \"w/o\", \"single\"",
+            "m.toml:5:15: there is no method \"with\"; known here: \"scratch\", \"single\", \
+             \"customised\", \"customised-inherit\", \"customised-frozen\", \"w/\", \"w/o\"",
             "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
              `grid.annotators.from` or out of `grid.new_experts`",
             "m.toml:6:43: `grid.annotators.choose`: cannot choose 4 of 3 annotation experts; choose 1 to 3, \
@@ -208,7 +209,7 @@ fn what_is_missing_is_named_with_an_example() {
     assert_eq!(
         problems("title = \"x\"\n"),
         [
-            "m.toml:1:1: `grid.arms` is missing; write for example `arms = [\"w/\", \"w/o\"]`",
+            "m.toml:1:1: `grid.methods` is missing; write for example `methods = [\"w/\", \"w/o\"]`",
             "m.toml:1:1: `grid.new_experts` is missing; write for example `new_experts = [6, 7]`",
             "m.toml:1:1: `grid.samples` is missing; write for example `samples = [5, 10, 34]`",
             "m.toml:1:1: `grid.starts` is missing; write for example `starts = [1, 4, 7]`",
@@ -292,7 +293,7 @@ fn a_grid_of_nothing_is_refused_before_it_is_expanded() {
         ["m.toml:5:15: `grid.new_experts` is empty; write for example `new_experts = [6, 7]`"]
     );
     for (key, list) in [
-        ("arms", "[\"w/\", \"w/o\"]"),
+        ("methods", "[\"w/\", \"w/o\"]"),
         ("samples", "[5, 10]"),
         ("starts", "[1, 4]"),
         ("annotators.from", "[1, 2, 3, 4, 5]"),

@@ -22,7 +22,7 @@ title = "one of each"
 
 [grid]
 new_experts = [6]
-arms = ["w/", "w/o", "single"]
+methods = ["w/", "w/o", "single"]
 annotators = { from = [1, 2, 3], choose = 3 }
 train_experts = [1]
 samples = [5]
@@ -32,12 +32,16 @@ starts = [4]
 /// One or more values of each key, none of them the base's.
 const OPTIONS: &[(&str, &[&str])] = &[
     ("title", &["\"another\""]),
-    ("rows", &["\"train_expert\"", "\"experts\""]),
     ("seed", &["1"]),
     ("keep", &["\"all\""]),
-    ("profile", &["{ other = { seed = 1 } }"]),
+    ("table.panels", &["[\"expert\", \"samples\"]"]),
+    ("table.rows", &["[\"train_expert\"]", "[\"experts\"]"]),
+    ("table.columns", &["[\"method\", \"train_expert\"]"]),
+    ("table.average", &["[\"annotators\", \"start\"]"]),
+    ("table.results", &["[\"annotators\", \"start\"]"]),
+    ("table.compare", &["\"none\"", "[\"method=w/\"]"]),
     ("grid.new_experts", &["[7]", "[6, 7]"]),
-    ("grid.arms", &["[\"w/\"]", "[\"w/o\"]", "[\"single\"]"]),
+    ("grid.methods", &["[\"w/\"]", "[\"w/o\"]", "[\"single\"]"]),
     ("grid.annotators.from", &["[1, 2, 4]"]),
     ("grid.annotators.choose", &["1", "2", "[2, 3]"]),
     ("grid.train_experts", &["[2]"]),
@@ -118,9 +122,9 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         ("metrics", _) => &[Evaluate],
         ("grid", "new_experts" | "samples" | "starts") => &[Finetune, Scratch, Evaluate],
         // Which kinds there are at all.
-        ("grid", "arms") => &Kind::ALL,
-        ("", "title" | "rows" | "keep" | "profile") => &[],
-        ("dataset" | "statistics" | "reference", _) => &[],
+        ("grid", "methods") => &Kind::ALL,
+        ("", "title" | "keep") => &[],
+        ("dataset" | "statistics" | "reference" | "table", _) => &[],
         _ => panic!("say which kinds of stage `{key}` shapes"),
     }
 }
@@ -191,7 +195,7 @@ fn every_option_changes_the_keys_of_the_stages_that_it_shapes_and_of_no_other() 
                 .collect();
             let expected = shaped_by(key);
             match *key {
-                "grid.arms" => assert!(changed.iter().all(|kind| expected.contains(kind))),
+                "grid.methods" => assert!(changed.iter().all(|kind| expected.contains(kind))),
                 _ => assert_eq!(changed, expected, "{key} = {value}"),
             }
             let what = match changed.is_empty() {
@@ -270,7 +274,12 @@ pub fn known_keys() -> BTreeSet<String> {
 fn no_key_of_a_manifest_is_left_out() {
     let covered: BTreeSet<String> = OPTIONS.iter().map(|(key, _)| (*key).to_owned()).collect();
     assert_eq!(covered.len(), OPTIONS.len(), "a key is listed twice");
-    assert_eq!(covered, known_keys());
+    let mut known = known_keys();
+    // They say how manifests are put together, or hold names of the user's.
+    for key in ["extends", "profile", "sweep", "method"] {
+        assert!(known.remove(key), "{key}");
+    }
+    assert_eq!(covered, known);
 }
 
 #[test]
@@ -289,8 +298,7 @@ fn every_value_of_the_list_is_read_and_written_as_itself() {
             let found = at(&parsed(&written), key);
             let expected = at(&parsed(&format!("v = {value}")), "v").unwrap();
             match *key {
-                // The profile and the rate of all trainings are in the values of other keys.
-                "profile" => assert_eq!(found, None),
+                // The rate of all trainings is in the values of other keys.
                 "training.lr" => {
                     for budget in ["pretrain.lr", "finetune.lr", "scratch.lr"] {
                         assert_eq!(at(&parsed(&written), budget), Some(expected.clone()));

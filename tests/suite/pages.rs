@@ -80,13 +80,10 @@ fn every_number_of_a_page_is_that_of_the_csv() {
         let rows = csv(&results().join(format!("results/{name}/paper/{name}.csv")));
         assert_eq!(rows.len(), count);
         for row in rows {
-            let number = |key: &str| row[key].parse::<u64>().ok();
             let cell = experiment["cells"].as_array().unwrap().iter().find(|cell| {
-                let same = |key: &str| cell[key].as_u64() == number(key);
-                let places = ["new_expert", "experts", "samples", "train_expert"];
-                places.into_iter().all(same)
-                    && cell["arm"] == *row["arm"]
-                    && cell["metric"] == *row["metric"]
+                let same = |key: &str| cell["at"][key].as_str().unwrap_or_default() == row[key];
+                let places = ["new_expert", "experts", "samples", "train_expert", "arm"];
+                places.into_iter().all(same) && cell["metric"] == *row["metric"]
             });
             let cell = cell.unwrap_or_else(|| panic!("no cell for {row:?}"));
             for key in ["mean", "sd"] {
@@ -191,7 +188,7 @@ fn a_page_of_a_sweep_on_its_way_says_what_is_missing() {
     let data = behind(&page);
     let cells = data["tiny"]["cells"].as_array().unwrap();
     let missing = |arm: &str| -> Vec<u64> {
-        let of_arm = cells.iter().filter(|cell| cell["arm"] == arm);
+        let of_arm = cells.iter().filter(|cell| cell["at"]["arm"] == arm);
         of_arm
             .map(|cell| cell["missing"].as_u64().unwrap())
             .collect()

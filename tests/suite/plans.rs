@@ -99,7 +99,7 @@ fn a_key_follows_what_shapes_the_result_and_nothing_else() {
     for cosmetic in [
         "title=other",
         "statistics.alpha=0.01",
-        "rows=experts",
+        "table.rows=[\"samples\", \"experts\"]",
         "image.cut_masks=allow",
         "training.lr=0.001",
     ] {

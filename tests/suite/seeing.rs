@@ -176,7 +176,7 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
     let digest = failures[0]["stage"].as_str().unwrap();
     assert!(failures[0]["reason"].as_str().unwrap().contains("diverged"));
 
-    let said = run(folder.path(), &["logs", &digest[..10]], 0).out;
+    let said = run(folder.path(), &["logs", "--stage", &digest[..10]], 0).out;
     assert!(said.contains("started in slot"), "{said}");
     assert!(said.contains("failed: the training diverged"), "{said}");
     assert!(
@@ -188,7 +188,7 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
     let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
     let row = rows.iter().find(|row| row["status"] == "failed").unwrap();
     let blocked = &row["evaluation"];
-    let said = run(folder.path(), &["logs", blocked], 0).out;
+    let said = run(folder.path(), &["logs", "--stage", blocked], 0).out;
     let cause = said.find("failed: the training diverged");
     let blocked = said.find("which it needs");
     assert!(cause.is_some() && cause < blocked, "{said}");
@@ -199,8 +199,8 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
         status(folder.path(), &[], 0)["failures"],
         serde_json::json!([])
     );
-    run(folder.path(), &["logs", "zzzz"], 2);
-    run(folder.path(), &["logs", "0123456789abcdef"], 2);
+    run(folder.path(), &["logs", "--stage", "zzzz"], 2);
+    run(folder.path(), &["logs", "--stage", "0123456789abcdef"], 2);
 }
 
 #[test]
@@ -209,8 +209,7 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
     let one = "arm=w/ start=1";
     let ask = |more: &[&str], code| {
         let mut arguments = asking("why", more);
-        // The run comes behind the manifest.
-        arguments.insert(2, one);
+        arguments.extend(["--only", one]);
         run(folder.path(), &arguments, code)
     };
     let said = ask(&[], 0).out;
@@ -254,7 +253,7 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
     };
     let digest = told[1]["digest"].as_str().unwrap();
     let mut arguments = asking("why", &[]);
-    arguments.insert(2, &digest[..12]);
+    arguments.extend(["--stage", &digest[..12]]);
     let said = run(folder.path(), &arguments, 0).out;
     assert!(
         said.starts_with("pretrain on 1+2 [") && said.contains("finetune 1+2 to 6"),
@@ -264,11 +263,19 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
 
     // What does not pick one run is refused with what there is.
     let mut arguments = asking("why", &[]);
-    arguments.insert(2, "arm=w/");
+    arguments.extend(["--only", "arm=w/"]);
     let said = run(folder.path(), &arguments, 2).err;
-    assert!(said.contains("2 runs are `arm=w/`"), "{said}");
-    arguments[2] = "expert=5";
-    run(folder.path(), &arguments, 2);
+    assert!(
+        said.contains("2 runs are that; narrow it down to one (table, expert"),
+        "{said}"
+    );
+    *arguments.last_mut().unwrap() = "expert=5";
+    let said = run(folder.path(), &arguments, 2).err;
+    assert!(
+        said.contains("no run of these manifests is `expert=5`"),
+        "{said}"
+    );
+    assert!(said.contains("expert 6;"), "{said}");
 }
 
 #[test]

@@ -20,7 +20,12 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
     let folder = with_data();
     run(folder.path(), &["run", "tiny.toml"], 0);
     let asked = "expert=6 n=5 arm=w/ metric=assd";
-    let said = run(folder.path(), &["trace", "tiny", asked, "--json"], 0).out;
+    let said = run(
+        folder.path(),
+        &["trace", "tiny", "--only", asked, "--json"],
+        0,
+    )
+    .out;
     let traced: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(traced.as_array().unwrap().len(), 1);
     let cell = &traced[0];
@@ -55,11 +60,11 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
     // The same for people; without a metric all three, and part of the runs.
     let said = run(
         folder.path(),
-        &["trace", "tiny.toml", "arm=w/ and start=28"],
+        &["trace", "tiny.toml", "--only", "arm=w/ and start=28"],
         0,
     )
     .out;
-    assert_eq!(said.matches("ways of sampling").count(), 3, "{said}");
+    assert_eq!(said.matches("over 2 results").count(), 3, "{said}");
     assert_eq!(
         said.matches("  start 28, experts 1+2: ").count(),
         3,
@@ -72,9 +77,16 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
         "metric=dice metric=assd",
         "nonsense=1",
     ] {
-        run(folder.path(), &["trace", "tiny", wrong], 2);
+        run(folder.path(), &["trace", "tiny", "--only", wrong], 2);
     }
-    run(folder.path(), &["trace", "tiny"], 2);
+    // One language: the metric is a field like others.
+    let either = "not start=1 and (metric=dice or metric=95hd)";
+    let said = run(folder.path(), &["trace", "tiny", "--only", either], 0).out;
+    assert_eq!(said.matches("  start 28").count(), 2 * 2, "{said}");
+    assert!(!said.contains(": assd"), "{said}");
+    // Without a question, every cell.
+    let said = run(folder.path(), &["trace", "tiny"], 0).out;
+    assert_eq!(said.matches("over 2 results").count(), 6, "{said}");
 }
 
 #[test]
@@ -107,7 +119,7 @@ fn the_command_that_a_page_gives_for_a_number_traces_it() {
     assert!(words.contains(&"--set"), "{command}");
     let said = run(folder.path(), &words, 0).out;
     assert_eq!(
-        said.matches("ways of sampling").count(),
+        said.matches("over 2 results").count(),
         1,
         "{command}: {said}"
     );

@@ -41,7 +41,7 @@ fn a_part_of_a_grid_is_planned_and_run_alone_and_the_table_shows_all_there_is() 
     assert!(statuses().iter().all(|status| status != "missing"));
     let wrong = run(folder.path(), &tiny_run(&["--only", "epxert=6"]), 2);
     assert!(
-        wrong.err.contains("one of table, arm, expert"),
+        wrong.err.contains("one of table, expert, train_expert"),
         "{}",
         wrong.err
     );

@@ -12,15 +12,39 @@ use crate::{
 /// Each key of words with each of its words, and the name of a test of what the word does.
 const WORDS: &[(&str, &str, &str)] = &[
     (
-        "rows",
+        "table.rows",
         "train_expert",
         "the_best_of_a_printed_row_is_bold_for_each_metric_and_no_other",
     ),
-    ("rows", "samples", "the_markdown_has_the_papers_layout"),
     (
-        "rows",
+        "table.rows",
+        "samples",
+        "the_markdown_has_the_papers_layout",
+    ),
+    (
+        "table.rows",
         "experts",
         "without_pretraining_is_the_first_row_of_the_column_of_numbers_of_experts",
+    ),
+    (
+        "table.rows",
+        "expert",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "table.rows",
+        "annotators",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "table.rows",
+        "method",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "table.rows",
+        "start",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
     ),
     (
         "keep",
@@ -33,19 +57,31 @@ const WORDS: &[(&str, &str, &str)] = &[
         "weights_are_kept_where_a_manifest_wants_them_and_scores_stay_what_they_are",
     ),
     (
-        "grid.arms",
+        "grid.methods",
         "w/",
         "a_run_fills_every_cell_and_a_second_one_does_nothing",
     ),
     (
-        "grid.arms",
+        "grid.methods",
         "w/o",
         "a_run_fills_every_cell_and_a_second_one_does_nothing",
     ),
     (
-        "grid.arms",
+        "grid.methods",
         "single",
         "each_table_has_the_papers_number_of_trainings",
+    ),
+    ("grid.methods", "scratch", "arms_are_methods"),
+    ("grid.methods", "customised", "arms_are_methods"),
+    (
+        "grid.methods",
+        "customised-inherit",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "grid.methods",
+        "customised-frozen",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
     ),
     (
         "image.crop_at",
@@ -177,10 +213,10 @@ const WORDS: &[(&str, &str, &str)] = &[
 /// The words that a key accepts, as they are listed to those who write another.
 fn accepted(key: &str) -> Vec<String> {
     let said = match key {
-        "grid.arms" => problems("grid.arms=[\"another\"]"),
+        "grid.methods" => problems("grid.methods=[\"unheard-of\"]"),
         _ => problems(&format!("{key}=\"another\"")),
     };
-    let lists = ["it is one of ", "the arms are "];
+    let lists = ["it is one of ", "known here: \"", "the axes are "];
     let listed = said.lines().find_map(|line| {
         let (_, words) = lists.iter().find_map(|before| line.split_once(before))?;
         let words = words.split(", ").map(|word| word.trim_matches('"'));
@@ -191,8 +227,16 @@ fn accepted(key: &str) -> Vec<String> {
 
 #[test]
 fn the_list_holds_every_word_that_a_manifest_accepts() {
+    // The other keys of axes take the same words as the rows.
+    let axes = [
+        "table.panels",
+        "table.columns",
+        "table.average",
+        "table.results",
+    ];
     let accepted: BTreeSet<(String, String)> = known_keys()
         .into_iter()
+        .filter(|key| !axes.contains(&key.as_str()))
         .flat_map(|key| {
             let words = accepted(&key);
             words.into_iter().map(move |word| (key.clone(), word))
@@ -207,7 +251,7 @@ fn the_list_holds_every_word_that_a_manifest_accepts() {
 fn every_word_is_read_and_written_as_itself() {
     for (key, word, _) in WORDS {
         let value = match *key {
-            "grid.arms" => format!("[\"{word}\"]"),
+            "grid.methods" | "table.rows" => format!("[\"{word}\"]"),
             _ => format!("\"{word}\""),
         };
         let written = manifest::resolved(&experiment(&[format!("{key}={value}")]));

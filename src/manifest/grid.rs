@@ -1,0 +1,155 @@
+//! The grid of an experiment: its axes, and the runs that they make.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use itertools::Itertools;
+
+use super::swept::Swept;
+use crate::{
+    grid::{Address, Axis, Chosen, Value},
+    method::{Method, TrainedOn},
+};
+
+/// A grid beyond this is a mistake, and would not fit into memory.
+pub(super) const MOST_RUNS: f64 = 2e7;
+
+/// The axes; every combination of their values is a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Experts to be adapted to, and tested against.
+    pub new_experts: Vec<u8>,
+    /// The ways of getting a network for them.
+    pub methods: Vec<Arc<Chosen>>,
+    /// Who annotates for pretraining.
+    pub annotators: Annotators,
+    /// Whose masks train the networks of method `single`.
+    pub train_experts: Vec<u8>,
+    /// How many annotated samples.
+    pub samples: Vec<usize>,
+    /// First case of each way of sampling, from 1.
+    pub starts: Vec<usize>,
+}
+
+impl Grid {
+    /// How many runs the grid has; beyond any whole number for a wild choice of combinations.
+    pub fn runs(&self) -> f64 {
+        let sources = |method: &Arc<Chosen>| match Sources::of(&method.method) {
+            Sources::Annotators => {
+                let choose = self.annotators.choose.iter();
+                choose
+                    .map(|k| binomial(self.annotators.from.len(), *k))
+                    .sum()
+            }
+            Sources::NewExpert => 1.0,
+            Sources::AnotherExpert => self.train_experts.len() as f64,
+        };
+        let cells = self.new_experts.len() * self.samples.len() * self.starts.len();
+        self.methods.iter().map(sources).sum::<f64>() * cells as f64
+    }
+
+    /// For each network of a method, before it becomes any one's: the experts whose masks it is
+    /// of. None where they are all the new expert's.
+    pub fn sources(&self, method: &Method) -> Vec<Arc<[u8]>> {
+        self.some_sources(method, usize::MAX)
+    }
+
+    /// As [`Grid::sources`], with no more than some combinations of one size.
+    pub(super) fn some_sources(&self, method: &Method, of_a_size: usize) -> Vec<Arc<[u8]>> {
+        match Sources::of(method) {
+            Sources::Annotators => {
+                let mut from = self.annotators.from.clone();
+                from.sort_unstable();
+                let choose = self.annotators.choose.iter();
+                choose
+                    .flat_map(|k| from.iter().copied().combinations(*k).take(of_a_size))
+                    .map(Arc::from)
+                    .collect()
+            }
+            Sources::NewExpert => vec![Arc::from([])],
+            Sources::AnotherExpert => {
+                let trainers = self.train_experts.iter();
+                trainers.map(|expert| Arc::from([*expert])).collect()
+            }
+        }
+    }
+
+    /// The values of an axis, in its order.
+    pub fn values(&self, axis: &Axis, sweep: &[Swept]) -> Vec<Value> {
+        if let Some(swept) = sweep.iter().find(|swept| swept.axis() == *axis) {
+            return swept.settings().map(Value::Setting).collect();
+        }
+        let mut values = BTreeSet::new();
+        let of_a_size = match *axis == Axis::ANNOTATORS {
+            true => usize::MAX,
+            false => 1,
+        };
+        for method in &self.methods {
+            for experts in self.some_sources(&method.method, of_a_size) {
+                let start = self.starts.first().copied().unwrap_or(1);
+                let at = |new_expert, samples, start| Address {
+                    new_expert,
+                    method: method.clone(),
+                    experts: experts.clone(),
+                    samples,
+                    start,
+                    swept: Arc::from([]),
+                };
+                for new_expert in &self.new_experts {
+                    let samples = self.samples.iter().map(|n| at(*new_expert, *n, start));
+                    let starts = self.starts.iter().map(|start| at(*new_expert, 1, *start));
+                    match *axis == Axis::START {
+                        true => values.extend(starts.filter_map(|at| axis.of(&at))),
+                        false => values.extend(samples.filter_map(|at| axis.of(&at))),
+                    }
+                }
+            }
+        }
+        values.into_iter().collect()
+    }
+
+    /// Whether one of its methods pretrains.
+    pub fn pretrains(&self) -> bool {
+        self.methods
+            .iter()
+            .any(|method| method.method.is_pretrained())
+    }
+
+    /// Whether one of its methods trains on the new expert's masks alone.
+    pub fn trains_alone(&self) -> bool {
+        let alone = |method: &Arc<Chosen>| method.method.is_alone();
+        self.methods.iter().any(alone)
+    }
+}
+
+/// Whose masks the networks of a method are of, before they become the new expert's.
+enum Sources {
+    Annotators,
+    NewExpert,
+    AnotherExpert,
+}
+
+impl Sources {
+    fn of(method: &Method) -> Self {
+        match (method.is_pretrained(), method.trained_on) {
+            (true, _) => Self::Annotators,
+            (false, TrainedOn::NewExpert) => Self::NewExpert,
+            (false, TrainedOn::AnotherExpert) => Self::AnotherExpert,
+        }
+    }
+}
+
+fn binomial(n: usize, k: usize) -> f64 {
+    // Where k is too many, one factor is zero.
+    (0..k)
+        .map(|i| n.saturating_sub(i) as f64 / (i + 1) as f64)
+        .product()
+}
+
+/// Which experts annotate the pretraining set: every combination of each size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotators {
+    /// The candidates.
+    pub from: Vec<u8>,
+    /// How many at a time.
+    pub choose: Vec<usize>,
+}
