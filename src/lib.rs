@@ -72,6 +72,7 @@ pub mod exec;
 
 pub mod results;
 pub mod report;
+pub mod paper;
 
 pub mod progress;
 pub mod status;

@@ -13,7 +13,7 @@ use std::{
 use super::report::provenance;
 use crate::{
     data::Dataset,
-    estimate,
+    estimate, paper,
     plan::{Plan, StageId},
     report::{self, Sources, Unread},
     results,
@@ -76,6 +76,7 @@ impl<'a> Pages<'a> {
             dataset: self.dataset,
             provenance: &provenance(self.dataset),
             spent: &estimate::spent(&self.to),
+            claims: paper::claims,
             unread: &Unread::default(),
             underway: true,
         };

@@ -9,6 +9,7 @@ use crate::{
     data::Dataset,
     estimate,
     manifest::Experiment,
+    paper,
     plan::{self, Inventory, Plan, StageId},
     report::{
         self, Claim, Document, Format, Provenance, Reference, Sources, Style, Table, Tabled,
@@ -285,6 +286,7 @@ impl<'a> Report<'a> {
             dataset,
             provenance: &self.provenance,
             spent: &spent,
+            claims: paper::claims,
             unread: &unread,
             underway: false,
         };
@@ -349,8 +351,8 @@ impl<'a> Report<'a> {
         let mut all: Vec<(&str, Claim)> = Vec::new();
         let mut documents = Vec::new();
         for (spec, tabled) in self.each() {
-            let claims = report::claims(&tabled.table, spec);
-            let document = report::claims::document(&claims, &spec.name, spec, &self.provenance);
+            let claims = paper::claims(&tabled.table, spec);
+            let document = report::claims_document(&claims, &spec.name, spec, &self.provenance);
             let path = report::write_beside(&document, spec, "claims", self.to).map_err(failed)?;
             eprintln!("written to {}", path.display());
             documents.push(document);

@@ -342,10 +342,7 @@ fn value_schema(kind: &Kind) -> Json {
             let words = words.chain(keys).map(plain).collect();
             one_or_many(map([("enum", Json::List(words))]))
         }
-        Kind::Comparison => one_or_many(map([
-            ("type", plain("string")),
-            ("pattern", plain("^(none|[^=]+=.+)$")),
-        ])),
+        Kind::Comparison => one_or_many(map([("type", plain("string"))])),
         Kind::Overlay => map([("type", plain("object"))]),
         Kind::Values => map([("type", plain("array"))]),
     }

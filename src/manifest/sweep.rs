@@ -62,11 +62,13 @@ impl Experiment {
             apply(&mut table, &self.sweep, &setting);
             let problems = RefCell::default();
             let root = Section::root(&table, Place::Whole(self.name.as_str().into()), &problems);
+            let read = assemble::experiment(root, &self.name, &self.profile, &self.sweep);
             let experiment = Experiment {
                 overrides: self.overrides.clone(),
                 changes: self.changes.clone(),
                 warnings: self.warnings.clone(),
-                ..assemble::experiment(root, &self.name, &self.profile, &self.sweep)
+                table: read.table.without_swept(),
+                ..read
             };
             Point {
                 setting,

@@ -43,6 +43,25 @@ impl TableSpec {
             .collect()
     }
 
+    /// The table of one point of a sweep, in which no key is an axis.
+    pub(super) fn without_swept(&self) -> Self {
+        let grid = |axis: &&Axis| matches!(axis, Axis::Grid(_));
+        let kept = |axes: &[Axis]| axes.iter().filter(grid).cloned().collect();
+        Self {
+            panels: kept(&self.panels),
+            rows: kept(&self.rows),
+            columns: kept(&self.columns),
+            average: kept(&self.average),
+            results: kept(&self.results),
+            compare: self
+                .compare
+                .iter()
+                .filter(|(axis, _)| grid(&axis))
+                .cloned()
+                .collect(),
+        }
+    }
+
     fn placing(&self) -> Vec<&Axis> {
         let placing = [&self.panels, &self.rows, &self.columns];
         placing.into_iter().flatten().collect()

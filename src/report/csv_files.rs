@@ -6,7 +6,7 @@
 use itertools::Itertools;
 
 use super::{
-    claims::{Check, Claim},
+    claim::{Check, Claim},
     position::Position,
     table::{Cell, Table, Test},
     versus::{Pair, Standing, Versus},

@@ -152,7 +152,7 @@ fn against(a: &Cell, b: &Cell, test: Unpaired) -> Test {
 
 /// The paired test of two cells; pairs are joined by the place of a result. Holm's adjustment of it
 /// alone is none.
-pub(super) fn paired(a: &Cell, b: &Cell) -> Test {
+pub fn paired(a: &Cell, b: &Cell) -> Test {
     testable(a, b).unwrap_or_else(|| {
         let keyed = |cell: &Cell| -> Vec<(Coordinates, f64)> {
             let values = cell.results.iter();
@@ -169,7 +169,7 @@ pub(super) fn paired(a: &Cell, b: &Cell) -> Test {
 }
 
 /// The unpaired test of two cells. Holm's adjustment of it alone is none.
-pub(super) fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Test {
+pub fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Test {
     testable(a, b).unwrap_or_else(|| {
         let values = |cell: &Cell| -> Vec<f64> { cell.results.values().copied().collect() };
         let (a, values_b) = (values(a), values(b));

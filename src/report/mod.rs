@@ -4,7 +4,7 @@
 //! the store alone.
 
 mod advantage;
-pub mod claims;
+mod claim;
 mod csv_files;
 pub mod document;
 mod html;
@@ -33,13 +33,15 @@ use crate::{
     store::{StoreError, replace_file},
 };
 
-pub use claims::{Claim, Verdict, claims};
+pub use advantage::MARGINAL;
+pub use claim::{Check, Claim, Outcome, Verdict, document as claims_document};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;
 pub use html::{escaped as html_escaped, html, html_block, html_text};
 pub use latex::latex;
 pub use layout::{lay_out, shown};
 pub use markdown::markdown;
+pub use marks::{paired, unpaired};
 pub use page::{Sources, Unread, is_whole_page, overview_path, page_paths, write_pages};
 pub use position::Position;
 pub use published::Reference;

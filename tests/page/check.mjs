@@ -42,23 +42,27 @@ async function numbers(page, file, profile) {
   });
   const tables = [...new Set(shown.map(cell => cell.table))];
   expect(shown.length > 0, `${file}: shows no cells`);
-  const key = row => [row.table, row.new_expert, row.train_expert || '', row.arm, row.experts, row.samples, row.metric].join('/');
+  // Where a cell stands: the columns before the metric.
+  const key = (place, columns, metric) => columns.map(name => place[name] ?? '').concat(metric).join('/');
   for (const table of tables) {
     const rows = csv(path.join(results, table, profile, `${table}.csv`));
-    const cells = new Map(shown.filter(cell => cell.table === table).map(cell => [key({ ...cell, train_expert: cell.arm === 'single' ? cell.train_expert : '' }), cell]));
+    const names = Object.keys(rows[0]);
+    const columns = names.slice(1, names.indexOf('metric'));
+    const cells = new Map(shown.filter(cell => cell.table === table).map(cell => [key(cell.at, columns, cell.metric), cell]));
     expect(cells.size === rows.length, `${file}: ${table} has ${cells.size} cells, the CSV ${rows.length}`);
     for (const row of rows) {
-      const cell = cells.get(key(row));
-      if (!cell) { problems.push(`${file}: no cell ${key(row)}`); continue; }
-      const same = (name, value) => expect((row[name] === '' ? null : Number(row[name])) === value, `${file}: ${key(row)}: ${name} is ${value}, in the CSV ${row[name]}`);
+      const place = key(row, columns, row.metric);
+      const cell = cells.get(place);
+      if (!cell) { problems.push(`${file}: no cell ${place}`); continue; }
+      const same = (name, value) => expect((row[name] === '' ? null : Number(row[name])) === value, `${file}: ${place}: ${name} is ${value}, in the CSV ${row[name]}`);
       same('mean', cell.mean);
       same('sd', cell.sd);
       same('n', cell.n);
       same('p_counterpart', cell.counterpart.made ? cell.counterpart.made.p : null);
       same('runs', cell.runs);
       same('runs_defined', cell.defined);
-      expect(cell.isBold === (row.bold === 'true') && cell.isUnderlined === (row.underline === 'true'), `${file}: ${key(row)}: other marks than the CSV`);
-      if (row.mean !== '') expect(Math.abs(Number(cell.text.split('†')[0]) - Number(row.mean)) <= 0.005 + 1e-9, `${file}: ${key(row)} shows ${cell.text}, the CSV has ${row.mean}`);
+      expect(cell.isBold === (row.bold === 'true') && cell.isUnderlined === (row.underline === 'true'), `${file}: ${place}: other marks than the CSV`);
+      if (row.mean !== '') expect(Math.abs(Number(cell.text.split('†')[0]) - Number(row.mean)) <= 0.005 + 1e-9, `${file}: ${place} shows ${cell.text}, the CSV has ${row.mean}`);
     }
   }
   return shown.length;

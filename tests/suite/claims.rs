@@ -5,6 +5,7 @@ use std::fs;
 use expertgrid::{
     manifest,
     metric::Score,
+    paper,
     plan::Run,
     report::{self, Claim, Reference, Verdict},
     results,
@@ -62,7 +63,7 @@ fn claims_on(text: &str, scores: impl Fn(&Run) -> Option<[f64; 3]>) -> Vec<Claim
         Some(scores(run)?.map(Score::Value))
     });
     let results = results::collect(&plan, &store, &|_| None);
-    report::claims(&report::tabulate(&results, 0), &plan.experiments[0])
+    paper::claims(&report::tabulate(&results, 0), &plan.experiments[0])
 }
 
 fn verdicts(claims: &[Claim]) -> Vec<(&str, Vec<u8>, Verdict)> {
@@ -228,8 +229,8 @@ fn the_document_names_every_claim_with_its_verdict_and_the_data() {
     });
     let results = results::collect(&plan, &store, &|_| None);
     let spec = &plan.experiments[0];
-    let claims = report::claims(&report::tabulate(&results, 0), spec);
-    let document = report::claims::document(&claims, &spec.name, spec, &provenance());
+    let claims = paper::claims(&report::tabulate(&results, 0), spec);
+    let document = report::claims_document(&claims, &spec.name, spec, &provenance());
     let text = report::markdown(&document);
     assert!(text.contains("**Synthetic data:**"), "{text}");
     assert!(text.contains("| **holds** | 18  | 0   | 0    |"), "{text}");

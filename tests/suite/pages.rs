@@ -11,7 +11,7 @@ use std::{
 
 use expertgrid::{
     artefact::{SCORES, Scores},
-    data, estimate, manifest,
+    data, estimate, manifest, paper,
     plan::{self, Inventory, Kind, StageId},
     report::{self, Provenance, Sources, Unread},
     results,
@@ -222,6 +222,7 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
             origin: dataset.provenance,
         },
         spent: &estimate::spent(&to),
+        claims: paper::claims,
         unread: &Unread::default(),
         underway: true,
     };

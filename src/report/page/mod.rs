@@ -27,8 +27,8 @@ use std::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Document, Provenance, Reference, Table, claims, document::Block, folder, lay_out, tabulate,
-    versus,
+    Claim, Document, Provenance, Reference, Table, claims_document, document::Block, folder,
+    lay_out, tabulate, versus,
 };
 use crate::{
     data::{Dataset, Provenance as Origin},
@@ -52,6 +52,8 @@ pub struct Sources<'a> {
     pub provenance: &'a Provenance,
     /// Seconds of devices that stages have taken, as far as that was measured.
     pub spent: &'a HashMap<Digest, f64>,
+    /// The claims that are tested on each table.
+    pub claims: fn(&Table, &Experiment) -> Vec<Claim>,
     /// What could not be read for the pages, which they leave out.
     pub unread: &'a Unread,
     /// Whether a sweep is on its way, so that the pages are not the last word.
@@ -107,7 +109,7 @@ impl<'a> Part<'a> {
         } = *sources;
         let spec = &results.plan.experiments[index];
         let table = tabulate(results, index);
-        let claims = claims::claims(&table, spec);
+        let claims = (sources.claims)(&table, spec);
         let versus = spec.reference.as_ref().map(|published| {
             let reference = Reference::read(published)?;
             let versus = versus(&table, spec, &reference, provenance);
@@ -117,7 +119,7 @@ impl<'a> Part<'a> {
             index,
             spec,
             laid_out: lay_out(&table, results, index, provenance),
-            claims: claims::document(&claims, &spec.name, spec, provenance),
+            claims: claims_document(&claims, &spec.name, spec, provenance),
             versus,
             table,
         }

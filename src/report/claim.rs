@@ -1,13 +1,8 @@
-//! The paper's claims as tests on results: Hu & Qin (arXiv 2402.07330), sections IV-C, IV-D and IV-E.
+//! Claims that are tested on results: what is claimed, the checks it is broken down to, the verdict.
 //!
-//! The rule: a claim is taken at its word. Where it says "significantly", the test decides; where it speaks of means, they
-//! do, and a mean on the wrong side by no more than the test can tell leaves the check open. A claim holds where every check
-//! does, does not hold where one fails, and is undecided otherwise: also where runs have no value, or the grid lacks a cell.
-
-mod adaptation;
-mod annotators;
-mod check;
-mod foreign;
+//! The rule: a claim holds where every check does, does not hold where one fails, and is undecided
+//! otherwise: also where runs have no value, or the grid lacks a cell. Who claims what is not known
+//! here.
 
 use itertools::Itertools;
 
@@ -15,45 +10,8 @@ use super::{
     Provenance,
     document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
     notes,
-    position::Position,
-    table::Table,
 };
-use crate::{
-    grid::{Axis, Value},
-    manifest::Experiment,
-    metric::Measure,
-};
-
-pub use check::{Check, Outcome};
-
-/// The measures that the paper speaks of: Dice, ASSD and 95HD.
-fn paper_measures() -> [Measure; 3] {
-    Measure::standard()
-}
-
-/// The methods that the paper's tables hold, by their names.
-const CUSTOMISED: &str = "customised";
-const SCRATCH: &str = "scratch";
-const SINGLE: &str = "single";
-
-/// A position of a table like one of the paper's: a method, and numbers on other axes.
-fn position(table: &Table, spec: &Experiment, method: &str, values: &[(Axis, usize)]) -> Position {
-    let chosen = spec.grid.methods.iter();
-    let chosen = chosen.filter(|chosen| chosen.method.name == method);
-    let method = chosen.map(|chosen| Value::Method(chosen.clone())).next();
-    let value = |axis: &Axis| match *axis == Axis::METHOD {
-        true => method.clone(),
-        false => {
-            let found = values.iter().find(|(known, _)| known == axis);
-            found.map(|(_, number)| Value::Whole(*number))
-        }
-    };
-    table
-        .axes
-        .iter()
-        .map(|axis| (axis.clone(), value(axis)))
-        .collect()
-}
+use crate::manifest::Experiment;
 
 /// A claim, and what the results say of it.
 #[derive(Clone, Debug)]
@@ -105,28 +63,52 @@ impl Claim {
     }
 }
 
-/// Tests the claims that are about a grid like this one; none where there is no such claim.
-pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
-    let has = |name: &str| {
-        spec.grid
-            .methods
-            .iter()
-            .any(|chosen| chosen.method.name == name)
-    };
-    // Of other tables the paper says nothing.
-    let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
-    let rows = match spec.table.rows.as_slice() {
-        [axis] if usual => axis,
-        _ => return Vec::new(),
-    };
-    if *rows == Axis::TRAIN_EXPERT && has(SINGLE) {
-        foreign::claims(table, spec)
-    } else if *rows == Axis::SAMPLES && has(CUSTOMISED) && has(SCRATCH) {
-        adaptation::claims(table, spec)
-    } else if *rows == Axis::EXPERTS && has(CUSTOMISED) {
-        annotators::claims(table, spec)
-    } else {
-        Vec::new()
+/// One part of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Whether it is so.
+    pub outcome: Outcome,
+    /// What was compared, in numbers; or why nothing could be.
+    pub numbers: String,
+}
+
+/// Whether something is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// Runs have no value, the grid lacks the cell, or the numbers are compatible with both.
+    Unknown,
+}
+
+impl Outcome {
+    /// As it is printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "open",
+        }
+    }
+
+    /// Of a claim about means: so, or not so by more than chance, or open.
+    pub fn of_means(so: bool, p: f64, alpha: f64) -> Self {
+        match (so, p < alpha) {
+            (true, _) => Self::Yes,
+            (false, true) => Self::No,
+            (false, false) => Self::Unknown,
+        }
+    }
+}
+
+impl From<bool> for Outcome {
+    fn from(so: bool) -> Self {
+        match so {
+            true => Self::Yes,
+            false => Self::No,
+        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! Section IV-C: networks trained on another expert's masks.
 
 use super::{
-    Claim, SINGLE,
-    check::{By, Check, Outcome, compare, lacking, p_value},
-    paper_measures, position,
+    check::{By, compare, lacking, p_value},
+    names::{SINGLE, paper_measures, position},
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
     metric::Measure,
-    report::{advantage::gain, position::Position, table::Table},
+    report::{Check, Claim, Outcome, Position, Table},
     stats::{self, Alternative},
 };
 
@@ -147,7 +146,7 @@ fn losses(table: &Table, spec: &Experiment, metric: Measure, expert: u8) -> Opti
         .map(|(result, own)| {
             let losses = foreign
                 .iter()
-                .map(|cell| Some(gain(metric, *own, *cell.results.get(result)?)))
+                .map(|cell| Some(metric.gain(*own, *cell.results.get(result)?)))
                 .collect::<Option<Vec<f64>>>()?;
             stats::mean(&losses)
         })

@@ -3,11 +3,14 @@
 use itertools::Itertools;
 
 use super::{
-    CUSTOMISED, Claim,
-    check::{By, Check, Outcome, compare, lacking},
-    paper_measures, position,
+    check::{By, compare, lacking},
+    names::{CUSTOMISED, paper_measures, position},
 };
-use crate::{grid::Axis, manifest::Experiment, report::table::Table};
+use crate::{
+    grid::Axis,
+    manifest::Experiment,
+    report::{Check, Claim, Outcome, Table},
+};
 
 pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     let experts = &spec.grid.new_experts;

@@ -5,64 +5,8 @@
 use crate::{
     manifest::Unpaired,
     metric::Measure,
-    report::{
-        advantage::gain,
-        marks,
-        position::Position,
-        table::{Cell, Comparison, Table, Test},
-    },
+    report::{Cell, Check, Comparison, Outcome, Position, Table, Test, paired, unpaired},
 };
-
-/// One part of a claim.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Check {
-    /// Whether it is so.
-    pub outcome: Outcome,
-    /// What was compared, in numbers; or why nothing could be.
-    pub numbers: String,
-}
-
-/// Whether something is so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is.
-    Yes,
-    /// It is not.
-    No,
-    /// Runs have no value, the grid lacks the cell, or the numbers are compatible with both.
-    Unknown,
-}
-
-impl Outcome {
-    /// As it is printed.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::No => "no",
-            Self::Unknown => "open",
-        }
-    }
-}
-
-impl Outcome {
-    /// Of a claim about means: so, or not so by more than chance, or open.
-    pub(super) fn of_means(so: bool, p: f64, alpha: f64) -> Self {
-        match (so, p < alpha) {
-            (true, _) => Self::Yes,
-            (false, true) => Self::No,
-            (false, false) => Self::Unknown,
-        }
-    }
-}
-
-impl From<bool> for Outcome {
-    fn from(so: bool) -> Self {
-        match so {
-            true => Self::Yes,
-            false => Self::No,
-        }
-    }
-}
 
 /// Two cells of one metric with the test between them.
 pub(super) struct Tested<'a> {
@@ -75,12 +19,12 @@ pub(super) struct Tested<'a> {
 impl Tested<'_> {
     /// How much better this cell is.
     pub(super) fn gain(&self) -> f64 {
-        gain(self.metric, self.test.difference, 0.0)
+        self.metric.gain(self.test.difference, 0.0)
     }
 
     /// The 95 % interval of that.
     pub(super) fn interval(&self) -> (f64, f64) {
-        let ends = [self.test.ci95.0, self.test.ci95.1].map(|end| gain(self.metric, end, 0.0));
+        let ends = [self.test.ci95.0, self.test.ci95.1].map(|end| self.metric.gain(end, 0.0));
         (ends[0].min(ends[1]), ends[0].max(ends[1]))
     }
 
@@ -131,8 +75,8 @@ pub(super) fn compare(
         return unknown("the grid does not hold both".into());
     };
     let test = match by {
-        By::Pairs => marks::paired(a, b),
-        By::Groups(test) => marks::unpaired(a, b, test),
+        By::Pairs => paired(a, b),
+        By::Groups(test) => unpaired(a, b, test),
     };
     let tested = match test {
         Test::Made(test) => Tested {

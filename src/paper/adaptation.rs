@@ -1,19 +1,14 @@
 //! Section IV-D: adapting a pretrained network against training on the new expert's samples alone.
 
 use super::{
-    CUSTOMISED, Claim, SCRATCH,
-    check::{By, Check, Outcome, compare, lacking},
-    paper_measures, position,
+    check::{By, compare, lacking},
+    names::{CUSTOMISED, SCRATCH, paper_measures, position},
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
     metric::Measure,
-    report::{
-        advantage::{MARGINAL, gain},
-        position::Position,
-        table::Table,
-    },
+    report::{Check, Claim, MARGINAL, Outcome, Position, Table},
 };
 
 /// Annotated samples below which pretraining is claimed to help, and from which on to help little.
@@ -125,7 +120,7 @@ fn first_gain(
         let cell = table.cell(&position, metric)?;
         cell.mean.filter(|_| cell.complete())
     };
-    let gained = gain(metric, mean(at.with(k, fewest))?, mean(at.without(fewest))?);
+    let gained = metric.gain(mean(at.with(k, fewest))?, mean(at.without(fewest))?);
     (gained > 0.0).then_some(gained)
 }
 

@@ -1,0 +1,45 @@
+//! What is particular to the paper: the claims of Hu & Qin (arXiv 2402.07330), sections IV-C, IV-D
+//! and IV-E, as tests on results.
+//!
+//! The rule: a claim is taken at its word. Where it says "significantly", the test decides; where
+//! it speaks of means, they do, and a mean on the wrong side by no more than the test can tell
+//! leaves the check open. Only this module knows the paper's experts, methods and measures by name.
+
+mod adaptation;
+mod annotators;
+mod check;
+mod foreign;
+mod names;
+
+use names::{CUSTOMISED, SCRATCH, SINGLE};
+
+use crate::{
+    grid::Axis,
+    manifest::Experiment,
+    report::{Claim, Table},
+};
+
+/// Tests the claims that are about a grid like this one; none where there is no such claim.
+pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
+    let has = |name: &str| {
+        spec.grid
+            .methods
+            .iter()
+            .any(|chosen| chosen.method.name == name)
+    };
+    // Of other tables the paper says nothing.
+    let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
+    let rows = match spec.table.rows.as_slice() {
+        [axis] if usual => axis,
+        _ => return Vec::new(),
+    };
+    if *rows == Axis::TRAIN_EXPERT && has(SINGLE) {
+        foreign::claims(table, spec)
+    } else if *rows == Axis::SAMPLES && has(CUSTOMISED) && has(SCRATCH) {
+        adaptation::claims(table, spec)
+    } else if *rows == Axis::EXPERTS && has(CUSTOMISED) {
+        annotators::claims(table, spec)
+    } else {
+        Vec::new()
+    }
+}

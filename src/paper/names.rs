@@ -1,0 +1,42 @@
+//! What the paper's tables hold, by name: methods, measures, and the places of cells.
+
+use crate::{
+    grid::{Axis, Value},
+    manifest::Experiment,
+    metric::Measure,
+    report::{Position, Table},
+};
+
+/// The measures that the paper speaks of: Dice, ASSD and 95HD.
+pub(super) fn paper_measures() -> [Measure; 3] {
+    Measure::standard()
+}
+
+/// The methods that the paper's tables hold, by their names.
+pub(super) const CUSTOMISED: &str = "customised";
+pub(super) const SCRATCH: &str = "scratch";
+pub(super) const SINGLE: &str = "single";
+
+/// A position of a table like one of the paper's: a method, and numbers on other axes.
+pub(super) fn position(
+    table: &Table,
+    spec: &Experiment,
+    method: &str,
+    values: &[(Axis, usize)],
+) -> Position {
+    let chosen = spec.grid.methods.iter();
+    let chosen = chosen.filter(|chosen| chosen.method.name == method);
+    let method = chosen.map(|chosen| Value::Method(chosen.clone())).next();
+    let value = |axis: &Axis| match *axis == Axis::METHOD {
+        true => method.clone(),
+        false => {
+            let found = values.iter().find(|(known, _)| known == axis);
+            found.map(|(_, number)| Value::Whole(*number))
+        }
+    };
+    table
+        .axes
+        .iter()
+        .map(|axis| (axis.clone(), value(axis)))
+        .collect()
+}
