@@ -43,6 +43,8 @@
 //!
 //! A file uses only its own module and those above it; a test holds this.
 
+#![warn(clippy::print_stdout, clippy::print_stderr, clippy::too_many_lines)]
+
 pub mod key;
 pub mod seed;
 pub mod metric;

@@ -1,7 +1,7 @@
 //! Where the sweeps of some manifests stand: seen from outside, while they run or after a crash.
 //!
-//! The rule: it only looks. What is done is what is in the store, who works is who holds a lock, and
-//! what was said last is in the journals; what is not known is not called dead.
+//! The rule: it only looks. What is done is what is in the store, who works is who holds a lock,
+//! and what was said last is in the journals; what is not known is not called dead.
 
 use std::{
     collections::{BTreeMap, HashSet},

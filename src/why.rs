@@ -1,5 +1,5 @@
-//! Why a stage is in the store or not: the inputs of its key, and where they differ from those of the
-//! stage nearest to it that is there.
+//! Why a stage is in the store or not: the inputs of its key, and where they differ from those of
+//! the stage nearest to it that is there.
 //!
 //! The rule: both sides come from the walk that made the digests ([`crate::key`]), so what is said
 //! to differ is what differs.

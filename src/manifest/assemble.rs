@@ -146,70 +146,13 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<Method> {
 }
 
 fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
-    let experts = |section: &Section<'_>, key, list: &[Located<usize>]| {
-        distinct(section, key, list, |expert| {
-            (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
-                format!(
-                    "there is no expert {expert}; the data set has experts 1 to {}",
-                    cohort.experts
-                )
-            })
-        })
-        .into_iter()
-        .map(|expert| expert as u8)
-        .collect_vec()
-    };
     let new_experts = list(&section, &table::NEW_EXPERTS);
     let methods = chosen(&section, own);
     let any = |is: fn(&Method) -> bool| methods.iter().any(|chosen| is(&chosen.method));
     let with = any(Method::is_pretrained);
     let single = any(|method| method.trained_on == TrainedOn::AnotherExpert);
 
-    let annotators_section = section.section("annotators");
-    let mut from = Vec::new();
-    let mut choose = Vec::new();
-    if with {
-        from = list(&annotators_section, &table::FROM);
-        choose = annotators_section
-            .require::<OneOrMany>(table::CHOOSE.last(), table::CHOOSE.example())
-            .value
-            .map_or_else(Vec::new, |many| many.0);
-    } else {
-        // Where nothing is pretrained nobody annotates; the keys may stay for later.
-        annotators_section.skip(table::FROM.last());
-        annotators_section.skip(table::CHOOSE.last());
-    }
-    for annotator in &from {
-        if new_experts.iter().any(|new| new.value == annotator.value) {
-            annotators_section.note(
-                &annotator.place,
-                format!(
-                    "expert {0} is both an annotation expert and a new expert; take {0} out of \
-                     `grid.annotators.from` or out of `grid.new_experts`",
-                    annotator.value
-                ),
-            );
-        }
-    }
-    let candidates = from.len();
-    let annotators = Annotators {
-        from: experts(&annotators_section, "grid.annotators.from", &from),
-        choose: distinct(
-            &annotators_section,
-            "grid.annotators.choose",
-            &choose,
-            |k| {
-                (k < 1 || k > candidates).then(|| {
-                    format!(
-                        "cannot choose {k} of {candidates} annotation experts; choose 1 to \
-                     {candidates}, or add experts to `grid.annotators.from`"
-                    )
-                })
-            },
-        ),
-    };
-    annotators_section.finish();
-
+    let annotators = annotators(&section, with, &new_experts, cohort);
     let train_experts = if single {
         list(&section, &table::TRAIN_EXPERTS)
     } else {
@@ -219,10 +162,10 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
     let samples = list(&section, &table::SAMPLES);
     let starts = list(&section, &table::STARTS);
     let grid = Grid {
-        new_experts: experts(&section, "grid.new_experts", &new_experts),
+        new_experts: experts(&section, "grid.new_experts", &new_experts, cohort),
         methods,
         annotators,
-        train_experts: experts(&section, "grid.train_experts", &train_experts),
+        train_experts: experts(&section, "grid.train_experts", &train_experts, cohort),
         samples: distinct(&section, "grid.samples", &samples, |n| {
             (n < 1 || n > cohort.training).then(|| {
                 format!(
@@ -252,6 +195,78 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
     }
     section.finish();
     grid
+}
+
+/// Experts of a list, each of whom the data set has.
+fn experts(
+    section: &Section<'_>,
+    key: &str,
+    list: &[Located<usize>],
+    cohort: Cohort,
+) -> Vec<u8> {
+    let experts = distinct(section, key, list, |expert| {
+        (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
+            format!(
+                "there is no expert {expert}; the data set has experts 1 to {}",
+                cohort.experts
+            )
+        })
+    });
+    experts.into_iter().map(|expert| expert as u8).collect()
+}
+
+/// Who annotates for pretraining; nobody where nothing is pretrained.
+fn annotators(
+    section: &Section<'_>,
+    with: bool,
+    new_experts: &[Located<usize>],
+    cohort: Cohort,
+) -> Annotators {
+    let annotators_section = section.section("annotators");
+    let mut from = Vec::new();
+    let mut choose = Vec::new();
+    if with {
+        from = list(&annotators_section, &table::FROM);
+        choose = annotators_section
+            .require::<OneOrMany>(table::CHOOSE.last(), table::CHOOSE.example())
+            .value
+            .map_or_else(Vec::new, |many| many.0);
+    } else {
+        // Where nothing is pretrained nobody annotates; the keys may stay for later.
+        annotators_section.skip(table::FROM.last());
+        annotators_section.skip(table::CHOOSE.last());
+    }
+    for annotator in &from {
+        if new_experts.iter().any(|new| new.value == annotator.value) {
+            annotators_section.note(
+                &annotator.place,
+                format!(
+                    "expert {0} is both an annotation expert and a new expert; take {0} out of \
+                     `grid.annotators.from` or out of `grid.new_experts`",
+                    annotator.value
+                ),
+            );
+        }
+    }
+    let candidates = from.len();
+    let annotators = Annotators {
+        from: experts(&annotators_section, "grid.annotators.from", &from, cohort),
+        choose: distinct(
+            &annotators_section,
+            "grid.annotators.choose",
+            &choose,
+            |k| {
+                (k < 1 || k > candidates).then(|| {
+                    format!(
+                        "cannot choose {k} of {candidates} annotation experts; choose 1 to \
+                     {candidates}, or add experts to `grid.annotators.from`"
+                    )
+                })
+            },
+        ),
+    };
+    annotators_section.finish();
+    annotators
 }
 
 /// The methods of a grid, by their names, those that the manifest defines first.

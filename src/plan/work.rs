@@ -58,9 +58,9 @@ impl Work {
         self.steps as u64 * self.batches as u64
     }
 
-    /// What it costs against other stages: multiplications grow with the pixels and with the square of
-    /// the channels. An evaluation is next to nothing, but not nothing: a run of evaluations alone
-    /// gets on as well.
+    /// What it costs against other stages: multiplications grow with the pixels and with the square
+    /// of the channels. An evaluation is next to nothing, but not nothing: a run of evaluations
+    /// alone gets on as well.
     pub fn cost(&self) -> u64 {
         let Some(Size { width, side, batch }) = self.size else {
             return 1;

@@ -1,7 +1,7 @@
 //! Where a run of stages stands, worked out from its records alone.
 //!
-//! The rule: the live display shows a board and nothing else, so that a journal that is read again shows
-//! what the display showed.
+//! The rule: the live display shows a board and nothing else, so that a journal that is read again
+//! shows what the display showed.
 
 use std::time::Duration;
 
@@ -208,7 +208,8 @@ impl Board {
         text
     }
 
-    /// The line of a slot, for example `finetune 1+2 to 6, n = 10, start 4  step 80 of 150  loss 0.1234`.
+    /// The line of a slot, for example `finetune 1+2 to 6, n = 10, start 4  step 80 of 150  loss
+    /// 0.1234`.
     pub fn slot(&self, slot: usize) -> String {
         let Some(Running { subject, step, .. }) =
             self.slots.get(slot).and_then(|s| s.stage.as_ref())

@@ -1,4 +1,5 @@
-//! Claims that are tested on results: what is claimed, the checks it is broken down to, the verdict.
+//! Claims that are tested on results: what is claimed, the checks it is broken down to, the
+//! verdict.
 //!
 //! The rule: a claim holds where every check does, does not hold where one fails, and is undecided
 //! otherwise: also where runs have no value, or the grid lacks a cell. Who claims what is not known

@@ -1,7 +1,8 @@
 //! A document as an HTML fragment: real tables with heads and scopes.
 //!
-//! The rule: it stands on any page, in any encoding: what is not ASCII is written as a reference. An entry that shows a cell
-//! carries its index in `data-cell`; what happens there is the page's business.
+//! The rule: it stands on any page, in any encoding: what is not ASCII is written as a reference.
+//! An entry that shows a cell carries its index in `data-cell`; what happens there is the page's
+//! business.
 
 use std::fmt::Write;
 

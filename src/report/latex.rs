@@ -1,7 +1,7 @@
 //! Documents as LaTeX: one file that compiles as it is, with booktabs.
 //!
-//! The rule: whatever a label, a reason or a title holds, it compiles: what LaTeX reads as a command is escaped, what its
-//! fonts lack is written as a code point.
+//! The rule: whatever a label, a reason or a title holds, it compiles: what LaTeX reads as a
+//! command is escaped, what its fonts lack is written as a code point.
 
 use std::fmt::Write;
 

@@ -1,8 +1,8 @@
 //! Results beside published values.
 //!
-//! The rule: values are compared on the data they were published for, under the manifest's own keys.
-//! Anything else is said not to be a comparison in the same breath, and shows shapes instead of
-//! differences.
+//! The rule: values are compared on the data they were published for, under the manifest's own
+//! keys. Anything else is said not to be a comparison in the same breath, and shows shapes instead
+//! of differences.
 
 use itertools::Itertools;
 

@@ -13,7 +13,8 @@ use crate::{
     plan::{Kind, Stage, grouped},
 };
 
-/// Curves of a kind that are read; of more, every so many, evenly. A page need not read a hundred thousand files.
+/// Curves of a kind that are read; of more, every so many, evenly. A page need not read a hundred
+/// thousand files.
 const MOST_CURVES: usize = 100;
 /// Points of a curve that are drawn; of more, means of neighbours.
 const MOST_POINTS: usize = 120;

@@ -1,4 +1,5 @@
-//! Documents on the page: as the fragment has them, but with tables whose numbers are buttons, set apart by metric.
+//! Documents on the page: as the fragment has them, but with tables whose numbers are buttons, set
+//! apart by metric.
 
 use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};

@@ -1,13 +1,15 @@
-//! The results as a page to look at: one file that needs no network, for one experiment or for several with an overview.
+//! The results as a page to look at: one file that needs no network, for one experiment or for
+//! several with an overview.
 //!
-//! The rule: the same results give the same bytes. So the page holds no date of its own; its script shows the file's, which
-//! is that of the last change, since a file that would not change is not written. What is computed is computed elsewhere:
-//! this module shows it.
+//! The rule: the same results give the same bytes. So the page holds no date of its own; its script
+//! shows the file's, which is that of the last change, since a file that would not change is not
+//! written. What is computed is computed elsewhere: this module shows it.
 //!
-//! Markup is written with maud, which escapes all text. The plots are SVG written the same way and not with plotters or
-//! charming: plotters knows no classes, titles or `currentColor`, so that a plot could neither follow the reader's
-//! light or dark, nor answer to the pointer, nor speak; charming needs a JavaScript engine to draw. What a plot
-//! library would add is a scale with round ticks, in [`plot::scale`].
+//! Markup is written with maud, which escapes all text. The plots are SVG written the same way and
+//! not with plotters or charming: plotters knows no classes, titles or `currentColor`, so that a
+//! plot could neither follow the reader's light or dark, nor answer to the pointer, nor speak;
+//! charming needs a JavaScript engine to draw. What a plot library would add is a scale with round
+//! ticks, in [`plot::scale`].
 
 mod against;
 mod behind;
@@ -130,8 +132,8 @@ impl<'a> Part<'a> {
         self.laid_out.blocks.first()
     }
 
-    /// What it is called on the page, by links and in the data: its name, whatever other experiments there are, with what an
-    /// HTML identifier cannot hold written as numbers.
+    /// What it is called on the page, by links and in the data: its name, whatever other
+    /// experiments there are, with what an HTML identifier cannot hold written as numbers.
     fn anchor(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let letter = |c: char| match plain(c) {
@@ -142,14 +144,14 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Where the page over several experiments goes: beside their folders, one for each profile, so that it takes no
-/// experiment's name and a smoke test never replaces the page of a sweep.
+/// Where the page over several experiments goes: beside their folders, one for each profile, so
+/// that it takes no experiment's name and a smoke test never replaces the page of a sweep.
 pub fn overview_path(results: &Path, profile: &str) -> PathBuf {
     results.join(format!("{profile}.html"))
 }
 
-/// Writes `index.html` beside each experiment's tables and, where there are several, one page over all of them. A file that
-/// would not change is not touched.
+/// Writes `index.html` beside each experiment's tables and, where there are several, one page over
+/// all of them. A file that would not change is not touched.
 ///
 /// # Errors
 /// Where the folder cannot be written.
@@ -175,7 +177,8 @@ pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, Sto
     Ok(paths)
 }
 
-/// What ends a page for which something could not be read or was still to come: tables that are up to date do not vouch for it.
+/// What ends a page for which something could not be read or was still to come: tables that are up
+/// to date do not vouch for it.
 const UNFINISHED: &str = "<!-- to be written again -->\n";
 
 /// Whether a page is there, written from all that it needs and after the last result.

@@ -182,7 +182,8 @@ fn saved(sources: &Sources<'_>, indices: &[usize]) -> Markup {
         p.notes {
             "Sharing saved " (grouped(trainings.shared)) " of " (grouped(asked)) " trainings ("
             (format!("{percent:.0}")) " %)."
-            // The only words of a page that another run of the same manifest may change; set apart for whoever compares.
+            // The only words of a page that another run of the same manifest may change; set apart
+            // for whoever compares.
             @if let Some(time) = device_time(sources, indices) {
                 (PreEscaped("<!--measured-->")) " The stages have taken " (time) ", as far as journals tell."
                 (PreEscaped("<!--/measured-->"))

@@ -1,7 +1,9 @@
-//! The worst and the median test cases as pictures, beside what the same case is without pretraining.
+//! The worst and the median test cases as pictures, beside what the same case is without
+//! pretraining.
 //!
-//! The rule: nobody picks a picture. Of all pairs of a run and a test case at one position of the table, in the order of
-//! their Dice, the first is the worst and the middle one the median; the caption says so.
+//! The rule: nobody picks a picture. Of all pairs of a run and a test case at one position of the
+//! table, in the order of their Dice, the first is the worst and the middle one the median; the
+//! caption says so.
 
 mod draw;
 

@@ -1,4 +1,5 @@
-//! Metrics against the rows of a table: means with intervals, the results one by one as faint lines.
+//! Metrics against the rows of a table: means with intervals, the results one by one as faint
+//! lines.
 
 use std::collections::BTreeSet;
 

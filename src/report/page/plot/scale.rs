@@ -8,7 +8,8 @@ pub(in super::super) struct Scale {
 }
 
 impl Scale {
-    /// From the first value at the first place to the last at the last. A range without extent gets one.
+    /// From the first value at the first place to the last at the last. A range without extent gets
+    /// one.
     pub(in super::super) fn new(values: [f64; 2], places: [f64; 2]) -> Self {
         let [low, high] = values;
         let values = match high > low {
