@@ -142,7 +142,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     replace_file(&arguments.out, &checkpoint.to_bytes())
         .map_err(|error| Failure::Work(error.to_string()))?;
     print(format_args!(
-        "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases {:.4}",
+        "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases \
+         {:.4}",
         arguments.expert,
         arguments.steps,
         found.cases.len(),
@@ -181,7 +182,8 @@ fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), F
         let cut: usize = cut_pixels(case, &[expert], &recipe.image).iter().sum();
         if cut > 0 {
             eprintln!(
-                "warning: {}: {cut} pixels of the mask lie outside what the network sees of the image when it predicts",
+                "warning: {}: {cut} pixels of the mask lie outside what the network sees of the \
+                 image when it predicts",
                 case.name
             );
         }
@@ -244,7 +246,8 @@ fn adapt<E: Engine>(
         Some(choice) => {
             let from = choice.chosen;
             eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}) and is taken over",
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}) and is taken \
+                 over",
                 choice.mean_dice()
             );
             format!("expert layers, from expert {from}")

@@ -96,7 +96,8 @@ fn heard_of(records: &[Record], results: &Path, asked: &str) -> Result<Vec<Diges
     found.dedup();
     match found.as_slice() {
         [] => Err(Failure::Input(format!(
-            "nothing has been heard of a stage {asked} in {}; a stage that was in the store before has no history there",
+            "nothing has been heard of a stage {asked} in {}; a stage that was in the store before \
+             has no history there",
             results.display()
         ))),
         [one] => {

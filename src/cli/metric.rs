@@ -148,7 +148,8 @@ fn definitions(words: &[String]) -> Result<Metrics, Failure> {
         };
         if known.is_none() {
             return Err(Failure::Input(format!(
-                "--definition {word}: write assd=pooled, assd=macro, hd95=pooled or hd95=max_directed"
+                "--definition {word}: write assd=pooled, assd=macro, hd95=pooled or \
+                 hd95=max_directed"
             )));
         }
     }
@@ -293,7 +294,8 @@ fn score(pair: &Pair, metrics: &Metrics) -> Result<Row, String> {
         },
         (SpacingFrom::Header, None) => {
             return Err(format!(
-                "{}: its header has no spacing; set its pixel size, or measure in pixels with `--spacing unit`",
+                "{}: its header has no spacing; set its pixel size, or measure in pixels with \
+                 `--spacing unit`",
                 pair.reference.display()
             ));
         }

@@ -111,8 +111,8 @@ impl Selection {
         let inventory = match absent {
             true => {
                 eprintln!(
-                    "note: no data set at {}: counted for the size the manifests expect, and nothing \
-                     can be cached",
+                    "note: no data set at {}: counted for the size the manifests expect, and \
+                     nothing can be cached",
                     self.dataset_path().display()
                 );
                 let cohorts = experiments.iter().map(|experiment| experiment.cohort);

@@ -61,8 +61,8 @@ pub(super) fn verify(plan: &Plan, store: &Store, dataset: Arc<Dataset>) -> Resul
     }
     let there = compared.len() - absent;
     print(format_args!(
-        "{} of {there} evaluations give the stored scores to the last bit, computed again from the stored \
-         predictions{}",
+        "{} of {there} evaluations give the stored scores to the last bit, computed again from the \
+         stored predictions{}",
         there - differing,
         match absent {
             0 => String::new(),

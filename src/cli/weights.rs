@@ -35,8 +35,8 @@ impl Weights {
                 let mut paper = Recipe::default();
                 paper.network.width = width;
                 eprintln!(
-                    "note: {} does not say how its images were prepared nor who its experts are: taken are the paper's \
-                     crop of {} pixels and experts 1 to {experts}",
+                    "note: {} does not say how its images were prepared nor who its experts are: \
+                     taken are the paper's crop of {} pixels and experts 1 to {experts}",
                     path.display(),
                     paper.image.crop
                 );
@@ -64,8 +64,8 @@ impl Weights {
             (None, 1) => Some(0),
             (None, _) => {
                 return Err(Failure::Input(format!(
-                    "{}: the network has a branch for each of experts {known}; choose one with `--expert N`, or \
-                     adapt it to another with `expertgrid adapt`",
+                    "{}: the network has a branch for each of experts {known}; choose one with \
+                     `--expert N`, or adapt it to another with `expertgrid adapt`",
                     self.path.display()
                 )));
             }
@@ -73,7 +73,8 @@ impl Weights {
         };
         found.ok_or_else(|| {
             Failure::Input(format!(
-                "{}: the network has no branch for expert {}, it has {known}; adapt it with `expertgrid adapt`",
+                "{}: the network has no branch for expert {}, it has {known}; adapt it with \
+                 `expertgrid adapt`",
                 self.path.display(),
                 expert.unwrap_or_default()
             ))

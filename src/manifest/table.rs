@@ -109,7 +109,8 @@ pub(super) const CHOOSE: Key = axis(
     "annotators.choose",
     Kind::OneOrMany(&EXPERT),
     "3",
-    "How many of them annotate at a time: every combination of that size; methods that pretrain need it.",
+    "How many of them annotate at a time: every combination of that size; methods that pretrain \
+     need it.",
 );
 pub(super) const TRAIN_EXPERTS: Key = axis(
     "train_experts",

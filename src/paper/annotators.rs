@@ -69,8 +69,8 @@ fn better_than_one(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         name: "many-experts-beat-one",
         section: "IV-E",
         statement: format!(
-            "Pretraining on more than 3 experts adapts better to expert {expert} than on a single one: a better mean in \
-             every metric."
+            "Pretraining on more than 3 experts adapts better to expert {expert} than on a single \
+             one: a better mean in every metric."
         ),
         experts: vec![expert],
         checks: each(table, spec, expert, &pairs, what, so),
@@ -86,8 +86,8 @@ fn monotone(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         name: "more-experts-no-worse",
         section: "IV-E",
         statement: format!(
-            "Adapting to expert {expert} improves monotonically with the number of experts that annotated for \
-             pretraining: no step up has a worse mean, to two digits, in any metric."
+            "Adapting to expert {expert} improves monotonically with the number of experts that \
+             annotated for pretraining: no step up has a worse mean, to two digits, in any metric."
         ),
         experts: vec![expert],
         checks: each(
@@ -114,8 +114,8 @@ fn caps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         name: "significance-caps-early",
         section: "IV-E",
         statement: format!(
-            "For expert {expert}, more than {enough} annotation experts are not significantly better than {enough}, in \
-             any metric."
+            "For expert {expert}, more than {enough} annotation experts are not significantly \
+             better than {enough}, in any metric."
         ),
         experts: vec![expert],
         checks: each(

@@ -71,8 +71,9 @@ fn degrade(table: &Table, spec: &Experiment, new_expert: u8) -> Claim {
         name: "foreign-experts-degrade",
         section: "IV-C",
         statement: format!(
-            "Tested on expert {new_expert}, networks trained on any other expert are significantly worse than the \
-             expert's own, in every metric. (Of the 95HD of expert 5 on expert 6 the paper claims a worse mean alone.)"
+            "Tested on expert {new_expert}, networks trained on any other expert are significantly \
+             worse than the expert's own, in every metric. (Of the 95HD of expert 5 on expert 6 \
+             the paper claims a worse mean alone.)"
         ),
         experts: vec![new_expert],
         checks,
@@ -94,8 +95,9 @@ fn farther(table: &Table, spec: &Experiment) -> Claim {
         name: "expert-7-degrades-more",
         section: "IV-C",
         statement: format!(
-            "What foreign networks lose against the expert's own, on average over them, is larger on expert {far} than \
-             on expert {near}, in every metric (p by Welch's t-test over the repetitions)."
+            "What foreign networks lose against the expert's own, on average over them, is larger \
+             on expert {far} than on expert {near}, in every metric (p by Welch's t-test over the \
+             repetitions)."
         ),
         experts: COMPARED.into(),
         checks,

@@ -113,7 +113,8 @@ impl fmt::Display for Summary {
         }
         write!(
             f,
-            "shared: asked for by more than one run, computed once; trainings are the first three kinds"
+            "shared: asked for by more than one run, computed once; trainings are the first three \
+             kinds"
         )
     }
 }

@@ -363,8 +363,8 @@ fn shape(spec: &Experiment, gains: &[(usize, f64)]) -> String {
     } else if is_row(spec, &Axis::EXPERTS) {
         let up = gains.windows(2).filter(|two| two[1].1 >= two[0].1).count();
         format!(
-            "pretraining wins at {ahead} of {of}, most with k = {} ({:+.2}), {up} of {} steps up are \
-             no loss",
+            "pretraining wins at {ahead} of {of}, most with k = {} ({:+.2}), {up} of {} steps up \
+             are no loss",
             best.0,
             best.1,
             of - 1
@@ -372,8 +372,8 @@ fn shape(spec: &Experiment, gains: &[(usize, f64)]) -> String {
     } else if is_row(spec, &Axis::TRAIN_EXPERT) {
         let behind = gains.iter().filter(|(_, gain)| *gain < 0.0).count();
         format!(
-            "{behind} of {of} foreign networks are worse, from {:+.2} (expert {}) to {:+.2} (expert \
-             {})",
+            "{behind} of {of} foreign networks are worse, from {:+.2} (expert {}) to {:+.2} \
+             (expert {})",
             worst.1, worst.0, best.1, best.0
         )
     } else {

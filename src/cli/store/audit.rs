@@ -107,7 +107,8 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
             ));
         }
         print(format_args!(
-            "{same} of {} stages came out with the same bytes, {different} different, {} not comparable, in {took}",
+            "{same} of {} stages came out with the same bytes, {different} different, {} not \
+             comparable, in {took}",
             rows.len(),
             rows.len() - same - different
         ));

@@ -38,9 +38,9 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let artefact = match store.read(kind, &digest, &[]) {
         Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
             return Err(Failure::Input(format!(
-                "the {kind} stage {} keeps no weights, only pretrainings do unless a manifest says `keep = \"all\"`; \
-                 running it with `--set 'keep=\"all\"'` makes them, or `expertgrid adapt` makes a network for an expert \
-                 from a pretraining",
+                "the {kind} stage {} keeps no weights, only pretrainings do unless a manifest says \
+                 `keep = \"all\"`; running it with `--set 'keep=\"all\"'` makes them, or \
+                 `expertgrid adapt` makes a network for an expert from a pretraining",
                 digest.short()
             )));
         }
@@ -106,8 +106,8 @@ fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
     match found[..] {
         [one] => Ok(*one),
         [] => Err(Failure::Input(format!(
-            "no stage in the store begins with `{prefix}`; `pretraining` in a table's runs.csv lists the digests of \
-             pretrainings"
+            "no stage in the store begins with `{prefix}`; `pretraining` in a table's runs.csv \
+             lists the digests of pretrainings"
         ))),
         [a, b, ..] => Err(Failure::Input(format!(
             "{} stages begin with `{prefix}`, for example {} and {}; write more of the digest",

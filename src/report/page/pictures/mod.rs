@@ -63,14 +63,15 @@ pub(super) fn show(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
 fn rule(spec: &Experiment) -> &'static str {
     match spec.grid.pretrains() {
         true => {
-            "Chosen by rule: with pretraining, at the table’s fewest samples and most experts, all test cases of all runs are \
-             ordered by Dice; the worst is the first, the median the middle one. Beside it the same case without pretraining, \
-             from the same samples."
+            "Chosen by rule: with pretraining, at the table’s fewest samples and most experts, all \
+             test cases of all runs are ordered by Dice; the worst is the first, the median the \
+             middle one. Beside it the same case without pretraining, from the same samples."
         }
         false => {
-            "Chosen by rule: all test cases of all runs of the network that does worst by its mean Dice are ordered by Dice; the \
-             worst is the first, the median the middle one. Beside it the same case by the network trained on the expert’s own \
-             masks, or else by the best."
+            "Chosen by rule: all test cases of all runs of the network that does worst by its mean \
+             Dice are ordered by Dice; the worst is the first, the median the middle one. Beside \
+             it the same case by the network trained on the expert’s own masks, or else by the \
+             best."
         }
     }
 }
@@ -222,7 +223,8 @@ fn figure(
     let window = draw::window(&contours);
     let says = |by: &Run, dice: f64| {
         format!(
-            "{case}: the contour of expert {} and that predicted by the network {}; Dice {:.1}\u{a0}%.",
+            "{case}: the contour of expert {} and that predicted by the network {}; Dice \
+             {:.1}\u{a0}%.",
             run.at.new_expert,
             origin(by),
             100.0 * dice
@@ -238,7 +240,8 @@ fn figure(
             }
             figcaption {
                 strong { (word) " of " (of) ", expert " (run.at.new_expert) }
-                ": " (case) ", " (origin(run)) ", n = " (run.at.samples) " from case " (run.at.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
+                ": " (case) ", " (origin(run)) ", n = " (run.at.samples) " from case " \
+                 (run.at.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 @if let Some((other, dice, _)) = &beside {
                     "; " (origin(other)) ": " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 }
