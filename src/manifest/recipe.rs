@@ -59,7 +59,7 @@ impl Keyed for Recipe {
 
 section! {
     /// How an image becomes the network's input.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
     ImageSpec {
         /// Side of the square crop, in pixels of the image.
         crop: usize = 192, Kind::Side, keyed;

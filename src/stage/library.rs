@@ -1,4 +1,5 @@
-//! A data set's images and masks, imported and pretrained weights, by their digests; read and prepared once for all stages of a worker.
+//! A data set's images and masks, imported and pretrained weights, by their digests; read and
+//! prepared once for all stages of a worker.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -21,12 +22,13 @@ pub struct Library {
     dataset: Arc<Dataset>,
     images: HashMap<Digest, usize>,
     masks: HashMap<Digest, (usize, u8)>,
-    prepared: HashMap<(Digest, usize), Arc<Prepared>>,
-    planes: HashMap<(Digest, usize), Arc<Plane>>,
+    prepared: HashMap<(Digest, ImageSpec), Arc<Prepared>>,
+    planes: HashMap<(Digest, ImageSpec), Arc<Plane>>,
     /// Files of weights that have not been asked for yet.
     unread: Vec<PathBuf>,
     imports: HashMap<Digest, Arc<Checkpoint>>,
-    /// The pretraining that was asked for last. No more: plans have the stages that start from one in a row.
+    /// The pretraining that was asked for last. No more: plans have the stages that start from one
+    /// in a row.
     pretrained: Option<(Digest, Arc<Checkpoint>)>,
 }
 
@@ -66,7 +68,8 @@ impl Library {
         while !self.imports.contains_key(digest) {
             let Some(path) = self.unread.pop() else {
                 return Err(StageError::Data(format!(
-                    "no file named by `pretrain.from` holds the weights {}; has one changed since the plan was made?",
+                    "no file named by `pretrain.from` holds the weights {}; has one changed since \
+                     the plan was made?",
                     digest.short()
                 )));
             };
@@ -107,7 +110,7 @@ impl Library {
         digest: &Digest,
         spec: &ImageSpec,
     ) -> Result<Arc<Prepared>, StageError> {
-        if let Some(found) = self.prepared.get(&(*digest, spec.reduce)) {
+        if let Some(found) = self.prepared.get(&(*digest, *spec)) {
             return Ok(found.clone());
         }
         let case = self
@@ -121,7 +124,7 @@ impl Library {
             .expect("counted along the same cases");
         let prepared = Arc::new(prepare(&case.image, spec));
         self.prepared
-            .insert((*digest, spec.reduce), prepared.clone());
+            .insert((*digest, *spec), prepared.clone());
         Ok(prepared)
     }
 
@@ -130,11 +133,11 @@ impl Library {
     /// # Errors
     /// Where the data set has no such mask.
     pub fn mask(&mut self, digest: &Digest, spec: &ImageSpec) -> Result<Arc<Plane>, StageError> {
-        if let Some(found) = self.planes.get(&(*digest, spec.reduce)) {
+        if let Some(found) = self.planes.get(&(*digest, *spec)) {
             return Ok(found.clone());
         }
         let plane = Arc::new(prepare_mask(self.original_mask(digest)?, spec));
-        self.planes.insert((*digest, spec.reduce), plane.clone());
+        self.planes.insert((*digest, *spec), plane.clone());
         Ok(plane)
     }
 
@@ -158,7 +161,8 @@ impl Library {
 
 fn absent(what: &str, digest: &Digest) -> StageError {
     StageError::Data(format!(
-        "the {what} {} is not in the data set any more; has a file changed since the plan was made?",
+        "the {what} {} is not in the data set any more; has a file changed since the plan was \
+         made?",
         digest.short()
     ))
 }
