@@ -4,7 +4,7 @@
 //! The rule: every key is declared once, by [`section!`]; one that shapes a stage's result is
 //! `keyed` there.
 
-use std::path::PathBuf;
+use std::{cell::RefCell, path::PathBuf};
 
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -14,14 +14,15 @@ use super::{
         AssdDefinition, CropAt, ExpertBatching, FieldOfView, FirstConv, HdDefinition, Reduction,
         SpacingFrom, Translation,
     },
-    document::quoted,
+    document::{parse_override, quoted},
     kind::{CHANCE, Key, Kind, Word, multiples, number, range, whole},
+    problem::Place,
     reader::{Located, Range, Section},
-    sections::{Setting, section},
+    sections::{Setting, Spec, section},
 };
 use crate::{
     key::{Keyed, Sink},
-    metric::Measure,
+    metric::{Assd, Definition, Hd95, Measure},
 };
 
 /// What every training of an experiment has in common. The defaults are the paper's.
@@ -204,7 +205,7 @@ pub type Chance = f64;
 
 section! {
     /// What is measured, and by which definitions.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     Metrics {
         /// The measures of tables, in their order.
         #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
@@ -247,6 +248,48 @@ impl Metrics {
             Measure::standard().contains(measure) || self.report.contains(measure)
         };
         Measure::all().filter(wanted).collect()
+    }
+
+    /// The definitions that the measures follow.
+    pub fn definition(&self) -> Definition {
+        Definition {
+            assd: match self.assd {
+                AssdDefinition::Pooled => Assd::Pooled,
+                AssdDefinition::Macro => Assd::Macro,
+            },
+            hd95: match self.hd95 {
+                HdDefinition::Pooled => Hd95::Pooled,
+                HdDefinition::MaxDirected => Hd95::MaxDirected,
+            },
+            ..Definition::default()
+        }
+    }
+
+    /// The keys that define measures: all but what is reported and the unit of distances.
+    pub fn definitions() -> impl Iterator<Item = &'static Key> {
+        let others = ["report", "spacing"];
+        Self::KEYS
+            .iter()
+            .filter(move |key| !others.contains(&key.name))
+    }
+
+    /// Takes a definition over from a text like `assd=macro`; false where it is none.
+    pub fn define(&mut self, text: &str) -> bool {
+        let Ok(table) = parse_override(text) else {
+            return false;
+        };
+        let known = |name: &String| Self::definitions().any(|key| key.name == name);
+        if !table.keys().all(known) {
+            return false;
+        }
+        let problems = RefCell::default();
+        let place = Place::Override(text.into());
+        let read = Self::read_whole(Section::root(&table, place, &problems), self);
+        let good = problems.into_inner().is_empty();
+        if good {
+            *self = read;
+        }
+        good
     }
 }
 

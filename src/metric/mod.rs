@@ -22,11 +22,8 @@ pub use measure::{Better, Measure, Unit};
 pub use score::{Reason, Score};
 pub use surface::{Connectivity, surface};
 
-use serde::{Deserialize, Serialize};
-
 /// Which of the literature's definitions the surface metrics follow. The default is MedPy's (0.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Definition {
     /// The neighbourhood of the erosion that leaves the surface.
     pub connectivity: Connectivity,
