@@ -214,7 +214,10 @@ section! {
         assd: AssdDefinition = AssdDefinition::Pooled, AssdDefinition::KIND, keyed;
         /// How the two directions of surface distance become one 95th percentile.
         hd95: HdDefinition = HdDefinition::Pooled, HdDefinition::KIND, keyed;
-        /// Unit of both.
+        /// Largest distance between two borders that NSD accepts, in the unit of distances.
+        #[serde(default = "nsd_tolerance", skip_serializing_if = "is_nsd_tolerance")]
+        nsd_tolerance: f64 = nsd_tolerance(), number(0.0, 1000.0), keyed;
+        /// Unit of distances.
         spacing: SpacingFrom = SpacingFrom::Unit, SpacingFrom::KIND, keyed;
     }
 }
@@ -239,6 +242,14 @@ fn are_standard(report: &[Measure]) -> bool {
     report == Measure::standard()
 }
 
+fn nsd_tolerance() -> f64 {
+    Definition::default().nsd_tolerance
+}
+
+fn is_nsd_tolerance(tolerance: &f64) -> bool {
+    *tolerance == nsd_tolerance()
+}
+
 impl Metrics {
     /// What an evaluation measures, in the order of all measures: what is reported, and the
     /// standard ones in any case, so that manifests which differ in what they report of these
@@ -261,6 +272,7 @@ impl Metrics {
                 HdDefinition::Pooled => Hd95::Pooled,
                 HdDefinition::MaxDirected => Hd95::MaxDirected,
             },
+            nsd_tolerance: self.nsd_tolerance,
             ..Definition::default()
         }
     }
@@ -299,6 +311,7 @@ impl Keyed for Metrics {
             report: _,
             assd,
             hd95,
+            nsd_tolerance,
             spacing,
         } = self;
         sink.text("assd", assd.word());
@@ -307,6 +320,9 @@ impl Keyed for Metrics {
         for measure in self.measured() {
             if !Measure::standard().contains(&measure) {
                 sink.text("measure", measure.word());
+            }
+            if measure.word() == "nsd" {
+                sink.f64("nsd_tolerance", *nsd_tolerance);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Segmentation metrics of one prediction against one reference: Dice, ASSD, 95HD.
+//! Segmentation metrics of one prediction against one reference.
 //!
 //! The rule: a metric without a value is `Score::Undefined` with its reason, never NaN and never a
 //! stand-in number. Where the literature has several definitions, `Definition` names the one used.
@@ -9,6 +9,7 @@ mod directed;
 mod distance;
 mod mask;
 mod measure;
+mod nsd;
 mod relative_area;
 mod score;
 mod surface;
@@ -23,7 +24,7 @@ pub use score::{Reason, Score};
 pub use surface::{Connectivity, surface};
 
 /// Which of the literature's definitions the surface metrics follow. The default is MedPy's (0.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Definition {
     /// The neighbourhood of the erosion that leaves the surface.
     pub connectivity: Connectivity,
@@ -31,6 +32,19 @@ pub struct Definition {
     pub assd: Assd,
     /// How the two directed sets of distances give one percentile.
     pub hd95: Hd95,
+    /// The largest distance between two borders that NSD accepts, in the unit of the spacing.
+    pub nsd_tolerance: f64,
+}
+
+impl Default for Definition {
+    fn default() -> Self {
+        Self {
+            connectivity: Connectivity::default(),
+            assd: Assd::default(),
+            hd95: Hd95::default(),
+            nsd_tolerance: 1.0,
+        }
+    }
 }
 
 /// The distances between the surfaces of two `[H, W]` masks, or why there are none.

@@ -50,6 +50,7 @@ mod schedule;
 mod seeing;
 mod stats_properties;
 mod stats_reference;
+mod surface_dice;
 mod survival;
 mod tables;
 mod torture;

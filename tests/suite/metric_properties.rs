@@ -27,6 +27,7 @@ fn definition() -> impl Strategy<Value = Definition> {
         connectivity,
         assd,
         hd95,
+        ..Definition::default()
     })
 }
 

@@ -146,6 +146,7 @@ impl Case {
             connectivity,
             assd,
             hd95,
+            ..Definition::default()
         };
         let scores =
             scores(pred.view(), reference.view(), self.spacing(), definition).expect("comparable");
