@@ -273,7 +273,6 @@ impl Metrics {
                 HdDefinition::MaxDirected => Hd95::MaxDirected,
             },
             nsd_tolerance: self.nsd_tolerance,
-            ..Definition::default()
         }
     }
 

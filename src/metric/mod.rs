@@ -21,13 +21,11 @@ pub use distance::nearest;
 pub use mask::{MaskError, MaskView, Pixel, Spacing};
 pub use measure::{Better, Measure, Unit};
 pub use score::{Reason, Score};
-pub use surface::{Connectivity, surface};
+pub use surface::surface;
 
 /// Which of the literature's definitions the surface metrics follow. The default is MedPy's (0.5).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Definition {
-    /// The neighbourhood of the erosion that leaves the surface.
-    pub connectivity: Connectivity,
     /// How the two directed means are joined.
     pub assd: Assd,
     /// How the two directed sets of distances give one percentile.
@@ -39,7 +37,6 @@ pub struct Definition {
 impl Default for Definition {
     fn default() -> Self {
         Self {
-            connectivity: Connectivity::default(),
             assd: Assd::default(),
             hd95: Hd95::default(),
             nsd_tolerance: 1.0,
@@ -55,12 +52,11 @@ pub fn directed(
     prediction: MaskView,
     reference: MaskView,
     spacing: Spacing,
-    connectivity: Connectivity,
 ) -> Result<Result<Directed, Reason>, MaskError> {
     prediction.same_shape(&reference)?;
     spacing.check()?;
-    let predicted = surface(prediction, connectivity);
-    let expected = surface(reference, connectivity);
+    let predicted = surface(prediction);
+    let expected = surface(reference);
     // A mask is empty exactly when its surface is: its outermost pixels are always surface.
     let reason = match (predicted.is_empty(), expected.is_empty()) {
         (true, true) => Reason::BothEmpty,
