@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        AssdDefinition, CropAt, ExpertBatching, FieldOfView, FirstConv, HdDefinition, Reduction,
-        SpacingFrom, Translation,
+        CropAt, ExpertBatching, FieldOfView, FirstConv, Reduction, SpacingFrom, Translation,
     },
     document::{parse_override, quoted},
     kind::{CHANCE, Key, Kind, Word, multiples, number, range, whole},
@@ -211,9 +210,9 @@ section! {
         #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
         report: Vec<Measure> = standard_measures(), Kind::List(&MEASURE), unkeyed;
         /// How the two directions of surface distance become one average.
-        assd: AssdDefinition = AssdDefinition::Pooled, AssdDefinition::KIND, keyed;
+        assd: Assd = Assd::Pooled, Assd::KIND, keyed;
         /// How the two directions of surface distance become one 95th percentile.
-        hd95: HdDefinition = HdDefinition::Pooled, HdDefinition::KIND, keyed;
+        hd95: Hd95 = Hd95::Pooled, Hd95::KIND, keyed;
         /// Largest distance between two borders that NSD accepts, in the unit of distances.
         #[serde(default = "nsd_tolerance", skip_serializing_if = "is_nsd_tolerance")]
         nsd_tolerance: f64 = nsd_tolerance(), number(0.0, 1000.0), keyed;
@@ -264,14 +263,8 @@ impl Metrics {
     /// The definitions that the measures follow.
     pub fn definition(&self) -> Definition {
         Definition {
-            assd: match self.assd {
-                AssdDefinition::Pooled => Assd::Pooled,
-                AssdDefinition::Macro => Assd::Macro,
-            },
-            hd95: match self.hd95 {
-                HdDefinition::Pooled => Hd95::Pooled,
-                HdDefinition::MaxDirected => Hd95::MaxDirected,
-            },
+            assd: self.assd,
+            hd95: self.hd95,
             nsd_tolerance: self.nsd_tolerance,
         }
     }
