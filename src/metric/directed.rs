@@ -1,6 +1,7 @@
 //! From surface distances to single numbers: ASSD and 95HD.
 //!
-//! The rule: every number here is symmetric, bit for bit: exchanging prediction and reference changes nothing.
+//! The rule: every number here is symmetric to the last bit: exchanging prediction and reference
+//! does not change it.
 
 use serde::{Deserialize, Serialize};
 
