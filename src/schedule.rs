@@ -167,8 +167,8 @@ pub struct Schedule<'a> {
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 impl<'a> Schedule<'a> {
-    /// Finds what is to be done: the stages that `wanted` runs need and that `intact` does not vouch
-    /// for. What stands behind an artefact that is there is not even looked at.
+    /// Finds what is to be done: the stages that `wanted` runs need and that `intact` does not
+    /// vouch for. Stages before an artefact that is stored are not looked at.
     pub fn new(
         plan: &'a Plan,
         wanted: impl Fn(&Run) -> bool,

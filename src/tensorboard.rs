@@ -5,8 +5,8 @@
 //! event  = protobuf: wall time, step, and a summary of named values
 //! ```
 //!
-//! The rule: a file is named by its training's key, so it is written once, whole. The crates that write
-//! such files want a protobuf compiler on the machine, for two messages.
+//! The rule: a file is named by its training's key, so it is written once, whole. The crates that
+//! write such files need a protobuf compiler, for two messages.
 
 use std::{
     collections::HashMap,

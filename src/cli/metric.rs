@@ -15,9 +15,8 @@ use crate::{
         Expert, Mask, folder,
         nifti::{self, ReadMask},
     },
-    manifest::{AssdDefinition, HdDefinition, Metrics, SpacingFrom},
+    manifest::{Fallback, Key, Metrics, SpacingFrom},
     metric::{self, Compared, Measure, Score, Spacing, Unit},
-    stage::definition,
 };
 
 #[derive(Debug, Args)]
@@ -46,8 +45,13 @@ pub(super) struct Arguments {
     /// Distances in pixels, or in the millimetres of the reference's header.
     #[arg(long, value_enum, default_value = "unit")]
     spacing: SpacingChoice,
-    /// `assd=pooled` or `macro`, `hd95=pooled` or `max_directed`; the default is MedPy's.
-    #[arg(long, value_name = "METRIC=WHICH", value_delimiter = ',')]
+    // Its help is made of the keys of `[metrics]`.
+    #[arg(
+        long,
+        value_name = "METRIC=WHICH",
+        value_delimiter = ',',
+        help = definition_help()
+    )]
     definition: Vec<String>,
     /// Print JSON.
     #[arg(long)]
@@ -126,34 +130,54 @@ fn measure(word: &str) -> Result<Measure, String> {
 }
 
 fn definitions(words: &[String]) -> Result<Metrics, Failure> {
-    let mut metrics = Metrics {
-        report: Vec::new(),
-        assd: AssdDefinition::Pooled,
-        hd95: HdDefinition::Pooled,
-        spacing: SpacingFrom::Unit,
-    };
+    let mut metrics = Metrics::default();
     for word in words {
-        let known = match word.split_once('=') {
-            Some(("assd", which)) => {
-                let found = AssdDefinition::ALL
-                    .iter()
-                    .find(|(known, _)| *known == which);
-                found.map(|(_, assd)| metrics.assd = *assd)
-            }
-            Some(("hd95", which)) => {
-                let found = HdDefinition::ALL.iter().find(|(known, _)| *known == which);
-                found.map(|(_, hd95)| metrics.hd95 = *hd95)
-            }
-            _ => None,
-        };
-        if known.is_none() {
+        if !metrics.define(word) {
+            let known: Vec<String> = Metrics::definitions().flat_map(written).collect();
             return Err(Failure::Input(format!(
-                "--definition {word}: write assd=pooled, assd=macro, hd95=pooled or \
-                 hd95=max_directed"
+                "--definition {word}: write {}",
+                listed(&known)
             )));
         }
     }
     Ok(metrics)
+}
+
+/// A definition with each of its values, as `--definition` takes them.
+fn written(key: &Key) -> Vec<String> {
+    match key.kind.words() {
+        [] => vec![format!("{}={}", key.name, key.kind.describe())],
+        words => {
+            let values = words.iter();
+            values
+                .map(|value| format!("{}={}", key.name, value.word))
+                .collect()
+        }
+    }
+}
+
+/// `a, b or c`.
+fn listed(items: &[String]) -> String {
+    match items {
+        [first @ .., before, last] => {
+            let first = first.iter().map(|item| format!("{item}, "));
+            format!("{}{before} or {last}", first.format(""))
+        }
+        items => items.concat(),
+    }
+}
+
+/// What `--definition` takes.
+fn definition_help() -> String {
+    let defaults = Metrics::definitions().filter_map(|key| match key.default {
+        Fallback::Value(value) => Some(format!("{}={}", key.name, value().trim_matches('"'))),
+        _ => None,
+    });
+    format!(
+        "{} [default: {}]",
+        listed(&Metrics::definitions().flat_map(written).collect::<Vec<_>>()),
+        defaults.format(",")
+    )
 }
 
 fn pairs(arguments: &Arguments) -> Result<Vec<Pair>, Failure> {
@@ -316,7 +340,7 @@ fn score(pair: &Pair, metrics: &Metrics) -> Result<Row, String> {
         )
     };
     let [found, expected] = [&prediction.mask, &reference.mask].map(Mask::view);
-    let compared = Compared::new(found, expected, spacing, definition(metrics)).map_err(wrong)?;
+    let compared = Compared::new(found, expected, spacing, metrics.definition()).map_err(wrong)?;
     let measured = metrics.report.iter();
     let scores: Vec<(Measure, Score)> = measured
         .map(|measure| (*measure, measure.of(&compared)))

@@ -46,7 +46,8 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     for expert in &wanted {
         if !dataset.experts.contains(expert) {
             fit.problems.push(format!(
-                "{name} asks for expert {expert}, whose masks the data set does not have for every case \
+                "{name} asks for expert {expert}, whose masks the data set does not have \
+                 for every case \
                  (it has experts {:?})",
                 dataset.experts
             ));
@@ -58,7 +59,8 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
             fit.problems.push(format!("{name}: {}: {why}", case.name));
         } else if experiment.metrics.spacing == SpacingFrom::Header && case.spacing().is_none() {
             fit.problems.push(format!(
-                "{name}: {}: the header has no spacing, which `metrics.spacing = \"header\"` asks for",
+                "{name}: {}: the header has no spacing, \
+                 which `metrics.spacing = \"header\"` asks for",
                 case.name
             ));
         }

@@ -1,8 +1,8 @@
 //! Cases: an image, the experts' masks of it, and the data set they belong to.
 //!
 //! The rule: a digest names decoded content (shape and pixels), never file bytes, so that
-//! compressing a file anew or renaming a folder changes no key; and a data set opens whole or not at
-//! all, with every problem reported at once.
+//! compressing a file anew or renaming a folder changes no key; and a data set opens whole or not
+//! at all, with every problem reported at once.
 
 pub mod augment;
 pub mod check;
@@ -30,7 +30,8 @@ use crate::metric::MaskView;
 /// An expert's number, as in `task01_seg07`: 7.
 pub type Expert = u8;
 
-/// A 2-D image of one channel, `[height, width]`, row-major: pixel (x, y) is `pixels[y * width + x]`.
+/// A 2-D image of one channel, `[height, width]`, row-major: pixel (x, y) is
+/// `pixels[y * width + x]`.
 ///
 /// x runs along NIfTI's first (fastest) axis, so the order in memory is the order in the file. The
 /// background is exactly 0.

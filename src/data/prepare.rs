@@ -250,8 +250,9 @@ impl Prediction {
 }
 
 impl Frame {
-    /// Values over a region of the reduced image, `at` its pixels in row-major order, in the original
-    /// image: interpolated linearly where the image was reduced; `outside` where the region does not reach.
+    /// Values over a region of the reduced image, brought to the original image: interpolated
+    /// linearly where the image was reduced, `outside` beyond the region. `at` gives the region's
+    /// pixels in row-major order.
     pub fn enlarge(&self, region: &Region, at: impl Fn(usize) -> f32, outside: f32) -> Plane {
         let [height, width] = self.original;
         let rows = self.taps(region, 0);
@@ -329,7 +330,8 @@ pub fn too_small(image: &Image, spec: &ImageSpec) -> Option<String> {
     let reduced = [image.height, image.width].map(|n| n / spec.reduce);
     reduced.iter().any(|n| *n < spec.input()).then(|| {
         format!(
-            "the image is {} x {} pixels, smaller than the crop of {2} x {2}; choose a smaller `image.crop`",
+            "the image is {} x {} pixels, smaller than the crop of {2} x {2}; \
+             choose a smaller `image.crop`",
             image.height, image.width, spec.crop
         )
     })

@@ -24,7 +24,8 @@ const TRAINING_2021: &str = "training_data_v3_QC";
 const TEST_2021: &str = "validation_data_qubiq2021_QC";
 const TASK: &str = "brain-growth";
 const GET_DATA: &str = "make a phantom with `expertgrid data phantom --out DIR`, or register for \
-    the QUBIQ challenge (https://qubiq21.grand-challenge.org) and unpack its brain-growth task here";
+    the QUBIQ challenge (https://qubiq21.grand-challenge.org) and unpack its brain-growth \
+    task here";
 
 /// How the folders were found: the training and the test folder.
 pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), Problem> {

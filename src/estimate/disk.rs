@@ -1,5 +1,5 @@
-//! The disk that stages will take: as much as those of the same kind and size that are there, or what their
-//! specification says.
+//! The disk space that stages will take: as much as stored ones of the same kind and size, or else
+//! what their specification implies.
 
 use std::collections::{HashMap, HashSet};
 
@@ -81,7 +81,8 @@ fn by_specification(spec: &Spec) -> u64 {
                 true => weights(train),
                 false => 0,
             };
-            // A byte for every pixel that the network sees of each test image, by each of its branches.
+            // A byte for every pixel that the network sees of each test image, by each of its
+            // branches.
             let seen = (train.recipe.image.input() as u64).pow(2);
             let predictions = (train.test.images.len() * train.support.experts.len()) as u64 * seen;
             weights + predictions + train.budget.steps as u64 * STEP_BYTES

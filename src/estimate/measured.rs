@@ -1,7 +1,7 @@
-//! What the journals of a results folder tell of the time that stages took.
+//! The time that stages took, as the journals of a results folder have it.
 //!
-//! The rule: a device is a whole one, all cores of the processor or one GPU; where several slots share it, each
-//! second in one of them is that share of a second of it.
+//! The rule: a device is all cores of the processor, or one GPU. Where n slots share it, a second
+//! in one of them counts as 1/n second of the device.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -68,8 +68,8 @@ struct Attempt {
     finished: Option<f64>,
 }
 
-/// Which attempt: the run of stages that made it, the slot, and when it began. One that several journals tell of
-/// counts once.
+/// What identifies an attempt: the run that made it, the slot, and when it began. An attempt in
+/// several journals counts once.
 type Which = (String, usize, u64);
 
 impl Measured {
@@ -111,7 +111,7 @@ impl Measured {
         measured
     }
 
-    /// Seconds of devices that every stage has taken so far, failed and interrupted attempts included.
+    /// Device-seconds that every stage has taken so far, failed and interrupted attempts included.
     pub fn spent(&self) -> &HashMap<Digest, f64> {
         &self.spent
     }

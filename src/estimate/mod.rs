@@ -1,7 +1,7 @@
 //! What is left of a plan in time and disk, estimated from what stages have taken here so far.
 //!
-//! The rule: an estimate says what it stands on. What was never measured is scaled from what was, and called
-//! a guess; where nothing was, there is no estimate.
+//! The rule: an estimate names its basis. A size that was never measured is scaled from one that
+//! was, and called a guess; without any measurement there is no estimate.
 
 mod disk;
 mod measured;
@@ -88,11 +88,12 @@ pub enum Known {
     Not,
 }
 
-/// How far a guess from another size may be off: a batch that is larger keeps the cores busier, or falls out of
-/// their caches.
+/// The largest factor by which a guess from another size may be wrong: a larger batch may use the
+/// cores better, or no longer fit their caches.
 const GUESS: f64 = 3.0;
 
-/// The stages that the `wanted` runs still need: what stands behind an artefact that is there is not looked at.
+/// The stages that the `wanted` runs still need. Stages before an artefact that is stored are not
+/// needed.
 pub fn left(plan: &Plan, wanted: impl Fn(&Run) -> bool, there: &HashSet<Digest>) -> Vec<StageId> {
     let mut needed = vec![false; plan.stages.len()];
     for run in plan.runs.iter().filter(|run| wanted(run)) {
@@ -147,8 +148,8 @@ pub fn of(
     }
 }
 
-/// Seconds of devices that every stage has taken so far, by its digest, as far as the journals of a results folder
-/// tell.
+/// Device-seconds that every stage has taken so far, by its digest, from the journals of a results
+/// folder.
 pub fn spent(results: &Path) -> HashMap<Digest, f64> {
     Measured::read(results).spent().clone()
 }
@@ -196,7 +197,8 @@ fn cost(size: Size) -> f64 {
     one.cost() as f64
 }
 
-/// All devices busy to the end, but no shorter than the longest chain of stages that wait for each other.
+/// The time with all devices busy to the end, but at least that of the longest chain of dependent
+/// stages.
 fn time(
     plan: &Plan,
     left: &[StageId],

@@ -1,9 +1,9 @@
 //! Worker processes on this machine.
 //!
-//! The rule: a worker is started when its slot gets its first stage and reused from stage to
-//! stage, so that the data set is read once per slot; one that ends, or does not get on for too long,
-//! takes its stage down, with the last lines it wrote and the path to all of them, and the slot's next
-//! stage gets a new one.
+//! The rule: a worker is started when its slot gets its first stage and reused from stage to stage,
+//! so that the data set is read once per slot; where it ends, or makes no progress for too long,
+//! its stage fails, with its last lines and the path to its log, and the slot's next stage gets a
+//! new worker.
 
 use std::{
     ffi::OsString,
@@ -124,7 +124,8 @@ impl Local {
         }
     }
 
-    /// The cores, shared out to the stages that run on them: one thread each where stages are many, more where they are few.
+    /// The cores, divided among the stages that run on them: one thread each where there are many
+    /// stages, more where there are few.
     fn threads(&self) -> NonZeroUsize {
         let on_cores = |slot: &usize| {
             self.busy[*slot].is_some() && self.slots.slots[*slot].device == DeviceName::Cpu

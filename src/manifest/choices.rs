@@ -8,7 +8,10 @@ use super::{
     reader::Section,
     sections::Setting,
 };
-use crate::key::Sink;
+use crate::{
+    key::Sink,
+    metric::{Assd, Hd95},
+};
 
 /// An enum whose values are the words of a manifest key.
 macro_rules! words {
@@ -24,6 +27,17 @@ macro_rules! words {
             $($(#[doc = $means])+ #[serde(rename = $word)] $variant),+
         }
 
+        spoken! { $name { $($(#[doc = $means])+ $variant = $word),+ } }
+    };
+}
+
+/// The words that a manifest has for the values of an enum.
+macro_rules! spoken {
+    (
+        $name:ident {
+            $($(#[doc = $means:literal])+ $variant:ident = $word:literal),+ $(,)?
+        }
+    ) => {
         impl $name {
             /// Every value with its word.
             pub const ALL: &'static [(&'static str, $name)] = &[$(($word, $name::$variant)),+];
@@ -129,9 +143,8 @@ words! {
     }
 }
 
-words! {
-    /// How the two directions of surface distance become one ASSD.
-    AssdDefinition {
+spoken! {
+    Assd {
         /// The mean over both sets of distances together.
         Pooled = "pooled",
         /// The mean of the two directions' means.
@@ -139,9 +152,8 @@ words! {
     }
 }
 
-words! {
-    /// How the two directions of surface distance become one 95HD.
-    HdDefinition {
+spoken! {
+    Hd95 {
         /// The percentile of both sets together, as MedPy.
         Pooled = "pooled",
         /// The larger of the two directions' percentiles, as MONAI.

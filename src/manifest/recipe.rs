@@ -4,24 +4,24 @@
 //! The rule: every key is declared once, by [`section!`]; one that shapes a stage's result is
 //! `keyed` there.
 
-use std::path::PathBuf;
+use std::{cell::RefCell, path::PathBuf};
 
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        AssdDefinition, CropAt, ExpertBatching, FieldOfView, FirstConv, HdDefinition, Reduction,
-        SpacingFrom, Translation,
+        CropAt, ExpertBatching, FieldOfView, FirstConv, Reduction, SpacingFrom, Translation,
     },
-    document::quoted,
+    document::{parse_override, quoted},
     kind::{CHANCE, Key, Kind, Word, multiples, number, range, whole},
+    problem::Place,
     reader::{Located, Range, Section},
-    sections::{Setting, section},
+    sections::{Setting, Spec, section},
 };
 use crate::{
     key::{Keyed, Sink},
-    metric::Measure,
+    metric::{Assd, Definition, Hd95, Measure},
 };
 
 /// What every training of an experiment has in common. The defaults are the paper's.
@@ -204,16 +204,19 @@ pub type Chance = f64;
 
 section! {
     /// What is measured, and by which definitions.
-    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     Metrics {
         /// The measures of tables, in their order.
         #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
         report: Vec<Measure> = standard_measures(), Kind::List(&MEASURE), unkeyed;
         /// How the two directions of surface distance become one average.
-        assd: AssdDefinition = AssdDefinition::Pooled, AssdDefinition::KIND, keyed;
+        assd: Assd = Assd::Pooled, Assd::KIND, keyed;
         /// How the two directions of surface distance become one 95th percentile.
-        hd95: HdDefinition = HdDefinition::Pooled, HdDefinition::KIND, keyed;
-        /// Unit of both.
+        hd95: Hd95 = Hd95::Pooled, Hd95::KIND, keyed;
+        /// Largest distance between two borders that NSD accepts, in the unit of distances.
+        #[serde(default = "nsd_tolerance", skip_serializing_if = "is_nsd_tolerance")]
+        nsd_tolerance: f64 = nsd_tolerance(), number(0.0, 1000.0), keyed;
+        /// Unit of distances.
         spacing: SpacingFrom = SpacingFrom::Unit, SpacingFrom::KIND, keyed;
     }
 }
@@ -238,6 +241,14 @@ fn are_standard(report: &[Measure]) -> bool {
     report == Measure::standard()
 }
 
+fn nsd_tolerance() -> f64 {
+    Definition::default().nsd_tolerance
+}
+
+fn is_nsd_tolerance(tolerance: &f64) -> bool {
+    *tolerance == nsd_tolerance()
+}
+
 impl Metrics {
     /// What an evaluation measures, in the order of all measures: what is reported, and the
     /// standard ones in any case, so that manifests which differ in what they report of these
@@ -248,6 +259,42 @@ impl Metrics {
         };
         Measure::all().filter(wanted).collect()
     }
+
+    /// The definitions that the measures follow.
+    pub fn definition(&self) -> Definition {
+        Definition {
+            assd: self.assd,
+            hd95: self.hd95,
+            nsd_tolerance: self.nsd_tolerance,
+        }
+    }
+
+    /// The keys that define measures: all but what is reported and the unit of distances.
+    pub fn definitions() -> impl Iterator<Item = &'static Key> {
+        let others = ["report", "spacing"];
+        Self::KEYS
+            .iter()
+            .filter(move |key| !others.contains(&key.name))
+    }
+
+    /// Takes a definition over from a text like `assd=macro`; false where it is none.
+    pub fn define(&mut self, text: &str) -> bool {
+        let Ok(table) = parse_override(text) else {
+            return false;
+        };
+        let known = |name: &String| Self::definitions().any(|key| key.name == name);
+        if !table.keys().all(known) {
+            return false;
+        }
+        let problems = RefCell::default();
+        let place = Place::Override(text.into());
+        let read = Self::read_whole(Section::root(&table, place, &problems), self);
+        let good = problems.into_inner().is_empty();
+        if good {
+            *self = read;
+        }
+        good
+    }
 }
 
 impl Keyed for Metrics {
@@ -256,6 +303,7 @@ impl Keyed for Metrics {
             report: _,
             assd,
             hd95,
+            nsd_tolerance,
             spacing,
         } = self;
         sink.text("assd", assd.word());
@@ -264,6 +312,9 @@ impl Keyed for Metrics {
         for measure in self.measured() {
             if !Measure::standard().contains(&measure) {
                 sink.text("measure", measure.word());
+            }
+            if measure.word() == "nsd" {
+                sink.f64("nsd_tolerance", *nsd_tolerance);
             }
         }
     }

@@ -43,8 +43,7 @@ impl<'a> Compared<'a> {
     /// The distances between the surfaces of the two masks, or why there are none.
     fn surfaces(&self) -> &Result<Directed, Reason> {
         self.surfaces.get_or_init(|| {
-            let connectivity = self.definition.connectivity;
-            directed(self.prediction, self.reference, self.spacing, connectivity)
+            directed(self.prediction, self.reference, self.spacing)
                 .expect("shapes and spacing were checked")
         })
     }

@@ -1,6 +1,7 @@
-//! From surface distances to single numbers: ASSD, 95HD, and the plain Hausdorff distance.
+//! From surface distances to single numbers: ASSD and 95HD.
 //!
-//! The rule: every number here is symmetric, bit for bit: exchanging prediction and reference changes nothing.
+//! The rule: every number here is symmetric to the last bit: exchanging prediction and reference
+//! does not change it.
 
 use serde::{Deserialize, Serialize};
 
@@ -84,12 +85,6 @@ impl Directed {
                 percentile(&self.to_reference, 95.0).max(percentile(&self.to_prediction, 95.0))
             }
         }
-    }
-
-    /// The Hausdorff distance: the largest of all distances.
-    pub fn hausdorff(&self) -> f64 {
-        let largest = |side: &[f64]| side.last().copied().unwrap_or(0.0);
-        largest(&self.to_reference).max(largest(&self.to_prediction))
     }
 }
 

@@ -1,18 +1,21 @@
 //! The exact Euclidean distance transform, evaluated where it is asked for.
 //!
-//! The rule: exact in f64, anisotropic spacing included; the only rounding is that of the final sum and square root. Nothing outside
-//! the bounding box of the pixels involved is touched.
+//! The rule: results are exact in f64, also with anisotropic spacing; only the final sum and square
+//! root round. Nothing outside the bounding box of the given pixels is read.
 //!
-//! Separable, as in Meijster, Roerdink and Hesselink (2000): their vertical pass, which counts whole rows, then along each
-//! row the minimum over its columns. That search goes outwards and stops where the offset alone is too far, which for surfaces
-//! close to each other is after a few columns; a lower envelope over every column of every row would cost more.
+//! Two passes, as in Meijster, Roerdink and Hesselink (2000). The vertical pass counts rows. The
+//! horizontal pass takes, in each row, the minimum over columns: the search goes outwards and stops
+//! where the column offset alone is larger than the best distance. For surfaces that are close to
+//! each other that is after a few columns, which costs less than a lower envelope over every column
+//! of every row.
 
 use super::mask::{Pixel, Spacing};
 
 /// More rows than any image has, and small enough to be counted up from without overflow.
 const FAR: u32 = u32::MAX / 2;
 
-/// For each pixel of `from`, the Euclidean distance to the closest pixel of `to`, in the unit of `spacing`.
+/// For each pixel of `from`, the Euclidean distance to the closest pixel of `to`, in the unit of
+/// `spacing`.
 ///
 /// # Panics
 /// `to` is empty: there is nothing to be near to.
@@ -27,8 +30,8 @@ pub fn nearest(from: &[Pixel], to: &[Pixel], spacing: Spacing) -> Vec<f64> {
         .collect()
 }
 
-/// For each row of the joint bounding box and each column that targets span: how many rows lie between here and the
-/// closest target of the same column, or at least `FAR`.
+/// For each row of the joint bounding box and each column of the targets' bounding box: the number
+/// of rows to the closest target in the same column, or at least `FAR` where there is none.
 struct RowSteps {
     first_row: usize,
     first_column: usize,
@@ -86,7 +89,8 @@ fn bounds(values: impl Iterator<Item = usize>) -> (usize, usize) {
     })
 }
 
-/// The squared distance from `column` of a row to the targets, given how many rows each column's closest one is away.
+/// The squared distance from `column` of a row to the targets. `steps` holds, for each column, the
+/// number of rows to its closest target.
 fn closest_square(steps: &[u32], column: isize, spacing: Spacing) -> f64 {
     let last = steps.len() as isize - 1;
     let mut best = f64::INFINITY;
@@ -104,8 +108,8 @@ fn closest_square(steps: &[u32], column: isize, spacing: Spacing) -> f64 {
     best
 }
 
-/// Lowers `best` to the squared distance to column `there`. False once the columns from here on are too far by
-/// their offset alone.
+/// Lowers `best` to the squared distance to column `there`. False where that column and all beyond
+/// it are too far by their offset alone.
 fn closer(steps: &[u32], there: isize, column: isize, spacing: Spacing, best: &mut f64) -> bool {
     let across = ((there - column) as f64 * spacing.column).powi(2);
     let rows = steps[there as usize];

@@ -1,6 +1,7 @@
 //! What a metric is given: a borrowed binary mask and the distance between its pixels.
 //!
-//! The rule: a `MaskView` always holds exactly `height * width` pixels, because only `new` makes one.
+//! The rule: a `MaskView` always holds exactly `height * width` pixels, because only `new` makes
+//! one.
 
 use std::fmt;
 
@@ -83,7 +84,8 @@ pub struct Pixel {
     pub column: usize,
 }
 
-/// The distance between neighbouring pixels, in millimetres where the image's header is trusted, else one pixel.
+/// The distance between neighbouring pixels, in millimetres where the image's header is trusted,
+/// else one pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spacing {

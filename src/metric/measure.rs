@@ -8,7 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Compared, Score, dice, relative_area::relative_area_difference};
+use super::{
+    Compared, Score, dice, nsd::normalised_surface_dice, relative_area::relative_area_difference,
+};
 
 /// A measure: how well one mask agrees with another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,6 +119,17 @@ const TABLE: &[Row] = &[
         of: relative_area_difference,
         // There is no worst: what is predicted where the reference is empty may be any area.
         worst: |_| None,
+    },
+    Row {
+        word: "nsd",
+        aliases: &[],
+        column: "nsd_percent",
+        name: "NSD",
+        about: "Normalised surface Dice: the share of both borders near the other's.",
+        unit: Unit::Percent,
+        better: Better::Larger,
+        of: normalised_surface_dice,
+        worst: |_| Some(0.0),
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Segmentation metrics of one prediction against one reference: Dice, ASSD, 95HD.
+//! Segmentation metrics of one prediction against one reference.
 //!
 //! The rule: a metric without a value is `Score::Undefined` with its reason, never NaN and never a
 //! stand-in number. Where the literature has several definitions, `Definition` names the one used.
@@ -9,6 +9,7 @@ mod directed;
 mod distance;
 mod mask;
 mod measure;
+mod nsd;
 mod relative_area;
 mod score;
 mod surface;
@@ -20,20 +21,27 @@ pub use distance::nearest;
 pub use mask::{MaskError, MaskView, Pixel, Spacing};
 pub use measure::{Better, Measure, Unit};
 pub use score::{Reason, Score};
-pub use surface::{Connectivity, surface};
-
-use serde::{Deserialize, Serialize};
+pub use surface::surface;
 
 /// Which of the literature's definitions the surface metrics follow. The default is MedPy's (0.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Definition {
-    /// The neighbourhood of the erosion that leaves the surface.
-    pub connectivity: Connectivity,
     /// How the two directed means are joined.
     pub assd: Assd,
     /// How the two directed sets of distances give one percentile.
     pub hd95: Hd95,
+    /// The largest distance between two borders that NSD accepts, in the unit of the spacing.
+    pub nsd_tolerance: f64,
+}
+
+impl Default for Definition {
+    fn default() -> Self {
+        Self {
+            assd: Assd::default(),
+            hd95: Hd95::default(),
+            nsd_tolerance: 1.0,
+        }
+    }
 }
 
 /// The distances between the surfaces of two `[H, W]` masks, or why there are none.
@@ -44,12 +52,11 @@ pub fn directed(
     prediction: MaskView,
     reference: MaskView,
     spacing: Spacing,
-    connectivity: Connectivity,
 ) -> Result<Result<Directed, Reason>, MaskError> {
     prediction.same_shape(&reference)?;
     spacing.check()?;
-    let predicted = surface(prediction, connectivity);
-    let expected = surface(reference, connectivity);
+    let predicted = surface(prediction);
+    let expected = surface(reference);
     // A mask is empty exactly when its surface is: its outermost pixels are always surface.
     let reason = match (predicted.is_empty(), expected.is_empty()) {
         (true, true) => Reason::BothEmpty,

@@ -2,8 +2,8 @@
 
 use super::{Compared, MaskView, Reason, Score};
 
-/// (|P| - |R|) / |R| of two `[H, W]` masks, a signed fraction: -1 where nothing was predicted, 0 for
-/// equal areas wherever they lie, positive where too much was predicted (the relative volume
+/// (|P| - |R|) / |R| of two `[H, W]` masks, a signed fraction: -1 where nothing was predicted, 0
+/// for equal areas wherever they lie, positive where too much was predicted (the relative volume
 /// difference of Heimann et al. 2009, in two dimensions). Undefined where the reference is empty.
 pub(super) fn relative_area_difference(pair: &Compared<'_>) -> Score {
     let area = |mask: MaskView<'_>| -> usize {

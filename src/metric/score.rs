@@ -37,8 +37,8 @@ impl Score {
         }
     }
 
-    /// The mean over a run's images, in their order; undefined, with the first reason, as soon as one image is.
-    /// `None` for no images at all.
+    /// The mean over a run's images, in their order. It is undefined, with the first reason, where
+    /// one of the images is. `None` for no images at all.
     pub fn mean(scores: &[Score]) -> Option<Score> {
         if scores.is_empty() {
             return None;

@@ -1,4 +1,5 @@
-//! What a checkpoint says of its network beside the tensors: enough to use it, and where it comes from.
+//! The description of a network in a checkpoint, beside the tensors: what is needed to use it, and
+//! its origin.
 
 use serde::{Deserialize, Serialize};
 

@@ -247,7 +247,8 @@ impl Checkpoint {
         let outline = Outline { width, experts };
         match &self.about {
             Some(about) if about.outline() != outline => mismatch(format!(
-                "it says that its width is {} and its experts {:?}, its tensors have width {width} and {experts} \
+                "it says that its width is {} and its experts {:?}, its tensors have width {width} \
+                 and {experts} \
                  branches",
                 about.recipe.network.width, about.experts
             )),

@@ -143,7 +143,8 @@ impl Checkpoint {
         if used.is_empty() {
             let some = self.tensors.keys().chain(self.unread.keys()).take(3);
             return Err(CheckpointError::Mismatch(format!(
-                "no tensor has a name of this network's, like encoder.layer1.0.conv1.weight; it has {} and others",
+                "no tensor has a name of this network's, like encoder.layer1.0.conv1.weight; \
+                 it has {} and others",
                 some.format(", ")
             )));
         }

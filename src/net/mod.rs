@@ -1,7 +1,7 @@
 //! The network: a U-Net with a ResNet-18 encoder whose instance norms are expert-specific.
 //!
-//! The rule: the network is written once, over an [`crate::engine::Engine`]'s operations, and names its
-//! parameters as segmentation_models_pytorch does. It knows nothing of data or grids.
+//! The rule: the network is written once, over an [`crate::engine::Engine`]'s operations, and names
+//! its parameters as segmentation_models_pytorch does. It knows nothing of data or grids.
 
 mod about;
 mod checkpoint;

@@ -46,11 +46,12 @@ struct BasicBlock {
     shortcut: Option<ConvNorm>,
 }
 
-/// How many parameters a network has, without making it: 3,492 15/16 squares of the width in 3x3 and 1x1
-/// convolutions, the first convolution and the head, and the norms of every expert.
+/// The number of parameters of a network, without making it: 3,492 15/16 times the squared width in
+/// 3x3 and 1x1 convolutions, the first convolution and the head, and the norms of every expert.
 pub fn count(width: usize, experts: usize) -> u64 {
     let (width, experts) = (width as u64, experts as u64);
-    // The encoder's blocks at 1, 2, 4 and 8 widths, then the decoder's from 4 widths down to a quarter.
+    // The encoder's blocks at 1, 2, 4 and 8 widths, then the decoder's from 4 widths down to a
+    // quarter.
     let sixteenths = 16 * (36 + 128 + 512 + 2048 + 576 + 144 + 36) + 180 + 27;
     width * width * sixteenths / 16 + 49 * width + 9 * width / 4 + 1 + 181 * width * experts
 }
@@ -202,7 +203,8 @@ impl ConvNorm {
         })
     }
 
-    /// Features are let go as soon as they are read: a step's memory is what is kept for the way back, and little else.
+    /// Features are freed as soon as they are read, so that a step's memory is little more than
+    /// what the backward pass needs.
     fn forward<E: Engine>(
         &self,
         pass: &Pass<'_, E>,

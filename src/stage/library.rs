@@ -1,5 +1,5 @@
-//! A data set's images and masks, imported and pretrained weights, by their digests; read and
-//! prepared once for all stages of a worker.
+//! Images, masks, imported and pretrained weights by their digests, read and prepared once for all
+//! stages of a worker.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -27,8 +27,8 @@ pub struct Library {
     /// Files of weights that have not been asked for yet.
     unread: Vec<PathBuf>,
     imports: HashMap<Digest, Arc<Checkpoint>>,
-    /// The pretraining that was asked for last. No more: plans have the stages that start from one
-    /// in a row.
+    /// The pretraining that was used last. One is enough, because plans list the stages that start
+    /// from it one after the other.
     pretrained: Option<(Digest, Arc<Checkpoint>)>,
 }
 
@@ -68,8 +68,8 @@ impl Library {
         while !self.imports.contains_key(digest) {
             let Some(path) = self.unread.pop() else {
                 return Err(StageError::Data(format!(
-                    "no file named by `pretrain.from` holds the weights {}; has one changed since \
-                     the plan was made?",
+                    "no file named by `pretrain.from` holds the weights {}; \
+                     has one changed since the plan was made?",
                     digest.short()
                 )));
             };
@@ -161,8 +161,8 @@ impl Library {
 
 fn absent(what: &str, digest: &Digest) -> StageError {
     StageError::Data(format!(
-        "the {what} {} is not in the data set any more; has a file changed since the plan was \
-         made?",
+        "the {what} {} is not in the data set any more; \
+         has a file changed since the plan was made?",
         digest.short()
     ))
 }

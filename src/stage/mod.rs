@@ -20,8 +20,8 @@ use crate::{
     },
     engine::{AnyEngine, Engine},
     key::{Digest, Keyed},
-    manifest::{AssdDefinition, HdDefinition, Metrics},
-    metric::{self, Assd, Compared, Definition, Hd95, Spacing},
+    manifest::Metrics,
+    metric::{self, Compared, Spacing},
     net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
@@ -389,21 +389,6 @@ pub fn evaluate(
     Ok(Scores { cases })
 }
 
-/// The metrics' definition that a manifest names.
-pub fn definition(metrics: &Metrics) -> Definition {
-    Definition {
-        assd: match metrics.assd {
-            AssdDefinition::Pooled => Assd::Pooled,
-            AssdDefinition::Macro => Assd::Macro,
-        },
-        hd95: match metrics.hd95 {
-            HdDefinition::Pooled => Hd95::Pooled,
-            HdDefinition::MaxDirected => Hd95::MaxDirected,
-        },
-        ..Definition::default()
-    }
-}
-
 fn score(
     prediction: &Prediction,
     reference: &Mask,
@@ -413,7 +398,7 @@ fn score(
     let mask = prediction.mask();
     let shapes =
         |error: metric::MaskError| StageError::Data(format!("{}: {error}", prediction.case));
-    let pair = Compared::new(mask.view(), reference.view(), spacing, definition(metrics))
+    let pair = Compared::new(mask.view(), reference.view(), spacing, metrics.definition())
         .map_err(shapes)?;
     let measured = metrics.measured().into_iter();
     Ok(CaseScores {

@@ -1,7 +1,7 @@
-//! What a stage leaves in a program whose stages compute nothing, built to time what is around them.
+//! The artefacts of stages that compute nothing, for a program that times everything around stages.
 //!
-//! The rule: it has the files of the true artefact, as small as they can be, and nothing that looks like a
-//! result.
+//! The rule: it writes the files of the true artefact, as small as they can be, and nothing that
+//! could be taken for a result.
 
 use crate::{
     artefact::{

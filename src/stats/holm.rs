@@ -2,8 +2,8 @@
 //!
 //! The rule: the caller decides which tests make a family; undefined tests are not among them.
 
-/// Holm's step-down adjusted p-values, in the order given: reject where the adjusted p is at most alpha, and the chance of any
-/// false rejection is at most alpha (Holm, 1979).
+/// Holm's step-down adjusted p-values, in the order given. Rejecting where the adjusted p is at
+/// most alpha keeps the chance of any false rejection at most alpha (Holm, 1979).
 ///
 /// # Panics
 /// A p-value is outside [0, 1].

@@ -1,7 +1,7 @@
 //! Significance of differences between groups of results.
 //!
-//! The rule: a test that cannot be made is `Undefined` with its reason, never NaN; pairs are joined by key and a pair
-//! without its partner is an error, never dropped.
+//! The rule: a test that cannot be made is `Undefined` with its reason, never NaN; pairs are joined
+//! by key and a pair without its partner is an error, never dropped.
 
 mod holm;
 mod pairs;

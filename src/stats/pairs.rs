@@ -1,7 +1,7 @@
 //! Two groups of results joined into pairs.
 //!
-//! The rule: every key of one group is in the other, once. Whatever order the groups come in, pairs are kept in
-//! the order of their keys, so that sums over them are the same bytes.
+//! The rule: every key of one group is in the other, once. Pairs are kept in the order of their
+//! keys, whatever the order of the groups, so that sums over them are the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,6 +1,7 @@
 //! The exact sign-flip test of paired differences.
 //!
-//! The rule: all 2^n assignments of signs are counted, none is sampled, and sums that differ only by rounding are equal.
+//! The rule: all 2^n assignments of signs are counted, none is sampled, and sums that differ only
+//! by rounding are equal.
 
 use super::pairs::Pairs;
 use super::{Undefined, all_finite, rounding};
@@ -8,8 +9,9 @@ use super::{Undefined, all_finite, rounding};
 /// The most pairs whose 2^n sign assignments are enumerated.
 pub const MOST_PAIRS: usize = 20;
 
-/// The two-sided p of the sign-flip test: the share of all sign assignments whose summed difference is at
-/// least as far from zero as the observed one (Fisher, 1935). With n pairs it is at least 2^(1-n).
+/// The two-sided p of the sign-flip test: the share of all sign assignments whose summed difference
+/// is at least as far from zero as the observed one (Fisher, 1935). With n pairs it is at least
+/// 2^(1-n).
 ///
 /// # Errors
 /// Fewer than two pairs, more than `MOST_PAIRS`, or a value that is not finite.
@@ -31,8 +33,8 @@ pub fn sign_flip(pairs: &Pairs) -> Result<f64, Undefined> {
     Ok(extreme as f64 / (1u64 << free.len()) as f64)
 }
 
-/// How many sign assignments of `free` bring |sum| to the threshold. Each sum is added up afresh along its branch, so
-/// rounding does not pile up.
+/// How many sign assignments of `free` bring |sum| to the threshold. Each branch adds up its own
+/// sum, so that rounding errors do not accumulate.
 fn count(sum: f64, free: &[f64], threshold: f64) -> u64 {
     match free.split_first() {
         None => u64::from(sum.abs() >= threshold),

@@ -1,7 +1,8 @@
 //! Mean and standard deviation of a group of results.
 //!
-//! The rule: two passes in the order given. The second pass corrects the rounding of the first, so a constant group has
-//! exactly its constant as mean and zero as deviation. (Chan, Golub and LeVeque, 1983.)
+//! The rule: two passes in the order given. The second pass corrects the rounding of the first, so
+//! a constant group has exactly its constant as mean and zero as deviation. (Chan, Golub and
+//! LeVeque, 1983.)
 
 /// A group of results in three numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! The t-tests: paired, Student's with pooled variance, and Welch's.
 //!
-//! The rule: a difference within rounding of zero is no difference, and a spread within rounding of zero is none. Such
-//! samples get the limit that they stand for, t = 0 or t = +-infinity, marked in `Variance`.
+//! The rule: a difference within rounding of zero is no difference, and a spread within rounding of
+//! zero is none. Such samples get the limit of t, 0 or +-infinity, marked in `Variance`.
 
 use super::pairs::Pairs;
 use super::summary::{mean, sd};
@@ -25,7 +25,8 @@ pub enum Variance {
     Positive,
     /// No spread and no difference: t = 0 and p = 1, whatever the alternative.
     Identical,
-    /// No spread but a difference: t is infinite and p is 0, or 1 where the alternative is on the other side.
+    /// No spread but a difference: t is infinite and p is 0, or 1 where the alternative is on the
+    /// other side.
     Zero,
 }
 
@@ -83,7 +84,8 @@ pub fn student(
     Ok(groups.estimate(error, n + m - 2.0).test(alternative))
 }
 
-/// Welch's unpaired t-test, each group with its own variance (Welch, 1947; degrees of freedom after Satterthwaite).
+/// Welch's unpaired t-test, each group with its own variance (Welch, 1947; degrees of freedom after
+/// Satterthwaite).
 ///
 /// # Errors
 /// A group of fewer than two values, or a value that is not finite.

@@ -40,7 +40,8 @@ fn remedy(error: &io::Error) -> Option<&'static str> {
             "the disk can only be read: make it writable or choose another folder, and run again"
         }
         (ErrorKind::PermissionDenied, _) => {
-            "this user may not write there: change the folder's rights or choose another, and run again"
+            "this user may not write there: change the folder's rights or choose another, \
+             and run again"
         }
         (ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle, _) => {
             "a folder has vanished: has it been removed, or its disk unmounted? Bring it back or \

@@ -157,7 +157,8 @@ impl Store {
         Scratch::open(&self.root.join("tmp"))
     }
 
-    /// Whether the owner of a scratch folder of this name lives: it holds a lock as long as it does.
+    /// Whether the process that owns a scratch folder of this name still runs: it holds a lock as
+    /// long as it does.
     pub fn is_alive(&self, owner: &str) -> bool {
         scratch::is_held(&self.root.join("tmp").join(owner))
     }

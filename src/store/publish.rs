@@ -1,8 +1,8 @@
 //! Publication: how something comes to disk whole or not at all.
 //!
 //! The rule: write aside, flush the files and their folder, rename into place, flush the folder
-//! that it is in now. Whatever fails on the way, what is in its place is whole, and what was written
-//! aside is removed, so that a full disk is not filled further.
+//! that it is in now. Whatever fails on the way, what is in its place is whole, and what was
+//! written aside is removed, so that a full disk is not filled further.
 
 use std::{
     fs::{self, File},
@@ -115,8 +115,8 @@ impl Unflushed {
     }
 }
 
-/// Waits until all of it is on disk. The disk is asked for everything at once, which takes it little longer
-/// than one.
+/// Waits until all of it is on disk. All files are flushed at once, which takes little longer than
+/// one.
 fn flush_all(written: &[Unflushed]) -> Result<(), StoreError> {
     let Some((first, others)) = written.split_first() else {
         return Ok(());

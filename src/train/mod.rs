@@ -153,11 +153,11 @@ pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usiz
     (lr - spec.lr_end) * left.powf(spec.lr_power) + spec.lr_end
 }
 
-/// Trains the network in place, before the eyes of `watch`; the curve.
+/// Trains the network in place and reports each step to `watch`; returns the curve.
 ///
 /// # Errors
-/// Where the loss stops being a number, the training is asked to stop, or a tensor operation fails: then parameters may be
-/// between two steps.
+/// The loss is no number, the training is asked to stop, or a tensor operation fails. Parameters
+/// may then be partly updated.
 pub fn train<E: Engine>(
     training: &Training<'_, E>,
     watch: &mut dyn Watch,
@@ -260,7 +260,8 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// One update; the mean loss over all pairs of image and expert of this step. No parameter changes where that is no number.
+/// One update; returns the mean loss over all pairs of image and expert of this step. No parameter
+/// changes where the loss is no number.
 fn update<E: Engine>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
@@ -289,7 +290,8 @@ fn update<E: Engine>(
                 Ok(())
             })?;
         } else if loss.is_finite() {
-            // On the last way back a parameter changes as soon as its gradient is known, while both are in the cache.
+            // In the last backward pass a parameter changes as soon as its gradient is known, while
+            // both are in the cache.
             engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
                 optimiser.update(place, &plus(sums[place].take(), gradient)?, lr)
             })?;

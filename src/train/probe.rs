@@ -1,4 +1,4 @@
-//! One training step on a made-up batch, to be timed: what a user asks before planning a sweep, and what benchmarks measure.
+//! One training step on a made-up batch, to be timed by `bench` and by the benchmarks.
 
 use candle_core::{Result, Tensor};
 

@@ -1,7 +1,7 @@
 //! A training between two steps, as bytes: parameters, moments, the curve so far.
 //!
-//! The rule: a training that goes on from these bytes ends with the same bytes as one that was never
-//! stopped. All chance comes from the seed by step, so nothing else need be kept.
+//! The rule: a training that goes on from these bytes ends with the same bytes as one that was
+//! never stopped. All random numbers come from the seed and the step, so nothing else is kept.
 
 use std::collections::HashMap;
 
@@ -52,8 +52,8 @@ pub(super) fn to_bytes(
     Ok(safetensors::serialize(views, Some(metadata)).expect("names are distinct"))
 }
 
-/// Sets parameters and optimiser to a state kept before; the curve up to there. `None`, with nothing
-/// changed, where the bytes are of another training.
+/// Sets parameters and optimiser to a stored state; returns the curve up to there. `None`, with
+/// nothing changed, where the bytes are of another training.
 pub(super) fn restore(
     bytes: &[u8],
     parameters: &[Parameter],

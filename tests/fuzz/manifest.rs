@@ -58,7 +58,7 @@ static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     texts
 });
 
-const KEYS: [&str; 64] = [
+const KEYS: [&str; 65] = [
     "title",
     "rows",
     "seed",
@@ -114,6 +114,7 @@ const KEYS: [&str; 64] = [
     "metrics",
     "assd",
     "hd95",
+    "nsd_tolerance",
     "spacing",
     "statistics",
     "alpha",

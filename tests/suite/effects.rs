@@ -22,7 +22,6 @@ use expertgrid::{
     plan::{self, Inventory, Spec},
     results,
     seed::Seed,
-    stage,
     train::{Annotated, Training, train},
 };
 
@@ -466,7 +465,7 @@ fn distances_are_joined_as_the_manifest_says() {
     );
     let found = |overrides: &[&str]| {
         let view = |pixels| MaskView::new(1, 5, pixels).unwrap();
-        let definition = stage::definition(&metrics(overrides));
+        let definition = metrics(overrides).definition();
         let [prediction, reference] = [&prediction, &reference].map(|pixels| view(pixels));
         scores(prediction, reference, Spacing::default(), definition).unwrap()
     };
@@ -518,7 +517,7 @@ fn distances_are_in_pixels_or_in_the_headers_millimetres() {
         masks[0].view(),
         masks[1].view(),
         Spacing { row, column },
-        stage::definition(&metrics(&[])),
+        metrics(&[]).definition(),
     );
     let found = found.unwrap();
     assert_eq!(

@@ -51,6 +51,7 @@ mod seeing;
 mod source_graph;
 mod stats_properties;
 mod stats_reference;
+mod surface_dice;
 mod survival;
 mod tables;
 mod torture;

@@ -61,6 +61,39 @@ fn the_standard_measures_in_any_order_are_one_evaluation() {
 }
 
 #[test]
+fn a_tolerance_is_in_the_key_of_an_evaluation_that_measures_by_it() {
+    let evaluation = |more: &str| {
+        let plan = planned(&format!("{MANIFEST}\n[metrics]\n{more}\n"));
+        plan.stage(plan.runs[0].evaluation).digest
+    };
+    let standard = evaluation("");
+    assert_eq!(evaluation("nsd_tolerance = 2.0"), standard);
+    let nsd = evaluation("report = [\"nsd\"]");
+    assert_ne!(nsd, standard);
+    assert_eq!(evaluation("report = [\"nsd\"]\nnsd_tolerance = 1"), nsd);
+    assert_ne!(evaluation("report = [\"nsd\"]\nnsd_tolerance = 2"), nsd);
+    let said = problems("metrics.nsd_tolerance=-1");
+    assert!(said.contains("it must be from 0 to 1000"), "{said}");
+}
+
+#[test]
+fn a_stored_definition_has_a_tolerance_where_it_is_not_the_default() {
+    let stored = |more: &str| {
+        let text = format!("{MANIFEST}\n[metrics]\n{more}\n");
+        let experiment = manifest::parse("made_up.toml".as_ref(), &text, "paper", &[]).unwrap();
+        serde_json::to_string(&experiment.metrics).unwrap()
+    };
+    let plain = r#"{"assd":"pooled","hd95":"pooled","spacing":"unit"}"#;
+    assert_eq!(stored(""), plain);
+    let read: manifest::Metrics = serde_json::from_str(plain).unwrap();
+    assert_eq!(read.nsd_tolerance, 1.0);
+    let two = r#"{"assd":"pooled","hd95":"pooled","nsd_tolerance":2.0,"spacing":"unit"}"#;
+    assert_eq!(stored("nsd_tolerance = 2"), two);
+    let read: manifest::Metrics = serde_json::from_str(two).unwrap();
+    assert_eq!(read.definition().nsd_tolerance, 2.0);
+}
+
+#[test]
 fn a_further_measure_trains_nothing_anew() {
     let trainings = |report: &str| -> Vec<_> {
         let plan = planned(&format!("{MANIFEST}\n[metrics]\nreport = {report}\n"));

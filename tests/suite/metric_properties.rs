@@ -1,6 +1,6 @@
 //! What holds for the metrics of any two masks.
 
-use expertgrid::metric::{Assd, Connectivity, Definition, Hd95, MaskView, Pixel, Spacing, nearest};
+use expertgrid::metric::{Assd, Definition, Hd95, MaskView, Pixel, Spacing, nearest};
 use proptest::prelude::*;
 
 use crate::common::{PairScores, scores};
@@ -20,13 +20,12 @@ fn spacing() -> impl Strategy<Value = Spacing> {
 }
 
 fn definition() -> impl Strategy<Value = Definition> {
-    let connectivity = prop_oneof![Just(Connectivity::Four), Just(Connectivity::Eight)];
     let assd = prop_oneof![Just(Assd::Pooled), Just(Assd::Macro)];
     let hd95 = prop_oneof![Just(Hd95::Pooled), Just(Hd95::MaxDirected)];
-    (connectivity, assd, hd95).prop_map(|(connectivity, assd, hd95)| Definition {
-        connectivity,
+    (assd, hd95).prop_map(|(assd, hd95)| Definition {
         assd,
         hd95,
+        ..Definition::default()
     })
 }
 

@@ -94,9 +94,10 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("augment.brightness", &["0.3"]),
     ("augment.brightness_factor", &["[0.8, 1.25]", "[0.75, 1.5]"]),
     ("augment.translation", &["\"none\""]),
-    ("metrics.report", &["[\"dice\", \"rad\"]"]),
+    ("metrics.report", &["[\"dice\", \"rad\"]", "[\"nsd\"]"]),
     ("metrics.assd", &["\"macro\""]),
     ("metrics.hd95", &["\"max_directed\""]),
+    ("metrics.nsd_tolerance", &["2.0"]),
     ("metrics.spacing", &["\"header\""]),
     ("statistics.alpha", &["0.01"]),
     ("statistics.block", &["\"row\"", "\"column\""]),
@@ -155,6 +156,8 @@ fn plan_of(overrides: &[String]) -> Plan {
 fn set(key: &str, value: &str) -> Vec<String> {
     let values = match key {
         "reference.source" | "reference.dataset" => Some("reference.values=\"published.csv\""),
+        // It shapes what NSD is measured, where it is.
+        "metrics.nsd_tolerance" => Some("metrics.report=[\"nsd\"]"),
         _ => None,
     };
     let needed = values.map(str::to_owned);

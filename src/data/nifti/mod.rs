@@ -1,9 +1,9 @@
 //! One 2-D NIfTI-1 file (`.nii`, `.nii.gz`) to one image or mask, and back.
 //!
-//! The rule: a file is believed only as far as it delivers. Memory grows with the pixels that
-//! arrive, within fixed bounds, whatever the header promises; and the same pixels always give the
-//! same bytes. The `nifti` crate reads the header. Pixels are decoded here, because the crate scales
-//! by a NaN slope, casts before it scales, and tells gzip by the file's name; files are written here,
+//! The rule: a header is checked against the data. Memory grows with the pixels that are read,
+//! within fixed bounds, whatever size the header names; and the same pixels always give the same
+//! bytes. The `nifti` crate reads the header. Pixels are decoded here, because the crate scales by
+//! a NaN slope, casts before it scales, and tells gzip by the file's name; files are written here,
 //! because it writes `a.b.nii` as `a.nii`.
 
 mod decode;

@@ -15,8 +15,8 @@ pub(super) struct Field {
     pub values: Vec<f32>,
 }
 
-/// A stationary Gaussian random field of mean 0 and variance 1: white noise smoothed by a Gaussian of
-/// `sigma_px`, drawn with a margin so that the frame's border is like its middle.
+/// A stationary Gaussian random field of mean 0 and variance 1: white noise smoothed by a Gaussian
+/// of `sigma_px`, drawn with a margin so that the frame's border is like its middle.
 pub(super) fn random_field(seed: Seed, width: usize, height: usize, sigma_px: f64) -> Field {
     let kernel = gaussian(sigma_px, Norm::Energy);
     let margin = kernel.len() / 2;

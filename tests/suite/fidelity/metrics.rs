@@ -1,6 +1,6 @@
 //! Two hundred random pairs of masks against MedPy, by every definition.
 
-use expertgrid::metric::{Assd, Connectivity, Definition, Hd95, MaskView, Reason, Score, Spacing};
+use expertgrid::metric::{Assd, Definition, Hd95, MaskView, Reason, Score, Spacing};
 use serde::Deserialize;
 
 use super::reader::within;
@@ -45,9 +45,9 @@ impl Case {
         let [prediction, reference] =
             [&self.prediction, &self.reference].map(|hex| unpacked(hex, height * width));
         let definition = Definition {
-            connectivity: Connectivity::Four,
             assd,
             hd95,
+            ..Definition::default()
         };
         let spacing = Spacing {
             row: self.spacing[0],

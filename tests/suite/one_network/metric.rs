@@ -91,12 +91,30 @@ fn distances_follow_the_headers_spacing_and_the_definition_asked_for() {
     let larger = value(&["--definition", "assd=macro,hd95=max_directed"], "hd95");
     assert!((larger - 2.85).abs() < 1e-12);
 
+    // The border of pixel 3 is as long as that of pixel 0, and 2 to 3 columns from it.
+    let nsd = |definition: &str| {
+        let more = ["--report", "nsd", "--definition", definition];
+        value(&more, "nsd")
+    };
+    assert!((nsd("nsd_tolerance=0") - 2.0 / 3.0).abs() < 1e-12);
+    assert_eq!(nsd("nsd_tolerance=3"), 1.0);
+    assert_eq!(value(&["--report", "nsd"], "nsd"), nsd("nsd_tolerance=1"));
+
     spaced("bare.nii", &[0], [0.0, 0.0]);
     let refused = |arguments: &[&str]| run(folder.path(), arguments, 2).err;
     let bare = refused(&["metric", "p.nii", "bare.nii", "--spacing", "header"]);
     assert!(bare.contains("its header has no spacing"), "{bare}");
     let word = refused(&["metric", "p.nii", "r.nii", "--definition", "hd95=largest"]);
     assert!(word.contains("hd95=max_directed"), "{word}");
+    let negative = [
+        "metric",
+        "p.nii",
+        "r.nii",
+        "--definition",
+        "nsd_tolerance=-1",
+    ];
+    let negative = refused(&negative);
+    assert!(negative.contains("number from 0.0 to 1000.0"), "{negative}");
     let image = phantom().join("Validation/case35/image.nii.gz");
     let scan = refused(&["metric", image.to_str().unwrap(), image.to_str().unwrap()]);
     assert!(scan.contains("more than two different values"), "{scan}");
