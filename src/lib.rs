@@ -47,11 +47,13 @@ pub mod key;
 pub mod seed;
 pub mod metric;
 pub mod method;
+pub mod results_dir;
 
 pub mod manifest;
 pub mod data;
 pub mod plan;
 pub mod store;
+pub mod variant;
 
 pub mod event;
 pub mod stats;
@@ -71,8 +73,10 @@ pub mod exec;
 
 pub mod results;
 pub mod report;
+pub mod live_pages;
 
 pub mod progress;
 pub mod status;
 pub mod why;
+pub mod sweep;
 pub mod cli;

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     });
     let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
     let wanted = |run: &_| arguments.only.wants(run, &plan);
-    let measured = Measured::read(&selection.results);
+    let measured = Measured::read(&selection.results_dir());
     let devices = devices()?;
     let (summary, estimate) = rayon::join(
         || Summary::of(&plan, wanted, |stage| there.contains(&stage.digest)),

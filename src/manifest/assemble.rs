@@ -42,6 +42,7 @@ pub(super) fn experiment(root: Section<'_>, name: &str, profile: &str) -> Experi
     let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
     let experiment = Experiment {
         name: name.to_owned(),
+        path: PathBuf::new(),
         title: top.title,
         profile: profile.to_owned(),
         overrides: Vec::new(),

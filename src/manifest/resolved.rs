@@ -19,6 +19,7 @@ use super::{
 pub fn resolved(experiment: &Experiment) -> String {
     let Experiment {
         name: _,
+        path: _,
         title,
         profile: _,
         // What was set is in the values already.

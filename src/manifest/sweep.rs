@@ -71,6 +71,7 @@ impl Experiment {
             let problems = RefCell::default();
             let root = Section::root(&table, Place::Whole(self.name.as_str().into()), &problems);
             let experiment = Experiment {
+                path: self.path.clone(),
                 overrides: self.overrides.clone(),
                 changes: self.changes.clone(),
                 warnings: self.warnings.clone(),
