@@ -35,7 +35,10 @@
 //! 6. A stage runs once, however many runs on one store want it at the same time; who runs it holds a
 //!    lock that the operating system releases. A training that is stopped goes on to the same bytes.
 //! 7. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
+//! 8. Results never replace those of other inputs: [`variant`] names their folder, [`results_dir`]
+//!    knows every path below it.
 //!
+//! [`sweep`] is the order of all this: plan, schedule, results, with who listens to what happens.
 //! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
 //! expert, predicting, scoring, taking weights out of the store and in from elsewhere.
 //!

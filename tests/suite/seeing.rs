@@ -185,7 +185,9 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
     );
 
     // A run that was blocked by it: the cause comes first.
-    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let rows = csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.lr=1e25/runs.csv"));
     let row = rows.iter().find(|row| row["status"] == "failed").unwrap();
     let blocked = &row["evaluation"];
     let said = run(folder.path(), &["logs", blocked], 0).out;

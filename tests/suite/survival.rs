@@ -154,7 +154,9 @@ fn a_stage_that_takes_too_long_is_ended_and_the_rest_goes_on() {
         "{}",
         said.err
     );
-    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let rows = csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.steps=10000000/runs.csv"));
     for row in rows {
         assert_eq!(row["status"] == "failed", row["arm"] == "w/o", "{row:?}");
     }
