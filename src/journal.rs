@@ -5,9 +5,9 @@
 //! results/<name>/<variant>/journal.jsonl
 //! ```
 //!
-//! The rule: it never slows or fails a run, and nothing depends on it: what is done is what is in the
-//! store. Several runs may write into one journal at the same time, each line at once; a line that was
-//! torn by a crash is passed over.
+//! The rule: it never slows or fails a run, and nothing depends on it: what is done is what is in
+//! the store. Several runs may write into one journal at the same time, each line at once; a line
+//! that was torn by a crash is passed over.
 
 use std::{
     collections::HashSet,
@@ -117,7 +117,8 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
     read_lines(path, &|_| true, each);
 }
 
-/// Reads a journal without what tells of a stage in its middle: the beginnings and ends, which are few.
+/// Reads a journal without what tells of a stage in its middle: the beginnings and ends, which are
+/// few.
 pub fn read_turns(path: &Path, each: &mut dyn FnMut(Record)) {
     const PROGRESS: &[u8] = br#""event":{"progress":"#;
     let is_turn = |line: &[u8]| !line.windows(PROGRESS.len()).any(|part| part == PROGRESS);

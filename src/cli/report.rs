@@ -1,4 +1,5 @@
-//! `expertgrid report`: tables from what has been run, beside published values and under the paper's claims.
+//! `expertgrid report`: tables from what has been run, beside published values and under the paper's
+//! claims.
 
 use std::{io::IsTerminal, path::Path, sync::Arc};
 
@@ -24,8 +25,10 @@ use crate::{
   expertgrid report experiments/table2.toml --dataset QUBIQ --reference
   expertgrid report experiments/table*.toml --profile phantom --claims --strict
 
-The tables are always written to RESULTS/<name>/<profile>/ (with overrides or other data named in it) as .csv, .md and .tex, with runs.csv beside them.
-Exit codes: 0 all there, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input is wrong.")]
+The tables are always written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv
+beside them; overrides and another data set stand in the folder's name.
+Exit codes: 0 all there, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input
+is wrong.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,

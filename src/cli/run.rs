@@ -25,8 +25,8 @@ pub(super) struct Arguments {
     only: Picked,
     #[command(flatten)]
     failing: Failing,
-    /// Write every training's curve as TensorBoard event files, one folder per training; also of those that
-    /// were in the store before.
+    /// Write every training's curve as TensorBoard event files, one folder per training; also of
+    /// those that were in the store before.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
 }
@@ -34,8 +34,8 @@ pub(super) struct Arguments {
 /// What happens when stages fail, or take long.
 #[derive(Debug, Args)]
 struct Failing {
-    /// Attempts after an accident: a worker that was killed, ran out of memory, hung. What would fail the same way again
-    /// is not tried again.
+    /// Attempts after an accident: a worker that was killed, ran out of memory, hung. What would
+    /// fail the same way again is not tried again.
     #[arg(long, default_value_t = 1, value_name = "N")]
     retries: usize,
     /// Go on with all that does not depend on a failed stage; the default.

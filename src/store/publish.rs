@@ -117,8 +117,8 @@ impl Unflushed {
     }
 }
 
-/// Waits until all of it is on disk. The disk is asked for everything at once, which takes it little longer
-/// than one.
+/// Waits until all of it is on disk. The disk is asked for everything at once, which takes it little
+/// longer than one.
 fn flush_all(written: &[Unflushed]) -> Result<(), StoreError> {
     let Some((first, others)) = written.split_first() else {
         return Ok(());
