@@ -277,7 +277,8 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
 fn the_last_look_of_watching_is_the_end() {
     let folder = tiny();
     let child = start(folder.path(), &LONG);
-    until("a journal", || journal_of(folder.path()).exists());
+    let journal = "results/tiny/paper+scratch.steps=1500/journal.jsonl";
+    until("a journal", || folder.path().join(journal).exists());
     until("something that runs", || {
         status(folder.path(), &LONG, 0)["sweeps"][0]["life"] == "running"
     });

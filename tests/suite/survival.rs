@@ -169,7 +169,8 @@ fn an_interrupted_run_saves_its_progress_says_how_to_go_on_and_ends_with_the_sam
     let folder = tiny();
     let mut rounds = 0;
     loop {
-        let journal = folder.path().join("results/tiny/paper/journal.jsonl");
+        let journal = "results/tiny/paper+scratch.steps=1500/journal.jsonl";
+        let journal = folder.path().join(journal);
         let length = || fs::metadata(&journal).map_or(0, |metadata| metadata.len());
         let before = length();
         let mut child = start(folder.path(), &[]);
