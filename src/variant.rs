@@ -10,7 +10,8 @@
 //! name, and only there, the folder of the manifest is named too.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, Write},
     path::{Component, Path, PathBuf},
 };
 
@@ -22,7 +23,7 @@ use crate::{
     key::Digest,
     manifest::{Experiment, settings},
     results_dir::{ResultsDir, VariantDir},
-    store::{StoreError, create_file, replace_file},
+    store::{StoreError, replace_file},
 };
 
 /// Most bytes of a profile's name, without the digest that stands for the rest.
@@ -79,7 +80,7 @@ impl Folders {
         let taken = || {
             let folders = Self::find(experiments, Some(dataset), dir);
             for folder in &folders.each {
-                let _ = create_file(&folder.dir.identity(), &folder.identity.to_bytes());
+                let _ = folder.identity.create(&folder.dir);
             }
             folders
         };
@@ -194,6 +195,24 @@ impl Identity {
     fn read(folder: &VariantDir) -> Option<Self> {
         let text = fs::read_to_string(folder.identity()).ok()?;
         toml::from_str(&text).ok()
+    }
+
+    /// Writes it where there is none. Nothing is written aside, which a process that is killed would
+    /// leave there; what it leaves of this file cannot be read, and is written again.
+    fn create(&self, folder: &VariantDir) -> io::Result<()> {
+        if Self::read(folder).is_some() {
+            return Ok(());
+        }
+        fs::create_dir_all(folder.path())?;
+        let mut options = File::options();
+        let mut file = options.create(true).append(true).open(folder.identity())?;
+        // Whoever comes second looks when the first has written.
+        file.lock()?;
+        if Self::read(folder).is_none() {
+            file.set_len(0)?;
+            file.write_all(&self.to_bytes())?;
+        }
+        Ok(())
     }
 
     fn to_bytes(&self) -> Vec<u8> {

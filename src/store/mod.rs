@@ -36,7 +36,7 @@ use crate::{
 
 pub use claim::Claim;
 pub use error::StoreError;
-pub use publish::{create_file, replace_file};
+pub use publish::replace_file;
 pub use scratch::Scratch;
 
 use error::Doing;

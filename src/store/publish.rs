@@ -11,8 +11,6 @@ use std::{
     thread,
 };
 
-use tempfile::NamedTempFile;
-
 use super::{
     DESCRIPTION, Description, Doing, FileDigest, Files, Found, Scratch, Store, StoreError,
     Unpublished,
@@ -195,35 +193,6 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let put = |file: NamedTempFile| match file.persist(path) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.error),
-    };
-    write_beside(path, bytes, put)
-}
-
-/// Creates a file with these bytes, whole or not at all; one that is there is left alone.
-///
-/// # Errors
-/// Where the disk does not take it.
-pub fn create_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    if path.exists() {
-        return Ok(());
-    }
-    let put = |file: NamedTempFile| match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.error),
-    };
-    write_beside(path, bytes, put)
-}
-
-/// Writes bytes into a file beside a path, and puts it there once it is on disk.
-fn write_beside(
-    path: &Path,
-    bytes: &[u8],
-    put: impl FnOnce(NamedTempFile) -> io::Result<()>,
-) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
     let write = || {
@@ -239,7 +208,8 @@ fn write_beside(
         }
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        put(file)
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
     };
     write().doing(|| format!("writing {}", path.display()))
 }

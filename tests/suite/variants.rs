@@ -189,6 +189,13 @@ fn an_edited_manifest_keeps_its_folder() {
     assert_eq!(variants(folder.path()), ["paper"]);
     let table = fs::read_to_string(folder.path().join("results/tiny/paper/tiny.md")).unwrap();
     assert!(table.contains("an edited grid"), "{table}");
+    // What was killed over `variant.toml` is no other manifest's.
+    let whole = says(folder.path(), "paper");
+    let path = folder.path().join("results/tiny/paper/variant.toml");
+    fs::write(path, &whole[..whole.len() / 2]).unwrap();
+    run(folder.path(), &tiny_run(&[]), 0);
+    assert_eq!(variants(folder.path()), ["paper"]);
+    assert_eq!(says(folder.path(), "paper"), whole);
 }
 
 /// The variant of the tiny grid with overrides, of which nothing is run.
