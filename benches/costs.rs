@@ -14,9 +14,11 @@ use std::{
 use expertgrid::{
     data,
     event::{Counts, Ended, Event, Record, Subject},
-    journal, manifest,
+    manifest,
     plan::{self, Inventory, Plan},
+    results_dir::ResultsDir,
     store::Store,
+    variant::Folders,
 };
 
 /// The ordinary program.
@@ -135,8 +137,9 @@ fn pretend(folder: &Path) -> usize {
         fs::create_dir_all(&artefact).expect("it can be created");
         fs::write(artefact.join("artefact.json"), "").expect("it can be written");
     }
-    let experiment = &plan.experiments[0];
-    let journal = journal::path(&results, &experiment.name, &experiment.profile);
+    let dir = ResultsDir::new(&results);
+    let folders = Folders::find(&plan.experiments, Some(&dataset), &dir);
+    let journal = folders.of(0).journal();
     fs::create_dir_all(journal.parent().expect("a folder")).expect("it can be created");
     let mut text = Vec::new();
     for (i, event) in events(&plan).into_iter().enumerate() {

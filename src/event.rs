@@ -4,6 +4,8 @@
 //! listens to it, now or when it is read again later; nobody who makes things happen knows who
 //! listens.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -70,6 +72,18 @@ pub struct Record {
     pub counts: Counts,
     /// What happened.
     pub event: Event,
+}
+
+/// Whoever shows, records or counts what happens.
+pub trait Listener {
+    /// Hears of a record; it neither fails nor slows the run.
+    fn on(&mut self, record: &Record);
+}
+
+/// Seconds since 1970.
+pub fn now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Something that happened.

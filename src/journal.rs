@@ -2,7 +2,7 @@
 //! from another terminal or after a crash.
 //!
 //! ```text
-//! results/<name>/<profile>/journal.jsonl
+//! results/<name>/<variant>/journal.jsonl
 //! ```
 //!
 //! The rule: it never slows or fails a run, and nothing depends on it: what is done is what is in
@@ -13,35 +13,21 @@ use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::mpsc::{self, Receiver, Sender},
     thread,
     time::Duration,
 };
 
-use crate::{event::Record, key::Digest, plan::Plan};
+use crate::{
+    event::{Listener, Record},
+    key::Digest,
+    plan::Plan,
+    variant::Folders,
+};
 
 /// How long the end of a run waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// Where the journal of an experiment is.
-pub fn path(results: &Path, experiment: &str, profile: &str) -> PathBuf {
-    results.join(experiment).join(profile).join("journal.jsonl")
-}
-
-/// Every journal in a results folder.
-pub fn all(results: &Path) -> Vec<PathBuf> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        paths.sort();
-        paths
-    };
-    let experiments = folders(results).into_iter();
-    let profiles = experiments.flat_map(|experiment| folders(&experiment));
-    let journals = profiles.map(|profile| profile.join("journal.jsonl"));
-    journals.filter(|path| path.is_file()).collect()
-}
 
 /// The journals of a plan's experiments, written from a thread of their own.
 pub struct Journals {
@@ -52,11 +38,11 @@ pub struct Journals {
 impl Journals {
     /// Opens the journal of every experiment of a plan. What cannot be opened is not written, and
     /// named in the second part.
-    pub fn open(plan: &Plan, results: &Path) -> (Self, Vec<String>) {
+    pub fn open(plan: &Plan, folders: &Folders) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         let mut files: Vec<(File, HashSet<Digest>)> = Vec::new();
-        for (index, experiment) in plan.experiments.iter().enumerate() {
-            let path = path(results, &experiment.name, &experiment.profile);
+        for (index, folder) in folders.each().enumerate() {
+            let path = folder.journal();
             match open(&path) {
                 Ok(file) => {
                     let runs = plan.runs.iter().filter(|run| run.experiment == index);
@@ -86,9 +72,11 @@ impl Journals {
         let records = Some(records);
         (Self { records, written }, problems)
     }
+}
 
+impl Listener for Journals {
     /// Writes a record down, soon.
-    pub fn write(&self, record: &Record) {
+    fn on(&mut self, record: &Record) {
         if let Some(records) = &self.records {
             let _ = records.send(record.clone());
         }

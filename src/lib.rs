@@ -35,7 +35,10 @@
 //! 6. A stage runs once, however many runs on one store want it at the same time; who runs it holds a
 //!    lock that the operating system releases. A training that is stopped goes on to the same bytes.
 //! 7. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
+//! 8. Results never replace those of other inputs: [`variant`] names their folder, [`results_dir`]
+//!    knows every path below it.
 //!
+//! [`sweep`] is the order of all this: plan, schedule, results, with who listens to what happens.
 //! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
 //! expert, predicting, scoring, taking weights out of the store and in from elsewhere.
 //!
@@ -50,11 +53,13 @@ pub mod seed;
 pub mod metric;
 pub mod method;
 pub mod grid;
+pub mod results_dir;
 
 pub mod manifest;
 pub mod data;
 pub mod plan;
 pub mod store;
+pub mod variant;
 
 pub mod event;
 pub mod stats;
@@ -75,8 +80,10 @@ pub mod exec;
 pub mod results;
 pub mod report;
 pub mod paper;
+pub mod live_pages;
 
 pub mod progress;
 pub mod status;
 pub mod why;
+pub mod sweep;
 pub mod cli;

@@ -196,6 +196,18 @@ impl<'a> Schedule<'a> {
         &self.states[id.index()]
     }
 
+    /// Why a stage has no artefact, where it or one that it needs has failed.
+    pub fn failure(&self, id: StageId) -> Option<String> {
+        match self.state(id) {
+            State::Failed(reason) => Some(reason.clone()),
+            State::Blocked(upstream) => match self.state(*upstream) {
+                State::Failed(reason) => Some(reason.clone()),
+                _ => Some("a stage it needs failed".to_owned()),
+            },
+            _ => None,
+        }
+    }
+
     /// How many stages are in which state.
     pub fn counts(&self) -> Counts {
         self.counts

@@ -3,10 +3,7 @@
 //! The rule: it only looks. What is done is what is in the store, who works is who holds a lock,
 //! and what was said last is in the journals; what is not known is not called dead.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
@@ -18,6 +15,7 @@ use crate::{
     plan::{Kind, Plan, Run},
     progress::{Board, Failure},
     store::Store,
+    variant::Folders,
 };
 
 /// Where a plan stands.
@@ -81,10 +79,15 @@ pub enum Life {
 }
 
 /// Looks at the store and the journals, for the runs that are `wanted`.
-pub fn look(plan: &Plan, store: &Store, results: &Path, wanted: impl Fn(&Run) -> bool) -> Status {
+pub fn look(
+    plan: &Plan,
+    store: &Store,
+    folders: &Folders,
+    wanted: impl Fn(&Run) -> bool,
+) -> Status {
     let done: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
     let claimed: HashSet<Digest> = store.claimed().into_iter().collect();
-    let boards = boards(plan, results);
+    let boards = boards(folders);
     let mut failed: BTreeMap<Digest, Failure> = BTreeMap::new();
     for failure in boards.iter().flat_map(|(_, board)| &board.failures) {
         failed.insert(failure.stage, failure.clone());
@@ -131,14 +134,13 @@ pub fn look(plan: &Plan, store: &Store, results: &Path, wanted: impl Fn(&Run) ->
 }
 
 /// The board of every process that the journals tell of, in the order in which they began.
-fn boards(plan: &Plan, results: &Path) -> Vec<(String, Board)> {
+fn boards(folders: &Folders) -> Vec<(String, Board)> {
     let mut records: Vec<Record> = Vec::new();
-    for experiment in &plan.experiments {
-        let path = journal::path(results, &experiment.name, &experiment.profile);
-        journal::read(&path, &mut |record| records.push(record));
+    for folder in folders.each() {
+        journal::read(&folder.journal(), &mut |record| records.push(record));
     }
     // One process writes into the journals of all its experiments.
-    if plan.experiments.len() > 1 {
+    if folders.each().count() > 1 {
         records.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.run.cmp(&b.run)));
         records.dedup();
     }

@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     artefact::{CURVE, parse_curve},
-    event::Step,
+    event::{Event, Listener, Record, Step},
     key::Digest,
     plan::{Kind, Names, Plan, Spec},
     store::{Found, Store, StoreError, replace_file},
@@ -81,6 +81,15 @@ impl Curves {
         self.wanted = None;
         let writer = self.writer.take().map(JoinHandle::join);
         writer.and_then(Result::ok).unwrap_or(Ok(()))
+    }
+}
+
+impl Listener for Curves {
+    /// Writes the curve of a training that has ended.
+    fn on(&mut self, record: &Record) {
+        if let Event::Finished { stage, .. } = &record.event {
+            self.write(stage, record.at);
+        }
     }
 }
 

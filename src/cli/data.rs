@@ -15,7 +15,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Another seed draws other brains.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = phantom::DEFAULT_SEED)]
         seed: u64,
     },
     /// Say what a data set holds and what is wrong with it.

@@ -1,23 +1,20 @@
 //! `expertgrid logs`: what became of a stage, and what it said.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use clap::Args;
 
 use super::{
-    Done, Failure, Selection, now,
+    Done, Failure, Selection,
     output::print,
     why::{Asked, stages},
 };
 use crate::{
-    event::{Event, Record},
-    exec, journal,
+    event::{Event, Record, now},
+    journal,
     key::Digest,
     progress::duration,
+    results_dir::ResultsDir,
 };
 
 #[derive(Debug, Args)]
@@ -39,9 +36,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let Arguments { selection, asked } = arguments;
-    let records = records(&selection.results);
+    let results = selection.results_dir();
+    let records = records(&results);
     let digests = match (selection.manifests.as_slice(), &asked.stage) {
-        ([], Some(digits)) => heard_of(&records, &selection.results, digits)?,
+        ([], Some(digits)) => heard_of(&records, &results, digits)?,
         ([], None) => {
             return Err(Failure::input(
                 "an expression picks among the runs of manifests; name one, for example \
@@ -55,15 +53,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         }
     };
     for digest in &digests {
-        tell(digest, &records, &selection.results);
+        tell(digest, &records, &results);
     }
     Ok(Done::Whole)
 }
 
 /// Everything that the journals of a results folder tell, but for the steps.
-fn records(results: &Path) -> Vec<Record> {
+fn records(results: &ResultsDir) -> Vec<Record> {
     let mut records = Vec::new();
-    for path in journal::all(results) {
+    for path in results.journals() {
         journal::read(&path, &mut |record| {
             if !matches!(record.event, Event::Progress { .. }) {
                 records.push(record);
@@ -77,19 +75,11 @@ fn records(results: &Path) -> Vec<Record> {
 }
 
 /// The stage that a journal or a log knows by its first digits, behind the one whose failure blocked it.
-fn heard_of(records: &[Record], results: &Path, asked: &str) -> Result<Vec<Digest>, Failure> {
-    let logs = fs::read_dir(results.join("logs"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let logged = logs.filter_map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        name.strip_suffix(".log")?.parse().ok()
-    });
+fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec<Digest>, Failure> {
     let mut found: Vec<Digest> = records
         .iter()
         .filter_map(|record| record.event.stage())
-        .chain(logged)
+        .chain(results.logged())
         .filter(|digest| digest.to_string().starts_with(asked))
         .collect();
     found.sort();
@@ -98,7 +88,7 @@ fn heard_of(records: &[Record], results: &Path, asked: &str) -> Result<Vec<Diges
         [] => Err(Failure::Input(format!(
             "nothing has been heard of a stage {asked} in {}; a stage that was in the store before \
              has no history there",
-            results.display()
+            results.path().display()
         ))),
         [one] => {
             let cause = records.iter().rev().find_map(|record| match record.event {
@@ -114,7 +104,7 @@ fn heard_of(records: &[Record], results: &Path, asked: &str) -> Result<Vec<Diges
     }
 }
 
-fn tell(digest: &Digest, records: &[Record], results: &Path) {
+fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
     let of_stage = || {
         records
             .iter()
@@ -141,7 +131,7 @@ fn tell(digest: &Digest, records: &[Record], results: &Path) {
     if of_stage().next().is_none() {
         print("  no journal tells of it");
     }
-    let path: PathBuf = exec::log_path(&results.join("logs"), digest);
+    let path = results.log(digest);
     match fs::read_to_string(&path) {
         Ok(text) => {
             print(format_args!("{}:", path.display()));

@@ -17,7 +17,6 @@ mod logs;
 mod manifest;
 mod metric;
 mod output;
-mod pages;
 mod plan;
 mod predict;
 mod report;
@@ -31,7 +30,7 @@ mod weights;
 mod why;
 mod worker;
 
-use std::{process::ExitCode, time::SystemTime};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -96,12 +95,6 @@ enum Command {
     /// Serve stages to a parent process.
     #[command(hide = true)]
     Worker(worker::Arguments),
-}
-
-/// Seconds since 1970.
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Why a command ends early.

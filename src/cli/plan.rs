@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
     let picking = arguments.only.of(&plan)?;
     let wanted = |run: &_| picking.wants(run, &plan);
-    let measured = Measured::read(&selection.results);
+    let measured = Measured::read(&selection.results_dir());
     let devices = devices()?;
     let (summary, estimate) = rayon::join(
         || Summary::of(&plan, wanted, |stage| there.contains(&stage.digest)),

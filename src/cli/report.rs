@@ -1,4 +1,5 @@
-//! `expertgrid report`: tables from what has been run, beside published values and under the paper's claims.
+//! `expertgrid report`: tables from what has been run, beside published values and under the paper's
+//! claims.
 
 use std::{io::IsTerminal, path::Path, sync::Arc};
 
@@ -6,17 +7,17 @@ use clap::{Args, ValueEnum};
 
 use super::{Done, Failure, Picked, Selection, imports, output::print, verify::verify};
 use crate::{
-    data::Dataset,
-    estimate,
     manifest::Experiment,
     paper,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Provenance, Reference, Sources, Style, Table, Tabled,
-        Unread, Verdict, Versus,
+        self, Claim, Document, Format, Pages, Reference, Style, Table, Tabled, Tables, Verdict,
+        Versus,
     },
     results::{self, Results},
     store::{Store, StoreError},
+    sweep::Written,
+    variant::Folders,
 };
 
 #[derive(Debug, Args)]
@@ -26,8 +27,10 @@ use crate::{
   expertgrid report experiments/table2.toml --dataset QUBIQ --reference
   expertgrid report experiments/table*.toml --profile phantom --claims --strict
 
-The tables are always written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv beside them.
-Exit codes: 0 all there, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input is wrong.")]
+The tables are always written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv
+beside them; overrides and another data set stand in the folder's name.
+Exit codes: 0 all there, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input
+is wrong.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -114,7 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     arguments.only.narrow(&mut plan)?;
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
-    say_damaged(&results);
+    say_damaged(&results.damaged);
     let missing = missing(&results, &plan, &selection.results)?;
     let format = FormatChoice::or_default(arguments.format);
     let mut done = Done::Whole;
@@ -122,13 +125,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if arguments.verify && verify(&plan, &store, dataset.clone())? > 0 {
         done = Done::WithFailures;
     }
-    let report = Report::of(&results, &dataset, &selection.results);
+    let dir = selection.results_dir();
     // A part is to be looked at, and never written over the whole.
+    let folders = match arguments.only.is_all() {
+        true => Folders::claim(&plan.experiments, &dataset, &dir),
+        false => Folders::find(&plan.experiments, Some(&dataset), &dir),
+    };
+    let tables = Tables::of(&results, &dataset, &store, &folders, paper::claims);
+    let report = Report {
+        results: &results,
+        folders: &folders,
+        tables: &tables,
+    };
     if arguments.only.is_all() {
-        if let Done::WithFailures = report.write_pages(&store, &dataset)? {
+        folders.notes().for_each(|note| eprintln!("note: {note}"));
+        let pages = tables.write_pages().map_err(failed)?;
+        if let Done::WithFailures = say_pages(&pages) {
             done = Done::WithFailures;
         }
-        report.write()?;
+        tables.write().map_err(failed)?;
     }
     if arguments.reference {
         report.against(&references, format)?;
@@ -138,9 +153,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             done = Done::WithFailures;
         }
     } else {
-        report.print(format);
+        print_tables(&tables.each, format);
         if arguments.only.is_all() {
-            report.say_where();
+            say_where(&tables.each);
         }
     }
     if missing > 0 {
@@ -169,14 +184,14 @@ fn missing(results: &Results<'_>, plan: &Plan, folder: &Path) -> Result<usize, F
 /// How many damaged entries are named one by one.
 const NAMED: usize = 5;
 
-fn say_damaged(results: &Results<'_>) {
-    for damaged in results.damaged.iter().take(NAMED) {
+fn say_damaged(all: &[String]) {
+    for damaged in all.iter().take(NAMED) {
         eprintln!("warning: damaged, counted as missing: {damaged}");
     }
-    if results.damaged.len() > NAMED {
+    if all.len() > NAMED {
         eprintln!(
             "warning: {} more are damaged; `expertgrid store verify` names them",
-            results.damaged.len() - NAMED
+            all.len() - NAMED
         );
     }
 }
@@ -203,116 +218,60 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>,
     Ok(references)
 }
 
-/// Writes and prints the tables of all experiments, and their pages.
-///
-/// Pages take a moment, so they are written only where a table changes or a page is not whole, and before the tables: whatever
-/// happens in between, tables that are up to date have pages that are or that say that they are not.
-pub(super) fn write_tables(
-    results: &Results<'_>,
-    store: &Store,
-    dataset: &Dataset,
-    to: &Path,
-) -> Result<Done, Failure> {
-    say_damaged(results);
-    let report = Report::of(results, dataset, to);
-    let done = match report.is_written() {
-        true => Done::Whole,
-        false => report.write_pages(store, dataset)?,
-    };
-    report.write()?;
-    report.print(FormatChoice::or_default(None));
-    report.say_where();
-    Ok(done)
-}
-
-/// What tables and pages say of a data set.
-pub(super) fn provenance(dataset: &Dataset) -> Provenance {
-    Provenance {
-        dataset: dataset.label.clone(),
-        origin: dataset.provenance,
+/// Prints the tables that a sweep has written, and says where they and their pages are.
+pub(super) fn say_written(written: &Written) -> Done {
+    say_damaged(&written.damaged);
+    let pages = say_pages(&written.pages);
+    print_tables(&written.tables, FormatChoice::or_default(None));
+    say_where(&written.tables);
+    match written.whole {
+        true => pages,
+        false => Done::WithFailures,
     }
 }
 
-/// The tables of all experiments.
-struct Report<'a> {
-    results: &'a Results<'a>,
-    provenance: Provenance,
-    to: &'a Path,
-    tables: Vec<Tabled>,
+/// Says where pages are; not whole where something that is there cannot be read.
+fn say_pages(pages: &Pages) -> Done {
+    for page in &pages.paths {
+        eprintln!("page: {}", page.display());
+    }
+    for why in &pages.left_out {
+        eprintln!("warning: left out of the pages: {why}; running again repairs it");
+    }
+    match pages.left_out.is_empty() {
+        true => Done::Whole,
+        false => Done::WithFailures,
+    }
+}
+
+fn say_where(tables: &[Tabled]) {
+    for table in tables {
+        eprintln!("written to {}", table.folder.display());
+    }
+}
+
+fn print_tables(tables: &[Tabled], format: FormatChoice) {
+    let documents: Vec<Document> = tables.iter().map(|t| t.document.clone()).collect();
+    format.print(&documents, || {
+        report::cells_csv(tables.iter().map(|tabled| &tabled.table))
+    });
 }
 
 fn failed(error: StoreError) -> Failure {
     Failure::Work(error.to_string())
 }
 
-impl<'a> Report<'a> {
-    fn of(results: &'a Results<'a>, dataset: &Dataset, to: &'a Path) -> Self {
-        let provenance = provenance(dataset);
-        let experiments = 0..results.plan.experiments.len();
-        let tables = experiments.map(|i| report::table(results, i, &provenance, to));
-        Self {
-            tables: tables.collect(),
-            results,
-            provenance,
-            to,
-        }
-    }
+/// The tables of all experiments, held against what others say.
+struct Report<'a> {
+    results: &'a Results<'a>,
+    folders: &'a Folders,
+    tables: &'a Tables<'a>,
+}
 
-    /// Whether the files hold these tables, and pages are there with all that belongs to them.
-    fn is_written(&self) -> bool {
-        let pages = report::page_paths(&self.results.plan.experiments, self.to);
-        self.tables.iter().all(Tabled::is_written)
-            && pages.iter().all(|page| report::is_whole_page(page))
-    }
-
-    fn write(&self) -> Result<(), Failure> {
-        let mut tables = self.tables.iter();
-        tables.try_for_each(Tabled::write).map_err(failed)
-    }
-
-    fn say_where(&self) {
-        for table in &self.tables {
-            eprintln!("written to {}", table.folder.display());
-        }
-    }
-
-    /// The same to look at; not whole where something that is there cannot be read.
-    fn write_pages(&self, store: &Store, dataset: &Dataset) -> Result<Done, Failure> {
-        let unread = Unread::default();
-        let spent = estimate::spent(self.to);
-        let sources = Sources {
-            results: self.results,
-            store,
-            dataset,
-            provenance: &self.provenance,
-            spent: &spent,
-            claims: paper::claims,
-            unread: &unread,
-            underway: false,
-        };
-        for page in report::write_pages(&sources, self.to).map_err(failed)? {
-            eprintln!("page: {}", page.display());
-        }
-        let left_out = unread.reasons();
-        for why in &left_out {
-            eprintln!("warning: left out of the pages: {why}; running again repairs it");
-        }
-        Ok(match left_out.is_empty() {
-            true => Done::Whole,
-            false => Done::WithFailures,
-        })
-    }
-
+impl Report<'_> {
     /// Every experiment with its table.
     fn each(&self) -> impl Iterator<Item = (&Experiment, &Tabled)> {
-        self.results.plan.experiments.iter().zip(&self.tables)
-    }
-
-    fn print(&self, format: FormatChoice) {
-        let documents: Vec<Document> = self.tables.iter().map(|t| t.document.clone()).collect();
-        format.print(&documents, || {
-            report::cells_csv(self.tables.iter().map(|tabled| &tabled.table))
-        });
+        self.results.plan.experiments.iter().zip(&self.tables.each)
     }
 
     /// Beside the published values, where an experiment has some.
@@ -331,10 +290,10 @@ impl<'a> Report<'a> {
                 );
                 continue;
             };
-            let versus = report::versus(&tabled.table, spec, reference, &self.provenance);
-            let document = versus.document(&tabled.table, self.results, i, &self.provenance);
-            let path =
-                report::write_beside(&document, spec, "vs-paper", self.to).map_err(failed)?;
+            let versus = report::versus(&tabled.table, spec, reference, &self.tables.provenance);
+            let document = versus.document(&tabled.table, self.results, i, &self.tables.provenance);
+            let path = report::write_beside(&document, "vs-paper", self.folders.of(i));
+            let path = path.map_err(failed)?;
             eprintln!("written to {}", path.display());
             all.push((&spec.name, &tabled.table, versus));
             documents.push(document);
@@ -350,10 +309,12 @@ impl<'a> Report<'a> {
     fn claims(&self, format: FormatChoice) -> Result<usize, Failure> {
         let mut all: Vec<(&str, Claim)> = Vec::new();
         let mut documents = Vec::new();
-        for (spec, tabled) in self.each() {
+        for (i, (spec, tabled)) in self.each().enumerate() {
             let claims = paper::claims(&tabled.table, spec);
-            let document = report::claims_document(&claims, &spec.name, spec, &self.provenance);
-            let path = report::write_beside(&document, spec, "claims", self.to).map_err(failed)?;
+            let document =
+                report::claims_document(&claims, &spec.name, spec, &self.tables.provenance);
+            let path = report::write_beside(&document, "claims", self.folders.of(i));
+            let path = path.map_err(failed)?;
             eprintln!("written to {}", path.display());
             documents.push(document);
             all.extend(claims.into_iter().map(|claim| (spec.name.as_str(), claim)));

@@ -17,7 +17,9 @@ use crate::{
     manifest::{self, Cohort, Experiment, PAPER, Start},
     net::{Checkpoint, CheckpointError},
     plan::{Inventory, Picking, Plan},
+    results_dir::ResultsDir,
     seed::Seed,
+    variant::Folders,
 };
 
 /// Which experiments, on which data, with results where.
@@ -80,6 +82,10 @@ impl Selection {
             .unwrap_or_else(|| DEFAULT_DATASET.into())
     }
 
+    pub(super) fn results_dir(&self) -> ResultsDir {
+        ResultsDir::new(&self.results)
+    }
+
     pub(super) fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
         // A table's name stands for its manifest, here or where the paper's are.
         let path = |given: &PathBuf| {
@@ -106,9 +112,15 @@ impl Selection {
     /// The plan, for looking at: where there is no data set at the default place, one of the size
     /// that the manifests expect is assumed.
     pub(super) fn plan(&self) -> Result<Plan, Failure> {
+        Ok(self.plan_and_folders()?.0)
+    }
+
+    /// The same, with the folders of the results.
+    pub(super) fn plan_and_folders(&self) -> Result<(Plan, Folders), Failure> {
         let experiments = self.experiments()?;
         let absent = self.dataset.is_none() && !self.dataset_path().exists();
-        let inventory = match absent {
+        let dir = self.results_dir();
+        let (inventory, folders) = match absent {
             true => {
                 eprintln!(
                     "note: no data set at {}: counted for the size the manifests expect, and \
@@ -121,15 +133,21 @@ impl Selection {
                     test: a.test.max(b.test),
                     experts: a.experts.max(b.experts),
                 });
-                Inventory::assumed(&cohort.ok_or_else(|| Failure::input("no manifest"))?)
+                let cohort = cohort.ok_or_else(|| Failure::input("no manifest"))?;
+                let folders = Folders::find(&experiments, None, &dir);
+                (Inventory::assumed(&cohort), folders)
             }
-            false => Inventory::of(&self.open_dataset(&experiments)?),
+            false => {
+                let dataset = self.open_dataset(&experiments)?;
+                let folders = Folders::find(&experiments, Some(&dataset), &dir);
+                (Inventory::of(&dataset), folders)
+            }
         };
         let inventory = Inventory {
             imports: imports(&experiments)?,
             ..inventory
         };
-        Ok(crate::plan::build(experiments, &inventory))
+        Ok((crate::plan::build(experiments, &inventory), folders))
     }
 
     /// Opens the data set and holds the experiments against it.

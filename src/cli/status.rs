@@ -10,9 +10,9 @@ use std::{
 use clap::Args;
 use itertools::Itertools;
 
-use super::{Done, Failure, Picked, Selection, now, output::print};
+use super::{Done, Failure, Picked, Selection, output::print};
 use crate::{
-    event::Ended,
+    event::{Ended, now},
     plan::{Kind, Plan, grouped},
     progress::duration,
     status::{self, Life, Status, Sweep, Tally},
@@ -41,12 +41,12 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
-    let plan = selection.plan()?;
+    let (plan, folders) = selection.plan_and_folders()?;
     let store = Store::within(&selection.results);
     let picking = arguments.only.of(&plan)?;
     loop {
         let wanted = |run: &_| picking.wants(run, &plan);
-        let status = status::look(&plan, &store, &selection.results, wanted);
+        let status = status::look(&plan, &store, &folders, wanted);
         let text = match arguments.json {
             true => serde_json::to_string_pretty(&status).expect("a status is plain data"),
             false => text(&plan, &status, now()),

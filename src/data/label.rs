@@ -34,7 +34,8 @@ pub struct Marker {
 }
 
 impl Marker {
-    fn name(&self) -> String {
+    /// What the data set is called.
+    pub fn name(&self) -> String {
         let Self {
             label,
             synthetic,

@@ -219,6 +219,13 @@ impl Dataset {
     pub fn cases(&self) -> impl Iterator<Item = &Case> {
         self.training.iter().chain(&self.test)
     }
+
+    /// Whether it is the phantom that the program draws where nothing else is asked for, unchanged.
+    pub fn is_default(&self) -> bool {
+        // A marker that was written for other content makes another label.
+        self.provenance == Provenance::Synthetic
+            && self.label == phantom::label(phantom::DEFAULT_SEED)
+    }
 }
 
 /// Digest of all content of a data set, in order: independent of names, headers and compression.

@@ -13,6 +13,7 @@ use crate::{
     journal,
     key::Digest,
     plan::Size,
+    results_dir::ResultsDir,
 };
 
 /// The times of stages that ran from their beginning to their end.
@@ -74,9 +75,9 @@ type Which = (String, usize, u64);
 
 impl Measured {
     /// Reads every journal of a results folder.
-    pub fn read(results: &Path) -> Self {
+    pub fn read(results: &ResultsDir) -> Self {
         let mut attempts = BTreeMap::new();
-        for path in journal::all(results) {
+        for path in results.journals() {
             attempts_of(&path, &mut attempts);
         }
         let mut attempts: Vec<((String, usize, u64), Attempt)> = attempts.into_iter().collect();

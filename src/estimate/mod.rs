@@ -6,16 +6,14 @@
 mod disk;
 mod measured;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
 use crate::{
     key::Digest,
     plan::{Plan, Run, Size, Stage, StageId, Work},
+    results_dir::ResultsDir,
     store::Store,
 };
 
@@ -150,7 +148,7 @@ pub fn of(
 
 /// Device-seconds that every stage has taken so far, by its digest, from the journals of a results
 /// folder.
-pub fn spent(results: &Path) -> HashMap<Digest, f64> {
+pub fn spent(results: &ResultsDir) -> HashMap<Digest, f64> {
     Measured::read(results).spent().clone()
 }
 

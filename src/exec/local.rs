@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     plan::{Kind, Spec},
+    results_dir::ResultsDir,
     schedule::{Executor, Failure, Heard, Message, Nature, News},
 };
 
@@ -108,7 +109,7 @@ impl Local {
         command: WorkerCommand,
         slots: Slots,
         timeout: Option<Duration>,
-        logs: PathBuf,
+        results: ResultsDir,
     ) -> Self {
         let (sender, receiver) = mpsc::channel();
         Self {
@@ -117,7 +118,7 @@ impl Local {
             busy: vec![None; slots.slots.len()],
             slots,
             timeout,
-            logs: Logs::new(logs),
+            logs: Logs::new(results),
             started: 0,
             sender,
             receiver,

@@ -6,43 +6,35 @@ use std::{
     collections::VecDeque,
     fs::{self, File},
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Mutex,
 };
 
-use crate::{
-    key::{Digest, Keyed},
-    plan::Spec,
-};
+use crate::{key::Keyed, plan::Spec, results_dir::ResultsDir};
 
 /// How many of a stage's last lines are reported when it fails.
 const LAST_LINES: usize = 12;
 
-/// The folder of all logs.
+/// All logs.
 #[derive(Debug)]
 pub(super) struct Logs {
-    folder: PathBuf,
+    results: ResultsDir,
 }
 
 impl Logs {
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub fn new(results: ResultsDir) -> Self {
+        Self { results }
     }
 
     /// Lets what a worker says from now on go to another stage's log.
     pub fn begin(&self, log: &Mutex<Log>, spec: &Spec) {
         let mut log = log.lock().expect("nobody panics with it");
         *log = Log {
-            path: path(&self.folder, &spec.digest()),
+            path: self.results.log(&spec.digest()),
             about: format!("{} {}", spec.kind(), spec.digest()),
             ..Log::default()
         };
     }
-}
-
-/// Where a stage's log is, if it has one.
-pub fn path(folder: &Path, stage: &Digest) -> PathBuf {
-    folder.join(format!("{stage}.log"))
 }
 
 /// The log of one stage.

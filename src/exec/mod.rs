@@ -13,5 +13,4 @@ mod worker;
 pub use claims::StoreClaims;
 pub use devices::{DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
 pub use local::{Local, WorkerCommand};
-pub use logs::path as log_path;
 pub use worker::{Reply, Request, serve};

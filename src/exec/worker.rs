@@ -180,7 +180,10 @@ impl Watch for Watching<'_> {
         Next::GoOn
     }
 
-    #[expect(clippy::print_stderr, reason = "a worker's error stream is the log of its stage")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a worker's error stream is the log of its stage"
+    )]
     fn keep(&mut self, state: Vec<u8>) {
         let progress = [self.mark(), state].concat();
         if let Err(error) = self

@@ -55,6 +55,7 @@ pub(super) fn experiment(
     let table = declared::table_spec(root.section("table"), &grid, sweep);
     let experiment = Experiment {
         name: name.to_owned(),
+        path: PathBuf::new(),
         title: top.title,
         profile: profile.to_owned(),
         overrides: Vec::new(),
@@ -198,12 +199,7 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
 }
 
 /// Experts of a list, each of whom the data set has.
-fn experts(
-    section: &Section<'_>,
-    key: &str,
-    list: &[Located<usize>],
-    cohort: Cohort,
-) -> Vec<u8> {
+fn experts(section: &Section<'_>, key: &str, list: &[Located<usize>], cohort: Cohort) -> Vec<u8> {
     let experts = distinct(section, key, list, |expert| {
         (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
             format!(

@@ -20,6 +20,8 @@ pub struct Experiment {
     /// The file's name without `.toml`: names the table and its results folder, so that a copied
     /// manifest can never overwrite the results of the one it was copied from.
     pub name: String,
+    /// The manifest's file, as it was named.
+    pub path: PathBuf,
     /// The caption's first sentence.
     pub title: String,
     /// The profile chosen; `paper` where none was.

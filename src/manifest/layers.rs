@@ -382,7 +382,7 @@ impl Laid {
 }
 
 /// The value of a key, the same however it was written.
-fn shown(key: &str, node: &Node) -> String {
+pub(super) fn shown(key: &str, node: &Node) -> String {
     match table::key(key) {
         Some((_, key)) => key.kind.text(node),
         None => node.value.toml(),

@@ -131,6 +131,19 @@ fn layered(overrides: &[String]) -> (Overrides, Problems) {
     (top, problems)
 }
 
+/// What overrides set: every key once, sorted, with the value that counts as TOML, the same however
+/// it was written. An override that cannot be read sets nothing.
+pub fn settings(overrides: &[String]) -> Vec<(String, String)> {
+    let (Overrides { table, .. }, _) = layered(overrides);
+    let leaves = document::leaves(&table).into_iter();
+    let settings = leaves.map(|(path, node)| {
+        let key = path.join(".");
+        let value = layers::shown(&key, node);
+        (key, value)
+    });
+    settings.sorted().collect()
+}
+
 /// The profiles of a manifest: [`PAPER`], and those that it and the manifests it extends name.
 ///
 /// # Errors
@@ -224,7 +237,10 @@ fn resolve(
     }
     let problems = problems.into_inner();
     match found {
-        Some(experiment) => problems.or(experiment),
+        Some(experiment) => problems.or(Experiment {
+            path: path.to_owned(),
+            ..experiment
+        }),
         None => Err(problems),
     }
 }

@@ -22,6 +22,7 @@ use crate::method::{Method, Words};
 pub fn resolved(experiment: &Experiment) -> String {
     let Experiment {
         name: _,
+        path: _,
         title,
         profile: _,
         // What was set is in the values already.

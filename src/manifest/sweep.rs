@@ -64,6 +64,7 @@ impl Experiment {
             let root = Section::root(&table, Place::Whole(self.name.as_str().into()), &problems);
             let read = assemble::experiment(root, &self.name, &self.profile, &self.sweep);
             let experiment = Experiment {
+                path: self.path.clone(),
                 overrides: self.overrides.clone(),
                 changes: self.changes.clone(),
                 warnings: self.warnings.clone(),

@@ -18,7 +18,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Event, Record};
+use crate::event::{Event, Listener, Record};
 
 pub use bar::Bar;
 pub use board::{Board, Failure, Running, Slot};
@@ -47,9 +47,9 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// In thousandths, so that the bar moves in a long sweep too.
 const WHOLE: u64 = 1000;
 
-impl Progress {
+impl Listener for Progress {
     /// Shows a record.
-    pub fn on(&mut self, record: &Record) {
+    fn on(&mut self, record: &Record) {
         self.board.on(record);
         match &record.event {
             Event::Began { slots, .. } => {
@@ -83,7 +83,9 @@ impl Progress {
         }
         self.refresh(record.at);
     }
+}
 
+impl Progress {
     /// Ends the display with a line on how it went.
     fn finish(&mut self) {
         if let Some(Shown::Live { bars, .. }) = &self.shown {

@@ -11,6 +11,7 @@ use super::{
     Provenance,
     document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
     notes,
+    table::Table,
 };
 use crate::manifest::Experiment;
 
@@ -28,6 +29,9 @@ pub struct Claim {
     /// What it was broken down to, each with its numbers.
     pub checks: Vec<Check>,
 }
+
+/// Tests the claims that are about a table; none where there is no such claim.
+pub type Claims = fn(&Table, &Experiment) -> Vec<Claim>;
 
 /// What results say of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,21 +20,19 @@ pub mod table;
 mod tabulate;
 mod terminal;
 mod versus;
+mod written;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use crate::{
-    data::Provenance as Origin,
-    manifest::Experiment,
+    data::{Dataset, Provenance as Origin},
     results::Results,
+    results_dir::VariantDir,
     store::{StoreError, replace_file},
 };
 
 pub use advantage::MARGINAL;
-pub use claim::{Check, Claim, Outcome, Verdict, document as claims_document};
+pub use claim::{Check, Claim, Claims, Outcome, Verdict, document as claims_document};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;
 pub use html::{escaped as html_escaped, html, html_block, html_text};
@@ -42,13 +40,14 @@ pub use latex::latex;
 pub use layout::{lay_out, shown};
 pub use markdown::markdown;
 pub use marks::{paired, unpaired};
-pub use page::{Sources, Unread, is_whole_page, overview_path, page_paths, write_pages};
+pub use page::{Sources, Unread, is_whole_page, write_pages};
 pub use position::Position;
 pub use published::Reference;
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};
 pub use versus::{Pair, Standing, Versus, versus};
+pub use written::{Pages, Tables};
 
 /// What a table says of itself.
 #[derive(Clone, Debug)]
@@ -57,6 +56,16 @@ pub struct Provenance {
     pub dataset: String,
     /// Where images and masks come from.
     pub origin: Origin,
+}
+
+impl Provenance {
+    /// Of a data set.
+    pub fn of(dataset: &Dataset) -> Self {
+        Self {
+            dataset: dataset.label.clone(),
+            origin: dataset.provenance,
+        }
+    }
 }
 
 /// A table, and the files that it is written to.
@@ -117,37 +126,24 @@ pub fn render(documents: &[Document], format: Format) -> String {
     }
 }
 
-/// Where an experiment's tables go.
-pub fn folder(results: &Path, experiment: &Experiment) -> PathBuf {
-    results.join(&experiment.name).join(&experiment.profile)
-}
-
 /// The table of one experiment; nothing is written yet.
 pub fn table(
     results: &Results<'_>,
     experiment: usize,
     provenance: &Provenance,
-    to: &Path,
+    folder: &VariantDir,
 ) -> Tabled {
-    let spec = &results.plan.experiments[experiment];
-    let folder = folder(to, spec);
     let table = tabulate(results, experiment);
     let document = lay_out(&table, results, experiment, provenance);
-    let file = |name: String, bytes: Vec<u8>| (folder.join(name), bytes);
+    let tex = latex(std::slice::from_ref(&document));
     let files = vec![
-        file("runs.csv".to_owned(), csv_files::runs(results, experiment)),
-        file(format!("{}.csv", spec.name), cells_csv([&table])),
-        file(
-            format!("{}.md", spec.name),
-            markdown(&document).into_bytes(),
-        ),
-        file(
-            format!("{}.tex", spec.name),
-            latex(std::slice::from_ref(&document)).into_bytes(),
-        ),
+        (folder.runs(), csv_files::runs(results, experiment)),
+        (folder.table("csv"), cells_csv([&table])),
+        (folder.table("md"), markdown(&document).into_bytes()),
+        (folder.table("tex"), tex.into_bytes()),
     ];
     Tabled {
-        folder,
+        folder: folder.path().to_owned(),
         table,
         document,
         files,
@@ -160,11 +156,10 @@ pub fn table(
 /// Where the folder cannot be written.
 pub fn write_beside(
     document: &Document,
-    spec: &Experiment,
     what: &str,
-    to: &Path,
+    folder: &VariantDir,
 ) -> Result<PathBuf, StoreError> {
-    let path = folder(to, spec).join(format!("{}-{what}.md", spec.name));
+    let path = folder.beside(what);
     replace_file(&path, markdown(document).as_bytes())?;
     Ok(path)
 }

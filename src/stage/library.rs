@@ -123,8 +123,7 @@ impl Library {
             .nth(*case)
             .expect("counted along the same cases");
         let prepared = Arc::new(prepare(&case.image, spec));
-        self.prepared
-            .insert((*digest, *spec), prepared.clone());
+        self.prepared.insert((*digest, *spec), prepared.clone());
         Ok(prepared)
     }
 

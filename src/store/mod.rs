@@ -31,6 +31,7 @@ use serde_json::value::RawValue;
 use crate::{
     key::{Digest, Input},
     plan::Kind,
+    results_dir::ResultsDir,
 };
 
 pub use claim::Claim;
@@ -145,7 +146,7 @@ impl Store {
     /// The store within a results folder; nothing is created.
     pub fn within(results: &Path) -> Self {
         Self {
-            root: results.join("store"),
+            root: ResultsDir::new(results).store(),
         }
     }
 

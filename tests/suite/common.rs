@@ -174,6 +174,16 @@ pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// The folder of a table's results whose name begins so.
+pub fn results_of(folder: &Path, table: &str, beginning: &str) -> PathBuf {
+    let table = folder.join("results").join(table);
+    let entries = fs::read_dir(&table).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found: Vec<String> = names.filter(|name| name.starts_with(beginning)).collect();
+    assert_eq!(found.len(), 1, "{found:?} of {}", table.display());
+    table.join(&found[0])
+}
+
 /// Files without what was measured while they were made: journals, and what pages tell of times.
 pub fn timeless(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     files.retain(|name, _| !name.ends_with("journal.jsonl"));

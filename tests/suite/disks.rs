@@ -151,6 +151,8 @@ fn a_store_that_vanishes_fails_what_needs_it_and_the_next_run_begins_anew() {
     let said = Said::of(&output);
     assert_eq!(output.status.code(), Some(1), "{said:#?}");
     assert!(said.err.contains("a folder has vanished"), "{said:#?}");
+    let others = results_of(folder.path(), "small", "paper+scratch.steps=3000@");
+    fs::remove_dir_all(others).unwrap();
     run(folder.path(), &small_run(&[]), 0);
     let undisturbed = small();
     run(undisturbed.path(), &small_run(&[]), 0);
@@ -174,5 +176,9 @@ fn output_that_cannot_be_written_is_a_failure_and_the_tables_are_there() {
     let said = Said::of(&output);
     assert_eq!(output.status.code(), Some(1), "{said:#?}");
     assert!(said.err.contains("standard output: "), "{said:#?}");
-    assert!(folder.path().join("results/small/paper/small.md").exists());
+    assert!(
+        results_of(folder.path(), "small", "paper@")
+            .join("small.md")
+            .exists()
+    );
 }

@@ -412,7 +412,12 @@ fn a_grid_pretrained_with_one_expert_per_image_has_other_networks_and_the_same_w
         let folder = tiny();
         let set = format!("pretrain.expert_batching=\"{word}\"");
         run(folder.path(), &tiny_run(&["--set", &set]), 0);
-        csv(&folder.path().join("results/tiny/paper/runs.csv"))
+        let variant = format!("paper+pretrain.expert_batching={word}");
+        csv(&folder
+            .path()
+            .join("results/tiny")
+            .join(variant)
+            .join("runs.csv"))
     };
     let (all, one) = (rows("all"), rows("one_per_image"));
     assert_eq!(all.len(), one.len());

@@ -207,7 +207,9 @@ fn a_failing_run_is_reported_and_the_rest_goes_on() {
         "{}",
         said.err
     );
-    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let rows = csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.lr=1e25/runs.csv"));
     for row in &rows {
         let failed = row["status"] == "failed";
         assert_eq!(failed, row["arm"] == "w/o", "{row:?}");
@@ -215,7 +217,10 @@ fn a_failing_run_is_reported_and_the_rest_goes_on() {
         assert_eq!(failed, row["dice_percent"].is_empty(), "{row:?}");
     }
     // A cell without results is empty, and no mark is earned against it.
-    for cell in csv(&folder.path().join("results/tiny/paper/tiny.csv")) {
+    for cell in csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.lr=1e25/tiny.csv"))
+    {
         assert_eq!(cell["mean"].is_empty(), cell["arm"] == "w/o", "{cell:?}");
         assert_eq!(
             (&*cell["p_counterpart"], &*cell["underline"]),
@@ -258,7 +263,9 @@ fn a_worker_that_dies_takes_down_one_stage() {
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
     assert!(said.contains("the worker ended"), "{said}");
-    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let rows = csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.steps=2000/runs.csv"));
     assert!(rows.iter().any(|row| row["status"] == "failed"));
     assert!(rows.iter().any(|row| row["status"] != "failed"));
     // And the next call mends it.

@@ -7,6 +7,7 @@ use expertgrid::{
     key::Digest,
     manifest,
     plan::{self, Inventory, Kind, Plan},
+    results_dir::ResultsDir,
     store::Store,
 };
 use serde_json::{Value, json};
@@ -189,7 +190,7 @@ fn several_devices_wait_for_the_longest_chain() {
             device: "cuda".into(),
             count,
         };
-        let measured = Measured::read(&results);
+        let measured = Measured::read(&ResultsDir::new(&results));
         estimate::of(
             &plan,
             |_| true,
@@ -215,7 +216,7 @@ fn several_devices_wait_for_the_longest_chain() {
         device: "cpu".into(),
         count: 1,
     };
-    let measured = Measured::read(&results);
+    let measured = Measured::read(&ResultsDir::new(&results));
     let estimate = estimate::of(
         &plan,
         |_| true,
@@ -254,7 +255,7 @@ fn attempts_that_were_cut_short_are_spent_but_measure_nothing() {
     let estimate = &planned(folder.path(), &[])["estimate"];
     assert_eq!(estimate["spent_device_seconds"], 3.0 + 1.0 + 5.5);
     assert_eq!(estimate["time"], Value::Null);
-    let spent = estimate::spent(&folder.path().join("results"));
+    let spent = estimate::spent(&ResultsDir::new(folder.path().join("results")));
     assert_eq!(spent[&stopped], 4.0);
     assert_eq!(spent[&killed], 5.5);
     // Other runs of the plan have taken nothing.

@@ -11,6 +11,7 @@ use expertgrid::{
     plan::{self, Inventory, Kind, Plan, Run},
     report::{self, Provenance},
     results::Results,
+    results_dir::{ResultsDir, VariantDir},
     store::{Files, MadeBy, Store, Unpublished},
 };
 
@@ -89,9 +90,14 @@ pub fn provenance() -> Provenance {
     }
 }
 
+/// The folder of the grid's own keys.
+pub fn own_folder(results: &Path) -> VariantDir {
+    ResultsDir::new(results).variant("made_up", "paper")
+}
+
 /// Writes a table's files; the Markdown.
 pub fn write(results: &Results<'_>, folder: &Path) -> String {
-    let written = report::table(results, 0, &provenance(), folder);
+    let written = report::table(results, 0, &provenance(), &own_folder(folder));
     written.write().unwrap();
     let path = written.folder.join("made_up.md");
     let text = std::fs::read_to_string(path).unwrap();

@@ -57,4 +57,5 @@ mod tables;
 mod torture;
 mod tracing;
 mod upkeep;
+mod variants;
 mod words;

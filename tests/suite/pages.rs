@@ -15,7 +15,9 @@ use expertgrid::{
     plan::{self, Inventory, Kind, StageId},
     report::{self, Provenance, Sources, Unread},
     results,
+    results_dir::ResultsDir,
     store::{Found, Store},
+    variant::Folders,
 };
 use serde_json::Value;
 
@@ -213,6 +215,8 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
     let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
     let plan = plan::build(experiments, &Inventory::of(&dataset));
     let store = Store::within(&folder.path().join("nothing yet"));
+    let dir = ResultsDir::new(&to);
+    let folders = Folders::find(&plan.experiments, Some(&dataset), &dir);
     let sources = Sources {
         results: &results::collect(&plan, &store, &|_: StageId| None),
         store: &store,
@@ -221,12 +225,13 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
             dataset: dataset.label.clone(),
             origin: dataset.provenance,
         },
-        spent: &estimate::spent(&to),
+        folders: &folders,
+        spent: &estimate::spent(&dir),
         claims: paper::claims,
         unread: &Unread::default(),
         underway: true,
     };
-    report::write_pages(&sources, &to).unwrap();
+    report::write_pages(&sources).unwrap();
     assert!(fs::read_to_string(&page).unwrap().contains("4 not run yet"));
 
     run(folder.path(), &arguments, 0);

@@ -18,7 +18,7 @@ use expertgrid::{
 
 use crate::{
     common::{Metric, csv, repository, word},
-    made_up::{provenance, with_scores},
+    made_up::{own_folder, provenance, with_scores},
 };
 
 /// Better with pretraining by .5 on average, and with more samples.
@@ -138,7 +138,7 @@ fn the_csv_counts_what_is_missing_and_says_why_nothing_was_tested() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, store) = with_holes(folder.path());
     let results = collect_holes(&plan, &store);
-    let table = report::table(&results, 0, &provenance(), folder.path());
+    let table = report::table(&results, 0, &provenance(), &own_folder(folder.path()));
     table.write().unwrap();
     let rows = csv(&folder.path().join("made_up/paper/made_up.csv"));
     let row = |arm: &str, samples: &str| {

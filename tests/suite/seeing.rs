@@ -185,7 +185,9 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
     );
 
     // A run that was blocked by it: the cause comes first.
-    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let rows = csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.lr=1e25/runs.csv"));
     let row = rows.iter().find(|row| row["status"] == "failed").unwrap();
     let blocked = &row["evaluation"];
     let said = run(folder.path(), &["logs", "--stage", blocked], 0).out;
@@ -282,7 +284,8 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
 fn the_last_look_of_watching_is_the_end() {
     let folder = tiny();
     let child = start(folder.path(), &LONG);
-    until("a journal", || journal_of(folder.path()).exists());
+    let journal = "results/tiny/paper+scratch.steps=1500/journal.jsonl";
+    until("a journal", || folder.path().join(journal).exists());
     until("something that runs", || {
         status(folder.path(), &LONG, 0)["sweeps"][0]["life"] == "running"
     });

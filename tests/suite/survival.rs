@@ -154,7 +154,9 @@ fn a_stage_that_takes_too_long_is_ended_and_the_rest_goes_on() {
         "{}",
         said.err
     );
-    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let rows = csv(&folder
+        .path()
+        .join("results/tiny/paper+scratch.steps=10000000/runs.csv"));
     for row in rows {
         assert_eq!(row["status"] == "failed", row["arm"] == "w/o", "{row:?}");
     }
@@ -167,7 +169,8 @@ fn an_interrupted_run_saves_its_progress_says_how_to_go_on_and_ends_with_the_sam
     let folder = tiny();
     let mut rounds = 0;
     loop {
-        let journal = folder.path().join("results/tiny/paper/journal.jsonl");
+        let journal = "results/tiny/paper+scratch.steps=1500/journal.jsonl";
+        let journal = folder.path().join(journal);
         let length = || fs::metadata(&journal).map_or(0, |metadata| metadata.len());
         let before = length();
         let mut child = start(folder.path(), &[]);

@@ -97,7 +97,12 @@ fn the_command_that_a_page_gives_for_a_number_traces_it() {
         &["run", "tiny.toml", "--set", "scratch.steps=3"],
         0,
     );
-    let page = fs::read_to_string(folder.path().join("results/tiny/paper/index.html")).unwrap();
+    let page = fs::read_to_string(
+        folder
+            .path()
+            .join("results/tiny/paper+scratch.steps=3/index.html"),
+    );
+    let page = page.unwrap();
     let command = page.split("\"trace\":\"expertgrid ").nth(1).unwrap();
     let command = command
         .split("\",")

@@ -11,6 +11,7 @@ use crate::{
     key::{Digest, Keyed},
     plan::{Kind, Spec},
     progress::Bar,
+    results_dir::ResultsDir,
     stage::{self, Bench, Library},
     store::{Found, MadeBy, Store},
 };
@@ -66,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if chosen.is_empty() {
         return Err(Failure::Input(format!(
             "{} holds no stages; `expertgrid run` makes them",
-            arguments.results.join("store").display()
+            ResultsDir::new(&arguments.results).store().display()
         )));
     }
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;

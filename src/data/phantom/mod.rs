@@ -28,6 +28,8 @@ use crate::seed::Seed;
 
 /// Version of the drawing: to be raised when the same seed gives other data.
 pub const GENERATOR: u32 = 1;
+/// The seed of the phantom that is drawn where none is named.
+pub const DEFAULT_SEED: u64 = 1;
 /// Height and width of every frame.
 pub const SIDE_PX: usize = 256;
 /// Training cases.
@@ -115,6 +117,22 @@ fn refuse_occupied(dir: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The marker of a seed's phantom, but for the digest of its content.
+fn marker(seed: u64) -> Marker {
+    Marker {
+        label: "phantom".to_owned(),
+        synthetic: true,
+        seed: Some(seed),
+        generator: Some(GENERATOR),
+        digest: None,
+    }
+}
+
+/// What a seed's phantom is called.
+pub fn label(seed: u64) -> String {
+    marker(seed).name()
+}
+
 fn fill(root: &Path, seed: u64) -> Result<(), Problem> {
     let cases: Vec<Case> = generate(Seed::new(seed))
         .into_iter()
@@ -127,11 +145,8 @@ fn fill(root: &Path, seed: u64) -> Result<(), Problem> {
             .try_for_each(|case| write_case(&root.join(folder).join(&case.name), case))?;
     }
     let marker = Marker {
-        label: "phantom".to_owned(),
-        synthetic: true,
-        seed: Some(seed),
-        generator: Some(GENERATOR),
         digest: Some(content_digest(training, test)),
+        ..marker(seed)
     };
     let path = root.join(MARKER);
     let text = serde_json::to_string_pretty(&marker).expect("a marker is plain data") + "\n";

@@ -29,8 +29,8 @@ use std::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Claim, Document, Provenance, Reference, Table, claims_document, document::Block, folder,
-    lay_out, tabulate, versus,
+    Claims, Document, Provenance, Reference, Table, claims_document, document::Block, lay_out,
+    tabulate, versus,
 };
 use crate::{
     data::{Dataset, Provenance as Origin},
@@ -38,7 +38,9 @@ use crate::{
     manifest::{Experiment, PAPER},
     plan::Stage,
     results::Results,
+    results_dir::VariantDir,
     store::{Found, Store, StoreError, replace_file},
+    variant::Folders,
 };
 
 /// What pages are made from.
@@ -52,10 +54,12 @@ pub struct Sources<'a> {
     pub dataset: &'a Dataset,
     /// What is known of them.
     pub provenance: &'a Provenance,
+    /// Where the pages go.
+    pub folders: &'a Folders,
     /// Seconds of devices that stages have taken, as far as that was measured.
     pub spent: &'a HashMap<Digest, f64>,
     /// The claims that are tested on each table.
-    pub claims: fn(&Table, &Experiment) -> Vec<Claim>,
+    pub claims: Claims,
     /// What could not be read for the pages, which they leave out.
     pub unread: &'a Unread,
     /// Whether a sweep is on its way, so that the pages are not the last word.
@@ -144,24 +148,18 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Where the page over several experiments goes: beside their folders, one for each profile, so
-/// that it takes no experiment's name and a smoke test never replaces the page of a sweep.
-pub fn overview_path(results: &Path, profile: &str) -> PathBuf {
-    results.join(format!("{profile}.html"))
-}
-
 /// Writes `index.html` beside each experiment's tables and, where there are several, one page over
-/// all of them. A file that would not change is not touched.
+/// all of them. A file that would not change is not touched. Their paths.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn write_pages(sources: &Sources<'_>, to: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub fn write_pages(sources: &Sources<'_>) -> Result<Vec<PathBuf>, StoreError> {
     let experiments = &sources.results.plan.experiments;
     let parts: Vec<Part> = (0..experiments.len())
         .map(|index| Part::of(sources, index))
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
-    let paths = page_paths(experiments, to);
+    let paths = sources.folders.pages();
     let unfinished = sources.underway || !sources.unread.reasons().is_empty();
     for (i, path) in paths.iter().enumerate() {
         let page = match i < parts.len() {
@@ -184,18 +182,6 @@ const UNFINISHED: &str = "<!-- to be written again -->\n";
 /// Whether a page is there, written from all that it needs and after the last result.
 pub fn is_whole_page(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|page| !page.ends_with(UNFINISHED))
-}
-
-/// Where the pages are: one per experiment, and one over all where there are several.
-pub fn page_paths(experiments: &[Experiment], to: &Path) -> Vec<PathBuf> {
-    let own = experiments.iter();
-    let mut paths: Vec<PathBuf> = own
-        .map(|spec| folder(to, spec).join("index.html"))
-        .collect();
-    if let [first, _, ..] = experiments {
-        paths.push(overview_path(to, &first.profile));
-    }
-    paths
 }
 
 /// A whole page. Nothing may be fetched from anywhere, and the page says so to the browser.
@@ -332,7 +318,7 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
                 }
             }
             div.notes { @for block in notes { (markup::block(block)) } }
-            p.files { "The same as files: " (files(part.spec)) }
+            p.files { "The same as files: " (files(part.spec, sources.folders.of(part.index))) }
         }
         section id=(id(1)) {
             h3 { "Plots" }
@@ -365,8 +351,8 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
 }
 
 /// Names of the files beside the page; no links, since a page may be passed on alone.
-fn files(spec: &Experiment) -> Markup {
-    let folder = format!("{}/{}", spec.name, spec.profile);
+fn files(spec: &Experiment, folder: &VariantDir) -> Markup {
+    let folder = folder.shown();
     html! {
         code { (folder) "/" (spec.name) ".csv" } " (every cell), " code { (folder) "/runs.csv" } " (every run), "
         code { (folder) "/" (spec.name) ".md" } "."

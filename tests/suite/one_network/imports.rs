@@ -85,7 +85,9 @@ fn a_pretraining_starts_from_a_file_and_says_what_it_took() {
     assert!(said.err.contains("decoder.* 30"), "{}", said.err);
     assert!(said.err.contains("fc.weight"), "{}", said.err);
     // Every name is kept with the stage.
-    let digest = &csv(&folder.path().join("results/tiny/paper/runs.csv"))[0]["pretraining"];
+    let variant = "paper+pretrain.from=resnet.safetensors+pretrain.steps=0";
+    let results = results_of(folder.path(), "tiny", variant);
+    let digest = &csv(&results.join("runs.csv"))[0]["pretraining"];
     let account = format!(
         "results/store/pretrain/{}/{digest}/import.json",
         &digest[..2]
@@ -98,7 +100,7 @@ fn a_pretraining_starts_from_a_file_and_says_what_it_took() {
     // Two running statistics of 20 norms, a counter, the classes.
     assert_eq!(count("skipped"), 2 * 20 + 2);
     // Not trained at all, the pretrained network is what was imported.
-    let runs = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let runs = csv(&results.join("runs.csv"));
     let pretrained = tensors(&export(folder.path(), &runs[0]["pretraining"]));
     let file = tensors_of_f32(&folder.path().join("resnet.safetensors"));
     assert_eq!(

@@ -240,8 +240,8 @@ fn figure(
             }
             figcaption {
                 strong { (word) " of " (of) ", expert " (run.at.new_expert) }
-                ": " (case) ", " (origin(run)) ", n = " (run.at.samples) " from case " \
-                 (run.at.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
+                ": " (case) ", " (origin(run)) ", n = " (run.at.samples) " from case "
+                (run.at.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 @if let Some((other, dice, _)) = &beside {
                     "; " (origin(other)) ": " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 }

@@ -1,23 +1,24 @@
 //! Pages that follow a sweep: rewritten while results come, beside the work and never in its way.
 //!
-//! The rule: writing takes at most a fiftieth of one core's time, and what cannot be written is not mentioned here; the end
-//! of the sweep writes the same pages and says so.
+//! The rule: writing takes at most a fiftieth of one core's time, and what cannot be written is not
+//! mentioned here; the end of the sweep writes the same pages and says so.
 
 use std::{
-    path::PathBuf,
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     thread::Scope,
     time::{Duration, Instant},
 };
 
-use super::report::provenance;
 use crate::{
     data::Dataset,
-    estimate, paper,
+    estimate,
+    event::{Listener, Record},
+    paper,
     plan::{Plan, StageId},
-    report::{self, Sources, Unread},
+    report::{self, Provenance, Sources, Unread},
     results,
     store::Store,
+    variant::Folders,
 };
 
 /// The shortest time between two writings: a short sweep writes its pages once, at its end.
@@ -27,27 +28,41 @@ const REST: u32 = 50;
 
 /// What pages are written from while a sweep runs.
 #[derive(Clone, Debug)]
-pub(super) struct Pages<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) store: &'a Store,
-    pub(super) dataset: &'a Dataset,
-    pub(super) to: PathBuf,
+pub struct LivePages<'a> {
+    /// What is run.
+    pub plan: &'a Plan,
+    /// Where results come to.
+    pub store: &'a Store,
+    /// The images and masks.
+    pub dataset: &'a Dataset,
+    /// Where the pages go.
+    pub folders: &'a Folders,
 }
 
 /// Tells the writer that there is something new; the writer ends when this is dropped.
-pub(super) struct News(SyncSender<()>);
+#[derive(Debug)]
+pub struct News(SyncSender<()>);
 
 impl News {
     /// Something has changed. It costs nothing where the writer knows that already.
-    pub(super) fn tell(&self) {
+    fn tell(&self) {
         // Full: it has been told. Closed: there is no writer to tell.
         let _ = self.0.try_send(());
     }
 }
 
-impl<'a> Pages<'a> {
+impl Listener for News {
+    /// Tells of every stage that is at another point.
+    fn on(&mut self, record: &Record) {
+        if record.event.stage().is_some() {
+            self.tell();
+        }
+    }
+}
+
+impl<'a> LivePages<'a> {
     /// Starts writing in a thread of its own.
-    pub(super) fn follow<'scope>(self, scope: &'scope Scope<'scope, '_>) -> News
+    pub fn follow<'scope>(self, scope: &'scope Scope<'scope, '_>) -> News
     where
         'a: 'scope,
     {
@@ -74,13 +89,14 @@ impl<'a> Pages<'a> {
             results: &results,
             store: self.store,
             dataset: self.dataset,
-            provenance: &provenance(self.dataset),
-            spent: &estimate::spent(&self.to),
+            provenance: &Provenance::of(self.dataset),
+            folders: self.folders,
+            spent: &estimate::spent(self.folders.dir()),
             claims: paper::claims,
             unread: &Unread::default(),
             underway: true,
         };
-        let _ = report::write_pages(&sources, &self.to);
+        let _ = report::write_pages(&sources);
     }
 }
 

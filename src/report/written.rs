@@ -1,0 +1,115 @@
+//! The files of a plan's tables and pages: whether they are up to date, and writing them.
+
+use std::path::PathBuf;
+
+use super::{Claims, Provenance, Sources, Tabled, Unread, is_whole_page, table, write_pages};
+use crate::{
+    data::Dataset,
+    estimate,
+    results::Results,
+    store::{Store, StoreError},
+    variant::Folders,
+};
+
+/// The tables of all experiments, and where their files go.
+#[derive(Debug)]
+pub struct Tables<'a> {
+    results: &'a Results<'a>,
+    dataset: &'a Dataset,
+    store: &'a Store,
+    folders: &'a Folders,
+    /// The claims that pages test.
+    claims: Claims,
+    /// What the tables say of their data.
+    pub provenance: Provenance,
+    /// In the plan's order.
+    pub each: Vec<Tabled>,
+}
+
+/// The pages that were written.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// Their files.
+    pub paths: Vec<PathBuf>,
+    /// Why something is left out of them.
+    pub left_out: Vec<String>,
+}
+
+impl<'a> Tables<'a> {
+    /// Of these results; nothing is written yet.
+    pub fn of(
+        results: &'a Results<'a>,
+        dataset: &'a Dataset,
+        store: &'a Store,
+        folders: &'a Folders,
+        claims: Claims,
+    ) -> Self {
+        let provenance = Provenance::of(dataset);
+        let each = folders.each().enumerate();
+        let each = each.map(|(i, folder)| table(results, i, &provenance, folder));
+        Self {
+            each: each.collect(),
+            results,
+            dataset,
+            store,
+            folders,
+            provenance,
+            claims,
+        }
+    }
+
+    /// Writes the tables and, where one of them changes or a page is not whole, the pages.
+    ///
+    /// Pages take a moment. They come first: whatever happens in between, tables that are up to
+    /// date have pages that are, or that say that they are not.
+    ///
+    /// # Errors
+    /// Where a folder cannot be written.
+    pub fn write_what_changed(&self) -> Result<Pages, StoreError> {
+        let pages = match self.are_written() {
+            true => Pages::default(),
+            false => self.write_pages()?,
+        };
+        self.write()?;
+        Ok(pages)
+    }
+
+    /// Whether the files hold these tables, and pages are there with all that belongs to them.
+    fn are_written(&self) -> bool {
+        self.each.iter().all(Tabled::is_written)
+            && self.folders.pages().iter().all(|page| is_whole_page(page))
+    }
+
+    /// Writes the tables, with what each folder is of; a file that would not change is not touched.
+    ///
+    /// # Errors
+    /// Where a folder cannot be written.
+    pub fn write(&self) -> Result<(), StoreError> {
+        self.each.iter().enumerate().try_for_each(|(i, table)| {
+            self.folders.write_identity(i)?;
+            table.write()
+        })
+    }
+
+    /// Writes the pages.
+    ///
+    /// # Errors
+    /// Where a folder cannot be written.
+    pub fn write_pages(&self) -> Result<Pages, StoreError> {
+        let unread = Unread::default();
+        let sources = Sources {
+            results: self.results,
+            store: self.store,
+            dataset: self.dataset,
+            provenance: &self.provenance,
+            folders: self.folders,
+            spent: &estimate::spent(self.folders.dir()),
+            claims: self.claims,
+            unread: &unread,
+            underway: false,
+        };
+        let paths = write_pages(&sources)?;
+        let left_out = unread.reasons();
+        Ok(Pages { paths, left_out })
+    }
+}

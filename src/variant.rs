@@ -1,0 +1,324 @@
+//! Which folder the results of an experiment go to, so that none replaces another's.
+//!
+//! ```text
+//! <name>/<profile>[+<key>=<value>...][@<data set>-<digest>][~<manifest's folder>-<digest>]
+//! ```
+//!
+//! The rule: the folder follows from the name, the profile, the overrides and the data set. The
+//! plain one is the manifest's own keys on the phantom that is drawn where no data set is named.
+//! `variant.toml` in each folder says what it is of. Where that is another manifest of the same
+//! name, and only there, the folder of the manifest is named too.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Component, Path, PathBuf},
+};
+
+use itertools::Itertools;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    data::{Dataset, phantom},
+    key::Digest,
+    manifest::{Experiment, settings},
+    results_dir::{ResultsDir, VariantDir},
+    store::{StoreError, replace_file},
+};
+
+/// Most bytes of a profile's name, without the digest that stands for the rest.
+const PROFILE_BYTES: usize = 60;
+/// The same of all overrides.
+const OVERRIDES_BYTES: usize = 80;
+/// The same of a data set's label.
+const LABEL_BYTES: usize = 40;
+/// The same of the name of a manifest's folder.
+const MANIFEST_BYTES: usize = 30;
+
+/// The folders of the experiments of a plan.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    dir: ResultsDir,
+    each: Vec<Folder>,
+}
+
+#[derive(Clone, Debug)]
+struct Folder {
+    dir: VariantDir,
+    variant: String,
+    identity: Identity,
+    /// Whose the folder without the manifest's own would be.
+    taken_by: Option<(VariantDir, Identity)>,
+}
+
+/// What the results in a folder are of, as its `variant.toml` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    /// The manifest's path from the results folder, with `/`.
+    manifest: String,
+    profile: String,
+    overrides: Vec<String>,
+    /// The data set's label.
+    dataset: String,
+    /// Of the data set's content.
+    dataset_digest: Option<Digest>,
+}
+
+impl Folders {
+    /// Those of experiments on a data set, or on the default one; nothing is written.
+    pub fn find(experiments: &[Experiment], dataset: Option<&Dataset>, dir: &ResultsDir) -> Self {
+        let each = experiments.iter();
+        Self {
+            each: each.map(|spec| Folder::find(spec, dataset, dir)).collect(),
+            dir: dir.clone(),
+        }
+    }
+
+    /// The same, taken: another manifest of the same name that comes later gets another folder.
+    /// What cannot be written now is left for [`Folders::write_identity`].
+    pub fn claim(experiments: &[Experiment], dataset: &Dataset, dir: &ResultsDir) -> Self {
+        let taken = || {
+            let folders = Self::find(experiments, Some(dataset), dir);
+            for folder in &folders.each {
+                let _ = folder.identity.create(&folder.dir);
+            }
+            folders
+        };
+        // Another process may have been faster: then the second look finds its file.
+        taken();
+        taken()
+    }
+
+    /// The results folder.
+    pub fn dir(&self) -> &ResultsDir {
+        &self.dir
+    }
+
+    /// That of an experiment, by its index in the plan.
+    pub fn of(&self, experiment: usize) -> &VariantDir {
+        &self.each[experiment].dir
+    }
+
+    /// All, in the plan's order.
+    pub fn each(&self) -> impl Iterator<Item = &VariantDir> {
+        self.each.iter().map(|folder| &folder.dir)
+    }
+
+    /// The experiments' pages, and the one over all of them where there are several.
+    pub fn pages(&self) -> Vec<PathBuf> {
+        let own = self.each().map(VariantDir::page);
+        let over = (self.each.len() > 1).then(|| self.dir.overview(&self.overview()));
+        own.chain(over).collect()
+    }
+
+    /// The variant that all experiments have, or what tells these from any others.
+    fn overview(&self) -> String {
+        let variants = self.each.iter().map(|folder| folder.variant.as_str());
+        match variants.unique().exactly_one() {
+            Ok(one) => one.to_owned(),
+            Err(several) => {
+                let several = several.collect_vec();
+                word(&several.join("~"), "", PROFILE_BYTES)
+            }
+        }
+    }
+
+    /// What the user might not expect: folders that are another manifest's.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.each.iter().filter_map(|folder| {
+            let (taken, theirs) = folder.taken_by.as_ref()?;
+            Some(format!(
+                "{} holds the results of {}; those of {} go to {}",
+                taken.path().display(),
+                theirs.manifest,
+                folder.identity.manifest,
+                folder.dir.path().display()
+            ))
+        })
+    }
+
+    /// Writes down what an experiment's folder is of; a file that would not change is not touched.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn write_identity(&self, experiment: usize) -> Result<(), StoreError> {
+        let folder = &self.each[experiment];
+        replace_file(&folder.dir.identity(), &folder.identity.to_bytes())
+    }
+}
+
+impl Folder {
+    fn find(spec: &Experiment, dataset: Option<&Dataset>, dir: &ResultsDir) -> Self {
+        let identity = Identity::of(spec, dataset, dir);
+        let plain = [
+            word(&spec.profile, "", PROFILE_BYTES),
+            overridden(&spec.overrides),
+            of_data(dataset),
+        ]
+        .concat();
+        let named = format!("{plain}~{}", identity.folder());
+        let [plain_dir, named_dir] = [&plain, &named].map(|text| dir.variant(&spec.name, text));
+        let owner = Identity::read(&plain_dir);
+        let taken_by = owner.filter(|owner| owner.manifest != identity.manifest);
+        // One that has its own keeps it, though the other manifest's be deleted.
+        let (dir, variant) = match taken_by.is_some() || named_dir.path().exists() {
+            true => (named_dir, named),
+            false => (plain_dir.clone(), plain),
+        };
+        Self {
+            dir,
+            variant,
+            identity,
+            taken_by: taken_by.map(|owner| (plain_dir, owner)),
+        }
+    }
+}
+
+impl Identity {
+    fn of(spec: &Experiment, dataset: Option<&Dataset>, dir: &ResultsDir) -> Self {
+        let settings = settings(&spec.overrides).into_iter();
+        Self {
+            manifest: relative(&full(dir.path()), &full(&spec.path)),
+            profile: spec.profile.clone(),
+            overrides: settings
+                .map(|(key, value)| format!("{key} = {value}"))
+                .collect(),
+            dataset: match dataset {
+                Some(dataset) => dataset.label.clone(),
+                None => phantom::label(phantom::DEFAULT_SEED),
+            },
+            dataset_digest: dataset.map(|dataset| dataset.digest),
+        }
+    }
+
+    /// That of a folder; none where it holds no such file, or one that cannot be read.
+    fn read(folder: &VariantDir) -> Option<Self> {
+        let text = fs::read_to_string(folder.identity()).ok()?;
+        toml::from_str(&text).ok()
+    }
+
+    /// Writes it where there is none. Nothing is written aside, which a process that is killed would
+    /// leave there; what it leaves of this file cannot be read, and is written again.
+    fn create(&self, folder: &VariantDir) -> io::Result<()> {
+        if Self::read(folder).is_some() {
+            return Ok(());
+        }
+        fs::create_dir_all(folder.path())?;
+        let mut options = File::options();
+        let mut file = options.create(true).append(true).open(folder.identity())?;
+        // Whoever comes second looks when the first has written.
+        file.lock()?;
+        if Self::read(folder).is_none() {
+            file.set_len(0)?;
+            file.write_all(&self.to_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let text = toml::to_string(self).expect("an identity is plain data");
+        format!("# What the results in this folder are of.\n{text}").into_bytes()
+    }
+
+    /// The folder of the manifest, as a part of a name.
+    fn folder(&self) -> String {
+        let path = Path::new(&self.manifest).parent().unwrap_or(Path::new(""));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let digest = Digest::of_bytes(path.to_string_lossy().as_bytes());
+        let (name, _) = plain(&name, "", MANIFEST_BYTES);
+        format!("{name}-{}", brief(&digest))
+    }
+}
+
+/// The overrides as a part of a name: `+finetune.steps=80`.
+fn overridden(overrides: &[String]) -> String {
+    if overrides.is_empty() {
+        return String::new();
+    }
+    let each = settings(overrides).into_iter();
+    let each = each.map(|(key, value)| format!("{key}={}", bare(&value)));
+    format!(
+        "+{}",
+        word(&each.format("+").to_string(), "+=,", OVERRIDES_BYTES)
+    )
+}
+
+/// A text without its quotes, a list without its brackets: neither tells two values of a key apart.
+fn bare(value: &str) -> String {
+    let inner = |open: char, close: char| value.strip_prefix(open)?.strip_suffix(close);
+    match (inner('"', '"'), inner('[', ']')) {
+        (Some(text), _) if !text.contains(['"', '+']) => text.to_owned(),
+        (_, Some(list)) if !list.contains(['"', '[', '{']) => list.replace(", ", ","),
+        _ => value.to_owned(),
+    }
+}
+
+/// The data set as a part of a name: nothing for the default one.
+fn of_data(dataset: Option<&Dataset>) -> String {
+    match dataset {
+        Some(dataset) if !dataset.is_default() => {
+            // What it is called, without the words on it.
+            let label = dataset.label.split(" (").next().unwrap_or_default();
+            let (label, _) = plain(label, "", LABEL_BYTES);
+            format!("@{label}-{}", brief(&dataset.digest))
+        }
+        _ => String::new(),
+    }
+}
+
+/// A text as a part of a name, with a digest where something of it is lost.
+fn word(text: &str, also: &str, most: usize) -> String {
+    match plain(text, also, most) {
+        (word, true) => word,
+        (word, false) => {
+            let digest = Digest::of_bytes(text.as_bytes());
+            format!("{word}-{}", brief(&digest))
+        }
+    }
+}
+
+/// At most so many bytes of a text, with a hyphen for what not every file system holds or a shell
+/// reads otherwise; and whether that is the whole text.
+fn plain(text: &str, also: &str, most: usize) -> (String, bool) {
+    let keeps = |c: char| c.is_alphanumeric() || "._-".contains(c) || also.contains(c);
+    let mut word = String::new();
+    for c in text.chars().map(|c| if keeps(c) { c } else { '-' }) {
+        if word.len() + c.len_utf8() > most {
+            break;
+        }
+        word.push(c);
+    }
+    // Some file systems drop a dot at the end, and two of them are the folder above.
+    let word = word.trim_end_matches(['.', '-', '+', ',']);
+    (word.to_owned(), word == text && !text.is_empty())
+}
+
+fn brief(digest: &Digest) -> String {
+    digest.to_string()[..8].to_owned()
+}
+
+/// An absolute path without links and `..`, as far as it exists.
+fn full(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut full = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::ParentDir => {
+                full.pop();
+            }
+            component => full.push(component),
+        }
+        full = full.canonicalize().unwrap_or(full);
+    }
+    full
+}
+
+/// The way from a folder to a file, with `/`.
+fn relative(folder: &Path, file: &Path) -> String {
+    let common = std::iter::zip(folder.components(), file.components());
+    let common = common.take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(common).map(|_| "..".to_owned());
+    let down = file.components().skip(common);
+    let down = down.map(|part| part.as_os_str().to_string_lossy().into_owned());
+    up.chain(down).join("/")
+}
