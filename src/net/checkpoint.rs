@@ -248,8 +248,7 @@ impl Checkpoint {
         match &self.about {
             Some(about) if about.outline() != outline => mismatch(format!(
                 "it says that its width is {} and its experts {:?}, its tensors have width {width} \
-                 and {experts} \
-                 branches",
+                 and {experts} branches",
                 about.recipe.network.width, about.experts
             )),
             _ => Ok(outline),
