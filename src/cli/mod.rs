@@ -3,7 +3,6 @@
 //! Exit codes: 0 all done, 1 some stage failed, 2 the input is wrong, 130 interrupted.
 
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "only this module and `progress` speak to the user"
 )]

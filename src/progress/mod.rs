@@ -3,11 +3,6 @@
 //! The rule: it listens to records and prints to standard error; nothing of it can fail or slow a
 //! run.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "only this module and `cli` speak to the user"
-)]
-
 mod bar;
 mod board;
 

@@ -403,11 +403,8 @@ impl Kind for Manifests {
         let cohort = experiment.cohort;
         if runs * points as f64 <= 64.0 && cohort.training.max(cohort.test) <= 100 {
             let inventory = Inventory::assumed(&cohort);
-            let runs = experiment
-                .points()
-                .iter()
-                .map(|point| point.experiment.grid.runs());
-            let runs: f64 = runs.sum();
+            let all = experiment.points();
+            let runs: f64 = all.iter().map(|point| point.experiment.grid.runs()).sum();
             let plan = plan::build(vec![experiment], &inventory);
             assert_eq!(Summary::of(&plan, |_| true, |_| false).runs as f64, runs);
         }
