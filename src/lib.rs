@@ -30,10 +30,13 @@
 //!    what comes before it. What only changes *how* it runs is never in it.
 //! 2. A key's digest and its explanation come from the same walk ([`key`]).
 //! 3. One truth: the artefact on disk ([`store`]). Everything else can be deleted.
-//! 4. Same inputs, same bytes, on one instruction set: whatever the threads, workers, interruptions.
-//! 5. Nothing is dropped in silence: not an undefined metric, not a failed stage, not a missing run.
-//! 6. A stage runs once, however many runs on one store want it at the same time; who runs it holds a
-//!    lock that the operating system releases. A training that is stopped goes on to the same bytes.
+//! 4. Same inputs, same bytes, on one instruction set: whatever the threads, workers and
+//!    interruptions.
+//! 5. Nothing is dropped in silence: not an undefined metric, not a failed stage, not a missing
+//!    run.
+//! 6. A stage runs once, however many runs on one store want it at the same time; who runs it holds
+//!    a lock that the operating system releases. A training that is stopped goes on to the same
+//!    bytes.
 //! 7. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
 //! 8. Results never replace those of other inputs: [`variant`] names their folder, [`results_dir`]
 //!    knows every path below it.

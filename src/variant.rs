@@ -197,8 +197,8 @@ impl Identity {
         toml::from_str(&text).ok()
     }
 
-    /// Writes it where there is none. Nothing is written aside, which a process that is killed would
-    /// leave there; what it leaves of this file cannot be read, and is written again.
+    /// Writes it where there is none. Nothing is written aside, which a process that is killed
+    /// would leave there; what it leaves of this file cannot be read, and is written again.
     fn create(&self, folder: &VariantDir) -> io::Result<()> {
         if Self::read(folder).is_some() {
             return Ok(());

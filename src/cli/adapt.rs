@@ -27,10 +27,12 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "DIR holds a folder for each case with image.nii.gz and, where the expert has annotated it, \
-                  task01_segNN.nii.gz (NN the expert's number); other cases are left out.
+    after_help = "DIR holds a folder for each case with image.nii.gz and, where the expert has \
+                  annotated it, task01_segNN.nii.gz (NN the expert's number); other cases are left \
+                  out.
 
-Example: expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 -o expert8.safetensors"
+Example: expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 \
+                  -o expert8.safetensors"
 )]
 pub(super) struct Arguments {
     /// Checkpoint of the pretrained network.
@@ -66,7 +68,8 @@ pub(super) struct Arguments {
 enum Method {
     /// The expert's norms start anew and the whole network is trained: the paper's.
     Full,
-    /// The branch that fits the cases best is taken over and its norms alone are trained; the shared part stays.
+    /// The branch that fits the cases best is taken over and its norms alone are trained; the
+    /// shared part stays.
     ExpertLayers,
 }
 

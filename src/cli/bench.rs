@@ -16,8 +16,9 @@ use crate::{
     train::{Probe, StepShape},
 };
 
-/// Where the user names no number of steps: the fewest that a median is taken of, and for how long they go on, so that a
-/// neighbour's burst on the same core, some tenths of a second, does not decide.
+/// Where the user names no number of steps: the fewest that a median is taken of, and for how long
+/// they go on, so that a neighbour's burst on the same core, some tenths of a second, does not
+/// decide.
 const LEAST: usize = 10;
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
@@ -32,7 +33,8 @@ pub(super) struct Arguments {
     /// Threads of one step.
     #[arg(long, default_value = "1")]
     threads: NonZeroUsize,
-    /// Steps to take the median of, after one to warm up [default: as many as two seconds hold, at least 10].
+    /// Steps to take the median of, after one to warm up [default: as many as two seconds hold, at
+    /// least 10].
     #[arg(long)]
     steps: Option<NonZeroUsize>,
     /// `cpu`, or a CUDA device like `cuda:0`.

@@ -74,7 +74,8 @@ fn records(results: &ResultsDir) -> Vec<Record> {
     records
 }
 
-/// The stage that a journal or a log knows by its first digits, behind the one whose failure blocked it.
+/// The stage that a journal or a log knows by its first digits, behind the one whose failure
+/// blocked it.
 fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec<Digest>, Failure> {
     let mut found: Vec<Digest> = records
         .iter()

@@ -6,8 +6,8 @@ use std::{
     process,
 };
 
-/// Prints a line. Whoever reads it may stop reading (`| head`): that ends the program quietly, as it
-/// ends every other tool in a pipe.
+/// Prints a line. Whoever reads it may stop reading (`| head`): that ends the program quietly, as
+/// it ends every other tool in a pipe.
 pub(super) fn print(line: impl Display) {
     match writeln!(std::io::stdout(), "{line}") {
         Ok(()) => {}

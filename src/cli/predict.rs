@@ -23,8 +23,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A mask is called like its image, an `image.nii.gz` like its folder, and has its image's header: shape, \
-                  spacing, place.
+    after_help = "A mask is called like its image, an `image.nii.gz` like its folder, and has its \
+                  image's header: shape, spacing, place.
 
 Example: expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks"
 )]
@@ -44,7 +44,8 @@ pub(super) struct Arguments {
     /// Write the probability of foreground too, as NAME_probability.nii.gz.
     #[arg(long)]
     probabilities: bool,
-    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN where the network did not look.
+    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN where the
+    /// network did not look.
     #[arg(long)]
     logits: bool,
     #[command(flatten)]

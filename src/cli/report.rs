@@ -1,5 +1,5 @@
-//! `expertgrid report`: tables from what has been run, beside published values and under the paper's
-//! claims.
+//! `expertgrid report`: tables from what has been run, beside published values and under the
+//! paper's claims.
 
 use std::{io::IsTerminal, path::Path, sync::Arc};
 
@@ -37,13 +37,15 @@ pub(super) struct Arguments {
     /// What is printed [default: terminal on a terminal, markdown elsewhere].
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FormatChoice>,
-    /// Print the results beside the values that the manifest names under `[reference]`, and write <name>-vs-paper.md.
+    /// Print the results beside the values that the manifest names under `[reference]`, and write
+    /// <name>-vs-paper.md.
     #[arg(long, conflicts_with_all = ["claims", "only"])]
     reference: bool,
     /// Print what the results say of the paper's claims, and write <name>-claims.md.
     #[arg(long, conflicts_with = "only")]
     claims: bool,
-    /// Compute every score again from the stored predictions and compare; exit with 1 where one differs.
+    /// Compute every score again from the stored predictions and compare; exit with 1 where one
+    /// differs.
     #[arg(long)]
     verify: bool,
     #[command(flatten)]
@@ -174,7 +176,8 @@ fn missing(results: &Results<'_>, plan: &Plan, folder: &Path) -> Result<usize, F
     let missing: usize = tallies.sum();
     match missing == plan.runs.len() {
         true => Err(Failure::Input(format!(
-            "none of the {missing} runs has results in {} for this data set and profile; `expertgrid run` makes them",
+            "none of the {missing} runs has results in {} for this data set and profile; \
+             `expertgrid run` makes them",
             folder.display()
         ))),
         false => Ok(missing),
@@ -207,7 +210,8 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>,
     }
     if references.iter().all(Option::is_none) {
         return Err(Failure::Input(
-            "there are no published values to hold these results against; name them in the manifest:\n  \
+            "there are no published values to hold these results against; name them in the \
+             manifest:\n  \
              [reference]\n  \
              values = \"FILE.csv\"   # relative to the manifest; experiments/reference has one\n  \
              source = \"WHO\"\n  \

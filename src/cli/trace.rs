@@ -1,4 +1,5 @@
-//! `expertgrid trace`: a cell of a table down to its runs, their scores, their keys and their files.
+//! `expertgrid trace`: a cell of a table down to its runs, their scores, their keys and their
+//! files.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,8 @@
 //! What every renderer is given: text, headings and grids, laid out and worded.
 //!
 //! The rule: a document holds words and marks, no numbers to compute with. An entry that shows a
-//! cell of a [`Table`](super::Table) says which, so that a renderer can offer what stands behind it.
+//! cell of a [`Table`](super::Table) says which, so that a renderer can offer what stands behind
+//! it.
 
 /// A title and what stands below it.
 #[derive(Clone, Debug, PartialEq, Eq)]

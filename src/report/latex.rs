@@ -53,7 +53,8 @@ fn tabular(grid: &Grid) -> String {
         Align::Right => "r",
     });
     let mut text = format!(
-        "\\begin{{center}}\n\\textbf{{{}}}\\\\[4pt]\n\\begin{{tabular}}{{r{}}}\n\\toprule\n{}\\midrule\n",
+        "\\begin{{center}}\n\\textbf{{{}}}\\\\[4pt]\n\\begin{{tabular}}{{r{}}}\n\\toprule\n{}\
+         \\midrule\n",
         escaped(&grid.heading),
         aligns.format(""),
         head(grid),

@@ -1,7 +1,7 @@
 //! Tables from results: computed once, rendered several ways.
 //!
-//! The rule: no statistics inside a renderer, no network or device anywhere: a table is rebuilt from
-//! the store alone.
+//! The rule: no statistics inside a renderer, no network or device anywhere: a table is rebuilt
+//! from the store alone.
 
 mod advantage;
 mod claim;

@@ -174,7 +174,8 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
     }
 }
 
-/// Lets the bench compute as the artefact was computed: another instruction set gives other last bits.
+/// Lets the bench compute as the artefact was computed: another instruction set gives other last
+/// bits.
 fn same_engine(made_by: &MadeBy, device: OwnDevice, bench: &mut Bench) -> Result<(), String> {
     if (&made_by.device, &made_by.engine) == (&bench.made_by.device, &bench.made_by.engine) {
         return Ok(());

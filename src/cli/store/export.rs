@@ -15,7 +15,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have them.
+    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have
+    /// them.
     #[arg(value_name = "DIGEST")]
     digest: String,
     /// File to write; it must not exist yet.

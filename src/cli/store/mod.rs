@@ -18,7 +18,8 @@ pub(super) enum Command {
     Verify(upkeep::Verify),
     /// Remove the stages that no manifest reaches any more.
     Gc(upkeep::Gc),
-    /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's names.
+    /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's
+    /// names.
     Export(export::Arguments),
     /// Compute stages again and compare what comes out, byte for byte, with what the store holds.
     Audit(audit::Arguments),

@@ -53,8 +53,8 @@ pub struct Verify {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A manifest reaches the stages of all its profiles. What was run with `--set` is reached only if the same \
-                  `--set` is given here.
+    after_help = "A manifest reaches the stages of all its profiles. What was run with `--set` is \
+                  reached only if the same `--set` is given here.
 
 Example: expertgrid store gc --keep-manifests experiments/*.toml --dry-run"
 )]
@@ -259,7 +259,8 @@ pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// Every stage that the manifests reach, with all their profiles, as they are and with the overrides.
+/// Every stage that the manifests reach, with all their profiles, as they are and with the
+/// overrides.
 fn reached(arguments: &Gc) -> Result<BTreeSet<Digest>, Failure> {
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
     let mut kept = BTreeSet::new();

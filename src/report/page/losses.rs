@@ -56,7 +56,10 @@ pub(super) fn show(sources: &Sources<'_>, experiment: usize) -> Markup {
             }
             p.notes {
                 "The line is the median of the trainings, the band their middle 80 %."
-                @if sampled { " Of more than " (MOST_CURVES) " trainings, " (MOST_CURVES) " evenly chosen ones are drawn." }
+                @if sampled {
+                    " Of more than " (MOST_CURVES) " trainings, " (MOST_CURVES)
+                    " evenly chosen ones are drawn."
+                }
             }
         }
     }

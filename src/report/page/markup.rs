@@ -60,12 +60,16 @@ pub(super) fn grid(grid: &Grid, experiment: Option<&str>) -> Markup {
                 caption { (grid.heading) }
                 thead {
                     tr {
-                        th.words[words] scope="col" rowspan=[two_lines.then_some(2)] { (grid.corner) }
+                        th.words[words] scope="col" rowspan=[two_lines.then_some(2)] {
+                            (grid.corner)
+                        }
                         @match two_lines {
                             true => @for (i, (over, count)) in groups.iter().enumerate() {
                                 @match alone(i) {
                                     true => th.opens[i > 0] scope="col" rowspan="2" { (over) },
-                                    false => th.over.opens[i > 0] scope="colgroup" colspan=(count) { span { (over) } },
+                                    false => th.over.opens[i > 0] scope="colgroup" colspan=(count) {
+                                        span { (over) }
+                                    },
                                 }
                             },
                             false => @for (i, column) in grid.columns.iter().enumerate() {
@@ -76,7 +80,9 @@ pub(super) fn grid(grid: &Grid, experiment: Option<&str>) -> Markup {
                     @if two_lines {
                         tr {
                             @for (i, column) in grid.columns.iter().enumerate() {
-                                @if !column.under.is_empty() { th.(class(i)) scope="col" { (column.under) } }
+                                @if !column.under.is_empty() {
+                                    th.(class(i)) scope="col" { (column.under) }
+                                }
                             }
                         }
                     }
@@ -103,7 +109,8 @@ fn shown(entry: &Entry, experiment: Option<&str>) -> Markup {
     let bold = entry.text.0.iter().any(|span| span.mark.bold());
     let underlined = entry.text.0.iter().any(|span| span.mark.underlined());
     html! {
-        button type="button" data-cell=(format!("{experiment}:{cell}")) aria-haspopup="dialog" aria-expanded="false" {
+        button type="button" data-cell=(format!("{experiment}:{cell}"))
+            aria-haspopup="dialog" aria-expanded="false" {
             (text(&entry.text))
             @if bold { span.vh { ", among the best" } }
             @if underlined { span.vh { ", significantly better than without pretraining" } }

@@ -204,13 +204,18 @@ fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup 
                 header.masthead {
                     p.eyebrow {
                         "expertgrid"
-                        @if let Some(badge) = badge(sources.provenance.origin) { " " span.badge { (badge) } }
+                        @if let Some(badge) = badge(sources.provenance.origin) {
+                            " " span.badge { (badge) }
+                        }
                     }
                     h1 { (title) }
                     @match parts {
                         [one] => p.lead { (sentence(&one.spec.title)) },
                         several => ul.lead { @for part in several {
-                            li { a href=(format!("#{}", part.anchor())) { (part.spec.name) } ": " (part.spec.title) }
+                            li {
+                                a href=(format!("#{}", part.anchor())) { (part.spec.name) }
+                                ": " (part.spec.title)
+                            }
                         } },
                     }
                     (contents(parts))
@@ -219,15 +224,22 @@ fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup 
                     (provenance::summary(sources, parts))
                     @for (part, body) in parts.iter().zip(bodies) {
                         article id=(part.anchor()) {
-                            h2 { @if parts.len() == 1 { "Results" } @else { (part.spec.name) ": " (part.spec.title) } }
+                            h2 {
+                                @if parts.len() == 1 { "Results" }
+                                @else { (part.spec.name) ": " (part.spec.title) }
+                            }
                             (body)
                         }
                     }
                 }
                 footer {
-                    p { "Made by expertgrid " (env!("CARGO_PKG_VERSION")) " from the results in its store. " span #dated {} }
+                    p {
+                        "Made by expertgrid " (env!("CARGO_PKG_VERSION"))
+                        " from the results in its store. " span #dated {}
+                    }
                 }
-                div #pop popover="auto" role="dialog" aria-label="What stands behind the number" tabindex="-1" {}
+                div #pop popover="auto" role="dialog" aria-label="What stands behind the number"
+                    tabindex="-1" {}
                 script #data type="application/json" { (PreEscaped(behind::json(sources, parts))) }
                 script { (PreEscaped(include_str!("script.js"))) }
             }
@@ -311,7 +323,10 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
         }
         section id=(id(0)) {
             h3 { "Tables" }
-            p.hint.screen { "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to a table, arrows within it, Enter to open, Escape to close." }
+            p.hint.screen {
+                "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to "
+                "a table, arrows within it, Enter to open, Escape to close."
+            }
             div.tables {
                 @for block in &part.laid_out.blocks {
                     @if let Block::Grid(grid) = block { (markup::grid(grid, Some(&anchor))) }
@@ -343,7 +358,13 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
         section id=(id(6)) {
             h3 { "Manifest" }
             details {
-                summary { code { (part.spec.name) ".toml" } @if part.spec.profile != PAPER { " with profile " code { (part.spec.profile) } } ", every key resolved" }
+                summary {
+                    code { (part.spec.name) ".toml" }
+                    @if part.spec.profile != PAPER {
+                        " with profile " code { (part.spec.profile) }
+                    }
+                    ", every key resolved"
+                }
                 pre tabindex="0" { code { (crate::manifest::resolved(part.spec)) } }
             }
         }
@@ -354,7 +375,8 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
 fn files(spec: &Experiment, folder: &VariantDir) -> Markup {
     let folder = folder.shown();
     html! {
-        code { (folder) "/" (spec.name) ".csv" } " (every cell), " code { (folder) "/runs.csv" } " (every run), "
+        code { (folder) "/" (spec.name) ".csv" } " (every cell), "
+        code { (folder) "/runs.csv" } " (every run), "
         code { (folder) "/" (spec.name) ".md" } "."
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn summary(sources: &Sources<'_>, parts: &[Part<'_>]) -> Markup {
             dl.facts {
                 (fact("Data set", html! {
                     (sources.provenance.dataset)
-                    @if let Some(origin) = origin(sources.provenance.origin) { " — " strong { (origin) } }
+                    @if let Some(origin) = origin(sources.provenance.origin) {
+                        " — " strong { (origin) }
+                    }
                 }))
                 (fact("Content", html! {
                     (dataset.training.len()) " training and " (dataset.test.len()) " test images, "
@@ -185,7 +187,8 @@ fn saved(sources: &Sources<'_>, indices: &[usize]) -> Markup {
             // The only words of a page that another run of the same manifest may change; set apart
             // for whoever compares.
             @if let Some(time) = device_time(sources, indices) {
-                (PreEscaped("<!--measured-->")) " The stages have taken " (time) ", as far as journals tell."
+                (PreEscaped("<!--measured-->"))
+                " The stages have taken " (time) ", as far as journals tell."
                 (PreEscaped("<!--/measured-->"))
             }
         }

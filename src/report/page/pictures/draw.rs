@@ -66,8 +66,10 @@ pub(super) fn picture(
         height,
     } = window;
     html! {
-        svg.picture viewBox=(format!("{left} {top} {width} {height}")) role="img" aria-label=(says) {
-            image x=(left) y=(top) width=(width) height=(height) href=(data_uri(&png(image, window))) {}
+        svg.picture viewBox=(format!("{left} {top} {width} {height}"))
+            role="img" aria-label=(says) {
+            image x=(left) y=(top) width=(width) height=(height)
+                href=(data_uri(&png(image, window))) {}
             @for (class, mask) in contours {
                 @let path = outline(mask);
                 path.halo d=(path) {}

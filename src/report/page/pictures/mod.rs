@@ -52,7 +52,9 @@ pub(super) fn show(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
             p.notes {
                 span.line.truth {} " the expert, "
                 span.line.with {} " " (name(&pairs[0].subject)) ", "
-                @if let Some(beside) = &pairs[0].beside { span.line.without {} " " (name(beside)) ". " }
+                @if let Some(beside) = &pairs[0].beside {
+                    span.line.without {} " " (name(beside)) ". "
+                }
                 (rule(part.spec))
             }
         }
@@ -133,7 +135,9 @@ fn figures(sources: &Sources<'_>, part: &Part<'_>, pair: &Pair) -> Markup {
     html! {
         div.cases {
             @for (word, example) in chosen {
-                @if let Some(example) = example { (figure(sources, part, pair, word, example, ordered.len())) }
+                @if let Some(example) = example {
+                    (figure(sources, part, pair, word, example, ordered.len()))
+                }
             }
         }
     }
@@ -216,7 +220,9 @@ fn figure(
         Some((other, dice, predicted(sources, other, case)?))
     });
     let Some(mask) = predicted(sources, run, case) else {
-        return html! { p.hole { (word) " test case: the predictions of " (case) " are not in the store." } };
+        return html! {
+            p.hole { (word) " test case: the predictions of " (case) " are not in the store." }
+        };
     };
     let mut contours = vec![truth, &mask];
     contours.extend(beside.as_ref().map(|(_, _, mask)| mask));
@@ -230,12 +236,20 @@ fn figure(
             100.0 * dice
         )
     };
+    let picture = |mask: &Mask, class, says: &str| {
+        draw::picture(
+            &known.image,
+            &window,
+            [("truth", truth), (class, mask)],
+            says,
+        )
+    };
     html! {
         figure.case {
             div.pair {
-                (draw::picture(&known.image, &window, [("truth", truth), ("with", &mask)], &says(run, *dice)))
+                (picture(&mask, "with", &says(run, *dice)))
                 @if let Some((other, dice, mask)) = &beside {
-                    (draw::picture(&known.image, &window, [("truth", truth), ("without", mask)], &says(other, *dice)))
+                    (picture(mask, "without", &says(other, *dice)))
                 }
             }
             figcaption {

@@ -75,8 +75,11 @@ pub(super) fn panels(part: &Part<'_>) -> Markup {
         }
         p.notes {
             (faint)
-            @if is_row(Axis::EXPERTS) && part.spec.grid.trains_alone() { "Zero experts: trained from random initialisation. " }
-            "Scales do not begin at zero. Colours from the Okabe–Ito palette, which colour-blind people can tell apart; shapes differ too."
+            @if is_row(Axis::EXPERTS) && part.spec.grid.trains_alone() {
+                "Zero experts: trained from random initialisation. "
+            }
+            "Scales do not begin at zero. Colours from the Okabe–Ito palette, which colour-blind "
+            "people can tell apart; shapes differ too."
         }
     }
 }
@@ -234,7 +237,8 @@ fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: &str) -> Ma
             @if let Some((x, y)) = place(point) {
                 g data-cell=(format!("{experiment}:{}", point.index)) {
                     @if let Some((low, high)) = point.cell.ci95 {
-                        path.interval d=(format!("M{} {}V{}", px(x), px(frame.y.at(low)), px(frame.y.at(high)))) {}
+                        @let ends = [low, high].map(|end| px(frame.y.at(end)));
+                        path.interval d=(format!("M{} {}V{}", px(x), ends[0], ends[1])) {}
                     }
                     (dot(series.class, x, y))
                     circle.target cx=(px(x)) cy=(px(y)) r="9" {}

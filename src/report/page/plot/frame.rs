@@ -71,7 +71,9 @@ impl Frame {
                     line.axis x1=(x) x2=(x) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
                     text.tick.mid x=(x) y=(px(bottom + 16.0)) { (name) }
                 }
-                text.label.mid x=(px((LEFT + WIDTH - RIGHT) / 2.0)) y=(px(HEIGHT - 5.0)) { (across) }
+                text.label.mid x=(px((LEFT + WIDTH - RIGHT) / 2.0)) y=(px(HEIGHT - 5.0)) {
+                    (across)
+                }
                 (drawing)
             }
         }

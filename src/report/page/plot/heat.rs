@@ -26,7 +26,8 @@ pub(super) fn maps(part: &Part<'_>) -> Markup {
             div.row { @for metric in &part.spec.metrics.report { (map(part, *metric)) } }
         }
         p.notes {
-            "The stronger the colour, the better: higher Dice, smaller distances, within each map. An outline marks networks tested against the expert who trained them."
+            "The stronger the colour, the better: higher Dice, smaller distances, within each map. "
+            "An outline marks networks tested against the expert who trained them."
         }
     }
 }
@@ -65,19 +66,29 @@ fn map(part: &Part<'_>, metric: Measure) -> Markup {
             text.title x="8" y="13" { (metric.heading()) }
             text.label.end x=(px(SIDE - 8.0)) y=(px(TOP - 8.0)) { "trained on" }
             @for (i, tester) in testers.iter().enumerate() {
-                text.tick.mid x=(px(SIDE + width * (i as f64 + 0.5))) y=(px(TOP - 8.0)) { "tested on expert " (tester) }
+                text.tick.mid x=(px(SIDE + width * (i as f64 + 0.5))) y=(px(TOP - 8.0)) {
+                    "tested on expert " (tester)
+                }
             }
             @for (j, trainer) in trainers.iter().enumerate() {
                 @let y = TOP + ROW * j as f64;
-                text.tick.end x=(px(SIDE - 8.0)) y=(px(y + ROW / 2.0)) dy=".34em" { "expert " (trainer) }
+                text.tick.end x=(px(SIDE - 8.0)) y=(px(y + ROW / 2.0)) dy=".34em" {
+                    "expert " (trainer)
+                }
                 @for (i, tester) in testers.iter().enumerate() {
-                    @let found = cells.iter().find(|(_, cell)| cell.position.train_expert() == Some(*trainer) && cell.position.new_expert() == Some(*tester));
+                    @let found = cells.iter().find(|(_, cell)| {
+                        let at = &cell.position;
+                        (at.train_expert(), at.new_expert()) == (Some(*trainer), Some(*tester))
+                    });
                     @if let Some((index, cell)) = found {
                         @let x = SIDE + width * i as f64;
                         g data-cell=(format!("{}:{index}", part.anchor())) {
-                            rect.heat.own[trainer == tester] x=(px(x + 1.0)) y=(px(y + 1.0)) width=(px(width - 2.0)) height=(px(ROW - 2.0)) rx="2"
-                                fill-opacity=(format!("{:.2}", cell.mean.map_or(0.0, |mean| 0.06 + 0.5 * goodness(mean)))) {}
-                            text.value.mid x=(px(x + width / 2.0)) y=(px(y + ROW / 2.0)) dy=".34em" {
+                            @let strength = cell.mean.map_or(0.0, |m| 0.06 + 0.5 * goodness(m));
+                            rect.heat.own[trainer == tester] x=(px(x + 1.0)) y=(px(y + 1.0))
+                                width=(px(width - 2.0)) height=(px(ROW - 2.0)) rx="2"
+                                fill-opacity=(format!("{strength:.2}")) {}
+                            text.value.mid x=(px(x + width / 2.0)) y=(px(y + ROW / 2.0))
+                                dy=".34em" {
                                 (cell.mean.map_or("–".to_owned(), |mean| format!("{mean:.2}")))
                             }
                         }
