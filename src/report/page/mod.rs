@@ -324,8 +324,8 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
         section id=(id(0)) {
             h3 { "Tables" }
             p.hint.screen {
-                "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab to "
-                "a table, arrows within it, Enter to open, Escape to close."
+                "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab "
+                "to a table, arrows within it, Enter to open, Escape to close."
             }
             div.tables {
                 @for block in &part.laid_out.blocks {
