@@ -22,7 +22,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Files of two folders belong together by their names; where REF holds a folder \
-                  for each case, by the folder's name, and `--expert` says whose mask is the reference.
+                  for each case, by the folder's name, and `--expert` says whose mask is the \
+                  reference.
 
 Examples:
   expertgrid metric mask.nii.gz reference.nii.gz --spacing header
