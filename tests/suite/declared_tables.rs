@@ -391,6 +391,10 @@ fn an_ablation_of_twelve_lines_is_planned_run_tabulated_and_has_a_page() {
     // The page's plot has the rates across, and its popups lead back here.
     let page = fs::read_to_string(of.join("index.html")).unwrap();
     assert!(page.contains(">0.003</text>"), "{page}");
+    // The paper says nothing of such a table.
+    for absent in ["The paper’s claims", "Beside the paper"] {
+        assert!(!page.contains(absent), "{absent}");
+    }
     let command = page.split("\"trace\":\"expertgrid ").nth(1).unwrap();
     let command = command
         .split("\",\"")

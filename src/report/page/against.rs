@@ -2,12 +2,15 @@
 
 use maud::{Markup, html};
 
-use super::{super::document::Block, Part, markup};
+use super::{
+    super::document::{Block, Document},
+    Part, markup,
+};
 
 /// The verdicts, and behind them the numbers that each stands on.
-pub(super) fn claims(part: &Part<'_>) -> Markup {
+pub(super) fn claims(claims: &Document) -> Markup {
     let heading = |block: &Block| matches!(block, Block::Heading(_));
-    let blocks = &part.claims.blocks;
+    let blocks = &claims.blocks;
     let (verdicts, numbers) =
         blocks.split_at(blocks.iter().position(heading).unwrap_or(blocks.len()));
     html! {
@@ -21,12 +24,11 @@ pub(super) fn claims(part: &Part<'_>) -> Markup {
     }
 }
 
-/// The published values, where the manifest names some.
-pub(super) fn published(part: &Part<'_>) -> Markup {
-    match &part.versus {
-        None => html! { p.hole { "The manifest names no published values." } },
-        Some(Err(why)) => html! { p.hole { "The published values cannot be had: " (why) } },
-        Some(Ok(document)) => {
+/// The published values beside these, or why they cannot be had.
+pub(super) fn published(part: &Part<'_>, versus: &Result<Document, String>) -> Markup {
+    match versus {
+        Err(why) => html! { p.hole { "The published values cannot be had: " (why) } },
+        Ok(document) => {
             // The page has said already what the tables stand on.
             let blocks = document
                 .blocks

@@ -100,9 +100,10 @@ struct Part<'a> {
     spec: &'a Experiment,
     table: Table,
     laid_out: Document,
-    /// The paper's claims on these results.
-    claims: Document,
-    /// The published values beside these, where the manifest names some; or why they cannot be had.
+    /// The paper's claims on these results, where some are about a table like this.
+    claims: Option<Document>,
+    /// The published values beside these, where the manifest names some and a cell has one; or why
+    /// they cannot be had.
     versus: Option<Result<Document, String>>,
 }
 
@@ -116,16 +117,21 @@ impl<'a> Part<'a> {
         let spec = &results.plan.experiments[index];
         let table = tabulate(results, index);
         let claims = (sources.claims)(&table, spec);
-        let versus = spec.reference.as_ref().map(|published| {
-            let reference = Reference::read(published)?;
+        let versus = spec.reference.as_ref().and_then(|published| {
+            let reference = match Reference::read(published) {
+                Ok(reference) => reference,
+                Err(why) => return Some(Err(why)),
+            };
             let versus = versus(&table, spec, &reference, provenance);
-            Ok(versus.document(&table, results, index, provenance))
+            let published = versus.pairs.iter().any(|pair| pair.published.is_some());
+            published.then(|| Ok(versus.document(&table, results, index, provenance)))
         });
         Self {
             index,
             spec,
             laid_out: lay_out(&table, results, index, provenance),
-            claims: claims_document(&claims, &spec.name, spec, provenance),
+            claims: (!claims.is_empty())
+                .then(|| claims_document(&claims, &spec.name, spec, provenance)),
             versus,
             table,
         }
@@ -284,7 +290,7 @@ fn contents(parts: &[Part<'_>]) -> Markup {
                 @for part in parts {
                     @match parts {
                         [_] => {
-                            @for (id, name) in SECTIONS {
+                            @for (id, name) in sections(part) {
                                 li { a href=(format!("#{}-{id}", part.anchor())) { (name) } }
                             }
                         }
@@ -306,6 +312,16 @@ const SECTIONS: [(&str, &str); 7] = [
     ("training", "Training"),
     ("manifest", "Manifest"),
 ];
+
+/// Those that a part has something to say in.
+fn sections(part: &Part<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (claims, published) = (part.claims.is_some(), part.versus.is_some());
+    SECTIONS.into_iter().filter(move |(id, _)| match *id {
+        "claims" => claims,
+        "published" => published,
+        _ => true,
+    })
+}
 
 /// One experiment: tables, plots, pictures, manifest.
 fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
@@ -339,13 +355,17 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
             h3 { "Plots" }
             (plot::curves(part))
         }
-        section id=(id(2)) {
-            h3 { "The paper’s claims" }
-            (against::claims(part))
+        @if let Some(claims) = &part.claims {
+            section id=(id(2)) {
+                h3 { "The paper’s claims" }
+                (against::claims(claims))
+            }
         }
-        section id=(id(3)) {
-            h3 { "Beside the paper" }
-            (against::published(part))
+        @if let Some(versus) = &part.versus {
+            section id=(id(3)) {
+                h3 { "Beside the paper" }
+                (against::published(part, versus))
+            }
         }
         section id=(id(4)) {
             h3 { "Pictures" }
