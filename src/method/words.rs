@@ -122,6 +122,13 @@ fn word<T: PartialEq>(value: &T, known: &[(&'static str, T)]) -> Option<&'static
 /// A name that stands for a method with other words.
 fn misnamed(name: &str, words: &Words<'_>) -> Option<WordError> {
     let error = |text: String| WordError { key: None, text };
+    // As expressions, files and pages have it without quotes.
+    let plain = |c: char| c.is_alphanumeric() || "_-./+".contains(c);
+    if name.is_empty() || !name.chars().all(plain) {
+        return Some(error(format!(
+            "a method cannot be called \"{name}\"; a name is made of letters, digits and _-./+"
+        )));
+    }
     if let Some((alias, meant)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Some(error(format!(
             "\"{alias}\" is another name of the built-in method \"{meant}\"; choose one of your own"

@@ -188,6 +188,11 @@ fn every_wrong_word_of_a_section_is_named_with_its_remedy() {
             CUSTOMISED,
             "\"w/\" is another name of the built-in method \"customised\"; choose one of your own",
         ),
+        (
+            "my 'own'",
+            CUSTOMISED,
+            "a method cannot be called \"my 'own'\"; a name is made of letters, digits and _-./+",
+        ),
     ] {
         assert_eq!(said(name, &words), [(None, expected.to_owned())]);
     }
