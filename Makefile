@@ -52,7 +52,7 @@ pictures: ## photograph the pages under RESULTS into target/page-shots, and the 
 	cp target/page-shots/table2-phantom-index-html-plot.png results/table2/phantom/plot.png
 	cp target/page-shots/table2-phantom-index-html-picture.png results/table2/phantom/picture.png
 
-KERNELS = lanes:: operations:: gradients:: course::threads
+KERNELS = engine::lanes:: engine::operations:: engine::gradients:: train::course::threads
 
 test-checked: ## the kernels' tests with overflow and bounds checks (a build of its own)
 	cargo test --locked --test suite -- $(KERNELS)
@@ -69,7 +69,7 @@ fuzz: ## a million inputs for each parser of foreign bytes (EXPERTGRID_FUZZ_INPU
 KILLS ?= 200
 torture: ## kill a sweep 200 times (KILLS=), let every step of publication fail in every way; SEED= repeats one's choices
 	EXPERTGRID_TORTURE_KILLS=$(KILLS) $(if $(SEED),EXPERTGRID_TORTURE_SEED=$(SEED)) \
-		cargo test --release --locked --test suite -- torture:: publication:: disks:: --nocapture
+		cargo test --release --locked --test suite -- store::torture:: store::publication:: store::disks:: --nocapture
 
 check: ## everything that is checked: format, lints, documentation, tests
 	cargo fmt --check

@@ -2,7 +2,7 @@
 
     python3 tests/reference/course.py        (torch 2.x, numpy)
 
-Weights and batches come from a formula that tests/suite/course.rs has too, so that only the losses are stored. The network
+Weights and batches come from a formula that tests/suite/train/course.rs has too, so that only the losses are stored. The network
 is that of benches/peers.py: the paper's at width 8, with one expert.
 """
 

@@ -7,7 +7,7 @@ deviation is printed, relative to the value (or to 1, where the value is smaller
 tests/reference/requirements-recompute.txt into target/recompute (once).
 
 With --fixture it writes tests/fixtures/recomputed.json instead: drawn runs, some undefined, failed or missing, and their cells
-as computed here, for tests/suite/recomputed.rs.
+as computed here, for tests/suite/report/recomputed.rs.
 """
 
 import argparse

@@ -1,61 +1,28 @@
 //! All integration tests in one program: linking candle once is enough.
+//!
+//! What they share comes first, then folders by subject in the order of the modules in `src/lib.rs`,
+//! then what looks at all of it.
 
-mod adaptations;
-mod artefacts;
-mod benchmark;
-mod blocks;
-mod claims;
-mod common;
-mod course;
-mod data_check;
-mod data_fetal;
-mod data_layout;
-mod data_nifti;
-mod data_phantom;
-mod declared_tables;
-mod disks;
-mod display;
-mod effects;
-mod end_to_end;
-mod engines;
-mod estimates;
-mod faults;
-mod fidelity;
-mod golden;
-mod gradients;
-mod inputs;
-mod lanes;
-mod layers;
-mod made_up;
-mod manifest_layers;
-mod manifest_schema;
-mod manifest_sweep;
-mod manifests;
-mod measures;
-mod methods;
-mod metric_properties;
-mod metric_reference;
-mod network;
-mod one_network;
-mod operations;
-mod options;
-mod pages;
-mod picking;
-mod plans;
-mod publication;
-mod published;
-mod recomputed;
-mod renderings;
+mod support;
+
+mod metric;
+mod method;
+mod grid;
+mod manifest;
+mod data;
+mod plan;
+mod store;
+mod stats;
+mod engine;
+mod net;
+mod train;
+mod stage;
+mod estimate;
 mod schedule;
-mod seeing;
-mod source_graph;
-mod stats_properties;
-mod stats_reference;
-mod surface_dice;
-mod survival;
-mod tables;
-mod torture;
-mod tracing;
-mod upkeep;
-mod variants;
-mod words;
+mod report;
+mod paper;
+mod sweep;
+mod cli;
+
+mod fidelity;
+mod source;

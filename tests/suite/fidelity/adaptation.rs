@@ -12,8 +12,8 @@ use super::{
     steps::{BATCH, STEPS, flat, lanes, ten_steps},
 };
 use crate::{
-    common::about,
-    course::{net, network_spec},
+    support::common::about,
+    train::course::{net, network_spec},
 };
 
 const WIDTHS: [usize; 2] = [8, 16];

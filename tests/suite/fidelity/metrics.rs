@@ -4,7 +4,7 @@ use expertgrid::metric::{Assd, Definition, Hd95, MaskView, Reason, Score, Spacin
 use serde::Deserialize;
 
 use super::reader::within;
-use crate::common::scores;
+use crate::support::common::scores;
 
 #[derive(Deserialize)]
 struct Fixture {

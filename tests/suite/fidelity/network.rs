@@ -10,7 +10,7 @@ use super::{
     reader::Tensors,
     steps::{BATCH, Outcome, gradients_are_single, lanes, ten_steps},
 };
-use crate::course::net;
+use crate::train::course::net;
 
 const WIDTHS: [usize; 2] = [8, 16];
 /// Shifts of the norms by which few values are near 0, so that rounding moves none to the other side of a ReLU.

@@ -2,7 +2,7 @@
 
 use safetensors::{Dtype, SafeTensors};
 
-use crate::course::numbers;
+use crate::train::course::numbers;
 
 /// A file of tensors, all read as double precision.
 pub struct Tensors(SafeTensors<'static>);

@@ -11,7 +11,7 @@ use expertgrid::{
 };
 
 use super::reader::{Tensors, deviation, deviation_from, largest_difference, within};
-use crate::course::{pass, training_spec};
+use crate::train::course::{pass, training_spec};
 
 pub const STEPS: usize = 10;
 pub const BATCH: usize = 5;

@@ -20,7 +20,7 @@ use expertgrid::{
     },
 };
 
-use crate::common::TINY;
+use crate::support::common::TINY;
 
 /// The stages of the grid.
 pub const STAGES: usize = 14;

@@ -1,0 +1,4 @@
+//! Commands beside the grid.
+
+mod benchmark;
+mod one_network;

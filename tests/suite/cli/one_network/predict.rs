@@ -1,0 +1,219 @@
+//! Masks of images, and what a single network is refused.
+
+use std::fs;
+
+use expertgrid::{artefact::parse_predictions, data::nifti};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::{export, some_cases, trained};
+use crate::support::common::*;
+
+#[test]
+fn predicted_masks_are_those_of_the_grid_and_lie_over_their_images() {
+    let (folder, digest) = trained();
+    export(folder.path(), &digest);
+    let validation = phantom().join("Validation");
+    let said = run(
+        folder.path(),
+        &[
+            "predict",
+            "--weights",
+            "pretrained.safetensors",
+            "--expert",
+            "2",
+            validation.to_str().unwrap(),
+            "-o",
+            "masks",
+            "--probabilities",
+            "--logits",
+        ],
+        0,
+    );
+    assert!(said.out.contains("5 masks for expert 2"), "{}", said.out);
+    assert!(said.err.contains("synthetic"), "{}", said.err);
+    let stored = format!(
+        "results/store/pretrain/{}/{digest}/predictions.safetensors",
+        &digest[..2]
+    );
+    let stored = parse_predictions(&fs::read(folder.path().join(stored)).unwrap()).unwrap();
+    let (_, of_expert) = stored
+        .iter()
+        .find(|(branch, _)| branch == "expert2")
+        .unwrap();
+    assert_eq!(of_expert.len(), 5);
+    for prediction in of_expert {
+        let file = |ending: &str| {
+            folder
+                .path()
+                .join(format!("masks/{}{ending}.nii.gz", prediction.case))
+        };
+        let mask = nifti::read_mask(&file("")).unwrap();
+        assert_eq!(mask.mask, prediction.mask(), "{}", prediction.case);
+        let image = validation.join(&prediction.case).join("image.nii.gz");
+        let (_, header) = nifti::read_image(&image).unwrap();
+        assert_eq!(mask.header.affine(), header.affine());
+        assert_eq!(mask.header.spacing(), header.spacing());
+        assert_eq!(mask.header.dims(), header.dims());
+        let (probability, _) = nifti::read_image(&file("_probability")).unwrap();
+        let inside = probability.pixels.iter().zip(&mask.mask.pixels);
+        // The mask is cut from bytes, so a probability near one half may fall on either side.
+        for (probability, inside) in inside {
+            assert!((0.0..=1.0).contains(probability));
+            assert!((probability - 0.5).abs() < 0.01 || (*probability > 0.5) == *inside);
+        }
+        let logits = fs::metadata(file("_logits")).unwrap();
+        assert!(logits.len() > 1000);
+    }
+    let again = run(
+        folder.path(),
+        &[
+            "predict",
+            "--weights",
+            "pretrained.safetensors",
+            "--expert",
+            "2",
+            validation.to_str().unwrap(),
+            "-o",
+            "masks",
+        ],
+        2,
+    );
+    assert_eq!(
+        again.err.matches("exists already").count(),
+        5,
+        "{}",
+        again.err
+    );
+}
+
+#[test]
+fn a_prediction_keeps_an_anisotropic_header_with_a_third_axis() {
+    let (folder, digest) = trained();
+    export(folder.path(), &digest);
+    let image = phantom().join("Validation/case35/image.nii.gz");
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(
+        &mut flate2::read::GzDecoder::new(fs::File::open(image).unwrap()),
+        &mut plain,
+    )
+    .unwrap();
+    // dim = 3, 256, 256, 1 and pixdim = 0.5, 0.8: nifti1.h has them at bytes 40 and 76.
+    plain[40..42].copy_from_slice(&3_i16.to_le_bytes());
+    plain[80..84].copy_from_slice(&0.5_f32.to_le_bytes());
+    plain[84..88].copy_from_slice(&0.8_f32.to_le_bytes());
+    fs::write(folder.path().join("a.b.nii"), plain).unwrap();
+    run(
+        folder.path(),
+        &[
+            "predict",
+            "--weights",
+            "pretrained.safetensors",
+            "--expert",
+            "1",
+            "a.b.nii",
+            "-o",
+            "masks",
+        ],
+        0,
+    );
+    let mask = nifti::read_mask(&folder.path().join("masks/a.b.nii.gz")).unwrap();
+    assert_eq!(mask.header.dims(), [256, 256, 1]);
+    let spacing = mask.header.spacing().unwrap();
+    assert_eq!([spacing.x_mm, spacing.y_mm], [0.5_f32, 0.8].map(f64::from));
+}
+
+#[test]
+fn wrong_use_of_one_network_is_refused_clearly() {
+    let (folder, digest) = trained();
+    export(folder.path(), &digest);
+    some_cases(folder.path(), &["case03"]);
+    let image = phantom().join("Validation/case35/image.nii.gz");
+    let image = image.to_str().unwrap();
+    let mask = phantom().join("Validation/case35/task01_seg01.nii.gz");
+    let mask = mask.to_str().unwrap();
+    let refused = |arguments: &[&str]| {
+        let said = run(folder.path(), arguments, 2);
+        assert!(said.err.starts_with("error: "), "{}", said.err);
+        said.err
+    };
+    let predict = |more: &[&str]| {
+        let mut arguments = vec![
+            "predict",
+            "--weights",
+            "pretrained.safetensors",
+            "-o",
+            "out",
+        ];
+        arguments.extend(more);
+        refused(&arguments)
+    };
+    let adapt = |more: &[&str]| {
+        let mut arguments = vec![
+            "adapt",
+            "--weights",
+            "pretrained.safetensors",
+            "-o",
+            "out.safetensors",
+        ];
+        arguments.extend(more);
+        refused(&arguments)
+    };
+    let whose = predict(&[image]);
+    assert!(
+        whose.contains("experts 1, 2; choose one with `--expert N`"),
+        "{whose}"
+    );
+    let unknown = predict(&["--expert", "5", image]);
+    assert!(
+        unknown.contains("no branch for expert 5, it has 1, 2"),
+        "{unknown}"
+    );
+    let of_mask = predict(&["--expert", "1", mask]);
+    assert!(of_mask.contains("looks like a mask"), "{of_mask}");
+    let absent = predict(&["--expert", "1", "absent.nii.gz"]);
+    assert!(absent.contains("absent.nii.gz"), "{absent}");
+    let twice = predict(&["--expert", "1", image, image]);
+    assert!(twice.contains("same name"), "{twice}");
+    let nobody = adapt(&["--cases", "cases", "--expert", "9"]);
+    assert!(
+        nobody.contains("no case with a mask of expert 9"),
+        "{nobody}"
+    );
+    let whole = adapt(&["--cases", phantom().to_str().unwrap(), "--expert", "6"]);
+    assert!(whole.contains("is a whole data set"), "{whole}");
+    let idle = adapt(&["--cases", "cases", "--expert", "6", "--steps", "0"]);
+    assert!(idle.contains("`--steps` is at least 1"), "{idle}");
+    assert!(!folder.path().join("out").exists() && !folder.path().join("out.safetensors").exists());
+
+    // A file that contradicts itself: it says width 4 and its first layer is another's.
+    let bytes = fs::read(folder.path().join("pretrained.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let wide = vec![0; 4 * 8 * 49];
+    let views =
+        file.tensors()
+            .into_iter()
+            .map(|(name, view)| match name == "encoder.conv1.weight" {
+                true => (
+                    name,
+                    TensorView::new(Dtype::F32, vec![8, 1, 7, 7], &wide).unwrap(),
+                ),
+                false => (name, view),
+            });
+    let forged = safetensors::serialize(views, header.metadata().clone()).unwrap();
+    fs::write(folder.path().join("forged.safetensors"), forged).unwrap();
+    let forged = refused(&[
+        "predict",
+        "--weights",
+        "forged.safetensors",
+        "--expert",
+        "1",
+        image,
+        "-o",
+        "out",
+    ]);
+    assert!(
+        forged.contains("its width is 4") && forged.contains("have width 8"),
+        "{forged}"
+    );
+}

@@ -1,0 +1,3 @@
+//! Estimates of time and space.
+
+mod estimates;

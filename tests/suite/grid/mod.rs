@@ -1,0 +1,3 @@
+//! Grids of runs.
+
+mod picking;

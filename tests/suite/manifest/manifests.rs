@@ -1,0 +1,460 @@
+//! Manifests as users write them: the paper's, edited copies, and everything that can be wrong.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use expertgrid::manifest::{self, Problems};
+
+use crate::support::common::{repository, run, tiny};
+
+fn table(number: usize) -> PathBuf {
+    repository().join(format!("experiments/table{number}.toml"))
+}
+
+/// Reads a manifest's text under the name `m.toml`, and returns its problems as printed.
+fn problems(text: &str) -> Vec<String> {
+    problems_with(text, "paper", &[])
+}
+
+fn problems_with(text: &str, profile: &str, overrides: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, text).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+    match manifest::read(&[&path], profile, &overrides) {
+        Ok(_) => Vec::new(),
+        Err(problems) => lines(&problems, &format!("{}/", folder.path().display())),
+    }
+}
+
+fn lines(problems: &Problems, folder: &str) -> Vec<String> {
+    problems
+        .to_string()
+        .lines()
+        .map(|line| line.replace(folder, ""))
+        .collect()
+}
+
+const GOOD: &str = r#"
+[grid]
+new_experts = [6, 7]
+arms = ["w/", "w/o"]
+annotators = { from = [1, 2, 3, 4, 5], choose = 3 }
+samples = [5, 10]
+starts = [1, 4]
+"#;
+
+#[test]
+fn the_papers_manifests_hold_its_protocol() {
+    for number in 1..=3 {
+        let [experiment] = &manifest::read(&[table(number)], "paper", &[]).unwrap()[..] else {
+            panic!("one manifest, one experiment");
+        };
+        assert_eq!(experiment.name, format!("table{number}"));
+        assert_eq!(
+            (
+                experiment.recipe.image.input(),
+                experiment.recipe.network.width
+            ),
+            (192, 64)
+        );
+        assert_eq!(experiment.recipe.training.batch, 16);
+        let budgets = [
+            experiment.pretrain.budget,
+            experiment.scratch,
+            experiment.finetune,
+        ];
+        assert_eq!(budgets.map(|b| b.steps), [5000, 5000, 1000]);
+        assert!(budgets.iter().all(|b| b.lr == 1e-3));
+        assert_eq!(
+            experiment.grid.starts,
+            [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
+        );
+        assert_eq!(experiment.grid.new_experts, [6, 7]);
+    }
+}
+
+#[test]
+fn every_key_written_in_the_papers_manifests_is_its_default() {
+    for number in 1..=3 {
+        let text = fs::read_to_string(table(number)).unwrap();
+        let grid = text
+            .split("[grid]")
+            .nth(1)
+            .unwrap()
+            .split("\n[")
+            .next()
+            .unwrap();
+        let rows = text.lines().find(|line| line.starts_with("rows")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("table{number}.toml"));
+        fs::write(&path, format!("{rows}\n[grid]{grid}")).unwrap();
+        let short = manifest::read(&[&path], "paper", &[]).unwrap().remove(0);
+        let long = manifest::read(&[table(number)], "paper", &[])
+            .unwrap()
+            .remove(0);
+        assert_eq!(*short.recipe, *long.recipe);
+        assert_eq!(
+            (short.pretrain, short.finetune, short.scratch),
+            (long.pretrain, long.finetune, long.scratch)
+        );
+        assert_eq!(
+            (&*short.metrics, short.statistics),
+            (&*long.metrics, long.statistics)
+        );
+        assert_eq!(
+            (short.cohort, short.seed, short.grid),
+            (long.cohort, long.seed, long.grid)
+        );
+    }
+}
+
+#[test]
+fn profiles_overlay_and_overrides_come_last() {
+    let text = format!(
+        "{GOOD}\n[finetune]\nsteps = 7\n[profile.small]\nfinetune.steps = 5\nnetwork.width = 8\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, text).unwrap();
+    let read = |profile: &str, overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+        let experiment = manifest::read(&[&path], profile, &overrides)
+            .unwrap()
+            .remove(0);
+        (experiment.finetune.steps, experiment.recipe.network.width)
+    };
+    assert_eq!(read("paper", &[]), (7, 64));
+    assert_eq!(read("small", &[]), (5, 8));
+    assert_eq!(read("small", &["finetune.steps=3"]), (3, 8));
+    let arms = manifest::read(&[&path], "small", &["grid.arms=[\"w/o\"]".into()]).unwrap();
+    let words = arms[0].grid.methods.iter().map(|method| &*method.word);
+    assert!(words.eq(["w/o"]));
+    let word = manifest::read(&[&path], "small", &["metrics.assd=macro".into()]).unwrap();
+    assert_eq!(word[0].metrics.assd.word(), "macro");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_places() {
+    let text = r#"titel = "x"
+
+[grid]
+new_experts = [6, 9]
+arms = ["w/", "with"]
+annotators = { from = [1, 2, 6], choose = 4 }
+smaples = [5]
+samples = [5, 40, 5]
+starts = "1"
+
+[image]
+crop = 200
+
+[network]
+width = 10
+
+[training]
+batch = 0
+lr = -1
+
+[augment]
+zoom = 1.5
+noise_sd = [0.3, 0.1]
+"#;
+    assert_eq!(
+        problems(text),
+        [
+            "m.toml:1:1: unknown key `titel`; did you mean `title`?",
+            "m.toml:4:19: `grid.new_experts`: there is no expert 9; the data set has experts 1 to 7",
+            "m.toml:5:15: there is no method \"with\"; known here: \"scratch\", \"single\", \
+             \"customised\", \"customised-inherit\", \"customised-frozen\", \"w/\", \"w/o\"",
+            "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
+             `grid.annotators.from` or out of `grid.new_experts`",
+            "m.toml:6:43: `grid.annotators.choose`: cannot choose 4 of 3 annotation experts; choose 1 to 3, \
+             or add experts to `grid.annotators.from`",
+            "m.toml:7:1: unknown key `grid.smaples`; did you mean `samples`?",
+            "m.toml:8:15: `grid.samples`: cannot take 40 samples of 34 training cases; take 1 to 34",
+            "m.toml:8:19: `grid.samples` names 5 twice",
+            "m.toml:9:10: `grid.starts` is a list, not the text \"1\"",
+            "m.toml:12:8: `image.crop` is 200, not a multiple of 32 (the network halves its input five \
+             times); try 192 or 224",
+            "m.toml:15:9: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the decoder \
+             ends with a quarter of it)",
+            "m.toml:18:9: `training.batch` is 0; it must be from 1 to 4096",
+            "m.toml:19:6: the learning rate is -1; it must be greater than 0",
+            "m.toml:22:8: `augment.zoom` is 1.5; it must be from 0 to 1",
+            "m.toml:23:12: `augment.noise_sd` is a range `[low, high]` with low <= high, not a list",
+        ]
+    );
+}
+
+#[test]
+fn a_mistake_in_a_profile_that_is_not_used_is_reported_too() {
+    let text = format!("{GOOD}\n[profile.small]\nnetwork.widht = 8\nimage.crop = 33\n");
+    let found = problems(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[0].starts_with("m.toml:10:9: unknown key `network.widht`"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].starts_with("m.toml:11:14: `image.crop` is 33"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named_with_an_example() {
+    assert_eq!(
+        problems("title = \"x\"\n"),
+        [
+            "m.toml:1:1: `grid.methods` is missing; write for example `methods = [\"w/\", \"w/o\"]`",
+            "m.toml:1:1: `grid.new_experts` is missing; write for example `new_experts = [6, 7]`",
+            "m.toml:1:1: `grid.samples` is missing; write for example `samples = [5, 10, 34]`",
+            "m.toml:1:1: `grid.starts` is missing; write for example `starts = [1, 4, 7]`",
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_is_reported_where_it_breaks() {
+    let found = problems("[grid\nsamples = [5");
+    assert!(!found.is_empty());
+    assert!(
+        found
+            .iter()
+            .all(|line| line.starts_with("m.toml:") && line.contains("not valid TOML")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn overrides_are_checked_like_the_file() {
+    let found = problems_with(
+        GOOD,
+        "paper",
+        &["finetune.stpes=3", "pretrain.steps=many", "nonsense"],
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .any(|l| l.starts_with("--set finetune.stpes=3: unknown key") && l.contains("`steps`"))
+    );
+    assert!(
+        found.iter().any(|l| l.starts_with("--set pretrain.steps=many: `pretrain.steps` is a whole number"))
+    );
+    assert!(
+        found
+            .iter()
+            .any(|l| l.starts_with("--set nonsense: an override is `key=value`"))
+    );
+}
+
+#[test]
+fn an_unknown_profile_names_those_there_are() {
+    let found = problems_with(&format!("{GOOD}[profile.small]\n"), "large", &[]);
+    assert_eq!(
+        found,
+        ["m.toml: there is no profile `large`; this manifest has paper, small"]
+    );
+}
+
+#[test]
+fn a_grid_beyond_all_bounds_is_refused_before_it_is_expanded() {
+    let from: Vec<String> = (8..=100).map(|expert| expert.to_string()).collect();
+    let text = format!(
+        "[dataset]\nexperts = 100\n{}",
+        GOOD.replace(
+            "[1, 2, 3, 4, 5], choose = 3",
+            &format!("[{}], choose = 40", from.join(", "))
+        )
+    );
+    let found = problems(&text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("the grid has") && found[0].contains("runs, more than 2e7"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_grid_of_nothing_is_refused_before_it_is_expanded() {
+    // Without new experts there is no run, but 1e17 combinations to find that out.
+    let from: Vec<String> = (8..=68).map(|expert| expert.to_string()).collect();
+    let wild = GOOD.replace(
+        "[1, 2, 3, 4, 5], choose = 3",
+        &format!("[{}], choose = 30", from.join(", ")),
+    );
+    let wild = wild.replace("[6, 7]", "[]");
+    assert_eq!(
+        problems(&format!("[dataset]\nexperts = 100\n{wild}")),
+        ["m.toml:5:15: `grid.new_experts` is empty; write for example `new_experts = [6, 7]`"]
+    );
+    for (key, list) in [
+        ("methods", "[\"w/\", \"w/o\"]"),
+        ("samples", "[5, 10]"),
+        ("starts", "[1, 4]"),
+        ("annotators.from", "[1, 2, 3, 4, 5]"),
+    ] {
+        let found = problems(&GOOD.replace(list, "[]"));
+        let empty = format!("`grid.{key}` is empty; write for example");
+        assert!(found.iter().any(|line| line.contains(&empty)), "{found:#?}");
+    }
+    let found = problems(&GOOD.replace("choose = 3", "choose = []"));
+    assert_eq!(
+        found,
+        [
+            "m.toml:5:49: `grid.annotators.choose` is a whole number or a list of them that is not \
+             empty, not a list"
+        ]
+    );
+}
+
+#[test]
+fn experts_named_twice_are_no_more_to_choose_from() {
+    let found = problems(&GOOD.replace("[1, 2, 3, 4, 5], choose = 3", "[1, 1, 1], choose = 3"));
+    assert_eq!(
+        found,
+        [
+            "m.toml:5:27: `grid.annotators.from` names 1 twice",
+            "m.toml:5:30: `grid.annotators.from` names 1 twice",
+        ]
+    );
+}
+
+#[test]
+fn augmentation_beyond_all_bounds_is_refused_before_it_is_drawn() {
+    // A blur of 1e9 pixels would want a kernel of 64 GB.
+    let ranges = [
+        ("zoom_factors", "10"),
+        ("noise_sd", "100"),
+        ("blur_sigma", "100"),
+        ("brightness_factor", "100"),
+    ];
+    for (key, most) in ranges {
+        let text = |high: &str| format!("{GOOD}[augment]\n{key} = [1, {high}]\n");
+        let found = problems(&text("1e9"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].contains(&format!(
+                "`augment.{key}` ends at 1000000000; it must be {most} or less"
+            )),
+            "{found:#?}"
+        );
+        assert_eq!(problems(&text(most)), [""; 0]);
+    }
+}
+
+#[test]
+fn a_manifest_is_bounded_in_bytes_profiles_and_what_is_said_of_its_keys() {
+    let many = |n: usize| -> String { (0..n).map(|i| format!("[profile.p{i}]\n")).collect() };
+    assert_eq!(
+        problems(&format!("{GOOD}{}", many(manifest::MAX_PROFILES))),
+        [""; 0]
+    );
+    assert_eq!(
+        problems(&format!("{GOOD}{}", many(manifest::MAX_PROFILES + 1))),
+        ["m.toml: has 33 profiles, more than 32; take some into a manifest of their own"]
+    );
+    let padded = |bytes: usize| format!("{GOOD}#{}", "x".repeat(bytes - GOOD.len() - 1));
+    assert_eq!(problems(&padded(manifest::MAX_BYTES)), [""; 0]);
+    let long = "m.toml: has more than 65536 bytes; check that it is a manifest";
+    assert_eq!(problems(&padded(manifest::MAX_BYTES + 1)), [long]);
+    let text = padded(manifest::MAX_BYTES + 1);
+    let error = manifest::parse(Path::new("m.toml"), &text, "paper", &[]).unwrap_err();
+    assert_eq!(error.to_string(), long);
+    let found = problems(&format!("{}=1\n{GOOD}", "title".repeat(10_000)));
+    assert!(
+        found[0].contains("known here: augment, dataset"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_long_override_is_not_shown_again_with_each_of_its_problems() {
+    let wild = format!("grid.samples=[{}]", vec!["99"; 5000].join(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    fs::write(&path, GOOD).unwrap();
+    let error = manifest::read(&[&path], "paper", &[wild]).unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("--set grid.samples=[99, 99, "), "{said}");
+    assert!(said.lines().all(|line| line.len() < 400), "{said}");
+}
+
+#[test]
+fn tables_nested_beyond_all_bounds_are_refused_and_not_descended_into() {
+    // TOML bounds the depth of tables, and the parts of a key, each by 80.
+    let key = ["a"; 79].join(".");
+    let (open, close) = (format!("{{{key}=").repeat(79), "}".repeat(79));
+    for text in [
+        format!("{key}={open}1{close}\n{GOOD}"),
+        format!("{GOOD}[profile.small]\nx.{key}={open}1{close}\n"),
+        format!("{GOOD}[augment]\nzoom={open}1{close}\n"),
+        format!("x={}1{}\n{GOOD}", "[".repeat(80), "]".repeat(80)),
+    ] {
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+    let found = problems_with(GOOD, "paper", &[&format!("title={open}1{close}")]);
+    assert!(
+        found[0].contains("`title` is a text in quotes, not a table"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn an_override_that_says_nothing_is_not_passed_over() {
+    for text in ["#finetune.steps=3", "# = 1", "  =3"] {
+        let found = problems_with(GOOD, "paper", &[text]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].contains("the key is not a dotted TOML key like `finetune.steps`"),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_manifest_and_one_that_is_not_there_say_so() {
+    assert_eq!(
+        problems(""),
+        ["m.toml: the manifest is empty; copy one of experiments/*.toml and edit it"]
+    );
+    let error = manifest::read(&["nowhere.toml"], "paper", &[]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("nowhere.toml: no such manifest"),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_manifests_of_one_name_would_share_a_folder() {
+    let (a, b) = (tiny(), tiny());
+    let paths = [a.path().join("tiny.toml"), b.path().join("tiny.toml")];
+    let error = manifest::read(&paths, "paper", &[]).unwrap_err();
+    assert!(error.to_string().contains("rename one"), "{error}");
+}
+
+#[test]
+fn wrong_input_on_the_command_line_ends_with_code_two_and_loses_nothing() {
+    let folder = tiny();
+    let say = |arguments: &[&str]| run(folder.path(), arguments, 2).err;
+    assert!(say(&["run"]).contains("MANIFEST"));
+    assert!(say(&["run", "other.toml"]).contains("no such manifest"));
+    let missing = say(&["run", "tiny.toml"]);
+    assert!(
+        missing.contains("expertgrid data phantom --out"),
+        "{missing}"
+    );
+    assert!(missing.contains("QUBIQ"), "{missing}");
+    assert!(say(&["run", "tiny.toml", "--profile", "big"]).contains("no profile `big`"));
+    assert!(say(&["run", "tiny.toml", "--device", "gpu"]).contains("no device"));
+    assert!(say(&["plan", "tiny.toml", "--dataset", "nowhere"]).contains("data phantom"));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing was written beside the manifest");
+}

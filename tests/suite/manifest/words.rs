@@ -1,0 +1,290 @@
+//! Every word that a manifest accepts is read and written as itself, and has a test of its effect.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use expertgrid::manifest;
+
+use super::options::{experiment, known_keys, problems};
+use crate::support::common::repository;
+
+/// Each key of words with each of its words, and the name of a test of what the word does.
+const WORDS: &[(&str, &str, &str)] = &[
+    (
+        "table.rows",
+        "train_expert",
+        "the_best_of_a_printed_row_is_bold_for_each_metric_and_no_other",
+    ),
+    (
+        "table.rows",
+        "samples",
+        "the_markdown_has_the_papers_layout",
+    ),
+    (
+        "table.rows",
+        "experts",
+        "without_pretraining_is_the_first_row_of_the_column_of_numbers_of_experts",
+    ),
+    (
+        "table.rows",
+        "expert",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "table.rows",
+        "annotators",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "table.rows",
+        "method",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "table.rows",
+        "start",
+        "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
+    ),
+    (
+        "keep",
+        "pretrained",
+        "weights_are_kept_where_a_manifest_wants_them_and_scores_stay_what_they_are",
+    ),
+    (
+        "keep",
+        "all",
+        "weights_are_kept_where_a_manifest_wants_them_and_scores_stay_what_they_are",
+    ),
+    (
+        "grid.methods",
+        "w/",
+        "a_run_fills_every_cell_and_a_second_one_does_nothing",
+    ),
+    (
+        "grid.methods",
+        "w/o",
+        "a_run_fills_every_cell_and_a_second_one_does_nothing",
+    ),
+    (
+        "grid.methods",
+        "single",
+        "each_table_has_the_papers_number_of_trainings",
+    ),
+    ("grid.methods", "scratch", "arms_are_methods"),
+    ("grid.methods", "customised", "arms_are_methods"),
+    (
+        "grid.methods",
+        "customised-inherit",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "grid.methods",
+        "customised-frozen",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "image.crop_at",
+        "foreground",
+        "a_test_crop_lies_around_the_foreground_or_in_the_middle_of_the_image",
+    ),
+    (
+        "image.crop_at",
+        "centre",
+        "a_test_crop_lies_around_the_foreground_or_in_the_middle_of_the_image",
+    ),
+    (
+        "image.field_of_view",
+        "crop",
+        "a_test_crop_lies_around_the_foreground_or_in_the_middle_of_the_image",
+    ),
+    (
+        "image.field_of_view",
+        "full",
+        "the_full_view_is_the_whole_image_padded_with_background_to_multiples_of_32",
+    ),
+    (
+        "image.cut_masks",
+        "refuse",
+        "a_data_set_that_does_not_fit_the_experiment_is_refused",
+    ),
+    (
+        "image.cut_masks",
+        "allow",
+        "a_data_set_that_does_not_fit_the_experiment_is_refused",
+    ),
+    (
+        "network.first_conv",
+        "uniform",
+        "the_first_convolution_is_initialised_like_a_replaced_layer_or_like_the_rest",
+    ),
+    (
+        "network.first_conv",
+        "kaiming",
+        "the_first_convolution_is_initialised_like_a_replaced_layer_or_like_the_rest",
+    ),
+    (
+        "training.reduction",
+        "image",
+        "the_loss_is_taken_over_each_image_or_over_the_pixels_of_the_batch",
+    ),
+    (
+        "training.reduction",
+        "batch",
+        "the_loss_is_taken_over_each_image_or_over_the_pixels_of_the_batch",
+    ),
+    (
+        "pretrain.expert_batching",
+        "all",
+        "one_expert_per_image_is_one_branch_for_each_slot_and_all_experts_in_turn",
+    ),
+    (
+        "pretrain.expert_batching",
+        "one_per_image",
+        "one_expert_per_image_is_one_branch_for_each_slot_and_all_experts_in_turn",
+    ),
+    (
+        "augment.translation",
+        "random",
+        "random_crops_reach_everywhere_that_keeps_the_foreground_in_view",
+    ),
+    (
+        "augment.translation",
+        "none",
+        "without_translation_a_training_crop_lies_where_a_test_crop_would",
+    ),
+    (
+        "metrics.assd",
+        "pooled",
+        "distances_are_joined_as_the_manifest_says",
+    ),
+    (
+        "metrics.assd",
+        "macro",
+        "distances_are_joined_as_the_manifest_says",
+    ),
+    (
+        "metrics.hd95",
+        "pooled",
+        "distances_are_joined_as_the_manifest_says",
+    ),
+    (
+        "metrics.hd95",
+        "max_directed",
+        "distances_are_joined_as_the_manifest_says",
+    ),
+    (
+        "metrics.spacing",
+        "unit",
+        "distances_are_in_pixels_or_in_the_headers_millimetres",
+    ),
+    (
+        "metrics.spacing",
+        "header",
+        "distances_are_in_pixels_or_in_the_headers_millimetres",
+    ),
+    (
+        "statistics.block",
+        "table",
+        "the_best_of_a_printed_table_is_bold_for_each_metric_and_no_other",
+    ),
+    (
+        "statistics.block",
+        "row",
+        "the_best_of_a_printed_row_is_bold_for_each_metric_and_no_other",
+    ),
+    (
+        "statistics.block",
+        "column",
+        "the_best_of_a_printed_column_is_bold_and_no_other",
+    ),
+    (
+        "statistics.unpaired",
+        "student",
+        "unpaired_results_are_tested_with_one_variance_or_with_two",
+    ),
+    (
+        "statistics.unpaired",
+        "welch",
+        "unpaired_results_are_tested_with_one_variance_or_with_two",
+    ),
+];
+
+/// The words that a key accepts, as they are listed to those who write another.
+fn accepted(key: &str) -> Vec<String> {
+    let said = match key {
+        "grid.methods" => problems("grid.methods=[\"unheard-of\"]"),
+        _ => problems(&format!("{key}=\"another\"")),
+    };
+    let lists = ["it is one of ", "known here: \"", "the axes are "];
+    let listed = said.lines().find_map(|line| {
+        let (_, words) = lists.iter().find_map(|before| line.split_once(before))?;
+        let words = words.split(", ").map(|word| word.trim_matches('"'));
+        Some(words.map(str::to_owned).collect())
+    });
+    listed.unwrap_or_default()
+}
+
+#[test]
+fn the_list_holds_every_word_that_a_manifest_accepts() {
+    // The other keys of axes take the same words as the rows.
+    let axes = [
+        "table.panels",
+        "table.columns",
+        "table.average",
+        "table.results",
+    ];
+    let accepted: BTreeSet<(String, String)> = known_keys()
+        .into_iter()
+        .filter(|key| !axes.contains(&key.as_str()))
+        .flat_map(|key| {
+            let words = accepted(&key);
+            words.into_iter().map(move |word| (key.clone(), word))
+        })
+        .collect();
+    let listed = WORDS.iter().map(|(key, word, _)| (*key, *word));
+    let listed = listed.map(|(key, word)| (key.to_owned(), word.to_owned()));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), accepted);
+}
+
+#[test]
+fn every_word_is_read_and_written_as_itself() {
+    for (key, word, _) in WORDS {
+        let value = match *key {
+            "grid.methods" | "table.rows" => format!("[\"{word}\"]"),
+            _ => format!("\"{word}\""),
+        };
+        let written = manifest::resolved(&experiment(&[format!("{key}={value}")]));
+        let document: toml::Value = toml::from_str(&written).unwrap();
+        let found = key.split('.').fold(&document, |table, part| &table[part]);
+        let expected: toml::Value = toml::from_str(&format!("v = {value}")).unwrap();
+        assert_eq!(*found, expected["v"], "{key}");
+        let again = experiment(&[format!("{key}={found}")]);
+        assert_eq!(manifest::resolved(&again), written, "{key} = {word}");
+    }
+}
+
+fn sources(folder: PathBuf, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_word_names_a_test_that_there_is() {
+    let mut text = String::new();
+    for folder in ["src", "tests/suite"] {
+        sources(repository().join(folder), &mut text);
+    }
+    for (key, word, test) in WORDS {
+        let declared = format!("#[test]\nfn {test}() {{");
+        let within = format!("#[test]\n    fn {test}() {{");
+        assert!(
+            text.contains(&declared) || text.contains(&within),
+            "{key} = \"{word}\" names no test: {test}"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Methods, built in and of a manifest.
+
+mod methods;

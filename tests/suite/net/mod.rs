@@ -1,0 +1,3 @@
+//! The network.
+
+mod network;

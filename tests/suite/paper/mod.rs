@@ -1,0 +1,3 @@
+//! The paper that the manifests follow.
+
+mod claims;

@@ -1,0 +1,3 @@
+//! Plans and the keys of their stages.
+
+mod plans;

@@ -1,0 +1,251 @@
+//! Plans: the paper's counts, what is shared, and what a key depends on.
+
+use std::{collections::BTreeSet, fs};
+
+use expertgrid::{
+    key::Keyed,
+    manifest::{self, Experiment},
+    plan::{self, Inventory, Kind, Plan, Summary},
+};
+
+use crate::support::common::{phantom, repository, run, tiny};
+
+fn experiments(tables: &[usize], overrides: &[&str]) -> Vec<Experiment> {
+    let paths: Vec<_> = tables
+        .iter()
+        .map(|table| repository().join(format!("experiments/table{table}.toml")))
+        .collect();
+    let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+    manifest::read(&paths, "paper", &overrides).unwrap()
+}
+
+fn plan(tables: &[usize], overrides: &[&str]) -> Plan {
+    let experiments = experiments(tables, overrides);
+    let inventory = Inventory::assumed(&experiments[0].cohort);
+    plan::build(experiments, &inventory)
+}
+
+/// Runs, then distinct pretrainings, fine-tunings, trainings from scratch, evaluations.
+fn counts(tables: &[usize]) -> [usize; 5] {
+    let plan = plan(tables, &[]);
+    let summary = Summary::of(&plan, |_| true, |_| false);
+    let stages = summary.stages;
+    assert_eq!(
+        summary.trainings.distinct,
+        stages.pretrain.distinct + stages.finetune.distinct + stages.scratch.distinct
+    );
+    assert_eq!(
+        plan.experiments.iter().map(|e| e.grid.runs()).sum::<f64>(),
+        summary.runs as f64
+    );
+    [
+        summary.runs,
+        stages.pretrain.distinct,
+        stages.finetune.distinct,
+        stages.scratch.distinct,
+        stages.evaluate.distinct,
+    ]
+}
+
+#[test]
+fn each_table_has_the_papers_number_of_trainings() {
+    // Seven training experts, ten repetitions, two test experts.
+    assert_eq!(counts(&[1]), [140, 0, 0, 70, 140]);
+    // C(5,3) pretrainings; 10 combinations, 7 sample counts, 10 starts, 2 new experts.
+    assert_eq!(counts(&[2]), [1540, 10, 1400, 140, 1540]);
+    // 31 non-empty subsets of five experts, 10 starts, 2 new experts.
+    assert_eq!(counts(&[3]), [640, 31, 620, 20, 640]);
+}
+
+#[test]
+fn the_three_tables_share_what_they_have_in_common() {
+    let [_, pretrain, finetune, scratch, _] = counts(&[1, 2, 3]);
+    assert_eq!([pretrain, finetune, scratch], [31, 1820, 190]);
+    assert_eq!(pretrain + finetune + scratch, 2041);
+    // Whatever the order of the manifests.
+    assert_eq!(counts(&[3, 1, 2])[1..], counts(&[1, 2, 3])[1..]);
+}
+
+fn digests(plan: &Plan, kind: Kind) -> BTreeSet<String> {
+    let of_kind = plan.stages.iter().filter(|stage| stage.spec.kind() == kind);
+    of_kind.map(|stage| stage.digest.to_string()).collect()
+}
+
+/// For each kind, whether its keys stayed the same.
+fn unchanged(overrides: &[&str]) -> [bool; 4] {
+    let (before, after) = (plan(&[2], &[]), plan(&[2], overrides));
+    Kind::ALL.map(|kind| digests(&before, kind) == digests(&after, kind))
+}
+
+#[test]
+fn a_key_follows_what_shapes_the_result_and_nothing_else() {
+    // Pretrain, finetune, scratch, evaluate.
+    assert_eq!(
+        unchanged(&["finetune.steps=999"]),
+        [true, false, true, false]
+    );
+    assert_eq!(
+        unchanged(&["pretrain.steps=999"]),
+        [false, false, true, false]
+    );
+    assert_eq!(unchanged(&["scratch.lr=0.5"]), [true, true, false, false]);
+    assert_eq!(
+        unchanged(&["metrics.assd=macro"]),
+        [true, true, true, false]
+    );
+    assert_eq!(unchanged(&["augment.noise=0.2"]), [false; 4]);
+    assert_eq!(unchanged(&["network.norm_eps=1e-3"]), [false; 4]);
+    assert_eq!(unchanged(&["seed=1"]), [false; 4]);
+    for cosmetic in [
+        "title=other",
+        "statistics.alpha=0.01",
+        "table.rows=[\"samples\", \"experts\"]",
+        "image.cut_masks=allow",
+        "training.lr=0.001",
+    ] {
+        assert_eq!(unchanged(&[cosmetic]), [true; 4], "{cosmetic}");
+    }
+}
+
+#[test]
+fn adding_a_sample_count_adds_its_stages_only() {
+    let before = plan(&[2], &["grid.samples=[5, 10]"]);
+    let after = plan(&[2], &["grid.samples=[10, 7, 5]"]);
+    for kind in Kind::ALL {
+        assert!(
+            digests(&before, kind).is_subset(&digests(&after, kind)),
+            "{kind}"
+        );
+    }
+    assert_eq!(
+        digests(&after, Kind::Pretrain),
+        digests(&before, Kind::Pretrain)
+    );
+}
+
+#[test]
+fn with_all_cases_the_seed_tells_the_ways_of_sampling_apart() {
+    let plan = plan(&[2], &["grid.samples=[34]", "grid.new_experts=[6]"]);
+    assert_eq!(digests(&plan, Kind::Scratch).len(), 10);
+}
+
+/// A change of these is a change of every result ever stored: raise the stage's version with it.
+#[test]
+fn keys_are_pinned() {
+    let plan = plan(&[2], &[]);
+    let first = |kind: Kind| {
+        let stage = plan
+            .stages
+            .iter()
+            .find(|stage| stage.spec.kind() == kind)
+            .unwrap();
+        assert_eq!(stage.spec.digest(), stage.digest);
+        format!("{kind} v{} {}", kind.version(), stage.digest.short())
+    };
+    let found = Kind::ALL.map(first).join("\n");
+    let path = repository().join("tests/fixtures/keys.txt");
+    assert_eq!(found, fs::read_to_string(path).unwrap().trim_end());
+}
+
+#[test]
+fn a_key_can_be_explained_down_to_every_field() {
+    let plan = plan(&[2], &[]);
+    let finetune = plan
+        .stages
+        .iter()
+        .find(|stage| stage.spec.kind() == Kind::Finetune)
+        .unwrap();
+    let inputs = finetune.spec.explain();
+    let value = |field: &str| {
+        let input = inputs.iter().find(|input| input.field == field);
+        input
+            .unwrap_or_else(|| panic!("no {field} in {inputs:#?}"))
+            .value
+            .clone()
+    };
+    assert_eq!(value("stage"), "finetune");
+    assert_eq!(value("budget.steps"), "1000");
+    assert_eq!(value("budget.lr"), "0.001");
+    assert_eq!(value("recipe.network.width"), "64");
+    assert_eq!(value("support.experts"), "[6]");
+    let pretrain = plan
+        .stages
+        .iter()
+        .find(|stage| stage.spec.kind() == Kind::Pretrain)
+        .unwrap();
+    assert_eq!(value("pretrained"), pretrain.digest.to_string());
+}
+
+#[test]
+fn plan_prints_the_counts_without_a_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = repository().join("experiments/table2.toml");
+    let manifest = manifest.to_str().unwrap();
+    let said = run(folder.path(), &["plan", manifest], 0);
+    assert!(said.out.starts_with("1,540 runs\n"), "{}", said.out);
+    let said = run(folder.path(), &["plan", manifest, "--json"], 0);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(json["runs"], 1540);
+    for (kind, distinct) in [
+        ("pretrain", 10),
+        ("finetune", 1400),
+        ("scratch", 140),
+        ("evaluate", 1540),
+    ] {
+        assert_eq!(json["stages"][kind]["distinct"], distinct);
+        assert_eq!(json["stages"][kind]["cached"], 0);
+    }
+    assert!(
+        !folder.path().join("results").exists(),
+        "planning writes nothing"
+    );
+}
+
+#[test]
+fn plans_of_different_data_sets_are_counted_for_one_that_holds_them_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let grid = |new: usize, start: usize| {
+        format!(
+            "[grid]\nnew_experts = [{new}]\narms = [\"w/o\"]\nsamples = [5]\nstarts = [{start}]\n[dataset]\n"
+        )
+    };
+    let (many_cases, many_experts) = (grid(7, 90), grid(12, 1));
+    fs::write(folder.path().join("a.toml"), many_cases + "training = 90\n").unwrap();
+    fs::write(
+        folder.path().join("b.toml"),
+        many_experts + "experts = 12\n",
+    )
+    .unwrap();
+    let said = run(folder.path(), &["plan", "a.toml", "b.toml"], 0);
+    assert!(said.out.starts_with("2 runs\n"), "{}", said.out);
+}
+
+#[test]
+fn plan_counts_what_is_cached() {
+    let folder = tiny();
+    let dataset = phantom().to_str().unwrap();
+    run(
+        folder.path(),
+        &["run", "tiny.toml", "--dataset", dataset],
+        0,
+    );
+    let json = |more: &[&str]| -> serde_json::Value {
+        let mut arguments = vec!["plan", "tiny.toml", "--json", "--dataset", dataset];
+        arguments.extend(more);
+        serde_json::from_str(&run(folder.path(), &arguments, 0).out).unwrap()
+    };
+    let done = json(&[]);
+    for (kind, count) in [
+        ("pretrain", 1),
+        ("finetune", 2),
+        ("scratch", 2),
+        ("evaluate", 4),
+    ] {
+        assert_eq!(done["stages"][kind]["cached"], count, "{kind}");
+        assert_eq!(done["stages"][kind]["left"], 0, "{kind}");
+    }
+    let edited = json(&["--set", "finetune.steps=9"]);
+    assert_eq!(edited["stages"]["pretrain"]["cached"], 1);
+    assert_eq!(edited["stages"]["finetune"]["cached"], 0);
+    assert_eq!(edited["stages"]["evaluate"]["cached"], 2);
+}

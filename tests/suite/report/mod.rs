@@ -1,0 +1,9 @@
+//! Results as tables in every format, beside published values, and on pages.
+
+mod tables;
+mod blocks;
+mod declared_tables;
+mod recomputed;
+mod renderings;
+mod published;
+mod pages;

@@ -1,0 +1,266 @@
+//! Results beside published values: what is a comparison, what is not, and what is wrong with a file.
+
+use std::{fs, path::Path};
+
+use expertgrid::{
+    data::Provenance as Origin,
+    manifest::{self, Experiment},
+    metric::Score,
+    report::{self, Provenance, Reference, Standing},
+    results,
+};
+
+use crate::support::{
+    common::{Metric, phantom, position, repository, run, tiny, tiny_run, word},
+    made_up::{MANIFEST, grid},
+};
+
+const VALUES: &str = "\
+# made up
+new_expert,train_expert,arm,experts,samples,dice_percent,assd,hd95,note
+6,,w/,2,5,80,2.5,7,
+6,,w/o,0,5,70,3,9,hard to read
+6,,w/,2,10,84,,,
+";
+
+fn with_reference(folder: &Path, values: &str) -> String {
+    fs::write(folder.join("values.csv"), values).unwrap();
+    format!(
+        "{MANIFEST}\n[reference]\nvalues = \"values.csv\"\nsource = \"Somebody\"\ndataset = \"the data\"\n"
+    )
+}
+
+/// Dice of 75 with, 72 without pretraining; ASSD of 2 and 4.
+fn scores(run: &expertgrid::plan::Run) -> Option<[Score; 3]> {
+    let (dice, distance) = match run.at.experts.is_empty() {
+        true => (0.72, 4.0),
+        false => (0.75, 2.0),
+    };
+    Some([dice, distance, distance].map(Score::Value))
+}
+
+fn against(
+    origin: Origin,
+    dataset: &str,
+    change: impl Fn(&mut Experiment),
+) -> (report::Versus, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = with_reference(folder.path(), VALUES);
+    let (mut plan, store) = grid(folder.path(), &text, scores);
+    change(&mut plan.experiments[0]);
+    let results = results::collect(&plan, &store, &|_| None);
+    let spec = &plan.experiments[0];
+    let table = report::tabulate(&results, 0);
+    let reference = Reference::read(spec.reference.as_ref().unwrap()).unwrap();
+    let provenance = Provenance {
+        dataset: dataset.into(),
+        origin,
+    };
+    let versus = report::versus(&table, spec, &reference, &provenance);
+    let text = report::markdown(&versus.document(&table, &results, 0, &provenance));
+    (versus, text)
+}
+
+#[test]
+fn on_the_data_they_were_published_for_values_are_subtracted_cell_by_cell() {
+    let (versus, text) = against(Origin::Acquired, "the data", |_| {});
+    assert_eq!(versus.standing, Standing::Comparison);
+    let pair = |arm: &str, samples, metric| {
+        let found = versus.pairs.iter().find(|pair| {
+            word(&pair.position) == arm
+                && pair.position.samples() == Some(samples)
+                && pair.metric == metric
+        });
+        found.unwrap()
+    };
+    assert!((pair("w/", 5, Metric::Dice).difference.unwrap() + 5.0).abs() < 1e-9);
+    assert!((pair("w/o", 5, Metric::Assd).difference.unwrap() - 1.0).abs() < 1e-9);
+    // Not published.
+    assert_eq!(pair("w/", 10, Metric::Assd).difference, None);
+    assert_eq!(pair("w/o", 10, Metric::Dice).published, None);
+    let line = text.lines().find(|line| line.contains(" 5 w/ |")).unwrap();
+    let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+    assert_eq!(
+        cells[1..11],
+        [
+            "5 w/", "75.00", "80.00", "-5.00", "2.00", "2.50", "-0.50", "2.00", "7.00", "-5.00"
+        ]
+    );
+    assert!(
+        text.contains("hard to read") && !text.contains("Not a comparison"),
+        "{text}"
+    );
+}
+
+type Change<'a> = &'a dyn Fn(&mut Experiment);
+
+#[test]
+fn anything_else_is_said_not_to_be_a_comparison_and_shows_shapes() {
+    let cases: [(Origin, &str, Change, &str); 5] = [
+        (
+            Origin::Synthetic,
+            "the data",
+            &|_| {},
+            "these data are synthetic",
+        ),
+        (
+            Origin::SimulatedExperts,
+            "the data",
+            &|_| {},
+            "the experts are simulated",
+        ),
+        (
+            Origin::Acquired,
+            "other data",
+            &|_| {},
+            "the data set is other data, not the data",
+        ),
+        (
+            Origin::Acquired,
+            "the data",
+            &|e| e.profile = "small".into(),
+            "the profile small is not",
+        ),
+        (
+            Origin::Acquired,
+            "the data",
+            &|e| e.overrides = vec!["finetune.steps=1".into()],
+            "finetune.steps=1 was set",
+        ),
+    ];
+    for (origin, dataset, change, reason) in cases {
+        let (versus, text) = against(origin, dataset, change);
+        assert!(
+            matches!(versus.standing, Standing::NoComparison(_)),
+            "{reason}"
+        );
+        assert!(versus.pairs.iter().all(|pair| pair.difference.is_none()));
+        let first = text.lines().nth(2).unwrap();
+        assert!(
+            first.contains("Not a comparison with Somebody") && first.contains(reason),
+            "{first}"
+        );
+        // Gains, positive where better: 3 and 10 of Dice, 2 and .5 of ASSD, 2 and 2 of 95HD.
+        let line = text.lines().find(|line| line.contains("5 w/ |")).unwrap();
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        assert_eq!(
+            cells[2..8],
+            ["+3.00", "+10.00", "+2.00", "+0.50", "+2.00", "+2.00"]
+        );
+        assert!(
+            text.contains("pretraining wins at 2 of 2, by +3.00 at n = 5, the gap does not close"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_values_is_understood_whole_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |values: &str| {
+        let text = with_reference(folder.path(), values);
+        let path = folder.path().join("made_up.toml");
+        fs::write(&path, text).unwrap();
+        let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
+        Reference::read(experiments[0].reference.as_ref().unwrap()).unwrap_err()
+    };
+    let twice = format!("{VALUES}6,,w/,2,5,81,2,7,\n");
+    assert!(refused(&twice).contains("the same cell stands in a line before"));
+    assert!(refused(&VALUES.replace("2.5", "many")).contains("line 3"));
+    assert!(refused(&VALUES.replace("assd", "asd")).contains("asd"));
+    assert!(refused(&VALUES.replace("2.5", "inf")).contains("not a finite number"));
+    fs::remove_file(folder.path().join("values.csv")).ok();
+    let gone = manifest::Published {
+        values: folder.path().join("nowhere.csv"),
+        source: String::new(),
+        dataset: String::new(),
+    };
+    assert!(
+        Reference::read(&gone)
+            .unwrap_err()
+            .contains("nowhere.csv: cannot be read")
+    );
+}
+
+#[test]
+fn the_papers_manifests_find_a_published_value_for_every_cell() {
+    let paths = ["table1", "table2", "table3"]
+        .map(|name| repository().join(format!("experiments/{name}.toml")));
+    for (experiment, cells) in manifest::read(&paths, "paper", &[])
+        .unwrap()
+        .into_iter()
+        .zip([14, 28, 12])
+    {
+        let reference = Reference::read(experiment.reference.as_ref().unwrap()).unwrap();
+        let plan = expertgrid::plan::build(
+            vec![experiment.clone()],
+            &expertgrid::plan::Inventory::assumed(&experiment.cohort),
+        );
+        let positions: std::collections::BTreeSet<_> = plan.runs.iter().map(position).collect();
+        assert_eq!(positions.len(), cells);
+        for position in &positions {
+            for metric in Metric::ALL {
+                assert!(
+                    reference.value(position, metric.measure()).is_some(),
+                    "{position} {metric:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_without_published_values_is_told_how_to_name_some() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let dataset = phantom().to_str().unwrap();
+    let report = |more: &[&'static str], code| {
+        let mut arguments = vec!["report", "tiny.toml", "--dataset", dataset];
+        arguments.extend(more);
+        run(folder.path(), &arguments, code)
+    };
+    let said = report(&["--reference"], 2);
+    assert!(
+        said.err.contains("[reference]") && said.err.contains("values = "),
+        "{}",
+        said.err
+    );
+
+    // Named, it is read and the file is written.
+    let mut text = fs::read_to_string(folder.path().join("tiny.toml")).unwrap();
+    fs::write(folder.path().join("values.csv"), VALUES).unwrap();
+    text.push_str(
+        "\n[reference]\nvalues = \"values.csv\"\nsource = \"Somebody\"\ndataset = \"the data\"\n",
+    );
+    fs::write(folder.path().join("tiny.toml"), text).unwrap();
+    let said = report(&["--reference"], 0);
+    assert!(
+        said.out.contains("Not a comparison with Somebody"),
+        "{}",
+        said.out
+    );
+    let written =
+        fs::read_to_string(folder.path().join("results/tiny/paper/tiny-vs-paper.md")).unwrap();
+    assert_eq!(written.trim_end(), said.out.trim_end());
+
+    // Every format, on a pipe: no escape sequences.
+    for (format, sign) in [
+        ("markdown", "| # Samples |"),
+        ("csv", "p_counterpart_holm"),
+        ("latex", "\\begin{tabular}"),
+        ("html", "<th scope=\"col\""),
+        ("terminal", "# Samples  "),
+    ] {
+        let said = report(&["--format", format], 0);
+        assert!(said.out.contains(sign), "{format}: {}", said.out);
+        assert!(!said.out.contains('\x1b'), "{format}");
+    }
+    for extension in ["csv", "md", "tex"] {
+        assert!(
+            folder
+                .path()
+                .join(format!("results/tiny/paper/tiny.{extension}"))
+                .is_file()
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! The sources themselves.
+
+mod graph;
+mod layers;

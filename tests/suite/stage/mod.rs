@@ -1,0 +1,4 @@
+//! Stages: those that adapt, and what stages share.
+
+mod adaptations;
+mod inputs;

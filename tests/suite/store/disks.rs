@@ -1,0 +1,184 @@
+//! Real disks that fill up, can only be read, or vanish under a run.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::support::{common::*, faults::*};
+
+/// Whether this machine lets a test mount a disk that nobody else sees; where it does not, that is said even though the
+/// test passes.
+fn may_mount(test: &str) -> bool {
+    let script = "mkdir -p disk && mount -t tmpfs tmpfs disk";
+    let folder = tempfile::tempdir().unwrap();
+    let may = alone(folder.path(), script)
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !may {
+        // Past the capture of output.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{test}: SKIPPED, this user may not mount a tmpfs (unshare, mount)"
+        );
+    }
+    may
+}
+
+/// A shell script whose mounts are its own and end with it.
+fn alone(folder: &Path, script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--map-root-user", "--mount", "sh", "-euc", script])
+        .current_dir(folder);
+    command
+}
+
+/// A command of the program for a shell script.
+fn quoted(arguments: &[&str]) -> String {
+    let quote = |word: &&str| format!("'{word}'");
+    let words: Vec<String> = arguments.iter().map(quote).collect();
+    format!("{} {}", env!("CARGO_BIN_EXE_expertgrid"), words.join(" "))
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "mounts a tmpfs")]
+fn a_disk_that_is_full_fails_stages_and_with_more_room_the_next_run_goes_on() {
+    if !may_mount("a_disk_that_is_full") {
+        return;
+    }
+    let folder = small();
+    let run = quoted(&small_run(&[]));
+    let verify = quoted(&["store", "verify"]);
+    // A larger disk each time; at the end what is on it is taken off it.
+    let script = format!(
+        "mkdir results; mount -t tmpfs -o size=40k tmpfs results
+         for size in 40 120 200 300 400 500 4000; do
+             mount -o remount,size=${{size}}k results
+             code=0; {run} > said.$size 2>&1 || code=$?
+             ! {verify} > verified.$size 2>&1 && ! grep -q 'holds no stages' verified.$size && exit 9
+             echo $size $code $(find results/store/tmp -type f | wc -l)
+         done
+         cp -r results taken"
+    );
+    let output = alone(folder.path(), &script).output().unwrap();
+    let said = Said::of(&output);
+    assert!(output.status.success(), "{said:#?}");
+    let rounds: Vec<Vec<&str>> = said
+        .out
+        .lines()
+        .map(|line| line.split(' ').collect())
+        .collect();
+    for round in &rounds {
+        let words = fs::read_to_string(folder.path().join(format!("said.{}", round[0]))).unwrap();
+        assert!(matches!(round[1], "0" | "1"), "{round:?}: {words}");
+        assert_eq!(round[2], "0", "{round:?}: nothing half-written takes room");
+        assert_eq!(
+            round[1] == "1",
+            words.contains("the disk is full: free some space"),
+            "{words}"
+        );
+    }
+    assert_eq!(
+        (rounds[0][1], rounds.last().unwrap()[1]),
+        ("1", "0"),
+        "{rounds:?}"
+    );
+    let undisturbed = small();
+    crate::support::common::run(undisturbed.path(), &small_run(&[]), 0);
+    assert_same_work(
+        &folder.path().join("taken"),
+        &undisturbed.path().join("results"),
+        "a full disk",
+    );
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "mounts a tmpfs")]
+fn a_disk_that_can_only_be_read_is_told_before_anything_runs_and_still_reported_from() {
+    if !may_mount("a_disk_that_can_only_be_read") {
+        return;
+    }
+    let folder = small();
+    let three = small_run(&["--only", THREE_STAGES]);
+    let all = quoted(&small_run(&[]));
+    let report = quoted(&["report", "small.toml", "--dataset", few().to_str().unwrap()]);
+    let script = format!(
+        "mkdir results; mount -t tmpfs tmpfs results
+         {} > first 2>&1
+         mount -o remount,ro results
+         code=0; {all} > second 2>&1 || code=$?; echo $code
+         code=0; {} > third 2>&1 || code=$?; echo $code
+         code=0; {report} > fourth 2>&1 || code=$?; echo $code",
+        quoted(&three),
+        quoted(&["store", "verify"]),
+    );
+    let output = alone(folder.path(), &script).output().unwrap();
+    let said = Said::of(&output);
+    let words = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+    // Half of the runs are missing: 1. The tables have not changed: nothing need be written.
+    assert_eq!(
+        said.out,
+        "2\n0\n1\n",
+        "{said:#?} {} {}",
+        words("second"),
+        words("fourth")
+    );
+    let told = words("second");
+    assert!(
+        told.contains("the disk can only be read") && told.contains("--results"),
+        "{told}"
+    );
+    assert!(words("third").contains("3 of 3 stages are intact"));
+    assert!(words("fourth").contains("have not been run yet"));
+}
+
+#[test]
+fn a_store_that_vanishes_fails_what_needs_it_and_the_next_run_begins_anew() {
+    let folder = small();
+    let long = small_run(&["--jobs", "1", "--set", "scratch.steps=3000"]);
+    let child = expertgrid(folder.path(), &long)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let store = folder.path().join("results/store");
+    until("the pretraining", || store.join("pretrain").exists());
+    fs::rename(&store, folder.path().join("gone")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = Said::of(&output);
+    assert_eq!(output.status.code(), Some(1), "{said:#?}");
+    assert!(said.err.contains("a folder has vanished"), "{said:#?}");
+    let others = results_of(folder.path(), "small", "paper+scratch.steps=3000@");
+    fs::remove_dir_all(others).unwrap();
+    run(folder.path(), &small_run(&[]), 0);
+    let undisturbed = small();
+    run(undisturbed.path(), &small_run(&[]), 0);
+    assert_same_work(
+        &folder.path().join("results"),
+        &undisturbed.path().join("results"),
+        "a vanished store",
+    );
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "/dev/full is a Linux device")]
+fn output_that_cannot_be_written_is_a_failure_and_the_tables_are_there() {
+    let folder = small();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = expertgrid(folder.path(), &small_run(&[]));
+    let output = command.stdout(full).output().unwrap();
+    let said = Said::of(&output);
+    assert_eq!(output.status.code(), Some(1), "{said:#?}");
+    assert!(said.err.contains("standard output: "), "{said:#?}");
+    assert!(
+        results_of(folder.path(), "small", "paper@")
+            .join("small.md")
+            .exists()
+    );
+}

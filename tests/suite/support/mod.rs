@@ -1,0 +1,5 @@
+//! What the tests share.
+
+pub mod common;
+pub mod made_up;
+pub mod faults;

@@ -1,0 +1,9 @@
+//! Whole sweeps with the real program: on their way, their results, and what they survive.
+
+mod end_to_end;
+mod golden;
+mod variants;
+mod display;
+mod seeing;
+mod survival;
+mod tracing;
