@@ -1,7 +1,9 @@
-//! What it costs to run at all: whole processes, with stages that compute nothing, beside what it may cost.
+//! What it costs to run at all: whole processes, with stages that compute nothing, beside what it
+//! may cost.
 //!
-//! The folder they work in is on the repository's disk, since a good part of the time goes into waiting until
-//! things are on it. A machine that does something else at the same time adds to every figure.
+//! The folder they work in is on the repository's disk, since a good part of the time goes into
+//! waiting until things are on it. A machine that does something else at the same time adds to
+//! every figure.
 
 use std::{
     fs,
@@ -27,7 +29,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_expertgrid");
 /// How often each figure is taken.
 const RUNS: usize = 5;
 
-/// Table II on two of five experts and five ways of sampling: 10 + 700 + 70 trainings and 770 evaluations.
+/// Table II on two of five experts and five ways of sampling: 10 + 700 + 70 trainings and 770
+/// evaluations.
 const SWEEP: &str = "
 [grid]
 new_experts = [6, 7]
@@ -79,7 +82,8 @@ fn running(folder: &Path) {
         let arguments = ["run", "sweep.toml", "--results", &results];
         in_folder(&trivial, folder, &arguments)
     };
-    // Each into a folder of its own: a file system that has just deleted thousands of files is slow at making new ones.
+    // Each into a folder of its own: a file system that has just deleted thousands of files is slow
+    // at making new ones.
     let fresh = times(RUNS, into);
     row("1,550 trivial stages", &fresh, "2 s", "48.7 s");
     let again = times(3 * RUNS, |i| into(i % RUNS));
@@ -101,7 +105,8 @@ fn trivial_program() -> PathBuf {
     target.join("release/expertgrid-trivial")
 }
 
-/// 31 combinations of five experts and one arm without, 2 new experts, 40 sample counts, 391 starts.
+/// 31 combinations of five experts and one arm without, 2 new experts, 40 sample counts, 391
+/// starts.
 fn million() -> String {
     grid(&numbers(40), &numbers(391)) + "[dataset]\ntraining = 400\n"
 }
@@ -124,7 +129,8 @@ fn numbers(to: usize) -> String {
     numbers.join(", ")
 }
 
-/// Makes a store look as if the long sweep had run: a folder for every stage, and a journal of them all.
+/// Makes a store look as if the long sweep had run: a folder for every stage, and a journal of them
+/// all.
 fn pretend(folder: &Path) -> usize {
     let results = folder.join("results");
     let dataset = data::open(&folder.join("data/phantom")).expect("it was drawn");

@@ -1,5 +1,6 @@
-//! The kernels of a training step at the network's own shapes, beside the core's peak: one item is one floating-point
-//! operation, so items per second are FLOP/s. One thread, the machine's best instruction set.
+//! The kernels of a training step at the network's own shapes, beside the core's peak: one item is
+//! one floating-point operation, so items per second are FLOP/s. One thread, the machine's best
+//! instruction set.
 
 use std::{fmt, time::Duration};
 
@@ -17,8 +18,8 @@ use expertgrid::engine::lanes::{
 };
 
 fn main() {
-    // Long enough that a neighbour's burst on the same core, some tenths of a second, does not decide what one kernel gets
-    // beside another or beside the peak.
+    // Long enough that a neighbour's burst on the same core, some tenths of a second, does not
+    // decide what one kernel gets beside another or beside the peak.
     Divan::default()
         .min_time(Duration::from_secs(1))
         .config_with_args()
@@ -79,7 +80,8 @@ impl Layer {
         }
     }
 
-    /// Of the plain sums, those that fall on padding too: what a faster way saves shows as more FLOP/s.
+    /// Of the plain sums, those that fall on padding too: what a faster way saves shows as more
+    /// FLOP/s.
     fn flops(&self) -> ItemsCount {
         let conv = self.conv();
         let pixels = conv.out_height() * conv.out_width() * 16;
@@ -87,7 +89,8 @@ impl Layer {
     }
 }
 
-/// Every kind of convolution of the network, but the decoder's joints, at three of its sizes: the phantom profile's, a middle one, the paper's.
+/// Every kind of convolution of the network, but the decoder's joints, at three of its sizes: the
+/// phantom profile's, a middle one, the paper's.
 fn layers() -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     for (width, size) in [(8, 64), (32, 96), (64, 192)] {
@@ -302,7 +305,8 @@ fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
         numbers(norm.tables()),
     );
     let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; norm.tables()]);
-    // Gradients are written where they were read: each run needs its own, or they would shrink to denormal numbers.
+    // Gradients are written where they were read: each run needs its own, or they would shrink to
+    // denormal numbers.
     bencher
         .counter(BytesCount::new(12 * norm.len()))
         .with_inputs(|| dy.clone())

@@ -12,7 +12,8 @@ fn main() {
     divan::main();
 }
 
-/// 31 combinations of five experts and one arm without, 2 new experts, 40 sample counts, 391 starts.
+/// 31 combinations of five experts and one arm without, 2 new experts, 40 sample counts, 391
+/// starts.
 fn million() -> String {
     let list = |numbers: std::ops::RangeInclusive<usize>| {
         let numbers: Vec<String> = numbers.map(|n| n.to_string()).collect();

@@ -1,5 +1,5 @@
-//! A whole training step (packing, forward, Dice, backward, RAdam) on one thread: the phantom profile's, one twice as wide, a
-//! middle one; items are images.
+//! A whole training step (packing, forward, Dice, backward, RAdam) on one thread: the phantom
+//! profile's, one twice as wide, a middle one; items are images.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,5 @@
-//! The time to publish an artefact as a fine-tuning leaves it (flushed to disk) and to read it back verified; items are artefacts.
+//! The time to publish an artefact as a fine-tuning leaves it (flushed to disk) and to read it back
+//! verified; items are artefacts.
 
 use std::cell::Cell;
 

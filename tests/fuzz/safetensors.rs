@@ -338,7 +338,8 @@ impl Kind for Predictions {
             .iter()
             .map(|Placement { branch, case, numbers: [height, width, reduce, y, x] }| {
                 format!(
-                    "{{\"branch\":{},\"case\":{},\"image\":[{height},{width}],\"reduce\":{reduce},\"origin\":[{y},{x}]}}",
+                    "{{\"branch\":{},\"case\":{},\"image\":[{height},{width}],\"reduce\":{reduce},\
+                     \"origin\":[{y},{x}]}}",
                     quoted(branch),
                     quoted(case)
                 )

@@ -136,8 +136,8 @@ pub fn feed<K: Kind>(kind: K, few: u64) -> Tally {
         longest,
     } = tally;
     println!(
-        "{}: {accepted} of {inputs} accepted, {} refused; at most {most} bytes held, {:.0} % of what \
-         is allowed; {} ms at the longest",
+        "{}: {accepted} of {inputs} accepted, {} refused; at most {most} bytes held, {:.0} % of \
+         what is allowed; {} ms at the longest",
         K::NAME,
         inputs - accepted,
         100.0 * share,

@@ -1,7 +1,7 @@
 //! All integration tests in one program: linking candle once is enough.
 //!
-//! What they share comes first, then folders by subject in the order of the modules in `src/lib.rs`,
-//! then what looks at all of it.
+//! What they share comes first, then folders by subject in the order of the modules in
+//! `src/lib.rs`, then what looks at all of it.
 
 mod support;
 

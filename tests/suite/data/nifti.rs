@@ -165,7 +165,8 @@ fn a_promise_of_many_pixels_is_refused_or_ends_with_the_bytes() {
 
 #[test]
 fn a_gzip_bomb_is_read_no_further_than_its_header_promises() {
-    // 1 GiB of zeros after an image of 15 pixels, as members of 16 MiB that compress a thousandfold.
+    // 1 GiB of zeros after an image of 15 pixels, as members of 16 MiB that compress a
+    // thousandfold.
     let mut bomb = gz(&bytes_of_u8());
     let zeros = gz(&vec![0; 16 << 20]);
     (0..64).for_each(|_| bomb.extend(&zeros));

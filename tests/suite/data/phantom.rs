@@ -145,7 +145,8 @@ fn no_case_repeats_another_and_test_cases_are_drawn_like_the_others() {
         assert_eq!(test.len(), TEST);
         differences.push(sizes(test) - sizes(training));
     }
-    // One size has a standard deviation of .062, five of them one of .028, three times five of .016.
+    // One size has a standard deviation of .062, five of them one of .028, three times five of
+    // .016.
     within("difference", mean(differences.into_iter()), (-0.05, 0.05));
 }
 

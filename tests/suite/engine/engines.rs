@@ -168,7 +168,8 @@ fn threads_change_no_bit() {
     }
 }
 
-/// Seven images of two sizes through three branches, so that batches are cut and mixed in every way.
+/// Seven images of two sizes through three branches, so that batches are cut and mixed in every
+/// way.
 #[test]
 fn predicting_branches_together_changes_no_bit() {
     use expertgrid::data::prepare::{Frame, Plane, Prepared, Region};

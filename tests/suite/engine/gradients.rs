@@ -1,5 +1,6 @@
-//! Gradients on the way back: each is handed out once, whole, and nothing reads its parameter any more. Trainings that update
-//! parameters on the way end where those do that wait for all gradients.
+//! Gradients on the way back: each is handed out once, whole, and nothing reads its parameter any
+//! more. Trainings that update parameters on the way end where those do that wait for all
+//! gradients.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -28,8 +29,8 @@ fn bytes(tensor: &Tensor) -> Vec<u64> {
     values.into_iter().map(f64::to_bits).collect()
 }
 
-/// Asserts that each gradient of a loss is handed out once, as it is when all are waited for, though every
-/// parameter is spoiled as soon as it has come.
+/// Asserts that each gradient of a loss is handed out once, as it is when all are waited for,
+/// though every parameter is spoiled as soon as it has come.
 fn handed_out_once<E: Engine>(
     engine: &E,
     loss: impl Fn() -> E::Tensor,

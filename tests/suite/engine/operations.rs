@@ -1,6 +1,7 @@
-//! Every operation of the lanes engine against candle's own in double precision, on each instruction set: over every batch
-//! from 1 to 33, sizes from 1x1 on, channels that no register divides. Each stands between two convolutions, so that its
-//! gradients are those of the first's weight and of its own parameters.
+//! Every operation of the lanes engine against candle's own in double precision, on each
+//! instruction set: over every batch from 1 to 33, sizes from 1x1 on, channels that no register
+//! divides. Each stands between two convolutions, so that its gradients are those of the first's
+//! weight and of its own parameters.
 
 use candle_core::{DType, Device, Result, Tensor};
 use expertgrid::engine::{
@@ -68,7 +69,8 @@ impl Case {
         }
     }
 
-    /// The parameters' shapes: the first convolution's weight, the last's weight and bias, the operation's own.
+    /// The parameters' shapes: the first convolution's weight, the last's weight and bias, the
+    /// operation's own.
     fn shapes(&self) -> Vec<Vec<usize>> {
         let c = self.channels;
         let (own, last) = match self.operation {
@@ -130,7 +132,8 @@ impl Case {
             Operation::Norm(activation) => (norm(None, activation)?, size),
             Operation::Residual(activation) => (norm(Some(&x), activation)?, size),
             Operation::Pool => {
-                // What is pooled is not negative: squares would do, a norm's ReLU is what the network has.
+                // What is pooled is not negative: squares would do, a norm's ReLU is what the
+                // network has.
                 let ones = vec![Tensor::ones(self.channels, dtype, &Device::Cpu)?; 2];
                 let affine = Affine {
                     gamma: &ones,
@@ -172,8 +175,8 @@ impl Case {
     }
 }
 
-/// The largest difference, relative to the largest value; a gradient that is zero but for rounding counts as 1e-2: the norm
-/// of a single pixel multiplies rounding errors by 316.
+/// The largest difference, relative to the largest value; a gradient that is zero but for rounding
+/// counts as 1e-2: the norm of a single pixel multiplies rounding errors by 316.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "the same parameters have a gradient");
     let largest = a.iter().fold(1e-2_f64, |most, v| most.max(v.abs()));
@@ -190,8 +193,8 @@ fn every_operation_agrees_with_stock_for_every_batch_size_and_instruction_set() 
     for operation in OPERATIONS {
         for batch in 1..=33 {
             let case = Case::new(operation, batch);
-            // Single precision may fall on the other side of a ReLU or of a tie between maxima than double precision:
-            // rounding alone must explain the better of two draws.
+            // Single precision may fall on the other side of a ReLU or of a tie between maxima than
+            // double precision: rounding alone must explain the better of two draws.
             let mut off = vec![f64::INFINITY; kernels.len()];
             for seed in [1, 2] {
                 let expected = case.run(&Stock::double(), seed, DType::F64).unwrap();

@@ -24,7 +24,8 @@ struct Journal(Vec<Value>);
 impl Journal {
     fn tell(mut self, at: f64, event: Value) -> Self {
         let counts = json!({
-            "cached": 0, "waiting": 0, "running": 0, "elsewhere": 0, "finished": 0, "failed": 0, "blocked": 0
+            "cached": 0, "waiting": 0, "running": 0, "elsewhere": 0, "finished": 0,
+            "failed": 0, "blocked": 0
         });
         self.0
             .push(json!({"at": at, "run": "writing-x", "counts": counts, "event": event}));
@@ -98,7 +99,8 @@ fn stage(name: &str) -> Digest {
     Digest::of_bytes(name.as_bytes())
 }
 
-/// Two trainings and an evaluation, two at a time: 20 and 10 batches in 8 s each, of half a processor.
+/// Two trainings and an evaluation, two at a time: 20 and 10 batches in 8 s each, of half a
+/// processor.
 fn half_each() -> Journal {
     let [a, b, c] = ["a", "b", "c"].map(stage);
     Journal::default()
@@ -141,8 +143,9 @@ fn what_is_left_takes_as_long_as_what_was_measured() {
     // What a sweep of several experiments does is in the journal of each, and happened once.
     half_each().write(folder.path(), "too");
     let estimate = &planned(folder.path(), &[])["estimate"];
-    // Half of 8 s for 20 batches and for 10, half of 0.5 s for an evaluation. Left are a pretraining of 4 steps
-    // with two experts, two fine-tunings of 2 steps, two trainings of 4 steps, and four evaluations.
+    // Half of 8 s for 20 batches and for 10, half of 0.5 s for an evaluation. Left are a
+    // pretraining of 4 steps with two experts, two fine-tunings of 2 steps, two trainings of 4
+    // steps, and four evaluations.
     let [fast, mean, slow] = [4.0 / 20.0, 8.0 / 30.0, 4.0 / 10.0];
     let all = [fast, mean, slow].map(|batch| 20.0 * batch + 4.0 * 0.25);
     assert_range(&estimate["time"]["device_seconds"], all);
@@ -166,7 +169,10 @@ fn what_is_left_takes_as_long_as_what_was_measured() {
         "{said}"
     );
     assert!(
-        said.contains("20 batches of 2 images of 32 x 32 at width 4: 266.7 ms (200.0 ms to 400.0 ms) each, measured in 2 trainings"),
+        said.contains(
+            "20 batches of 2 images of 32 x 32 at width 4: 266.7 ms (200.0 ms to 400.0 ms) each, \
+             measured in 2 trainings"
+        ),
         "{said}"
     );
 }
@@ -319,7 +325,8 @@ fn the_disk_that_a_run_takes_was_estimated_before() {
     assert_eq!(done["stages"], 0);
     assert_eq!(done["disk_bytes"], 0);
     assert!(done["spent_device_seconds"].as_f64().unwrap() > 0.0);
-    // Artefacts of the same kinds and size in the store, though of another plan, are what others will be like.
+    // Artefacts of the same kinds and size in the store, though of another plan, are what others
+    // will be like.
     let again = estimate(&["--set", "grid.starts=[4, 7]"]);
     assert_eq!(again["stages"], 8, "the pretraining is there");
     let nearer = again["disk_bytes"].as_f64().unwrap();

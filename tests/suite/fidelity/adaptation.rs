@@ -1,4 +1,5 @@
-//! Both arms of adaptation against PyTorch: the whole network with fresh norms, and the norms alone on a frozen network.
+//! Both arms of adaptation against PyTorch: the whole network with fresh norms, and the norms alone
+//! on a frozen network.
 
 use candle_core::{DType, Device};
 use expertgrid::{

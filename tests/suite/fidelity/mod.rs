@@ -1,4 +1,5 @@
-//! The whole program against PyTorch, SciPy, MedPy, nibabel and SimpleITK, on what tests/reference/generate.py computed.
+//! The whole program against PyTorch, SciPy, MedPy, nibabel and SimpleITK, on what
+//! tests/reference/generate.py computed.
 
 mod adaptation;
 mod metrics;

@@ -13,7 +13,8 @@ use super::{
 use crate::train::course::net;
 
 const WIDTHS: [usize; 2] = [8, 16];
-/// Shifts of the norms by which few values are near 0, so that rounding moves none to the other side of a ReLU.
+/// Shifts of the norms by which few values are near 0, so that rounding moves none to the other
+/// side of a ReLU.
 const SHIFT: f32 = 3.0;
 /// The batch on which that holds, by PyTorch.
 const SHIFTED_BATCH: usize = 7;
@@ -22,7 +23,8 @@ fn expected() -> Tensors {
     Tensors::read(include_bytes!("../../fixtures/training.safetensors"))
 }
 
-/// Every sample has its own expert; in one step of three the last expert is absent, and must stand still.
+/// Every sample has its own expert; in one step of three the last expert is absent, and must stand
+/// still.
 fn branches(step: usize) -> [usize; BATCH] {
     if step % 3 == 2 {
         [0, 1, 1, 0, 1]

@@ -58,8 +58,9 @@ impl Tensors {
     }
 }
 
-/// How far values are from those behind a row, of which `index` is the number: the largest deviation of their norm, of
-/// their projections on two streams of numbers and of a strided sample of them, relative to `scale`.
+/// How far values are from those behind a row, of which `index` is the number: the largest
+/// deviation of their norm, of their projections on two streams of numbers and of a strided sample
+/// of them, relative to `scale`.
 pub fn deviation(found: &[f64], row: &[f64], index: usize, scale: f64) -> f64 {
     assert!(scale > 0.0 && found.iter().all(|value| value.is_finite()));
     let (expected, sample) = row.split_at(3);

@@ -1,4 +1,5 @@
-//! Two hundred random samples against SciPy: t-tests, sign flips, and Holm's correction of their p-values.
+//! Two hundred random samples against SciPy: t-tests, sign flips, and Holm's correction of their
+//! p-values.
 
 use expertgrid::stats::{
     Alternative, Pairs, TTest, Variance, holm, paired, sign_flip, student, welch,

@@ -1,4 +1,5 @@
-//! Ten steps of training as tests/reference/parts/training.py takes them, by any engine, and how close they come.
+//! Ten steps of training as tests/reference/parts/training.py takes them, by any engine, and how
+//! close they come.
 
 use candle_core::{DType, Tensor};
 use expertgrid::{
@@ -31,7 +32,8 @@ pub struct Outcome {
     changes: Vec<Vec<f64>>,
 }
 
-/// Trains the parameters given on the batches from step `first` on; `branches` gives each step's experts.
+/// Trains the parameters given on the batches from step `first` on; `branches` gives each step's
+/// experts.
 pub fn ten_steps<E: Engine>(
     engine: &E,
     net: &UNet,

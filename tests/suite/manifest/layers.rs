@@ -235,8 +235,8 @@ fn a_value_set_by_hand_that_a_profile_overrides_is_warned_of() {
     assert_eq!(
         read(&path, "phantom", &[]).warnings,
         [format!(
-            "{at}:{own}:9: network.width = 16 is overridden by profile phantom ({at}:{over}:17: 8); \
-             edit the profile, or use --set network.width=16"
+            "{at}:{own}:9: network.width = 16 is overridden by profile phantom ({at}:{over}:17: \
+             8); edit the profile, or use --set network.width=16"
         )]
     );
     let said = run(

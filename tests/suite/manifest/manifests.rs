@@ -166,25 +166,28 @@ noise_sd = [0.3, 0.1]
         problems(text),
         [
             "m.toml:1:1: unknown key `titel`; did you mean `title`?",
-            "m.toml:4:19: `grid.new_experts`: there is no expert 9; the data set has experts 1 to 7",
+            "m.toml:4:19: `grid.new_experts`: there is no expert 9; the data set has experts 1 to \
+             7",
             "m.toml:5:15: there is no method \"with\"; known here: \"scratch\", \"single\", \
              \"customised\", \"customised-inherit\", \"customised-frozen\", \"w/\", \"w/o\"",
             "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
              `grid.annotators.from` or out of `grid.new_experts`",
-            "m.toml:6:43: `grid.annotators.choose`: cannot choose 4 of 3 annotation experts; choose 1 to 3, \
-             or add experts to `grid.annotators.from`",
+            "m.toml:6:43: `grid.annotators.choose`: cannot choose 4 of 3 annotation experts; \
+             choose 1 to 3, or add experts to `grid.annotators.from`",
             "m.toml:7:1: unknown key `grid.smaples`; did you mean `samples`?",
-            "m.toml:8:15: `grid.samples`: cannot take 40 samples of 34 training cases; take 1 to 34",
+            "m.toml:8:15: `grid.samples`: cannot take 40 samples of 34 training cases; take 1 to \
+             34",
             "m.toml:8:19: `grid.samples` names 5 twice",
             "m.toml:9:10: `grid.starts` is a list, not the text \"1\"",
-            "m.toml:12:8: `image.crop` is 200, not a multiple of 32 (the network halves its input five \
-             times); try 192 or 224",
-            "m.toml:15:9: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the decoder \
-             ends with a quarter of it)",
+            "m.toml:12:8: `image.crop` is 200, not a multiple of 32 (the network halves its input \
+             five times); try 192 or 224",
+            "m.toml:15:9: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the \
+             decoder ends with a quarter of it)",
             "m.toml:18:9: `training.batch` is 0; it must be from 1 to 4096",
             "m.toml:19:6: the learning rate is -1; it must be greater than 0",
             "m.toml:22:8: `augment.zoom` is 1.5; it must be from 0 to 1",
-            "m.toml:23:12: `augment.noise_sd` is a range `[low, high]` with low <= high, not a list",
+            "m.toml:23:12: `augment.noise_sd` is a range `[low, high]` with low <= high, not a \
+             list",
         ]
     );
 }
@@ -209,7 +212,8 @@ fn what_is_missing_is_named_with_an_example() {
     assert_eq!(
         problems("title = \"x\"\n"),
         [
-            "m.toml:1:1: `grid.methods` is missing; write for example `methods = [\"w/\", \"w/o\"]`",
+            "m.toml:1:1: `grid.methods` is missing; write for example `methods = [\"w/\", \
+             \"w/o\"]`",
             "m.toml:1:1: `grid.new_experts` is missing; write for example `new_experts = [6, 7]`",
             "m.toml:1:1: `grid.samples` is missing; write for example `samples = [5, 10, 34]`",
             "m.toml:1:1: `grid.starts` is missing; write for example `starts = [1, 4, 7]`",
@@ -242,9 +246,9 @@ fn overrides_are_checked_like_the_file() {
             .iter()
             .any(|l| l.starts_with("--set finetune.stpes=3: unknown key") && l.contains("`steps`"))
     );
-    assert!(
-        found.iter().any(|l| l.starts_with("--set pretrain.steps=many: `pretrain.steps` is a whole number"))
-    );
+    assert!(found.iter().any(|line| {
+        line.starts_with("--set pretrain.steps=many: `pretrain.steps` is a whole number")
+    }));
     assert!(
         found
             .iter()

@@ -123,10 +123,9 @@ fn words_ranges_and_paths_can_be_swept_and_print_as_toml() {
 fn a_swept_value_meets_the_checks_of_its_key() {
     assert_eq!(
         refused("[sweep]\nnetwork.width = [8, 10]\nfinetune.lr = [0, \"x\"]\n"),
-        "m.toml:2:21: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the decoder \
-         ends with a quarter of it)\n\
-         m.toml:3:16: the learning rate is 0; it must be greater than 0\n\
-         m.toml:3:19: `finetune.lr` is a number, not the text \"x\""
+        "m.toml:2:21: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the \
+         decoder ends with a quarter of it)\nm.toml:3:16: the learning rate is 0; it must be \
+         greater than 0\nm.toml:3:19: `finetune.lr` is a number, not the text \"x\""
     );
     // Values that are good for themselves and not together.
     let found = refused("[sweep]\nimage.crop = [192, 160]\nimage.reduce = [1, 3]\n");

@@ -167,7 +167,9 @@ fn scores_without_a_case_or_with_one_word_twice_are_refused() {
     for (text, why) in [
         ("{\"cases\": []}", "it holds no case"),
         (
-            r#"{"cases": [{"case": "a", "dice": {"value": 1}, "dice": {"value": 0}, "diagonal": 1}]}"#,
+            r#"{"cases": [
+                {"case": "a", "dice": {"value": 1}, "dice": {"value": 0}, "diagonal": 1}
+            ]}"#,
             "`dice` stands twice",
         ),
         (

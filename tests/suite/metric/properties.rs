@@ -66,20 +66,33 @@ proptest! {
                 rows * rows + columns * columns
             });
             let expected = squares.fold(f64::INFINITY, f64::min).sqrt();
-            prop_assert!((found - expected).abs() <= 1e-12 * (1.0 + expected), "{found} is not {expected}");
+            prop_assert!(
+                (found - expected).abs() <= 1e-12 * (1.0 + expected),
+                "{found} is not {expected}"
+            );
         }
     }
 
     #[test]
-    fn metrics_are_symmetric(a in mask(), b in mask(), spacing in spacing(), definition in definition()) {
-        let (there, back) = (score(&a, &b, spacing, definition), score(&b, &a, spacing, definition));
+    fn metrics_are_symmetric(
+        a in mask(),
+        b in mask(),
+        spacing in spacing(),
+        definition in definition(),
+    ) {
+        let there = score(&a, &b, spacing, definition);
+        let back = score(&b, &a, spacing, definition);
         prop_assert_eq!(there.dice, back.dice);
         prop_assert_eq!(there.assd.value(), back.assd.value());
         prop_assert_eq!(there.hd95.value(), back.hd95.value());
     }
 
     #[test]
-    fn metrics_of_a_mask_with_itself_are_perfect(a in mask(), spacing in spacing(), definition in definition()) {
+    fn metrics_of_a_mask_with_itself_are_perfect(
+        a in mask(),
+        spacing in spacing(),
+        definition in definition(),
+    ) {
         let found = score(&a, &a, spacing, definition);
         prop_assert_eq!(found.dice.value(), Some(1.0));
         let zero = a.contains(&true).then_some(0.0);
@@ -87,7 +100,12 @@ proptest! {
     }
 
     #[test]
-    fn metrics_stay_in_range(a in mask(), b in mask(), spacing in spacing(), definition in definition()) {
+    fn metrics_stay_in_range(
+        a in mask(),
+        b in mask(),
+        spacing in spacing(),
+        definition in definition(),
+    ) {
         let found = score(&a, &b, spacing, definition);
         let dice = found.dice.value().expect("Dice is always a value");
         prop_assert!((0.0..=1.0).contains(&dice));
@@ -106,13 +124,16 @@ proptest! {
     ) {
         let (height, width) = (HEIGHT + 4, WIDTH + 4);
         let [far_a, far_b] = [&a, &b].map(|pixels| placed(pixels, top, left, height, width));
-        let [far_a, far_b] = [&far_a, &far_b].map(|p| MaskView::new(height, width, p).expect("the shape fits"));
+        let view = |pixels| MaskView::new(height, width, pixels).expect("the shape fits");
+        let [far_a, far_b] = [&far_a, &far_b].map(|pixels| view(pixels));
         let moved = scores(far_a, far_b, spacing, definition).expect("comparable");
         let still = score(&a, &b, spacing, definition);
         prop_assert_eq!(moved.dice, still.dice);
         for (moved, still) in [(moved.assd, still.assd), (moved.hd95, still.hd95)] {
             match (moved.value(), still.value()) {
-                (Some(moved), Some(still)) => prop_assert!((moved - still).abs() <= 1e-12 * (1.0 + still)),
+                (Some(moved), Some(still)) => {
+                    prop_assert!((moved - still).abs() <= 1e-12 * (1.0 + still));
+                }
                 _ => prop_assert_eq!(moved, still),
             }
         }

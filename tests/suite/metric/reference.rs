@@ -1,6 +1,8 @@
-//! The metrics against MedPy, SimpleITK and NumPy, on masks with holes, specks, borders and textures.
+//! The metrics against MedPy, SimpleITK and NumPy, on masks with holes, specks, borders and
+//! textures.
 //!
-//! The expected values are in `tests/fixtures/metrics.json`; `tests/reference/extract_metrics.py` wrote them.
+//! The expected values are in `tests/fixtures/metrics.json`; `tests/reference/extract_metrics.py`
+//! wrote them.
 
 use expertgrid::metric::{
     Assd, Definition, Directed, Hd95, MaskError, MaskView, Pixel, Reason, Score, Spacing, dice,
@@ -290,8 +292,9 @@ fn an_empty_mask_leaves_distances_undefined_and_says_why() {
     assert_eq!(found.assd.to_string(), "undefined: the reference is empty");
 }
 
-/// SimpleITK measures from every pixel of one mask to the other mask, not between surfaces: a test of
-/// the distance transform alone. Its average is the mean of both directions. Its distance map is in single precision.
+/// SimpleITK measures from every pixel of one mask to the other mask, not between surfaces: a test
+/// of the distance transform alone. Its average is the mean of both directions. Its distance map is
+/// in single precision.
 #[test]
 fn distance_transform_is_that_of_simpleitk() {
     let mut compared = 0;

@@ -29,8 +29,8 @@ fn paper(name: &str) -> String {
     )
 }
 
-/// The paper's own means, with deviations around them that cancel over the four ways of sampling. The size is in per cent
-/// of Dice; distances get a fifth of it.
+/// The paper's own means, with deviations around them that cancel over the four ways of sampling.
+/// The size is in per cent of Dice; distances get a fifth of it.
 fn as_published(run: &Run, size: f64) -> [f64; 3] {
     let path = repository().join("experiments/reference/hu_qin_2024.csv");
     let reference = Reference::read(&manifest::Published {

@@ -206,7 +206,8 @@ fn plans_of_different_data_sets_are_counted_for_one_that_holds_them_all() {
     let folder = tempfile::tempdir().unwrap();
     let grid = |new: usize, start: usize| {
         format!(
-            "[grid]\nnew_experts = [{new}]\narms = [\"w/o\"]\nsamples = [5]\nstarts = [{start}]\n[dataset]\n"
+            "[grid]\nnew_experts = [{new}]\narms = [\"w/o\"]\nsamples = [5]\nstarts = \
+             [{start}]\n[dataset]\n"
         )
     };
     let (many_cases, many_experts) = (grid(7, 90), grid(12, 1));

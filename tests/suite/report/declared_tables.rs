@@ -342,7 +342,8 @@ fn seeds_are_repeats_where_they_tell_results_apart_and_averaged_where_the_table_
 
 #[test]
 fn an_ablation_of_twelve_lines_is_planned_run_tabulated_and_has_a_page() {
-    // As somebody writes it: twelve lines over the paper's second table, and as the README shows it.
+    // As somebody writes it: twelve lines over the paper's second table, and as the README shows
+    // it.
     let ablation = fs::read_to_string(repository().join("experiments/rate.toml")).unwrap();
     assert_eq!(ablation.lines().count(), 12);
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();

@@ -1,4 +1,5 @@
-//! Pages of results: what they hold, whether the same results give the same bytes, and how they behave in a browser.
+//! Pages of results: what they hold, whether the same results give the same bytes, and how they
+//! behave in a browser.
 
 use std::{
     collections::BTreeMap,
@@ -199,7 +200,8 @@ fn a_page_of_a_sweep_on_its_way_says_what_is_missing() {
     assert_eq!(missing("w/o"), [1, 1, 1]);
 }
 
-/// Tables of an earlier sweep are there, and a sweep from an empty store ends with the same ones: its pages are its own.
+/// Tables of an earlier sweep are there, and a sweep from an empty store ends with the same ones:
+/// its pages are its own.
 #[test]
 fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Results beside published values: what is a comparison, what is not, and what is wrong with a file.
+//! Results beside published values: what is a comparison, what is not, and what is wrong with a
+//! file.
 
 use std::{fs, path::Path};
 
@@ -26,7 +27,8 @@ new_expert,train_expert,arm,experts,samples,dice_percent,assd,hd95,note
 fn with_reference(folder: &Path, values: &str) -> String {
     fs::write(folder.join("values.csv"), values).unwrap();
     format!(
-        "{MANIFEST}\n[reference]\nvalues = \"values.csv\"\nsource = \"Somebody\"\ndataset = \"the data\"\n"
+        "{MANIFEST}\n[reference]\nvalues = \"values.csv\"\nsource = \"Somebody\"\ndataset = \"the \
+         data\"\n"
     )
 }
 

@@ -1,4 +1,5 @@
-//! Every number and mark of a table against pandas and SciPy, on drawn runs of which some have no value.
+//! Every number and mark of a table against pandas and SciPy, on drawn runs of which some have no
+//! value.
 
 use std::fs;
 

@@ -36,7 +36,8 @@ fn whole(run: &Run) -> f64 {
     2.0 - 0.1 * run.at.samples as f64 + 0.05 * run.at.start as f64 + arm
 }
 
-/// The same with one undefined run of `w/` at n = 5, one failed of `w/o` at n = 5 and all of `w/o` at n = 10 missing.
+/// The same with one undefined run of `w/` at n = 5, one failed of `w/o` at n = 5 and all of `w/o`
+/// at n = 10 missing.
 fn with_holes(folder: &Path) -> (Plan, Store) {
     with_scores(folder, |run| {
         let scratch = run.at.experts.is_empty();
@@ -220,8 +221,9 @@ fn intervals_and_holms_adjustment_are_those_of_the_textbook() {
     let (low, high) = find("w/", 5).ci95.unwrap();
     let margin = 3.182_446_305_284_263 * 0.15 * (5.0_f64 / 3.0).sqrt() / 2.0;
     assert!((low - (1.775 - margin)).abs() < 1e-12 && (high - (1.775 + margin)).abs() < 1e-12);
-    // Both differences are -.4, -.6, -.4, -.6: t = -.5 / (sqrt(.04 / 3) / 2) = -5 sqrt(3), whose p at 3 degrees of freedom is
-    // 1 - 2 / pi (x / (1 + x^2) + atan x) with x = 5. Two such tests: the smaller counts twice, the other no less.
+    // Both differences are -.4, -.6, -.4, -.6: t = -.5 / (sqrt(.04 / 3) / 2) = -5 sqrt(3), whose p
+    // at 3 degrees of freedom is 1 - 2 / pi (x / (1 + x^2) + atan x) with x = 5. Two such tests:
+    // the smaller counts twice, the other no less.
     let p = 1.0 - 2.0 / std::f64::consts::PI * (5.0 / 26.0 + 5.0_f64.atan());
     for samples in [5, 10] {
         let test = find("w/", samples)
@@ -264,7 +266,8 @@ fn tex() -> Option<&'static str> {
 fn latex_compiles_as_it_is() {
     let Some(tex) = tex() else {
         eprintln!(
-            "skipped: neither pdflatex nor tectonic is installed (Debian: texlive-latex-base, texlive-latex-recommended)"
+            "skipped: neither pdflatex nor tectonic is installed (Debian: texlive-latex-base, \
+             texlive-latex-recommended)"
         );
         return;
     };

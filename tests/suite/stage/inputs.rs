@@ -1,10 +1,12 @@
-//! What stages share is read once: the data set by each worker, a pretraining for all that starts from it.
+//! What stages share is read once: the data set by each worker, a pretraining for all that starts
+//! from it.
 
 use std::collections::BTreeMap;
 
 use crate::support::{common::*, faults::*};
 
-/// How often each worker opened each file that `wanted` names: the largest number, and of how many files.
+/// How often each worker opened each file that `wanted` names: the largest number, and of how many
+/// files.
 fn openings(watched: &Watched, wanted: &str) -> (usize, usize) {
     let mut openings: BTreeMap<_, usize> = BTreeMap::new();
     for step in watched.steps() {

@@ -57,7 +57,10 @@ proptest! {
     }
 
     #[test]
-    fn exchanging_the_groups_turns_the_unpaired_tests_round(a in values(2..12), b in values(2..12)) {
+    fn exchanging_the_groups_turns_the_unpaired_tests_round(
+        a in values(2..12),
+        b in values(2..12),
+    ) {
         for test in [student, welch] {
             let there = test(&a, &b, Alternative::TwoSided).expect("two values");
             let back = test(&b, &a, Alternative::TwoSided).expect("two values");

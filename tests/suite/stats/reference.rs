@@ -1,7 +1,8 @@
 //! The tests against SciPy, far tails against mpmath, summaries against NumPy.
 //!
-//! The expected values are in `tests/fixtures/stats.json`; `tests/reference/extract_metrics.py` wrote them. Where a
-//! case has an entry `ours`, SciPy answers with NaN or with the size of a rounding error, and the entry says what holds instead.
+//! The expected values are in `tests/fixtures/stats.json`; `tests/reference/extract_metrics.py`
+//! wrote them. Where a case has an entry `ours`, SciPy answers with NaN or with the size of a
+//! rounding error, and the entry says what holds instead.
 
 use std::collections::BTreeMap;
 
@@ -137,7 +138,8 @@ impl Case {
         (plain(&self.a), plain(&self.b))
     }
 
-    /// The test under a key of SciPy's, such as `welch_less`. "Less" is "greater" with the groups exchanged.
+    /// The test under a key of SciPy's, such as `welch_less`. "Less" is "greater" with the groups
+    /// exchanged.
     fn run(&self, kind: &str, alternative: &str) -> Result<TTest, Undefined> {
         let (a, b) = self.groups();
         match alternative {

@@ -9,8 +9,8 @@ use std::{
 
 use crate::support::{common::*, faults::*};
 
-/// Whether this machine lets a test mount a disk that nobody else sees; where it does not, that is said even though the
-/// test passes.
+/// Whether this machine lets a test mount a disk that nobody else sees; where it does not, that is
+/// said even though the test passes.
 fn may_mount(test: &str) -> bool {
     let script = "mkdir -p disk && mount -t tmpfs tmpfs disk";
     let folder = tempfile::tempdir().unwrap();
@@ -58,7 +58,8 @@ fn a_disk_that_is_full_fails_stages_and_with_more_room_the_next_run_goes_on() {
          for size in 40 120 200 300 400 500 4000; do
              mount -o remount,size=${{size}}k results
              code=0; {run} > said.$size 2>&1 || code=$?
-             ! {verify} > verified.$size 2>&1 && ! grep -q 'holds no stages' verified.$size && exit 9
+             ! {verify} > verified.$size 2>&1 &&
+                 ! grep -q 'holds no stages' verified.$size && exit 9
              echo $size $code $(find results/store/tmp -type f | wc -l)
          done
          cp -r results taken"

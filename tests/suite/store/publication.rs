@@ -1,5 +1,6 @@
-//! Publication under faults: whichever step fails, and however, nothing that is half-written counts, the failure is
-//! told with what helps against it, and the next run ends with the bytes of an undisturbed one.
+//! Publication under faults: whichever step fails, and however, nothing that is half-written
+//! counts, the failure is told with what helps against it, and the next run ends with the bytes of
+//! an undisturbed one.
 
 use std::{
     collections::BTreeSet,
@@ -239,7 +240,8 @@ fn what_could_not_be_published_takes_no_room() {
     let fault = Fault::at("worker", first, ENOSPC);
     let (said, code) = disturbed(folder.path(), &watched, Some(fault), &[]);
     assert_eq!(code, Some(0), "{said}");
-    // Removed by the attempt that failed, before the next one writes, and not at the end of the worker.
+    // Removed by the attempt that failed, before the next one writes, and not at the end of the
+    // worker.
     let steps = watched.steps();
     let failed = steps.iter().position(|step| step.disturbed).unwrap();
     let next = steps[failed..]

@@ -1,16 +1,18 @@
-//! A sweep under fire: the scheduler or a worker is killed with SIGKILL at random moments, over and over, and at the end
-//! everything is as if nothing had been.
+//! A sweep under fire: the scheduler or a worker is killed with SIGKILL at random moments, over and
+//! over, and at the end everything is as if nothing had been.
 //!
 //! What is promised, and asserted here:
 //!
-//! - A stage is published exactly once: its artefact is renamed into its place once, and never moved, removed or
-//!   replaced. A kill before the rename lets the stage be computed again; a kill after it never does.
-//! - Whoever is killed, no worker outlives the scheduler for long, and nobody need wait for that: the next run starts at
-//!   once. Where a worker of the run before is just publishing, the second of the two to come finds the place taken.
+//! - A stage is published exactly once: its artefact is renamed into its place once, and never
+//!   moved, removed or replaced. A kill before the rename lets the stage be computed again; a kill
+//!   after it never does.
+//! - Whoever is killed, no worker outlives the scheduler for long, and the next run starts at once.
+//!   Where a worker of the run before is just publishing, the second of the two finds the place
+//!   taken.
 //! - The artefacts and tables are, byte for byte, those of a run that nobody disturbed.
 //!
-//! `EXPERTGRID_TORTURE_KILLS` sets the number of kills, `EXPERTGRID_TORTURE_SEED` the choices (moments depend on the
-//! machine too); `make torture` runs the long form.
+//! `EXPERTGRID_TORTURE_KILLS` sets the number of kills, `EXPERTGRID_TORTURE_SEED` the choices
+//! (moments depend on the machine too); `make torture` runs the long form.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +31,8 @@ use crate::support::{common::*, faults::*};
 /// What `make test` has time for.
 const KILLS: usize = 20;
 
-/// Trainings of a good second, two at a time, with progress saved all the while, so that kills hit that too.
+/// Trainings of a good second, two at a time, with progress saved all the while, so that kills hit
+/// that too.
 const SWEEP: [&str; 12] = [
     "--jobs",
     "2",
@@ -208,8 +211,9 @@ impl Sweep {
         assert_eq!(files(&claims).len(), 0, "claims of processes that are gone");
     }
 
-    /// Every artefact is in the place that it was renamed into. It has come there once, since the operating system
-    /// renames no folder onto another that holds something, and nothing was ever moved away.
+    /// Every artefact is in the place that it was renamed into. It has come there once, since the
+    /// operating system renames no folder onto another that holds something, and nothing was ever
+    /// moved away.
     fn assert_published_once(&self) {
         let steps = self.watched.steps();
         // When each process began and was last seen.

@@ -1,5 +1,5 @@
-//! The program with `tests/faults/faults.c` loaded into it: every step that it takes on disk is written down, and chosen
-//! ones fail. The program itself knows nothing of it.
+//! The program with `tests/faults/faults.c` loaded into it: every step that it takes on disk is
+//! written down, and chosen ones fail. The program itself knows nothing of it.
 
 use std::{
     fs,
@@ -168,7 +168,8 @@ impl Step {
             .then_some(&*self.path)
     }
 
-    /// The stage that has been computed, `kind-digits`: the folder for its artefact is made when all is ready.
+    /// The stage that has been computed, `kind-digits`: the folder for its artefact is made when
+    /// all is ready.
     pub fn prepares(&self) -> Option<String> {
         let name = self.path.file_name()?.to_str()?;
         let (number, stage) = name.split_once('-')?;
@@ -180,7 +181,10 @@ impl Step {
 /// Whether a path in a store is the place of an artefact: `<kind>/<two digits>/<digest>`.
 fn is_artefact(path: &Path) -> bool {
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
-    matches!(parts[..], ["pretrain" | "finetune" | "scratch" | "evaluate", _, digest] if digest.len() == 64)
+    matches!(
+        parts[..],
+        ["pretrain" | "finetune" | "scratch" | "evaluate", _, digest] if digest.len() == 64
+    )
 }
 
 /// The compiled faults, made once. A C compiler is there: the program cannot be built without one.
@@ -218,8 +222,8 @@ fn library() -> &'static Path {
     })
 }
 
-/// A temporary folder in memory, where there is such a thing: these tests run the program hundreds of times, and wait for
-/// no disk.
+/// A temporary folder in memory, where there is such a thing: these tests run the program hundreds
+/// of times, and wait for no disk.
 fn in_memory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {
@@ -228,7 +232,8 @@ fn in_memory() -> tempfile::TempDir {
     }
 }
 
-/// Three cases to train on and one to test on, taken from the phantom: a stage of theirs takes milliseconds.
+/// Three cases to train on and one to test on, taken from the phantom: a stage of theirs takes
+/// milliseconds.
 pub fn few() -> &'static Path {
     static FEW: OnceLock<tempfile::TempDir> = OnceLock::new();
     let few = FEW.get_or_init(|| {
@@ -252,13 +257,14 @@ pub fn few() -> &'static Path {
     few.path()
 }
 
-/// A folder with a manifest for these few cases: a pretraining, two fine-tunings and two trainings from scratch, with
-/// four evaluations.
+/// A folder with a manifest for these few cases: a pretraining, two fine-tunings and two trainings
+/// from scratch, with four evaluations.
 pub fn small() -> tempfile::TempDir {
     small_in(in_memory())
 }
 
-/// The same in a folder of one's own, for what stays to the end of the tests: nobody removes that from memory.
+/// The same in a folder of one's own, for what stays to the end of the tests: nobody removes that
+/// from memory.
 pub fn small_in(folder: tempfile::TempDir) -> tempfile::TempDir {
     let few_cases = TINY
         .replace("samples = [5]", "samples = [1, 2]")

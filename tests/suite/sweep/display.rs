@@ -1,11 +1,12 @@
-//! The live display on terminals narrow and wide, without colours, and what is printed where there is no terminal.
+//! The live display on terminals narrow and wide, without colours, and what is printed where there
+//! is no terminal.
 
 use std::{path::Path, process::Command};
 
 use crate::support::common::*;
 
-/// A run on a terminal of so many columns, as `script` (util-linux) makes one; what the terminal got. `None` where
-/// there is no such program.
+/// A run on a terminal of so many columns, as `script` (util-linux) makes one; what the terminal
+/// got. `None` where there is no such program.
 fn on_terminal(folder: &Path, columns: usize, more: &[&str]) -> Option<String> {
     let arguments = tiny_run(&[&["--set", "scratch.steps=1500", "--jobs", "2"], more].concat());
     let program = env!("CARGO_BIN_EXE_expertgrid");
@@ -37,7 +38,8 @@ fn lines(got: &str, columns: usize) -> Vec<String> {
     let mut rest = got;
     while let Some(at) = rest.find('\x1b') {
         text.push_str(&rest[..at]);
-        // A sequence begins with `[` and ends with a letter; where it moves the cursor, a line ends.
+        // A sequence begins with `[` and ends with a letter; where it moves the cursor, a line
+        // ends.
         let sequence = rest[at..].trim_start_matches(['\x1b', '[']);
         let end = sequence
             .find(char::is_alphabetic)

@@ -1,8 +1,8 @@
 //! The committed bytes of the paper's three tables, as the program writes them in profile `smoke`.
 //!
-//! `UPDATE_SNAPSHOTS=1 cargo test --release --locked --test suite -- sweep::golden` writes the files under
-//! `tests/fixtures/golden/` anew. They change only where a result or its presentation is meant to
-//! change; the difference is then to be read line by line.
+//! `UPDATE_SNAPSHOTS=1 cargo test --release --locked --test suite -- sweep::golden` writes the
+//! files under `tests/fixtures/golden/` anew. They change only where a result or its presentation
+//! is meant to change; the difference is then to be read line by line.
 //!
 //! Everything is computed with `--isa portable`, which every machine has. Its kernels add,
 //! multiply, divide and take square roots, each rounded on its own: they are the same to the bit

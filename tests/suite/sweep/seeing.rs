@@ -1,4 +1,5 @@
-//! Seeing: what `status`, `why` and `logs` say of a sweep, while it runs and after whatever happened to it.
+//! Seeing: what `status`, `why` and `logs` say of a sweep, while it runs and after whatever
+//! happened to it.
 
 use std::{
     fs::{self, OpenOptions},

@@ -1,4 +1,5 @@
-//! Accidents, interruptions and company: whatever happens to a sweep, it ends with the bytes of an undisturbed one.
+//! Accidents, interruptions and company: whatever happens to a sweep, it ends with the bytes of an
+//! undisturbed one.
 
 use std::{
     collections::BTreeSet,

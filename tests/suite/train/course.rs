@@ -1,4 +1,5 @@
-//! Training, step after step: both engines and PyTorch from the same weights, over the same batches.
+//! Training, step after step: both engines and PyTorch from the same weights, over the same
+//! batches.
 
 use std::num::NonZeroUsize;
 
@@ -74,7 +75,8 @@ pub fn training_spec(batch: usize, beta2: f64) -> TrainingSpec {
 
 /// The network at its start: one stream of numbers for each parameter, in the network's order.
 ///
-/// Norms shift even channels up and odd ones down; those whose sum goes through a ReLU shift all channels up.
+/// Norms shift even channels up and odd ones down; those whose sum goes through a ReLU shift all
+/// channels up.
 pub fn net(width: usize, experts: usize, shift: f32, dtype: DType) -> UNet {
     let spec = network_spec(width);
     let mut stream = 0;
@@ -137,7 +139,8 @@ pub struct Pass<T> {
     pub gradients: Vec<Option<Tensor>>,
 }
 
-/// Passes the batch of a step through the network, forth and back; `experts` has the branch of each image.
+/// Passes the batch of a step through the network, forth and back; `experts` has the branch of each
+/// image.
 pub fn pass<E: Engine>(
     engine: &E,
     net: &UNet,
@@ -191,8 +194,9 @@ fn losses<E: Engine>(
     (losses, parameters.iter().flat_map(flat).collect())
 }
 
-/// Asserts that two courses are one. Rounding errors grow with the steps, by ReLUs and maxima that fall on the other side:
-/// candle's own operations and PyTorch, which round alike at first, are 2.5e-3 apart at most, while the loss falls by 0.4.
+/// Asserts that two courses are one. Rounding errors grow with the steps, by ReLUs and maxima that
+/// fall on the other side: candle's own operations and PyTorch, which round alike at first, are
+/// 2.5e-3 apart at most, while the loss falls by 0.4.
 fn same_course(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
     for (step, (found, expected)) in found.iter().zip(expected).enumerate() {

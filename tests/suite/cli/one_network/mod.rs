@@ -1,5 +1,5 @@
-//! One network at a time, with the real program: weights out of the store, in from elsewhere, adapted to one more
-//! expert; masks predicted and scored; stages computed again.
+//! One network at a time, with the real program: weights out of the store, in from elsewhere,
+//! adapted to one more expert; masks predicted and scored; stages computed again.
 
 mod audit;
 mod imports;

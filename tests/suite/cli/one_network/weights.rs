@@ -187,6 +187,7 @@ fn adapting_the_experts_layers_alone_leaves_the_shared_part_to_the_bit() {
             assert!(before[name].1 == *bytes, "{name} is shared");
         }
     }
-    // The deepest level is a single pixel, whose norm is 0 whatever its scale: those scales cannot move.
+    // The deepest level is a single pixel, whose norm is 0 whatever its scale: those scales cannot
+    // move.
     assert!(moved > 40, "{moved} of 60 norms' tensors have moved");
 }

@@ -75,7 +75,8 @@ pub fn shapes() -> Vec<Conv> {
     ];
     for (i, &size) in sizes.iter().enumerate() {
         for (kernel, stride) in KINDS {
-            // Channels and groups change with the size, so that every combination of blocks appears.
+            // Channels and groups change with the size, so that every combination of blocks
+            // appears.
             let channels = [1, 2, 3, 5, 8, 12, 16, 17];
             shapes.push(shape(
                 1 + i % 3,
@@ -101,7 +102,8 @@ pub fn shapes() -> Vec<Conv> {
     shapes
 }
 
-/// The widest tensors of the network at width 64 are 192 columns; one such row, and channels that fill several blocks.
+/// The widest tensors of the network at width 64 are 192 columns; one such row, and channels that
+/// fill several blocks.
 fn large() -> Vec<Conv> {
     vec![
         shape(1, 3, 2, (3, 192), 3, 1),
@@ -112,7 +114,8 @@ fn large() -> Vec<Conv> {
     ]
 }
 
-/// Small images of one group, whose many channels are taken in shares; how they are cut depends on the threads.
+/// Small images of one group, whose many channels are taken in shares; how they are cut depends on
+/// the threads.
 pub fn shared() -> Vec<Conv> {
     vec![
         shape(1, 64, 96, (7, 7), 3, 1),
@@ -274,7 +277,8 @@ fn threads_do_not_change_a_byte() {
     }
 }
 
-/// One group's channels are taken in shares, with two groups all weights are transformed first: pixel by pixel the same sums.
+/// One group's channels are taken in shares, with two groups all weights are transformed first:
+/// pixel by pixel the same sums.
 #[test]
 fn a_group_alone_gets_the_bytes_it_gets_beside_another() {
     for kernels in all().into_iter().chain(threaded()) {

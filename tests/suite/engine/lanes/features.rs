@@ -1,4 +1,5 @@
-//! The output of a norm that is nowhere in memory: whoever reads it computes the bytes that would be there.
+//! The output of a norm that is nowhere in memory: whoever reads it computes the bytes that would
+//! be there.
 
 use super::conv::{every_method, shapes, shared};
 use super::joint::joints;

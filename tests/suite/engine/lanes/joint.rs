@@ -1,4 +1,5 @@
-//! The decoder's joint, upsampling, concatenation and convolution in one, against the three one after the other.
+//! The decoder's joint, upsampling, concatenation and convolution in one, against the three one
+//! after the other.
 
 use super::conv::{every_method, right};
 use super::plain::{
@@ -8,7 +9,8 @@ use expertgrid::engine::lanes::conv::Conv;
 use expertgrid::engine::lanes::joint::{self, Joint};
 use expertgrid::engine::lanes::{Features, Method};
 
-/// Over sizes from one pixel on, tiles that are whole and that are cut off, with and without a skip, channels in every kind of block.
+/// Over sizes from one pixel on, tiles that are whole and that are cut off, with and without a
+/// skip, channels in every kind of block.
 pub fn joints() -> Vec<Joint> {
     let sizes = [
         (1, 1),
@@ -71,7 +73,8 @@ fn joined_conv(joint: &Joint) -> Conv {
     }
 }
 
-/// For each float of what is joined, where it comes from: a place in the upsampled input, or in the skip.
+/// For each float of what is joined, where it comes from: a place in the upsampled input, or in the
+/// skip.
 fn origins(joint: &Joint) -> Vec<Result<usize, usize>> {
     let (height, width) = (joint.height, joint.width);
     triples(joint.groups, joint.up + joint.skip, 4 * height * width * L)

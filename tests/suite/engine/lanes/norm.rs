@@ -111,7 +111,8 @@ fn norm_is_the_formula() {
                     relu,
                 );
                 let what = format!("{} {n:?} {activation:?}", kernels.isa());
-                // A plane of one or two pixels divides by little more than eps: rounding of x grows by rstd.
+                // A plane of one or two pixels divides by little more than eps: rounding of x grows
+                // by rstd.
                 let scale: Vec<f64> = (0..n.len())
                     .map(|i| 1.0 + want.rstd[i / pixels / L * L + i % L])
                     .collect();
@@ -273,7 +274,8 @@ fn norm_gradients_are_the_slopes() {
                 };
                 for (which, gradient) in found.iter().enumerate() {
                     for at in (0..operands[which].len()).step_by(29) {
-                        // Moving by h does not cross the ReLU's corner unless the output is that near to it.
+                        // Moving by h does not cross the ReLU's corner unless the output is that
+                        // near to it.
                         let h = 1e-6;
                         let (mut up, mut down) = (operands.clone(), operands.clone());
                         up[which][at] += h;

@@ -47,7 +47,8 @@ pub fn close(what: &str, got: &[f32], want: &[f64], scale: &[f64], tolerance: f6
     }
 }
 
-/// A result and, for each element, the sum of the magnitudes that were added: what rounding errors are relative to.
+/// A result and, for each element, the sum of the magnitudes that were added: what rounding errors
+/// are relative to.
 pub struct Summed {
     pub value: Vec<f64>,
     pub scale: Vec<f64>,
