@@ -360,7 +360,7 @@ fn the_keys_of_every_way_of_adapting_are_pinned() {
             adapt,
             ..CUSTOMISED
         };
-        Method::from_words(&format!("{branch}, {adapt}"), &words).unwrap()
+        Method::from_words(&format!("{branch}+{adapt}"), &words).unwrap()
     });
     let methods: Vec<Method> = methods.collect();
     let plan = plan_of(&methods, &[]);

@@ -352,6 +352,10 @@ fn an_ablation_of_twelve_lines_is_planned_run_tabulated_and_has_a_page() {
     let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
     fs::write(folder.path().join("table2.toml"), table2).unwrap();
     fs::write(folder.path().join("rate.toml"), ablation).unwrap();
+    let published = "reference/hu_qin_2024.csv";
+    fs::create_dir(folder.path().join("reference")).unwrap();
+    let from = repository().join("experiments").join(published);
+    fs::copy(from, folder.path().join(published)).unwrap();
     let dataset = phantom().to_str().unwrap();
     let with = |command: &'static str, more: &[&'static str]| {
         let usual = [
