@@ -97,6 +97,15 @@ impl Selection {
                 false => given.clone(),
             }
         };
+        let expression = |given: &&PathBuf| given.to_string_lossy().contains('=');
+        if let Some(given) = self.manifests.iter().find(expression)
+            && !given.exists()
+        {
+            return Err(Failure::Input(format!(
+                "{} is no manifest; what picks runs is written behind --only: `--only '{0}'`",
+                given.display()
+            )));
+        }
         let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
         let read = manifest::read(&manifests, &self.profile, &self.overrides);
         let experiments = read.map_err(Failure::input)?;

@@ -95,15 +95,28 @@ impl TableSpec {
     }
 }
 
+/// Every swept key at the first of its values; then each of them alone at its second.
+fn settings(sweep: &[Swept]) -> Vec<Arc<[Setting]>> {
+    let keys = sweep.iter().filter_map(|swept| {
+        let first = swept.settings().next()?;
+        Some((first, swept.settings().nth(1)))
+    });
+    let keys = keys.collect_vec();
+    let first = keys.iter().map(|(first, _)| first.clone()).collect_vec();
+    let others = keys.iter().enumerate().filter_map(|(key, (_, second))| {
+        let mut other = first.clone();
+        other[key] = second.clone()?;
+        Some(Arc::from(other))
+    });
+    let others = others.collect_vec();
+    std::iter::once(Arc::from(first)).chain(others).collect()
+}
+
 /// Addresses of a grid that stand for all: where the many values of an axis are alike, the first
 /// two of them.
 fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
     let some = |values: &[usize]| values.iter().copied().take(2).collect_vec();
-    let settings = sweep
-        .iter()
-        .map(|swept| swept.settings().take(2).collect_vec());
-    let settings = settings.multi_cartesian_product().take(64);
-    let settings: Vec<Arc<[Setting]>> = settings.map(Arc::from).collect();
+    let settings = settings(sweep);
     let mut found = Vec::new();
     for method in &grid.methods {
         let sources = grid.some_sources(&method.method, if annotators { 2 } else { 1 });

@@ -210,6 +210,28 @@ fn what_cannot_be_laid_out_is_refused_with_the_axes_that_are_free() {
     );
 }
 
+/// However many keys are swept, the one that stands nowhere is found.
+#[test]
+fn one_swept_key_of_many_that_stands_nowhere_is_refused() {
+    let others = ["smooth", "eps", "beta1", "beta2", "lr_end", "lr_power"];
+    let others = others.map(|key| format!("training.{key}"));
+    let averaged = others.iter().map(|key| format!("\"{key}\"")).join(", ");
+    let swept = others
+        .iter()
+        .map(|key| format!("{key} = [0.5, 0.25]\n"))
+        .join("");
+    let text = format!(
+        "[table]\ncolumns = [\"method\", \"experts\"]\naverage = [\"annotators\", {averaged}]\n\
+         [sweep]\nseed = [0, 1]\n{swept}{GRID}"
+    );
+    let found = refused(&text);
+    assert!(
+        found.contains("one place for cells that differ in `seed`;"),
+        "{found}"
+    );
+    assert!(found.starts_with("m.toml:5:9:"), "{found}");
+}
+
 #[test]
 fn fewer_than_two_results_earn_no_mark_and_every_format_says_so() {
     let folder = tempfile::tempdir().unwrap();

@@ -84,6 +84,9 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
     let said = run(folder.path(), &["trace", "tiny", "--only", either], 0).out;
     assert_eq!(said.matches("  start 28").count(), 2 * 2, "{said}");
     assert!(!said.contains(": assd"), "{said}");
+    // A question in the place of a manifest.
+    let said = run(folder.path(), &["trace", "tiny", "expert=6"], 2).err;
+    assert!(said.contains("`--only 'expert=6'`"), "{said}");
     // Without a question, every cell.
     let said = run(folder.path(), &["trace", "tiny"], 0).out;
     assert_eq!(said.matches("over 2 results").count(), 6, "{said}");
