@@ -26,7 +26,7 @@ use crate::support::{
 const GRID: &str = r#"
 [grid]
 new_experts = [6, 7]
-methods = ["w/", "w/o", "customised-frozen"]
+methods = ["w/", "w/o", "customised-inherit"]
 annotators = { from = [1, 2, 3], choose = [1, 2] }
 samples = [5, 10]
 starts = [1, 4, 7]
@@ -188,7 +188,7 @@ fn what_cannot_be_laid_out_is_refused_with_the_axes_that_are_free() {
         (
             "compare = \"method=single\"",
             "m.toml:2:11",
-            "no cell has `method` = single; it has w/, w/o, customised-frozen",
+            "no cell has `method` = single; it has w/, w/o, customised-inherit",
         ),
         (
             "compare = \"finetune.lr=1\"",
@@ -273,7 +273,7 @@ fn a_cell_is_compared_with_what_the_table_says() {
     let text = format!(
         "[table]\nrows = \"finetune.lr\"\ncompare = \"finetune.lr=1e-3\"\n[sweep]\n\
          finetune.lr = [3e-3, 1e-3]\n{}",
-        GRID.replace("[\"w/\", \"w/o\", \"customised-frozen\"]", "[\"w/\"]")
+        GRID.replace("[\"w/\", \"w/o\", \"customised-inherit\"]", "[\"w/\"]")
     );
     let folder = tempfile::tempdir().unwrap();
     // Better by 10 at the higher rate, and a little from one way of sampling to the other.
@@ -323,7 +323,7 @@ fn methods_are_compared_with_one_that_has_other_annotators_or_none() {
             let with = made.map(|made| made.with.chosen().unwrap().word.to_string());
             (cells.len(), with.collect_vec())
         };
-        ["w/", "w/o", "customised-frozen"].map(compared)
+        ["w/", "w/o", "customised-inherit"].map(compared)
     };
     let four = |word: &str| (4, vec![word.to_owned(); 4]);
     assert_eq!(with("method=w/o"), [four("w/o"), (4, vec![]), four("w/o")]);
