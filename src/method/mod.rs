@@ -113,11 +113,12 @@ impl Tuned {
 }
 
 /// The methods that need no section in a manifest.
-pub static BUILT_IN: [Method; 4] = [
+pub static BUILT_IN: [Method; 5] = [
     from_random("scratch", TrainedOn::NewExpert),
     from_random("single", TrainedOn::AnotherExpert),
     from_pretrained("customised", Branch::Reset, Tuned::Everything),
     from_pretrained("customised-inherit", Branch::Inherit, Tuned::Everything),
+    from_pretrained("customised-frozen", Branch::Reset, Tuned::ExpertLayers),
 ];
 
 /// Other names of built-in methods, as Hu & Qin's tables have them, and the names they stand for.

@@ -77,6 +77,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
     ),
     (
+        "grid.methods",
+        "customised-frozen",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
         "image.crop_at",
         "foreground",
         "a_test_crop_lies_around_the_foreground_or_in_the_middle_of_the_image",

@@ -20,7 +20,7 @@ fn named(name: &str) -> Method {
     Method::named(name).unwrap()
 }
 
-const PRETRAINED: [&str; 2] = ["customised", "customised-inherit"];
+const PRETRAINED: [&str; 3] = ["customised", "customised-inherit", "customised-frozen"];
 
 #[test]
 fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
@@ -34,15 +34,20 @@ fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
         assert_eq!(named(alias), named(name));
         assert_eq!(named(name).alias(), Some(alias));
     }
+    assert_eq!(named("customised-frozen").alias(), None);
     for (unknown, expected) in [
         (
             "customized",
             "there is no method \"customized\"; did you mean \"customised\"?",
         ),
         (
+            "custom-frozen",
+            "there is no method \"custom-frozen\"; did you mean \"customised-frozen\"?",
+        ),
+        (
             "x",
             "there is no method \"x\"; known here: \"scratch\", \"single\", \"customised\", \
-             \"customised-inherit\", \"w/\", \"w/o\"",
+             \"customised-inherit\", \"customised-frozen\", \"w/\", \"w/o\"",
         ),
     ] {
         assert_eq!(Method::named(unknown), Err(expected.to_owned()));
@@ -65,9 +70,15 @@ fn built_in_methods_differ_in_what_their_names_say() {
     let inherit = Method {
         name: "customised-inherit".into(),
         branch: Branch::Inherit,
-        ..customised
+        ..customised.clone()
     };
     assert_eq!(named("customised-inherit"), inherit);
+    let frozen = Method {
+        name: "customised-frozen".into(),
+        tuned: Tuned::ExpertLayers,
+        ..customised
+    };
+    assert_eq!(named("customised-frozen"), frozen);
     let scratch = Method {
         name: "scratch".into(),
         annotation: Annotation::None,
@@ -249,8 +260,8 @@ fn methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else() {
         stages.evaluate,
     ];
     // Three pairs of annotators; each with two new experts, three samples and two starts for each
-    // of the methods; from scratch on experts 6, 7 and, once for both new experts, on 1.
-    let [pairs, ways, methods] = [3, 3 * 2, PRETRAINED.len()];
+    // of three methods; from scratch on experts 6, 7 and, once for both new experts, on 1.
+    let [pairs, ways, methods] = [3, 3 * 2, 3];
     let finetunings = pairs * 2 * ways * methods;
     let expected = [pairs, finetunings, 3 * ways, finetunings + 4 * ways];
     assert_eq!(found.map(|count| count.distinct), expected);
@@ -270,6 +281,7 @@ fn a_method_shapes_the_origin_of_its_trainings_and_no_other_field() {
         branch,
         tuned,
     };
+    let frozen = adapted(Branch::Reset, Tuned::ExpertLayers);
     let inherit = adapted(Branch::Inherit, Tuned::Everything);
     for (method, origin, kind, experts) in [
         ("scratch", Origin::Random, Kind::Scratch, 6),
@@ -281,6 +293,7 @@ fn a_method_shapes_the_origin_of_its_trainings_and_no_other_field() {
             6,
         ),
         ("customised-inherit", inherit, Kind::Finetune, 6),
+        ("customised-frozen", frozen, Kind::Finetune, 6),
     ] {
         let (train, _) = training(&plan, method);
         assert_eq!(train.origin, origin, "{method}");
@@ -300,6 +313,10 @@ fn a_method_shapes_the_origin_of_its_trainings_and_no_other_field() {
         own.difference(&fields("customised")).cloned().collect()
     };
     let pair = |field: &str, value: &str| (field.to_owned(), value.to_owned());
+    assert_eq!(
+        more("customised-frozen"),
+        [pair("branch", "reset"), pair("tuned", "expert-layers")]
+    );
     assert_eq!(
         more("customised-inherit"),
         [pair("branch", "inherit"), pair("tuned", "everything")]

@@ -127,6 +127,7 @@ fn a_frozen_training_moves_the_experts_norms_and_no_bit_of_anything_else() {
     for (method, frozen, reset) in [
         ("customised", false, true),
         ("customised-inherit", false, false),
+        ("customised-frozen", true, true),
         ("own", true, false),
     ] {
         let files = compute(finetuning(&plan, method), &mut bench);
@@ -303,7 +304,7 @@ fn an_interrupted_adaptation_goes_on_to_the_same_bytes() {
     let plan = plan_of(&methods, &dataset, &["finetune.steps=5"]);
     let mut bench = bench(folder.path(), dataset.clone());
     pretrain(&plan, &mut bench);
-    for method in ["customised-inherit", "own"] {
+    for method in ["customised-inherit", "customised-frozen", "own"] {
         let spec = finetuning(&plan, method);
         let whole = compute(spec, &mut bench);
         let mut watch = Interruption {
