@@ -1,6 +1,7 @@
 //! Results as tables in every format, beside published values, and on pages.
 
 mod tables;
+mod ablation;
 mod blocks;
 mod declared_tables;
 mod recomputed;
