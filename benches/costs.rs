@@ -5,10 +5,13 @@
 //! waiting until things are on it. A machine that does something else at the same time adds to
 //! every figure.
 
+#[path = "costs/nothing.rs"]
+mod nothing;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -40,7 +43,12 @@ samples = [5, 10, 15, 20, 25, 30, 34]
 starts = [1, 4, 7, 10, 13]
 ";
 
-fn main() {
+/// The benchmark; and, for `run` and the workers it starts, the program whose stages compute
+/// nothing.
+fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "run" || word == "worker") {
+        return expertgrid::cli::main_with(&nothing::Nothing);
+    }
     let disk = Path::new(PROGRAM).parent().expect("it lies in a folder");
     let folder = tempfile::tempdir_in(disk).expect("a temporary folder");
     let folder = folder.path();
@@ -72,11 +80,12 @@ fn main() {
         "",
     );
     println!("* the same shape, measured elsewhere and not by this benchmark");
+    ExitCode::SUCCESS
 }
 
 /// The sweep from nothing, and again with everything there.
 fn running(folder: &Path) {
-    let trivial = trivial_program();
+    let trivial = std::env::current_exe().expect("this program has a path");
     let into = |results: usize| {
         let results = format!("results{results}");
         let arguments = ["run", "sweep.toml", "--results", &results];
@@ -88,21 +97,6 @@ fn running(folder: &Path) {
     row("1,550 trivial stages", &fresh, "2 s", "48.7 s");
     let again = times(3 * RUNS, |i| into(i % RUNS));
     row("nothing to do on 1,550 stages", &again, "0.1 s", "2.0 s");
-}
-
-/// Builds the program whose stages compute nothing; the ordinary one stays as it is.
-fn trivial_program() -> PathBuf {
-    let folder = Path::new(PROGRAM).parent().expect("it lies in a folder");
-    let target = folder.parent().expect("a target folder");
-    let build = ["build", "--release", "--locked", "--features", "trivial"];
-    done(
-        Command::new(env!("CARGO"))
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(build)
-            .args(["--bin", "expertgrid-trivial", "--target-dir"])
-            .arg(target),
-    );
-    target.join("release/expertgrid-trivial")
 }
 
 /// 31 combinations of five experts and one arm without, 2 new experts, 40 sample counts, 391

@@ -16,7 +16,7 @@ use crate::{
     artefact::is_whole,
     data::Dataset,
     event::{Counts, Ended, Event, Listener, Record, now},
-    exec::{Local, Slot, Slots, StoreClaims, WorkerCommand},
+    exec::{Local, Slots, StoreClaims, WorkerCommand},
     grid::Only,
     journal::Journals,
     key::Digest,
@@ -29,7 +29,6 @@ use crate::{
     results,
     results_dir::ResultsDir,
     schedule::{Policy, Schedule, State},
-    stage::TRIVIAL,
     store::{Found, Store, StoreError},
     tensorboard::Curves,
     variant::Folders,
@@ -244,17 +243,14 @@ impl Running<'_> {
             command: execution.command.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            slots: execution.slots.slots.iter().map(what_computes).collect(),
+            slots: execution
+                .slots
+                .slots
+                .iter()
+                .map(|slot| slot.device.to_string())
+                .collect(),
             cost: cost.sum(),
         }
-    }
-}
-
-/// A slot's device, as journals tell of it.
-fn what_computes(slot: &Slot) -> String {
-    match TRIVIAL {
-        true => "none".to_owned(),
-        false => slot.device.to_string(),
     }
 }
 

@@ -33,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::stage::TRIVIAL;
+use crate::stage::{Stages, Work};
 
 use compute::{Compute, Execution, IsaChoice, OwnDevice, WorkerDevice, made_by};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
@@ -122,14 +122,12 @@ enum Done {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    main_with(&Stages)
+}
+
+/// Runs the program with other work in its stages.
+pub fn main_with(work: &dyn Work) -> ExitCode {
     let command = Cli::parse().command;
-    // What a worker says is its stage's log.
-    if TRIVIAL && !matches!(command, Command::Worker(_)) {
-        eprintln!(
-            "warning: THIS PROGRAM COMPUTES NOTHING: its stages are empty, to time what is around \
-             them"
-        );
-    }
     let outcome = match command {
         Command::Data(command) => data::run(&command),
         Command::Manifest(command) => manifest::run(&command),
@@ -145,7 +143,7 @@ pub fn main() -> ExitCode {
         Command::Metric(arguments) => metric::run(&arguments),
         Command::Store(command) => store::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Worker(arguments) => worker::run(&arguments),
+        Command::Worker(arguments) => worker::run(&arguments, work),
     };
     match outcome {
         Ok(Done::Whole) => ExitCode::SUCCESS,

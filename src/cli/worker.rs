@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Done, Failure, WorkerDevice, made_by};
 use crate::{
     exec,
-    stage::{Bench, Library},
+    stage::{Bench, Library, Work},
     store::Store,
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     device: WorkerDevice,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+pub(super) fn run(arguments: &Arguments, work: &dyn Work) -> Result<Done, Failure> {
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
     let WorkerDevice {
         device,
@@ -46,6 +46,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         engine,
     };
     let keep_every = Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX);
-    exec::serve(bench, keep_every, &mut std::io::stdout());
+    exec::serve(bench, work, keep_every, &mut std::io::stdout());
     Ok(Done::Whole)
 }

@@ -24,7 +24,7 @@ use crate::{
     key::{Digest, Keyed},
     plan::Spec,
     schedule::{Failure, Nature},
-    stage::{self, Bench, StageError},
+    stage::{self, Bench, StageError, Work},
     store::{Scratch, Store},
     train::{Next, TrainError, Watch},
 };
@@ -60,7 +60,7 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
 /// Serves requests until standard input closes; a training's progress is saved each time so much
 /// time has passed.
-pub fn serve(mut bench: Bench, keep_every: Duration, out: &mut dyn Write) {
+pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut dyn Write) {
     let (sender, requests) = mpsc::channel();
     let busy = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));
@@ -118,7 +118,7 @@ pub fn serve(mut bench: Bench, keep_every: Duration, out: &mut dyn Write) {
             told: Instant::now(),
             reply: &mut reply,
         };
-        let outcome = stage::run(&spec, &mut bench, &mut watching);
+        let outcome = stage::run(&spec, work, &mut bench, &mut watching);
         // Before the reply: on the last one the parent closes standard input at once.
         busy.store(false, Ordering::SeqCst);
         match outcome {

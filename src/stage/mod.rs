@@ -4,7 +4,6 @@
 //! depends on its spec alone. It does not know when or where it runs.
 
 mod library;
-mod trivial;
 
 use std::{fmt, iter::zip, sync::Arc};
 
@@ -29,9 +28,6 @@ use crate::{
 };
 
 pub use library::Library;
-
-/// Whether this program's stages compute nothing: not so in any program that is of use.
-pub const TRIVIAL: bool = cfg!(feature = "trivial");
 
 /// Why a stage has no artefact.
 #[derive(Debug)]
@@ -123,14 +119,48 @@ pub struct Bench {
     pub made_by: MadeBy,
 }
 
+/// What a worker computes for a stage. There is one that is of use, [`Stages`]; a benchmark that
+/// times what is around the stages brings its own.
+pub trait Work {
+    /// The files of a stage's artefact.
+    ///
+    /// # Errors
+    /// Where there is no artefact.
+    fn compute(
+        &self,
+        spec: &Spec,
+        bench: &mut Bench,
+        watch: &mut dyn Watch,
+    ) -> Result<Files, StageError>;
+}
+
+/// Trainings and evaluations.
+pub struct Stages;
+
+impl Work for Stages {
+    fn compute(
+        &self,
+        spec: &Spec,
+        bench: &mut Bench,
+        watch: &mut dyn Watch,
+    ) -> Result<Files, StageError> {
+        compute(spec, bench, watch)
+    }
+}
+
 /// Runs a stage and publishes its artefact.
 ///
 /// # Errors
 /// Where there is no artefact; nothing was published then.
-pub fn run(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Digest, StageError> {
+pub fn run(
+    spec: &Spec,
+    work: &dyn Work,
+    bench: &mut Bench,
+    watch: &mut dyn Watch,
+) -> Result<Digest, StageError> {
     // Before hours are spent on what could not be published.
     bench.scratch.check()?;
-    let files = compute(spec, bench, watch)?;
+    let files = work.compute(spec, bench, watch)?;
     let digest = spec.digest();
     let about = Unpublished {
         kind: spec.kind(),
@@ -149,9 +179,6 @@ pub fn run(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Dige
 /// # Errors
 /// Where there is no artefact.
 pub fn compute(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Files, StageError> {
-    if TRIVIAL {
-        return Ok(trivial::compute(spec));
-    }
     match spec {
         Spec::Train(spec) => run_training(spec, bench, watch),
         Spec::Evaluate(spec) => run_evaluation(spec, bench),

@@ -1,12 +1,18 @@
 //! Folders for what is being written, swept when their owner is gone.
 //!
 //! The rule: an owner holds a file lock, which the operating system releases however the owner
-//! ends; so nobody ever needs to unlock anything.
+//! ends; so nobody ever needs to unlock anything. On some network file systems a lock is seen on
+//! its own machine only. So a folder's name ends in the machine and its boot: the lock decides for
+//! folders of this machine since it was started, and others are left alone for a day.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use super::{Doing, StoreError};
@@ -17,20 +23,44 @@ pub struct Scratch {
     path: PathBuf,
     next: AtomicU64,
     /// Held as long as the folder is in use.
-    _lock: File,
+    lock: Option<File>,
 }
 
 const LOCK: &str = "lock";
 const BEGINNING: &str = "beginning-";
 const WRITING: &str = "writing-";
 
+/// How long a folder that has no locked file yet is left alone: its owner may just be making it.
+const BEGINNING_TAKES: Duration = Duration::from_secs(10);
+
+/// How long a folder of another machine, or of this one before it was started again, is left alone
+/// after the last change in it.
+const OTHERS_ARE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The end of the names of this machine's folders since it was started: `-<boot>-<host>`.
+static HERE: LazyLock<String> = LazyLock::new(|| {
+    let kernel = |name: &str| fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
+    let boot = kernel("random/boot_id").unwrap_or_default();
+    let host = kernel("hostname").or_else(|_| fs::read_to_string("/etc/hostname"));
+    let in_a_name = |text: &str, most: usize| -> String {
+        let usual = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let characters = text.trim().chars().map(|c| if usual(c) { c } else { '_' });
+        characters.take(most).collect()
+    };
+    let (boot, host) = (
+        in_a_name(&boot, 8),
+        in_a_name(&host.unwrap_or_default(), 64),
+    );
+    format!("-{boot}-{host}")
+});
+
 impl Scratch {
     pub(super) fn open(parent: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(parent).doing(|| format!("creating {}", parent.display()))?;
-        sweep(parent);
         // Under another name until the lock is held: a sweeper must never find it unlocked.
         let folder = tempfile::Builder::new()
             .prefix(BEGINNING)
+            .suffix(HERE.as_str())
             .tempdir_in(parent)
             .doing(|| format!("creating a folder in {}", parent.display()))?;
         let path = folder.path().join(LOCK);
@@ -47,10 +77,14 @@ impl Scratch {
         fs::rename(folder.path(), &place).doing(|| format!("creating {}", place.display()))?;
         // It is not under its temporary name any more.
         let _ = folder.keep();
+        // The time by the clock of the disk, which may be a server's.
+        if let Some(now) = changed(&place) {
+            sweep(parent, &place, now);
+        }
         Ok(Self {
             path: place,
             next: AtomicU64::new(0),
-            _lock: lock,
+            lock: Some(lock),
         })
     }
 
@@ -104,6 +138,8 @@ impl Drop for Aside {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        // Some network file systems keep a file that is removed while it is open.
+        drop(self.lock.take());
         // What cannot be removed now is swept by the next one to come.
         let _ = fs::remove_dir_all(&self.path);
     }
@@ -114,31 +150,43 @@ pub(super) fn is_held(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
-/// Removes what owners that are gone have left behind.
-fn sweep(parent: &Path) {
+/// When something was last put into a folder or taken out of it.
+fn changed(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder).and_then(|found| found.modified()).ok()
+}
+
+/// Removes what owners that are gone have left behind in a folder of which one's own is a part.
+fn sweep(parent: &Path, own: &Path, now: SystemTime) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(BEGINNING) {
-            // Its owner is just beginning, or died at that very moment: ten seconds tell.
-            let age = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .ok()
-                .and_then(|t| t.elapsed().ok());
-            if age.is_some_and(|age| age.as_secs() > 10) {
-                let _ = fs::remove_dir_all(entry.path());
-            }
+        let (path, name) = (entry.path(), entry.file_name());
+        if path == own {
             continue;
         }
-        let free = match File::open(entry.path().join(LOCK)) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            // A sweeper that was interrupted: it held the lock.
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        let name = name.to_string_lossy();
+        let unchanged_for = |least: Duration| {
+            let age = changed(&path).and_then(|changed| now.duration_since(changed).ok());
+            age.is_some_and(|age| age > least)
         };
-        if free {
-            let _ = fs::remove_dir_all(entry.path());
+        let left = match (name.ends_with(HERE.as_str()), name.starts_with(BEGINNING)) {
+            (false, _) => unchanged_for(OTHERS_ARE_KEPT) && !is_locked(&path),
+            (true, true) => unchanged_for(BEGINNING_TAKES),
+            (true, false) => !is_locked(&path),
+        };
+        if left {
+            let _ = fs::remove_dir_all(path);
         }
+    }
+}
+
+/// Whether an owner may hold the lock of a folder. Network file systems give a lock for one process
+/// alone to files that are open for writing only.
+fn is_locked(folder: &Path) -> bool {
+    match File::options().write(true).open(folder.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_err(),
+        // A sweeper that was interrupted: it held the lock.
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }

@@ -18,7 +18,7 @@ use expertgrid::{
     method::{BUILT_IN, Method},
     net::{Checkpoint, Part, UNet},
     plan::{self, Inventory, Kind, Plan, Spec, Stage},
-    stage::{self, Bench, Library},
+    stage::{self, Bench, Library, Stages},
     store::{Files, Found, MadeBy, Store, Unpublished},
     train::{Next, Watch, predict},
 };
@@ -54,7 +54,7 @@ fn bench(results: &Path, dataset: data::Dataset) -> Bench {
 /// The pretraining of a plan, in the store; its weights.
 fn pretrain(plan: &Plan, bench: &mut Bench) -> Vec<u8> {
     let spec = &pretraining(plan).spec;
-    stage::run(spec, bench, &mut |_: Step| {}).unwrap();
+    stage::run(spec, &Stages, bench, &mut |_: Step| {}).unwrap();
     weights(bench, &spec.digest())
 }
 

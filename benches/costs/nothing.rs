@@ -1,20 +1,32 @@
-//! The artefacts of stages that compute nothing, for a program that times everything around stages.
+//! Stages that compute nothing, so that all that is around them can be timed.
 //!
-//! The rule: it writes the files of the true artefact, as small as they can be, and nothing that
-//! could be taken for a result.
+//! The rule: they write the files of the true artefacts, as small as they can be, and nothing that
+//! could be taken for a result. Their keys are those of the true stages: they belong in no store
+//! that is kept.
 
-use crate::{
+use expertgrid::{
     artefact::{
         CHOICE, CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions,
     },
     method::Branch,
     metric::{Measure, Reason, Score},
     plan::Spec,
+    stage::{Bench, StageError, Work},
     store::Files,
+    train::Watch,
 };
 
+/// The work of a benchmark.
+pub struct Nothing;
+
+impl Work for Nothing {
+    fn compute(&self, spec: &Spec, _: &mut Bench, _: &mut dyn Watch) -> Result<Files, StageError> {
+        Ok(files_of(spec))
+    }
+}
+
 /// The files of an artefact, without content.
-pub(super) fn compute(spec: &Spec) -> Files {
+fn files_of(spec: &Spec) -> Files {
     let mut files = Files::new();
     match spec {
         Spec::Train(train) => {
