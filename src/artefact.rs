@@ -188,14 +188,6 @@ impl Choice {
         bytes.push(b'\n');
         bytes
     }
-
-    /// From JSON.
-    ///
-    /// # Errors
-    /// Where the bytes are not what [`Choice::to_bytes`] writes.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("{CHOICE}: {error}"))
-    }
 }
 
 /// An account of what was imported, as JSON.

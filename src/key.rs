@@ -290,12 +290,12 @@ impl<T: Keyed> Keyed for Memo<T> {
 mod tests {
     use super::*;
 
-    struct Train {
+    struct Inner {
         steps: u64,
         lr: f64,
     }
 
-    impl Keyed for Train {
+    impl Keyed for Inner {
         fn fields(&self, sink: &mut Sink) {
             let Self { steps, lr } = self;
             sink.u64("steps", *steps);
@@ -303,37 +303,37 @@ mod tests {
         }
     }
 
-    struct Stage {
-        train: Train,
+    struct Outer {
+        inner: Inner,
         upstream: Digest,
     }
 
-    impl Keyed for Stage {
+    impl Keyed for Outer {
         fn fields(&self, sink: &mut Sink) {
-            let Self { train, upstream } = self;
-            sink.group("train", train);
+            let Self { inner, upstream } = self;
+            sink.group("inner", inner);
             sink.digest("upstream", upstream);
         }
     }
 
-    fn stage(steps: u64) -> Stage {
-        Stage {
-            train: Train { steps, lr: 1e-3 },
+    fn outer(steps: u64) -> Outer {
+        Outer {
+            inner: Inner { steps, lr: 1e-3 },
             upstream: Digest::of_bytes(b"weights"),
         }
     }
 
     #[test]
     fn the_explanation_names_every_hashed_field_with_its_path() {
-        let inputs = stage(7).explain();
+        let inputs = outer(7).explain();
         let fields: Vec<_> = inputs.iter().map(|i| i.field.as_str()).collect();
-        assert_eq!(fields, ["train.steps", "train.lr", "upstream"]);
+        assert_eq!(fields, ["inner.steps", "inner.lr", "upstream"]);
         assert_eq!(inputs[1].value, "0.001");
     }
 
     #[test]
     fn a_changed_field_changes_the_digest_and_one_line_of_the_explanation() {
-        let (a, b) = (stage(7), stage(8));
+        let (a, b) = (outer(7), outer(8));
         assert_ne!(a.digest(), b.digest());
         let differing = std::iter::zip(a.explain(), b.explain())
             .filter(|(x, y)| x != y)
@@ -343,17 +343,17 @@ mod tests {
 
     #[test]
     fn explaining_does_not_change_what_is_hashed() {
-        struct Watched<'a>(&'a Stage, std::cell::Cell<Option<Digest>>);
+        struct Watched<'a>(&'a Outer, std::cell::Cell<Option<Digest>>);
         impl Keyed for Watched<'_> {
             fn fields(&self, sink: &mut Sink) {
                 self.0.fields(sink);
                 self.1.set(Some(Digest(*sink.hasher.finalize().as_bytes())));
             }
         }
-        let stage = stage(7);
-        let watched = Watched(&stage, std::cell::Cell::new(None));
+        let outer = outer(7);
+        let watched = Watched(&outer, std::cell::Cell::new(None));
         watched.explain();
-        assert_eq!(watched.1.get(), Some(stage.digest()));
+        assert_eq!(watched.1.get(), Some(outer.digest()));
     }
 
     #[test]
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_digest_survives_its_text() {
-        let digest = stage(7).digest();
+        let digest = outer(7).digest();
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!("not hex".parse::<Digest>().is_err());
     }

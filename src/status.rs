@@ -49,7 +49,7 @@ pub struct Tally {
     pub needed: usize,
     /// In the store.
     pub done: usize,
-    /// A process holds their claim.
+    /// A process holds their lease.
     pub running: usize,
     /// Failed when they were tried last.
     pub failed: usize,
@@ -86,13 +86,13 @@ pub fn look(
     wanted: impl Fn(&Run) -> bool,
 ) -> Status {
     let done: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
-    let claimed: HashSet<Digest> = store.claimed().into_iter().collect();
+    let leased: HashSet<Digest> = store.leased().into_iter().collect();
     let boards = boards(folders);
     let mut failed: BTreeMap<Digest, Failure> = BTreeMap::new();
     for failure in boards.iter().flat_map(|(_, board)| &board.failures) {
         failed.insert(failure.stage, failure.clone());
     }
-    failed.retain(|stage, _| !done.contains(stage) && !claimed.contains(stage));
+    failed.retain(|stage, _| !done.contains(stage) && !leased.contains(stage));
 
     let mut kinds: BTreeMap<Kind, Tally> = BTreeMap::new();
     let mut stages = Share::default();
@@ -110,7 +110,7 @@ pub fn look(
         *if there {
             stages.done += 1;
             &mut tally.done
-        } else if claimed.contains(digest) {
+        } else if leased.contains(digest) {
             &mut tally.running
         } else if failed.contains_key(digest) {
             &mut tally.failed

@@ -11,7 +11,7 @@ use super::{Done, Failure, OwnDevice, output::print, weights::Weights};
 use crate::{
     data::{
         Expert, Image, Mask,
-        folder::{self, Named},
+        folder::{self, NamedImage},
         nifti::{Fault, write_image, write_mask},
         prepare::{Plane, Prediction, Prepared, prepare, too_small},
     },
@@ -107,7 +107,7 @@ fn predict_all<E: Engine>(
     arguments: &Arguments,
     weights: &Weights,
     branch: usize,
-    images: &[Named],
+    images: &[NamedImage],
     engine: &E,
 ) -> Result<Done, Failure> {
     let net = weights
@@ -153,7 +153,7 @@ fn predict_all<E: Engine>(
 /// Writes the files of one image; returns the mask.
 fn write(
     arguments: &Arguments,
-    named: &Named,
+    named: &NamedImage,
     prepared: &Prepared,
     logits: &Plane,
     spec: &ImageSpec,

@@ -24,7 +24,7 @@ pub struct Sample {
     pub masks: Vec<Plane>,
 }
 
-/// The sample that a seed makes of an image and its masks (of [`super::prepare::prepare_mask`]).
+/// Draws the sample of an image and its masks (of [`super::prepare::prepare_mask`]).
 pub fn sample(
     case: &Prepared,
     masks: &[Arc<Plane>],
@@ -41,7 +41,7 @@ pub fn sample(
         .then(|| draw.random_range(-1.0..=1.0) * spec.rotation_degrees);
     let mut draw = rng("zoom");
     let factor = draw.random_bool(spec.zoom).then(|| {
-        // Evenly shrinking or enlarging, whatever the range's halves are.
+        // Shrinking and enlarging are equally likely, wherever 1 lies in the range.
         let (low, high) = (spec.zoom_factors.low, spec.zoom_factors.high);
         let (low, high) = match (low < 1.0 && high > 1.0, draw.random_bool(0.5)) {
             (false, _) => (low, high),
@@ -56,16 +56,16 @@ pub fn sample(
             image: case.cut(&window),
             masks: masks
                 .iter()
-                .map(|mask| halves(cut_mask(mask, &window)))
+                .map(|mask| binarised(cut_mask(mask, &window)))
                 .collect(),
         },
         _ => {
-            let grid = Grid::new(&window, degrees.unwrap_or(0.0), factor.unwrap_or(1.0));
+            let grid = SamplingGrid::new(&window, degrees.unwrap_or(0.0), factor.unwrap_or(1.0));
             Sample {
                 image: grid.resample(&case.image, case.background),
                 masks: masks
                     .iter()
-                    .map(|mask| halves(grid.resample(mask, 0.0)))
+                    .map(|mask| binarised(grid.resample(mask, 0.0)))
                     .collect(),
             }
         }
@@ -97,7 +97,7 @@ pub fn sample(
     sample
 }
 
-/// The training crop: anywhere within the image as long as the centre of the foreground is in it.
+/// The training crop: anywhere within the image that keeps the centre of the foreground inside.
 fn window(
     case: &Prepared,
     image: &ImageSpec,
@@ -107,7 +107,7 @@ fn window(
     let size = image.input();
     let frame = [case.image.height, case.image.width];
     let origin = match translation {
-        // A test may see the whole image; a training crop is always a crop.
+        // A test may use the whole image; training always uses a crop.
         Translation::None => {
             let cropped = ImageSpec {
                 field_of_view: FieldOfView::Crop,
@@ -139,16 +139,16 @@ fn cut_mask(mask: &Plane, window: &Region) -> Plane {
     plane
 }
 
-fn halves(mut plane: Plane) -> Plane {
+fn binarised(mut plane: Plane) -> Plane {
     for value in &mut plane.values {
         *value = if *value >= 0.5 { 1.0 } else { 0.0 };
     }
     plane
 }
 
-/// A rotated and scaled sampling grid: coordinates relative to the window's centre are turned,
+/// A rotated and scaled sampling grid: coordinates relative to the window's centre are rotated,
 /// multiplied by the factor, and moved to the window's centre. A factor above 1 shrinks objects.
-pub(super) struct Grid {
+pub(super) struct SamplingGrid {
     size: [usize; 2],
     centre: [f64; 2],
     cosine: f64,
@@ -156,7 +156,7 @@ pub(super) struct Grid {
     factor: f64,
 }
 
-impl Grid {
+impl SamplingGrid {
     pub(super) fn new(window: &Region, degrees: f64, factor: f64) -> Self {
         let (sine, cosine) = degrees.to_radians().sin_cos();
         Self {
@@ -287,7 +287,7 @@ mod tests {
             origin: [1, 1],
             size: [5, 5],
         };
-        let grid = Grid::new(&window, 30.0, 1.2);
+        let grid = SamplingGrid::new(&window, 30.0, 1.2);
         let coordinates: Vec<[f64; 2]> = (0..25).map(|i| grid.source(i / 5, i % 5)).collect();
         close(
             coordinates.iter().map(|c| c[0]),
@@ -322,7 +322,7 @@ mod tests {
             &matrix(&expected["mask_linear"]),
             1e-7,
         );
-        let hard = halves(soft);
+        let hard = binarised(soft);
         close(
             hard.values.into_iter().map(f64::from),
             &matrix(&expected["mask_linear_ge_0_5"]),
@@ -384,7 +384,7 @@ mod tests {
         }
     }
 
-    /// Half the distance of numbers below 1024 in single precision: what one rounding may cost.
+    /// Largest rounding error of numbers below 1024 in single precision: half their distance.
     const ROUNDING: f64 = 3.06e-5;
 
     #[test]
@@ -397,11 +397,11 @@ mod tests {
                 size: pair(&case["size"]),
             };
             let number = |name: &str| case[name].as_f64().unwrap();
-            let grid = Grid::new(&window, number("degrees"), number("factor"));
+            let grid = SamplingGrid::new(&window, number("degrees"), number("factor"));
             let found = grid.resample(&plane(case, "image"), number("outside") as f32);
             let found = found.values.into_iter().map(f64::from);
             close(found, &numbers(&case["resampled"]), ROUNDING);
-            let mask = halves(grid.resample(&plane(case, "mask"), 0.0));
+            let mask = binarised(grid.resample(&plane(case, "mask"), 0.0));
             let mask: Vec<f64> = mask.values.into_iter().map(f64::from).collect();
             assert_eq!(mask, numbers(&case["resampled_mask"]));
             outside += case["outside_pixels"].as_u64().unwrap();
@@ -528,7 +528,7 @@ mod tests {
         };
         for i in 0..20 {
             let sample = sample(&case, &masks(), &image(), &turned, &Seed::new(i));
-            assert_eq!(halves(sample.image), sample.masks[0]);
+            assert_eq!(binarised(sample.image), sample.masks[0]);
         }
     }
 }

@@ -1,23 +1,20 @@
-//! What a folder of data holds, in figures: shapes, shares, and how far the experts agree.
+//! A report on a folder of data: its cases, its problems, and how far the experts agree.
 //!
-//! The rule: figures describe the cases that could be read, and stand next to every problem found;
-//! a figure without a case behind it is absent.
+//! The rule: figures are of the cases that could be read; without such a case there are none.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use itertools::Itertools;
 use rayon::prelude::*;
 
-use super::{Case, Expert, Mask, Problem, Provenance, Severity, survey};
+use super::{Case, DataProblem, Expert, Mask, Severity, survey};
 use crate::key::Digest;
 
 /// The report on one folder.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What made these data.
+    /// Name and origin of the data.
     pub label: String,
-    /// Where images and masks come from.
-    pub provenance: Provenance,
     /// Digest of the readable content.
     pub digest: Digest,
     /// Readable training cases.
@@ -31,7 +28,7 @@ pub struct Check {
     /// Figures of the readable cases; `None` if there is none.
     pub figures: Option<Figures>,
     /// Errors first, then warnings.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<DataProblem>,
 }
 
 /// Figures of at least one case. The brain is where the image is not 0.
@@ -40,13 +37,13 @@ pub struct Figures {
     /// Lowest and highest intensity within any brain.
     pub intensity: (f32, f32),
     /// Mean intensity of each brain.
-    pub brain_mean: Spread,
+    pub brain_mean: MeanAndRange,
     /// Standard deviation over mean of each brain's intensities.
-    pub brain_variation: Spread,
+    pub brain_variation: MeanAndRange,
     /// Share of the frame that is brain.
-    pub brain_share: Spread,
+    pub brain_share: MeanAndRange,
     /// Share of the frame that each expert marked.
-    pub mask_share: BTreeMap<Expert, Spread>,
+    pub mask_share: BTreeMap<Expert, MeanAndRange>,
     /// Dice of two experts' masks, mean over all cases; two empty masks agree fully.
     pub mutual_dice: BTreeMap<(Expert, Expert), f64>,
     /// Intersection over union of all experts' masks: the pixels of all cases pooled.
@@ -55,7 +52,7 @@ pub struct Figures {
 
 /// Mean and range over cases.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
+pub struct MeanAndRange {
     /// Arithmetic mean.
     pub mean: f64,
     /// Lowest.
@@ -64,7 +61,7 @@ pub struct Spread {
     pub max: f64,
 }
 
-impl Spread {
+impl MeanAndRange {
     /// Of at least one value.
     fn of(values: impl Iterator<Item = f64>) -> Self {
         let (mut sum, mut count) = (0.0, 0.0);
@@ -84,7 +81,7 @@ impl Spread {
 }
 
 impl Check {
-    /// Whether nothing forbids using the data set.
+    /// Whether the data set can be used: no problem is an error.
     pub fn usable(&self) -> bool {
         self.problems
             .iter()
@@ -92,10 +89,11 @@ impl Check {
     }
 }
 
-/// Looks at everything in `dir`.
+/// Reads and checks everything in `dir`.
 pub fn check(dir: &Path) -> Check {
     let survey = survey::survey(dir);
-    let cases: Vec<&Case> = survey.training.iter().chain(&survey.test).collect();
+    let readable = &survey.readable;
+    let cases: Vec<&Case> = readable.cases().collect();
     let mut sizes = BTreeMap::new();
     for case in &cases {
         *sizes
@@ -103,15 +101,14 @@ pub fn check(dir: &Path) -> Check {
             .or_insert(0) += 1;
     }
     Check {
-        figures: figures(&cases, &survey.experts),
-        label: survey.label,
-        provenance: survey.provenance,
-        digest: survey.digest,
-        training: survey.training.len(),
-        test: survey.test.len(),
+        figures: figures(&cases, &readable.experts),
+        label: readable.label.clone(),
+        digest: readable.digest,
+        training: readable.training.len(),
+        test: readable.test.len(),
         sizes,
-        experts: survey.experts,
-        problems: survey.problems,
+        experts: readable.experts.clone(),
+        problems: survey.into_problems(),
     }
 }
 
@@ -124,7 +121,7 @@ pub fn figures(cases: &[&Case], experts: &[Expert]) -> Option<Figures> {
         .par_iter()
         .map(|case| CaseFigures::of(case, experts))
         .collect();
-    let spread = |value: fn(&CaseFigures) -> f64| Spread::of(each.iter().map(value));
+    let spread = |value: fn(&CaseFigures) -> f64| MeanAndRange::of(each.iter().map(value));
     let pairs = experts
         .iter()
         .copied()
@@ -142,7 +139,7 @@ pub fn figures(cases: &[&Case], experts: &[Expert]) -> Option<Figures> {
         mask_share: experts
             .iter()
             .enumerate()
-            .map(|(i, e)| (*e, Spread::of(each.iter().map(|c| c.mask_share[i]))))
+            .map(|(i, e)| (*e, MeanAndRange::of(each.iter().map(|c| c.mask_share[i]))))
             .collect(),
         mutual_dice: pairs
             .enumerate()
@@ -202,14 +199,14 @@ impl CaseFigures {
     }
 }
 
-/// Pixels for which the number of masks around them satisfies `wanted`.
+/// How many pixels lie inside a number of masks that `wanted` accepts.
 fn count_px(masks: &[&Mask], wanted: impl Fn(usize) -> bool) -> usize {
     (0..masks[0].pixels.len())
         .filter(|i| wanted(masks.iter().filter(|m| m.pixels[*i]).count()))
         .count()
 }
 
-/// Two empty masks agree fully.
+/// `part / whole`; 1 for nothing of nothing, as two empty masks agree fully.
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 {
         1.0
@@ -258,8 +255,8 @@ impl fmt::Display for Check {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |s: &Spread| {
-            let Spread { mean, min, max } = s;
+        let percent = |s: &MeanAndRange| {
+            let MeanAndRange { mean, min, max } = s;
             format!(
                 "{:6.2} {:6.2} {:6.2}",
                 100.0 * mean,
@@ -270,9 +267,9 @@ impl fmt::Display for Figures {
         let (low, high) = self.intensity;
         writeln!(f, "intensity    {low:.1} to {high:.1} within the brain\n")?;
         writeln!(f, "over the cases           mean    min    max")?;
-        let Spread { mean, min, max } = self.brain_mean;
+        let MeanAndRange { mean, min, max } = self.brain_mean;
         writeln!(f, "brain's mean           {mean:6.1} {min:6.1} {max:6.1}")?;
-        let Spread { mean, min, max } = self.brain_variation;
+        let MeanAndRange { mean, min, max } = self.brain_variation;
         writeln!(f, "brain's SD / mean      {mean:6.3} {min:6.3} {max:6.3}")?;
         writeln!(f, "brain, % of the frame  {}", percent(&self.brain_share))?;
         for (expert, share) in &self.mask_share {

@@ -1,6 +1,7 @@
 //! Whether a data set can serve an experiment: enough cases, every expert, large enough images, no
 //! mask cut off by the field of view.
 
+use itertools::Itertools;
 use rayon::prelude::*;
 
 use super::{
@@ -9,16 +10,16 @@ use super::{
 };
 use crate::manifest::{CutMasks, Experiment, SpacingFrom};
 
-/// What was found: what forbids the experiment, and what is only worth knowing.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct Fit {
-    /// Why it cannot be run.
+    /// Why the experiment cannot be run.
     pub problems: Vec<String>,
-    /// What to know of it.
+    /// What the user should know; the experiment can be run.
     pub notes: Vec<String>,
 }
 
-/// Holds an experiment against a data set.
+/// Checks an experiment against a data set.
 pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     let mut fit = Fit::default();
     let name = &experiment.name;
@@ -46,10 +47,9 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     for expert in &wanted {
         if !dataset.experts.contains(expert) {
             fit.problems.push(format!(
-                "{name} asks for expert {expert}, whose masks the data set does not have \
-                 for every case \
-                 (it has experts {:?})",
-                dataset.experts
+                "{name} asks for expert {expert}, who annotated not every case of the data set; \
+                 choose among its experts {}",
+                dataset.experts.iter().format(", ")
             ));
         }
     }
@@ -59,8 +59,8 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
             fit.problems.push(format!("{name}: {}: {why}", case.name));
         } else if experiment.metrics.spacing == SpacingFrom::Header && case.spacing().is_none() {
             fit.problems.push(format!(
-                "{name}: {}: the header has no spacing, \
-                 which `metrics.spacing = \"header\"` asks for",
+                "{name}: {}: the header has no spacing, which `metrics.spacing = \"header\"` asks \
+                 for; set it to \"unit\"",
                 case.name
             ));
         }

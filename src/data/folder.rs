@@ -1,17 +1,18 @@
 //! Cases outside a data set: those that one expert annotated, and images without any mask.
 //!
-//! The rule: as for a data set, every problem of every file is found in one look; what is left out
-//! is said.
+//! The rule: as for a data set, every problem of every file is reported at once; cases that are left
+//! out are counted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
+use itertools::Itertools;
 use rayon::prelude::*;
 
 use super::{
-    Case, Expert, Image, Problem, Problems, Severity, label,
+    Case, DataProblem, DataProblems, Expert, Image, Severity, label,
     nifti::{self, Fault, Header},
     qubiq::{CaseFiles, list_cases},
     survey::read_case,
@@ -20,22 +21,22 @@ use super::{
 
 /// The cases of a folder that one expert annotated.
 #[derive(Clone, Debug)]
-pub struct Annotated {
-    /// What the data are called.
+pub struct ExpertCases {
+    /// Name and origin of the data.
     pub label: String,
     /// In the numerical order of their names.
     pub cases: Vec<Case>,
     /// How many cases of the folder have no mask of this expert.
     pub left_out: usize,
-    /// What was noticed and tolerated.
-    pub warnings: Vec<Problem>,
+    /// Problems that do not prevent their use.
+    pub warnings: Vec<DataProblem>,
 }
 
 /// Reads the cases in `dir`, a folder each, that have a mask of `expert`.
 ///
 /// # Errors
 /// Every problem, warnings included, where at least one of them is an error.
-pub fn annotated(dir: &Path, expert: Expert) -> Result<Annotated, Problems> {
+pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems> {
     let mut problems = Vec::new();
     let listed = folders_of_cases(dir, &mut problems);
     let others: BTreeSet<Expert> = listed
@@ -47,9 +48,15 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<Annotated, Problems> {
         .partition(|case| case.masks.contains_key(&expert));
     let broken = problems.iter().any(|p| p.severity == Severity::Error);
     if annotated.is_empty() && !broken {
-        problems.push(Problem::error(
+        problems.push(DataProblem::error(
             dir,
-            format!("has no case with a mask of expert {expert}; there are masks of {others:?}"),
+            match others.is_empty() {
+                true => "has no masks".to_owned(),
+                false => format!(
+                    "has no mask of expert {expert}, only of {}",
+                    others.iter().join(", ")
+                ),
+            },
             format!(
                 "name the expert's masks task01_seg{expert:02}.nii.gz, beside each image.nii.gz"
             ),
@@ -62,8 +69,8 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<Annotated, Problems> {
         .unzip();
     problems.extend(found.into_iter().flatten());
     match problems.iter().any(|p| p.severity == Severity::Error) {
-        true => Err(Problems(problems)),
-        false => Ok(Annotated {
+        true => Err(DataProblems(problems)),
+        false => Ok(ExpertCases {
             label: label::of_part(dir),
             cases: cases.into_iter().flatten().collect(),
             left_out: left_out.len(),
@@ -72,12 +79,12 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<Annotated, Problems> {
     }
 }
 
-fn folders_of_cases(dir: &Path, problems: &mut Vec<Problem>) -> Vec<CaseFiles> {
+fn folders_of_cases(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<CaseFiles> {
     if dir.join("Training").is_dir() {
-        problems.push(Problem::error(
+        problems.push(DataProblem::error(
             dir,
-            "is a whole data set",
-            "name its folder `Training`, or another folder of cases",
+            "is a whole data set, not a folder of cases",
+            "give its folder `Training`",
         ));
         return Vec::new();
     }
@@ -86,15 +93,15 @@ fn folders_of_cases(dir: &Path, problems: &mut Vec<Problem>) -> Vec<CaseFiles> {
 
 /// An image to be predicted.
 #[derive(Clone, Debug)]
-pub struct Named {
-    /// What its prediction is called: the file's name without its ending, or, for a file called
+pub struct NamedImage {
+    /// The name of its prediction: the file's name without its ending or, for a file called
     /// `image`, the name of its folder.
     pub name: String,
     /// The file.
     pub path: PathBuf,
     /// The image.
     pub image: Image,
-    /// With which the prediction is written.
+    /// Its header; the prediction is written with it.
     pub header: Header,
 }
 
@@ -102,7 +109,7 @@ pub struct Named {
 ///
 /// # Errors
 /// Every problem found.
-pub fn images(paths: &[PathBuf]) -> Result<Vec<Named>, Problems> {
+pub fn images(paths: &[PathBuf]) -> Result<Vec<NamedImage>, DataProblems> {
     let mut problems = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -114,27 +121,27 @@ pub fn images(paths: &[PathBuf]) -> Result<Vec<Named>, Problems> {
     let mut by_name: BTreeMap<String, PathBuf> = BTreeMap::new();
     for path in &files {
         if let Some(other) = by_name.insert(name(path), path.clone()) {
-            problems.push(Problem::error(
+            problems.push(DataProblem::error(
                 path,
                 format!(
                     "would be predicted under the same name as {}",
                     other.display()
                 ),
-                "predict the two into different folders",
+                "predict one of the two into another folder",
             ));
         }
     }
     let read = |path: &PathBuf| {
-        let fault = |fault: Fault| Problem::error(path, fault.what, fault.remedy);
+        let fault = |fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
         let (image, header) = nifti::read_image(path).map_err(fault)?;
         if two_valued(&image.pixels) {
-            return Err(Problem::error(
+            return Err(DataProblem::error(
                 path,
                 "has no more than two different values: it looks like a mask",
                 "give the image that the mask belongs to",
             ));
         }
-        Ok(Named {
+        Ok(NamedImage {
             name: name(path),
             path: path.clone(),
             image,
@@ -150,30 +157,30 @@ pub fn images(paths: &[PathBuf]) -> Result<Vec<Named>, Problems> {
     }
     match problems.is_empty() {
         true => Ok(images),
-        false => Err(Problems(problems)),
+        false => Err(DataProblems(problems)),
     }
 }
 
-fn images_in(dir: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+fn images_in(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     for file in ["image.nii.gz", "image.nii"] {
         if dir.join(file).is_file() {
             return vec![dir.join(file)];
         }
     }
     let cases = folders_of_cases(dir, problems);
-    // A file beside the cases is no problem here: it was not asked for.
+    // Warnings are of files that were not asked for.
     problems.retain(|problem| problem.severity == Severity::Error);
     for case in cases.iter().filter(|case| case.image.is_none()) {
-        problems.push(Problem::error(
+        problems.push(DataProblem::error(
             &case.folder,
             "holds no image.nii.gz",
-            "name the image files themselves",
+            "give the image files instead of their folder",
         ));
     }
     cases.into_iter().filter_map(|case| case.image).collect()
 }
 
-/// What a file of a case is called without its ending; `image` alone would name no case.
+/// The name of a case's file without its ending; for `image`, the name of its folder.
 pub fn name(path: &Path) -> String {
     let file = |path: &Path| {
         path.file_name()

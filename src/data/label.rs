@@ -1,14 +1,14 @@
-//! What a data set is called wherever its results appear.
+//! The label and the provenance of a data set.
 //!
-//! The rule: a label claims no more than is known. A marker file in the folder speaks first, then
-//! content that is recognised, then the QUBIQ challenge's own folder names; any other folder is
-//! called by its name.
+//! The rule: a label claims no more than is known. It is that of the marker file in the folder, else
+//! of content that is recognised, else of the QUBIQ challenge's folder names, else the folder's
+//! name.
 
 use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, Provenance, qubiq::Tree};
+use super::{DataProblem, Provenance, qubiq::Tree};
 use crate::key::Digest;
 
 /// Name of the marker file, in the root of a data set.
@@ -18,23 +18,23 @@ pub const MARKER: &str = "dataset.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Marker {
-    /// What to call the data set: `phantom`.
+    /// Name of the data set: `phantom`.
     pub label: String,
     /// Whether a program drew the images and masks.
     pub synthetic: bool,
-    /// The seed they were drawn from.
+    /// The seed from which they were drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Version of the program's drawing.
+    /// Version of the generator that drew them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<u32>,
-    /// Digest of the content that the marker was written for.
+    /// Digest of the content for which the marker was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
 
 impl Marker {
-    /// What the data set is called.
+    /// The label of the data set, as results print it.
     pub fn name(&self) -> String {
         let Self {
             label,
@@ -64,7 +64,7 @@ pub(super) fn of(
     dir: &Path,
     tree: Tree,
     digest: Digest,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<DataProblem>,
 ) -> (String, Provenance) {
     let path = dir.join(MARKER);
     match read_marker(&path) {
@@ -75,7 +75,7 @@ pub(super) fn of(
                 Provenance::Undeclared
             };
             if marker.digest.is_some_and(|d| d != digest) {
-                problems.push(Problem::warning(
+                problems.push(DataProblem::warning(
                     path,
                     "was written for other content than the folder holds now",
                     "restore the files, or edit the label and remove the digest",
@@ -85,7 +85,7 @@ pub(super) fn of(
             return (marker.name(), provenance);
         }
         Ok(None) => {}
-        Err(what) => problems.push(Problem::error(
+        Err(what) => problems.push(DataProblem::error(
             path,
             what,
             r#"write it as {"label": "my data", "synthetic": false}, or remove it"#,
@@ -101,8 +101,8 @@ pub(super) fn of(
     }
 }
 
-/// What the cases in `dir` are called: as the marker there or in the folder above says, so that a
-/// part of a data set is not called anything better than the whole.
+/// The label of the cases in `dir`: that of the marker there or in the folder above, so that a part
+/// of a synthetic data set is labelled synthetic too; else the folder's name.
 pub(super) fn of_part(dir: &Path) -> String {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let places = [Some(full.as_path()), full.parent()];

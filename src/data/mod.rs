@@ -19,10 +19,10 @@ mod problem;
 
 use std::{collections::BTreeMap, path::Path};
 
-use self::nifti::{Header, Spacing};
+use self::nifti::{Header, SpacingMm};
 pub use self::{
     label::{MARKER, Marker},
-    problem::{Problem, Problems, Severity},
+    problem::{DataProblem, DataProblems, Severity},
 };
 use crate::key::{Digest, Keyed, Sink};
 use crate::metric::MaskView;
@@ -62,7 +62,7 @@ impl Mask {
         self.pixels.iter().filter(|inside| **inside).count()
     }
 
-    /// The mask as measures take it.
+    /// Borrows it for the metrics.
     ///
     /// # Panics
     /// The mask does not hold `height * width` pixels.
@@ -110,7 +110,7 @@ impl Keyed for Mask {
 
 /// One expert's mask of a case.
 #[derive(Clone, Debug)]
-pub struct Annotation {
+pub struct ExpertMask {
     /// The mask, of the image's shape.
     pub mask: Mask,
     /// Digest of the mask's shape and pixels.
@@ -127,13 +127,13 @@ pub struct Case {
     /// Digest of the image's shape and pixels.
     pub image_digest: Digest,
     /// The masks, by expert.
-    pub annotations: BTreeMap<Expert, Annotation>,
-    /// The image's header, with which a prediction is written.
+    pub annotations: BTreeMap<Expert, ExpertMask>,
+    /// The image's header; predictions are written with it.
     pub header: Header,
 }
 
 impl Case {
-    /// A case with its digests taken.
+    /// A case with the digests of its image and masks.
     pub fn new(
         name: impl Into<String>,
         image: Image,
@@ -142,7 +142,7 @@ impl Case {
     ) -> Self {
         let annotate = |(expert, mask): (Expert, Mask)| {
             let digest = mask.digest();
-            (expert, Annotation { mask, digest })
+            (expert, ExpertMask { mask, digest })
         };
         Self {
             name: name.into(),
@@ -159,15 +159,15 @@ impl Case {
     }
 
     /// Size of a pixel as the header gives it; `None` where the header gives no positive size.
-    pub fn spacing(&self) -> Option<Spacing> {
+    pub fn spacing(&self) -> Option<SpacingMm> {
         self.header.spacing()
     }
 }
 
 impl Keyed for Case {
     fn fields(&self, sink: &mut Sink) {
-        // Neither the name nor the header is content: cases are picked by their order, and spacing,
-        // where an experiment trusts it, enters the key of what uses it.
+        // Neither the name nor the header is content: cases are picked by their order, and spacing
+        // enters the key of the evaluation that uses it.
         let Self {
             name: _,
             image: _,
@@ -185,20 +185,20 @@ impl Keyed for Case {
 /// Where images and masks come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// Images and masks are drawn by a program: results say so wherever they appear.
+    /// Images and masks drawn by a program; every result of them says so.
     Synthetic,
-    /// Real anatomy under masks of simulated experts.
+    /// Real anatomy with masks of simulated experts.
     SimulatedExperts,
-    /// Images and masks by people.
+    /// Real images with masks by human experts.
     Acquired,
-    /// The folder does not say.
+    /// Unknown: the folder does not say.
     Undeclared,
 }
 
 /// Every case of a data set.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// What made these data, as tables and pages print it: `phantom (synthetic, seed 1)`.
+    /// Name and origin, as tables and pages print them: `phantom (synthetic, seed 1)`.
     pub label: String,
     /// Where images and masks come from.
     pub provenance: Provenance,
@@ -208,10 +208,10 @@ pub struct Dataset {
     pub test: Vec<Case>,
     /// Experts that annotated every case, ascending.
     pub experts: Vec<Expert>,
-    /// Digest of all content, in order.
+    /// [`content_digest`] of its cases.
     pub digest: Digest,
-    /// What was noticed and tolerated.
-    pub warnings: Vec<Problem>,
+    /// Problems that do not prevent its use.
+    pub warnings: Vec<DataProblem>,
 }
 
 impl Dataset {
@@ -220,9 +220,9 @@ impl Dataset {
         self.training.iter().chain(&self.test)
     }
 
-    /// Whether it is the phantom that the program draws where nothing else is asked for, unchanged.
+    /// Whether it is the phantom of the default seed, unchanged.
     pub fn is_default(&self) -> bool {
-        // A marker that was written for other content makes another label.
+        // A phantom that was changed since has another label.
         self.provenance == Provenance::Synthetic
             && self.label == phantom::label(phantom::DEFAULT_SEED)
     }
@@ -245,22 +245,10 @@ pub fn content_digest(training: &[Case], test: &[Case]) -> Digest {
 ///
 /// # Errors
 /// Every problem found, warnings included, where at least one of them is an error.
-pub fn open(dir: &Path) -> Result<Dataset, Problems> {
+pub fn open(dir: &Path) -> Result<Dataset, DataProblems> {
     let survey = survey::survey(dir);
-    if survey
-        .problems
-        .iter()
-        .any(|p| p.severity == Severity::Error)
-    {
-        return Err(Problems(survey.problems));
+    match survey.errors.is_empty() {
+        true => Ok(survey.readable),
+        false => Err(DataProblems(survey.into_problems())),
     }
-    Ok(Dataset {
-        label: survey.label,
-        provenance: survey.provenance,
-        training: survey.training,
-        test: survey.test,
-        experts: survey.experts,
-        digest: survey.digest,
-        warnings: survey.problems,
-    })
 }

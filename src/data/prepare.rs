@@ -1,6 +1,6 @@
 //! From a case to the network's pixels: reduction, z-score, field of view, and back.
 //!
-//! The rule: everything here is fixed by the case and the image spec; chance comes later
+//! The rule: everything here is determined by the case and the image spec; random changes come later
 //! ([`super::augment`]). Coordinates are (row, column), in pixels of the reduced image unless the
 //! name says otherwise.
 
@@ -38,16 +38,16 @@ pub struct Region {
     pub size: [usize; 2],
 }
 
-/// An image as the network sees it before augmentation.
+/// An image prepared for the network, before augmentation.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The z-scored image.
     pub image: Plane,
-    /// What background (intensity 0) has become.
+    /// The z-scored value of the background (intensity 0).
     pub background: f32,
     /// The bounding box of what is not background; the whole image where nothing is background.
     pub foreground: Region,
-    /// How it came from the image.
+    /// Where it lies in the original image.
     pub frame: Frame,
 }
 
@@ -56,7 +56,7 @@ pub struct Prepared {
 pub struct Frame {
     /// Height and width of the original image.
     pub original: [usize; 2],
-    /// Side of the block of original pixels behind one pixel.
+    /// Side of the block of original pixels that is averaged into one pixel.
     pub reduce: usize,
 }
 
@@ -66,13 +66,14 @@ impl Frame {
         self.original.map(|n| n / self.reduce)
     }
 
-    /// The first original pixel that is covered; what remains is split between both sides.
+    /// Row and column of the first original pixel covered; what does not fill a block is split
+    /// between both sides.
     pub fn offset(&self) -> [usize; 2] {
         self.original.map(|n| (n % self.reduce) / 2)
     }
 }
 
-/// Prepares an image.
+/// Reduces an image and z-scores it.
 pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
     let (frame, mut plane) = reduce(image, spec);
     let foreground = foreground(&plane);
@@ -84,7 +85,7 @@ pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
         .map(|v| (f64::from(*v) - mean).powi(2))
         .sum::<f64>()
         / n;
-    // A constant image has no contrast to scale; it becomes zeros.
+    // A constant image becomes zeros.
     let scale = if variance > 0.0 {
         variance.sqrt().recip()
     } else {
@@ -110,7 +111,7 @@ fn reduce(image: &Image, spec: &ImageSpec) -> (Frame, Plane) {
     (frame, plane)
 }
 
-/// For every pixel of the reduced image, the share of it that is inside the mask.
+/// For every pixel of the reduced image, the share of its block that is inside the mask.
 pub fn prepare_mask(mask: &Mask, spec: &ImageSpec) -> Plane {
     let frame = Frame {
         original: [mask.height, mask.width],
@@ -159,7 +160,7 @@ fn foreground(image: &Plane) -> Region {
     }
 }
 
-/// What the network sees of a reduced image of this size; see [`Prepared::view`].
+/// The field of view in a reduced image of this size; see [`Prepared::view`].
 fn view(size: [usize; 2], foreground: &Region, spec: &ImageSpec) -> Region {
     match spec.field_of_view {
         FieldOfView::Full => Region {
@@ -184,8 +185,8 @@ fn view(size: [usize; 2], foreground: &Region, spec: &ImageSpec) -> Region {
 }
 
 impl Prepared {
-    /// What the network sees of this image when it is tested. It may reach beyond the image with
-    /// [`FieldOfView::Full`] only, where the image is padded to a multiple of 32.
+    /// The network's field of view in a test. With [`FieldOfView::Full`] it may reach beyond the
+    /// image, which is padded to a multiple of 32.
     pub fn view(&self, spec: &ImageSpec) -> Region {
         let size = [self.image.height, self.image.width];
         view(size, &self.foreground, spec)
@@ -217,7 +218,7 @@ pub struct Prediction {
     pub case: String,
     /// Where the reduced image lies.
     pub frame: Frame,
-    /// The part of the reduced image that the network saw.
+    /// The network's field of view in the reduced image.
     pub region: Region,
     /// Probability of foreground for each pixel of the region in steps of 1/256: `floor(256 p)`,
     /// at most 255, so that p >= 0.5 exactly where the byte is 128 or more.
@@ -225,7 +226,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// A probability as a byte.
+    /// A probability as a byte; see [`Prediction::probability`].
     pub fn quantise(probability: f32) -> u8 {
         // The cast saturates.
         (probability * 256.0) as u8
@@ -234,12 +235,9 @@ impl Prediction {
     /// The mask in the original image: probability >= 0.5, interpolated linearly between the
     /// network's pixels where the image was reduced; outside the region there is background.
     pub fn mask(&self) -> Mask {
-        let enlarged = self.frame.enlarge(
-            &self.region,
-            |i| f32::from(self.probability[i]),
-            // Background.
-            0.0,
-        );
+        let enlarged = self
+            .frame
+            .enlarge(&self.region, |i| f32::from(self.probability[i]), 0.0);
         Mask {
             height: enlarged.height,
             width: enlarged.width,
@@ -277,8 +275,8 @@ impl Frame {
         }
     }
 
-    /// For each original row (or column): the two rows of the region around it and the weight of
-    /// the second; `None` outside the region.
+    /// For each original row (or column): the two rows of the region that it lies between and the
+    /// weight of the second; `None` outside the region.
     fn taps(&self, region: &Region, axis: usize) -> Vec<Option<(usize, usize, f32)>> {
         let r = self.reduce;
         let n = region.size[axis];
@@ -296,7 +294,7 @@ impl Frame {
     }
 }
 
-/// How many pixels of each of these experts' masks lie outside what the network sees of the image.
+/// How many pixels of each of these experts' masks lie outside the network's field of view.
 pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usize> {
     let (frame, reduced) = reduce(&case.image, spec);
     let region = view(frame.reduced(), &foreground(&reduced), spec);
@@ -325,7 +323,7 @@ pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usiz
         .collect()
 }
 
-/// Why an image cannot be the network's input, if so.
+/// Why an image is too small to be the network's input; `None` where it is not.
 pub fn too_small(image: &Image, spec: &ImageSpec) -> Option<String> {
     let reduced = [image.height, image.width].map(|n| n / spec.reduce);
     reduced.iter().any(|n| *n < spec.input()).then(|| {

@@ -1,15 +1,17 @@
-//! What is wrong with files and folders, in words for the one who has to put it right.
+//! Problems of data files and folders.
 //!
-//! The rule: a problem names the file, says what is wrong with it, and says the remedy.
+//! The rule: a problem names the file, what is wrong with it, and the remedy.
 
 use std::{fmt, path::PathBuf};
 
-/// How bad a [`Problem`] is.
+use itertools::Itertools;
+
+/// How bad a [`DataProblem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The data set cannot be used.
     Error,
-    /// Worth a look; the data set can be used.
+    /// To be checked; the data set can be used.
     Warning,
 }
 
@@ -22,10 +24,10 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Something wrong with a file or folder, and what to do about it.
+/// What is wrong with a file or folder, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Whether the data set can be used all the same.
+pub struct DataProblem {
+    /// Whether it prevents the use of the data set.
     pub severity: Severity,
     /// The file or folder.
     pub path: PathBuf,
@@ -35,8 +37,8 @@ pub struct Problem {
     pub remedy: String,
 }
 
-impl Problem {
-    /// A problem that makes the data set unusable.
+impl DataProblem {
+    /// A problem that prevents the use of the data set.
     pub fn error(
         path: impl Into<PathBuf>,
         what: impl Into<String>,
@@ -50,7 +52,7 @@ impl Problem {
         }
     }
 
-    /// Something to look at.
+    /// A problem to be checked.
     pub fn warning(
         path: impl Into<PathBuf>,
         what: impl Into<String>,
@@ -63,7 +65,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for DataProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             severity,
@@ -76,18 +78,6 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong with a data set: errors first, then warnings, each by path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for problem in &self.0 {
-            write!(f, "{separator}{problem}")?;
-            separator = "\n";
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Problems {}
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().format("\n"))]
+pub struct DataProblems(pub Vec<DataProblem>);

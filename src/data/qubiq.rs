@@ -1,7 +1,7 @@
 //! The QUBIQ brain-growth layout: which folders hold the cases, and which files a case has.
 //!
-//! The rule: nothing that looks like data is passed over without a word. How many cases and experts
-//! there are is read, never assumed.
+//! The rule: every visible file and folder is a part of a case or reported. Numbers of cases and
+//! experts are counted, never assumed.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Expert, Problem};
+use super::{DataProblem, Expert};
 
-/// How the folders were found.
+/// The layout of the folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tree {
     /// `Training` and `Validation` side by side.
     Plain,
-    /// The challenge's own two trees of 2021.
+    /// The two folder trees that the challenge of 2021 distributed.
     Qubiq2021,
 }
 
@@ -27,15 +27,15 @@ const GET_DATA: &str = "make a phantom with `expertgrid data phantom --out DIR`,
     the QUBIQ challenge (https://qubiq21.grand-challenge.org) and unpack its brain-growth \
     task here";
 
-/// How the folders were found: the training and the test folder.
-pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), Problem> {
+/// The layout of `dir`, and its training and test folders.
+pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), DataProblem> {
     if !dir.is_dir() {
         let what = if dir.exists() {
             "is not a folder"
         } else {
             "does not exist"
         };
-        return Err(Problem::error(dir, what, GET_DATA));
+        return Err(DataProblem::error(dir, what, GET_DATA));
     }
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let candidates = [
@@ -54,7 +54,7 @@ pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), Problem> {
         if folders.iter().any(|folder| folder.is_dir()) {
             return match folders.iter().find(|folder| !folder.is_dir()) {
                 None => Ok((tree, folders)),
-                Some(missing) => Err(Problem::error(
+                Some(missing) => Err(DataProblem::error(
                     missing,
                     "does not exist, though its counterpart does",
                     "put the cases for training in `Training`, those for testing in `Validation`",
@@ -62,7 +62,7 @@ pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), Problem> {
             };
         }
     }
-    Err(Problem::error(
+    Err(DataProblem::error(
         dir,
         "holds neither `Training` nor `Validation`",
         GET_DATA,
@@ -86,13 +86,13 @@ pub(super) struct CaseFiles {
 }
 
 /// The files of every case in `folder`, in numerical order.
-pub(super) fn list_cases(folder: &Path, problems: &mut Vec<Problem>) -> Vec<CaseFiles> {
+pub(super) fn list_cases(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<CaseFiles> {
     let mut cases = Vec::new();
     for path in entries(folder, problems) {
         if path.is_dir() {
             cases.push(list_files(path, problems));
         } else {
-            problems.push(Problem::warning(
+            problems.push(DataProblem::warning(
                 path,
                 "is not the folder of a case and is ignored",
                 "keep one folder per case here",
@@ -100,12 +100,12 @@ pub(super) fn list_cases(folder: &Path, problems: &mut Vec<Problem>) -> Vec<Case
         }
     }
     if cases.is_empty() {
-        problems.push(Problem::error(folder, "holds no case", GET_DATA));
+        problems.push(DataProblem::error(folder, "holds no case", GET_DATA));
     }
     cases
 }
 
-fn list_files(folder: PathBuf, problems: &mut Vec<Problem>) -> CaseFiles {
+fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
     let mut case = CaseFiles {
         name: file_name(&folder),
         folder,
@@ -117,7 +117,7 @@ fn list_files(folder: PathBuf, problems: &mut Vec<Problem>) -> CaseFiles {
             Role::Image => case.image.replace(path.clone()),
             Role::Mask(expert) => case.masks.insert(expert, path.clone()),
             Role::Other => {
-                problems.push(Problem::warning(
+                problems.push(DataProblem::warning(
                     path,
                     "is neither `image.nii[.gz]` nor `task01_segNN.nii[.gz]` and is ignored",
                     "remove it",
@@ -126,9 +126,9 @@ fn list_files(folder: PathBuf, problems: &mut Vec<Problem>) -> CaseFiles {
             }
         };
         if let Some(earlier) = earlier {
-            problems.push(Problem::error(
+            problems.push(DataProblem::error(
                 path,
-                format!("stands for the same as `{}`", file_name(&earlier)),
+                format!("is the same image or mask as `{}`", file_name(&earlier)),
                 "keep one of the two",
             ));
         }
@@ -136,8 +136,8 @@ fn list_files(folder: PathBuf, problems: &mut Vec<Problem>) -> CaseFiles {
     case
 }
 
-/// Visible entries in numerical order.
-fn entries(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+/// Entries in numerical order, without hidden ones.
+fn entries(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     let listed: io::Result<Vec<PathBuf>> =
         fs::read_dir(folder).and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
     match listed {
@@ -147,7 +147,7 @@ fn entries(folder: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
             paths
         }
         Err(e) => {
-            problems.push(Problem::error(
+            problems.push(DataProblem::error(
                 folder,
                 format!("cannot be listed ({})", e.kind()),
                 "check its permissions",
@@ -199,7 +199,7 @@ pub(super) fn natural(path: &Path) -> Vec<(String, u128, String)> {
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(tail.len());
         let (digits, tail) = tail.split_at(end);
-        // The digits themselves break ties, so that `1` and `01` have an order too.
+        // The digits break ties between `1` and `01`.
         let number = digits.parse().unwrap_or(0);
         parts.push((word.to_owned(), number, digits.to_owned()));
         rest = tail;

@@ -1,7 +1,7 @@
-//! Everything that can be read of a data set, and everything that is wrong with it.
+//! Reads all of a data set that can be read, and lists everything that is wrong with it.
 //!
-//! The rule: one look finds every problem. A case with an error is left out of the survey, but not
-//! out of its problems.
+//! The rule: one pass finds every problem. A case with an error is left out, and its problems are
+//! reported.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,32 +11,31 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    Case, Expert, Problem, Provenance, Severity, content_digest, label,
+    Case, DataProblem, Dataset, Expert, Severity, content_digest, label,
     nifti::{self, Fault, ReadMask},
     qubiq::{CaseFiles, Tree, list_cases, locate, natural},
 };
 use crate::key::Digest;
 
-/// Everything that could be read, and everything that is wrong.
+/// What could be read of a data set, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// What made these data.
-    pub label: String,
-    /// Where images and masks come from.
-    pub provenance: Provenance,
-    /// Readable training cases, in numerical order.
-    pub training: Vec<Case>,
-    /// Readable test cases, in numerical order.
-    pub test: Vec<Case>,
-    /// Experts found in any case, ascending.
-    pub experts: Vec<Expert>,
-    /// Digest of what could be read.
-    pub digest: Digest,
-    /// Errors first, then warnings; each by path.
-    pub problems: Vec<Problem>,
+    /// The cases without an error; experts found in any case. Warnings by path.
+    pub readable: Dataset,
+    /// Problems that prevent the use of the data set, by path.
+    pub errors: Vec<DataProblem>,
 }
 
-/// Reads everything in `dir` that can be read, cases in parallel, and notes every problem.
+impl Survey {
+    /// Errors first, then warnings; each by path.
+    pub fn into_problems(self) -> Vec<DataProblem> {
+        let mut problems = self.errors;
+        problems.extend(self.readable.warnings);
+        problems
+    }
+}
+
+/// Reads everything in `dir` that can be read, cases in parallel, and lists every problem.
 pub fn survey(dir: &Path) -> Survey {
     let mut problems = Vec::new();
     let (tree, [training, test]) = match locate(dir) {
@@ -65,31 +64,37 @@ pub fn survey(dir: &Path) -> Survey {
     note_repeated_images(dir, &training, &test, &mut problems);
     let digest = content_digest(&training, &test);
     let (label, provenance) = label::of(dir, tree, digest, &mut problems);
-    problems.sort_by_cached_key(|p| (p.severity, natural(&p.path)));
+    problems.sort_by_cached_key(|problem| natural(&problem.path));
+    let (errors, warnings) = problems
+        .into_iter()
+        .partition(|problem| problem.severity == Severity::Error);
     Survey {
-        label,
-        provenance,
-        training,
-        test,
-        experts: experts.into_iter().collect(),
-        digest,
-        problems,
+        readable: Dataset {
+            label,
+            provenance,
+            training,
+            test,
+            experts: experts.into_iter().collect(),
+            digest,
+            warnings,
+        },
+        errors,
     }
 }
 
-/// The case with the masks of these experts, unless an error is among the problems.
+/// A case with the masks of these experts, and its problems; `None` where one of them is an error.
 pub(super) fn read_case(
     files: &CaseFiles,
     experts: &BTreeSet<Expert>,
-) -> (Option<Case>, Vec<Problem>) {
+) -> (Option<Case>, Vec<DataProblem>) {
     let mut problems = Vec::new();
-    let note = |path: &Path, fault: Fault| Problem::error(path, fault.what, fault.remedy);
+    let note = |path: &Path, fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
     let image = match &files.image {
         Some(path) => nifti::read_image(path)
             .map_err(|fault| problems.push(note(path, fault)))
             .ok(),
         None => {
-            problems.push(Problem::error(
+            problems.push(DataProblem::error(
                 files.folder.join("image.nii.gz"),
                 "is missing",
                 "add the case's image, or remove the case",
@@ -100,7 +105,7 @@ pub(super) fn read_case(
     let mut masks = Vec::new();
     for expert in experts {
         let Some(path) = files.masks.get(expert) else {
-            problems.push(Problem::error(
+            problems.push(DataProblem::error(
                 files.folder.join(format!("task01_seg{expert:02}.nii.gz")),
                 format!("is missing, though expert {expert} annotated other cases"),
                 "add it, or remove this expert's masks or this case",
@@ -120,7 +125,7 @@ pub(super) fn read_case(
     };
     for (_, path, mask) in &masks {
         if (mask.width, mask.height) != (image.width, image.height) {
-            problems.push(Problem::error(
+            problems.push(DataProblem::error(
                 *path,
                 format!(
                     "has {} x {} pixels, its image {} x {}",
@@ -131,9 +136,9 @@ pub(super) fn read_case(
         }
     }
     if image.pixels.iter().all(|v| *v == image.pixels[0]) {
-        problems.push(Problem::error(
+        problems.push(DataProblem::error(
             files.image.as_deref().unwrap_or(&files.folder),
-            "is the same everywhere",
+            "has the same value everywhere",
             "export the image again",
         ));
     }
@@ -143,36 +148,44 @@ pub(super) fn read_case(
     (case, problems)
 }
 
-fn oddities(path: &Path, read: &ReadMask) -> Vec<Problem> {
+fn oddities(path: &Path, read: &ReadMask) -> Vec<DataProblem> {
     let mut found = Vec::new();
     let (area, all) = (read.mask.area_px(), read.mask.pixels.len());
     if read.odd_pixels > 0 {
-        found.push(Problem::warning(
+        found.push(DataProblem::warning(
             path,
             format!("has {} pixels that are neither 0 nor 1", read.odd_pixels),
-            "above 0.5 counts as inside; check that this is meant",
+            "check that this is intended: values above 0.5 count as inside",
         ));
     }
     if area == 0 || area == all {
-        let how = if area == 0 { "empty" } else { "full" };
-        found.push(Problem::warning(
+        let what = match area {
+            0 => "is empty",
+            _ => "covers the whole image",
+        };
+        found.push(DataProblem::warning(
             path,
-            format!("is {how}"),
-            "check that the expert meant it",
+            what,
+            "check that this is intended",
         ));
     }
     found
 }
 
-/// An image that occurs twice makes a test set easier than it looks.
-fn note_repeated_images(dir: &Path, training: &[Case], test: &[Case], problems: &mut Vec<Problem>) {
+/// Warns of images that occur twice: a test case that is a training case too is no test.
+fn note_repeated_images(
+    dir: &Path,
+    training: &[Case],
+    test: &[Case],
+    problems: &mut Vec<DataProblem>,
+) {
     let mut seen: BTreeMap<Digest, &str> = BTreeMap::new();
     for case in training.iter().chain(test) {
         if let Some(first) = seen.insert(case.image_digest, &case.name) {
-            problems.push(Problem::warning(
+            problems.push(DataProblem::warning(
                 dir,
                 format!("{} has the same image as {first}", case.name),
-                "remove one of the two, above all if one is a test case",
+                "remove one of the two",
             ));
         }
     }

@@ -13,13 +13,13 @@ use crate::{
 /// Claims in a store, held until they are released or the process ends.
 pub struct StoreClaims {
     store: Store,
-    held: HashMap<Digest, store::Claim>,
+    held: HashMap<Digest, store::Lease>,
 }
 
 impl StoreClaims {
     /// None yet; what processes have left behind that are gone is removed.
     pub fn new(store: Store) -> Self {
-        store.sweep_claims();
+        store.sweep_leases();
         store.sweep_progress();
         Self {
             store,
@@ -30,8 +30,8 @@ impl StoreClaims {
 
 impl Claims for StoreClaims {
     fn claim(&mut self, stage: &Stage) -> Claim {
-        match self.store.claim(&stage.digest) {
-            Ok(Some(claim)) => {
+        match self.store.lease(&stage.digest) {
+            Ok(Some(lease)) => {
                 // Whoever held it before may have made it.
                 let kind = stage.spec.kind();
                 if self.store.contains(kind, &stage.digest)
@@ -40,7 +40,7 @@ impl Claims for StoreClaims {
                 {
                     return Claim::Made;
                 }
-                self.held.insert(stage.digest, claim);
+                self.held.insert(stage.digest, lease);
                 Claim::Ours
             }
             Ok(None) => Claim::Theirs,

@@ -15,7 +15,7 @@ pub enum Axis {
 }
 
 /// What is to be known of an axis.
-struct Row {
+struct AxisRow {
     /// In manifests and expressions.
     word: &'static str,
     /// Other words that are understood.
@@ -39,8 +39,8 @@ struct Row {
 }
 
 /// Positions of cells are compared in this order.
-const TABLE: [Row; 7] = [
-    Row {
+const TABLE: [AxisRow; 7] = [
+    AxisRow {
         word: "expert",
         aliases: &["new_expert", "new_experts"],
         column: "new_expert",
@@ -52,7 +52,7 @@ const TABLE: [Row; 7] = [
         row_head: |value| format!("expert {value}"),
         of: |at| Some(Value::Whole(at.new_expert.into())),
     },
-    Row {
+    AxisRow {
         word: "train_expert",
         aliases: &["trainer", "train_experts"],
         column: "train_expert",
@@ -64,7 +64,7 @@ const TABLE: [Row; 7] = [
         row_head: |value| format!("expert {value}"),
         of: |at| at.train_expert().map(|expert| Value::Whole(expert.into())),
     },
-    Row {
+    AxisRow {
         word: "samples",
         aliases: &["n"],
         column: "samples",
@@ -76,7 +76,7 @@ const TABLE: [Row; 7] = [
         row_head: Value::to_string,
         of: |at| Some(Value::Whole(at.samples)),
     },
-    Row {
+    AxisRow {
         word: "experts",
         aliases: &["k"],
         column: "experts",
@@ -91,7 +91,7 @@ const TABLE: [Row; 7] = [
         row_head: Value::to_string,
         of: |at| Some(Value::Whole(at.experts.len())),
     },
-    Row {
+    AxisRow {
         word: "annotators",
         aliases: &["combination"],
         column: "combination",
@@ -106,7 +106,7 @@ const TABLE: [Row; 7] = [
         },
         of: |at| Some(Value::experts(at.experts.clone())),
     },
-    Row {
+    AxisRow {
         word: "method",
         aliases: &["arm", "methods", "arms"],
         column: "arm",
@@ -118,7 +118,7 @@ const TABLE: [Row; 7] = [
         row_head: Value::to_string,
         of: |at| Some(Value::Method(at.method.clone())),
     },
-    Row {
+    AxisRow {
         word: "start",
         aliases: &["starts"],
         column: "start",
@@ -155,11 +155,11 @@ impl Axis {
 
     /// One that every grid has, by its word or another that is understood.
     pub fn named(word: &str) -> Option<Self> {
-        let is = |row: &Row| row.word == word || row.aliases.contains(&word);
+        let is = |row: &AxisRow| row.word == word || row.aliases.contains(&word);
         TABLE.iter().position(is).map(Self::Grid)
     }
 
-    fn row(&self) -> Option<&'static Row> {
+    fn row(&self) -> Option<&'static AxisRow> {
         match self {
             Self::Grid(index) => Some(&TABLE[*index]),
             Self::Swept(_) => None,

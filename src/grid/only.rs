@@ -22,7 +22,7 @@ use super::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Only {
     text: String,
-    expression: Expression<Asked>,
+    expression: Expression<ParsedCondition>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -35,10 +35,10 @@ enum Expression<C> {
 
 /// A comparison as it is written.
 #[derive(Clone, Debug, PartialEq)]
-struct Asked {
+struct ParsedCondition {
     /// The field's name, and where it stands.
     field: (usize, String),
-    comparison: (usize, Comparison),
+    comparison: (usize, Operator),
     value: (usize, String),
 }
 
@@ -55,24 +55,24 @@ pub struct Field {
 
 /// An expression over the fields that it was held against.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pick(Expression<Test>);
+pub struct Pick(Expression<Condition>);
 
 #[derive(Clone, Debug, PartialEq)]
-struct Test {
+struct Condition {
     /// Its index among the fields.
     field: usize,
-    comparison: Comparison,
-    value: Wanted,
+    comparison: Operator,
+    value: Operand,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Wanted {
+enum Operand {
     Number(f64),
     Word(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
+enum Operator {
     Equal,
     Unequal,
     Less,
@@ -81,15 +81,15 @@ enum Comparison {
     AtLeast,
 }
 
-impl Comparison {
+impl Operator {
     /// The longer ones first: `<=` begins like `<`.
-    const ALL: [(&'static str, Comparison); 6] = [
-        ("!=", Comparison::Unequal),
-        ("<=", Comparison::AtMost),
-        (">=", Comparison::AtLeast),
-        ("=", Comparison::Equal),
-        ("<", Comparison::Less),
-        (">", Comparison::Greater),
+    const ALL: [(&'static str, Operator); 6] = [
+        ("!=", Operator::Unequal),
+        ("<=", Operator::AtMost),
+        (">=", Operator::AtLeast),
+        ("=", Operator::Equal),
+        ("<", Operator::Less),
+        (">", Operator::Greater),
     ];
 
     /// Whether it orders, as only numbers are.
@@ -125,10 +125,10 @@ impl Only {
 
     fn resolved(
         &self,
-        expression: &Expression<Asked>,
+        expression: &Expression<ParsedCondition>,
         fields: &[Field],
-    ) -> Result<Expression<Test>, String> {
-        let each = |parts: &[Expression<Asked>]| {
+    ) -> Result<Expression<Condition>, String> {
+        let each = |parts: &[Expression<ParsedCondition>]| {
             let parts = parts.iter().map(|part| self.resolved(part, fields));
             parts.collect::<Result<Vec<_>, _>>()
         };
@@ -140,8 +140,8 @@ impl Only {
         })
     }
 
-    fn test(&self, asked: &Asked, fields: &[Field]) -> Result<Test, String> {
-        let Asked {
+    fn test(&self, asked: &ParsedCondition, fields: &[Field]) -> Result<Condition, String> {
+        let ParsedCondition {
             field: (at, name),
             comparison: (sign_at, comparison),
             value: (value_at, value),
@@ -153,16 +153,16 @@ impl Only {
         };
         let value = match (fields[index].numeric, comparison.orders()) {
             (true, _) => match value.parse::<f64>() {
-                Ok(number) if number.is_finite() => Wanted::Number(number),
+                Ok(number) if number.is_finite() => Operand::Number(number),
                 _ => return Err(wrong(&self.text, *value_at, "a number")),
             },
-            (false, false) => Wanted::Word(value.clone()),
+            (false, false) => Operand::Word(value.clone()),
             (false, true) => {
                 let expected = format!("= or != ({name} is not a number)");
                 return Err(wrong(&self.text, *sign_at, &expected));
             }
         };
-        Ok(Test {
+        Ok(Condition {
             field: index,
             comparison: *comparison,
             value,
@@ -178,7 +178,7 @@ impl Pick {
     }
 }
 
-impl Expression<Test> {
+impl Expression<Condition> {
     fn holds(&self, of: &dyn Fn(usize) -> Option<Value>) -> bool {
         match self {
             Self::Or(terms) => terms.iter().any(|term| term.holds(of)),
@@ -189,17 +189,17 @@ impl Expression<Test> {
     }
 }
 
-impl Test {
+impl Condition {
     fn holds(&self, found: Option<&Value>) -> bool {
         let Some(found) = found else {
-            return self.comparison == Comparison::Unequal;
+            return self.comparison == Operator::Unequal;
         };
         match (&self.value, self.comparison) {
-            (Wanted::Number(wanted), comparison) => found
+            (Operand::Number(wanted), comparison) => found
                 .number()
                 .is_some_and(|found| comparison.holds(found, *wanted)),
-            (Wanted::Word(word), Comparison::Unequal) => !found.is(word),
-            (Wanted::Word(word), _) => found.is(word),
+            (Operand::Word(word), Operator::Unequal) => !found.is(word),
+            (Operand::Word(word), _) => found.is(word),
         }
     }
 }
@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
         &rest[..end]
     }
 
-    fn expression(&mut self) -> Result<Expression<Asked>, String> {
+    fn expression(&mut self) -> Result<Expression<ParsedCondition>, String> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err("the expression is nested too deeply".into());
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn term(&mut self) -> Result<Expression<Asked>, String> {
+    fn term(&mut self) -> Result<Expression<ParsedCondition>, String> {
         let mut factors = vec![self.factor()?];
         while self.takes_word("and") || self.begins_factor() {
             factors.push(self.factor()?);
@@ -301,7 +301,7 @@ impl<'a> Reader<'a> {
         let begins = self.takes("(") || {
             let word = self.word();
             let compared = |reader: &mut Self| {
-                let mut signs = Comparison::ALL.iter();
+                let mut signs = Operator::ALL.iter();
                 signs.any(|(sign, _)| reader.takes(sign))
             };
             word == "not" || (!word.is_empty() && word != "or" && compared(self))
@@ -310,7 +310,7 @@ impl<'a> Reader<'a> {
         begins
     }
 
-    fn factor(&mut self) -> Result<Expression<Asked>, String> {
+    fn factor(&mut self) -> Result<Expression<ParsedCondition>, String> {
         let mut negations = 0;
         while self.takes_word("not") {
             negations += 1;
@@ -330,7 +330,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn comparison(&mut self) -> Result<Expression<Asked>, String> {
+    fn comparison(&mut self) -> Result<Expression<ParsedCondition>, String> {
         self.rest();
         let at = self.at;
         let field = match self.takes("\"") {
@@ -342,11 +342,10 @@ impl<'a> Reader<'a> {
         }
         self.rest();
         let sign_at = self.at;
-        let Some((_, comparison)) = Comparison::ALL.iter().find(|(sign, _)| self.takes(sign))
-        else {
+        let Some((_, comparison)) = Operator::ALL.iter().find(|(sign, _)| self.takes(sign)) else {
             return Err(self.wrong("one of = != < <= > >="));
         };
-        Ok(Expression::Compare(Asked {
+        Ok(Expression::Compare(ParsedCondition {
             field: (at, field.to_owned()),
             comparison: (sign_at, *comparison),
             value: self.value()?,

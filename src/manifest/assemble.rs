@@ -13,14 +13,14 @@ use itertools::Itertools;
 
 use super::{
     declared,
-    document::{Node, Value},
+    document::{TomlNode, TomlValue},
     experiment::*,
     grid::{Annotators, Grid, MOST_RUNS},
     kind::{Key, SIDE_UNIT},
     problem::Place,
     reader::{FromNode, Located, Section},
     recipe::*,
-    sections::{Setting, Spec},
+    sections::{ManifestValue, SectionSpec},
     swept::Swept,
     table::{self, MoreImage, MorePretrain, MoreTraining, Top},
 };
@@ -94,11 +94,11 @@ pub(super) fn experiment(
 struct OneOrMany(Vec<Located<usize>>);
 
 impl FromNode for OneOrMany {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         const EXPECTED: &str = "a whole number or a list of them that is not empty";
         match &node.value {
-            Value::Array(items) if items.is_empty() => Err(EXPECTED),
-            Value::Array(_) => Vec::from_node(node).map(Self),
+            TomlValue::Array(items) if items.is_empty() => Err(EXPECTED),
+            TomlValue::Array(_) => Vec::from_node(node).map(Self),
             _ => usize::from_node(node).map(|value| {
                 let place = node.place.clone();
                 Self(vec![Located { value, place }])
@@ -367,8 +367,8 @@ fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
     let steps = Budget::FROM_RANDOM.steps;
     let pretrain = Pretrain {
         budget: Budget {
-            steps: Setting::read(&section, &table::pretrain_steps(least), &steps),
-            lr: Setting::read(&section, &Budget::KEYS[1], &lr),
+            steps: ManifestValue::read(&section, &table::pretrain_steps(least), &steps),
+            lr: ManifestValue::read(&section, &Budget::KEYS[1], &lr),
         },
         batching: MorePretrain::read(&section, &MorePretrain::default()).expert_batching,
         start,
@@ -389,8 +389,8 @@ fn path(section: &Section<'_>, key: &Key) -> Option<PathBuf> {
 
 fn reference(section: Section<'_>) -> Option<Published> {
     let published = path(&section, &table::VALUES).map(|values| Published {
-        source: Setting::read(&section, &table::SOURCE, &values.display().to_string()),
-        dataset: Setting::read(&section, &table::LABEL, &String::new()),
+        source: ManifestValue::read(&section, &table::SOURCE, &values.display().to_string()),
+        dataset: ManifestValue::read(&section, &table::LABEL, &String::new()),
         values,
     });
     if published.is_none() {

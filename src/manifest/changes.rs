@@ -16,12 +16,12 @@ pub struct Change {
     /// Where the value that counts is written.
     pub place: Place,
     /// What changed it.
-    pub by: By,
+    pub by: ChangedBy,
 }
 
 /// What changed a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum ChangedBy {
     /// A profile, by its name.
     Profile(String),
     /// The keys of a file that extends this one.
@@ -44,9 +44,9 @@ fn short(text: &str) -> String {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.by {
-            By::Profile(name) => write!(f, "profile {name}")?,
-            By::Extends(file) => write!(f, "extends {file}")?,
-            By::Set => f.write_str("--set")?,
+            ChangedBy::Profile(name) => write!(f, "profile {name}")?,
+            ChangedBy::Extends(file) => write!(f, "extends {file}")?,
+            ChangedBy::Set => f.write_str("--set")?,
         }
         if let Place::File { path, line, .. } = &self.place {
             write!(f, " ({path}:{line})")?;

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     document::quoted,
-    kind::{Key, Kind, Word},
+    kind::{Key, ValueKind, Word},
     reader::Section,
-    sections::Setting,
+    sections::ManifestValue,
 };
 use crate::{
     key::Sink,
@@ -43,7 +43,7 @@ macro_rules! spoken {
             pub const ALL: &'static [(&'static str, $name)] = &[$(($word, $name::$variant)),+];
 
             /// The words as the values of a key.
-            pub const KIND: Kind = Kind::Words(&[
+            pub const KIND: ValueKind = ValueKind::Words(&[
                 $(Word { word: $word, doc: concat!($($means),+) }),+
             ]);
 
@@ -55,7 +55,7 @@ macro_rules! spoken {
             }
         }
 
-        impl Setting for $name {
+        impl ManifestValue for $name {
             fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
                 section.choice(key.last(), Self::ALL, *default)
             }

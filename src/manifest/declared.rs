@@ -3,7 +3,7 @@
 use itertools::Itertools;
 
 use super::{
-    document::{Node, Value as Toml},
+    document::{TomlNode, TomlValue},
     grid::{Grid, MOST_RUNS},
     kind::Key,
     reader::{FromNode, Located, Section},
@@ -14,12 +14,12 @@ use super::{
 use crate::grid::{Axis, Value};
 
 /// `"samples"` or `["samples", "method"]`; a list may be empty.
-struct Words(Vec<Located<String>>);
+struct WordList(Vec<Located<String>>);
 
-impl FromNode for Words {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+impl FromNode for WordList {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         match &node.value {
-            Toml::Array(_) => Vec::from_node(node).map(Self),
+            TomlValue::Array(_) => Vec::from_node(node).map(Self),
             _ => String::from_node(node).map(|value| {
                 let place = node.place.clone();
                 Self(vec![Located { value, place }])
@@ -120,7 +120,7 @@ fn axes(
     sweep: &[Swept],
     taken: &mut Vec<(Axis, &'static str)>,
 ) -> Option<Vec<Axis>> {
-    let words = section.optional::<Words>(key.last())?;
+    let words = section.optional::<WordList>(key.last())?;
     let mut axes = Vec::new();
     for word in words.0 {
         let axis = match named(&word.value, sweep) {
@@ -172,7 +172,7 @@ fn compare(
     grid: &Grid,
     sweep: &[Swept],
 ) -> Vec<(Axis, Value)> {
-    let Some(words) = section.optional::<Words>(table::COMPARE.last()) else {
+    let Some(words) = section.optional::<WordList>(table::COMPARE.last()) else {
         return baseline(spec, grid);
     };
     let mut found = Vec::new();

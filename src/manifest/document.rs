@@ -19,20 +19,20 @@ const MOST_NESTED: usize = 8;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct TomlNode {
     /// Where the value begins.
     pub place: Place,
     /// The value.
-    pub value: Value,
+    pub value: TomlValue,
 }
 
 /// What TOML can say, as far as a manifest uses it.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub enum TomlValue {
     /// `[name]` or `{ .. }`.
-    Table(Table),
+    Table(TomlTable),
     /// `[a, b]`.
-    Array(Vec<Node>),
+    Array(Vec<TomlNode>),
     /// A whole number.
     Integer(i64),
     /// A real number.
@@ -45,7 +45,7 @@ pub enum Value {
     Other(&'static str),
 }
 
-impl Value {
+impl TomlValue {
     /// What the value is, for an error message.
     pub fn describe(&self) -> String {
         match self {
@@ -115,22 +115,22 @@ pub fn bare(key: &str) -> String {
 }
 
 /// Keys in alphabetical order: their order in the file never matters.
-pub type Table = BTreeMap<String, Entry>;
+pub type TomlTable = BTreeMap<String, TomlEntry>;
 
 /// A key with its place, and its value.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TomlEntry {
     /// Where the key stands.
     pub place: Place,
     /// Its value.
-    pub node: Node,
+    pub node: TomlNode,
 }
 
 /// Parses a file's text.
 ///
 /// # Errors
 /// Every syntax error the parser can recover from, each with its place.
-pub fn parse(path: &str, text: &str) -> Result<Table, Problems> {
+pub fn parse(path: &str, text: &str) -> Result<TomlTable, Problems> {
     let path: Arc<str> = path.into();
     let at = |span: Range<usize>| {
         let (line, column) = position(text, span.start);
@@ -157,7 +157,7 @@ pub fn parse(path: &str, text: &str) -> Result<Table, Problems> {
 ///
 /// # Errors
 /// An override without `=` or with an empty key.
-pub fn parse_override(text: &str) -> Result<Table, Problems> {
+pub fn parse_override(text: &str) -> Result<TomlTable, Problems> {
     let place = Place::Override(text.into());
     let at = |_: Range<usize>| place.clone();
     let complaint = |why: &str| {
@@ -185,22 +185,22 @@ pub fn parse_override(text: &str) -> Result<Table, Problems> {
 }
 
 /// Lays `top` over `base`: tables are merged key by key, everything else is replaced.
-pub fn overlay(base: &mut Table, top: Table) {
+pub fn overlay(base: &mut TomlTable, top: TomlTable) {
     for (key, entry) in top {
         match (base.get_mut(&key), entry) {
             (
-                Some(Entry {
+                Some(TomlEntry {
                     node:
-                        Node {
-                            value: Value::Table(under),
+                        TomlNode {
+                            value: TomlValue::Table(under),
                             ..
                         },
                     ..
                 }),
-                Entry {
+                TomlEntry {
                     node:
-                        Node {
-                            value: Value::Table(over),
+                        TomlNode {
+                            value: TomlValue::Table(over),
                             ..
                         },
                     ..
@@ -214,12 +214,12 @@ pub fn overlay(base: &mut Table, top: Table) {
 }
 
 /// The value of a path of keys.
-pub fn find<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Node> {
+pub fn find<'a>(table: &'a TomlTable, path: &[&str]) -> Option<&'a TomlNode> {
     let (last, tables) = path.split_last()?;
     let mut table = table;
     for key in tables {
         match &table.get(*key)?.node.value {
-            Value::Table(inner) => table = inner,
+            TomlValue::Table(inner) => table = inner,
             _ => return None,
         }
     }
@@ -228,46 +228,46 @@ pub fn find<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Node> {
 
 /// Sets the value of a path of keys, in tables that are made where they are missing. A value that
 /// stands where a table should be stays: whoever reads the document refuses it.
-pub fn set(table: &mut Table, path: &[&str], node: Node) {
+pub fn set(table: &mut TomlTable, path: &[&str], node: TomlNode) {
     let [key, rest @ ..] = path else {
         return;
     };
     let place = node.place.clone();
     if rest.is_empty() {
-        table.insert((*key).to_owned(), Entry { place, node });
+        table.insert((*key).to_owned(), TomlEntry { place, node });
         return;
     }
-    let empty = || Entry {
+    let empty = || TomlEntry {
         place: place.clone(),
-        node: Node {
+        node: TomlNode {
             place: place.clone(),
-            value: Value::Table(Table::new()),
+            value: TomlValue::Table(TomlTable::new()),
         },
     };
     let entry = table.entry((*key).to_owned()).or_insert_with(empty);
-    if let Value::Table(inner) = &mut entry.node.value {
+    if let TomlValue::Table(inner) = &mut entry.node.value {
         set(inner, rest, node);
     }
 }
 
 /// Takes the value of a path of keys out.
-pub fn take(table: &mut Table, path: &[&str]) -> Option<Node> {
+pub fn take(table: &mut TomlTable, path: &[&str]) -> Option<TomlNode> {
     let (first, rest) = path.split_first()?;
     if rest.is_empty() {
         return table.remove(*first).map(|entry| entry.node);
     }
     match &mut table.get_mut(*first)?.node.value {
-        Value::Table(inner) => take(inner, rest),
+        TomlValue::Table(inner) => take(inner, rest),
         _ => None,
     }
 }
 
 /// Every value that is not a table, with its path.
-pub fn leaves(table: &Table) -> Vec<(Vec<&str>, &Node)> {
+pub fn leaves(table: &TomlTable) -> Vec<(Vec<&str>, &TomlNode)> {
     let mut found = Vec::new();
     for (key, entry) in table {
         match &entry.node.value {
-            Value::Table(inner) => {
+            TomlValue::Table(inner) => {
                 found.extend(leaves(inner).into_iter().map(|(mut path, node)| {
                     path.insert(0, key.as_str());
                     (path, node)
@@ -279,11 +279,11 @@ pub fn leaves(table: &Table) -> Vec<(Vec<&str>, &Node)> {
     found
 }
 
-fn table(source: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Place, depth: usize) -> Table {
+fn table(source: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Place, depth: usize) -> TomlTable {
     source
         .iter()
         .map(|(key, value)| {
-            let entry = Entry {
+            let entry = TomlEntry {
                 place: at(key.span()),
                 node: node(value, at, depth + 1),
             };
@@ -292,27 +292,33 @@ fn table(source: &DeTable<'_>, at: &dyn Fn(Range<usize>) -> Place, depth: usize)
         .collect()
 }
 
-fn node(source: &Spanned<DeValue<'_>>, at: &dyn Fn(Range<usize>) -> Place, depth: usize) -> Node {
+fn node(
+    source: &Spanned<DeValue<'_>>,
+    at: &dyn Fn(Range<usize>) -> Place,
+    depth: usize,
+) -> TomlNode {
     let value = match source.get_ref() {
         // No key is known so deep: whoever reads the document refuses what is above.
         DeValue::Table(_) | DeValue::Array(_) if depth > MOST_NESTED => {
-            Value::Other("value nested too deeply")
+            TomlValue::Other("value nested too deeply")
         }
-        DeValue::Table(inner) => Value::Table(table(inner, at, depth)),
+        DeValue::Table(inner) => TomlValue::Table(table(inner, at, depth)),
         DeValue::Array(items) => {
-            Value::Array(items.iter().map(|item| node(item, at, depth + 1)).collect())
+            TomlValue::Array(items.iter().map(|item| node(item, at, depth + 1)).collect())
         }
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Value::Other("whole number beyond 64 bits"), Value::Integer),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).map_or(
+            TomlValue::Other("whole number beyond 64 bits"),
+            TomlValue::Integer,
+        ),
         DeValue::Float(number) => number
             .as_str()
             .parse()
-            .map_or(Value::Other("number"), Value::Float),
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::Datetime(_) => Value::Other("date"),
+            .map_or(TomlValue::Other("number"), TomlValue::Float),
+        DeValue::String(text) => TomlValue::Text(text.to_string()),
+        DeValue::Boolean(flag) => TomlValue::Bool(*flag),
+        DeValue::Datetime(_) => TomlValue::Other("date"),
     };
-    Node {
+    TomlNode {
         place: at(source.span()),
         value,
     }

@@ -1,15 +1,16 @@
 //! What an experiment is, once its manifest has been read: typed, complete, validated.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     changes::Change,
     choices::{Block, CutMasks, Keep, Unpaired},
+    document::TomlTable,
     grid::Grid,
     kind::{number, whole},
     recipe::{Budget, Metrics, Pretrain, Recipe},
     sections::section,
-    swept::{Document, Swept},
+    swept::Swept,
     table_spec::TableSpec,
 };
 use crate::key::Memo;
@@ -35,8 +36,8 @@ pub struct Experiment {
     /// Keys that take several values, in the order in which they are written; see
     /// [`Experiment::points`].
     pub sweep: Vec<Swept>,
-    /// What the points of the sweep are read from.
-    pub(super) document: Option<Document>,
+    /// The document that the points of the sweep are read from; `None` without a sweep.
+    pub(super) document: Option<Arc<TomlTable>>,
     /// The root of all randomness.
     pub seed: u64,
     /// What the protocol expects of the data set.

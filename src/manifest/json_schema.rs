@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{
     MAX_PROFILES, PAPER,
-    kind::{Fallback, Key, Kind, SIDE_UNIT, Word},
+    kind::{Fallback, Key, SIDE_UNIT, ValueKind, Word},
     sweep,
     table::{self, SectionTable},
 };
@@ -293,9 +293,9 @@ fn toml_value(text: &str) -> serde_json::Value {
     serde_json::to_value(&table["value"]).expect("numbers, texts and lists of them")
 }
 
-fn value_schema(kind: &Kind) -> Json {
+fn value_schema(kind: &ValueKind) -> Json {
     match kind {
-        Kind::Whole {
+        ValueKind::Whole {
             least,
             most,
             multiple_of,
@@ -310,29 +310,29 @@ fn value_schema(kind: &Kind) -> Json {
                 unit => joined(schema, map([("multipleOf", plain(*unit))])),
             }
         }
-        Kind::Side => map([
+        ValueKind::Side => map([
             ("type", plain("integer")),
             ("minimum", plain(SIDE_UNIT)),
             ("multipleOf", plain(SIDE_UNIT)),
         ]),
-        Kind::Number { least, most } => bounded(*least, *most),
-        Kind::Rate => map([("type", plain("number")), ("exclusiveMinimum", plain(0))]),
-        Kind::Range { least, most } => map([
+        ValueKind::Number { least, most } => bounded(*least, *most),
+        ValueKind::Rate => map([("type", plain("number")), ("exclusiveMinimum", plain(0))]),
+        ValueKind::Range { least, most } => map([
             ("type", plain("array")),
             ("items", bounded(*least, *most)),
             ("minItems", plain(2)),
             ("maxItems", plain(2)),
         ]),
-        Kind::Words(words) => {
+        ValueKind::Words(words) => {
             let words = words.iter().map(|word| plain(word.word));
             map([("enum", Json::List(words.collect()))])
         }
-        Kind::Text | Kind::Path => map([("type", plain("string"))]),
-        Kind::List(item) => list_of(item),
-        Kind::OneOrMany(item) => {
+        ValueKind::Text | ValueKind::Path => map([("type", plain("string"))]),
+        ValueKind::List(item) => list_of(item),
+        ValueKind::OneOrMany(item) => {
             map([("anyOf", Json::List(vec![value_schema(item), list_of(item)]))])
         }
-        Kind::Axes => {
+        ValueKind::Axes => {
             let axes = Axis::of_grids().collect::<Vec<_>>();
             let words = axes.iter().flat_map(Axis::words).map(str::to_owned);
             let keys = table::sections().iter().flat_map(|section| {
@@ -342,9 +342,9 @@ fn value_schema(kind: &Kind) -> Json {
             let words = words.chain(keys).map(plain).collect();
             one_or_many(map([("enum", Json::List(words))]))
         }
-        Kind::Comparison => one_or_many(map([("type", plain("string"))])),
-        Kind::Overlay => map([("type", plain("object"))]),
-        Kind::Values => map([("type", plain("array"))]),
+        ValueKind::Comparison => one_or_many(map([("type", plain("string"))])),
+        ValueKind::Overlay => map([("type", plain("object"))]),
+        ValueKind::Values => map([("type", plain("array"))]),
     }
 }
 
@@ -366,7 +366,7 @@ fn bounded(least: f64, most: f64) -> Json {
     ])
 }
 
-fn list_of(item: &Kind) -> Json {
+fn list_of(item: &ValueKind) -> Json {
     map([
         ("type", plain("array")),
         ("items", value_schema(item)),

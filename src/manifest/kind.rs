@@ -2,7 +2,7 @@
 
 use itertools::Itertools;
 
-use super::document::{Node, Value, quoted, real};
+use super::document::{TomlNode, TomlValue, quoted, real};
 use crate::grid::Axis;
 
 /// One key of a section.
@@ -11,7 +11,7 @@ pub struct Key {
     /// Its name within the section; dotted where it stands in a table of the section.
     pub name: &'static str,
     /// The values it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// What counts where it is absent.
     pub default: Fallback,
     /// What it says, as written in the source; see [`Key::sentence`].
@@ -64,7 +64,7 @@ pub struct Word {
 
 /// The values that a key takes.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum ValueKind {
     /// A whole number within bounds, both included.
     Whole {
         /// The least.
@@ -101,9 +101,9 @@ pub enum Kind {
     /// The path of a file, relative to the manifest that names it.
     Path,
     /// A list of distinct values that is not empty.
-    List(&'static Kind),
+    List(&'static ValueKind),
     /// One value, or a list of distinct ones that is not empty.
-    OneOrMany(&'static Kind),
+    OneOrMany(&'static ValueKind),
     /// An axis of the grid, or a list of axes.
     Axes,
     /// `axis=value`, or a list of those, or `none`.
@@ -118,13 +118,18 @@ pub enum Kind {
 pub(super) const SIDE_UNIT: usize = 32;
 
 /// A whole number from `least` to `most`.
-pub(super) const fn whole(least: u64, most: u64) -> Kind {
+pub(super) const fn whole(least: u64, most: u64) -> ValueKind {
     multiples(1, least, most, "")
 }
 
 /// A multiple of a number, and why.
-pub(super) const fn multiples(multiple_of: u64, least: u64, most: u64, why: &'static str) -> Kind {
-    Kind::Whole {
+pub(super) const fn multiples(
+    multiple_of: u64,
+    least: u64,
+    most: u64,
+    why: &'static str,
+) -> ValueKind {
+    ValueKind::Whole {
         least,
         most: Some(most),
         multiple_of,
@@ -133,8 +138,8 @@ pub(super) const fn multiples(multiple_of: u64, least: u64, most: u64, why: &'st
 }
 
 /// A whole number without an upper bound.
-pub(super) const fn from(least: u64) -> Kind {
-    Kind::Whole {
+pub(super) const fn from(least: u64) -> ValueKind {
+    ValueKind::Whole {
         least,
         most: None,
         multiple_of: 1,
@@ -143,19 +148,19 @@ pub(super) const fn from(least: u64) -> Kind {
 }
 
 /// A number from `least` to `most`.
-pub(super) const fn number(least: f64, most: f64) -> Kind {
-    Kind::Number { least, most }
+pub(super) const fn number(least: f64, most: f64) -> ValueKind {
+    ValueKind::Number { least, most }
 }
 
 /// A probability.
-pub(super) const CHANCE: Kind = number(0.0, 1.0);
+pub(super) const CHANCE: ValueKind = number(0.0, 1.0);
 
 /// A range within `least` and `most`.
-pub(super) const fn range(least: f64, most: f64) -> Kind {
-    Kind::Range { least, most }
+pub(super) const fn range(least: f64, most: f64) -> ValueKind {
+    ValueKind::Range { least, most }
 }
 
-impl Kind {
+impl ValueKind {
     /// What a whole number must be, where it is not.
     pub(super) fn refuses_whole(&self, value: u64) -> Option<String> {
         let Self::Whole {
@@ -246,10 +251,10 @@ impl Kind {
     }
 
     /// A value of this kind as TOML, the same however it was written: `1` and `1.0` are one number.
-    pub(super) fn text(&self, node: &Node) -> String {
+    pub(super) fn text(&self, node: &TomlNode) -> String {
         match (self, &node.value) {
-            (Self::Number { .. } | Self::Rate, Value::Integer(number)) => real(*number as f64),
-            (Self::Range { .. }, Value::Array(items)) => {
+            (Self::Number { .. } | Self::Rate, TomlValue::Integer(number)) => real(*number as f64),
+            (Self::Range { .. }, TomlValue::Array(items)) => {
                 let items = items.iter().map(|item| number(0.0, 0.0).text(item));
                 format!("[{}]", items.format(", "))
             }

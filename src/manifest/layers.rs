@@ -12,9 +12,9 @@ use std::{
 use itertools::Itertools;
 
 use super::{
-    changes::{By, Change},
-    document::{self, Entry, Node, Table, Value},
-    kind::{Fallback, Kind},
+    changes::{Change, ChangedBy},
+    document::{self, TomlEntry, TomlNode, TomlTable, TomlValue},
+    kind::{Fallback, ValueKind},
     normal::normalise,
     problem::{Place, Problems},
     source::{complaint, existing_at},
@@ -25,25 +25,25 @@ use super::{
 pub const MAX_CHAIN: usize = 8;
 
 /// One file of a chain.
-pub(super) struct File {
+pub(super) struct ChainedFile {
     /// Its path, as problems name it.
     shown: String,
     /// Its own keys, without `profile` and `extends`.
-    keys: Table,
+    keys: TomlTable,
     /// Its profiles.
-    pub(super) profiles: Table,
+    pub(super) profiles: TomlTable,
 }
 
 /// A manifest and the files it extends, the last of them first.
 ///
 /// # Errors
 /// What keeps a file from being read as TOML, and a chain that is too long or comes back.
-pub(super) fn chain(path: &Path, text: String) -> Result<Vec<File>, Problems> {
+pub(super) fn chain(path: &Path, text: String) -> Result<Vec<ChainedFile>, Problems> {
     let mut files = Vec::new();
     let mut names = vec![identity(path)];
     let (mut path, mut text) = (path.to_owned(), text);
     loop {
-        let (file, base) = File::parse(&path, &text)?;
+        let (file, base) = ChainedFile::parse(&path, &text)?;
         files.push(file);
         let Some((place, base)) = base else {
             break;
@@ -91,7 +91,7 @@ fn identity(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-impl File {
+impl ChainedFile {
     /// The file, and where and which one it extends.
     fn parse(path: &Path, text: &str) -> Result<(Self, Option<(Place, PathBuf)>), Problems> {
         let shown = path.display().to_string();
@@ -106,7 +106,7 @@ impl File {
         let base = keys.remove("extends").and_then(|entry| {
             let place = entry.node.place;
             match entry.node.value {
-                Value::Text(base) if !base.is_empty() => {
+                TomlValue::Text(base) if !base.is_empty() => {
                     let folder = path.parent().unwrap_or(Path::new(""));
                     Some((place, folder.join(base)))
                 }
@@ -120,10 +120,10 @@ impl File {
                 }
             }
         });
-        let mut profiles = Table::new();
+        let mut profiles = TomlTable::new();
         if let Some(entry) = keys.remove("profile") {
             match entry.node.value {
-                Value::Table(named) => profiles = named,
+                TomlValue::Table(named) => profiles = named,
                 other => problems.push(
                     &entry.node.place,
                     format!(
@@ -136,7 +136,7 @@ impl File {
         normalise(&mut keys, &mut problems);
         for (name, entry) in &mut profiles {
             match &mut entry.node.value {
-                Value::Table(overlay) => {
+                TomlValue::Table(overlay) => {
                     misplaced(overlay, &format!("profile `{name}`"), &mut problems);
                     normalise(overlay, &mut problems);
                 }
@@ -154,16 +154,16 @@ impl File {
         problems.or((file, base))
     }
 
-    fn profile(&self, name: &str) -> Option<&Table> {
+    fn profile(&self, name: &str) -> Option<&TomlTable> {
         match &self.profiles.get(name)?.node.value {
-            Value::Table(table) => Some(table),
+            TomlValue::Table(table) => Some(table),
             _ => None,
         }
     }
 }
 
 /// Takes out what only the top of a file may say.
-pub(super) fn misplaced(overlay: &mut Table, where_: &str, problems: &mut Problems) {
+pub(super) fn misplaced(overlay: &mut TomlTable, where_: &str, problems: &mut Problems) {
     for key in ["extends", "profile"] {
         if let Some(entry) = overlay.remove(key) {
             let message =
@@ -176,7 +176,7 @@ pub(super) fn misplaced(overlay: &mut Table, where_: &str, problems: &mut Proble
 /// All layers laid over each other.
 pub(super) struct Laid {
     /// The keys that count.
-    pub(super) table: Table,
+    pub(super) table: TomlTable,
     /// What every layer but the first changed.
     pub(super) changes: Vec<Change>,
     /// What the user might not expect.
@@ -188,7 +188,7 @@ pub(super) struct Laid {
 /// Overrides laid over each other, and in the order in which they were given.
 #[derive(Default)]
 pub(super) struct Overrides {
-    pub(super) table: Table,
+    pub(super) table: TomlTable,
     pub(super) given: Vec<String>,
 }
 
@@ -216,9 +216,9 @@ impl Rank {
 }
 
 /// Lays a profile of each file and the overrides over the files' keys.
-pub(super) fn lay(files: &[File], profile: &str, overrides: &Overrides) -> Laid {
+pub(super) fn lay(files: &[ChainedFile], profile: &str, overrides: &Overrides) -> Laid {
     let mut laid = Laid {
-        table: Table::new(),
+        table: TomlTable::new(),
         changes: Vec::new(),
         warnings: Vec::new(),
         rank: Rank {
@@ -229,13 +229,13 @@ pub(super) fn lay(files: &[File], profile: &str, overrides: &Overrides) -> Laid 
     for (i, file) in files.iter().enumerate() {
         match i.checked_sub(1) {
             None => laid.table = file.keys.clone(),
-            Some(base) => laid.overlay(&file.keys, &By::Extends(files[base].shown.clone())),
+            Some(base) => laid.overlay(&file.keys, &ChangedBy::Extends(files[base].shown.clone())),
         }
         if let Some(overlay) = file.profile(profile) {
-            laid.overlay(overlay, &By::Profile(profile.to_owned()));
+            laid.overlay(overlay, &ChangedBy::Profile(profile.to_owned()));
         }
     }
-    laid.overlay(&overrides.table, &By::Set);
+    laid.overlay(&overrides.table, &ChangedBy::Set);
     for file in files {
         laid.warn_of(file, profile);
     }
@@ -244,7 +244,7 @@ pub(super) fn lay(files: &[File], profile: &str, overrides: &Overrides) -> Laid 
 }
 
 impl Laid {
-    fn overlay(&mut self, top: &Table, by: &By) {
+    fn overlay(&mut self, top: &TomlTable, by: &ChangedBy) {
         let written = document::leaves(top).into_iter();
         for (path, node) in written.sorted_by_key(|(_, node)| node.place.clone()) {
             let before = document::find(&self.table, &path);
@@ -286,7 +286,7 @@ impl Laid {
     }
 
     /// A value set by hand that the profile of its own file overrides.
-    fn warn_of(&mut self, file: &File, profile: &str) {
+    fn warn_of(&mut self, file: &ChainedFile, profile: &str) {
         for (path, over) in file
             .profile(profile)
             .map(document::leaves)
@@ -300,7 +300,7 @@ impl Laid {
             let Some(default) = table::default_text(&key) else {
                 continue;
             };
-            let text = table::key(&key).is_some_and(|(_, key)| matches!(key.kind, Kind::Text));
+            let text = table::key(&key).is_some_and(|(_, key)| matches!(key.kind, ValueKind::Text));
             let (own_text, over_text) = (shown(&key, own), shown(&key, over));
             if text || counts.place != over.place || own_text == default || own_text == over_text {
                 continue;
@@ -316,10 +316,10 @@ impl Laid {
     /// A key that is swept and set: the sweep counts in its own file and those below, and a value
     /// of a file above or of the command line replaces it.
     fn settle_sweep(&mut self) {
-        let Some(Entry {
+        let Some(TomlEntry {
             node:
-                Node {
-                    value: Value::Table(swept),
+                TomlNode {
+                    value: TomlValue::Table(swept),
                     ..
                 },
             ..
@@ -343,7 +343,7 @@ impl Laid {
                 continue;
             };
             let change = self.changes.remove(at);
-            if let By::Profile(profile) = change.by {
+            if let ChangedBy::Profile(profile) = change.by {
                 self.warnings.push(format!(
                     "{}: {key} = {} of profile {profile} does not count, as {} sweeps the key; \
                      take one of them out",
@@ -361,28 +361,28 @@ impl Laid {
                     value: shown(&key, &own),
                     previous: Some(previous),
                     by: match own.place {
-                        Place::Override(_) => By::Set,
+                        Place::Override(_) => ChangedBy::Set,
                         _ => self.extended(self.rank.of(&own.place)),
                     },
                     place: own.place,
                     key: key.clone(),
                 }),
             }
-            if let Some(Entry { node, .. }) = self.table.get_mut("sweep")
-                && let Value::Table(swept) = &mut node.value
+            if let Some(TomlEntry { node, .. }) = self.table.get_mut("sweep")
+                && let TomlValue::Table(swept) = &mut node.value
             {
                 swept.remove(&key);
             }
         }
     }
 
-    fn extended(&self, file: usize) -> By {
-        By::Extends(self.rank.files[file.saturating_sub(1)].clone())
+    fn extended(&self, file: usize) -> ChangedBy {
+        ChangedBy::Extends(self.rank.files[file.saturating_sub(1)].clone())
     }
 }
 
 /// The value of a key, the same however it was written.
-pub(super) fn shown(key: &str, node: &Node) -> String {
+pub(super) fn shown(key: &str, node: &TomlNode) -> String {
     match table::key(key) {
         Some((_, key)) => key.kind.text(node),
         None => node.value.toml(),

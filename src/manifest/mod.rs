@@ -29,17 +29,17 @@ use std::{cell::RefCell, path::Path};
 
 use itertools::Itertools;
 
-use document::Table;
-use layers::{File as Layer, Laid, Overrides};
+use document::TomlTable;
+use layers::{ChainedFile, Laid, Overrides};
 use reader::Section;
 use source::{complaint, existing, too_long};
 
-pub use changes::{By, Change};
+pub use changes::{Change, ChangedBy};
 pub use choices::*;
 pub use experiment::*;
 pub use grid::{Annotators, Grid};
 pub use json_schema::{Json, json_schema};
-pub use kind::{Fallback, Key, Kind, Word};
+pub use kind::{Fallback, Key, ValueKind, Word};
 pub use layers::MAX_CHAIN;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
@@ -66,14 +66,11 @@ pub fn read(
     profile: &str,
     overrides: &[String],
 ) -> Result<Vec<Experiment>, Problems> {
-    let (top, mut problems) = layered(overrides);
+    let (_, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
-    for path in paths {
-        match read_one(path.as_ref(), profile, &top) {
-            Ok(experiment) => experiments.push(Experiment {
-                overrides: overrides.to_vec(),
-                ..experiment
-            }),
+    for path in paths.iter().map(AsRef::as_ref) {
+        match existing(path).and_then(|text| parse(path, &text, profile, overrides)) {
+            Ok(experiment) => experiments.push(experiment),
             Err(more) => problems.extend(more),
         }
     }
@@ -89,8 +86,8 @@ pub fn read(
     problems.or(experiments)
 }
 
-/// Reads one manifest from its text, as [`read`] does from its file. Problems call it `path`,
-/// which need not exist; the experiment has its name.
+/// Reads one manifest from its text. Its name and the places of its problems are those of `path`,
+/// which need not exist.
 ///
 /// # Errors
 /// Every problem, together.
@@ -100,9 +97,15 @@ pub fn parse(
     profile: &str,
     overrides: &[String],
 ) -> Result<Experiment, Problems> {
+    if text.len() > MAX_BYTES {
+        return Err(complaint(path, too_long()));
+    }
     let (top, mut problems) = layered(overrides);
-    match parse_one(path, text, profile, &top) {
-        Ok(experiment) => problems.or(experiment),
+    match resolve(path, text.to_owned(), profile, &top) {
+        Ok(experiment) => problems.or(Experiment {
+            overrides: overrides.to_vec(),
+            ..experiment
+        }),
         Err(more) => {
             problems.extend(more);
             Err(problems)
@@ -113,7 +116,7 @@ pub fn parse(
 /// The overrides laid over each other, and what is wrong with them.
 fn layered(overrides: &[String]) -> (Overrides, Problems) {
     let mut problems = Problems::default();
-    let mut top = Table::new();
+    let mut top = TomlTable::new();
     for text in overrides {
         match document::parse_override(text) {
             Ok(mut table) => {
@@ -154,28 +157,12 @@ pub fn profiles(path: &Path) -> Result<Vec<String>, Problems> {
 }
 
 /// [`PAPER`], then every profile of a chain.
-fn named(files: &[Layer]) -> Vec<&str> {
+fn named(files: &[ChainedFile]) -> Vec<&str> {
     let names = files.iter().flat_map(|file| file.profiles.keys());
     let names = names.map(String::as_str).filter(|name| *name != PAPER);
     std::iter::once(PAPER)
         .chain(names.sorted().dedup())
         .collect()
-}
-
-fn read_one(path: &Path, profile: &str, overrides: &Overrides) -> Result<Experiment, Problems> {
-    resolve(path, existing(path)?, profile, overrides)
-}
-
-fn parse_one(
-    path: &Path,
-    text: &str,
-    profile: &str,
-    overrides: &Overrides,
-) -> Result<Experiment, Problems> {
-    if text.len() > MAX_BYTES {
-        return Err(complaint(path, too_long()));
-    }
-    resolve(path, text.to_owned(), profile, overrides)
 }
 
 /// Lays the profile chosen and the overrides over the manifest and what it extends, and reads the
@@ -261,7 +248,7 @@ fn read_layers(
         rank,
     } = laid;
     let swept = sweep::take(&mut table, &rank, problems);
-    let mut read = |table: &Table| {
+    let mut read = |table: &TomlTable| {
         let root = Section::root(table, top.clone(), problems);
         assemble::experiment(root, name, profile, &swept)
     };

@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::{
-    document::{self, Entry, Table, Value},
+    document::{self, TomlEntry, TomlTable, TomlValue},
     problem::Problems,
 };
 
@@ -14,7 +14,7 @@ const RENAMED: [(&[&str], &[&str]); 2] = [
 ];
 
 /// Renames older keys, and makes the keys of `sweep` dotted.
-pub(super) fn normalise(table: &mut Table, problems: &mut Problems) {
+pub(super) fn normalise(table: &mut TomlTable, problems: &mut Problems) {
     flatten(table, problems);
     for (old, new) in RENAMED {
         let Some(node) = document::take(table, old) else {
@@ -35,14 +35,14 @@ pub(super) fn normalise(table: &mut Table, problems: &mut Problems) {
 }
 
 /// Turns the tables within `sweep` into dotted keys: `finetune.lr` and `"finetune.lr"` are one.
-fn flatten(table: &mut Table, problems: &mut Problems) {
-    let Some(Entry { node, .. }) = table.get_mut("sweep") else {
+fn flatten(table: &mut TomlTable, problems: &mut Problems) {
+    let Some(TomlEntry { node, .. }) = table.get_mut("sweep") else {
         return;
     };
-    let Value::Table(nested) = &mut node.value else {
+    let TomlValue::Table(nested) = &mut node.value else {
         return;
     };
-    let mut flat = Table::new();
+    let mut flat = TomlTable::new();
     for (key, entry) in dotted(mem::take(nested)) {
         if flat.contains_key(&key) {
             let message = format!("`sweep` names `{key}` twice; take one of them out");
@@ -53,11 +53,11 @@ fn flatten(table: &mut Table, problems: &mut Problems) {
     *nested = flat;
 }
 
-fn dotted(table: Table) -> Vec<(String, Entry)> {
+fn dotted(table: TomlTable) -> Vec<(String, TomlEntry)> {
     let mut flat = Vec::new();
     for (key, entry) in table {
         match entry.node.value {
-            Value::Table(inner) => {
+            TomlValue::Table(inner) => {
                 let inner = dotted(inner).into_iter();
                 flat.extend(inner.map(|(last, entry)| (format!("{key}.{last}"), entry)));
             }

@@ -56,7 +56,8 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong, each once, in the order of the places.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, thiserror::Error)]
+#[error("{}", .0.iter().format("\n"))]
 pub struct Problems(BTreeSet<Problem>);
 
 impl Problems {
@@ -87,11 +88,3 @@ impl Problems {
         }
     }
 }
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.iter().format("\n"))
-    }
-}
-
-impl std::error::Error for Problems {}

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    document::{Node, Table, Value},
+    document::{TomlNode, TomlTable, TomlValue},
     problem::{Place, Problems},
 };
 
@@ -26,7 +26,7 @@ pub struct Located<T> {
 
 /// One table of the document, being read.
 pub struct Section<'a> {
-    table: Option<&'a Table>,
+    table: Option<&'a TomlTable>,
     path: String,
     place: Place,
     asked: RefCell<Vec<&'static str>>,
@@ -35,7 +35,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The document itself.
-    pub fn root(table: &'a Table, place: Place, problems: &'a RefCell<Problems>) -> Self {
+    pub fn root(table: &'a TomlTable, place: Place, problems: &'a RefCell<Problems>) -> Self {
         Self {
             table: Some(table),
             path: String::new(),
@@ -45,7 +45,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn node(&self, key: &'static str) -> Option<&'a Node> {
+    fn node(&self, key: &'static str) -> Option<&'a TomlNode> {
         self.asked.borrow_mut().push(key);
         Some(&self.table?.get(key)?.node)
     }
@@ -65,7 +65,7 @@ impl<'a> Section<'a> {
     pub fn section(&self, key: &'static str) -> Section<'a> {
         let node = self.node(key);
         let table = node.and_then(|node| match &node.value {
-            Value::Table(table) => Some(table),
+            TomlValue::Table(table) => Some(table),
             other => {
                 self.note(
                     &node.place,
@@ -89,7 +89,7 @@ impl<'a> Section<'a> {
         let mut found = Vec::new();
         for (name, entry) in outer.table.into_iter().flatten() {
             match &entry.node.value {
-                Value::Table(table) => found.push((
+                TomlValue::Table(table) => found.push((
                     name.clone(),
                     Section {
                         table: Some(table),
@@ -253,21 +253,21 @@ pub trait FromNode: Sized {
     ///
     /// # Errors
     /// A description of what the value should have been.
-    fn from_node(node: &Node) -> Result<Self, &'static str>;
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str>;
 }
 
 struct Wrapped<T>(Option<T>);
 
 impl<T: FromNode> FromNode for Wrapped<T> {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         T::from_node(node).map(|value| Self(Some(value)))
     }
 }
 
 impl FromNode for usize {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         match node.value {
-            Value::Integer(number) => {
+            TomlValue::Integer(number) => {
                 usize::try_from(number).map_err(|_| "a whole number that is not negative")
             }
             _ => Err("a whole number"),
@@ -276,34 +276,34 @@ impl FromNode for usize {
 }
 
 impl FromNode for u64 {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         usize::from_node(node).map(|number| number as u64)
     }
 }
 
 impl FromNode for f64 {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         match node.value {
-            Value::Float(number) if number.is_finite() => Ok(number),
-            Value::Integer(number) => Ok(number as f64),
+            TomlValue::Float(number) if number.is_finite() => Ok(number),
+            TomlValue::Integer(number) => Ok(number as f64),
             _ => Err("a number"),
         }
     }
 }
 
 impl FromNode for bool {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         match node.value {
-            Value::Bool(flag) => Ok(flag),
+            TomlValue::Bool(flag) => Ok(flag),
             _ => Err("`true` or `false`"),
         }
     }
 }
 
 impl FromNode for String {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         match &node.value {
-            Value::Text(text) => Ok(text.clone()),
+            TomlValue::Text(text) => Ok(text.clone()),
             _ => Err("a text in quotes"),
         }
     }
@@ -311,8 +311,8 @@ impl FromNode for String {
 
 /// A list whose items keep their places.
 impl<T: FromNode> FromNode for Vec<Located<T>> {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
-        let Value::Array(items) = &node.value else {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+        let TomlValue::Array(items) = &node.value else {
             return Err("a list");
         };
         items
@@ -338,7 +338,7 @@ pub struct Range {
 }
 
 impl FromNode for Range {
-    fn from_node(node: &Node) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
         const EXPECTED: &str = "a range `[low, high]` with low <= high";
         let items = Vec::<Located<f64>>::from_node(node).map_err(|_| EXPECTED)?;
         match items.as_slice() {

@@ -14,10 +14,10 @@ use super::{
         CropAt, ExpertBatching, FieldOfView, FirstConv, Reduction, SpacingFrom, Translation,
     },
     document::{parse_override, quoted},
-    kind::{CHANCE, Key, Kind, Word, multiples, number, range, whole},
+    kind::{CHANCE, Key, ValueKind, Word, multiples, number, range, whole},
     problem::Place,
     reader::{Located, Range, Section},
-    sections::{Setting, Spec, section},
+    sections::{ManifestValue, SectionSpec, section},
 };
 use crate::{
     key::{Keyed, Sink},
@@ -62,7 +62,7 @@ section! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
     ImageSpec {
         /// Side of the square crop, in pixels of the image.
-        crop: usize = 192, Kind::Side, keyed;
+        crop: usize = 192, ValueKind::Side, keyed;
         /// Side of the block of pixels that is averaged into one of the network's; 1 keeps the
         /// image.
         reduce: usize = 1, whole(1, 64), keyed;
@@ -129,7 +129,7 @@ section! {
         /// Optimiser steps; nothing stops earlier.
         steps: usize = Budget::FROM_RANDOM.steps, whole(1, Budget::MOST_STEPS), keyed;
         /// Initial learning rate.
-        lr: f64 = Budget::FROM_RANDOM.lr, Kind::Rate, keyed;
+        lr: f64 = Budget::FROM_RANDOM.lr, ValueKind::Rate, keyed;
     }
     hashed []
 }
@@ -208,7 +208,7 @@ section! {
     Metrics {
         /// The measures of tables, in their order.
         #[serde(default = "standard_measures", skip_serializing_if = "are_standard")]
-        report: Vec<Measure> = standard_measures(), Kind::List(&MEASURE), unkeyed;
+        report: Vec<Measure> = standard_measures(), ValueKind::List(&MEASURE), unkeyed;
         /// How the two directions of surface distance become one average.
         assd: Assd = Assd::Pooled, Assd::KIND, keyed;
         /// How the two directions of surface distance become one 95th percentile.
@@ -222,7 +222,7 @@ section! {
 }
 
 /// The words of the measures.
-const MEASURE: Kind = Kind::Words(&{
+const MEASURE: ValueKind = ValueKind::Words(&{
     let mut words = [Word { word: "", doc: "" }; Measure::COUNT];
     let mut i = 0;
     while i < words.len() {
@@ -320,7 +320,7 @@ impl Keyed for Metrics {
     }
 }
 
-impl Setting for Vec<Measure> {
+impl ManifestValue for Vec<Measure> {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         let name = section.name(key.last());
         let found = section.read::<Vec<Located<String>>>(key.last(), Vec::new());

@@ -12,7 +12,7 @@ use super::{
     experiment::*,
     grid::{Annotators, Grid},
     recipe::*,
-    sections::Spec,
+    sections::SectionSpec,
     table::{self, MoreImage, MorePretrain, Top},
     table_spec::TableSpec,
 };

@@ -7,13 +7,13 @@
 
 use super::{
     document::{quoted, real},
-    kind::{Key, Kind},
+    kind::{Key, ValueKind},
     reader::{FromNode, Range, Section},
 };
 use crate::key::Sink;
 
 /// What the value of a declared key can be.
-pub(super) trait Setting: Sized + Clone {
+pub(super) trait ManifestValue: Sized + Clone {
     /// Reads and checks it; what is wrong is noted, and reads as the default.
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self;
 
@@ -25,7 +25,7 @@ pub(super) trait Setting: Sized + Clone {
 }
 
 /// A spec: what a section, or some of its keys, is read as.
-pub(super) trait Spec: Default {
+pub(super) trait SectionSpec: Default {
     /// What the keys are about, as written in the source.
     const ABOUT: &'static str;
     /// The keys, in the order of the fields.
@@ -60,14 +60,14 @@ where
         return found.value;
     };
     let what = match key.kind {
-        Kind::Rate => "the learning rate".to_owned(),
+        ValueKind::Rate => "the learning rate".to_owned(),
         _ => format!("`{}`", section.name(key.last())),
     };
     section.note(&found.place, format!("{what} is {}; {must}", found.value));
     default
 }
 
-impl Setting for usize {
+impl ManifestValue for usize {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         checked(section, key, *default, |value| {
             key.kind.refuses_whole(value as u64)
@@ -83,7 +83,7 @@ impl Setting for usize {
     }
 }
 
-impl Setting for u64 {
+impl ManifestValue for u64 {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         checked(section, key, *default, |value| {
             key.kind.refuses_whole(value)
@@ -99,7 +99,7 @@ impl Setting for u64 {
     }
 }
 
-impl Setting for u8 {
+impl ManifestValue for u8 {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         let found = usize::read(section, key, &usize::from(*default));
         Self::try_from(found).expect("the bounds of its key are those of a byte")
@@ -114,11 +114,11 @@ impl Setting for u8 {
     }
 }
 
-impl Setting for f64 {
+impl ManifestValue for f64 {
     /// A learning rate is not second-guessed: one that makes a training diverge is reported by it.
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         checked(section, key, *default, |value| match key.kind {
-            Kind::Rate => (value <= 0.0).then(|| "it must be greater than 0".to_owned()),
+            ValueKind::Rate => (value <= 0.0).then(|| "it must be greater than 0".to_owned()),
             kind => kind.refuses_number(value),
         })
     }
@@ -132,10 +132,10 @@ impl Setting for f64 {
     }
 }
 
-impl Setting for Range {
+impl ManifestValue for Range {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         let found = section.read(key.last(), *default);
-        let Kind::Range { least, most } = key.kind else {
+        let ValueKind::Range { least, most } = key.kind else {
             return found.value;
         };
         let name = section.name(key.last());
@@ -161,7 +161,7 @@ impl Setting for Range {
     }
 }
 
-impl Setting for String {
+impl ManifestValue for String {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         section.read(key.last(), default.clone()).value
     }
@@ -215,7 +215,7 @@ macro_rules! section {
             }
         }
 
-        impl $crate::manifest::sections::Spec for $name {
+        impl $crate::manifest::sections::SectionSpec for $name {
             const ABOUT: &'static str = concat!($($about),+);
 
             const KEYS: &'static [$crate::manifest::Key] = &[
@@ -224,7 +224,7 @@ macro_rules! section {
                     kind: $kind,
                     default: $crate::manifest::Fallback::Value(|| {
                         let default: $type = $default;
-                        $crate::manifest::sections::Setting::toml(&default)
+                        $crate::manifest::sections::ManifestValue::toml(&default)
                     }),
                     doc: concat!($($doc),+),
                     keyed: $crate::manifest::sections::keyed!($keyed),
@@ -238,7 +238,7 @@ macro_rules! section {
                 let mut keys = Self::KEYS.iter();
                 let mut next = || keys.next().expect("there is one key for each field");
                 Self {
-                    $($field: $crate::manifest::sections::Setting::read(
+                    $($field: $crate::manifest::sections::ManifestValue::read(
                         section,
                         next(),
                         &default.$field,
@@ -249,7 +249,7 @@ macro_rules! section {
             fn written(&self) -> Vec<(&'static str, String)> {
                 vec![$((
                     stringify!($field),
-                    $crate::manifest::sections::Setting::toml(&self.$field),
+                    $crate::manifest::sections::ManifestValue::toml(&self.$field),
                 )),+]
             }
         }
@@ -268,7 +268,7 @@ macro_rules! hashed {
         impl $crate::key::Keyed for $name {
             fn fields(&self, sink: &mut $crate::key::Sink) {
                 const FIRST: &[&str] = &[$(stringify!($first)),*];
-                $($crate::manifest::sections::Setting::enter(
+                $($crate::manifest::sections::ManifestValue::enter(
                     &self.$first,
                     stringify!($first),
                     sink,
@@ -276,7 +276,7 @@ macro_rules! hashed {
                 $(
                     let later = !FIRST.contains(&stringify!($field));
                     if later && $crate::manifest::sections::keyed!($keyed) {
-                        $crate::manifest::sections::Setting::enter(
+                        $crate::manifest::sections::ManifestValue::enter(
                             &self.$field,
                             stringify!($field),
                             sink,

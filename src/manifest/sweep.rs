@@ -11,14 +11,14 @@ use crate::grid::Setting;
 
 use super::{
     assemble,
-    document::{self, Node, Table, Value},
+    document::{self, TomlNode, TomlTable, TomlValue},
     experiment::Experiment,
     grid::MOST_RUNS,
     kind::Key,
     layers::Rank,
     problem::{Place, Problems},
     reader::{MOST_COMPARED, Section},
-    swept::{Document, Swept, SweptValue},
+    swept::{Swept, SweptValue},
     table::{self, SectionTable},
 };
 
@@ -51,13 +51,13 @@ impl Experiment {
     /// Every combination of the swept values, the last key's changing fastest; where nothing is
     /// swept, one point without a setting.
     pub fn points(&self) -> Vec<Point> {
-        let Some(Document(document)) = &self.document else {
+        let Some(document) = &self.document else {
             return vec![Point {
                 setting: Vec::new(),
                 experiment: self.clone(),
             }];
         };
-        let mut table = Table::clone(document);
+        let mut table = TomlTable::clone(document);
         let experiment = |setting: Vec<(usize, usize)>| {
             apply(&mut table, &self.sweep, &setting);
             let problems = RefCell::default();
@@ -87,7 +87,7 @@ fn settings(sweep: &[Swept]) -> impl Iterator<Item = Vec<(usize, usize)>> {
         .multi_cartesian_product()
 }
 
-fn apply(table: &mut Table, sweep: &[Swept], setting: &[(usize, usize)]) {
+fn apply(table: &mut TomlTable, sweep: &[Swept], setting: &[(usize, usize)]) {
     for (key, value) in setting {
         let path: Vec<&str> = sweep[*key].key.split('.').collect();
         document::set(table, &path, sweep[*key].values[*value].node.clone());
@@ -95,12 +95,12 @@ fn apply(table: &mut Table, sweep: &[Swept], setting: &[(usize, usize)]) {
 }
 
 /// Takes `sweep` out of a document; what is swept, in written order.
-pub(super) fn take(table: &mut Table, rank: &Rank, problems: &RefCell<Problems>) -> Vec<Swept> {
+pub(super) fn take(table: &mut TomlTable, rank: &Rank, problems: &RefCell<Problems>) -> Vec<Swept> {
     let mut note = |place: &Place, message: String| problems.borrow_mut().push(place, message);
     let Some(entry) = table.remove("sweep") else {
         return Vec::new();
     };
-    let Value::Table(swept) = entry.node.value else {
+    let TomlValue::Table(swept) = entry.node.value else {
         let message = format!(
             "`sweep` holds keys with lists of values, not {}",
             entry.node.value.describe()
@@ -139,12 +139,12 @@ pub(super) fn take(table: &mut Table, rank: &Rank, problems: &RefCell<Problems>)
 fn values(
     name: &str,
     key: &Key,
-    node: &Node,
+    node: &TomlNode,
     note: &mut impl FnMut(&Place, String),
 ) -> Option<Vec<SweptValue>> {
     let items = match &node.value {
-        Value::Array(items) if !items.is_empty() => items,
-        Value::Array(_) => {
+        TomlValue::Array(items) if !items.is_empty() => items,
+        TomlValue::Array(_) => {
             let message = format!("`sweep` has no values for `{name}`; add some, or take it out");
             note(&node.place, message);
             return None;
@@ -235,17 +235,17 @@ pub(super) fn can_be_swept(name: &str) -> bool {
 /// Reads every point of an experiment's sweep, or some of a profile's that was not chosen, each
 /// value at least once where there are not too many.
 pub(super) fn check(
-    table: Table,
+    table: TomlTable,
     sweep: &[Swept],
     chosen: bool,
-    read: &mut dyn FnMut(&Table) -> Experiment,
+    read: &mut dyn FnMut(&TomlTable) -> Experiment,
     problems: &RefCell<Problems>,
-) -> Option<Document> {
+) -> Option<Arc<TomlTable>> {
     if sweep.is_empty() {
         return None;
     }
-    let document = Document(Arc::new(table));
-    let mut table = Table::clone(&document.0);
+    let document = Arc::new(table);
+    let mut table = TomlTable::clone(&document);
     let longest = sweep.iter().map(|swept| swept.values.len()).max();
     let most = if chosen { MAX_POINTS } else { SAMPLED };
     for i in 0..longest.unwrap_or_default().min(most) {

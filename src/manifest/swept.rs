@@ -1,11 +1,6 @@
 //! The keys that a manifest sweeps, with their values.
 
-use std::sync::Arc;
-
-use super::{
-    document::{Node, Table},
-    problem::Place,
-};
+use super::{document::TomlNode, problem::Place};
 use crate::grid::{Axis, Setting};
 
 /// A key that takes several values.
@@ -24,7 +19,7 @@ pub struct SweptValue {
     pub text: String,
     /// Where it is written.
     pub place: Place,
-    pub(super) node: Node,
+    pub(super) node: TomlNode,
 }
 
 impl Swept {
@@ -39,7 +34,3 @@ impl Swept {
         values.map(|(rank, value)| Setting::new(&self.key, rank, &value.text))
     }
 }
-
-/// What the points of an experiment are read from: the keys that count.
-#[derive(Clone, Debug)]
-pub(super) struct Document(pub(super) Arc<Table>);

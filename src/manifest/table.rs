@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 use super::{
     choices::{CutMasks, ExpertBatching, Keep},
     experiment::{Cohort, Statistics},
-    kind::{Fallback, Key, Kind, from, whole},
+    kind::{Fallback, Key, ValueKind, from, whole},
     recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
-    sections::{Spec, section},
+    sections::{SectionSpec, section},
 };
 
 /// A section: a table of the manifest, or its top level.
@@ -40,7 +40,7 @@ section! {
     #[derive(Clone, Debug)]
     Top {
         /// First sentence of the table's caption.
-        title: String = String::new(), Kind::Text, unkeyed;
+        title: String = String::new(), ValueKind::Text, unkeyed;
         /// Root of all randomness.
         seed: u64 = 0, from(0), keyed;
         /// Which networks' weights stay in the store; predictions stay of all of them.
@@ -62,7 +62,7 @@ section! {
     #[derive(Clone, Debug)]
     MoreTraining {
         /// Initial learning rate of every training whose section names none.
-        lr: f64 = Budget::FROM_RANDOM.lr, Kind::Rate, keyed;
+        lr: f64 = Budget::FROM_RANDOM.lr, ValueKind::Rate, keyed;
     }
 }
 
@@ -75,9 +75,14 @@ section! {
     }
 }
 
-const EXPERT: Kind = whole(1, 200);
-const COUNT: Kind = whole(1, 100_000);
-const fn axis(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+const EXPERT: ValueKind = whole(1, 200);
+const COUNT: ValueKind = whole(1, 100_000);
+const fn axis(
+    name: &'static str,
+    kind: ValueKind,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
     Key {
         name,
         kind,
@@ -89,49 +94,49 @@ const fn axis(name: &'static str, kind: Kind, example: &'static str, doc: &'stat
 
 pub(super) const NEW_EXPERTS: Key = axis(
     "new_experts",
-    Kind::List(&EXPERT),
+    ValueKind::List(&EXPERT),
     "[6, 7]",
     "Experts to be adapted to, and tested against.",
 );
 pub(super) const METHODS: Key = axis(
     "methods",
-    Kind::List(&Kind::Text),
+    ValueKind::List(&ValueKind::Text),
     "[\"w/\", \"w/o\"]",
     "The ways of getting a network for them: built-in methods, or those of `[method.NAME]`.",
 );
 pub(super) const FROM: Key = axis(
     "annotators.from",
-    Kind::List(&EXPERT),
+    ValueKind::List(&EXPERT),
     "[1, 2, 3, 4, 5]",
     "Candidates for annotating the pretraining set; methods that pretrain need them.",
 );
 pub(super) const CHOOSE: Key = axis(
     "annotators.choose",
-    Kind::OneOrMany(&EXPERT),
+    ValueKind::OneOrMany(&EXPERT),
     "3",
     "How many of them annotate at a time: every combination of that size; methods that pretrain \
      need it.",
 );
 pub(super) const TRAIN_EXPERTS: Key = axis(
     "train_experts",
-    Kind::List(&EXPERT),
+    ValueKind::List(&EXPERT),
     "[1, 2, 3]",
     "Experts whose masks train the networks of method \"single\", which needs them.",
 );
 pub(super) const SAMPLES: Key = axis(
     "samples",
-    Kind::List(&COUNT),
+    ValueKind::List(&COUNT),
     "[5, 10, 34]",
     "Numbers of annotated samples.",
 );
 pub(super) const STARTS: Key = axis(
     "starts",
-    Kind::List(&COUNT),
+    ValueKind::List(&COUNT),
     "[1, 4, 7]",
     "First case of each way of sampling, from 1; cases wrap around.",
 );
 
-const fn optional(name: &'static str, kind: Kind, keyed: bool, doc: &'static str) -> Key {
+const fn optional(name: &'static str, kind: ValueKind, keyed: bool, doc: &'static str) -> Key {
     Key {
         name,
         kind,
@@ -143,79 +148,84 @@ const fn optional(name: &'static str, kind: Kind, keyed: bool, doc: &'static str
 
 pub(super) const ARMS: Key = optional(
     "arms",
-    Kind::List(&Kind::Text),
+    ValueKind::List(&ValueKind::Text),
     true,
     "Older name of `methods`.",
 );
-pub(super) const TOP_ROWS: Key = optional("rows", Kind::Axes, false, "Older name of `table.rows`.");
+pub(super) const TOP_ROWS: Key = optional(
+    "rows",
+    ValueKind::Axes,
+    false,
+    "Older name of `table.rows`.",
+);
 pub(super) const PANELS: Key = optional(
     "panels",
-    Kind::Axes,
+    ValueKind::Axes,
     false,
     "Axes with a panel of the table for each value; absent: the new expert.",
 );
 pub(super) const ROWS: Key = optional(
     "rows",
-    Kind::Axes,
+    ValueKind::Axes,
     false,
     "Axes with a row for each value; absent: the number of samples.",
 );
 pub(super) const COLUMNS: Key = optional(
     "columns",
-    Kind::Axes,
+    ValueKind::Axes,
     false,
     "Axes with a column for each value, under every measure; absent: those of method, number of \
      annotation experts, samples, expert trained on and swept keys that stand nowhere else.",
 );
 pub(super) const AVERAGE: Key = optional(
     "average",
-    Kind::Axes,
+    ValueKind::Axes,
     false,
     "Axes that are averaged over before anything else; absent: the combination of annotation \
      experts, where it stands nowhere else.",
 );
 pub(super) const RESULTS: Key = optional(
     "results",
-    Kind::Axes,
+    ValueKind::Axes,
     false,
     "Axes that tell the results of a cell apart, which are its sample and the pairs of its tests; \
      absent: the way of sampling.",
 );
 pub(super) const COMPARE: Key = optional(
     "compare",
-    Kind::Comparison,
+    ValueKind::Comparison,
     false,
     "What a cell is compared with, such as \"method=w/o\"; absent: the one method that trains on \
      the new expert's samples alone, where others pretrain.",
 );
 pub(super) const EXTENDS: Key = optional(
     "extends",
-    Kind::Path,
+    ValueKind::Path,
     false,
     "Another manifest, over whose keys and profiles those of this one are laid.",
 );
 pub(super) const START: Key = optional(
     "from",
-    Kind::Path,
+    ValueKind::Path,
     true,
     "Safetensors file whose tensors, as far as they fit, the pretraining starts from; absent: \
      random initialisation.",
 );
 pub(super) const VALUES: Key = optional(
     "values",
-    Kind::Path,
+    ValueKind::Path,
     false,
     "CSV file of published values, one row per cell position.",
 );
 pub(super) const SOURCE: Key = optional(
     "source",
-    Kind::Text,
+    ValueKind::Text,
     false,
     "Who published them, as a report names them; absent: the path of the file.",
 );
 pub(super) const LABEL: Key = optional(
     "dataset",
-    Kind::Text,
+    ValueKind::Text,
     false,
     "Label of the data set that they are of.",
 );
@@ -321,7 +331,7 @@ fn all() -> Vec<SectionTable> {
             "Keys that take several values: the grid is run for every combination of them.",
             &[&[optional(
                 "KEY",
-                Kind::Values,
+                ValueKind::Values,
                 true,
                 "Values of a key that shapes results, such as \"network.width\" or seed.",
             )]],
@@ -331,7 +341,7 @@ fn all() -> Vec<SectionTable> {
             "Methods of the manifest's own; each is a table named after it.",
             &[&[optional(
                 "NAME",
-                Kind::Overlay,
+                ValueKind::Overlay,
                 true,
                 "The words of a method: annotation, multitask, branch and adapt.",
             )]],
@@ -341,7 +351,7 @@ fn all() -> Vec<SectionTable> {
             "Keys laid over the manifest's own where `--profile` names their table.",
             &[&[optional(
                 "NAME",
-                Kind::Overlay,
+                ValueKind::Overlay,
                 false,
                 "Any keys of a manifest other than `extends` and `profile`.",
             )]],

@@ -33,7 +33,9 @@ pub enum Hd95 {
 /// The distances from each surface to the other, each sorted upwards and not empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Directed {
+    /// From each surface pixel of the prediction.
     to_reference: Vec<f64>,
+    /// From each surface pixel of the reference.
     to_prediction: Vec<f64>,
 }
 
@@ -48,16 +50,6 @@ impl Directed {
             to_reference: sorted(nearest(prediction, reference, spacing)),
             to_prediction: sorted(nearest(reference, prediction, spacing)),
         }
-    }
-
-    /// From each surface pixel of the prediction to the reference's surface, sorted upwards.
-    pub fn to_reference(&self) -> &[f64] {
-        &self.to_reference
-    }
-
-    /// From each surface pixel of the reference to the prediction's surface, sorted upwards.
-    pub fn to_prediction(&self) -> &[f64] {
-        &self.to_prediction
     }
 
     /// The average symmetric surface distance.

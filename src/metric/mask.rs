@@ -3,8 +3,6 @@
 //! The rule: a `MaskView` always holds exactly `height * width` pixels, because only `new` makes
 //! one.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// A borrowed binary mask `[H, W]`, row-major.
@@ -43,11 +41,6 @@ impl<'a> MaskView<'a> {
     /// The number of columns.
     pub fn width(&self) -> usize {
         self.width
-    }
-
-    /// All pixels, row after row.
-    pub fn pixels(&self) -> &'a [bool] {
-        self.pixels
     }
 
     /// The pixels of one row.
@@ -121,10 +114,11 @@ impl Spacing {
     }
 }
 
-/// Why a pair of masks cannot be compared at all. (An empty mask can: see `Reason`.)
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Why a pair of masks cannot be compared. (An empty mask can: see [`super::Reason`].)
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum MaskError {
     /// The pixels given do not fill the shape given.
+    #[error("a mask of {height}x{width} cannot hold {found} pixels")]
     Length {
         /// Rows asked for.
         height: usize,
@@ -134,6 +128,10 @@ pub enum MaskError {
         found: usize,
     },
     /// Prediction and reference differ in `[height, width]`.
+    #[error(
+        "the prediction is {}x{} pixels but the reference is {}x{}",
+        .prediction[0], .prediction[1], .reference[0], .reference[1]
+    )]
     Shapes {
         /// Shape of the prediction.
         prediction: [usize; 2],
@@ -141,36 +139,6 @@ pub enum MaskError {
         reference: [usize; 2],
     },
     /// A spacing that is zero, negative, infinite or NaN.
+    #[error("the pixel spacing must be positive and finite, not {} by {}", .0.row, .0.column)]
     Spacing(Spacing),
 }
-
-impl fmt::Display for MaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length {
-                height,
-                width,
-                found,
-            } => {
-                write!(f, "a mask of {height}x{width} cannot hold {found} pixels")
-            }
-            Self::Shapes {
-                prediction: [ph, pw],
-                reference: [rh, rw],
-            } => {
-                write!(
-                    f,
-                    "the prediction is {ph}x{pw} pixels but the reference is {rh}x{rw}"
-                )
-            }
-            Self::Spacing(Spacing { row, column }) => {
-                write!(
-                    f,
-                    "the pixel spacing must be positive and finite, not {row} by {column}"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for MaskError {}

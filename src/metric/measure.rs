@@ -17,7 +17,7 @@ use super::{
 pub struct Measure(usize);
 
 /// What is to be known of a measure.
-struct Row {
+struct MeasureRow {
     /// In manifests, expressions and files of scores.
     word: &'static str,
     /// Other words that are understood.
@@ -71,8 +71,8 @@ impl Better {
 }
 
 /// The first three are the paper's: scores hold them whatever a manifest reports.
-const TABLE: &[Row] = &[
-    Row {
+const TABLE: &[MeasureRow] = &[
+    MeasureRow {
         word: "dice",
         aliases: &["dice_percent"],
         column: "dice_percent",
@@ -86,7 +86,7 @@ const TABLE: &[Row] = &[
         },
         worst: |_| Some(0.0),
     },
-    Row {
+    MeasureRow {
         word: "assd",
         aliases: &[],
         column: "assd",
@@ -97,7 +97,7 @@ const TABLE: &[Row] = &[
         of: |pair| pair.distance(|surfaces| surfaces.assd(pair.definition.assd)),
         worst: Some,
     },
-    Row {
+    MeasureRow {
         word: "hd95",
         aliases: &["95hd"],
         column: "hd95",
@@ -108,7 +108,7 @@ const TABLE: &[Row] = &[
         of: |pair| pair.distance(|surfaces| surfaces.hd95(pair.definition.hd95)),
         worst: Some,
     },
-    Row {
+    MeasureRow {
         word: "rad",
         aliases: &[],
         column: "rad_percent",
@@ -120,7 +120,7 @@ const TABLE: &[Row] = &[
         // There is no worst: what is predicted where the reference is empty may be any area.
         worst: |_| None,
     },
-    Row {
+    MeasureRow {
         word: "nsd",
         aliases: &[],
         column: "nsd_percent",
@@ -161,11 +161,11 @@ impl Measure {
 
     /// By its word, or another that is understood.
     pub fn named(word: &str) -> Option<Self> {
-        let is = |row: &Row| row.word == word || row.aliases.contains(&word);
+        let is = |row: &MeasureRow| row.word == word || row.aliases.contains(&word);
         TABLE.iter().position(is).map(Self)
     }
 
-    fn row(self) -> &'static Row {
+    fn row(self) -> &'static MeasureRow {
         &TABLE[self.0]
     }
 

@@ -9,7 +9,7 @@ use crate::{
     manifest::Experiment,
     metric::Measure,
     report::{Check, Claim, Outcome, Position, Table},
-    stats::{self, Alternative},
+    stats,
 };
 
 /// Where the paper itself finds no significance: tested on, trained on, metric.
@@ -114,7 +114,7 @@ fn more(table: &Table, spec: &Experiment, metric: Measure) -> Check {
         return unknown("runs have no value");
     };
     let means = [&far, &near].map(|losses| stats::mean(losses).unwrap_or(f64::NAN));
-    let test = match stats::welch(&far, &near, Alternative::TwoSided) {
+    let test = match stats::welch(&far, &near) {
         Ok(test) => test,
         Err(why) => return unknown(&why.to_string()),
     };

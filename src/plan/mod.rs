@@ -175,7 +175,7 @@ fn with_key(spec: Spec) -> KeyedSpec {
 }
 
 /// Runs that differ in their way of sampling only.
-struct Block<'a> {
+struct RunGroup<'a> {
     method: Arc<Chosen>,
     new_expert: u8,
     experts: Arc<[u8]>,
@@ -190,7 +190,7 @@ struct Block<'a> {
     metrics: Arc<Memo<Metrics>>,
 }
 
-impl Block<'_> {
+impl RunGroup<'_> {
     /// The training and the evaluation of each way, with their keys.
     fn keyed(&self) -> Vec<(KeyedSpec, KeyedSpec)> {
         let keyed = self.ways.par_iter().map(|way| {
@@ -293,7 +293,7 @@ impl Builder<'_> {
                     })
                     .collect()
                 });
-                blocks.push(Block {
+                blocks.push(RunGroup {
                     method: chosen.clone(),
                     new_expert: *new_expert,
                     experts: experts.clone(),
@@ -317,16 +317,16 @@ impl Builder<'_> {
         }
         // Keys are most of the work, and need nothing of each other: those of a block are computed
         // while the stages of the one before are told apart.
-        let mut keyed = blocks.first().map(Block::keyed);
+        let mut keyed = blocks.first().map(RunGroup::keyed);
         for (i, block) in blocks.iter().enumerate() {
             let these = keyed.take().unwrap_or_default();
-            let next = || blocks.get(i + 1).map(Block::keyed);
+            let next = || blocks.get(i + 1).map(RunGroup::keyed);
             (_, keyed) = rayon::join(|| self.add(index, block, these), next);
         }
     }
 
     /// Adds the runs of a block, and those of their stages that are new.
-    fn add(&mut self, experiment: usize, block: &Block<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
+    fn add(&mut self, experiment: usize, block: &RunGroup<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
         for (way, (train, evaluate)) in block.ways.iter().zip(keyed) {
             let training = self.stage(train, block.pretrained);
             let evaluation = self.stage(evaluate, Some(training));

@@ -141,14 +141,6 @@ impl Origin {
         }
     }
 
-    /// The stage that pretrained the network; `None` where none did.
-    pub fn pretrained(&self) -> Option<Digest> {
-        match *self {
-            Self::Pretrained(pretrained) | Self::Adapted { pretrained, .. } => Some(pretrained),
-            Self::Random | Self::RandomForExperts(_) | Self::ImportedForExperts(..) => None,
-        }
-    }
-
     /// What the branches start from, as far as no imported file has values for them.
     pub fn branch(&self) -> Branch {
         match *self {
@@ -257,17 +249,6 @@ impl Spec {
     /// Whether the weights of its network belong to the artefact.
     pub fn keeps_weights(&self) -> bool {
         self.kind() == Kind::Pretrain || self.is_kept()
-    }
-
-    /// The stage that must be there first.
-    pub fn upstream(&self) -> Option<(Kind, Digest)> {
-        match self {
-            Self::Train(train) => {
-                let pretrained = train.origin.pretrained();
-                pretrained.map(|digest| (Kind::Pretrain, digest))
-            }
-            Self::Evaluate(evaluate) => Some((evaluate.training_kind, evaluate.training)),
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     grid::{Axis, Coordinates},
     manifest::{Block, Experiment, Unpaired},
     method::{Method, TrainedOn},
-    stats::{self, Alternative, Pairs, TTest},
+    stats::{self, Pairs, TTest},
 };
 
 /// Tests all cells of a table and gives the marks.
@@ -163,7 +163,7 @@ pub fn paired(a: &Cell, b: &Cell) -> Test {
         let Ok(pairs) = Pairs::join(&keyed(a), &keyed(b)) else {
             return Test::Undefined(Untestable::Unpaired);
         };
-        let test = stats::paired(&pairs, Alternative::TwoSided);
+        let test = stats::paired(&pairs);
         made(b, test, true, stats::sign_flip(&pairs).ok())
     })
 }
@@ -174,8 +174,8 @@ pub fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Test {
         let values = |cell: &Cell| -> Vec<f64> { cell.results.values().copied().collect() };
         let (a, values_b) = (values(a), values(b));
         let test = match test {
-            Unpaired::Student => stats::student(&a, &values_b, Alternative::TwoSided),
-            Unpaired::Welch => stats::welch(&a, &values_b, Alternative::TwoSided),
+            Unpaired::Student => stats::student(&a, &values_b),
+            Unpaired::Welch => stats::welch(&a, &values_b),
         };
         made(b, test, false, None)
     })

@@ -13,36 +13,27 @@ mod t_test;
 pub use holm::holm;
 pub use pairs::{PairError, Pairs};
 pub use sign_flip::{MOST_PAIRS, sign_flip};
-pub use summary::{Summary, mean, sd, summary};
-pub use t_test::{Alternative, TTest, Variance, paired, student, welch};
-
-use std::fmt;
+pub use summary::{mean, sd};
+pub use t_test::{TTest, Variance, paired, student, welch};
 
 use serde::{Deserialize, Serialize};
 
 /// Why a test has no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Undefined {
     /// Fewer than two pairs, or a group of fewer than two values.
+    #[error("a test needs at least two values in each group")]
     TooFew,
     /// More pairs than an exact test can enumerate.
+    #[error("an exact test enumerates at most {MOST_PAIRS} pairs")]
     TooMany,
     /// One of the values is itself undefined (given as NaN or an infinity).
+    #[error("one of the values is undefined")]
     UndefinedValue,
 }
-
-impl fmt::Display for Undefined {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooFew => f.write_str("a test needs at least two values in each group"),
-            Self::TooMany => write!(f, "an exact test enumerates at most {MOST_PAIRS} pairs"),
-            Self::UndefinedValue => f.write_str("one of the values is undefined"),
-        }
-    }
-}
-
-impl std::error::Error for Undefined {}
 
 /// Differences below this share of the largest value compared are rounding, not measurement.
 const RELATIVE_ROUNDING: f64 = 1e-12;

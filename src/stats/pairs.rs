@@ -61,16 +61,6 @@ impl Pairs {
         let pairs = self.first.iter().zip(&self.second);
         pairs.map(|(first, second)| first - second).collect()
     }
-
-    /// The number of pairs.
-    pub fn len(&self) -> usize {
-        self.first.len()
-    }
-
-    /// Whether there is no pair.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_empty()
-    }
 }
 
 fn index<K: Ord>(group: &[(K, f64)]) -> (BTreeMap<&K, f64>, BTreeSet<&K>) {
@@ -85,7 +75,7 @@ fn index<K: Ord>(group: &[(K, f64)]) -> (BTreeMap<&K, f64>, BTreeSet<&K>) {
 }
 
 /// The keys that keep two groups from being paired.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct PairError<K> {
     /// Keys of the first group that the second lacks.
     pub only_first: Vec<K>,
@@ -118,5 +108,3 @@ impl<K: fmt::Display> fmt::Display for PairError<K> {
         Ok(())
     }
 }
-
-impl<K: fmt::Debug + fmt::Display> std::error::Error for PairError<K> {}

@@ -4,26 +4,6 @@
 //! a constant group has exactly its constant as mean and zero as deviation. (Chan, Golub and
 //! LeVeque, 1983.)
 
-/// A group of results in three numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// How many values.
-    pub n: usize,
-    /// Their mean.
-    pub mean: f64,
-    /// Their standard deviation with n - 1 in the denominator; `None` for a single value.
-    pub sd: Option<f64>,
-}
-
-/// Count, mean and standard deviation; `None` for no values.
-pub fn summary(values: &[f64]) -> Option<Summary> {
-    Some(Summary {
-        n: values.len(),
-        mean: mean(values)?,
-        sd: sd(values),
-    })
-}
-
 /// The arithmetic mean; `None` for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
     if values.is_empty() {

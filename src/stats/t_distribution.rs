@@ -21,12 +21,6 @@ pub fn two_sided(t: f64, df: f64) -> f64 {
     }
 }
 
-/// P(T >= t) with `df` degrees of freedom, in [0, 1].
-pub fn upper(t: f64, df: f64) -> f64 {
-    let half = two_sided(t, df) / 2.0;
-    if t > 0.0 { half } else { 1.0 - half }
-}
-
 /// The t that |T| exceeds with probability `alpha`, 0 < alpha < 1.
 pub fn critical(alpha: f64, df: f64) -> f64 {
     let distribution = StudentsT::new(0.0, 1.0, df).expect("degrees of freedom are positive");

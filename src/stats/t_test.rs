@@ -1,32 +1,21 @@
-//! The t-tests: paired, Student's with pooled variance, and Welch's.
+//! The two-sided t-tests: paired, Student's with pooled variance, and Welch's.
 //!
 //! The rule: a difference within rounding of zero is no difference, and a spread within rounding of
 //! zero is none. Such samples get the limit of t, 0 or +-infinity, marked in `Variance`.
 
 use super::pairs::Pairs;
 use super::summary::{mean, sd};
-use super::t_distribution::{critical, two_sided, upper};
+use super::t_distribution::{critical, two_sided};
 use super::{Undefined, all_finite, rounding};
-
-/// What the test holds against the hypothesis of equal means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Alternative {
-    /// The means differ.
-    #[default]
-    TwoSided,
-    /// The first mean is greater.
-    Greater,
-}
 
 /// Whether the sample had a spread to measure the difference against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variance {
     /// It had: t and p are those of the textbook.
     Positive,
-    /// No spread and no difference: t = 0 and p = 1, whatever the alternative.
+    /// No spread and no difference: t = 0 and p = 1.
     Identical,
-    /// No spread but a difference: t is infinite and p is 0, or 1 where the alternative is on the
-    /// other side.
+    /// No spread but a difference: t is infinite and p is 0.
     Zero,
 }
 
@@ -37,7 +26,7 @@ pub struct TTest {
     pub t: f64,
     /// Degrees of freedom, fractional for Welch.
     pub df: f64,
-    /// The probability of a statistic at least this extreme, in [0, 1].
+    /// The two-sided probability of a statistic at least this extreme, in [0, 1].
     pub p: f64,
     /// Mean of the first minus mean of the second, in the values' unit.
     pub difference: f64,
@@ -51,12 +40,12 @@ pub struct TTest {
 ///
 /// # Errors
 /// Fewer than two pairs, or a value that is not finite.
-pub fn paired(pairs: &Pairs, alternative: Alternative) -> Result<TTest, Undefined> {
+pub fn paired(pairs: &Pairs) -> Result<TTest, Undefined> {
     all_finite([pairs.first(), pairs.second()])?;
     let differences = pairs.differences();
     let spread = sd(&differences).ok_or(Undefined::TooFew)?;
     let n = differences.len() as f64;
-    let estimate = Estimate {
+    let estimate = MeanDifference {
         difference: mean(&differences).ok_or(Undefined::TooFew)?,
         spread,
         error: spread / n.sqrt(),
@@ -64,24 +53,20 @@ pub fn paired(pairs: &Pairs, alternative: Alternative) -> Result<TTest, Undefine
         // The differences round at the size of the values, not at their own.
         rounding: rounding(pairs.first().iter().chain(pairs.second())),
     };
-    Ok(estimate.test(alternative))
+    Ok(estimate.test())
 }
 
 /// Student's unpaired t-test, with one variance pooled over both groups (Student, 1908).
 ///
 /// # Errors
 /// A group of fewer than two values, or a value that is not finite.
-pub fn student(
-    first: &[f64],
-    second: &[f64],
-    alternative: Alternative,
-) -> Result<TTest, Undefined> {
+pub fn student(first: &[f64], second: &[f64]) -> Result<TTest, Undefined> {
     let groups = Groups::of(first, second)?;
     let [n, m] = groups.counts;
     let pooled =
         ((n - 1.0) * groups.variances[0] + (m - 1.0) * groups.variances[1]) / (n + m - 2.0);
     let error = (pooled * (1.0 / n + 1.0 / m)).sqrt();
-    Ok(groups.estimate(error, n + m - 2.0).test(alternative))
+    Ok(groups.estimate(error, n + m - 2.0).test())
 }
 
 /// Welch's unpaired t-test, each group with its own variance (Welch, 1947; degrees of freedom after
@@ -89,7 +74,7 @@ pub fn student(
 ///
 /// # Errors
 /// A group of fewer than two values, or a value that is not finite.
-pub fn welch(first: &[f64], second: &[f64], alternative: Alternative) -> Result<TTest, Undefined> {
+pub fn welch(first: &[f64], second: &[f64]) -> Result<TTest, Undefined> {
     let groups = Groups::of(first, second)?;
     let [n, m] = groups.counts;
     let shares = [groups.variances[0] / n, groups.variances[1] / m];
@@ -99,7 +84,7 @@ pub fn welch(first: &[f64], second: &[f64], alternative: Alternative) -> Result<
     let df = 1.0 / (share * share / (n - 1.0) + rest * rest / (m - 1.0));
     // Without any variance the formula has no value; SciPy reports 1.
     let df = if total > 0.0 { df } else { 1.0 };
-    Ok(groups.estimate(total.sqrt(), df).test(alternative))
+    Ok(groups.estimate(total.sqrt(), df).test())
 }
 
 /// What both unpaired tests start from.
@@ -127,8 +112,8 @@ impl Groups {
         })
     }
 
-    fn estimate(&self, error: f64, df: f64) -> Estimate {
-        Estimate {
+    fn estimate(&self, error: f64, df: f64) -> MeanDifference {
+        MeanDifference {
             difference: self.difference,
             spread: self.variances[0].max(self.variances[1]).sqrt(),
             error,
@@ -139,7 +124,7 @@ impl Groups {
 }
 
 /// A difference of means and what is known of its precision.
-struct Estimate {
+struct MeanDifference {
     difference: f64,
     /// The largest standard deviation behind the difference.
     spread: f64,
@@ -150,8 +135,8 @@ struct Estimate {
     rounding: f64,
 }
 
-impl Estimate {
-    fn test(&self, alternative: Alternative) -> TTest {
+impl MeanDifference {
+    fn test(&self) -> TTest {
         let Self {
             difference,
             error,
@@ -164,16 +149,10 @@ impl Estimate {
             Variance::Identical => (0.0, 0.0),
             Variance::Zero => (difference.signum() * f64::INFINITY, 0.0),
         };
-        let p = match (variance, alternative) {
-            // Every arrangement of the signs is as extreme as this one, on either side.
-            (Variance::Identical, _) => 1.0,
-            (_, Alternative::TwoSided) => two_sided(t, df),
-            (_, Alternative::Greater) => upper(t, df),
-        };
         TTest {
             t,
             df,
-            p,
+            p: two_sided(t, df),
             difference,
             ci95: (difference - margin, difference + margin),
             variance,

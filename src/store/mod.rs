@@ -13,8 +13,8 @@
 //! edited. What is read is verified against the digests; a damaged entry counts as missing. The
 //! store does not know what an artefact means.
 
-mod claim;
 mod error;
+mod lease;
 mod partial;
 mod publish;
 mod scratch;
@@ -34,8 +34,8 @@ use crate::{
     results_dir::ResultsDir,
 };
 
-pub use claim::Claim;
 pub use error::StoreError;
+pub use lease::Lease;
 pub use publish::replace_file;
 pub use scratch::Scratch;
 
@@ -222,7 +222,7 @@ impl Store {
         kind: Kind,
         digest: &Digest,
     ) -> Result<Removal, StoreError> {
-        let Some(_claim) = self.claim(digest)? else {
+        let Some(_lease) = self.lease(digest)? else {
             return Ok(Removal::InUse);
         };
         let place = self.path(kind, digest);
@@ -235,15 +235,15 @@ impl Store {
 
     /// Reads an artefact's description and those of its files that `wanted` names, verified.
     pub fn read(&self, kind: Kind, digest: &Digest, wanted: &[&str]) -> Found {
-        self.look(kind, digest, Wanted::These(wanted))
+        self.look(kind, digest, FileSelection::These(wanted))
     }
 
     /// Reads an artefact with all its files, verified.
     pub fn verify(&self, kind: Kind, digest: &Digest) -> Found {
-        self.look(kind, digest, Wanted::All)
+        self.look(kind, digest, FileSelection::All)
     }
 
-    fn look(&self, kind: Kind, digest: &Digest, wanted: Wanted<'_>) -> Found {
+    fn look(&self, kind: Kind, digest: &Digest, wanted: FileSelection<'_>) -> Found {
         match self.try_read(kind, digest, wanted) {
             Ok(artefact) => Found::Intact(artefact),
             Err(Unreadable::Missing) => Found::Missing,
@@ -257,7 +257,7 @@ impl Store {
         &self,
         kind: Kind,
         digest: &Digest,
-        wanted: Wanted<'_>,
+        wanted: FileSelection<'_>,
     ) -> Result<Artefact, Unreadable> {
         let folder = self.path(kind, digest);
         let text = match fs::read(folder.join(DESCRIPTION)) {
@@ -275,8 +275,8 @@ impl Store {
         }
         let mut files = Files::new();
         let names: Vec<&str> = match wanted {
-            Wanted::These(names) => names.to_vec(),
-            Wanted::All => description.files.keys().map(String::as_str).collect(),
+            FileSelection::These(names) => names.to_vec(),
+            FileSelection::All => description.files.keys().map(String::as_str).collect(),
         };
         for name in names {
             let Some(expected) = description.files.get(name) else {
@@ -295,7 +295,7 @@ impl Store {
 
 /// Which files of an artefact are to be read.
 #[derive(Clone, Copy)]
-enum Wanted<'a> {
+enum FileSelection<'a> {
     These(&'a [&'a str]),
     All,
 }

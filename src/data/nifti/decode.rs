@@ -1,6 +1,6 @@
 //! Bytes of a NIfTI-1 file to its header and scaled values.
 //!
-//! The rule: allocation follows what has arrived, never what the header promises.
+//! The rule: memory is allocated for bytes that were read, never for what the header declares.
 
 use std::{
     fs::File,
@@ -31,7 +31,7 @@ pub(super) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
 
 /// Header, `[width, height]` and scaled values, all finite.
 pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Vec<f32>), Fault> {
-    // Gzip is told by its magic bytes: names lie.
+    // Gzip is recognised by its magic bytes: names are unreliable.
     let start = source.fill_buf().map_err(|e| unreadable(&e))?;
     if start.is_empty() {
         return Err(Fault::new("is empty", "copy the file again"));
@@ -61,7 +61,7 @@ fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>),
     let values = read_pixels(&mut source, &header, width * height)?;
     // The end of a gzip stream carries its checksum; reading on is what verifies it.
     io::copy(&mut source.take(MAX_TRAILING), &mut io::sink()).map_err(|e| unreadable(&e))?;
-    // Without a way out in the middle, the processor takes several at a time.
+    // A fold without early exit is vectorised.
     let finite = values.iter().fold(true, |all, v| all & v.is_finite());
     if !finite && let Some(i) = values.iter().position(|v| !v.is_finite()) {
         return Err(Fault::new(
@@ -107,14 +107,14 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
 
 fn skip_to_pixels(source: &mut impl Read, header: &Header) -> Result<(), Fault> {
     let offset = header.0.vox_offset;
-    // 0 is common among writers that leave the default to the reader; NaN fails the comparison.
+    // Some writers leave 0 for the default. NaN fails both comparisons.
     let offset = if offset == 0.0 {
         DATA_OFFSET
     } else if offset >= DATA_OFFSET as f32 && offset <= MAX_DATA_OFFSET as f32 {
         offset as usize
     } else {
         return Err(Fault::new(
-            format!("says that its pixels start at byte {offset}"),
+            format!("declares that its pixels start at byte {offset}"),
             "export the file again",
         ));
     };
@@ -127,26 +127,26 @@ fn skip_to_pixels(source: &mut impl Read, header: &Header) -> Result<(), Fault> 
 }
 
 fn read_pixels(source: &mut impl Read, header: &Header, count: usize) -> Result<Vec<f32>, Fault> {
-    let number = Number::of(header)?;
+    let pixel = PixelType::of(header)?;
     let scaling = Scaling::of(header)?;
     let mut values = Vec::new();
     let mut chunk = Vec::new();
-    // A chunk at a time: what is allocated follows what has arrived.
+    // In chunks, so that memory grows with the bytes read.
     while values.len() < count {
         let wanted = (count - values.len()).min(16 << 10);
         chunk.clear();
         source
-            .take((wanted * number.size()) as u64)
+            .take((wanted * pixel.size()) as u64)
             .read_to_end(&mut chunk)
             .map_err(|e| unreadable(&e))?;
-        if chunk.len() < wanted * number.size() {
-            return Err(truncated(values.len() + chunk.len() / number.size(), count));
+        if chunk.len() < wanted * pixel.size() {
+            return Err(truncated(values.len() + chunk.len() / pixel.size(), count));
         }
         let order = header.0.endianness;
         match scaling {
-            Scaling::AsStored => number.decode(&chunk, order, &mut values, |v| v),
+            Scaling::AsStored => pixel.decode(&chunk, order, &mut values, |v| v),
             Scaling::Linear { slope, inter } => {
-                number.decode(&chunk, order, &mut values, |v| slope * v + inter);
+                pixel.decode(&chunk, order, &mut values, |v| slope * v + inter);
             }
         }
     }
@@ -155,7 +155,7 @@ fn read_pixels(source: &mut impl Read, header: &Header, count: usize) -> Result<
 
 /// The types of pixels that are read.
 #[derive(Clone, Copy)]
-enum Number {
+enum PixelType {
     U8,
     I8,
     U16,
@@ -168,7 +168,7 @@ enum Number {
     F64,
 }
 
-impl Number {
+impl PixelType {
     fn of(header: &Header) -> Result<Self, Fault> {
         let declared = header.0.data_type();
         Ok(match declared {
@@ -211,7 +211,7 @@ impl Number {
     ) {
         // Adding 0 turns -0 into 0, so that equal images have equal digests.
         let scaled = |v: f64| scale(v) as f32 + 0.0;
-        // A loop for every case, with nothing to decide in it: data sets have millions of pixels.
+        // A loop for each type and byte order, without branches: data sets have millions of pixels.
         macro_rules! walk {
             ($type:ty) => {{
                 let (parts, _) = bytes.as_chunks();
@@ -233,7 +233,7 @@ impl Number {
                 }
             }};
         }
-        // What a byte stands for, worked out once: most files are masks.
+        // A table of the values of all bytes: most files are masks.
         let bytewise = |value: fn(u8) -> f64| -> [f32; 256] {
             std::array::from_fn(|byte| scaled(value(byte as u8)))
         };
@@ -258,7 +258,7 @@ impl Number {
     }
 }
 
-/// What turns a stored value into an intensity (NIfTI-1: y = slope x + inter, unless slope is 0).
+/// From a stored value x to an intensity y (NIfTI-1: y = slope x + inter, unless slope is 0).
 enum Scaling {
     AsStored,
     Linear { slope: f64, inter: f64 },

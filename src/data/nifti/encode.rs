@@ -23,7 +23,10 @@ pub(super) fn write(
     let [(_, width), (_, height)] = header.plane()?;
     if [width, height] != shape {
         return Err(Fault::new(
-            format!("would get a header of {width} x {height} for {shape:?} pixels"),
+            format!(
+                "cannot hold {} x {} pixels under a header of {width} x {height}",
+                shape[0], shape[1]
+            ),
             "take the header of the same case",
         ));
     }
@@ -31,7 +34,7 @@ pub(super) fn write(
         datatype: number as i16,
         bitpix: (8 * number.size_of()) as i16,
         vox_offset: DATA_OFFSET as f32,
-        // The file holds values as they are; the input's display range and scaling are not ours.
+        // Values are stored unscaled: the input's scaling and display range do not apply.
         scl_slope: 1.0,
         scl_inter: 0.0,
         cal_min: 0.0,
@@ -48,7 +51,7 @@ pub(super) fn write(
 }
 
 fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    // No time, no name, no system: the same pixels give the same file.
+    // Without time, name and system in the gzip header, the same pixels give the same file.
     let mut gz = GzBuilder::new()
         .mtime(0)
         .operating_system(255)

@@ -3,13 +3,13 @@
 //! The rule: a header is checked against the data. Memory grows with the pixels that are read,
 //! within fixed bounds, whatever size the header names; and the same pixels always give the same
 //! bytes. The `nifti` crate reads the header. Pixels are decoded here, because the crate scales by
-//! a NaN slope, casts before it scales, and tells gzip by the file's name; files are written here,
-//! because it writes `a.b.nii` as `a.nii`.
+//! a NaN slope, casts before it scales, and recognises gzip by the file's name; files are written
+//! here, because it writes `a.b.nii` as `a.nii`.
 
 mod decode;
 mod encode;
 
-use std::{fmt, io::BufRead, path::Path};
+use std::{io::BufRead, path::Path};
 
 use ::nifti::{Endianness, NiftiHeader, NiftiType};
 
@@ -22,8 +22,9 @@ pub const MAX_PIXELS: usize = 64 << 20;
 /// Where pixels start in a single-file NIfTI-1 without extensions: the header and four bytes.
 const DATA_OFFSET: usize = 352;
 
-/// Why a file is not an image or a mask, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a file is not an image or a mask, and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
 pub struct Fault {
     /// What is wrong.
     pub what: String,
@@ -40,30 +41,22 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.remedy)
-    }
-}
-
-impl std::error::Error for Fault {}
-
 /// Size of a pixel along x (NIfTI's first remaining axis) and y, in millimetres.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spacing {
+pub struct SpacingMm {
     /// Width of a pixel.
     pub x_mm: f64,
     /// Height of a pixel.
     pub y_mm: f64,
 }
 
-/// The header a file came with: what a prediction needs so that it lies over its image in a viewer.
+/// The header of a file. A prediction is written with its image's, so that a viewer overlays them.
 // Not `PartialEq`: headers hold NaN, and would differ from themselves.
 #[derive(Clone, Debug)]
 pub struct Header(NiftiHeader);
 
 impl Header {
-    /// A header of our own: `width` by `height` pixels of 1 mm, identity affine (sform 2, qform 0).
+    /// A new header: `width` by `height` pixels of 1 mm, identity affine (sform 2, qform 0).
     ///
     /// # Errors
     /// An axis is empty or longer than [`MAX_AXIS_PX`].
@@ -99,7 +92,7 @@ impl Header {
             .collect();
         match (&long[..], dims) {
             (&[x, y], _) => Ok([x, y]),
-            // A line of pixels, or a single one: 2-D on its face.
+            // Two axes, of which at least one has a single pixel.
             (_, &[x, y]) => Ok([(0, usize::from(x)), (1, usize::from(y))]),
             _ => Err(Fault::new(
                 format!("has shape {dims:?}, which is not one 2-D image"),
@@ -109,7 +102,7 @@ impl Header {
     }
 
     /// Size of a pixel; `None` where the header gives no positive finite size.
-    pub fn spacing(&self) -> Option<Spacing> {
+    pub fn spacing(&self) -> Option<SpacingMm> {
         let [(x, _), (y, _)] = self.plane().ok()?;
         let per_unit_mm = match self.0.xyzt_units & 7 {
             1 => 1e3,
@@ -120,16 +113,10 @@ impl Header {
             let size = f64::from(self.0.pixdim[axis + 1]) * per_unit_mm;
             (size.is_finite() && size > 0.0).then_some(size)
         };
-        Some(Spacing {
+        Some(SpacingMm {
             x_mm: mm(x)?,
             y_mm: mm(y)?,
         })
-    }
-
-    /// The sform affine (rows x, y, z), voxel to millimetres; `None` where the header has none.
-    pub fn affine(&self) -> Option<[[f32; 4]; 3]> {
-        let h = &self.0;
-        (h.sform_code > 0).then_some([h.srow_x, h.srow_y, h.srow_z])
     }
 }
 
@@ -141,7 +128,7 @@ pub fn read_image(path: &Path) -> Result<(Image, Header), Fault> {
     decode_image(decode::open(path)?)
 }
 
-/// A mask as read, with what was odd about it.
+/// A mask as read, with what is unusual about it.
 #[derive(Clone, Debug)]
 pub struct ReadMask {
     /// The mask: value > 0.5.
@@ -201,8 +188,8 @@ pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
     })
 }
 
-/// Writes an image as 32-bit real numbers; gzip if the name ends in `.gz`. `header` gives place and
-/// spacing, and must be of the image's shape.
+/// Writes an image as 32-bit real numbers; gzip if the name ends in `.gz`. `header` gives position
+/// and spacing, and must be of the image's shape.
 ///
 /// # Errors
 /// The header has another shape, or the file cannot be written.
@@ -224,7 +211,7 @@ pub fn write_mask(path: &Path, mask: &Mask, header: &Header) -> Result<(), Fault
 
 fn axis_fault(length: usize) -> Fault {
     Fault::new(
-        format!("has an axis of {length} pixels; 1 to {MAX_AXIS_PX} can be read"),
+        format!("has an axis of {length} pixels, not of 1 to {MAX_AXIS_PX}"),
         "check that the file is one 2-D slice",
     )
 }

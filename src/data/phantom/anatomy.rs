@@ -1,19 +1,18 @@
 //! The phantom's anatomy: which tissue each pixel is, in an axial slice of a newborn's brain.
 //!
-//! The rule: shapes are drawn, shares are set. A scalar field says in which order pixels join a
-//! tissue, and the tissue's share of the brain says how many do, so that no draw can leave a brain
-//! without white matter.
+//! The rule: a scalar field orders the pixels by how well they fit a tissue, and the tissue's share
+//! of the brain sets how many become it, so that no seed gives a brain without white matter.
 
 use rand::RngExt;
 
 use super::{
     SIDE_PX,
-    field::{Field, distance_to, smooth},
-    shapes::{Centre, Outline, Place, Sulci},
+    field::{ScalarField, distance_to, smooth},
+    shapes::{BrainPoint, Centre, Outline, Sulci},
 };
 use crate::seed::Seed;
 
-/// What a pixel is.
+/// The tissue of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tissue {
     /// Outside the brain: exactly 0.
@@ -28,15 +27,15 @@ pub enum Tissue {
     Ventricles,
     /// Thalamus and basal ganglia.
     DeepGrey,
-    /// The callosum, and what else lies on the midline.
+    /// The corpus callosum, and other structures on the midline.
     Callosum,
 }
 
 /// Pixels on either side of the midline that are never white matter.
 const MIDLINE_PX: f64 = 1.6;
-/// How far white matter rounds off the folds of the cortex.
+/// Standard deviation of the smoothing of white matter against the folds of the cortex.
 const WHITE_SMOOTH_PX: f64 = 4.0;
-/// White matter that is always left between cortex and ventricles, in pixels.
+/// White matter that is kept between cortex and ventricles, in pixels.
 const MANTLE_PX: f64 = 3.0;
 
 /// Draws the tissue of every pixel of a frame of [`SIDE_PX`] squared; `share` of it is brain.
@@ -46,7 +45,7 @@ pub(super) fn draw(seed: Seed, share: f64) -> Vec<Tissue> {
     let sulci = Sulci::draw(seed.fork("sulci"), outline.radius_px());
     let centre = Centre::draw(seed.fork("ventricles"), seed.fork("deep grey"));
 
-    let places: Vec<Place> = (0..SIDE_PX * SIDE_PX)
+    let places: Vec<BrainPoint> = (0..SIDE_PX * SIDE_PX)
         .map(|i| outline.place(i % SIDE_PX, i / SIDE_PX))
         .collect();
     let mut tissues: Vec<Tissue> = places
@@ -66,17 +65,17 @@ pub(super) fn draw(seed: Seed, share: f64) -> Vec<Tissue> {
     let pixels = |share: f64| (share * brain).round() as usize;
     let radius = outline.radius_px();
 
-    claim(&mut tissues, Tissue::OuterCsf, pixels(shares.csf), |i| {
+    assign(&mut tissues, Tissue::OuterCsf, pixels(shares.csf), |i| {
         places[i].depth - sulci.depth_at(&places[i])
     });
     let fluid: Vec<bool> = tissues.iter().map(|t| *t <= Tissue::OuterCsf).collect();
     // Smoothed, because white matter follows the folds less closely than the cortex does.
     let from_fluid = smooth_distance(&fluid);
-    let ribbon = claim(&mut tissues, Tissue::Cortex, pixels(shares.cortex()), |i| {
+    let ribbon = assign(&mut tissues, Tissue::Cortex, pixels(shares.cortex()), |i| {
         from_fluid[i]
     });
     let in_mantle = |i: usize| from_fluid[i] < ribbon + MANTLE_PX;
-    claim(
+    assign(
         &mut tissues,
         Tissue::Ventricles,
         pixels(shares.ventricles),
@@ -85,7 +84,7 @@ pub(super) fn draw(seed: Seed, share: f64) -> Vec<Tissue> {
             if in_mantle(i) { within + 10.0 } else { within }
         },
     );
-    claim(
+    assign(
         &mut tissues,
         Tissue::Callosum,
         pixels(shares.callosum),
@@ -98,7 +97,7 @@ pub(super) fn draw(seed: Seed, share: f64) -> Vec<Tissue> {
             }
         },
     );
-    claim(
+    assign(
         &mut tissues,
         Tissue::DeepGrey,
         pixels(shares.deep_grey),
@@ -111,7 +110,7 @@ pub(super) fn draw(seed: Seed, share: f64) -> Vec<Tissue> {
 }
 
 fn smooth_distance(set: &[bool]) -> Vec<f64> {
-    let distance = Field {
+    let distance = ScalarField {
         width: SIDE_PX,
         height: SIDE_PX,
         values: distance_to(set, SIDE_PX)
@@ -123,9 +122,9 @@ fn smooth_distance(set: &[bool]) -> Vec<f64> {
     smoothed.into_iter().map(f64::from).collect()
 }
 
-/// Gives `tissue` to the `count` pixels of still undecided (white) matter with the lowest `order`;
+/// Assigns `tissue` to the `count` pixels with the lowest `order` among those still white matter;
 /// returns the highest order among them.
-fn claim(
+fn assign(
     tissues: &mut [Tissue],
     tissue: Tissue,
     count: usize,

@@ -1,5 +1,5 @@
-//! The phantom's experts: each sees the true border of the white matter with a bias and a wobble of
-//! their own.
+//! The phantom's experts: each draws the true border of the white matter with a bias and random
+//! deviations of their own.
 //!
 //! The rule: experts err independently, per case and expert; the seventh differs from the others as
 //! the QUBIQ data's seventh does.
@@ -19,7 +19,7 @@ use crate::{
 pub struct Habit {
     /// How far outside the true border the expert draws, on average.
     pub bias_px: f64,
-    /// How far the border wobbles: one standard deviation.
+    /// Standard deviation of the drawn border.
     pub sigma_px: f64,
 }
 
@@ -75,8 +75,8 @@ pub const HABITS: [(Expert, Habit); 7] = [
         },
     ),
 ];
-/// Correlation length of the wobble, in pixels.
-const WOBBLE_PX: f64 = 6.0;
+/// Correlation length of the deviations, in pixels.
+const DEVIATION_PX: f64 = 6.0;
 
 /// Every expert's mask of the white matter: phi + bias + sigma g > 0 inside the brain, with phi the
 /// signed distance to the true border (positive inside) and g a unit Gaussian field.
@@ -87,7 +87,7 @@ pub(super) fn annotate(seed: Seed, tissues: &[Tissue]) -> Vec<(Expert, Mask)> {
         .iter()
         .map(|(expert, habit)| {
             let seed = seed.at(u64::from(*expert));
-            let g = random_field(seed, SIDE_PX, SIDE_PX, WOBBLE_PX);
+            let g = random_field(seed, SIDE_PX, SIDE_PX, DEVIATION_PX);
             let pixels = (0..tissues.len())
                 .map(|i| {
                     let level = phi[i] + habit.bias_px + habit.sigma_px * f64::from(g.values[i]);

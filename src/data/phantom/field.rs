@@ -9,7 +9,7 @@ use crate::seed::Seed;
 
 /// Values on a grid, row-major: (x, y) at `y * width + x`.
 #[derive(Clone, Debug)]
-pub(super) struct Field {
+pub(super) struct ScalarField {
     pub width: usize,
     pub height: usize,
     pub values: Vec<f32>,
@@ -17,12 +17,12 @@ pub(super) struct Field {
 
 /// A stationary Gaussian random field of mean 0 and variance 1: white noise smoothed by a Gaussian
 /// of `sigma_px`, drawn with a margin so that the frame's border is like its middle.
-pub(super) fn random_field(seed: Seed, width: usize, height: usize, sigma_px: f64) -> Field {
-    let kernel = gaussian(sigma_px, Norm::Energy);
+pub(super) fn random_field(seed: Seed, width: usize, height: usize, sigma_px: f64) -> ScalarField {
+    let kernel = gaussian(sigma_px, Normalisation::Energy);
     let margin = kernel.len() / 2;
     let (outer_width, outer_height) = (width + 2 * margin, height + 2 * margin);
     let mut rng = seed.rng();
-    let noise = Field {
+    let noise = ScalarField {
         width: outer_width,
         height: outer_height,
         values: (0..outer_width * outer_height)
@@ -33,10 +33,10 @@ pub(super) fn random_field(seed: Seed, width: usize, height: usize, sigma_px: f6
 }
 
 /// `field` smoothed by a Gaussian of `sigma_px`, zero outside the frame.
-pub(super) fn smooth(field: &Field, sigma_px: f64) -> Field {
-    let kernel = gaussian(sigma_px, Norm::Sum);
+pub(super) fn smooth(field: &ScalarField, sigma_px: f64) -> ScalarField {
+    let kernel = gaussian(sigma_px, Normalisation::Sum);
     let margin = kernel.len() / 2;
-    let mut padded = Field {
+    let mut padded = ScalarField {
         width: field.width + 2 * margin,
         height: field.height + 2 * margin,
         values: vec![0.0; (field.width + 2 * margin) * (field.height + 2 * margin)],
@@ -49,27 +49,29 @@ pub(super) fn smooth(field: &Field, sigma_px: f64) -> Field {
     valid(&padded, &kernel)
 }
 
-/// What a kernel keeps: the mean of what it smooths, or the variance of white noise.
-enum Norm {
+/// How the weights of a kernel are normalised.
+enum Normalisation {
+    /// Their sum is 1: smoothing keeps the mean.
     Sum,
+    /// The sum of their squares is 1: smoothing keeps the variance of white noise.
     Energy,
 }
 
 /// Gaussian of `sigma_px`, cut off at four sigma.
-fn gaussian(sigma_px: f64, norm: Norm) -> Vec<f32> {
+fn gaussian(sigma_px: f64, norm: Normalisation) -> Vec<f32> {
     let reach = (4.0 * sigma_px).ceil() as i32;
     let weights: Vec<f64> = (-reach..=reach)
         .map(|i| (-0.5 * (f64::from(i) / sigma_px).powi(2)).exp())
         .collect();
     let size = match norm {
-        Norm::Sum => weights.iter().sum(),
-        Norm::Energy => weights.iter().map(|w| w * w).sum::<f64>().sqrt(),
+        Normalisation::Sum => weights.iter().sum(),
+        Normalisation::Energy => weights.iter().map(|w| w * w).sum::<f64>().sqrt(),
     };
     weights.iter().map(|w| (w / size) as f32).collect()
 }
 
 /// Convolution with `kernel` along both axes, where it fits within the field.
-fn valid(field: &Field, kernel: &[f32]) -> Field {
+fn valid(field: &ScalarField, kernel: &[f32]) -> ScalarField {
     let width = field.width + 1 - kernel.len();
     let height = field.height + 1 - kernel.len();
     let mut rows = vec![0.0; width * field.height];
@@ -87,7 +89,7 @@ fn valid(field: &Field, kernel: &[f32]) -> Field {
             add_scaled(row, &rows[(y + shift) * width..], *weight);
         }
     }
-    Field {
+    ScalarField {
         width,
         height,
         values,
@@ -229,7 +231,7 @@ mod tests {
         let mut values = vec![0.0; width * height];
         values[20 * width + 20] = 1.0;
         let spread = smooth(
-            &Field {
+            &ScalarField {
                 width,
                 height,
                 values,

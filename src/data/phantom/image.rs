@@ -1,4 +1,4 @@
-//! The phantom's image: T2 intensities of tissues, with what a scanner adds to them.
+//! The phantom's image: T2 intensities of tissues, with blur, bias field, texture and noise.
 //!
 //! The rule: the tissues' mean intensities relative to the brain's are those measured on newborns,
 //! after blur, bias and noise; the background is exactly 0 and no brain pixel is.
@@ -9,7 +9,7 @@ use rand_distr::StandardNormal;
 use super::{
     SIDE_PX,
     anatomy::Tissue,
-    field::{Field, random_field, smooth},
+    field::{ScalarField, random_field, smooth},
 };
 use crate::{data::Image, seed::Seed};
 
@@ -26,7 +26,7 @@ pub fn relative_intensity(tissue: Tissue) -> f64 {
     }
 }
 
-/// How uneven a tissue is, relative to the others: fluid flows, deep grey is smooth.
+/// Strength of the texture of a tissue, relative to the others.
 fn unevenness(tissue: Tissue) -> f64 {
     match tissue {
         Tissue::Background => 0.0,
@@ -48,14 +48,14 @@ const TISSUES: [Tissue; 6] = [
 ];
 /// The scanner's point spread, in pixels.
 const BLUR_PX: f64 = 0.75;
-/// Correlation length of what is uneven within a tissue, in pixels.
+/// Correlation length of the texture, in pixels.
 const TEXTURE_PX: f64 = 4.0;
-/// Most texture: what a tissue may vary by, for one whose unevenness is 1.
+/// The largest standard deviation of the texture's logarithm, where `unevenness` is 1.
 const MOST_TEXTURE: f64 = 0.4;
-/// Corrections of levels and texture; blur mixes neighbours by about a fifth, so that few suffice.
+/// Corrections of levels and texture; few suffice, as blur mixes neighbours by about a fifth.
 const PASSES: usize = 8;
 
-/// Draws the image of `tissues`, whole-numbered as a scanner's.
+/// Draws the image of `tissues`, in whole numbers like a scanner's.
 pub(super) fn draw(seed: Seed, tissues: &[Tissue]) -> Image {
     let mean = seed.fork("mean").rng().random_range(560.0..580.0);
     let variation: f64 = seed.fork("variation").rng().random_range(0.278..0.322);
@@ -92,11 +92,11 @@ pub(super) fn draw(seed: Seed, tissues: &[Tissue]) -> Image {
     }
 }
 
-/// What a scanner, and nature, add to a map of tissues: fields of one value per pixel.
+/// What is added to a map of tissues, drawn once: fields of one value per pixel.
 struct Scanner {
     /// Share of the point spread that falls on brain.
-    coverage: Field,
-    /// Multiplies.
+    coverage: ScalarField,
+    /// A factor.
     bias: Vec<f64>,
     /// Logarithm of a factor, once scaled; mean 0 within each tissue.
     texture: Vec<f64>,
@@ -146,7 +146,7 @@ impl Scanner {
         };
         let sharp = field(tissues.iter().map(level).collect());
         let blurred = smooth(&sharp, BLUR_PX).values;
-        // Normalised within the brain: stripping the skull leaves no dark rim.
+        // Normalised within the brain: the stripped background does not darken its rim.
         std::iter::zip(blurred, &self.coverage.values)
             .map(|(value, coverage)| f64::from(value) / f64::from(coverage.max(1e-6)))
             .collect()
@@ -167,7 +167,7 @@ fn bias(seed: Seed) -> Vec<f64> {
         .collect()
 }
 
-/// No tissue has black holes or beacons.
+/// Limits a value smoothly to 1.5 on either side, against extreme pixels.
 fn bounded(value: f64) -> f64 {
     1.5 * (value / 1.5).tanh()
 }
@@ -191,8 +191,8 @@ fn texture(seed: Seed, tissues: &[Tissue]) -> Vec<f64> {
     values
 }
 
-fn field(values: Vec<f32>) -> Field {
-    Field {
+fn field(values: Vec<f32>) -> ScalarField {
+    ScalarField {
         width: SIDE_PX,
         height: SIDE_PX,
         values,

@@ -1,8 +1,8 @@
-//! The phantom: a synthetic data set of the QUBIQ brain-growth task's shape, so that everything can
-//! be run without the real data.
+//! The phantom: a synthetic data set in the layout of QUBIQ's brain-growth task, so that everything
+//! can be run without the real data.
 //!
-//! The rule: a seed is a data set, to the byte; and whatever is made from it says that it is
-//! synthetic. Calibrated so that the experts agree as much as QUBIQ's do.
+//! The rule: a seed determines the data set to the byte, and its label says that it is synthetic.
+//! Calibrated so that the experts agree as much as QUBIQ's do.
 
 pub mod anatomy;
 pub mod experts;
@@ -21,14 +21,14 @@ use rayon::prelude::*;
 
 use self::anatomy::Tissue;
 use super::{
-    Case, Image, MARKER, Marker, Problem, content_digest,
+    Case, DataProblem, Image, MARKER, Marker, content_digest,
     nifti::{Fault, Header, write_image, write_mask},
 };
 use crate::seed::Seed;
 
-/// Version of the drawing: to be raised when the same seed gives other data.
+/// Version of the generator: to be raised when the same seed gives other data.
 pub const GENERATOR: u32 = 1;
-/// The seed of the phantom that is drawn where none is named.
+/// The seed of the phantom where none is given.
 pub const DEFAULT_SEED: u64 = 1;
 /// Height and width of every frame.
 pub const SIDE_PX: usize = 256;
@@ -39,12 +39,12 @@ pub const TEST: usize = 5;
 /// Smallest and largest share of the frame that is brain.
 const BRAIN_SHARE: (f64, f64) = (0.15, 0.365);
 
-/// A phantom's case with the truth behind it.
+/// A case of the phantom with its true anatomy.
 #[derive(Clone, Debug)]
 pub struct Drawn {
-    /// What a reader of the files sees.
+    /// The case, as its files are read.
     pub case: Case,
-    /// What each pixel is.
+    /// The tissue of each pixel.
     pub tissues: Vec<Tissue>,
 }
 
@@ -77,12 +77,12 @@ fn header() -> Header {
     Header::identity(SIDE_PX, SIDE_PX).expect("the phantom's frame is of a readable size")
 }
 
-/// Draws the phantom of `seed` and writes it to `dir` in the QUBIQ layout, with its marker: beside
-/// `dir` first, then renamed, so that a half-written phantom never has the name.
+/// Draws the phantom of `seed` and writes it to `dir` in the QUBIQ layout, with its marker. It is
+/// written beside `dir` and renamed, so that `dir` never holds a part of a phantom.
 ///
 /// # Errors
 /// `dir` exists and is not empty, or something cannot be written.
-pub fn write(dir: &Path, seed: u64) -> Result<(), Problem> {
+pub fn write(dir: &Path, seed: u64) -> Result<(), DataProblem> {
     refuse_occupied(dir)?;
     let parent = match dir.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -97,27 +97,27 @@ pub fn write(dir: &Path, seed: u64) -> Result<(), Problem> {
     fill(&root, seed)?;
     match fs::rename(&root, dir) {
         Ok(()) => Ok(()),
-        // Someone else may have been faster.
+        // Another process may have written to it in the meantime.
         Err(e) => Err(refuse_occupied(dir).err().unwrap_or(unwritable(dir, &e))),
     }
 }
 
-fn refuse_occupied(dir: &Path) -> Result<(), Problem> {
+fn refuse_occupied(dir: &Path) -> Result<(), DataProblem> {
     let occupied = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(e) => e.kind() != io::ErrorKind::NotFound,
     };
     if occupied {
-        return Err(Problem::error(
+        return Err(DataProblem::error(
             dir,
             "exists already and is not an empty folder",
-            "name another folder, or remove this one",
+            "choose another folder, or remove this one",
         ));
     }
     Ok(())
 }
 
-/// The marker of a seed's phantom, but for the digest of its content.
+/// The marker of a seed's phantom, without the digest of its content.
 fn marker(seed: u64) -> Marker {
     Marker {
         label: "phantom".to_owned(),
@@ -128,12 +128,12 @@ fn marker(seed: u64) -> Marker {
     }
 }
 
-/// What a seed's phantom is called.
+/// The label of a seed's phantom.
 pub fn label(seed: u64) -> String {
     marker(seed).name()
 }
 
-fn fill(root: &Path, seed: u64) -> Result<(), Problem> {
+fn fill(root: &Path, seed: u64) -> Result<(), DataProblem> {
     let cases: Vec<Case> = generate(Seed::new(seed))
         .into_iter()
         .map(|drawn| drawn.case)
@@ -153,9 +153,9 @@ fn fill(root: &Path, seed: u64) -> Result<(), Problem> {
     fs::write(&path, text).map_err(|e| unwritable(&path, &e))
 }
 
-fn write_case(folder: &Path, case: &Case) -> Result<(), Problem> {
+fn write_case(folder: &Path, case: &Case) -> Result<(), DataProblem> {
     fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
-    let failed = |path: PathBuf| |fault: Fault| Problem::error(path, fault.what, fault.remedy);
+    let failed = |path: PathBuf| |fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
     let path = folder.join("image.nii.gz");
     let image: &Image = &case.image;
     write_image(&path, image, &case.header).map_err(failed(path))?;
@@ -166,8 +166,8 @@ fn write_case(folder: &Path, case: &Case) -> Result<(), Problem> {
     Ok(())
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Problem {
-    Problem::error(
+fn unwritable(path: &Path, error: &io::Error) -> DataProblem {
+    DataProblem::error(
         path,
         format!("cannot be written ({})", error.kind()),
         "check the folder and the space on the disk",

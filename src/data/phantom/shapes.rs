@@ -1,7 +1,7 @@
 //! The shapes of the phantom's anatomy: outline, furrows, and what lies in the middle.
 //!
-//! The rule: a shape is a scalar field over the brain's own coordinates; it knows no pixels beyond
-//! its place in the frame, and no tissue.
+//! The rule: a shape is a scalar field over the brain's own coordinates. Only the outline knows
+//! pixels; none knows tissues.
 
 use std::f64::consts::{PI, TAU};
 
@@ -12,8 +12,8 @@ use rand_distr::StandardNormal;
 use super::SIDE_PX;
 use crate::seed::Seed;
 
-/// A pixel seen from the brain.
-pub(super) struct Place {
+/// A pixel in the brain's own coordinates.
+pub(super) struct BrainPoint {
     /// Left (-1) to right (1), in units of the mean radius.
     pub u: f64,
     /// Back (-1) to front (1), in units of the mean radius.
@@ -24,7 +24,7 @@ pub(super) struct Place {
     pub depth: f64,
 }
 
-/// The skull-stripped outline: a wavy ellipse in its place.
+/// The skull-stripped outline: a wavy ellipse with its position in the frame.
 pub(super) struct Outline {
     centre_px: [f64; 2],
     tilt: f64,
@@ -43,7 +43,7 @@ impl Outline {
         let radius = (area_px / (PI * mean_square)).sqrt();
         let half_axes_px = [radius / elongation.sqrt(), radius * elongation.sqrt()];
         let tilt = rng.random_range(-12.0_f64..12.0).to_radians();
-        // A large brain has less room to be shifted in.
+        // A large brain can be shifted less.
         let middle = SIDE_PX as f64 / 2.0 - 0.5;
         let reach = 1.06 * half_axes_px[1] + 2.0;
         let room = (middle - reach).clamp(0.0, 20.0);
@@ -60,7 +60,7 @@ impl Outline {
         (self.half_axes_px[0] * self.half_axes_px[1]).sqrt()
     }
 
-    pub fn place(&self, x: usize, y: usize) -> Place {
+    pub fn place(&self, x: usize, y: usize) -> BrainPoint {
         let dx = x as f64 - self.centre_px[0];
         let dy = y as f64 - self.centre_px[1];
         let (sin, cos) = self.tilt.sin_cos();
@@ -69,7 +69,7 @@ impl Outline {
         let [a, b] = self.half_axes_px;
         let angle = (front / b).atan2(right / a);
         let stretch = (right / a).hypot(front / b) / self.waves.at(angle);
-        Place {
+        BrainPoint {
             u: right / self.radius_px(),
             v: front / self.radius_px(),
             angle,
@@ -118,7 +118,7 @@ impl Waves {
 /// A furrow of the brain's surface.
 struct Sulcus {
     angle: f64,
-    /// How far its angle drifts on the way in.
+    /// How far its angle drifts from the surface to the centre.
     bend: f64,
     width: f64,
     depth: f64,
@@ -133,7 +133,7 @@ impl Sulci {
         let mut rng = seed.rng();
         let age = ((radius_px - 40.0) / 50.0).clamp(0.0, 1.0);
         let per_side = 4 + (2.0 * age).round() as u32;
-        // No furrow is narrower than the pixels can show.
+        // At least as wide as pixels can show.
         let width = |px: f64| (px / radius_px).max(0.022);
         let mut all = Vec::new();
         for side in [0.0, PI] {
@@ -168,7 +168,7 @@ impl Sulci {
     }
 
     /// How deep the surface lies at a place, as a share of the radius.
-    pub fn depth_at(&self, place: &Place) -> f64 {
+    pub fn depth_at(&self, place: &BrainPoint) -> f64 {
         let one = |sulcus: &Sulcus| {
             let bent = place.angle - sulcus.angle - sulcus.bend * place.depth.max(0.0);
             let turn = (bent + PI).rem_euclid(TAU) - PI;
@@ -263,7 +263,7 @@ impl Centre {
         }
     }
 
-    pub fn ventricles(&self, place: &Place) -> f64 {
+    pub fn ventricles(&self, place: &BrainPoint) -> f64 {
         let from = |[a, b]: &[Disc; 2]| {
             let along = [b.at[0] - a.at[0], b.at[1] - a.at[1]];
             let from_a = [place.u - a.at[0], place.v - a.at[1]];
@@ -275,12 +275,12 @@ impl Centre {
         self.horns.iter().map(from).fold(f64::INFINITY, f64::min)
     }
 
-    pub fn deep_grey(&self, place: &Place) -> f64 {
+    pub fn deep_grey(&self, place: &BrainPoint) -> f64 {
         let nuclei = self.nuclei.iter().map(|e| e.level(place));
         nuclei.fold(f64::INFINITY, f64::min)
     }
 
-    pub fn callosum(&self, place: &Place) -> f64 {
+    pub fn callosum(&self, place: &BrainPoint) -> f64 {
         let shapes = self.commissures.iter().map(|e| e.level(place));
         shapes.fold(f64::INFINITY, f64::min)
     }
@@ -288,7 +288,7 @@ impl Centre {
 
 impl Ellipse {
     /// 0 on the border, negative inside.
-    fn level(&self, place: &Place) -> f64 {
+    fn level(&self, place: &BrainPoint) -> f64 {
         let (dx, dy) = (place.u - self.at[0], place.v - self.at[1]);
         let (sin, cos) = self.tilt.sin_cos();
         let (x, y) = (cos * dx + sin * dy, cos * dy - sin * dx);

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use expertgrid::data::{
     Image, Mask,
-    check::{Spread, check},
+    check::{MeanAndRange, check},
     nifti::{Header, write_image, write_mask},
 };
 
@@ -52,7 +52,7 @@ fn figures_are_those_of_arithmetic() {
     let dir = small();
     let check = check(dir.path());
     let figures = check.figures.as_ref().unwrap();
-    let spread = |mean, min, max| Spread { mean, min, max };
+    let spread = |mean, min, max| MeanAndRange { mean, min, max };
     assert_eq!((check.training, check.test), (1, 1));
     assert_eq!(check.sizes.get(&(4, 2)), Some(&2));
     assert_eq!(figures.intensity, (1.0, 8.0));

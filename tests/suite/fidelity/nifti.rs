@@ -4,10 +4,11 @@ use std::fs;
 
 use expertgrid::data::{
     Image,
-    nifti::{Header, Spacing, decode_image, decode_mask, read_image, read_mask},
+    nifti::{Header, SpacingMm, decode_image, decode_mask, read_image, read_mask},
 };
 
 use super::reader::Tensors;
+use crate::support::common::written_affine;
 
 fn expected() -> Tensors {
     Tensors::read(include_bytes!("../../fixtures/nifti_files.safetensors"))
@@ -34,7 +35,7 @@ fn values(expected: &Tensors, name: &str) -> Vec<f32> {
     places.map(|place| values[place] as f32).collect()
 }
 
-/// Asserts that an image is nibabel's, in values, shape, spacing and affine.
+/// Asserts that an image is nibabel's, in values, shape, spacing and, once written, affine.
 fn same(expected: &Tensors, name: &str, (image, header): &(Image, Header)) {
     let shape = expected.shape(&format!("{name}/values"));
     assert_eq!([image.width, image.height], shape[..], "{name}");
@@ -42,13 +43,10 @@ fn same(expected: &Tensors, name: &str, (image, header): &(Image, Header)) {
     let [x_mm, y_mm] = expected.values(&format!("{name}/spacing"))[..] else {
         panic!("{name} has no spacing of two axes");
     };
-    assert_eq!(header.spacing(), Some(Spacing { x_mm, y_mm }), "{name}");
+    assert_eq!(header.spacing(), Some(SpacingMm { x_mm, y_mm }), "{name}");
     let affine = format!("{name}/affine");
     let affine = expected.has(&affine).then(|| expected.values(&affine));
-    let found: Option<Vec<f64>> = header
-        .affine()
-        .map(|rows| rows.iter().flatten().map(|v| f64::from(*v)).collect());
-    assert_eq!(found, affine, "{name}");
+    assert_eq!(written_affine(image, header), affine, "{name}");
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Two hundred random samples against SciPy: t-tests, sign flips, and Holm's correction of their
 //! p-values.
 
-use expertgrid::stats::{
-    Alternative, Pairs, TTest, Variance, holm, paired, sign_flip, student, welch,
-};
+use expertgrid::stats::{Pairs, TTest, Variance, holm, paired, sign_flip, student, welch};
 use serde::Deserialize;
 
 use super::reader::within;
@@ -114,16 +112,15 @@ impl Seen {
 fn two_hundred_samples_are_tested_as_by_scipy() {
     let fixture = fixture();
     assert_eq!(fixture.cases.len(), 200);
-    let two_sided = Alternative::TwoSided;
     let mut seen = Seen::default();
     for (index, case) in fixture.cases.iter().enumerate() {
         let Case { first, second, .. } = case;
-        let found = student(first, second, two_sided).unwrap();
+        let found = student(first, second).unwrap();
         seen.hold(found, &case.student, &format!("sample {index}, Student"));
-        let found = welch(first, second, two_sided).unwrap();
+        let found = welch(first, second).unwrap();
         seen.hold(found, &case.welch, &format!("sample {index}, Welch"));
         if let Some(expected) = &case.paired {
-            let found = paired(&case.pairs(), two_sided).unwrap();
+            let found = paired(&case.pairs()).unwrap();
             seen.hold(found, expected, &format!("sample {index}, paired"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use expertgrid::manifest::{self, By, Experiment, Place, Start};
+use expertgrid::manifest::{self, ChangedBy, Experiment, Place, Start};
 use proptest::prelude::*;
 
 use crate::support::common::{repository, run};
@@ -216,11 +216,11 @@ fn every_change_is_recorded_by_what_counts() {
     let [steps, width, seed] = &mine.changes[..] else {
         panic!("three changes");
     };
-    assert_eq!(steps.by, By::Profile("small".into()));
+    assert_eq!(steps.by, ChangedBy::Profile("small".into()));
     assert_eq!(width.previous.as_deref(), Some("8"));
     assert_eq!(
         (&seed.by, &seed.place),
-        (&By::Set, &Place::Override("seed=3".into()))
+        (&ChangedBy::Set, &Place::Override("seed=3".into()))
     );
 }
 

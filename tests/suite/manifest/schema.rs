@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use expertgrid::{
     key::Keyed,
-    manifest::{self, Cohort, Fallback, Kind, Recipe},
+    manifest::{self, Cohort, Fallback, Recipe, ValueKind},
     plan::{self, Inventory},
 };
 use serde_json::Value;
@@ -260,19 +260,19 @@ fn a_key_is_said_to_enter_stages_where_another_value_changes_a_stage() {
                 Fallback::Required(_) | Fallback::Absent => continue,
             };
             let other = match (key.kind, default.as_str()) {
-                (Kind::Words(words), default) => {
+                (ValueKind::Words(words), default) => {
                     let other = words
                         .iter()
                         .find(|word| format!("\"{}\"", word.word) != default);
                     format!("\"{}\"", other.unwrap().word)
                 }
-                (Kind::Whole { multiple_of, .. }, default) => {
+                (ValueKind::Whole { multiple_of, .. }, default) => {
                     (default.parse::<u64>().unwrap() + multiple_of).to_string()
                 }
-                (Kind::Side, _) => "224".to_owned(),
-                (Kind::Number { .. } | Kind::Rate, _) => "0.0125".to_owned(),
-                (Kind::Range { .. }, _) => "[0.6, 1.75]".to_owned(),
-                (Kind::Text, _) => "\"other\"".to_owned(),
+                (ValueKind::Side, _) => "224".to_owned(),
+                (ValueKind::Number { .. } | ValueKind::Rate, _) => "0.0125".to_owned(),
+                (ValueKind::Range { .. }, _) => "[0.6, 1.75]".to_owned(),
+                (ValueKind::Text, _) => "\"other\"".to_owned(),
                 _ => continue,
             };
             let path = section.path(key);

@@ -344,7 +344,7 @@ fn a_specification_of_every_method_survives_its_json() {
         let json = serde_json::to_string(&stage.spec).unwrap();
         let read: Spec = serde_json::from_str(&json).unwrap();
         assert_eq!(read.digest(), stage.digest);
-        assert_eq!(read.upstream(), stage.spec.upstream());
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
     }
 }
 

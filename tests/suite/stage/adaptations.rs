@@ -225,7 +225,7 @@ fn the_branch_that_fits_the_cases_best_is_inherited_and_the_artefact_says_why() 
     for run in runs {
         let spec = &plan.stage(run.training).spec;
         let files = compute(spec, &mut bench);
-        let choice = Choice::parse(&files[CHOICE]).unwrap();
+        let choice: Choice = serde_json::from_slice(&files[CHOICE]).unwrap();
         let sampled = (0..5).map(|i| &dataset.training[(run.at.start - 1 + i) % 34]);
         let cases: Vec<&data::Case> = sampled.collect();
         let digests: Vec<Digest> = cases.iter().map(|case| case.image_digest).collect();

@@ -13,6 +13,10 @@ use std::{
 };
 
 use expertgrid::{
+    data::{
+        Image,
+        nifti::{Header, write_image},
+    },
     grid::{Axis, Chosen},
     key::Digest,
     manifest::Recipe,
@@ -22,6 +26,7 @@ use expertgrid::{
     plan::{Kind, Run},
     report::Position,
 };
+use nifti::NiftiHeader;
 
 /// The program, to be run in a folder.
 pub fn expertgrid(folder: &Path, arguments: &[&str]) -> Command {
@@ -320,6 +325,18 @@ pub fn scores(
     let [dice, assd, hd95] = Metric::ALL.map(|metric| metric.measure().of(&pair));
     Ok(PairScores { dice, assd, hd95 })
 }
+
+/// The sform affine (rows x, y, z) of a file written with an image's header; `None` without one.
+pub fn written_affine(image: &Image, header: &Header) -> Option<Vec<f64>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("written.nii");
+    write_image(&path, image, header).unwrap();
+    let header = NiftiHeader::from_file(&path).unwrap();
+    let rows = [header.srow_x, header.srow_y, header.srow_z];
+    let rows = rows.into_iter().flatten().map(f64::from);
+    (header.sform_code > 0).then(|| rows.collect())
+}
+
 /// Methods as a grid has them, each under its own name.
 pub fn chosen(methods: &[Method]) -> Vec<Arc<Chosen>> {
     let methods = methods.iter().enumerate().map(|(rank, method)| Chosen {
