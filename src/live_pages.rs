@@ -15,7 +15,7 @@ use crate::{
     event::{Listener, Record},
     paper,
     plan::{Plan, StageId},
-    report::{self, Provenance, Sources, Unread},
+    report::{self, DataOrigin, PageSources, Unread},
     results,
     store::Store,
     variant::Folders,
@@ -41,9 +41,9 @@ pub struct LivePages<'a> {
 
 /// Tells the writer that there is something new; the writer ends when this is dropped.
 #[derive(Debug)]
-pub struct News(SyncSender<()>);
+pub struct PageUpdates(SyncSender<()>);
 
-impl News {
+impl PageUpdates {
     /// Something has changed. It costs nothing where the writer knows that already.
     fn tell(&self) {
         // Full: it has been told. Closed: there is no writer to tell.
@@ -51,7 +51,7 @@ impl News {
     }
 }
 
-impl Listener for News {
+impl Listener for PageUpdates {
     /// Tells of every stage that is at another point.
     fn on(&mut self, record: &Record) {
         if record.event.stage().is_some() {
@@ -62,13 +62,13 @@ impl Listener for News {
 
 impl<'a> LivePages<'a> {
     /// Starts writing in a thread of its own.
-    pub fn follow<'scope>(self, scope: &'scope Scope<'scope, '_>) -> News
+    pub fn follow<'scope>(self, scope: &'scope Scope<'scope, '_>) -> PageUpdates
     where
         'a: 'scope,
     {
         let (sender, receiver) = mpsc::sync_channel(1);
         scope.spawn(move || self.write_until_the_end(&receiver));
-        News(sender)
+        PageUpdates(sender)
     }
 
     fn write_until_the_end(&self, news: &Receiver<()>) {
@@ -85,11 +85,11 @@ impl<'a> LivePages<'a> {
 
     fn write(&self) {
         let results = results::collect(self.plan, self.store, &|_: StageId| None);
-        let sources = Sources {
+        let sources = PageSources {
             results: &results,
             store: self.store,
             dataset: self.dataset,
-            provenance: &Provenance::of(self.dataset),
+            provenance: &DataOrigin::of(self.dataset),
             folders: self.folders,
             spent: &estimate::spent(self.folders.dir()),
             claims: paper::claims,
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn news_on_the_way_are_for_afterwards() {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let news = News(sender);
+        let news = PageUpdates(sender);
         // Telling twice neither waits nor fails.
         news.tell();
         news.tell();
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_end_of_the_sweep_is_the_end_of_waiting() {
         let (sender, receiver) = mpsc::sync_channel(1);
-        drop(News(sender));
+        drop(PageUpdates(sender));
         assert!(!rested(&receiver, Duration::from_secs(3600)));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Whether a run has results.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Status {
+pub enum RunStatus {
     /// Every reported measure of all test images.
     Ok,
     /// A measure of an image is undefined, and why.
@@ -27,7 +27,7 @@ pub enum Status {
     Missing,
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ok => "ok",
@@ -42,7 +42,7 @@ impl fmt::Display for Status {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Whether it has results.
-    pub status: Status,
+    pub status: RunStatus,
     /// For each reported measure, the mean over the test images in the unit of tables; empty where
     /// the run has no scores.
     pub means: Vec<(Measure, Score)>,
@@ -83,7 +83,7 @@ pub struct Results<'a> {
 
 /// Counts of outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct RunTally {
     /// With all their scores.
     pub ok: usize,
     /// With an undefined score.
@@ -94,7 +94,7 @@ pub struct Tally {
     pub missing: usize,
 }
 
-impl Tally {
+impl RunTally {
     /// All of them.
     pub fn runs(self) -> usize {
         let Self {
@@ -109,14 +109,14 @@ impl Tally {
 
 impl Results<'_> {
     /// Counts the outcomes of one experiment.
-    pub fn tally(&self, experiment: usize) -> Tally {
-        let mut tally = Tally::default();
+    pub fn tally(&self, experiment: usize) -> RunTally {
+        let mut tally = RunTally::default();
         for (_, outcome) in self.of(experiment) {
             *match outcome.status {
-                Status::Ok => &mut tally.ok,
-                Status::Undefined(_) => &mut tally.undefined,
-                Status::Failed(_) => &mut tally.failed,
-                Status::Missing => &mut tally.missing,
+                RunStatus::Ok => &mut tally.ok,
+                RunStatus::Undefined(_) => &mut tally.undefined,
+                RunStatus::Failed(_) => &mut tally.failed,
+                RunStatus::Missing => &mut tally.missing,
             } += 1;
         }
         tally
@@ -149,20 +149,20 @@ pub fn collect<'a>(
                 let report = &plan.experiments[run.experiment].metrics.report;
                 let found = Scores::parse(&artefact.files[SCORES])
                     .and_then(|scores| outcome(&scores, report, artefact.description.made_by));
-                let outcome = found.unwrap_or_else(|why| without(Status::Failed(why)));
+                let outcome = found.unwrap_or_else(|why| without(RunStatus::Failed(why)));
                 (outcome, None)
             }
-            Found::Missing => (without(Status::Missing), None),
-            Found::Damaged(why) => (without(Status::Missing), Some(why)),
+            Found::Missing => (without(RunStatus::Missing), None),
+            Found::Damaged(why) => (without(RunStatus::Missing), Some(why)),
         }
     };
     let (mut outcomes, damaged): (Vec<Outcome>, Vec<_>) = plan.runs.par_iter().map(read).unzip();
     for ((run, outcome), damaged) in plan.runs.iter().zip(&mut outcomes).zip(&damaged) {
-        if outcome.status == Status::Missing
+        if outcome.status == RunStatus::Missing
             && damaged.is_none()
             && let Some(reason) = failure(run.evaluation)
         {
-            outcome.status = Status::Failed(reason);
+            outcome.status = RunStatus::Failed(reason);
         }
     }
     let damaged = damaged.into_iter().flatten().collect();
@@ -173,7 +173,7 @@ pub fn collect<'a>(
     }
 }
 
-fn without(status: Status) -> Outcome {
+fn without(status: RunStatus) -> Outcome {
     Outcome {
         status,
         means: Vec::new(),
@@ -218,8 +218,8 @@ fn outcome(scores: &Scores, report: &[Measure], made_by: MadeBy) -> Result<Outco
         .collect();
     Ok(Outcome {
         status: match undefined.is_empty() {
-            true => Status::Ok,
-            false => Status::Undefined(undefined.join("; ")),
+            true => RunStatus::Ok,
+            false => RunStatus::Undefined(undefined.join("; ")),
         },
         means,
         worst,

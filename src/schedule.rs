@@ -45,9 +45,9 @@ pub enum Heard {
 }
 
 /// Who runs what, among all processes that share a store.
-pub trait Claims {
+pub trait Leases {
     /// Claims a stage, so that nobody else runs it until it is released.
-    fn claim(&mut self, stage: &Stage) -> Claim;
+    fn claim(&mut self, stage: &Stage) -> LeaseReply;
 
     /// Gives a claim back.
     fn release(&mut self, stage: &Stage);
@@ -55,7 +55,7 @@ pub trait Claims {
 
 /// The answer to a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum LeaseReply {
     /// Granted.
     Ours,
     /// Another process runs it.
@@ -90,14 +90,14 @@ pub enum News {
     /// Its artefact is published.
     Finished,
     /// There is no artefact.
-    Failed(Failure),
+    Failed(StageFailure),
     /// It was asked to stop, and did.
     Stopped,
 }
 
 /// Why a stage has no artefact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct StageFailure {
     /// In words.
     pub reason: String,
     /// Whether another attempt would end the same way.
@@ -287,7 +287,7 @@ impl<'a> Schedule<'a> {
     pub fn run(
         &mut self,
         executor: &mut dyn Executor,
-        claims: &mut dyn Claims,
+        claims: &mut dyn Leases,
         policy: Policy,
         listen: &mut dyn FnMut(&Counts, Event),
     ) -> Ended {
@@ -344,7 +344,7 @@ impl<'a> Schedule<'a> {
         &mut self,
         floor: &mut Floor<'_>,
         executor: &mut dyn Executor,
-        claims: &mut dyn Claims,
+        claims: &mut dyn Leases,
     ) {
         if !floor.elsewhere.is_empty() && floor.looked.elapsed() >= BETWEEN_LOOKS {
             floor.looked = Instant::now();
@@ -356,7 +356,7 @@ impl<'a> Schedule<'a> {
             let stage = self.plan.stage(id);
             let digest = stage.digest;
             match claims.claim(stage) {
-                Claim::Ours => {
+                LeaseReply::Ours => {
                     let slot = floor.free.remove(free);
                     self.set(id, State::Running(slot));
                     floor.running.insert(slot, (id, Instant::now()));
@@ -369,14 +369,14 @@ impl<'a> Schedule<'a> {
                     (floor.listen)(&self.counts, started);
                     executor.start(slot, &stage.spec);
                 }
-                Claim::Theirs => {
+                LeaseReply::Theirs => {
                     self.set(id, State::Elsewhere);
                     floor.elsewhere.push(id);
                     if floor.told.insert(id) {
                         (floor.listen)(&self.counts, Event::Elsewhere { stage: digest });
                     }
                 }
-                Claim::Made => {
+                LeaseReply::Made => {
                     self.finish(id, State::Cached);
                     let found = Event::Found {
                         stage: digest,
@@ -393,7 +393,7 @@ impl<'a> Schedule<'a> {
         &mut self,
         message: Message,
         floor: &mut Floor<'_>,
-        claims: &mut dyn Claims,
+        claims: &mut dyn Leases,
         policy: Policy,
     ) {
         let Message { slot, news } = message;
@@ -424,7 +424,7 @@ impl<'a> Schedule<'a> {
                     slot,
                 }
             }
-            News::Failed(Failure { reason, nature }) => {
+            News::Failed(StageFailure { reason, nature }) => {
                 let accidents = self.accidents.entry(id).or_default();
                 if nature == Nature::Accident && *accidents < policy.retries {
                     *accidents += 1;

@@ -13,7 +13,7 @@ use crate::{
     journal,
     key::Digest,
     plan::{Kind, Plan, Run},
-    progress::{Board, Failure},
+    progress::{Board, FailedStage},
     store::Store,
     variant::Folders,
 };
@@ -22,20 +22,20 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// Runs, and of those with scores.
-    pub runs: Share,
+    pub runs: Completion,
     /// Stages, and of those in the store.
-    pub stages: Share,
+    pub stages: Completion,
     /// The stages by kind.
-    pub kinds: BTreeMap<Kind, Tally>,
+    pub kinds: BTreeMap<Kind, StageTally>,
     /// Stages that failed when they were tried last.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedStage>,
     /// What runs now, and what ran last.
-    pub sweeps: Vec<Sweep>,
+    pub sweeps: Vec<SweepState>,
 }
 
 /// A part of a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Share {
+pub struct Completion {
     /// The part.
     pub done: usize,
     /// The whole.
@@ -44,7 +44,7 @@ pub struct Share {
 
 /// Stages of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct StageTally {
     /// All that the runs need.
     pub needed: usize,
     /// In the store.
@@ -59,7 +59,7 @@ pub struct Tally {
 
 /// One process that ran stages.
 #[derive(Debug, Serialize)]
-pub struct Sweep {
+pub struct SweepState {
     /// Whether it still does.
     pub life: Life,
     /// What it said of itself.
@@ -88,14 +88,14 @@ pub fn look(
     let done: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
     let leased: HashSet<Digest> = store.leased().into_iter().collect();
     let boards = boards(folders);
-    let mut failed: BTreeMap<Digest, Failure> = BTreeMap::new();
+    let mut failed: BTreeMap<Digest, FailedStage> = BTreeMap::new();
     for failure in boards.iter().flat_map(|(_, board)| &board.failures) {
         failed.insert(failure.stage, failure.clone());
     }
     failed.retain(|stage, _| !done.contains(stage) && !leased.contains(stage));
 
-    let mut kinds: BTreeMap<Kind, Tally> = BTreeMap::new();
-    let mut stages = Share::default();
+    let mut kinds: BTreeMap<Kind, StageTally> = BTreeMap::new();
+    let mut stages = Completion::default();
     let mut needed = HashSet::new();
     for (stage, demand) in plan.stages.iter().zip(plan.demand(&wanted)) {
         if demand == 0 {
@@ -118,7 +118,7 @@ pub fn look(
             &mut tally.left
         } += 1;
     }
-    let mut runs = Share::default();
+    let mut runs = Completion::default();
     for run in plan.runs.iter().filter(|run| wanted(run)) {
         runs.of += 1;
         runs.done += usize::from(done.contains(&plan.stage(run.evaluation).digest));
@@ -157,9 +157,9 @@ fn boards(folders: &Folders) -> Vec<(String, Board)> {
 }
 
 /// Those that run, or else the last one.
-fn sweeps(boards: Vec<(String, Board)>, store: &Store) -> Vec<Sweep> {
+fn sweeps(boards: Vec<(String, Board)>, store: &Store) -> Vec<SweepState> {
     let last = boards.len().saturating_sub(1);
-    let mut sweeps: Vec<Sweep> = Vec::new();
+    let mut sweeps: Vec<SweepState> = Vec::new();
     for (i, (run, board)) in boards.into_iter().enumerate() {
         let life = match board.ended {
             Some(how) => Life::Ended(how),
@@ -167,7 +167,7 @@ fn sweeps(boards: Vec<(String, Board)>, store: &Store) -> Vec<Sweep> {
             None => Life::Gone,
         };
         if life == Life::Running || i == last {
-            sweeps.push(Sweep { life, board });
+            sweeps.push(SweepState { life, board });
         }
     }
     if sweeps.iter().any(|sweep| sweep.life == Life::Running) {

@@ -16,7 +16,7 @@ use crate::{
     artefact::is_whole,
     data::Dataset,
     event::{Counts, Ended, Event, Listener, Record, now},
-    exec::{Local, Slots, StoreClaims, WorkerCommand},
+    exec::{Local, Slots, StoreLeases, WorkerCommand},
     grid::Only,
     journal::Journals,
     key::Digest,
@@ -80,7 +80,7 @@ pub struct Caller<'a> {
 pub type Interrupt = Box<dyn Fn() + Send>;
 
 /// How a sweep ended.
-pub enum Outcome {
+pub enum SweepEnd {
     /// The user ended it.
     Interrupted,
     /// Everything that could be done is done.
@@ -92,7 +92,7 @@ pub struct Written {
     /// The tables, which are written.
     pub tables: Vec<Tabled>,
     /// The pages, if they changed.
-    pub pages: report::Pages,
+    pub pages: report::WrittenPages,
     /// Damaged entries that were found in the store.
     pub damaged: Vec<String>,
     /// Whether no run misses its scores.
@@ -101,7 +101,7 @@ pub struct Written {
 
 /// Why a sweep ends early.
 #[derive(Debug)]
-pub enum Problem {
+pub enum SweepError {
     /// The expression asks what there is not, or picks no run.
     PicksNothing(String),
     /// The results folder takes nothing, before anything has run.
@@ -114,7 +114,7 @@ pub enum Problem {
 ///
 /// # Errors
 /// Where the results folder cannot be written.
-pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<Outcome, Problem> {
+pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError> {
     let (dataset, results) = (sweep.dataset, sweep.results);
     let inventory = Inventory {
         imports: sweep.imports,
@@ -122,12 +122,14 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<Outcome, Problem> {
     };
     let plan = plan::build(sweep.experiments, &inventory);
     let picking = sweep.only.map(|only| plan.pick(only)).transpose();
-    let picking = picking.map_err(Problem::PicksNothing)?.unwrap_or_default();
+    let picking = picking
+        .map_err(SweepError::PicksNothing)?
+        .unwrap_or_default();
     let wanted = |run: &Run| picking.wants(run, &plan);
 
     let store = Store::within(results.path());
     // Held to the end: whether the folder can be written is known before hours are spent.
-    let scratch = store.scratch().map_err(Problem::Unwritable)?;
+    let scratch = store.scratch().map_err(SweepError::Unwritable)?;
     let folders = Folders::claim(&plan.experiments, dataset, results);
     folders.notes().for_each(|note| (caller.note)(&note));
 
@@ -137,7 +139,7 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<Outcome, Problem> {
         write_cached(&curves, &plan, &schedule);
         curves
     });
-    let running = Running {
+    let running = SweepRun {
         plan: &plan,
         store: &store,
         dataset,
@@ -153,13 +155,13 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<Outcome, Problem> {
         (caller.warn)(&format!("TensorBoard's files are not complete: {error}"));
     }
     if ended == Ended::Interrupted {
-        return Ok(Outcome::Interrupted);
+        return Ok(SweepEnd::Interrupted);
     }
 
     let results = results::collect(&plan, &store, &|id| schedule.failure(id));
     let tables = Tables::of(&results, dataset, &store, &folders, paper::claims);
-    let pages = tables.write_what_changed().map_err(Problem::Unwritten)?;
-    Ok(Outcome::Ended(Written {
+    let pages = tables.write_what_changed().map_err(SweepError::Unwritten)?;
+    Ok(SweepEnd::Ended(Written {
         tables: tables.each,
         pages,
         // What could not be read back is missing in the tables.
@@ -169,7 +171,7 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<Outcome, Problem> {
 }
 
 /// What a run of stages is about.
-struct Running<'a> {
+struct SweepRun<'a> {
     plan: &'a Plan,
     store: &'a Store,
     dataset: &'a Dataset,
@@ -179,7 +181,7 @@ struct Running<'a> {
     caller: &'a Caller<'a>,
 }
 
-impl Running<'_> {
+impl SweepRun<'_> {
     /// Runs a schedule, heard by journals, curves, the display and the pages.
     fn run(
         &self,
@@ -207,7 +209,7 @@ impl Running<'_> {
         } = execution;
         let results = self.folders.dir().clone();
         let mut executor = Local::new(worker, slots, stage_timeout, results);
-        let mut claims = StoreClaims::new(self.store.clone());
+        let mut claims = StoreLeases::new(self.store.clone());
         thread::scope(|scope| {
             let mut pages = pages.follow(scope);
             let mut display = Progress::default();

@@ -26,12 +26,12 @@ use crate::{
 /// Writes curves from the store into a folder, on a thread of its own: it slows no run.
 pub struct Curves {
     trainings: HashMap<Digest, (Kind, String)>,
-    wanted: Option<Sender<Wanted>>,
+    wanted: Option<Sender<CurveRequest>>,
     writer: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 /// A training whose curve is wanted.
-struct Wanted {
+struct CurveRequest {
     kind: Kind,
     digest: Digest,
     name: String,
@@ -46,7 +46,7 @@ impl Curves {
             Spec::Train(train) => Some((stage.digest, (train.kind(), names.name(id)))),
             Spec::Evaluate(_) => None,
         });
-        let (wanted, inbox) = mpsc::channel::<Wanted>();
+        let (wanted, inbox) = mpsc::channel::<CurveRequest>();
         let writer = thread::spawn(move || {
             inbox
                 .iter()
@@ -64,7 +64,7 @@ impl Curves {
     pub fn write(&self, stage: &Digest, at: f64) {
         if let (Some(wanted), Some((kind, name))) = (&self.wanted, self.trainings.get(stage)) {
             // A writer that has ended says why at the end.
-            let _ = wanted.send(Wanted {
+            let _ = wanted.send(CurveRequest {
                 kind: *kind,
                 digest: *stage,
                 name: name.clone(),
@@ -94,7 +94,7 @@ impl Listener for Curves {
 }
 
 /// Writes a curve that the store holds, unless it is there.
-fn write(store: &Store, folder: &Path, wanted: &Wanted) -> Result<(), StoreError> {
+fn write(store: &Store, folder: &Path, wanted: &CurveRequest) -> Result<(), StoreError> {
     let path = path(folder, &wanted.name, &wanted.digest);
     if path.exists() {
         return Ok(());
@@ -119,20 +119,20 @@ fn path(folder: &Path, name: &str, digest: &Digest) -> PathBuf {
 
 /// The events of a training curve: `loss` and `learning_rate` over the steps.
 pub fn events(steps: &[Step], wall_time: f64) -> Vec<u8> {
-    let mut version = Message::default();
+    let mut version = ProtobufMessage::default();
     version.double(1, wall_time);
     version.bytes(3, b"brain.Event:2");
     let mut file = Vec::new();
     record(&mut file, &version.0);
     for Step { step, lr, loss } in steps {
-        let mut summary = Message::default();
+        let mut summary = ProtobufMessage::default();
         for (tag, value) in [("loss", *loss), ("learning_rate", *lr as f32)] {
-            let mut entry = Message::default();
+            let mut entry = ProtobufMessage::default();
             entry.bytes(1, tag.as_bytes());
             entry.float(2, value);
             summary.bytes(1, &entry.0);
         }
-        let mut event = Message::default();
+        let mut event = ProtobufMessage::default();
         event.double(1, wall_time);
         event.number(2, *step as u64);
         event.bytes(5, &summary.0);
@@ -163,9 +163,9 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 /// A protobuf message on the wire.
 #[derive(Default)]
-struct Message(Vec<u8>);
+struct ProtobufMessage(Vec<u8>);
 
-impl Message {
+impl ProtobufMessage {
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);

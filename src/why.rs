@@ -51,11 +51,11 @@ pub struct Difference {
 }
 
 /// An input with all its values: one, or the members of a list.
-pub type Field = (String, Vec<String>);
+pub type KeyField = (String, Vec<String>);
 
 /// The inputs behind a key, with every list as one of them.
-pub fn fields(inputs: &[Input]) -> Vec<Field> {
-    let mut fields: Vec<Field> = Vec::new();
+pub fn fields(inputs: &[Input]) -> Vec<KeyField> {
+    let mut fields: Vec<KeyField> = Vec::new();
     for Input { field, value } in inputs {
         let name = field.split('[').next().unwrap_or(field);
         match fields.iter_mut().find(|(known, _)| known == name) {
@@ -103,7 +103,7 @@ fn distance(differences: &[Difference]) -> (usize, usize) {
 }
 
 /// What two lists of inputs differ in.
-pub fn differences(theirs: &[Field], ours: &[Field]) -> Vec<Difference> {
+pub fn differences(theirs: &[KeyField], ours: &[KeyField]) -> Vec<Difference> {
     let theirs: BTreeMap<_, _> = theirs.iter().cloned().collect();
     let mine: BTreeMap<_, _> = ours.iter().cloned().collect();
     let names = ours.iter().map(|(name, _)| name).chain(theirs.keys());
@@ -126,7 +126,7 @@ pub fn differences(theirs: &[Field], ours: &[Field]) -> Vec<Difference> {
 mod tests {
     use super::*;
 
-    fn inputs(lines: &[(&str, &str)]) -> Vec<Field> {
+    fn inputs(lines: &[(&str, &str)]) -> Vec<KeyField> {
         let input = |(field, value): &(&str, &str)| Input {
             field: (*field).to_owned(),
             value: (*value).to_owned(),

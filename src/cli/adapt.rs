@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{Done, Failure, OwnDevice, output::print, weights::Weights};
+use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
 use crate::{
     adaptation::{
         AdaptationError, Adapting, Beginning, Case as AnnotatedCase, dice_by_branch, mean,
@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     out: PathBuf,
     /// What is trained.
     #[arg(long, value_enum, default_value = "full")]
-    method: Method,
+    method: AdaptationMethod,
     /// Optimiser steps.
     #[arg(long, default_value_t = Budget::FINETUNE.steps, value_name = "N")]
     steps: usize,
@@ -65,7 +65,7 @@ pub(super) struct Arguments {
 
 /// What is trained for the new expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Method {
+enum AdaptationMethod {
     /// The expert's norms start anew and the whole network is trained: the paper's.
     Full,
     /// The branch that fits the cases best is taken over and its norms alone are trained; the
@@ -73,7 +73,7 @@ enum Method {
     ExpertLayers,
 }
 
-impl Method {
+impl AdaptationMethod {
     /// What the expert's branch starts from, and what is trained.
     fn words(self) -> (Branch, Tuned) {
         match self {
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             arguments.out.display()
         )));
     }
-    let weights = Weights::open(&arguments.weights)?;
+    let weights = LoadedWeights::open(&arguments.weights)?;
     let found = folder::annotated(&arguments.cases, arguments.expert).map_err(Failure::input)?;
     for warning in &found.warnings {
         eprintln!("{warning}");
@@ -194,7 +194,7 @@ fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), F
     Ok(())
 }
 
-struct Outcome {
+struct Adapted {
     net: UNet,
     method: String,
     first: Step,
@@ -205,10 +205,10 @@ struct Outcome {
 
 fn adapt<E: Engine>(
     arguments: &Arguments,
-    weights: &Weights,
+    weights: &LoadedWeights,
     cases: &[Case],
     engine: &E,
-) -> Result<Outcome, Failure> {
+) -> Result<Adapted, Failure> {
     let recipe = &weights.recipe;
     let seed = Seed::new(arguments.seed).fork("adapt");
     let expert = arguments.expert;
@@ -280,7 +280,7 @@ fn adapt<E: Engine>(
         TrainError::Stopped(_) | TrainError::Tensor(_) => Failure::Work(error.to_string()),
     })?;
     let dice = dice_by_branch(&net, engine, &drawn, &recipe.image).map_err(failed)?;
-    Ok(Outcome {
+    Ok(Adapted {
         net,
         method,
         first: steps[0],

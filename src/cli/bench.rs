@@ -75,7 +75,7 @@ impl FromStr for StepShape {
 }
 
 #[derive(Serialize)]
-struct Measured {
+struct StepTime {
     width: usize,
     size: usize,
     batch: usize,
@@ -108,7 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 /// A card is named once, above the table; its memory has a column of its own.
-fn heading(row: &Measured) -> String {
+fn heading(row: &StepTime) -> String {
     let columns = "width  size  batch  threads  engine               step (ms)  peak memory (MiB)";
     match row.device.as_str() {
         "cpu" => columns.to_owned(),
@@ -116,7 +116,7 @@ fn heading(row: &Measured) -> String {
     }
 }
 
-fn line(row: &Measured) -> String {
+fn line(row: &StepTime) -> String {
     let mib = |mib: Option<f64>| mib.map_or("unknown".to_owned(), |mib| format!("{mib:.0}"));
     let line = format!(
         "{:>5} {:>5} {:>6} {:>8}  {:<18} {:>11.2} {:>18}",
@@ -134,7 +134,7 @@ fn line(row: &Measured) -> String {
     }
 }
 
-fn measure(shape: StepShape, arguments: &Arguments) -> Result<Measured, Failure> {
+fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure> {
     forget_peak_memory();
     let Arguments {
         threads,
@@ -151,7 +151,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<Measured, Failure>
         AnyEngine::Stock(engine) => median_step_ms(engine, shape, *steps, &mut look),
         AnyEngine::Lanes(engine) => median_step_ms(engine, shape, *steps, &mut look),
     };
-    Ok(Measured {
+    Ok(StepTime {
         width: shape.width,
         size: shape.size,
         batch: shape.batch,

@@ -16,7 +16,7 @@ use crate::{
 
 /// How stages are executed.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Execution {
+pub(super) struct ExecutionArguments {
     /// How many stages at once [default: one per core, or one per CUDA device].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,

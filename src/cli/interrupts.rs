@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-type Interrupt = Box<dyn Fn() + Send>;
+use crate::sweep::Interrupt;
 
 /// What the next interrupt does.
 #[derive(Clone, Default)]

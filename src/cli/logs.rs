@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     Done, Failure, Selection,
     output::print,
-    why::{Asked, stages},
+    why::{StageChoice, stages},
 };
 use crate::{
     event::{Event, Record, now},
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    asked: Asked,
+    asked: StageChoice,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {

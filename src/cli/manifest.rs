@@ -30,7 +30,7 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             let chosen = chosen(section.as_deref())?;
             match json {
                 true => {
-                    let told: Vec<Told> = chosen.iter().flat_map(told).collect();
+                    let told: Vec<KeyDescription> = chosen.iter().flat_map(told).collect();
                     print(serde_json::to_string_pretty(&told).expect("keys are plain data"));
                 }
                 false => print(listed(&chosen).trim_end()),
@@ -107,7 +107,7 @@ fn default(key: &Key) -> String {
 
 /// A key as JSON.
 #[derive(Serialize)]
-struct Told {
+struct KeyDescription {
     key: String,
     section: &'static str,
     values: String,
@@ -117,18 +117,18 @@ struct Told {
     required: bool,
     keyed: bool,
     description: &'static str,
-    words: Vec<Choice>,
+    words: Vec<AllowedWord>,
 }
 
 #[derive(Serialize)]
-struct Choice {
+struct AllowedWord {
     word: &'static str,
     description: &'static str,
 }
 
-fn told(section: &SectionTable) -> Vec<Told> {
+fn told(section: &SectionTable) -> Vec<KeyDescription> {
     let keys = section.keys.iter();
-    keys.map(|key| Told {
+    keys.map(|key| KeyDescription {
         key: section.path(key),
         section: section.name,
         values: key.kind.describe(),
@@ -148,8 +148,8 @@ fn told(section: &SectionTable) -> Vec<Told> {
     .collect()
 }
 
-fn choice(word: &crate::manifest::Word) -> Choice {
-    Choice {
+fn choice(word: &crate::manifest::Word) -> AllowedWord {
+    AllowedWord {
         word: word.word,
         description: word.doc.trim(),
     }

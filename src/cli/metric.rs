@@ -69,18 +69,18 @@ enum SpacingChoice {
 
 /// The measures of one case, beside each other as JSON has them.
 #[derive(Serialize)]
-struct Row {
+struct ScoredCase {
     case: String,
     #[serde(flatten)]
-    scores: Scores,
+    scores: CaseMeasures,
     /// `ok`, or why a measure has no value.
     status: String,
 }
 
 /// Values in the order of the columns; per cent as a fraction.
-struct Scores(Vec<(Measure, Option<f64>)>);
+struct CaseMeasures(Vec<(Measure, Option<f64>)>);
 
-impl Serialize for Scores {
+impl Serialize for CaseMeasures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(
             self.0
@@ -91,7 +91,7 @@ impl Serialize for Scores {
 }
 
 /// Where a case's two masks are.
-struct Pair {
+struct MaskPair {
     case: String,
     prediction: PathBuf,
     reference: PathBuf,
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ..definitions(&arguments.definition)?
     };
     let pairs = pairs(arguments)?;
-    let (rows, problems): (Vec<Row>, Vec<String>) = pairs
+    let (rows, problems): (Vec<ScoredCase>, Vec<String>) = pairs
         .iter()
         .map(|pair| score(pair, &metrics))
         .partition_result();
@@ -181,10 +181,10 @@ fn definition_help() -> String {
     )
 }
 
-fn pairs(arguments: &Arguments) -> Result<Vec<Pair>, Failure> {
+fn pairs(arguments: &Arguments) -> Result<Vec<MaskPair>, Failure> {
     let (prediction, reference) = (&arguments.prediction, &arguments.reference);
     match (prediction.is_dir(), reference.is_dir()) {
-        (false, false) => Ok(vec![Pair {
+        (false, false) => Ok(vec![MaskPair {
             case: folder::name(prediction),
             prediction: prediction.clone(),
             reference: reference.clone(),
@@ -208,14 +208,14 @@ fn pairs_of_folders(
     predictions: &Path,
     references: &Path,
     expert: Option<Expert>,
-) -> Result<Vec<Pair>, Failure> {
+) -> Result<Vec<MaskPair>, Failure> {
     let found = masks(predictions, expert)?;
     let mut expected = masks(references, expert)?;
     let mut problems = Vec::new();
     let mut pairs = Vec::new();
     for (case, prediction) in found {
         match expected.remove(&case) {
-            Some(reference) => pairs.push(Pair {
+            Some(reference) => pairs.push(MaskPair {
                 case,
                 prediction,
                 reference,
@@ -308,7 +308,7 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
     }
 }
 
-fn score(pair: &Pair, metrics: &Metrics) -> Result<Row, String> {
+fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, String> {
     let prediction = read(&pair.prediction)?;
     let reference = read(&pair.reference)?;
     let spacing = match (metrics.spacing, reference.header.spacing()) {
@@ -353,9 +353,9 @@ fn score(pair: &Pair, metrics: &Metrics) -> Result<Row, String> {
     let values = scores
         .iter()
         .map(|(measure, score)| (*measure, score.value()));
-    Ok(Row {
+    Ok(ScoredCase {
         case: pair.case.clone(),
-        scores: Scores(values.collect()),
+        scores: CaseMeasures(values.collect()),
         status: undefined.map_or_else(|| "ok".to_owned(), |reason| reason.to_string()),
     })
 }
@@ -372,7 +372,7 @@ fn read(path: &Path) -> Result<ReadMask, String> {
     }
 }
 
-fn table(rows: &[Row], metrics: &Metrics) -> String {
+fn table(rows: &[ScoredCase], metrics: &Metrics) -> String {
     let unit = match metrics.spacing {
         SpacingFrom::Unit => "px",
         SpacingFrom::Header => "mm",

@@ -35,7 +35,7 @@ use clap::{Parser, Subcommand};
 
 use crate::stage::{Stages, Work};
 
-use compute::{Compute, Execution, IsaChoice, OwnDevice, WorkerDevice, made_by};
+use compute::{Compute, ExecutionArguments, IsaChoice, OwnDevice, WorkerDevice, made_by};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     artefact::is_whole,
-    estimate::{self, Basis, Devices, Estimate, Known, Measured, Range, Time},
+    estimate::{self, Basis, Devices, Estimate, Known, Measured, Time, TimeRange},
     exec::{DeviceName, DeviceRequest, Slots},
     key::Digest,
     manifest::Experiment,
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 
 /// What is printed as JSON.
 #[derive(Serialize)]
-struct Told {
+struct PlanReport {
     #[serde(flatten)]
     summary: Summary,
     estimate: Estimate,
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     );
     match arguments.json {
         true => {
-            let told = Told {
+            let told = PlanReport {
                 summary,
                 estimate,
                 changes: changes(&plan.experiments),
@@ -223,7 +223,7 @@ fn named(Size { width, side, batch }: Size) -> String {
 }
 
 /// A value with its range, where that is one.
-fn span(range: &Range, show: fn(f64) -> String) -> String {
+fn span(range: &TimeRange, show: fn(f64) -> String) -> String {
     let [low, expected, high] = [range.low, range.expected, range.high].map(show);
     match low == high {
         true => expected,

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Done, Failure, OwnDevice, output::print, weights::Weights};
+use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
 use crate::{
     data::{
         Expert, Image, Mask,
@@ -56,7 +56,7 @@ pub(super) struct Arguments {
 const TOGETHER: usize = 16;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let weights = Weights::open(&arguments.weights)?;
+    let weights = LoadedWeights::open(&arguments.weights)?;
     let branch = weights.branch(arguments.expert)?;
     let images = folder::images(&arguments.images).map_err(Failure::input)?;
     let spec = weights.recipe.image;
@@ -105,7 +105,7 @@ impl Arguments {
 
 fn predict_all<E: Engine>(
     arguments: &Arguments,
-    weights: &Weights,
+    weights: &LoadedWeights,
     branch: usize,
     images: &[NamedImage],
     engine: &E,

@@ -11,8 +11,8 @@ use crate::{
     paper,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, Pages, Reference, Style, Table, Tabled, Tables, Verdict,
-        Versus,
+        self, Claim, Document, Format, PublishedMeans, Style, Table, Tabled, Tables, Verdict,
+        Versus, WrittenPages,
     },
     results::{self, Results},
     store::{Store, StoreError},
@@ -200,11 +200,11 @@ fn say_damaged(all: &[String]) {
 }
 
 /// The published values of every experiment that names some; at least one does.
-fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<Reference>>, Failure> {
+fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<PublishedMeans>>, Failure> {
     let mut references = Vec::new();
     for experiment in experiments {
         references.push(match &experiment.reference {
-            Some(published) => Some(Reference::read(published).map_err(Failure::Input)?),
+            Some(published) => Some(PublishedMeans::read(published).map_err(Failure::Input)?),
             None => None,
         });
     }
@@ -235,7 +235,7 @@ pub(super) fn say_written(written: &Written) -> Done {
 }
 
 /// Says where pages are; not whole where something that is there cannot be read.
-fn say_pages(pages: &Pages) -> Done {
+fn say_pages(pages: &WrittenPages) -> Done {
     for page in &pages.paths {
         eprintln!("page: {}", page.display());
     }
@@ -281,7 +281,7 @@ impl Report<'_> {
     /// Beside the published values, where an experiment has some.
     fn against(
         &self,
-        references: &[Option<Reference>],
+        references: &[Option<PublishedMeans>],
         format: FormatChoice,
     ) -> Result<(), Failure> {
         let mut all: Vec<(&str, &Table, Versus)> = Vec::new();

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf
 use clap::Args;
 
 use super::{
-    Done, Execution, Failure, Picked, Selection, imports, interrupts::Interrupts,
+    Done, ExecutionArguments, Failure, Picked, Selection, imports, interrupts::Interrupts,
     report::say_written,
 };
 use crate::{
     exec::{Slots, WorkerCommand},
     key::Digest,
     schedule::Policy,
-    sweep::{self, Caller, Outcome, Problem, Sweep},
+    sweep::{self, Caller, Sweep, SweepEnd, SweepError},
 };
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    execution: Execution,
+    execution: ExecutionArguments,
     #[command(flatten)]
     only: Picked,
     #[command(flatten)]
@@ -114,22 +114,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         },
     };
     match sweep::run(sweep, &caller) {
-        Ok(Outcome::Ended(written)) => Ok(say_written(&written)),
-        Ok(Outcome::Interrupted) => {
+        Ok(SweepEnd::Ended(written)) => Ok(say_written(&written)),
+        Ok(SweepEnd::Interrupted) => {
             eprintln!("interrupted; what is done is kept, and this goes on from there:");
             eprintln!("  {}", this_command());
             Ok(Done::Interrupted)
         }
-        Err(Problem::PicksNothing(why)) => Err(Failure::Input(why)),
-        Err(Problem::Unwritable(error)) => Err(Failure::Input(format!(
+        Err(SweepError::PicksNothing(why)) => Err(Failure::Input(why)),
+        Err(SweepError::Unwritable(error)) => Err(Failure::Input(format!(
             "{error}; the results folder must be writable, choose another with `--results DIR`"
         ))),
-        Err(Problem::Unwritten(error)) => Err(Failure::Work(error.to_string())),
+        Err(SweepError::Unwritten(error)) => Err(Failure::Work(error.to_string())),
     }
 }
 
 /// The devices that are asked for, which this machine has.
-fn slots(execution: &Execution) -> Result<Slots, Failure> {
+fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
     let slots = Slots::share(&execution.device, execution.jobs).map_err(Failure::Input)?;
     // Workers would find out one by one.
     let checked = execution.compute.check(&slots.slots);

@@ -15,7 +15,7 @@ use crate::{
     event::{Ended, now},
     plan::{Kind, Plan, grouped},
     progress::duration,
-    status::{self, Life, Status, Sweep, Tally},
+    status::{self, Life, StageTally, Status, SweepState},
     store::Store,
 };
 
@@ -94,7 +94,7 @@ fn text(plan: &Plan, status: &Status, now: f64) -> String {
         "stage", "needed", "done", "running", "failed", "left"
     );
     for (kind, tally) in kinds {
-        let Tally {
+        let StageTally {
             needed,
             done,
             running,
@@ -120,7 +120,7 @@ fn text(plan: &Plan, status: &Status, now: f64) -> String {
 }
 
 /// What a sweep does or has done.
-fn told(sweep: &Sweep, whole: bool, now: f64) -> String {
+fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
     let board = &sweep.board;
     let ago = |at: f64| {
         let time = Duration::try_from_secs_f64(now - at).unwrap_or_default();

@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let all = [fields.list(), &[metric]].concat();
     let pick = arguments.only.as_ref().map(|only| only.among(&all));
-    let asked = Asked {
+    let asked = CellFilter {
         pick: pick.transpose().map_err(Failure::Input)?,
         fields,
     };
@@ -124,13 +124,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 /// Which numbers are asked for; without an expression, all.
-struct Asked {
+struct CellFilter {
     /// Over the fields of runs, and the metric behind them.
     pick: Option<Pick>,
     fields: Fields,
 }
 
-impl Asked {
+impl CellFilter {
     /// A cell with those of its runs that are asked for.
     fn trace(
         &self,

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What came of a comparison.
-enum Compared {
+enum Rescored {
     Same,
     NotThere,
     Differs(String),
@@ -30,19 +30,19 @@ pub(super) fn verify(plan: &Plan, store: &Store, dataset: Arc<Dataset>) -> Resul
             Spec::Train(_) => None,
         })
         .collect();
-    let compared: Vec<Compared> = evaluations
+    let compared: Vec<Rescored> = evaluations
         .par_iter()
         .map_init(
             || Library::new(dataset.clone(), Vec::new()),
             |library, (digest, evaluate)| {
                 let stored = match store.read(Kind::Evaluate, digest, &[SCORES]) {
                     Found::Intact(artefact) => Scores::parse(&artefact.files[SCORES]),
-                    Found::Missing => return Compared::NotThere,
+                    Found::Missing => return Rescored::NotThere,
                     Found::Damaged(why) => Err(why),
                 };
                 match compare(evaluate, stored, library, store) {
-                    Ok(()) => Compared::Same,
-                    Err(why) => Compared::Differs(format!("evaluate {}: {why}", digest.short())),
+                    Ok(()) => Rescored::Same,
+                    Err(why) => Rescored::Differs(format!("evaluate {}: {why}", digest.short())),
                 }
             },
         )
@@ -51,9 +51,9 @@ pub(super) fn verify(plan: &Plan, store: &Store, dataset: Arc<Dataset>) -> Resul
     let mut absent = 0;
     for compared in &compared {
         match compared {
-            Compared::Same => {}
-            Compared::NotThere => absent += 1,
-            Compared::Differs(why) => {
+            Rescored::Same => {}
+            Rescored::NotThere => absent += 1,
+            Rescored::Differs(why) => {
                 differing += 1;
                 eprintln!("differs: {why}");
             }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A checkpoint and how its network is used.
-pub(super) struct Weights {
+pub(super) struct LoadedWeights {
     pub path: PathBuf,
     pub checkpoint: Checkpoint,
     pub recipe: Recipe,
@@ -23,7 +23,7 @@ pub(super) struct Weights {
     pub experts: Vec<Expert>,
 }
 
-impl Weights {
+impl LoadedWeights {
     /// Reads a file, and notes what it does not say.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let wrong = |error| wrong(path, error);
@@ -86,7 +86,7 @@ fn wrong(path: &Path, error: CheckpointError) -> Failure {
     Failure::Input(format!("{}: {error}", path.display()))
 }
 
-impl fmt::Display for Weights {
+impl fmt::Display for LoadedWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

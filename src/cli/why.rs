@@ -10,7 +10,7 @@ use crate::{
     key::{Digest, Keyed},
     plan::{Fields, Names, Plan, Stage, StageId},
     store::Store,
-    why::{self, Answer, Difference, Field},
+    why::{self, Answer, Difference, KeyField},
 };
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    asked: Asked,
+    asked: StageChoice,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 /// Which stages are asked about.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Asked {
+pub(super) struct StageChoice {
     /// The stages of the run that an expression picks, by table, expert, method, experts,
     /// annotators, samples, start and swept keys.
     #[arg(long, value_name = "EXPRESSION")]
@@ -51,11 +51,11 @@ fn digits(text: &str) -> Result<String, String> {
 
 /// What is said of a stage.
 #[derive(Serialize)]
-struct Told {
+struct StageExplanation {
     name: String,
     digest: Digest,
     answer: Answer,
-    inputs: Vec<Field>,
+    inputs: Vec<KeyField>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -64,11 +64,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let stages = stages(&plan, &arguments.asked)?;
     let store = Store::within(&selection.results);
     let names = Names::of(&plan);
-    let told: Vec<Told> = stages
+    let told: Vec<StageExplanation> = stages
         .into_iter()
         .map(|id| {
             let Stage { digest, spec, .. } = plan.stage(id);
-            Told {
+            StageExplanation {
                 name: names.name(id),
                 digest: *digest,
                 answer: why::ask(&store, plan.stage(id)),
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 /// The stages of the run that is asked for, or the stage itself, behind what it needs.
-pub(super) fn stages(plan: &Plan, asked: &Asked) -> Result<Vec<StageId>, Failure> {
+pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, Failure> {
     if let Some(digits) = &asked.stage {
         let found = plan
             .ids()
@@ -126,7 +126,7 @@ pub(super) fn stages(plan: &Plan, asked: &Asked) -> Result<Vec<StageId>, Failure
     }
 }
 
-fn say(told: &Told) {
+fn say(told: &StageExplanation) {
     print(format_args!("{} [{}]", told.name, told.digest.short()));
     match &told.answer {
         Answer::Cached => print("  in the store"),

@@ -38,7 +38,7 @@ struct Timed {
 
 /// How long something takes: what is expected, and the range that was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Range {
+pub struct TimeRange {
     /// At the pace of the fastest tenth.
     pub low: f64,
     /// At the mean pace.
@@ -51,7 +51,7 @@ pub struct Range {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// Seconds of the device per batch.
-    pub batch: Range,
+    pub batch: TimeRange,
     /// How many trainings it was seen in.
     pub trainings: usize,
 }
@@ -136,17 +136,17 @@ impl Measured {
     }
 
     /// Seconds of a kind of device per evaluation, where there were any.
-    pub fn evaluation(&self, device: &str) -> Option<Range> {
+    pub fn evaluation(&self, device: &str) -> Option<TimeRange> {
         let seconds = self.evaluations.get(device)?;
         let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
         Some(range(mean, seconds.clone()))
     }
 }
 
-fn range(expected: f64, mut each: Vec<f64>) -> Range {
+fn range(expected: f64, mut each: Vec<f64>) -> TimeRange {
     each.sort_by(f64::total_cmp);
     let tenth = (each.len() - 1) / 10;
-    Range {
+    TimeRange {
         low: each[tenth].min(expected),
         expected,
         high: each[each.len() - 1 - tenth].max(expected),

@@ -17,7 +17,7 @@ use crate::{
     store::Store,
 };
 
-pub use measured::{Measured, Pace, Range};
+pub use measured::{Measured, Pace, TimeRange};
 
 /// The devices that an estimate is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,9 +50,9 @@ pub struct Estimate {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Time {
     /// Until all is done.
-    pub wall_seconds: Range,
+    pub wall_seconds: TimeRange,
     /// Over all devices.
-    pub device_seconds: Range,
+    pub device_seconds: TimeRange,
 }
 
 /// What is known of trainings with one size of batch.
@@ -63,7 +63,7 @@ pub struct Basis {
     /// Batches that are left.
     pub batches: u64,
     /// Seconds of a device per batch.
-    pub seconds_per_batch: Option<Range>,
+    pub seconds_per_batch: Option<TimeRange>,
     /// How that is known.
     pub known: Known,
 }
@@ -158,7 +158,7 @@ fn basis(size: Size, batches: u64, measured: &Measured, device: &str) -> Basis {
         None => match nearest(size, measured, device) {
             Some((from, pace)) => {
                 let scale = cost(size) / cost(from);
-                let guessed = Range {
+                let guessed = TimeRange {
                     low: pace.batch.low * scale / GUESS,
                     expected: pace.batch.expected * scale,
                     high: pace.batch.high * scale * GUESS,
@@ -204,13 +204,13 @@ fn time(
     measured: &Measured,
     devices: &Devices,
 ) -> Option<Time> {
-    let paces: HashMap<Size, Range> = basis
+    let paces: HashMap<Size, TimeRange> = basis
         .iter()
         .map(|basis| Some((basis.size, basis.seconds_per_batch?)))
         .collect::<Option<_>>()?;
     // Next to nothing, and so left out where it was never measured.
     let evaluation = measured.evaluation(&devices.device).unwrap_or_default();
-    let part = |of: fn(&Range) -> f64| {
+    let part = |of: fn(&TimeRange) -> f64| {
         let (mut total, mut longest) = (0.0, 0.0_f64);
         // When each stage ends, were there a device for each.
         let mut ends = vec![0.0; plan.stages.len()];
@@ -230,7 +230,7 @@ fn time(
         (total, longest.max(total / devices.count.max(1) as f64))
     };
     let parts = [part(|r| r.low), part(|r| r.expected), part(|r| r.high)];
-    let range = |[low, expected, high]: [f64; 3]| Range {
+    let range = |[low, expected, high]: [f64; 3]| TimeRange {
         low,
         expected,
         high,

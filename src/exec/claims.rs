@@ -6,17 +6,17 @@ use crate::{
     artefact::is_whole,
     key::Digest,
     plan::Stage,
-    schedule::{Claim, Claims},
+    schedule::{LeaseReply, Leases},
     store::{self, Found, Store},
 };
 
 /// Claims in a store, held until they are released or the process ends.
-pub struct StoreClaims {
+pub struct StoreLeases {
     store: Store,
     held: HashMap<Digest, store::Lease>,
 }
 
-impl StoreClaims {
+impl StoreLeases {
     /// None yet; what processes have left behind that are gone is removed.
     pub fn new(store: Store) -> Self {
         store.sweep_leases();
@@ -28,8 +28,8 @@ impl StoreClaims {
     }
 }
 
-impl Claims for StoreClaims {
-    fn claim(&mut self, stage: &Stage) -> Claim {
+impl Leases for StoreLeases {
+    fn claim(&mut self, stage: &Stage) -> LeaseReply {
         match self.store.lease(&stage.digest) {
             Ok(Some(lease)) => {
                 // Whoever held it before may have made it.
@@ -38,14 +38,14 @@ impl Claims for StoreClaims {
                     && is_whole(&self.store, stage)
                     && matches!(self.store.verify(kind, &stage.digest), Found::Intact(_))
                 {
-                    return Claim::Made;
+                    return LeaseReply::Made;
                 }
                 self.held.insert(stage.digest, lease);
-                Claim::Ours
+                LeaseReply::Ours
             }
-            Ok(None) => Claim::Theirs,
+            Ok(None) => LeaseReply::Theirs,
             // A store that cannot be written to says so when the stage publishes.
-            Err(_) => Claim::Ours,
+            Err(_) => LeaseReply::Ours,
         }
     }
 

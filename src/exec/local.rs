@@ -27,7 +27,7 @@ use super::{
 use crate::{
     plan::{Kind, Spec},
     results_dir::ResultsDir,
-    schedule::{Executor, Failure, Heard, Message, Nature, News},
+    schedule::{Executor, Heard, Message, Nature, News, StageFailure},
 };
 
 /// How a worker is started.
@@ -220,7 +220,7 @@ impl Executor for Local {
             match self.spawn(slot) {
                 Ok(worker) => self.workers[slot] = Some(worker),
                 Err(error) => {
-                    let failure = Failure {
+                    let failure = StageFailure {
                         reason: format!("a worker could not be started: {error}"),
                         nature: Nature::Accident,
                     };
@@ -319,17 +319,17 @@ impl Local {
         if let Some(worker) = &mut self.workers[slot] {
             let _ = worker.child.kill();
         }
-        let Failure { reason, nature } = self.ended(slot);
+        let StageFailure { reason, nature } = self.ended(slot);
         self.busy[slot] = None;
         let reason = format!("no end after {} s: {reason}", timeout.as_secs_f64());
         Heard::Stage(Message {
             slot,
-            news: News::Failed(Failure { reason, nature }),
+            news: News::Failed(StageFailure { reason, nature }),
         })
     }
 
     /// What is to be said of a worker that has ended, with its stage's last words.
-    fn ended(&mut self, slot: usize) -> Failure {
+    fn ended(&mut self, slot: usize) -> StageFailure {
         let worker = self.workers[slot].take();
         let (how, log) = match worker {
             Some(mut worker) => (worker.child.wait().ok(), Some(worker.log)),
@@ -340,7 +340,7 @@ impl Local {
             |status| status.to_string(),
         );
         let reason = format!("the worker ended ({how})");
-        Failure {
+        StageFailure {
             reason: match log {
                 Some(log) => log.lock().expect("nobody panics with it").report(reason),
                 None => reason,
@@ -349,12 +349,12 @@ impl Local {
         }
     }
 
-    fn with_log(&self, slot: usize, failure: Failure) -> Failure {
+    fn with_log(&self, slot: usize, failure: StageFailure) -> StageFailure {
         let Some(worker) = &self.workers[slot] else {
             return failure;
         };
         let mut log = worker.log.lock().expect("nobody panics with it");
-        Failure {
+        StageFailure {
             reason: log.report(failure.reason),
             ..failure
         }

@@ -10,7 +10,7 @@ mod local;
 mod logs;
 mod worker;
 
-pub use claims::StoreClaims;
+pub use claims::StoreLeases;
 pub use devices::{DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
 pub use local::{Local, WorkerCommand};
 pub use worker::{Reply, Request, serve};

@@ -23,7 +23,7 @@ use crate::{
     event::Step,
     key::{Digest, Keyed},
     plan::Spec,
-    schedule::{Failure, Nature},
+    schedule::{Nature, StageFailure},
     stage::{self, Bench, StageError, Work},
     store::{Scratch, Store},
     train::{Next, TrainError, Watch},
@@ -50,7 +50,7 @@ pub enum Reply {
     /// The stage's artefact is published.
     Finished,
     /// There is no artefact.
-    Failed(Failure),
+    Failed(StageFailure),
     /// The stage was asked to stop, and did.
     Stopped,
 }
@@ -127,7 +127,7 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
                 reply(&Reply::Finished);
             }
             Err(StageError::Train(TrainError::Stopped(_))) => reply(&Reply::Stopped),
-            Err(error) => reply(&Reply::Failed(Failure {
+            Err(error) => reply(&Reply::Failed(StageFailure {
                 nature: match error.is_deterministic() {
                     true => Nature::Deterministic,
                     false => Nature::Accident,

@@ -1,14 +1,14 @@
 //! Section IV-D: adapting a pretrained network against training on the new expert's samples alone.
 
 use super::{
-    check::{By, compare, lacking},
+    check::{Pairing, compare, lacking},
     names::{CUSTOMISED, SCRATCH, paper_measures, position},
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
     metric::Measure,
-    report::{Check, Claim, MARGINAL, Outcome, Position, Table},
+    report::{CheckOutcome, Claim, ClaimCheck, MARGINAL, Position, Table},
 };
 
 /// Annotated samples below which pretraining is claimed to help, and from which on to help little.
@@ -86,7 +86,7 @@ fn helps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
     for (k, metric) in columns(spec) {
         for n in &few {
             let pair = [at.with(k, *n), at.without(*n)];
-            checks.push(compare(table, metric, pair, By::Pairs, |tested| {
+            checks.push(compare(table, metric, pair, Pairing::Pairs, |tested| {
                 (tested.gain() > 0.0 && tested.test.p < spec.statistics.alpha).into()
             }));
         }
@@ -130,11 +130,11 @@ fn measured(
     pair: [Position; 2],
     metric: Measure,
     first: Option<f64>,
-    so: impl Fn(f64, (f64, f64), f64) -> Outcome,
-) -> Check {
-    let check = compare(table, metric, pair, By::Pairs, |tested| match first {
+    so: impl Fn(f64, (f64, f64), f64) -> CheckOutcome,
+) -> ClaimCheck {
+    let check = compare(table, metric, pair, Pairing::Pairs, |tested| match first {
         Some(first) => so(tested.gain(), tested.interval(), MARGINAL * first),
-        None => Outcome::Unknown,
+        None => CheckOutcome::Unknown,
     });
     let measure = match first {
         Some(first) => format!(
@@ -143,7 +143,7 @@ fn measured(
         ),
         None => "there is no gain at the fewest samples to measure by".to_owned(),
     };
-    Check {
+    ClaimCheck {
         numbers: format!("{}; {measure}", check.numbers),
         ..check
     }
@@ -166,9 +166,9 @@ fn comparable(table: &Table, spec: &Experiment, expert: u8) -> Claim {
                     first,
                     |gain, (low, high), margin| match (gain >= 0.0 || low > -margin, high < -margin)
                     {
-                        (true, _) => Outcome::Yes,
-                        (false, true) => Outcome::No,
-                        (false, false) => Outcome::Unknown,
+                        (true, _) => CheckOutcome::Yes,
+                        (false, true) => CheckOutcome::No,
+                        (false, false) => CheckOutcome::Unknown,
                     },
                 )
             })
@@ -202,9 +202,9 @@ fn marginal(table: &Table, spec: &Experiment, expert: u8) -> Claim {
                 metric,
                 first,
                 |gain, (low, _), margin| match (gain <= margin, low > margin) {
-                    (true, _) => Outcome::Yes,
-                    (false, true) => Outcome::No,
-                    (false, false) => Outcome::Unknown,
+                    (true, _) => CheckOutcome::Yes,
+                    (false, true) => CheckOutcome::No,
+                    (false, false) => CheckOutcome::Unknown,
                 },
             ));
         }

@@ -3,13 +3,13 @@
 use itertools::Itertools;
 
 use super::{
-    check::{By, compare, lacking},
+    check::{Pairing, compare, lacking},
     names::{CUSTOMISED, paper_measures, position},
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
-    report::{Check, Claim, Outcome, Table},
+    report::{CheckOutcome, Claim, ClaimCheck, Table},
 };
 
 pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
@@ -34,8 +34,8 @@ fn each(
     new_expert: u8,
     pairs: &[(usize, usize)],
     what: &str,
-    so: impl Fn(f64, f64) -> Outcome,
-) -> Vec<Check> {
+    so: impl Fn(f64, f64) -> CheckOutcome,
+) -> Vec<ClaimCheck> {
     if pairs.is_empty() {
         return lacking(what);
     }
@@ -51,7 +51,7 @@ fn each(
                 position(table, spec, CUSTOMISED, &values)
             };
             let pair = [at(*more), at(*fewer)];
-            checks.push(compare(table, metric, pair, By::Pairs, |tested| {
+            checks.push(compare(table, metric, pair, Pairing::Pairs, |tested| {
                 so(tested.gain(), tested.test.p)
             }));
         }
@@ -63,7 +63,7 @@ fn better_than_one(table: &Table, spec: &Experiment, expert: u8) -> Claim {
     let numbers = numbers(spec);
     let many = numbers.iter().filter(|k| **k > 3 && numbers.contains(&1));
     let pairs: Vec<_> = many.map(|k| (*k, 1)).collect();
-    let so = |gain: f64, p| Outcome::of_means(gain > 0.0, p, spec.statistics.alpha);
+    let so = |gain: f64, p| CheckOutcome::of_means(gain > 0.0, p, spec.statistics.alpha);
     let what = "more than 3 annotation experts beside a single one";
     Claim {
         name: "many-experts-beat-one",
@@ -81,7 +81,7 @@ fn monotone(table: &Table, spec: &Experiment, expert: u8) -> Claim {
     let steps = numbers(spec).into_iter().tuple_windows();
     let pairs: Vec<_> = steps.map(|(fewer, more)| (more, fewer)).collect();
     // Means are compared as they are printed in the paper: to two digits.
-    let so = |gain: f64, p| Outcome::of_means(gain > -0.005, p, spec.statistics.alpha);
+    let so = |gain: f64, p| CheckOutcome::of_means(gain > -0.005, p, spec.statistics.alpha);
     Claim {
         name: "more-experts-no-worse",
         section: "IV-E",

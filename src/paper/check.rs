@@ -5,7 +5,7 @@
 use crate::{
     manifest::Unpaired,
     metric::Measure,
-    report::{Cell, Check, Comparison, Outcome, Position, Table, Test, paired, unpaired},
+    report::{Cell, CheckOutcome, ClaimCheck, Comparison, Position, Table, Test, paired, unpaired},
 };
 
 /// Two cells of one metric with the test between them.
@@ -52,7 +52,7 @@ pub(super) fn p_value(p: f64) -> String {
 
 /// How two cells are tested.
 #[derive(Clone, Copy)]
-pub(super) enum By {
+pub(super) enum Pairing {
     /// Pairs of ways of sampling.
     Pairs,
     /// Two groups.
@@ -64,19 +64,19 @@ pub(super) fn compare(
     table: &Table,
     metric: Measure,
     [this, other]: [Position; 2],
-    by: By,
-    so: impl Fn(&Tested<'_>) -> Outcome,
-) -> Check {
-    let unknown = |why: String| Check {
-        outcome: Outcome::Unknown,
+    by: Pairing,
+    so: impl Fn(&Tested<'_>) -> CheckOutcome,
+) -> ClaimCheck {
+    let unknown = |why: String| ClaimCheck {
+        outcome: CheckOutcome::Unknown,
         numbers: format!("{} {this} against {other}: {why}", metric.name()),
     };
     let (Some(a), Some(b)) = (table.cell(&this, metric), table.cell(&other, metric)) else {
         return unknown("the grid does not hold both".into());
     };
     let test = match by {
-        By::Pairs => paired(a, b),
-        By::Groups(test) => unpaired(a, b, test),
+        Pairing::Pairs => paired(a, b),
+        Pairing::Groups(test) => unpaired(a, b, test),
     };
     let tested = match test {
         Test::Made(test) => Tested {
@@ -88,16 +88,16 @@ pub(super) fn compare(
         Test::Undefined(why) => return unknown(why.to_string()),
         Test::NoPartner | Test::Itself => return unknown("nothing to test".into()),
     };
-    Check {
+    ClaimCheck {
         outcome: so(&tested),
         numbers: tested.numbers(),
     }
 }
 
 /// That something the claim needs is not in the grid.
-pub(super) fn lacking(what: &str) -> Vec<Check> {
-    vec![Check {
-        outcome: Outcome::Unknown,
+pub(super) fn lacking(what: &str) -> Vec<ClaimCheck> {
+    vec![ClaimCheck {
+        outcome: CheckOutcome::Unknown,
         numbers: format!("the grid has no {what}"),
     }]
 }

@@ -1,14 +1,14 @@
 //! Section IV-C: networks trained on another expert's masks.
 
 use super::{
-    check::{By, compare, lacking, p_value},
+    check::{Pairing, compare, lacking, p_value},
     names::{SINGLE, paper_measures, position},
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
     metric::Measure,
-    report::{Check, Claim, Outcome, Position, Table},
+    report::{CheckOutcome, Claim, ClaimCheck, Position, Table},
     stats,
 };
 
@@ -57,11 +57,11 @@ fn degrade(table: &Table, spec: &Experiment, new_expert: u8) -> Claim {
     for metric in paper_measures() {
         for trainer in foreign(spec, new_expert) {
             let this = cell(table, spec, new_expert, trainer, samples);
-            let by = By::Groups(spec.statistics.unpaired);
+            let by = Pairing::Groups(spec.statistics.unpaired);
             checks.push(compare(table, metric, [this, own.clone()], by, |tested| {
                 let (worse, p) = (tested.gain() < 0.0, tested.test.p);
                 match (new_expert, trainer, metric.word()) == EXCEPTION {
-                    true => Outcome::of_means(worse, p, spec.statistics.alpha),
+                    true => CheckOutcome::of_means(worse, p, spec.statistics.alpha),
                     false => (worse && p < spec.statistics.alpha).into(),
                 }
             }));
@@ -104,10 +104,10 @@ fn farther(table: &Table, spec: &Experiment) -> Claim {
     }
 }
 
-fn more(table: &Table, spec: &Experiment, metric: Measure) -> Check {
+fn more(table: &Table, spec: &Experiment, metric: Measure) -> ClaimCheck {
     let losses = COMPARED.map(|expert| losses(table, spec, metric, expert));
-    let unknown = |why: &str| Check {
-        outcome: Outcome::Unknown,
+    let unknown = |why: &str| ClaimCheck {
+        outcome: CheckOutcome::Unknown,
         numbers: format!("{}: {why}", metric.name()),
     };
     let [Some(near), Some(far)] = losses else {
@@ -118,8 +118,8 @@ fn more(table: &Table, spec: &Experiment, metric: Measure) -> Check {
         Ok(test) => test,
         Err(why) => return unknown(&why.to_string()),
     };
-    Check {
-        outcome: Outcome::of_means(means[0] > means[1], test.p, spec.statistics.alpha),
+    ClaimCheck {
+        outcome: CheckOutcome::of_means(means[0] > means[1], test.p, spec.statistics.alpha),
         numbers: format!(
             "{}: loss of {:.2} on expert {}, of {:.2} on expert {}, {}",
             metric.name(),

@@ -27,18 +27,18 @@ pub struct Board {
     /// The states of its stages.
     pub counts: Counts,
     /// What computes in every slot, and what it works on.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<SlotState>,
     /// What failed, and why.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedStage>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
     /// What is to be done, what is done of it, and of that the batches.
-    work: Progress,
+    work: WorkDone,
 }
 
 /// One slot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Slot {
+pub struct SlotState {
     /// Device and engine.
     pub device: String,
     /// What it works on.
@@ -60,7 +60,7 @@ pub struct Running {
 
 /// A stage without artefact.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Failure {
+pub struct FailedStage {
     /// The stage.
     pub stage: Digest,
     /// What it is called.
@@ -70,7 +70,7 @@ pub struct Failure {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-struct Progress {
+struct WorkDone {
     cost: u64,
     cost_done: u64,
     batches_done: u64,
@@ -89,7 +89,7 @@ impl Board {
                 cost,
                 version: _,
             } => {
-                let slots = slots.iter().map(|device| Slot {
+                let slots = slots.iter().map(|device| SlotState {
                     device: device.clone(),
                     stage: None,
                 });
@@ -98,9 +98,9 @@ impl Board {
                     process: *process,
                     began: record.at,
                     slots: slots.collect(),
-                    work: Progress {
+                    work: WorkDone {
                         cost: *cost,
-                        ..Progress::default()
+                        ..WorkDone::default()
                     },
                     heard: record.at,
                     counts: record.counts,
@@ -143,7 +143,7 @@ impl Board {
                 reason,
             } => {
                 self.free(*slot);
-                self.failures.push(Failure {
+                self.failures.push(FailedStage {
                     stage: *stage,
                     name: subject.name.clone(),
                     reason: reason.clone(),

@@ -16,7 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::event::{Event, Listener, Record};
 
 pub use bar::Bar;
-pub use board::{Board, Failure, Running, Slot};
+pub use board::{Board, FailedStage, Running, SlotState};
 
 /// The display of one run.
 #[derive(Default)]

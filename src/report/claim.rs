@@ -8,8 +8,8 @@
 use itertools::Itertools;
 
 use super::{
-    Provenance,
-    document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
+    DataOrigin,
+    document::{Align, Column, Document, Element, MarkedText, Row, RowEntry, Tabular},
     notes,
     table::Table,
 };
@@ -27,7 +27,7 @@ pub struct Claim {
     /// The new experts that it is about.
     pub experts: Vec<u8>,
     /// What it was broken down to, each with its numbers.
-    pub checks: Vec<Check>,
+    pub checks: Vec<ClaimCheck>,
 }
 
 /// Tests the claims that are about a table; none where there is no such claim.
@@ -59,7 +59,7 @@ impl Claim {
     /// The verdict over all checks. A claim of which nothing could be checked is undecided.
     pub fn verdict(&self) -> Verdict {
         let any = |outcome| self.checks.iter().any(|check| check.outcome == outcome);
-        match (any(Outcome::No), any(Outcome::Unknown)) {
+        match (any(CheckOutcome::No), any(CheckOutcome::Unknown)) {
             (true, _) => Verdict::DoesNotHold,
             (false, true) => Verdict::Undecided,
             (false, false) if self.checks.is_empty() => Verdict::Undecided,
@@ -70,16 +70,16 @@ impl Claim {
 
 /// One part of a claim.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Check {
+pub struct ClaimCheck {
     /// Whether it is so.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was compared, in numbers; or why nothing could be.
     pub numbers: String,
 }
 
 /// Whether something is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It is.
     Yes,
     /// It is not.
@@ -88,7 +88,7 @@ pub enum Outcome {
     Unknown,
 }
 
-impl Outcome {
+impl CheckOutcome {
     /// As it is printed.
     pub fn word(self) -> &'static str {
         match self {
@@ -108,7 +108,7 @@ impl Outcome {
     }
 }
 
-impl From<bool> for Outcome {
+impl From<bool> for CheckOutcome {
     fn from(so: bool) -> Self {
         match so {
             true => Self::Yes,
@@ -125,7 +125,7 @@ pub fn document(
     claims: &[Claim],
     name: &str,
     spec: &Experiment,
-    provenance: &Provenance,
+    provenance: &DataOrigin,
 ) -> Document {
     let column = |over: &str| Column {
         over: over.to_owned(),
@@ -135,35 +135,35 @@ pub fn document(
     let rows = claims.iter().map(|claim| {
         let count = |outcome| {
             let found = claim.checks.iter().filter(|check| check.outcome == outcome);
-            Entry::words(found.count().to_string())
+            RowEntry::words(found.count().to_string())
         };
         Row {
             head: claim.section.to_owned(),
             entries: vec![
-                Entry::words(format!(
+                RowEntry::words(format!(
                     "{}, expert {}",
                     claim.name,
                     claim.experts.iter().join(", ")
                 )),
-                Entry::words(Text::default().bold(claim.verdict().words())),
-                count(Outcome::Yes),
-                count(Outcome::No),
-                count(Outcome::Unknown),
+                RowEntry::words(MarkedText::default().bold(claim.verdict().words())),
+                count(CheckOutcome::Yes),
+                count(CheckOutcome::No),
+                count(CheckOutcome::Unknown),
             ],
         }
     });
-    let mut blocks = vec![Block::Paragraph(
+    let mut elements = vec![Element::Paragraph(
         notes::data(provenance)
             .plain(" ")
             .then(notes::profile(spec))
             .plain("."),
     )];
     if claims.is_empty() {
-        blocks.push(Block::Paragraph(
+        elements.push(Element::Paragraph(
             "No claim of the paper is about a grid like this one.".into(),
         ));
     } else {
-        blocks.push(Block::Grid(Grid {
+        elements.push(Element::Tabular(Tabular {
             heading: "Verdicts".to_owned(),
             new_expert: None,
             corner: "Section".to_owned(),
@@ -172,33 +172,33 @@ pub fn document(
         }));
     }
     for claim in claims {
-        blocks.push(Block::Heading(format!(
+        elements.push(Element::Heading(format!(
             "{}, expert {}: {}",
             claim.name,
             claim.experts.iter().join(", "),
             claim.verdict().words()
         )));
-        blocks.push(Block::Paragraph(claim.statement.as_str().into()));
-        blocks.push(Block::List(evidence(claim)));
+        elements.push(Element::Paragraph(claim.statement.as_str().into()));
+        elements.push(Element::List(evidence(claim)));
     }
     Document {
         title: format!("{name}: the paper's claims on these results"),
-        blocks,
+        elements,
     }
 }
 
 /// The checks, those that fail first; of many alike, the first few.
-fn evidence(claim: &Claim) -> Vec<Text> {
+fn evidence(claim: &Claim) -> Vec<MarkedText> {
     let mut items = Vec::new();
-    for outcome in [Outcome::No, Outcome::Unknown, Outcome::Yes] {
-        let checks: Vec<&Check> = claim
+    for outcome in [CheckOutcome::No, CheckOutcome::Unknown, CheckOutcome::Yes] {
+        let checks: Vec<&ClaimCheck> = claim
             .checks
             .iter()
             .filter(|check| check.outcome == outcome)
             .collect();
         for check in checks.iter().take(NAMED) {
             items.push(
-                Text::default()
+                MarkedText::default()
                     .bold(format!("{}:", outcome.word()))
                     .plain(format!(" {}", check.numbers)),
             );

@@ -6,21 +6,21 @@
 use itertools::Itertools;
 
 use super::{
-    claim::{Check, Claim},
+    claim::{Claim, ClaimCheck},
     position::Position,
     table::{Cell, Table, Test},
-    versus::{Pair, Standing, Versus},
+    versus::{PublishedPair, Standing, Versus},
 };
 use crate::{
     grid::{Axis, Value},
     manifest::Swept,
     metric::Score,
     plan::Run,
-    results::{Outcome, Results, Status},
+    results::{Outcome, Results, RunStatus},
 };
 
 /// A column: its header, and its field of a row.
-struct Column<'a, R: ?Sized> {
+struct CsvColumn<'a, R: ?Sized> {
     header: String,
     field: Box<dyn Fn(&R) -> String + 'a>,
 }
@@ -28,8 +28,8 @@ struct Column<'a, R: ?Sized> {
 fn column<'a, R: ?Sized>(
     header: impl Into<String>,
     field: impl Fn(&R) -> String + 'a,
-) -> Column<'a, R> {
-    Column {
+) -> CsvColumn<'a, R> {
+    CsvColumn {
         header: header.into(),
         field: Box::new(field),
     }
@@ -37,10 +37,10 @@ fn column<'a, R: ?Sized>(
 
 /// One row per run.
 pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
-    type Row<'r> = (&'r Run, &'r Outcome);
+    type RunRow<'r> = (&'r Run, &'r Outcome);
     let spec = &results.plan.experiments[experiment];
     let digest = |id| results.plan.stage(id).digest.to_string();
-    let mut columns: Vec<Column<'_, Row<'_>>> = vec![column("table", |_| spec.name.clone())];
+    let mut columns: Vec<CsvColumn<'_, RunRow<'_>>> = vec![column("table", |_| spec.name.clone())];
     let axes = [
         Axis::NEW_EXPERT,
         Axis::METHOD,
@@ -52,12 +52,12 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     let axes = axes.into_iter().chain(spec.sweep.iter().map(Swept::axis));
     columns.extend(axes.map(|axis| {
         let name = axis.column().to_owned();
-        column(name, move |(run, _): &Row<'_>| {
+        column(name, move |(run, _): &RunRow<'_>| {
             text(axis.of(&run.at).as_ref())
         })
     }));
     columns.extend(spec.metrics.report.iter().map(|metric| {
-        column(metric.column(), |(_, outcome): &Row<'_>| {
+        column(metric.column(), |(_, outcome): &RunRow<'_>| {
             match outcome.mean(*metric) {
                 Some(Score::Value(value)) => value.to_string(),
                 Some(Score::Undefined(_)) | None => String::new(),
@@ -65,19 +65,21 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         })
     }));
     columns.extend([
-        column("status", |(_, outcome): &Row<'_>| {
+        column("status", |(_, outcome): &RunRow<'_>| {
             outcome.status.to_string()
         }),
-        column("reason", |(_, outcome): &Row<'_>| match &outcome.status {
-            Status::Ok | Status::Missing => String::new(),
-            Status::Undefined(reason) | Status::Failed(reason) => reason.clone(),
+        column("reason", |(_, outcome): &RunRow<'_>| {
+            match &outcome.status {
+                RunStatus::Ok | RunStatus::Missing => String::new(),
+                RunStatus::Undefined(reason) | RunStatus::Failed(reason) => reason.clone(),
+            }
         }),
-        column("pretraining", |(run, _): &Row<'_>| {
+        column("pretraining", |(run, _): &RunRow<'_>| {
             let pretraining = results.plan.stage(run.training).upstream;
             pretraining.map_or_else(String::new, digest)
         }),
-        column("training", |(run, _): &Row<'_>| digest(run.training)),
-        column("evaluation", |(run, _): &Row<'_>| digest(run.evaluation)),
+        column("training", |(run, _): &RunRow<'_>| digest(run.training)),
+        column("evaluation", |(run, _): &RunRow<'_>| digest(run.evaluation)),
     ]);
     write(&columns, results.of(experiment))
 }
@@ -87,7 +89,7 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
 fn place<'a, R: 'a>(
     tables: &[&Table],
     at: impl Fn(&R) -> &Position + Copy + 'a,
-) -> Vec<Column<'a, R>> {
+) -> Vec<CsvColumn<'a, R>> {
     let usual = [
         Axis::NEW_EXPERT,
         Axis::TRAIN_EXPERT,
@@ -107,15 +109,17 @@ fn place<'a, R: 'a>(
 
 /// One row per cell of each table.
 pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
-    type Row<'r> = (&'r Table, &'r Cell);
+    type CellRow<'r> = (&'r Table, &'r Cell);
     let tables = tables.into_iter().collect_vec();
-    let mut columns: Vec<Column<'_, Row<'_>>> =
-        vec![column("table", |(table, _): &Row<'_>| table.name.clone())];
-    columns.extend(place(&tables, |row: &Row<'_>| &row.1.position));
+    let mut columns: Vec<CsvColumn<'_, CellRow<'_>>> =
+        vec![column("table", |(table, _): &CellRow<'_>| {
+            table.name.clone()
+        })];
+    columns.extend(place(&tables, |row: &CellRow<'_>| &row.1.position));
     fn of<'a>(
         header: &str,
         field: impl Fn(&Cell) -> String + 'a,
-    ) -> Column<'a, (&'a Table, &'a Cell)> {
+    ) -> CsvColumn<'a, (&'a Table, &'a Cell)> {
         column(header, move |(_, cell): &(&Table, &Cell)| field(cell))
     }
     let gain = |cell: &Cell| cell.against_counterpart.comparison().cloned();
@@ -163,30 +167,36 @@ pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
 
 /// One row per cell, beside published values.
 pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Table, &'a Versus)>) -> Vec<u8> {
-    type Row<'r> = (&'r str, &'r Versus, &'r Pair);
+    type PairRow<'r> = (&'r str, &'r Versus, &'r PublishedPair);
     let all = all.into_iter().collect_vec();
     let tables = all.iter().map(|(_, table, _)| *table).collect_vec();
-    let mut columns: Vec<Column<'_, Row<'_>>> =
-        vec![column("table", |(name, ..): &Row<'_>| (*name).to_owned())];
-    columns.extend(place(&tables, |row: &Row<'_>| &row.2.position));
+    let mut columns: Vec<CsvColumn<'_, PairRow<'_>>> =
+        vec![column("table", |(name, ..): &PairRow<'_>| {
+            (*name).to_owned()
+        })];
+    columns.extend(place(&tables, |row: &PairRow<'_>| &row.2.position));
     columns.extend([
-        column("metric", |(.., pair): &Row<'_>| {
+        column("metric", |(.., pair): &PairRow<'_>| {
             pair.metric.column().to_owned()
         }),
-        column("mean", |(.., pair): &Row<'_>| number(pair.ours)),
-        column("published", |(.., pair): &Row<'_>| number(pair.published)),
-        column("difference", |(.., pair): &Row<'_>| number(pair.difference)),
-        column("gain", |(.., pair): &Row<'_>| number(pair.our_gain)),
-        column("published_gain", |(.., pair): &Row<'_>| {
+        column("mean", |(.., pair): &PairRow<'_>| number(pair.ours)),
+        column("published", |(.., pair): &PairRow<'_>| {
+            number(pair.published)
+        }),
+        column("difference", |(.., pair): &PairRow<'_>| {
+            number(pair.difference)
+        }),
+        column("gain", |(.., pair): &PairRow<'_>| number(pair.our_gain)),
+        column("published_gain", |(.., pair): &PairRow<'_>| {
             number(pair.published_gain)
         }),
-        column("standing", |(_, versus, _): &Row<'_>| {
+        column("standing", |(_, versus, _): &PairRow<'_>| {
             match &versus.standing {
                 Standing::Comparison => "comparison".to_owned(),
                 Standing::NoComparison(why) => format!("no comparison: {}", why.join(", ")),
             }
         }),
-        column("note", |(.., pair): &Row<'_>| pair.note.clone()),
+        column("note", |(.., pair): &PairRow<'_>| pair.note.clone()),
     ]);
     let pairs = all
         .iter()
@@ -196,23 +206,27 @@ pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Table, &'a Versus)
 
 /// One row per check of a claim.
 pub fn claims<'a>(all: impl IntoIterator<Item = (&'a str, &'a Claim)>) -> Vec<u8> {
-    type Row<'r> = (&'r str, &'r Claim, &'r Check);
-    let columns: [Column<'_, Row<'_>>; 7] = [
-        column("table", |(name, ..): &Row<'_>| (*name).to_owned()),
-        column("section", |(_, claim, _): &Row<'_>| {
+    type CheckRow<'r> = (&'r str, &'r Claim, &'r ClaimCheck);
+    let columns: [CsvColumn<'_, CheckRow<'_>>; 7] = [
+        column("table", |(name, ..): &CheckRow<'_>| (*name).to_owned()),
+        column("section", |(_, claim, _): &CheckRow<'_>| {
             claim.section.to_owned()
         }),
-        column("claim", |(_, claim, _): &Row<'_>| claim.name.to_owned()),
-        column("experts", |(_, claim, _): &Row<'_>| {
+        column("claim", |(_, claim, _): &CheckRow<'_>| {
+            claim.name.to_owned()
+        }),
+        column("experts", |(_, claim, _): &CheckRow<'_>| {
             claim.experts.iter().join("+")
         }),
-        column("verdict", |(_, claim, _): &Row<'_>| {
+        column("verdict", |(_, claim, _): &CheckRow<'_>| {
             claim.verdict().words().to_owned()
         }),
-        column("check", |(.., check): &Row<'_>| {
+        column("check", |(.., check): &CheckRow<'_>| {
             check.outcome.word().to_owned()
         }),
-        column("numbers", |(.., check): &Row<'_>| check.numbers.clone()),
+        column("numbers", |(.., check): &CheckRow<'_>| {
+            check.numbers.clone()
+        }),
     ];
     let checks = all
         .into_iter()
@@ -243,7 +257,7 @@ fn untested(cell: &Cell) -> String {
     reasons.collect_vec().join("; ")
 }
 
-fn write<R>(columns: &[Column<'_, R>], rows: impl IntoIterator<Item = R>) -> Vec<u8> {
+fn write<R>(columns: &[CsvColumn<'_, R>], rows: impl IntoIterator<Item = R>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = columns.iter().map(|column| column.header.as_str());
     let mut rows = rows.into_iter();

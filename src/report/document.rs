@@ -10,25 +10,25 @@ pub struct Document {
     /// The title.
     pub title: String,
     /// In reading order.
-    pub blocks: Vec<Block>,
+    pub elements: Vec<Element>,
 }
 
 /// A part of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum Element {
     /// A paragraph.
-    Paragraph(Text),
+    Paragraph(MarkedText),
     /// A heading one level below the title.
     Heading(String),
     /// Items of a list.
-    List(Vec<Text>),
+    List(Vec<MarkedText>),
     /// Rows and columns.
-    Grid(Grid),
+    Tabular(Tabular),
 }
 
 /// Rows and columns under a heading of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grid {
+pub struct Tabular {
     /// What it shows: `(a) Adapted to expert 6`.
     pub heading: String,
     /// The expert tested against, where it is one expert's.
@@ -78,21 +78,21 @@ pub struct Row {
     /// What it is.
     pub head: String,
     /// One per column.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RowEntry>,
 }
 
 /// What stands in a row under a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct RowEntry {
     /// What is shown.
-    pub text: Text,
+    pub text: MarkedText,
     /// The index of its cell in [`Table::cells`](super::Table::cells), where it shows one.
     pub cell: Option<usize>,
 }
 
-impl Entry {
+impl RowEntry {
     /// Words that show no cell.
-    pub fn words(text: impl Into<Text>) -> Self {
+    pub fn words(text: impl Into<MarkedText>) -> Self {
         Self {
             text: text.into(),
             cell: None,
@@ -102,7 +102,7 @@ impl Entry {
 
 /// Words, some of them marked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text(pub Vec<Span>);
+pub struct MarkedText(pub Vec<Span>);
 
 /// Words with one marking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Mark {
     }
 }
 
-impl Text {
+impl MarkedText {
     /// With more words.
     pub fn plain(mut self, text: impl Into<String>) -> Self {
         self.push(text, Mark::Plain);
@@ -191,7 +191,7 @@ impl Text {
     }
 }
 
-impl<T: Into<String>> From<T> for Text {
+impl<T: Into<String>> From<T> for MarkedText {
     fn from(text: T) -> Self {
         Self::default().plain(text)
     }

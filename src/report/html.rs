@@ -8,34 +8,34 @@ use std::fmt::Write;
 
 use itertools::Itertools;
 
-use super::document::{Align, Block, Document, Grid, Mark, Text};
+use super::document::{Align, Document, Element, Mark, MarkedText, Tabular};
 
 /// The document as one `<section>`.
 pub fn html(document: &Document) -> String {
     let mut text = format!("<section>\n<h2>{}</h2>\n", escaped(&document.title));
-    for block in &document.blocks {
-        text.push_str(&html_block(block));
+    for element in &document.elements {
+        text.push_str(&html_element(element));
     }
     text.push_str("</section>\n");
     text
 }
 
 /// One part of a document.
-pub fn html_block(block: &Block) -> String {
-    match block {
-        Block::Paragraph(words) => format!("<p>{}</p>\n", html_text(words)),
-        Block::Heading(heading) => format!("<h3>{}</h3>\n", escaped(heading)),
-        Block::List(items) => {
+pub fn html_element(element: &Element) -> String {
+    match element {
+        Element::Paragraph(words) => format!("<p>{}</p>\n", html_text(words)),
+        Element::Heading(heading) => format!("<h3>{}</h3>\n", escaped(heading)),
+        Element::List(items) => {
             let items = items
                 .iter()
                 .map(|item| format!("<li>{}</li>\n", html_text(item)));
             format!("<ul>\n{}</ul>\n", items.format(""))
         }
-        Block::Grid(grid) => table(grid),
+        Element::Tabular(grid) => table(grid),
     }
 }
 
-fn table(grid: &Grid) -> String {
+fn table(grid: &Tabular) -> String {
     let mut text = format!(
         "<table>\n<caption>{}</caption>\n<thead>\n{}</thead>\n<tbody>\n",
         escaped(&grid.heading),
@@ -59,7 +59,7 @@ fn table(grid: &Grid) -> String {
 }
 
 /// One line, or two where columns share what stands over them.
-fn head(grid: &Grid) -> String {
+fn head(grid: &Tabular) -> String {
     let th = |name: &str| format!("<th scope=\"col\">{}</th>", escaped(name));
     if grid.columns.iter().all(|column| column.under.is_empty()) {
         let names = grid.columns.iter().map(|column| th(&column.over));
@@ -83,7 +83,7 @@ fn head(grid: &Grid) -> String {
 }
 
 /// Words with their marks.
-pub fn html_text(text: &Text) -> String {
+pub fn html_text(text: &MarkedText) -> String {
     let spans = text.0.iter().map(|span| {
         let words = escaped(&span.text);
         match span.mark {

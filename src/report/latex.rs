@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use itertools::Itertools;
 
-use super::document::{Align, Block, Column, Document, Grid, Mark, Text};
+use super::document::{Align, Column, Document, Element, Mark, MarkedText, Tabular};
 
 const PREAMBLE: &str = r"% Compiles as it is: pdflatex FILE.tex
 % In a paper: copy the tabular environments; they need \usepackage{booktabs}.
@@ -26,13 +26,13 @@ pub fn latex(documents: &[Document]) -> String {
     let mut text = PREAMBLE.to_owned();
     for document in documents {
         let _ = writeln!(text, "\n\\section*{{{}}}", escaped(&document.title));
-        for block in &document.blocks {
+        for element in &document.elements {
             text.push('\n');
-            text.push_str(&match block {
-                Block::Paragraph(words) => format!("{}\n", marked(words)),
-                Block::Heading(heading) => format!("\\subsection*{{{}}}\n", escaped(heading)),
-                Block::List(items) => list(items),
-                Block::Grid(grid) => tabular(grid),
+            text.push_str(&match element {
+                Element::Paragraph(words) => format!("{}\n", marked(words)),
+                Element::Heading(heading) => format!("\\subsection*{{{}}}\n", escaped(heading)),
+                Element::List(items) => list(items),
+                Element::Tabular(grid) => tabular(grid),
             });
         }
     }
@@ -40,14 +40,14 @@ pub fn latex(documents: &[Document]) -> String {
     text
 }
 
-fn list(items: &[Text]) -> String {
+fn list(items: &[MarkedText]) -> String {
     let items = items
         .iter()
         .map(|item| format!("\\item {}\n", marked(item)));
     format!("\\begin{{itemize}}\n{}\\end{{itemize}}\n", items.format(""))
 }
 
-fn tabular(grid: &Grid) -> String {
+fn tabular(grid: &Tabular) -> String {
     let aligns = grid.columns.iter().map(|column| match column.align {
         Align::Left => "l",
         Align::Right => "r",
@@ -73,7 +73,7 @@ fn tabular(grid: &Grid) -> String {
 }
 
 /// One line, or two where columns share what stands over them.
-fn head(grid: &Grid) -> String {
+fn head(grid: &Tabular) -> String {
     let corner = escaped(&grid.corner);
     if grid.columns.iter().all(|column| column.under.is_empty()) {
         let names = grid.columns.iter().map(|column| escaped(&column.over));
@@ -100,7 +100,7 @@ fn head(grid: &Grid) -> String {
     )
 }
 
-fn marked(text: &Text) -> String {
+fn marked(text: &MarkedText) -> String {
     let spans = text.0.iter().map(|span| {
         let words = escaped(&span.text);
         match span.mark {

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use itertools::Itertools;
 
 use super::{
-    Provenance,
-    document::{Align, Block, Column, Document, Entry, Grid, Mark, Row, Text},
+    DataOrigin,
+    document::{Align, Column, Document, Element, Mark, MarkedText, Row, RowEntry, Tabular},
     notes,
     position::Position,
     table::{Cell, Table},
@@ -26,26 +26,26 @@ pub fn lay_out(
     table: &Table,
     results: &Results<'_>,
     experiment: usize,
-    provenance: &Provenance,
+    provenance: &DataOrigin,
 ) -> Document {
     let spec = &results.plan.experiments[experiment];
-    let mut blocks = vec![Block::Paragraph(notes::caption(
+    let mut elements = vec![Element::Paragraph(notes::caption(
         spec,
         &results.made_by(experiment),
         provenance,
     ))];
     for panel in panels(results, experiment) {
-        blocks.push(Block::Grid(grid(table, spec, &panel)));
+        elements.push(Element::Tabular(grid(table, spec, &panel)));
     }
     let notes = notes::notes(table, results, experiment);
-    blocks.extend(notes.into_iter().map(Block::Paragraph));
+    elements.extend(notes.into_iter().map(Element::Paragraph));
     let title = match spec.title.as_str() {
         "" => "results",
         title => title,
     };
     Document {
         title: format!("{}: {title}", table.name),
-        blocks,
+        elements,
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) fn corner(spec: &TableSpec) -> String {
 }
 
 /// The cells of one panel, in rows and columns.
-fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Grid {
+fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Tabular {
     let TableSpec { rows, columns, .. } = &spec.table;
     let cells: Vec<(usize, &Cell)> = table
         .cells
@@ -154,7 +154,7 @@ fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Grid {
                     && cell.position.on(rows) == this
                     && cell.position.on(columns) == *key
             });
-            found.map_or_else(Entry::default, |(index, cell)| Entry {
+            found.map_or_else(RowEntry::default, |(index, cell)| RowEntry {
                 text: shown(cell),
                 cell: Some(*index),
             })
@@ -164,7 +164,7 @@ fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Grid {
             head: row_head(rows, &this),
         }
     };
-    Grid {
+    Tabular {
         heading: panel.heading(&spec.table),
         new_expert: panel.new_expert(&spec.table),
         corner: corner(&spec.table),
@@ -213,10 +213,10 @@ fn heads(report: &[Measure], axes: &[Axis], keys: &BTreeSet<Coordinates>) -> Vec
 }
 
 /// The mean with its marks, or a dash; and how many of its runs have a value, where some have not.
-pub fn shown(cell: &Cell) -> Text {
+pub fn shown(cell: &Cell) -> MarkedText {
     let mut text = match cell.mean {
         Some(mean) => {
-            let mut text = Text::default();
+            let mut text = MarkedText::default();
             let mark = match (cell.bold, cell.underline) {
                 (true, true) => Mark::Both,
                 (true, false) => Mark::Bold,

@@ -4,23 +4,23 @@ use std::fmt::Write;
 
 use itertools::Itertools;
 
-use super::document::{Align, Block, Document, Grid, Mark, Text};
+use super::document::{Align, Document, Element, Mark, MarkedText, Tabular};
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
-    let blocks = document.blocks.iter().map(|block| match block {
-        Block::Paragraph(words) => format!("{}\n", text(words)),
-        Block::Heading(heading) => format!("## {heading}\n"),
-        Block::List(items) => items
+    let elements = document.elements.iter().map(|element| match element {
+        Element::Paragraph(words) => format!("{}\n", text(words)),
+        Element::Heading(heading) => format!("## {heading}\n"),
+        Element::List(items) => items
             .iter()
             .map(|item| format!("- {}\n", text(item)))
             .collect(),
-        Block::Grid(grid) => format!("## {}\n\n{}", grid.heading, rows(grid)),
+        Element::Tabular(grid) => format!("## {}\n\n{}", grid.heading, rows(grid)),
     });
-    format!("# {}\n\n{}", document.title, blocks.format("\n"))
+    format!("# {}\n\n{}", document.title, elements.format("\n"))
 }
 
-fn text(text: &Text) -> String {
+fn text(text: &MarkedText) -> String {
     let spans = text.0.iter().map(|span| {
         let mut words = span.text.replace('|', r"\|");
         if span.mark.underlined() {
@@ -38,7 +38,7 @@ fn text(text: &Text) -> String {
 }
 
 /// A table with padded columns.
-fn rows(grid: &Grid) -> String {
+fn rows(grid: &Tabular) -> String {
     let head = [grid.corner.clone()]
         .into_iter()
         .chain(grid.columns.iter().map(|column| column.line()));

@@ -25,40 +25,40 @@ mod written;
 use std::{fs, path::PathBuf};
 
 use crate::{
-    data::{Dataset, Provenance as Origin},
+    data::{Dataset, Provenance},
     results::Results,
     results_dir::VariantDir,
     store::{StoreError, replace_file},
 };
 
 pub use advantage::MARGINAL;
-pub use claim::{Check, Claim, Claims, Outcome, Verdict, document as claims_document};
+pub use claim::{CheckOutcome, Claim, ClaimCheck, Claims, Verdict, document as claims_document};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;
-pub use html::{escaped as html_escaped, html, html_block, html_text};
+pub use html::{escaped as html_escaped, html, html_element, html_text};
 pub use latex::latex;
 pub use layout::{lay_out, shown};
 pub use markdown::markdown;
 pub use marks::{paired, unpaired};
-pub use page::{Sources, Unread, is_whole_page, write_pages};
+pub use page::{PageSources, Unread, is_whole_page, write_pages};
 pub use position::Position;
-pub use published::Reference;
+pub use published::PublishedMeans;
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};
-pub use versus::{Pair, Standing, Versus, versus};
-pub use written::{Pages, Tables};
+pub use versus::{PublishedPair, Standing, Versus, versus};
+pub use written::{Tables, WrittenPages};
 
 /// What a table says of itself.
 #[derive(Clone, Debug)]
-pub struct Provenance {
+pub struct DataOrigin {
     /// The data set's label.
     pub dataset: String,
     /// Where images and masks come from.
-    pub origin: Origin,
+    pub origin: Provenance,
 }
 
-impl Provenance {
+impl DataOrigin {
     /// Of a data set.
     pub fn of(dataset: &Dataset) -> Self {
         Self {
@@ -130,7 +130,7 @@ pub fn render(documents: &[Document], format: Format) -> String {
 pub fn table(
     results: &Results<'_>,
     experiment: usize,
-    provenance: &Provenance,
+    provenance: &DataOrigin,
     folder: &VariantDir,
 ) -> Tabled {
     let table = tabulate(results, experiment);

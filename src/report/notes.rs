@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use itertools::Itertools;
 
 use super::{
-    Provenance,
-    document::Text,
+    DataOrigin,
+    document::MarkedText,
     table::{Cell, Comparison, Table, Test},
 };
 use crate::{
-    data::Provenance as Origin,
+    data::Provenance,
     grid::{Axis, Value},
     manifest::{Block, Experiment, PAPER, Unpaired},
-    results::{Results, Status, Tally},
+    results::{Results, RunStatus, RunTally},
     store::MadeBy,
 };
 
@@ -25,8 +25,8 @@ use crate::{
 pub(super) fn caption(
     spec: &Experiment,
     made_by: &BTreeSet<&MadeBy>,
-    provenance: &Provenance,
-) -> Text {
+    provenance: &DataOrigin,
+) -> MarkedText {
     let recipe = &spec.recipe;
     // A swept value is no one value.
     let value = |key: &str, own: usize| match spec.sweep.iter().any(|swept| swept.key == key) {
@@ -68,13 +68,14 @@ pub(super) fn caption(
 }
 
 /// Which profile, and what was set on top of it.
-pub(super) fn profile(spec: &Experiment) -> Text {
-    let mut text = Text::from("Profile ")
-        .code(&spec.profile)
-        .plain(match spec.profile.as_str() {
-            PAPER => ", the manifest's own keys",
-            _ => ", reduced from the paper's size",
-        });
+pub(super) fn profile(spec: &Experiment) -> MarkedText {
+    let mut text =
+        MarkedText::from("Profile ")
+            .code(&spec.profile)
+            .plain(match spec.profile.as_str() {
+                PAPER => ", the manifest's own keys",
+                _ => ", reduced from the paper's size",
+            });
     for (i, set) in spec.overrides.iter().enumerate() {
         text = text
             .plain(if i == 0 { ", with " } else { " and " })
@@ -93,21 +94,21 @@ fn swept(spec: &Experiment) -> String {
 }
 
 /// Which data, and that they are synthetic where they are.
-pub(super) fn data(provenance: &Provenance) -> Text {
+pub(super) fn data(provenance: &DataOrigin) -> MarkedText {
     let text = match provenance.origin {
-        Origin::Synthetic => Text::default()
+        Provenance::Synthetic => MarkedText::default()
             .bold("Synthetic data:")
             .plain(" the images and the experts' masks were drawn by a program. "),
-        Origin::SimulatedExperts => Text::default()
+        Provenance::SimulatedExperts => MarkedText::default()
             .bold("Simulated experts:")
             .plain(" the images are real, the experts' masks were derived by a program. "),
-        Origin::Acquired | Origin::Undeclared => Text::default(),
+        Provenance::Acquired | Provenance::Undeclared => MarkedText::default(),
     };
     text.plain(format!("Data set: {}.", provenance.dataset))
 }
 
 /// How to read the table, and what it lacks.
-pub(super) fn notes(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<Text> {
+pub(super) fn notes(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<MarkedText> {
     let spec = &results.plan.experiments[experiment];
     let notes = [
         reading(table, spec),
@@ -117,8 +118,8 @@ pub(super) fn notes(table: &Table, results: &Results<'_>, experiment: usize) -> 
     notes.into_iter().filter(|note| !note.is_empty()).collect()
 }
 
-fn reading(table: &Table, spec: &Experiment) -> Text {
-    let mut text = Text::from(averaged(table, spec)).plain(" ");
+fn reading(table: &Table, spec: &Experiment) -> MarkedText {
+    let mut text = MarkedText::from(averaged(table, spec)).plain(" ");
     let tests = |of: fn(&Cell) -> &Test| {
         let tests = table.cells.iter().map(of);
         tests.filter_map(Test::comparison).collect_vec()
@@ -239,11 +240,11 @@ fn untested(table: &Table) -> String {
     }
 }
 
-fn holes(table: &Table) -> Text {
+fn holes(table: &Table) -> MarkedText {
     if table.cells.iter().all(|cell| cell.complete()) {
-        return Text::default();
+        return MarkedText::default();
     }
-    let mut text = Text::from(
+    let mut text = MarkedText::from(
         "† k/n: only k of the cell's n runs have a defined value; the mean is theirs. Such a cell \
          earns no mark and is not tested.",
     );
@@ -261,19 +262,19 @@ fn holes(table: &Table) -> Text {
 /// How many reasons of failures a note names.
 const REASONS: usize = 5;
 
-fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
+fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> MarkedText {
     let spec = &results.plan.experiments[experiment];
     let tally = results.tally(experiment);
-    let Tally {
+    let RunTally {
         ok: _,
         undefined,
         failed,
         missing,
     } = tally;
     if undefined + failed + missing == 0 {
-        return Text::default();
+        return MarkedText::default();
     }
-    let mut text = Text::from(format!(
+    let mut text = MarkedText::from(format!(
         "Of the {} runs, {undefined} have an undefined metric, {failed} failed, {missing} were not \
          run yet; ",
         tally.runs(),
@@ -293,7 +294,7 @@ fn unsettled(table: &Table, results: &Results<'_>, experiment: usize) -> Text {
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, outcome) in results.of(experiment) {
-        if let Status::Failed(reason) = &outcome.status {
+        if let RunStatus::Failed(reason) = &outcome.status {
             *reasons.entry(reason.as_str()).or_default() += 1;
         }
     }

@@ -12,17 +12,17 @@ use crate::{grid::Axis, manifest, method::Method, metric::Measure};
 
 /// Published means.
 #[derive(Clone, Debug)]
-pub struct Reference {
+pub struct PublishedMeans {
     /// Who published them.
     pub source: String,
     /// The label of the data set that they are of; empty where the manifest does not say.
     pub dataset: String,
-    values: HashMap<Cell, Row>,
+    values: HashMap<CellKey, PublishedRow>,
 }
 
 /// Where a published value stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Cell {
+struct CellKey {
     new_expert: u8,
     train_expert: Option<u8>,
     /// The method's own name.
@@ -31,7 +31,7 @@ struct Cell {
     samples: usize,
 }
 
-impl Cell {
+impl CellKey {
     /// That of a position; none where it stands on further axes, or lacks one of these.
     fn of(position: &Position) -> Option<Self> {
         let further = |axis: &Axis| matches!(axis, Axis::Swept(_)) || *axis == Axis::ANNOTATORS;
@@ -50,7 +50,7 @@ impl Cell {
 
 /// The published values of a position.
 #[derive(Clone, Debug)]
-struct Row {
+struct PublishedRow {
     values: Vec<(Measure, Option<f64>)>,
     note: String,
 }
@@ -67,7 +67,7 @@ struct Line {
     note: String,
 }
 
-impl Reference {
+impl PublishedMeans {
     /// Reads the file that a manifest names.
     ///
     /// # Errors
@@ -90,19 +90,19 @@ impl Reference {
 
     /// The published mean at a position.
     pub fn value(&self, position: &Position, metric: Measure) -> Option<f64> {
-        let row = self.values.get(&Cell::of(position)?)?;
+        let row = self.values.get(&CellKey::of(position)?)?;
         let found = row.values.iter().find(|(measure, _)| *measure == metric);
         found.and_then(|(_, value)| *value)
     }
 
     /// What is to be said of the values at a position, or nothing.
     pub fn note(&self, position: &Position) -> &str {
-        let row = Cell::of(position).and_then(|cell| self.values.get(&cell));
+        let row = CellKey::of(position).and_then(|cell| self.values.get(&cell));
         row.map_or("", |row| &row.note)
     }
 }
 
-fn read(path: &Path) -> Result<HashMap<Cell, Row>, String> {
+fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
@@ -118,7 +118,7 @@ fn read(path: &Path) -> Result<HashMap<Cell, Row>, String> {
             .map_err(|error| error.to_string())?;
         let number = record.position().map_or(0, csv::Position::line);
         let method = Method::named(&line.arm).map_err(|why| format!("line {number}: {why}"))?;
-        let cell = Cell {
+        let cell = CellKey {
             new_expert: line.new_expert,
             train_expert: line.train_expert,
             method: method.name.to_string(),
@@ -134,7 +134,7 @@ fn read(path: &Path) -> Result<HashMap<Cell, Row>, String> {
             let wrong = || format!("line {number}: `{text}` is not a finite number");
             Ok((*measure, Some(value.ok_or_else(wrong)?)))
         });
-        let row = Row {
+        let row = PublishedRow {
             values: numbers.collect::<Result<_, String>>()?,
             note: line.note,
         };

@@ -15,7 +15,7 @@ use crate::{
     grid::{Axis, Coordinates},
     metric::Measure,
     plan::Run,
-    results::{Outcome, Results, Status},
+    results::{Outcome, Results, RunStatus},
     stats::{self, t_distribution},
 };
 
@@ -81,7 +81,7 @@ fn cell(
         present,
         failed: group
             .iter()
-            .filter(|(.., outcome)| matches!(outcome.status, Status::Failed(_)))
+            .filter(|(.., outcome)| matches!(outcome.status, RunStatus::Failed(_)))
             .count(),
         behind,
         mean: stats::mean(&values),

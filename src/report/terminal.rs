@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use itertools::Itertools;
 
-use super::document::{Align, Block, Document, Grid, Mark, Text};
+use super::document::{Align, Document, Element, Mark, MarkedText, Tabular};
 
 /// How marks are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,31 +22,31 @@ const WIDTH: usize = 100;
 
 /// The whole document.
 pub fn terminal(document: &Document, style: Style) -> String {
-    let mut text = line(&Text::default().bold(&document.title), style);
+    let mut text = line(&MarkedText::default().bold(&document.title), style);
     text.push('\n');
-    for block in &document.blocks {
+    for element in &document.elements {
         text.push('\n');
-        match block {
-            Block::Paragraph(words) => text.push_str(&wrapped(words, style, "")),
-            Block::Heading(heading) => {
-                text.push_str(&line(&Text::default().bold(heading), style));
+        match element {
+            Element::Paragraph(words) => text.push_str(&wrapped(words, style, "")),
+            Element::Heading(heading) => {
+                text.push_str(&line(&MarkedText::default().bold(heading), style));
                 text.push('\n');
             }
-            Block::List(items) => {
+            Element::List(items) => {
                 for item in items {
-                    let item = Text::from("- ").then(item.clone());
+                    let item = MarkedText::from("- ").then(item.clone());
                     text.push_str(&wrapped(&item, style, "  "));
                 }
             }
-            Block::Grid(grid) => text.push_str(&rows(grid, style)),
+            Element::Tabular(grid) => text.push_str(&rows(grid, style)),
         }
     }
     text
 }
 
 /// A word is a run of spans without space; its width is what is seen of it.
-fn wrapped(text: &Text, style: Style, indent: &str) -> String {
-    let mut words: Vec<Text> = Vec::new();
+fn wrapped(text: &MarkedText, style: Style, indent: &str) -> String {
+    let mut words: Vec<MarkedText> = Vec::new();
     let mut open = false;
     for span in &text.0 {
         // Marked words stay together, so that their marks do.
@@ -56,7 +56,7 @@ fn wrapped(text: &Text, style: Style, indent: &str) -> String {
         };
         for (i, part) in parts.into_iter().enumerate() {
             if !open || i > 0 {
-                words.push(Text::default());
+                words.push(MarkedText::default());
             }
             open = true;
             if let Some(word) = words.last_mut() {
@@ -81,13 +81,13 @@ fn wrapped(text: &Text, style: Style, indent: &str) -> String {
     shown
 }
 
-fn rows(grid: &Grid, style: Style) -> String {
+fn rows(grid: &Tabular, style: Style) -> String {
     let aligns: Vec<Align> = [Align::Right]
         .into_iter()
         .chain(grid.columns.iter().map(|column| column.align))
         .collect();
-    let mut lines: Vec<Vec<Text>> = Vec::new();
-    let head = |corner: &str, name: &dyn Fn(usize) -> String| -> Vec<Text> {
+    let mut lines: Vec<Vec<MarkedText>> = Vec::new();
+    let head = |corner: &str, name: &dyn Fn(usize) -> String| -> Vec<MarkedText> {
         let names = (0..grid.columns.len()).map(|i| name(i).into());
         [corner.into()].into_iter().chain(names).collect()
     };
@@ -128,7 +128,7 @@ fn rows(grid: &Grid, style: Style) -> String {
             all.max().unwrap_or(0)
         })
         .collect();
-    let mut text = line(&Text::default().bold(&grid.heading), style) + "\n";
+    let mut text = line(&MarkedText::default().bold(&grid.heading), style) + "\n";
     for (i, cells) in lines.iter().enumerate() {
         let padded = cells.iter().enumerate().map(|(column, cell)| {
             let shown = line(cell, style);
@@ -149,7 +149,7 @@ fn rows(grid: &Grid, style: Style) -> String {
 }
 
 /// How many characters are seen.
-fn width(text: &Text, style: Style) -> usize {
+fn width(text: &MarkedText, style: Style) -> usize {
     let around = |mark| match style {
         Style::Escapes => 0,
         Style::Characters => 2 * characters(mark).len(),
@@ -161,7 +161,7 @@ fn width(text: &Text, style: Style) -> usize {
 }
 
 /// How many characters of a mark stand at the end.
-fn trail(text: &Text, style: Style) -> usize {
+fn trail(text: &MarkedText, style: Style) -> usize {
     match (style, text.0.last()) {
         (Style::Characters, Some(last)) => characters(last.mark).len(),
         _ => 0,
@@ -178,7 +178,7 @@ fn characters(mark: Mark) -> &'static str {
     }
 }
 
-fn line(text: &Text, style: Style) -> String {
+fn line(text: &MarkedText, style: Style) -> String {
     let spans = text.0.iter().map(|span| {
         let words = &span.text;
         match style {

@@ -7,17 +7,17 @@
 use itertools::Itertools;
 
 use super::{
-    Provenance,
+    DataOrigin,
     advantage::{base, closes, gain},
-    document::{Align, Block, Column, Document, Entry, Grid, Row, Text},
+    document::{Align, Column, Document, Element, MarkedText, Row, RowEntry, Tabular},
     layout::{self, Panel, corner, row_head},
     notes,
     position::Position,
-    published::Reference,
+    published::PublishedMeans,
     table::Table,
 };
 use crate::{
-    data::Provenance as Origin,
+    data::Provenance,
     grid::Axis,
     manifest::{Experiment, PAPER, TableSpec},
     metric::Measure,
@@ -32,7 +32,7 @@ pub struct Versus {
     /// Whether the numbers can be compared.
     pub standing: Standing,
     /// One per cell of the table, in its order.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<PublishedPair>,
 }
 
 /// Whether results can be compared with published values.
@@ -46,7 +46,7 @@ pub enum Standing {
 
 /// A cell beside the published one.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub struct PublishedPair {
     /// Which.
     pub position: Position,
     /// What is measured.
@@ -69,8 +69,8 @@ pub struct Pair {
 pub fn versus(
     table: &Table,
     spec: &Experiment,
-    reference: &Reference,
-    provenance: &Provenance,
+    reference: &PublishedMeans,
+    provenance: &DataOrigin,
 ) -> Versus {
     let standing = standing(spec, reference, provenance);
     let pairs = table.cells.iter().map(|cell| {
@@ -80,7 +80,7 @@ pub fn versus(
         let base_cell = base.as_ref().and_then(|base| table.cell(base, metric));
         let base_published = base.as_ref().and_then(|base| reference.value(base, metric));
         let between = |value: Option<f64>, base: Option<f64>| Some(gain(metric, value?, base?));
-        Pair {
+        PublishedPair {
             metric,
             ours: cell.mean,
             published,
@@ -101,12 +101,12 @@ pub fn versus(
     }
 }
 
-fn standing(spec: &Experiment, reference: &Reference, provenance: &Provenance) -> Standing {
+fn standing(spec: &Experiment, reference: &PublishedMeans, provenance: &DataOrigin) -> Standing {
     let mut reasons = Vec::new();
     match provenance.origin {
-        Origin::Synthetic => reasons.push("these data are synthetic".to_owned()),
-        Origin::SimulatedExperts => reasons.push("the experts are simulated".to_owned()),
-        Origin::Acquired | Origin::Undeclared => {}
+        Provenance::Synthetic => reasons.push("these data are synthetic".to_owned()),
+        Provenance::SimulatedExperts => reasons.push("the experts are simulated".to_owned()),
+        Provenance::Acquired | Provenance::Undeclared => {}
     }
     if provenance.dataset != reference.dataset {
         reasons.push(match reference.dataset.as_str() {
@@ -137,13 +137,13 @@ impl Versus {
         table: &Table,
         results: &Results<'_>,
         experiment: usize,
-        provenance: &Provenance,
+        provenance: &DataOrigin,
     ) -> Document {
         let spec = &results.plan.experiments[experiment];
         let made_by = results.made_by(experiment);
-        let mut blocks = vec![
-            Block::Paragraph(self.verdict()),
-            Block::Paragraph(notes::caption(spec, &made_by, provenance)),
+        let mut elements = vec![
+            Element::Paragraph(self.verdict()),
+            Element::Paragraph(notes::caption(spec, &made_by, provenance)),
         ];
         for panel in layout::panels(results, experiment) {
             let Panel { letter, words, .. } = &panel;
@@ -157,12 +157,12 @@ impl Versus {
                     format!("{letter} {words}: {}", gain_over(spec))
                 }
             };
-            blocks.push(Block::Grid(self.grid(spec, &panel, heading)));
+            elements.push(Element::Tabular(self.grid(spec, &panel, heading)));
             if matches!(self.standing, Standing::NoComparison(_)) {
-                blocks.push(Block::List(self.shapes(spec, &panel)));
+                elements.push(Element::List(self.shapes(spec, &panel)));
             }
         }
-        blocks.push(Block::Paragraph(self.reading(table, spec)));
+        elements.push(Element::Paragraph(self.reading(table, spec)));
         Document {
             title: match self.standing {
                 Standing::Comparison => format!("{} beside {}", table.name, self.source),
@@ -170,18 +170,18 @@ impl Versus {
                     format!("{} beside {}: not a comparison", table.name, self.source)
                 }
             },
-            blocks,
+            elements,
         }
     }
 
-    fn verdict(&self) -> Text {
+    fn verdict(&self) -> MarkedText {
         match &self.standing {
-            Standing::Comparison => Text::from(format!(
+            Standing::Comparison => MarkedText::from(format!(
                 "The same data set and the manifest's own keys as {}: differences are ours minus \
              theirs.",
                 self.source
             )),
-            Standing::NoComparison(reasons) => Text::default()
+            Standing::NoComparison(reasons) => MarkedText::default()
                 .bold(format!("Not a comparison with {}", self.source))
                 .plain(format!(
                     ", since {}. So no values are subtracted; what can be looked at is the shape: \
@@ -192,12 +192,13 @@ impl Versus {
     }
 
     /// Values and differences, or gains on both sides.
-    fn grid(&self, spec: &Experiment, panel: &Panel, heading: String) -> Grid {
+    fn grid(&self, spec: &Experiment, panel: &Panel, heading: String) -> Tabular {
         let comparison = self.standing == Standing::Comparison;
-        let pairs: Vec<&Pair> = self.pairs.iter().collect();
-        let based = |pair: &Pair| base(&pair.position, &spec.table.compare).is_some();
-        let wanted =
-            |pair: &&Pair| panel.holds(&pair.position, &spec.table) && (comparison || based(pair));
+        let pairs: Vec<&PublishedPair> = self.pairs.iter().collect();
+        let based = |pair: &PublishedPair| base(&pair.position, &spec.table.compare).is_some();
+        let wanted = |pair: &&PublishedPair| {
+            panel.holds(&pair.position, &spec.table) && (comparison || based(pair))
+        };
         let positions: Vec<&Position> = pairs
             .iter()
             .copied()
@@ -236,7 +237,7 @@ impl Versus {
                         vec![signed(pair.our_gain), signed(pair.published_gain)]
                     }
                 };
-                shown.into_iter().map(Entry::words)
+                shown.into_iter().map(RowEntry::words)
             });
             Row {
                 head: head(position),
@@ -247,7 +248,7 @@ impl Versus {
             true => &["ours", "published", "difference"],
             false => &["ours", "published"],
         };
-        Grid {
+        Tabular {
             heading,
             new_expert: panel.new_expert(&spec.table),
             corner: corner(&spec.table),
@@ -267,13 +268,13 @@ impl Versus {
     }
 
     /// Who wins and where, on both sides.
-    fn shapes(&self, spec: &Experiment, panel: &Panel) -> Vec<Text> {
+    fn shapes(&self, spec: &Experiment, panel: &Panel) -> Vec<MarkedText> {
         spec.metrics
             .report
             .iter()
             .copied()
             .map(|metric| {
-                let gains = |of: &dyn Fn(&Pair) -> Option<f64>| -> Vec<(usize, f64)> {
+                let gains = |of: &dyn Fn(&PublishedPair) -> Option<f64>| -> Vec<(usize, f64)> {
                     let pairs = self.pairs.iter().filter(|pair| {
                         panel.holds(&pair.position, &spec.table) && pair.metric == metric
                     });
@@ -282,7 +283,7 @@ impl Versus {
                         .sorted_by_key(|(row, _)| *row)
                         .collect()
                 };
-                Text::from(format!(
+                MarkedText::from(format!(
                     "{}: here {}; published {}.",
                     metric.heading(),
                     shape(spec, &gains(&|pair| pair.our_gain)),
@@ -292,8 +293,8 @@ impl Versus {
             .collect()
     }
 
-    fn reading(&self, table: &Table, spec: &Experiment) -> Text {
-        let mut text = Text::from(match self.standing {
+    fn reading(&self, table: &Table, spec: &Experiment) -> MarkedText {
+        let mut text = MarkedText::from(match self.standing {
             Standing::Comparison => {
                 "A dash stands where a value was not published, or runs are missing."
             }

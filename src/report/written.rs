@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Claims, Provenance, Sources, Tabled, Unread, is_whole_page, table, write_pages};
+use super::{Claims, DataOrigin, PageSources, Tabled, Unread, is_whole_page, table, write_pages};
 use crate::{
     data::Dataset,
     estimate,
@@ -21,14 +21,14 @@ pub struct Tables<'a> {
     /// The claims that pages test.
     claims: Claims,
     /// What the tables say of their data.
-    pub provenance: Provenance,
+    pub provenance: DataOrigin,
     /// In the plan's order.
     pub each: Vec<Tabled>,
 }
 
 /// The pages that were written.
 #[derive(Debug, Default)]
-pub struct Pages {
+pub struct WrittenPages {
     /// Their files.
     pub paths: Vec<PathBuf>,
     /// Why something is left out of them.
@@ -44,7 +44,7 @@ impl<'a> Tables<'a> {
         folders: &'a Folders,
         claims: Claims,
     ) -> Self {
-        let provenance = Provenance::of(dataset);
+        let provenance = DataOrigin::of(dataset);
         let each = folders.each().enumerate();
         let each = each.map(|(i, folder)| table(results, i, &provenance, folder));
         Self {
@@ -65,9 +65,9 @@ impl<'a> Tables<'a> {
     ///
     /// # Errors
     /// Where a folder cannot be written.
-    pub fn write_what_changed(&self) -> Result<Pages, StoreError> {
+    pub fn write_what_changed(&self) -> Result<WrittenPages, StoreError> {
         let pages = match self.are_written() {
-            true => Pages::default(),
+            true => WrittenPages::default(),
             false => self.write_pages()?,
         };
         self.write()?;
@@ -95,9 +95,9 @@ impl<'a> Tables<'a> {
     ///
     /// # Errors
     /// Where a folder cannot be written.
-    pub fn write_pages(&self) -> Result<Pages, StoreError> {
+    pub fn write_pages(&self) -> Result<WrittenPages, StoreError> {
         let unread = Unread::default();
-        let sources = Sources {
+        let sources = PageSources {
             results: self.results,
             store: self.store,
             dataset: self.dataset,
@@ -110,6 +110,6 @@ impl<'a> Tables<'a> {
         };
         let paths = write_pages(&sources)?;
         let left_out = unread.reasons();
-        Ok(Pages { paths, left_out })
+        Ok(WrittenPages { paths, left_out })
     }
 }

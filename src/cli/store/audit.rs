@@ -45,14 +45,14 @@ pub struct Arguments {
 struct Audited {
     kind: Kind,
     digest: Digest,
-    outcome: Outcome,
+    outcome: AuditOutcome,
     /// The files that differ, or why there was nothing to compare.
     detail: Option<String>,
 }
 
 #[derive(Clone, Copy, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum AuditOutcome {
     /// Every file came out with the same bytes.
     Same,
     /// A file did not.
@@ -91,14 +91,14 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     let took = bar.finish();
     let count = |outcome| rows.iter().filter(|row| row.outcome == outcome).count();
-    let (same, different) = (count(Outcome::Same), count(Outcome::Different));
+    let (same, different) = (count(AuditOutcome::Same), count(AuditOutcome::Different));
     if arguments.json {
         print(serde_json::to_string_pretty(&rows).expect("rows are plain data"));
     } else {
-        for row in rows.iter().filter(|row| row.outcome != Outcome::Same) {
+        for row in rows.iter().filter(|row| row.outcome != AuditOutcome::Same) {
             let what = match row.outcome {
-                Outcome::Different => "different",
-                Outcome::Same | Outcome::NotComparable => "not comparable",
+                AuditOutcome::Different => "different",
+                AuditOutcome::Same | AuditOutcome::NotComparable => "not comparable",
             };
             print(format_args!(
                 "{what}: {} {}: {}",
@@ -140,23 +140,25 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
     };
     let description = match bench.store.verify(kind, &digest) {
         Found::Intact(artefact) => artefact.description,
-        Found::Missing => return row(Outcome::NotComparable, Some("it has vanished".into())),
-        Found::Damaged(why) => return row(Outcome::Different, Some(format!("damaged: {why}"))),
+        Found::Missing => return row(AuditOutcome::NotComparable, Some("it has vanished".into())),
+        Found::Damaged(why) => {
+            return row(AuditOutcome::Different, Some(format!("damaged: {why}")));
+        }
     };
     if let Err(why) = same_engine(&description.made_by, device, bench) {
-        return row(Outcome::NotComparable, Some(why));
+        return row(AuditOutcome::NotComparable, Some(why));
     }
     let spec: Spec = match serde_json::from_str(description.spec.get()) {
         Ok(spec) => spec,
-        Err(error) => return row(Outcome::NotComparable, Some(error.to_string())),
+        Err(error) => return row(AuditOutcome::NotComparable, Some(error.to_string())),
     };
     if spec.digest() != digest {
         let why = "this version of the program gives its specification another key";
-        return row(Outcome::NotComparable, Some(why.into()));
+        return row(AuditOutcome::NotComparable, Some(why.into()));
     }
     let files = match stage::compute(&spec, bench, &mut |_: Step| {}) {
         Ok(files) => files,
-        Err(error) => return row(Outcome::NotComparable, Some(error.to_string())),
+        Err(error) => return row(AuditOutcome::NotComparable, Some(error.to_string())),
     };
     let names = description.files.keys().chain(files.keys());
     let mut differing: Vec<&str> = names
@@ -169,8 +171,8 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
     differing.sort_unstable();
     differing.dedup();
     match differing.is_empty() {
-        true => row(Outcome::Same, None),
-        false => row(Outcome::Different, Some(differing.join(", "))),
+        true => row(AuditOutcome::Same, None),
+        false => row(AuditOutcome::Different, Some(differing.join(", "))),
     }
 }
 

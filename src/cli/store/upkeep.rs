@@ -21,7 +21,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub struct Place {
+pub struct StoreArguments {
     /// Folder of the tables and of the store.
     #[arg(long, default_value = "results", value_name = "DIR")]
     results: PathBuf,
@@ -36,19 +36,19 @@ pub struct Ls {
     #[arg(long, value_name = "KIND", value_parser = parse_kind)]
     kind: Option<Kind>,
     #[command(flatten)]
-    place: Place,
+    place: StoreArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct Du {
     #[command(flatten)]
-    place: Place,
+    place: StoreArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct Verify {
     #[command(flatten)]
-    place: Place,
+    place: StoreArguments,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ pub struct Gc {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    place: Place,
+    place: StoreArguments,
 }
 
 fn parse_kind(text: &str) -> Result<Kind, String> {
@@ -82,7 +82,7 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
 
 /// A stage in the store.
 #[derive(Serialize)]
-struct Row {
+struct StoredStage {
     kind: Kind,
     digest: Digest,
     bytes: u64,
@@ -93,9 +93,9 @@ struct Row {
 }
 
 /// Every stage with what its description says.
-fn rows(store: &Store) -> Vec<Row> {
+fn rows(store: &Store) -> Vec<StoredStage> {
     let row = |(kind, digest): (Kind, Digest)| {
-        let row = Row {
+        let row = StoredStage {
             kind,
             digest,
             bytes: store.size(kind, &digest),
@@ -104,16 +104,16 @@ fn rows(store: &Store) -> Vec<Row> {
             damage: None,
         };
         match store.read(kind, &digest, &[]) {
-            Found::Intact(artefact) => Row {
+            Found::Intact(artefact) => StoredStage {
                 dataset: Some(artefact.description.dataset),
                 engine: Some(artefact.description.made_by.engine),
                 ..row
             },
-            Found::Missing => Row {
+            Found::Missing => StoredStage {
                 damage: Some("it has vanished".into()),
                 ..row
             },
-            Found::Damaged(why) => Row {
+            Found::Damaged(why) => StoredStage {
                 damage: Some(why),
                 ..row
             },

@@ -3,38 +3,38 @@
 use maud::{Markup, html};
 
 use super::{
-    super::document::{Block, Document},
-    Part, markup,
+    super::document::{Document, Element},
+    PageSection, markup,
 };
 
 /// The verdicts, and behind them the numbers that each stands on.
 pub(super) fn claims(claims: &Document) -> Markup {
-    let heading = |block: &Block| matches!(block, Block::Heading(_));
-    let blocks = &claims.blocks;
+    let heading = |element: &Element| matches!(element, Element::Heading(_));
+    let elements = &claims.elements;
     let (verdicts, numbers) =
-        blocks.split_at(blocks.iter().position(heading).unwrap_or(blocks.len()));
+        elements.split_at(elements.iter().position(heading).unwrap_or(elements.len()));
     html! {
-        div.notes { @for block in verdicts { (markup::block(block)) } }
+        div.notes { @for element in verdicts { (markup::element(element)) } }
         @if !numbers.is_empty() {
             details {
                 summary { "The numbers behind the verdicts" }
-                div.notes { @for block in numbers { (markup::block(block)) } }
+                div.notes { @for element in numbers { (markup::element(element)) } }
             }
         }
     }
 }
 
 /// The published values beside these, or why they cannot be had.
-pub(super) fn published(part: &Part<'_>, versus: &Result<Document, String>) -> Markup {
+pub(super) fn published(part: &PageSection<'_>, versus: &Result<Document, String>) -> Markup {
     match versus {
         Err(why) => html! { p.hole { "The published values cannot be had: " (why) } },
         Ok(document) => {
             // The page has said already what the tables stand on.
-            let blocks = document
-                .blocks
+            let elements = document
+                .elements
                 .iter()
-                .filter(|block| Some(*block) != part.caption());
-            html! { div.notes { @for block in blocks { (markup::block(block)) } } }
+                .filter(|element| Some(*element) != part.caption());
+            html! { div.notes { @for element in elements { (markup::element(element)) } } }
         }
     }
 }

@@ -11,30 +11,30 @@ use super::{
         position::Position,
         table::{Cell, Test},
     },
-    Part, Sources,
+    PageSection, PageSources,
 };
 use crate::{
     grid::{Axis, Coordinates, Value},
-    manifest::{Experiment as Spec, PAPER},
+    manifest::{Experiment, PAPER},
     metric::Score,
 };
 
 #[derive(Serialize)]
-struct Experiment {
+struct ExperimentData {
     name: String,
     /// What tells the results of a cell apart, one of it and all.
     one: String,
     all: String,
     /// What cells are compared with.
     against: String,
-    cells: Vec<Number>,
+    cells: Vec<CellData>,
     /// The runs behind each position, which its metrics share.
-    places: Vec<Vec<Run>>,
+    places: Vec<Vec<RunData>>,
 }
 
 /// A cell.
 #[derive(Serialize)]
-struct Number {
+struct CellData {
     title: String,
     /// Where it stands, by the columns of the CSV files.
     at: BTreeMap<String, String>,
@@ -96,18 +96,18 @@ impl Against {
 
 /// A run: its result, experts, scores (or why there is none), the first digits of its evaluation.
 #[derive(Serialize)]
-struct Run(String, String, Vec<Shown>, String);
+struct RunData(String, String, Vec<ScoreData>, String);
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Shown {
+enum ScoreData {
     Value(f64),
     Why(String),
 }
 
 /// The data of a page, safe to stand within a script element.
-pub(super) fn json(sources: &Sources<'_>, parts: &[Part<'_>]) -> String {
-    let experiments: BTreeMap<String, Experiment> = parts
+pub(super) fn json(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> String {
+    let experiments: BTreeMap<String, ExperimentData> = parts
         .iter()
         .map(|part| (part.anchor(), experiment(sources, part)))
         .collect();
@@ -115,7 +115,7 @@ pub(super) fn json(sources: &Sources<'_>, parts: &[Part<'_>]) -> String {
     text.replace('<', "\\u003c")
 }
 
-fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
+fn experiment(sources: &PageSources<'_>, part: &PageSection<'_>) -> ExperimentData {
     let positions: Vec<Position> = part
         .table
         .cells
@@ -133,7 +133,7 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
     let cells = part.table.cells.iter();
     let told = &part.spec.table.results;
     let compare = part.spec.table.compare.iter();
-    Experiment {
+    ExperimentData {
         name: part.spec.name.clone(),
         one: told.iter().map(Axis::one).join(" and "),
         all: told.iter().map(Axis::all).join(" and "),
@@ -148,11 +148,11 @@ fn experiment(sources: &Sources<'_>, part: &Part<'_>) -> Experiment {
     }
 }
 
-fn number(cell: &Cell, place: usize, spec: &Spec) -> Number {
+fn number(cell: &Cell, place: usize, spec: &Experiment) -> CellData {
     let report = &spec.metrics.report;
     let at = cell.position.values();
     let at = at.filter_map(|(axis, value)| Some((axis.column().to_owned(), value?.to_string())));
-    Number {
+    CellData {
         title: format!("{}, {}", cell.metric.heading(), cell.position),
         at: at.collect(),
         metric: cell.metric.column(),
@@ -182,7 +182,7 @@ fn words(place: &Coordinates) -> String {
 }
 
 /// The command that traces a cell to its runs.
-fn trace(cell: &Cell, spec: &Spec) -> String {
+fn trace(cell: &Cell, spec: &Experiment) -> String {
     let each = cell.position.values().filter_map(|(axis, value)| {
         let value = value?.to_string();
         let plain = |c: char| c.is_alphanumeric() || "_-./+".contains(c);
@@ -204,21 +204,21 @@ fn trace(cell: &Cell, spec: &Spec) -> String {
     command
 }
 
-fn runs(sources: &Sources<'_>, part: &Part<'_>, position: &Position) -> Vec<Run> {
+fn runs(sources: &PageSources<'_>, part: &PageSection<'_>, position: &Position) -> Vec<RunData> {
     let Some(cell) = part.table.cells.iter().find(|c| c.position == *position) else {
         return Vec::new();
     };
     let report = &part.spec.metrics.report;
     let outcome = |run: usize| &sources.results.outcomes[run];
     let shown = |run: usize, metric| match outcome(run).mean(metric) {
-        Some(Score::Value(value)) => Shown::Value(value),
-        Some(Score::Undefined(reason)) => Shown::Why(reason.to_string()),
-        None => Shown::Why(outcome(run).status.to_string()),
+        Some(Score::Value(value)) => ScoreData::Value(value),
+        Some(Score::Undefined(reason)) => ScoreData::Why(reason.to_string()),
+        None => ScoreData::Why(outcome(run).status.to_string()),
     };
     cell.behind
         .iter()
         .map(|behind| {
-            Run(
+            RunData(
                 words(&behind.result),
                 sources.results.plan.runs[behind.run]
                     .at

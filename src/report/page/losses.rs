@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use rayon::prelude::*;
 
 use super::{
-    Sources,
+    PageSources,
     plot::{Frame, scale::range},
 };
 use crate::{
@@ -40,7 +40,7 @@ struct Spread {
 }
 
 /// A plot for each kind of training that the experiment has.
-pub(super) fn show(sources: &Sources<'_>, experiment: usize) -> Markup {
+pub(super) fn show(sources: &PageSources<'_>, experiment: usize) -> Markup {
     let kinds = [Kind::Pretrain, Kind::Finetune, Kind::Scratch];
     let losses: Vec<Losses> = kinds
         .into_iter()
@@ -65,7 +65,7 @@ pub(super) fn show(sources: &Sources<'_>, experiment: usize) -> Markup {
     }
 }
 
-fn collect(sources: &Sources<'_>, experiment: usize, kind: Kind) -> Option<Losses> {
+fn collect(sources: &PageSources<'_>, experiment: usize, kind: Kind) -> Option<Losses> {
     let plan = sources.results.plan;
     let stages: Vec<&Stage> = sources
         .results

@@ -5,26 +5,26 @@ use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};
 
 use super::super::{
-    document::{Align, Block, Entry, Grid, Text},
-    html_block, html_text,
+    document::{Align, Element, MarkedText, RowEntry, Tabular},
+    html_element, html_text,
 };
 
 /// Any part of a document; its grids show no cells.
-pub(super) fn block(block: &Block) -> Markup {
-    match block {
-        Block::Heading(heading) => html! { h4 { (heading) } },
-        Block::Grid(rows) => grid(rows, None),
-        Block::Paragraph(_) | Block::List(_) => PreEscaped(html_block(block)),
+pub(super) fn element(element: &Element) -> Markup {
+    match element {
+        Element::Heading(heading) => html! { h4 { (heading) } },
+        Element::Tabular(rows) => grid(rows, None),
+        Element::Paragraph(_) | Element::List(_) => PreEscaped(html_element(element)),
     }
 }
 
 /// Words with their marks.
-pub(super) fn text(text: &Text) -> Markup {
+pub(super) fn text(text: &MarkedText) -> Markup {
     PreEscaped(html_text(text))
 }
 
 /// A table. Where it shows cells of an experiment's table, `experiment` is its name on the page.
-pub(super) fn grid(grid: &Grid, experiment: Option<&str>) -> Markup {
+pub(super) fn grid(grid: &Tabular, experiment: Option<&str>) -> Markup {
     let two_lines = grid.columns.iter().any(|column| !column.under.is_empty());
     let groups = grid
         .columns
@@ -102,7 +102,7 @@ pub(super) fn grid(grid: &Grid, experiment: Option<&str>) -> Markup {
     }
 }
 
-fn shown(entry: &Entry, experiment: Option<&str>) -> Markup {
+fn shown(entry: &RowEntry, experiment: Option<&str>) -> Markup {
     let (Some(experiment), Some(cell)) = (experiment, entry.cell) else {
         return text(&entry.text);
     };

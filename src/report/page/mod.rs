@@ -29,11 +29,11 @@ use std::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Claims, Document, Provenance, Reference, Table, claims_document, document::Block, lay_out,
-    tabulate, versus,
+    Claims, DataOrigin, Document, PublishedMeans, Table, claims_document, document::Element,
+    lay_out, tabulate, versus,
 };
 use crate::{
-    data::{Dataset, Provenance as Origin},
+    data::{Dataset, Provenance},
     key::Digest,
     manifest::{Experiment, PAPER},
     plan::Stage,
@@ -45,7 +45,7 @@ use crate::{
 
 /// What pages are made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Sources<'a> {
+pub struct PageSources<'a> {
     /// The outcome of every run.
     pub results: &'a Results<'a>,
     /// Where predictions and training curves are.
@@ -53,7 +53,7 @@ pub struct Sources<'a> {
     /// The images and masks.
     pub dataset: &'a Dataset,
     /// What is known of them.
-    pub provenance: &'a Provenance,
+    pub provenance: &'a DataOrigin,
     /// Where the pages go.
     pub folders: &'a Folders,
     /// Seconds of devices that stages have taken, as far as that was measured.
@@ -78,7 +78,7 @@ impl Unread {
     }
 }
 
-impl Sources<'_> {
+impl PageSources<'_> {
     /// One file of a stage's artefact, if it is there.
     fn file(&self, stage: &Stage, name: &str) -> Option<Vec<u8>> {
         match self.store.read(stage.spec.kind(), &stage.digest, &[name]) {
@@ -94,7 +94,7 @@ impl Sources<'_> {
 }
 
 /// An experiment with everything its part of a page shows.
-struct Part<'a> {
+struct PageSection<'a> {
     /// Its index in the plan.
     index: usize,
     spec: &'a Experiment,
@@ -107,9 +107,9 @@ struct Part<'a> {
     versus: Option<Result<Document, String>>,
 }
 
-impl<'a> Part<'a> {
-    fn of(sources: &Sources<'a>, index: usize) -> Self {
-        let Sources {
+impl<'a> PageSection<'a> {
+    fn of(sources: &PageSources<'a>, index: usize) -> Self {
+        let PageSources {
             results,
             provenance,
             ..
@@ -118,7 +118,7 @@ impl<'a> Part<'a> {
         let table = tabulate(results, index);
         let claims = (sources.claims)(&table, spec);
         let versus = spec.reference.as_ref().and_then(|published| {
-            let reference = match Reference::read(published) {
+            let reference = match PublishedMeans::read(published) {
                 Ok(reference) => reference,
                 Err(why) => return Some(Err(why)),
             };
@@ -137,9 +137,9 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What the tables stand on: the first of their blocks.
-    fn caption(&self) -> Option<&Block> {
-        self.laid_out.blocks.first()
+    /// What the tables stand on: the first of their elements.
+    fn caption(&self) -> Option<&Element> {
+        self.laid_out.elements.first()
     }
 
     /// What it is called on the page, by links and in the data: its name, whatever other
@@ -159,10 +159,10 @@ impl<'a> Part<'a> {
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn write_pages(sources: &Sources<'_>) -> Result<Vec<PathBuf>, StoreError> {
+pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError> {
     let experiments = &sources.results.plan.experiments;
-    let parts: Vec<Part> = (0..experiments.len())
-        .map(|index| Part::of(sources, index))
+    let parts: Vec<PageSection> = (0..experiments.len())
+        .map(|index| PageSection::of(sources, index))
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
     let paths = sources.folders.pages();
@@ -191,7 +191,7 @@ pub fn is_whole_page(path: &Path) -> bool {
 }
 
 /// A whole page. Nothing may be fetched from anywhere, and the page says so to the browser.
-fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup {
+fn page(sources: &PageSources<'_>, parts: &[PageSection<'_>], bodies: &[Markup]) -> Markup {
     const POLICY: &str =
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
     let title = title(parts);
@@ -253,7 +253,7 @@ fn page(sources: &Sources<'_>, parts: &[Part<'_>], bodies: &[Markup]) -> Markup 
     }
 }
 
-fn title(parts: &[Part<'_>]) -> String {
+fn title(parts: &[PageSection<'_>]) -> String {
     match parts {
         [one] => one.spec.name.clone(),
         several => {
@@ -265,11 +265,11 @@ fn title(parts: &[Part<'_>]) -> String {
 }
 
 /// What every page over such data says first.
-fn badge(origin: Origin) -> Option<&'static str> {
+fn badge(origin: Provenance) -> Option<&'static str> {
     match origin {
-        Origin::Synthetic => Some("synthetic data"),
-        Origin::SimulatedExperts => Some("simulated experts"),
-        Origin::Acquired | Origin::Undeclared => None,
+        Provenance::Synthetic => Some("synthetic data"),
+        Provenance::SimulatedExperts => Some("simulated experts"),
+        Provenance::Acquired | Provenance::Undeclared => None,
     }
 }
 
@@ -282,7 +282,7 @@ fn sentence(title: &str) -> String {
     }
 }
 
-fn contents(parts: &[Part<'_>]) -> Markup {
+fn contents(parts: &[PageSection<'_>]) -> Markup {
     html! {
         nav aria-label="On this page" {
             ul {
@@ -314,7 +314,7 @@ const SECTIONS: [(&str, &str); 7] = [
 ];
 
 /// Those that a part has something to say in.
-fn sections(part: &Part<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
+fn sections(part: &PageSection<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
     let (claims, published) = (part.claims.is_some(), part.versus.is_some());
     SECTIONS.into_iter().filter(move |(id, _)| match *id {
         "claims" => claims,
@@ -324,17 +324,17 @@ fn sections(part: &Part<'_>) -> impl Iterator<Item = (&'static str, &'static str
 }
 
 /// One experiment: tables, plots, pictures, manifest.
-fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
+fn section(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
     let anchor = part.anchor();
     let id = |which: usize| format!("{anchor}-{}", SECTIONS[which].0);
     let notes = part
         .laid_out
-        .blocks
+        .elements
         .iter()
         .skip(1)
-        .filter(|block| matches!(block, Block::Paragraph(_)));
+        .filter(|element| matches!(element, Element::Paragraph(_)));
     html! {
-        @if let Some(Block::Paragraph(caption)) = part.caption() {
+        @if let Some(Element::Paragraph(caption)) = part.caption() {
             p.caption { (markup::text(caption)) }
         }
         section id=(id(0)) {
@@ -344,11 +344,11 @@ fn section(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
                 "to a table, arrows within it, Enter to open, Escape to close."
             }
             div.tables {
-                @for block in &part.laid_out.blocks {
-                    @if let Block::Grid(grid) = block { (markup::grid(grid, Some(&anchor))) }
+                @for element in &part.laid_out.elements {
+                    @if let Element::Tabular(grid) = element { (markup::grid(grid, Some(&anchor))) }
                 }
             }
-            div.notes { @for block in notes { (markup::block(block)) } }
+            div.notes { @for element in notes { (markup::element(element)) } }
             p.files { "The same as files: " (files(part.spec, sources.folders.of(part.index))) }
         }
         section id=(id(1)) {

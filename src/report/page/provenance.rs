@@ -6,19 +6,19 @@ use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    super::document::{Align, Column, Entry, Grid, Row},
-    Part, Sources, markup,
+    super::document::{Align, Column, Row, RowEntry, Tabular},
+    PageSection, PageSources, markup,
 };
 use crate::{
-    data::Provenance as Origin,
+    data::Provenance,
     manifest::PAPER,
     plan::{Count, Summary, grouped},
-    results::Tally,
+    results::RunTally,
     store::MadeBy,
 };
 
 /// Data set, profile, program, machine, seed, and the plan in numbers.
-pub(super) fn summary(sources: &Sources<'_>, parts: &[Part<'_>]) -> Markup {
+pub(super) fn summary(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> Markup {
     let dataset = sources.dataset;
     let indices: Vec<usize> = parts.iter().map(|part| part.index).collect();
     let made_by: BTreeSet<&MadeBy> = indices
@@ -26,7 +26,7 @@ pub(super) fn summary(sources: &Sources<'_>, parts: &[Part<'_>]) -> Markup {
         .flat_map(|index| sources.results.made_by(*index))
         .collect();
     let of_experiments =
-        |what: &dyn Fn(&Part<'_>) -> String| parts.iter().map(what).unique().join("; ");
+        |what: &dyn Fn(&PageSection<'_>) -> String| parts.iter().map(what).unique().join("; ");
     let profiles = of_experiments(&|part| match part.spec.profile.as_str() {
         PAPER => "paper: the manifests’ own keys".to_owned(),
         profile => format!("{profile}: reduced from the paper’s size"),
@@ -67,13 +67,13 @@ fn fact(name: &str, value: Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-fn origin(origin: Origin) -> Option<&'static str> {
+fn origin(origin: Provenance) -> Option<&'static str> {
     match origin {
-        Origin::Synthetic => Some("synthetic: images and masks were drawn by a program"),
-        Origin::SimulatedExperts => {
+        Provenance::Synthetic => Some("synthetic: images and masks were drawn by a program"),
+        Provenance::SimulatedExperts => {
             Some("simulated experts: real images, masks derived by a program")
         }
-        Origin::Acquired | Origin::Undeclared => None,
+        Provenance::Acquired | Provenance::Undeclared => None,
     }
 }
 
@@ -91,10 +91,10 @@ fn device(made: &MadeBy) -> String {
 }
 
 /// How many there are, and what became of them.
-fn runs(sources: &Sources<'_>, indices: &[usize]) -> String {
-    let mut sum = Tally::default();
+fn runs(sources: &PageSources<'_>, indices: &[usize]) -> String {
+    let mut sum = RunTally::default();
     for index in indices {
-        let Tally {
+        let RunTally {
             ok,
             undefined,
             failed,
@@ -120,7 +120,7 @@ fn runs(sources: &Sources<'_>, indices: &[usize]) -> String {
     format!("{}: {}", grouped(all), kinds.format(", "))
 }
 
-fn count(sources: &Sources<'_>, indices: &[usize]) -> Summary {
+fn count(sources: &PageSources<'_>, indices: &[usize]) -> Summary {
     Summary::of(
         sources.results.plan,
         |run| indices.contains(&run.experiment),
@@ -129,7 +129,7 @@ fn count(sources: &Sources<'_>, indices: &[usize]) -> Summary {
 }
 
 /// Runs and stages of each experiment, and of all together.
-fn plan(sources: &Sources<'_>, parts: &[Part<'_>]) -> Grid {
+fn plan(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> Tabular {
     let column = |over: &str, under: &str| Column {
         over: over.to_owned(),
         under: under.to_owned(),
@@ -149,7 +149,7 @@ fn plan(sources: &Sources<'_>, parts: &[Part<'_>]) -> Grid {
         ];
         Row {
             head: head.to_owned(),
-            entries: entries.into_iter().map(Entry::words).collect(),
+            entries: entries.into_iter().map(RowEntry::words).collect(),
         }
     };
     let mut rows: Vec<Row> = parts
@@ -160,7 +160,7 @@ fn plan(sources: &Sources<'_>, parts: &[Part<'_>]) -> Grid {
         let all: Vec<usize> = parts.iter().map(|part| part.index).collect();
         rows.push(row("together", &all));
     }
-    Grid {
+    Tabular {
         heading: "Runs and trainings; a training that several runs need is done once".to_owned(),
         new_expert: None,
         corner: "Table".to_owned(),
@@ -176,7 +176,7 @@ fn plan(sources: &Sources<'_>, parts: &[Part<'_>]) -> Grid {
     }
 }
 
-fn saved(sources: &Sources<'_>, indices: &[usize]) -> Markup {
+fn saved(sources: &PageSources<'_>, indices: &[usize]) -> Markup {
     let trainings = count(sources, indices).trainings;
     let asked = trainings.distinct + trainings.shared;
     let percent = 100.0 * trainings.shared as f64 / asked.max(1) as f64;
@@ -196,7 +196,7 @@ fn saved(sources: &Sources<'_>, indices: &[usize]) -> Markup {
 }
 
 /// What the stages of these experiments have taken on devices; nothing where that was not measured.
-fn device_time(sources: &Sources<'_>, indices: &[usize]) -> Option<String> {
+fn device_time(sources: &PageSources<'_>, indices: &[usize]) -> Option<String> {
     let plan = sources.results.plan;
     let demand = plan.demand(|run| indices.contains(&run.experiment));
     let needed = std::iter::zip(&plan.stages, demand).filter(|(_, demand)| *demand > 0);

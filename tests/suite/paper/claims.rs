@@ -7,7 +7,7 @@ use expertgrid::{
     metric::Score,
     paper,
     plan::Run,
-    report::{self, Claim, Reference, Verdict},
+    report::{self, Claim, PublishedMeans, Verdict},
     results,
 };
 
@@ -33,7 +33,7 @@ fn paper(name: &str) -> String {
 /// The size is in per cent of Dice; distances get a fifth of it.
 fn as_published(run: &Run, size: f64) -> [f64; 3] {
     let path = repository().join("experiments/reference/hu_qin_2024.csv");
-    let reference = Reference::read(&manifest::Published {
+    let reference = PublishedMeans::read(&manifest::Published {
         values: path,
         source: String::new(),
         dataset: String::new(),

@@ -9,7 +9,7 @@ use expertgrid::{
     plan::Run,
     report::{
         self, Document, Position,
-        document::{Block, Grid, Mark},
+        document::{Element, Mark, Tabular},
     },
     results,
 };
@@ -128,9 +128,9 @@ fn document(layout: &str, block: &str) -> (Document, usize) {
     (report::lay_out(&table, &results, 0, &provenance()), cells)
 }
 
-fn grids(document: &Document) -> impl Iterator<Item = &Grid> {
-    document.blocks.iter().filter_map(|block| match block {
-        Block::Grid(grid) => Some(grid),
+fn grids(document: &Document) -> impl Iterator<Item = &Tabular> {
+    document.elements.iter().filter_map(|block| match block {
+        Element::Tabular(grid) => Some(grid),
         _ => None,
     })
 }
@@ -144,7 +144,7 @@ struct Printed {
     bold: bool,
 }
 
-fn printed(grid: &Grid) -> Vec<Printed> {
+fn printed(grid: &Tabular) -> Vec<Printed> {
     let mut found = Vec::new();
     for (row, cells) in grid.rows.iter().enumerate() {
         for (column, (entry, head)) in cells.entries.iter().zip(&grid.columns).enumerate() {
@@ -164,7 +164,7 @@ fn printed(grid: &Grid) -> Vec<Printed> {
 }
 
 /// Asserts that in every block as a reader sees it the best number is bold, and no other.
-fn holds(what: &str, grid: &Grid, seen_as: impl Fn(&Printed) -> (String, usize)) -> usize {
+fn holds(what: &str, grid: &Tabular, seen_as: impl Fn(&Printed) -> (String, usize)) -> usize {
     let mut blocks: BTreeMap<(String, usize), Vec<Printed>> = BTreeMap::new();
     for cell in printed(grid) {
         blocks.entry(seen_as(&cell)).or_default().push(cell);

@@ -11,7 +11,7 @@ use expertgrid::{
     plan::{Plan, Run},
     report::{
         self, Cell, Document, Format, Style, Table,
-        document::{Block, Grid},
+        document::{Element, Tabular},
     },
     results::{self, Results},
     store::Store,
@@ -59,9 +59,9 @@ fn laid_out(results: &Results<'_>) -> (Table, Document) {
     (table, document)
 }
 
-fn panels(document: &Document) -> Vec<&Grid> {
-    let grids = document.blocks.iter().filter_map(|block| match block {
-        Block::Grid(grid) => Some(grid),
+fn panels(document: &Document) -> Vec<&Tabular> {
+    let grids = document.elements.iter().filter_map(|block| match block {
+        Element::Tabular(grid) => Some(grid),
         _ => None,
     });
     grids.collect()

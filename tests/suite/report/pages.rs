@@ -14,7 +14,7 @@ use expertgrid::{
     artefact::{SCORES, Scores},
     data, estimate, manifest, paper,
     plan::{self, Inventory, Kind, StageId},
-    report::{self, Provenance, Sources, Unread},
+    report::{self, DataOrigin, PageSources, Unread},
     results,
     results_dir::ResultsDir,
     store::{Found, Store},
@@ -219,11 +219,11 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
     let store = Store::within(&folder.path().join("nothing yet"));
     let dir = ResultsDir::new(&to);
     let folders = Folders::find(&plan.experiments, Some(&dataset), &dir);
-    let sources = Sources {
+    let sources = PageSources {
         results: &results::collect(&plan, &store, &|_: StageId| None),
         store: &store,
         dataset: &dataset,
-        provenance: &Provenance {
+        provenance: &DataOrigin {
             dataset: dataset.label.clone(),
             origin: dataset.provenance,
         },

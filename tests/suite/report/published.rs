@@ -4,10 +4,10 @@
 use std::{fs, path::Path};
 
 use expertgrid::{
-    data::Provenance as Origin,
+    data::Provenance,
     manifest::{self, Experiment},
     metric::Score,
-    report::{self, Provenance, Reference, Standing},
+    report::{self, DataOrigin, PublishedMeans, Standing},
     results,
 };
 
@@ -42,7 +42,7 @@ fn scores(run: &expertgrid::plan::Run) -> Option<[Score; 3]> {
 }
 
 fn against(
-    origin: Origin,
+    origin: Provenance,
     dataset: &str,
     change: impl Fn(&mut Experiment),
 ) -> (report::Versus, String) {
@@ -53,8 +53,8 @@ fn against(
     let results = results::collect(&plan, &store, &|_| None);
     let spec = &plan.experiments[0];
     let table = report::tabulate(&results, 0);
-    let reference = Reference::read(spec.reference.as_ref().unwrap()).unwrap();
-    let provenance = Provenance {
+    let reference = PublishedMeans::read(spec.reference.as_ref().unwrap()).unwrap();
+    let provenance = DataOrigin {
         dataset: dataset.into(),
         origin,
     };
@@ -65,7 +65,7 @@ fn against(
 
 #[test]
 fn on_the_data_they_were_published_for_values_are_subtracted_cell_by_cell() {
-    let (versus, text) = against(Origin::Acquired, "the data", |_| {});
+    let (versus, text) = against(Provenance::Acquired, "the data", |_| {});
     assert_eq!(versus.standing, Standing::Comparison);
     let pair = |arm: &str, samples, metric| {
         let found = versus.pairs.iter().find(|pair| {
@@ -98,33 +98,33 @@ type Change<'a> = &'a dyn Fn(&mut Experiment);
 
 #[test]
 fn anything_else_is_said_not_to_be_a_comparison_and_shows_shapes() {
-    let cases: [(Origin, &str, Change, &str); 5] = [
+    let cases: [(Provenance, &str, Change, &str); 5] = [
         (
-            Origin::Synthetic,
+            Provenance::Synthetic,
             "the data",
             &|_| {},
             "these data are synthetic",
         ),
         (
-            Origin::SimulatedExperts,
+            Provenance::SimulatedExperts,
             "the data",
             &|_| {},
             "the experts are simulated",
         ),
         (
-            Origin::Acquired,
+            Provenance::Acquired,
             "other data",
             &|_| {},
             "the data set is other data, not the data",
         ),
         (
-            Origin::Acquired,
+            Provenance::Acquired,
             "the data",
             &|e| e.profile = "small".into(),
             "the profile small is not",
         ),
         (
-            Origin::Acquired,
+            Provenance::Acquired,
             "the data",
             &|e| e.overrides = vec!["finetune.steps=1".into()],
             "finetune.steps=1 was set",
@@ -164,7 +164,7 @@ fn a_file_of_values_is_understood_whole_or_refused() {
         let path = folder.path().join("made_up.toml");
         fs::write(&path, text).unwrap();
         let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
-        Reference::read(experiments[0].reference.as_ref().unwrap()).unwrap_err()
+        PublishedMeans::read(experiments[0].reference.as_ref().unwrap()).unwrap_err()
     };
     let twice = format!("{VALUES}6,,w/,2,5,81,2,7,\n");
     assert!(refused(&twice).contains("the same cell stands in a line before"));
@@ -178,7 +178,7 @@ fn a_file_of_values_is_understood_whole_or_refused() {
         dataset: String::new(),
     };
     assert!(
-        Reference::read(&gone)
+        PublishedMeans::read(&gone)
             .unwrap_err()
             .contains("nowhere.csv: cannot be read")
     );
@@ -193,7 +193,7 @@ fn the_papers_manifests_find_a_published_value_for_every_cell() {
         .into_iter()
         .zip([14, 28, 12])
     {
-        let reference = Reference::read(experiment.reference.as_ref().unwrap()).unwrap();
+        let reference = PublishedMeans::read(experiment.reference.as_ref().unwrap()).unwrap();
         let plan = expertgrid::plan::build(
             vec![experiment.clone()],
             &expertgrid::plan::Inventory::assumed(&experiment.cohort),

@@ -8,7 +8,7 @@ use expertgrid::{
     metric::{Reason, Score},
     plan::{self, Inventory},
     report::{self, Cell},
-    results::{Outcome, Results, Status},
+    results::{Outcome, Results, RunStatus},
 };
 use itertools::Itertools;
 use serde_json::Value;
@@ -33,12 +33,12 @@ fn outcome(run: &Value) -> Outcome {
             .map_or(undefined, Score::Value)
     };
     let status = match run["status"].as_str().unwrap() {
-        "ok" => Status::Ok,
-        "undefined" => Status::Undefined("drawn".into()),
-        "failed" => Status::Failed("drawn".into()),
-        _ => Status::Missing,
+        "ok" => RunStatus::Ok,
+        "undefined" => RunStatus::Undefined("drawn".into()),
+        "failed" => RunStatus::Failed("drawn".into()),
+        _ => RunStatus::Missing,
     };
-    let there = matches!(status, Status::Ok | Status::Undefined(_));
+    let there = matches!(status, RunStatus::Ok | RunStatus::Undefined(_));
     Outcome {
         status,
         means: match there {

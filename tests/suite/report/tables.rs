@@ -5,7 +5,7 @@ use expertgrid::{
     metric::{Reason, Score},
     plan::Run,
     report::{self, Cell, Table},
-    results::{self, Results, Status},
+    results::{self, Results, RunStatus},
 };
 
 use crate::support::{
@@ -199,7 +199,7 @@ fn missing_and_failed_runs_leave_holes_that_are_named() {
         results
             .outcomes
             .iter()
-            .any(|o| o.status == Status::Failed("out of memory".into()))
+            .any(|o| o.status == RunStatus::Failed("out of memory".into()))
     );
     let table = table(&results);
     let hole = cell(&table, "w/o", 10, Metric::Assd);

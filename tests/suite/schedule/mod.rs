@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use expertgrid::{
     event::{Counts, Ended},
-    schedule::{Claim, Message, News, Policy, State},
+    schedule::{LeaseReply, Message, News, Policy, State},
 };
 use itertools::Itertools;
 use proptest::{collection::vec, prelude::*};
@@ -311,7 +311,7 @@ fn an_accident_after_the_most_failures_leaves_its_stage_ready() {
 #[test]
 fn what_another_process_makes_meanwhile_is_found_and_what_stands_on_it_runs() {
     let played = Script::with_slots(2)
-        .answers("S1", &[Claim::Theirs, Claim::Made])
+        .answers("S1", &[LeaseReply::Theirs, LeaseReply::Made])
         .play();
     assert_eq!(played.told_of("S1"), ["elsewhere S1", "found S1"]);
     assert_eq!(played.which(&State::Cached), "S1");
@@ -330,8 +330,8 @@ fn what_another_process_makes_meanwhile_is_found_and_what_stands_on_it_runs() {
 #[test]
 fn what_another_process_has_made_before_its_claim_is_found_at_once() {
     let played = Script::with_slots(1)
-        .answers("P1", &[Claim::Made])
-        .answers("S2 F1 E1", &[Claim::Made])
+        .answers("P1", &[LeaseReply::Made])
+        .answers("S2 F1 E1", &[LeaseReply::Made])
         .play();
     assert_eq!(
         played.starts(),
@@ -344,7 +344,9 @@ fn what_another_process_has_made_before_its_claim_is_found_at_once() {
 
 #[test]
 fn what_another_process_leaves_behind_is_run_here() {
-    let played = Script::with_slots(1).answers("P1", &[Claim::Theirs]).play();
+    let played = Script::with_slots(1)
+        .answers("P1", &[LeaseReply::Theirs])
+        .play();
     assert_eq!(
         played.told_of("P1"),
         ["elsewhere P1", "started P1 in 0", "finished P1 in 0"]
@@ -357,9 +359,9 @@ fn what_another_process_leaves_behind_is_run_here() {
 
 #[test]
 fn what_runs_elsewhere_is_told_once_and_claimed_again_after_a_while_each_time() {
-    let theirs = Claim::Theirs;
+    let theirs = LeaseReply::Theirs;
     let played = Script::with_slots(2)
-        .answers("S1", &[theirs, theirs, theirs, Claim::Made])
+        .answers("S1", &[theirs, theirs, theirs, LeaseReply::Made])
         .intact("E1 E2 E3 E4")
         .news("S2", [progress(), progress(), progress(), progress()])
         .play();
@@ -382,7 +384,7 @@ fn what_runs_elsewhere_is_told_once_and_claimed_again_after_a_while_each_time() 
 #[test]
 fn an_interruption_ends_at_once_what_only_waits_for_others() {
     let played = Script::with_slots(2)
-        .answers("P1 P2 S1 S2", &[Claim::Theirs])
+        .answers("P1 P2 S1 S2", &[LeaseReply::Theirs])
         .interrupted_at(0)
         .play();
     assert_eq!(played.ended, Ended::Interrupted);
@@ -414,7 +416,7 @@ fn every_granted_claim_is_released_once_however_its_stage_ends() {
     let played = Script::with_slots(3)
         .news("P1", [accident()])
         .news("S1", [mistake()])
-        .answers("P2", &[Claim::Made])
+        .answers("P2", &[LeaseReply::Made])
         .interrupted_at(4)
         .play();
     let grid = Grid::get("pretrained");
@@ -570,11 +572,11 @@ fn slots() -> impl Strategy<Value = Vec<Slot>> {
         })
 }
 
-fn answers(others: bool) -> BoxedStrategy<Vec<Claim>> {
-    let made = Just(vec![Claim::Made]);
+fn answers(others: bool) -> BoxedStrategy<Vec<LeaseReply>> {
+    let made = Just(vec![LeaseReply::Made]);
     let alone = prop_oneof![9 => Just(Vec::new()), 1 => made];
-    let elsewhere = Just(vec![Claim::Theirs]);
-    let later = Just(vec![Claim::Theirs, Claim::Made]);
+    let elsewhere = Just(vec![LeaseReply::Theirs]);
+    let later = Just(vec![LeaseReply::Theirs, LeaseReply::Made]);
     match others {
         true => prop_oneof![8 => alone, 1 => elsewhere, 1 => later].boxed(),
         false => alone.boxed(),
@@ -601,7 +603,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 /// Runs of all courses. Waiting for others takes its time.
 fn scripts(others: bool) -> impl Strategy<Value = Script> {
     let rarely = || vec(prop::bool::weighted(0.15), STAGES);
-    let queues = |values: Vec<Vec<Claim>>| values.into_iter().map(VecDeque::from).collect();
+    let queues = |values: Vec<Vec<LeaseReply>>| values.into_iter().map(VecDeque::from).collect();
     let stages = (
         rarely(),
         rarely(),

@@ -16,7 +16,8 @@ use expertgrid::{
     manifest,
     plan::{self, Inventory, Kind, Plan, Spec, Stage, StageId},
     schedule::{
-        Claim, Claims, Executor, Failure, Heard, Message, Nature, News, Policy, Schedule, State,
+        Executor, Heard, LeaseReply, Leases, Message, Nature, News, Policy, Schedule, StageFailure,
+        State,
     },
 };
 
@@ -132,7 +133,7 @@ pub fn mistake() -> News {
 
 fn failure(reason: &str, nature: Nature) -> News {
     let reason = reason.to_owned();
-    News::Failed(Failure { reason, nature })
+    News::Failed(StageFailure { reason, nature })
 }
 
 pub fn progress() -> News {
@@ -155,7 +156,7 @@ pub struct Script {
     /// For each evaluation, whether its run is left out.
     pub unwanted: Vec<bool>,
     /// For each stage, the first answers to claims.
-    pub answers: Vec<VecDeque<Claim>>,
+    pub answers: Vec<VecDeque<LeaseReply>>,
     /// For each stage, the first news of it; once the executor is to stop, the rest is `Stopped`.
     pub news: Vec<VecDeque<News>>,
     /// Stages that end where no other is running.
@@ -209,7 +210,7 @@ impl Script {
         self
     }
 
-    pub fn answers(mut self, names: &str, answers: &[Claim]) -> Self {
+    pub fn answers(mut self, names: &str, answers: &[LeaseReply]) -> Self {
         for name in names.split(' ') {
             self.answers[self.grid.id(name).index()] = answers.iter().copied().collect();
         }
@@ -427,7 +428,7 @@ pub struct Trace {
     /// The starts between one wait and the next.
     pub rounds: Vec<Vec<String>>,
     pub told: Vec<Event>,
-    pub claimed: Vec<(StageId, Claim, Instant)>,
+    pub claimed: Vec<(StageId, LeaseReply, Instant)>,
     pub released: Vec<StageId>,
     pub waits: Vec<Option<Duration>>,
     pub stops: usize,
@@ -437,7 +438,7 @@ impl Trace {
     /// The stages whose claims were granted, in that order.
     pub fn granted(&self) -> Vec<StageId> {
         let claims = self.claimed.iter();
-        let ours = claims.filter(|(_, claim, _)| *claim == Claim::Ours);
+        let ours = claims.filter(|(_, claim, _)| *claim == LeaseReply::Ours);
         ours.map(|(id, ..)| *id).collect()
     }
 }
@@ -559,7 +560,7 @@ impl Simulation {
         behind.find(|id| self.failed.contains(id))
     }
 
-    fn claim(&mut self, id: StageId) -> Claim {
+    fn claim(&mut self, id: StageId) -> LeaseReply {
         let name = self.name(id);
         assert!(!self.is_ending(), "{name} is claimed after the end");
         assert!(self.can_begin(id), "{name} is claimed and cannot begin");
@@ -574,13 +575,13 @@ impl Simulation {
             assert_eq!(next, Some(name), "the first in order is claimed");
         }
         let answer = self.script.answers[id.index()].pop_front();
-        let answer = answer.unwrap_or(Claim::Ours);
+        let answer = answer.unwrap_or(LeaseReply::Ours);
         self.trace.claimed.push((id, answer, Instant::now()));
         self.elsewhere.remove(&id);
         match answer {
-            Claim::Ours => assert!(self.held.insert(id)),
-            Claim::Theirs => assert!(self.elsewhere.insert(id)),
-            Claim::Made => assert!(self.cached.insert(id)),
+            LeaseReply::Ours => assert!(self.held.insert(id)),
+            LeaseReply::Theirs => assert!(self.elsewhere.insert(id)),
+            LeaseReply::Made => assert!(self.cached.insert(id)),
         }
         answer
     }
@@ -807,8 +808,8 @@ impl Executor for Shared<'_> {
     }
 }
 
-impl Claims for Shared<'_> {
-    fn claim(&mut self, stage: &Stage) -> Claim {
+impl Leases for Shared<'_> {
+    fn claim(&mut self, stage: &Stage) -> LeaseReply {
         let mut simulation = self.0.borrow_mut();
         let id = simulation.script.grid.by_digest(stage.digest);
         simulation.claim(id)

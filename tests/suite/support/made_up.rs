@@ -4,12 +4,12 @@ use std::path::Path;
 
 use expertgrid::{
     artefact::{CaseScores, SCORES, Scores},
-    data::Provenance as Origin,
+    data::Provenance,
     key::Keyed,
     manifest,
     metric::{Measure, Score},
     plan::{self, Inventory, Kind, Plan, Run},
-    report::{self, Provenance},
+    report::{self, DataOrigin},
     results::Results,
     results_dir::{ResultsDir, VariantDir},
     store::{Files, MadeBy, Store, Unpublished},
@@ -83,10 +83,10 @@ fn named(scores: [Score; 3]) -> Vec<(String, Score)> {
 }
 
 /// What made-up tables say of their data.
-pub fn provenance() -> Provenance {
-    Provenance {
+pub fn provenance() -> DataOrigin {
+    DataOrigin {
         dataset: "made up".into(),
-        origin: Origin::Synthetic,
+        origin: Provenance::Synthetic,
     }
 }
 

@@ -12,7 +12,7 @@ const LEAST_SIDE_PX: usize = 64;
 
 /// A square part of an image, in pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(super) struct ImageCrop {
     left: usize,
     top: usize,
     width: usize,
@@ -20,7 +20,7 @@ pub(super) struct Window {
 }
 
 /// The square around all masks with a margin, kept within the image.
-pub(super) fn window(masks: &[&Mask]) -> Window {
+pub(super) fn window(masks: &[&Mask]) -> ImageCrop {
     let (height, width) = (masks[0].height, masks[0].width);
     let inside = masks.iter().flat_map(|mask| {
         let pixels = mask
@@ -44,7 +44,7 @@ pub(super) fn window(masks: &[&Mask]) -> Window {
     };
     let (left, width) = part(left, right, width);
     let (top, height) = part(top, bottom, height);
-    Window {
+    ImageCrop {
         left,
         top,
         width,
@@ -55,11 +55,11 @@ pub(super) fn window(masks: &[&Mask]) -> Window {
 /// The window of an image with contours, each of a class of the style.
 pub(super) fn picture(
     image: &Image,
-    window: &Window,
+    window: &ImageCrop,
     contours: [(&str, &Mask); 2],
     says: &str,
 ) -> Markup {
-    let Window {
+    let ImageCrop {
         left,
         top,
         width,
@@ -106,8 +106,8 @@ fn outline(mask: &Mask) -> String {
 }
 
 /// The window in shades of grey, from its darkest pixel to the brightest.
-fn png(image: &Image, window: &Window) -> Vec<u8> {
-    let Window {
+fn png(image: &Image, window: &ImageCrop) -> Vec<u8> {
+    let ImageCrop {
         left,
         top,
         width,

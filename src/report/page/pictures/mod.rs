@@ -12,7 +12,7 @@ use maud::{Markup, html};
 
 use super::{
     super::{position::Position, table::Table},
-    Part, Sources,
+    PageSection, PageSources,
 };
 use crate::{
     artefact::{CaseScores, PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Two positions of one new expert: the one whose cases are ordered, and the one beside it.
-struct Pair {
+struct PicturePair {
     subject: Position,
     beside: Option<Position>,
 }
@@ -37,7 +37,7 @@ struct Example<'a> {
 }
 
 /// For each new expert, two figures of two pictures.
-pub(super) fn show(sources: &Sources<'_>, part: &Part<'_>) -> Markup {
+pub(super) fn show(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
     let experts = &part.spec.grid.new_experts;
     let pairs = experts
         .iter()
@@ -90,7 +90,7 @@ fn name(position: &Position) -> String {
 }
 
 /// Which cells the pictures of an expert come from.
-fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
+fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<PicturePair> {
     let cells = table
         .cells
         .iter()
@@ -106,7 +106,7 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
         let most = |at: &Position| at.experts().map(|k| usize::MAX - k);
         let subject = with.min_by_key(|at| (at.samples(), most(at)))?.clone();
         let beside = subject.counterpart(&spec.table.compare);
-        return Some(Pair {
+        return Some(PicturePair {
             subject,
             beside: beside.filter(|at| cells.iter().any(|cell| cell.position == *at)),
         });
@@ -122,13 +122,13 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<Pair> {
     let (subject, best) = (*ordered.first()?, *ordered.last()?);
     let own = ordered.iter().find(|at| at.train_expert() == Some(expert));
     let beside = own.copied().unwrap_or(best);
-    Some(Pair {
+    Some(PicturePair {
         subject: subject.clone(),
         beside: (beside != subject).then(|| beside.clone()),
     })
 }
 
-fn figures(sources: &Sources<'_>, part: &Part<'_>, pair: &Pair) -> Markup {
+fn figures(sources: &PageSources<'_>, part: &PageSection<'_>, pair: &PicturePair) -> Markup {
     let ordered = in_order(sources, part, &pair.subject);
     let middle = ordered.len().saturating_sub(1) / 2;
     let chosen = [("Worst", ordered.first()), ("Median", ordered.get(middle))];
@@ -144,7 +144,11 @@ fn figures(sources: &Sources<'_>, part: &Part<'_>, pair: &Pair) -> Markup {
 }
 
 /// Every test case of every run of a position, from the lowest Dice to the highest.
-fn in_order<'a>(sources: &Sources<'a>, part: &Part<'_>, position: &Position) -> Vec<Example<'a>> {
+fn in_order<'a>(
+    sources: &PageSources<'a>,
+    part: &PageSection<'_>,
+    position: &Position,
+) -> Vec<Example<'a>> {
     let runs = sources.results.of(part.index).map(|(run, _)| run);
     let runs = runs.filter(|run| Position::of(&run.at, &part.table.axes) == *position);
     let examples = runs.flat_map(|run| {
@@ -168,13 +172,13 @@ fn dice_of(case: &CaseScores) -> Option<f64> {
     case.of(Measure::named("dice")?)?.value()
 }
 
-fn scores(sources: &Sources<'_>, run: &Run) -> Option<Scores> {
+fn scores(sources: &PageSources<'_>, run: &Run) -> Option<Scores> {
     let stage = sources.results.plan.stage(run.evaluation);
     Scores::parse(&sources.file(stage, SCORES)?).ok()
 }
 
 /// What a run's network makes of a case.
-fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
+fn predicted(sources: &PageSources<'_>, run: &Run, case: &str) -> Option<Mask> {
     let stage = sources.results.plan.stage(run.training);
     let branches = parse_predictions(&sources.file(stage, PREDICTIONS)?).ok()?;
     let trainer = match run.method().trained_on {
@@ -191,9 +195,9 @@ fn predicted(sources: &Sources<'_>, run: &Run, case: &str) -> Option<Mask> {
 }
 
 fn figure(
-    sources: &Sources<'_>,
-    part: &Part<'_>,
-    pair: &Pair,
+    sources: &PageSources<'_>,
+    part: &PageSection<'_>,
+    pair: &PicturePair,
     word: &str,
     example: &Example<'_>,
     of: usize,

@@ -9,11 +9,11 @@ use maud::{Markup, html};
 use super::{
     super::{
         super::{
-            document::{Block, Grid},
+            document::{Element, Tabular},
             layout::row_head,
             table::Cell,
         },
-        Part,
+        PageSection,
     },
     Frame, px,
     scale::range,
@@ -30,21 +30,25 @@ struct Series<'a> {
     name: String,
     /// Its look: `with`, `without`, or a further one.
     class: &'static str,
-    points: Vec<Point<'a>>,
+    points: Vec<CurvePoint<'a>>,
 }
 
-struct Point<'a> {
+struct CurvePoint<'a> {
     x: f64,
     cell: &'a Cell,
     index: usize,
 }
 
 /// For every new expert a row of plots, one per metric.
-pub(super) fn panels(part: &Part<'_>) -> Markup {
-    let grids = part.laid_out.blocks.iter().filter_map(|block| match block {
-        Block::Grid(grid) => Some(grid),
-        Block::Paragraph(_) | Block::Heading(_) | Block::List(_) => None,
-    });
+pub(super) fn panels(part: &PageSection<'_>) -> Markup {
+    let grids = part
+        .laid_out
+        .elements
+        .iter()
+        .filter_map(|element| match element {
+            Element::Tabular(grid) => Some(grid),
+            Element::Paragraph(_) | Element::Heading(_) | Element::List(_) => None,
+        });
     let rows = &part.spec.table.rows;
     let is_row = |axis: Axis| *rows == [axis];
     let across = match rows.as_slice() {
@@ -86,7 +90,7 @@ pub(super) fn panels(part: &Part<'_>) -> Markup {
 
 /// Where the row of a cell lies across: at its number, where its axis counts something; otherwise
 /// rows follow each other at even distances.
-fn across(part: &Part<'_>, cell: &Cell) -> f64 {
+fn across(part: &PageSection<'_>, cell: &Cell) -> f64 {
     let rows = &part.spec.table.rows;
     match rows.as_slice() {
         [axis @ Axis::Grid(_)] if axis.is_numeric() == Some(true) => {
@@ -109,7 +113,7 @@ fn name(spec: &Experiment, cell: &Cell) -> String {
     row_head(rows, &cell.position.on(rows))
 }
 
-fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Measure) -> Vec<Series<'a>> {
+fn series<'a>(part: &'a PageSection<'_>, grid: &Tabular, metric: Measure) -> Vec<Series<'a>> {
     let further = ["third", "fourth", "fifth", "sixth"];
     let mut seen = BTreeSet::new();
     let columns = (0..grid.columns.len()).filter(|i| grid.columns[*i].over == metric.heading());
@@ -118,7 +122,7 @@ fn series<'a>(part: &'a Part<'_>, grid: &Grid, metric: Measure) -> Vec<Series<'a
             let points = grid.rows.iter().filter_map(|row| {
                 let index = row.entries[column].cell?;
                 let cell = &part.table.cells[index];
-                Some(Point {
+                Some(CurvePoint {
                     x: across(part, cell),
                     cell,
                     index,
@@ -171,7 +175,7 @@ fn legend(series: &[Series<'_>]) -> Markup {
     }
 }
 
-fn panel(part: &Part<'_>, grid: &Grid, metric: Measure, across: &str) -> Markup {
+fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) -> Markup {
     let series = series(part, grid, metric);
     let cells = || series.iter().flat_map(|one| &one.points);
     let values = cells().flat_map(|point| {
@@ -226,7 +230,7 @@ fn ways(frame: &Frame, series: &Series<'_>) -> Markup {
 
 fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: &str) -> Markup {
     let place =
-        |point: &Point<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
+        |point: &CurvePoint<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
     let line = series.points.iter().filter_map(place).enumerate();
     let line: String = line
         .map(|(i, (x, y))| format!("{}{} {}", if i == 0 { 'M' } else { 'L' }, px(x), px(y)))

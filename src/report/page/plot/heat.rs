@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::{
     super::{
         super::{position::Position, table::Cell},
-        Part,
+        PageSection,
     },
     WIDTH, px,
 };
@@ -19,7 +19,7 @@ const TOP: f64 = 48.0;
 const ROW: f64 = 27.0;
 
 /// One map per metric.
-pub(super) fn maps(part: &Part<'_>) -> Markup {
+pub(super) fn maps(part: &PageSection<'_>) -> Markup {
     html! {
         figure.panels {
             figcaption { strong { "Trained on one expert, tested against another" } }
@@ -32,7 +32,7 @@ pub(super) fn maps(part: &Part<'_>) -> Markup {
     }
 }
 
-fn map(part: &Part<'_>, metric: Measure) -> Markup {
+fn map(part: &PageSection<'_>, metric: Measure) -> Markup {
     let cells: Vec<(usize, &Cell)> = part
         .table
         .cells

@@ -12,11 +12,11 @@ use maud::Markup;
 
 pub(super) use frame::{Frame, WIDTH, px};
 
-use super::Part;
+use super::PageSection;
 use crate::grid::Axis;
 
 /// The plots that suit what the table's rows are.
-pub(super) fn curves(part: &Part<'_>) -> Markup {
+pub(super) fn curves(part: &PageSection<'_>) -> Markup {
     let table = &part.spec.table;
     match table.rows == [Axis::TRAIN_EXPERT] && table.panels == [Axis::NEW_EXPERT] {
         true => heat::maps(part),
