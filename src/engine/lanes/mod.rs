@@ -14,5 +14,5 @@ mod kernels;
 mod tape;
 
 pub use kernels::{Features, Onto, conv, dice, joint, layout, norm, pool};
-pub use machine::{Isa, Kernels, LANES, Method, Threads, Unsupported, peak};
-pub use tape::{Lanes, Value};
+pub use machine::{ConvMethod, Isa, Kernels, LANES, Threads, Unsupported, peak};
+pub use tape::{LaneTensor, Lanes};

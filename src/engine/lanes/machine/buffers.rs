@@ -32,12 +32,12 @@ pub struct Buffers(Rc<RefCell<Slabs>>);
 struct Slabs {
     slabs: Vec<Pages>,
     /// Floats that are free from a place on; never two pieces side by side.
-    free: BTreeMap<Place, usize>,
+    free: BTreeMap<SlabOffset, usize>,
 }
 
 /// A place in one of the slabs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct SlabOffset {
     slab: usize,
     at: usize,
 }
@@ -45,29 +45,29 @@ struct Place {
 impl Slabs {
     /// Takes `len` floats from the first piece that has them: what is in use stays close together,
     /// and in the cache.
-    fn take(&mut self, len: usize) -> Place {
+    fn take(&mut self, len: usize) -> SlabOffset {
         let mut pieces = self.free.iter().map(|(place, free)| (*place, *free));
         let first = pieces.find(|(_, free)| *free >= len);
         let (place, free) = first.unwrap_or_else(|| self.grow(len));
         self.free.remove(&place);
         if free > len {
             let at = place.at + len;
-            self.free.insert(Place { at, ..place }, free - len);
+            self.free.insert(SlabOffset { at, ..place }, free - len);
         }
         place
     }
 
     /// A new slab with room for `len` floats.
-    fn grow(&mut self, len: usize) -> (Place, usize) {
+    fn grow(&mut self, len: usize) -> (SlabOffset, usize) {
         let pages = Pages::new(len.max(SLAB));
         let (slab, free) = (self.slabs.len(), pages.len());
         self.slabs.push(pages);
-        (Place { slab, at: 0 }, free)
+        (SlabOffset { slab, at: 0 }, free)
     }
 
     /// Takes floats back, and joins them with what is free beside them.
-    fn put(&mut self, place: Place, mut len: usize) {
-        let end = Place {
+    fn put(&mut self, place: SlabOffset, mut len: usize) {
+        let end = SlabOffset {
             at: place.at + len,
             ..place
         };
@@ -107,7 +107,7 @@ impl Buffers {
 pub struct Buffer {
     start: NonNull<f32>,
     len: usize,
-    place: Place,
+    place: SlabOffset,
     /// Keeps the memory.
     pool: Buffers,
 }

@@ -10,5 +10,5 @@ mod backward;
 mod graph;
 mod lanes_engine;
 
-pub use graph::Value;
+pub use graph::LaneTensor;
 pub use lanes_engine::Lanes;
