@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Outline;
 use crate::{
     data::Expert,
     key::{Digest, Input},
@@ -20,13 +19,13 @@ pub struct About {
     /// The experts, in the order of the branches.
     pub experts: Vec<Expert>,
     /// Where it comes from.
-    pub provenance: Provenance,
+    pub provenance: NetworkOrigin,
 }
 
 /// Where a network comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Provenance {
+pub enum NetworkOrigin {
     /// A stage of a grid.
     Stage {
         /// Its kind.
@@ -35,7 +34,7 @@ pub enum Provenance {
         digest: Digest,
         /// What the store knows of it, in a file that has left the store.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        record: Option<Record>,
+        record: Option<StageRecord>,
     },
     /// An adaptation to one more expert, outside any grid.
     Adaptation(Box<Adaptation>),
@@ -43,7 +42,7 @@ pub enum Provenance {
 
 /// What the store knows of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct StageRecord {
     /// What the data set was called.
     pub dataset: Option<String>,
     /// What computed it.
@@ -77,10 +76,19 @@ pub struct Adaptation {
     pub made_by: MadeBy,
 }
 
+/// The size of a network, as the shapes of its tensors have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkSize {
+    /// Channels of the first layer.
+    pub width: usize,
+    /// Experts' branches.
+    pub experts: usize,
+}
+
 impl About {
     /// The size of the network.
-    pub fn outline(&self) -> Outline {
-        Outline {
+    pub fn size(&self) -> NetworkSize {
+        NetworkSize {
             width: self.recipe.network.width,
             experts: self.experts.len(),
         }
@@ -89,8 +97,8 @@ impl About {
     /// What the network was trained on, where it is known.
     pub fn trained_on(&self) -> Option<String> {
         match &self.provenance {
-            Provenance::Stage { record, .. } => record.as_ref()?.dataset.clone(),
-            Provenance::Adaptation(adaptation) => {
+            NetworkOrigin::Stage { record, .. } => record.as_ref()?.dataset.clone(),
+            NetworkOrigin::Adaptation(adaptation) => {
                 let Adaptation {
                     pretrained_on,
                     dataset,

@@ -12,7 +12,11 @@ use candle_core::{DType, Device};
 use itertools::Itertools;
 use serde::Serialize;
 
-use super::{Checkpoint, CheckpointError, UNet, checkpoint::Values, init, parameters::Part};
+use super::{
+    checkpoint::{Checkpoint, CheckpointError, StoredTensor},
+    parameters::{Declaration, Part},
+    unet::UNet,
+};
 use crate::{manifest::NetworkSpec, seed::Seed};
 
 /// What became of every tensor.
@@ -91,48 +95,45 @@ impl Checkpoint {
         let mut import = Import::default();
         let mut used = BTreeSet::new();
         let mut refused = Vec::new();
-        let net = UNet::with_values(
-            spec,
-            experts,
-            device,
-            DType::F32,
-            &mut |name, part, shape| {
-                let fresh = || init::values(seed, spec.first_conv, name, part, shape);
-                let there = in_file(name);
-                if let Some(format) = self.unread.get(&there) {
-                    refused.push(format!("tensor {there} holds {format}, not F32"));
-                    return Ok(fresh());
+        let net = UNet::with_values(spec, experts, device, DType::F32, &mut |declared| {
+            let Declaration {
+                name, part, shape, ..
+            } = *declared;
+            let fresh = || declared.initial_values(seed);
+            let there = in_file(name);
+            if let Some(format) = self.unread.get(&there) {
+                refused.push(format!("tensor {there} holds {format}, not F32"));
+                return Ok(fresh());
+            }
+            let Some(found) = self.tensors.get(&there) else {
+                import.initialised.insert(name.to_owned());
+                return Ok(fresh());
+            };
+            used.insert(there.clone());
+            match fitted(found, part, shape, experts) {
+                Some(Fitted::Whole(values)) => {
+                    import.loaded.insert(name.to_owned());
+                    Ok(values)
                 }
-                let Some(found) = self.tensors.get(&there) else {
-                    import.initialised.insert(name.to_owned());
-                    return Ok(fresh());
-                };
-                used.insert(there.clone());
-                match fitted(found, part, shape, experts) {
-                    Some(Fitted::Whole(values)) => {
-                        import.loaded.insert(name.to_owned());
-                        Ok(values)
-                    }
-                    Some(Fitted::Summed(values)) => {
-                        import.summed.insert(name.to_owned());
-                        Ok(values)
-                    }
-                    None => {
-                        let expected = match part {
-                            Part::Expert(_) if experts > 1 => {
-                                format!("{shape:?} or {:?}", [&[experts], shape].concat())
-                            }
-                            Part::Shared | Part::Expert(_) => format!("{shape:?}"),
-                        };
-                        refused.push(format!(
-                            "tensor {there} is {:?}, the network's is {expected}",
-                            found.shape
-                        ));
-                        Ok(fresh())
-                    }
+                Some(Fitted::Summed(values)) => {
+                    import.summed.insert(name.to_owned());
+                    Ok(values)
                 }
-            },
-        )?;
+                None => {
+                    let expected = match part {
+                        Part::Expert(_) if experts > 1 => {
+                            format!("{shape:?} or {:?}", [&[experts], shape].concat())
+                        }
+                        Part::Shared | Part::Expert(_) => format!("{shape:?}"),
+                    };
+                    refused.push(format!(
+                        "tensor {there} is {:?}, the network's is {expected}",
+                        found.shape
+                    ));
+                    Ok(fresh())
+                }
+            }
+        })?;
         if let Some(first) = refused.first() {
             let more = match refused.iter().unique().count() {
                 1 => String::new(),
@@ -160,8 +161,8 @@ enum Fitted {
 }
 
 /// The file's values for a parameter; `None` where the shapes differ.
-fn fitted(found: &Values, part: Part, shape: &[usize], experts: usize) -> Option<Fitted> {
-    let Values { shape: has, values } = found;
+fn fitted(found: &StoredTensor, part: Part, shape: &[usize], experts: usize) -> Option<Fitted> {
+    let StoredTensor { shape: has, values } = found;
     if has == shape {
         return Some(Fitted::Whole(values.clone()));
     }

@@ -108,9 +108,9 @@ fn three_experts_add_two_sets_of_norms_and_nothing_else() {
     // 5,792 norm channels at width 64, scale and shift each.
     assert_eq!(count(&three) - count(&one), 2 * 11_584 / 8);
     for (net, experts) in [(&one, 1), (&three, 3)] {
-        assert_eq!(expertgrid::net::count(8, experts), count(net) as u64);
+        assert_eq!(expertgrid::net::count(&spec(8), experts), count(net) as u64);
     }
-    assert_eq!(expertgrid::net::count(64, 1), 14_321_937);
+    assert_eq!(expertgrid::net::count(&spec(64), 1), 14_321_937);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn image(size: usize, batch: usize) -> Vec<f32> {
 fn moved(parameter: usize, element: usize, by: f64) -> (UNet, Stock) {
     let single = net(4, 2);
     let mut index = 0;
-    let double = UNet::with_values(&spec(4), 2, &Device::Cpu, DType::F64, &mut |_, part, _| {
+    let double = UNet::with_values(&spec(4), 2, &Device::Cpu, DType::F64, &mut |declared| {
         index += 1;
         let mut values = single.parameters()[index - 1]
             .var
@@ -190,7 +190,7 @@ fn moved(parameter: usize, element: usize, by: f64) -> (UNet, Stock) {
             .to_vec1::<f32>()?;
         // Off the initial state: there the deepest norms, which see single pixels, put every ReLU
         // behind them on its kink.
-        if let Part::Expert(_) = part {
+        if let Part::Expert(_) = declared.part {
             for (i, value) in values.iter_mut().enumerate() {
                 *value += 0.3 * ((index + i) as f32).sin();
             }
