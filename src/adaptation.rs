@@ -3,7 +3,7 @@
 //! The rule: whoever adapts a network, a stage of a grid or a command, adapts it by this code. It
 //! asks how the new expert's branch begins, knows no method by its name, and prints nothing.
 
-use std::{fmt, iter::zip, sync::Arc};
+use std::{iter::zip, sync::Arc};
 
 use crate::{
     artefact::{BranchFit, Choice},
@@ -23,7 +23,7 @@ use crate::{
 
 /// A case that the new expert has annotated.
 #[derive(Clone, Debug)]
-pub struct Case<'a> {
+pub struct SupportCase<'a> {
     /// The digest of its image.
     pub digest: Digest,
     /// Its image.
@@ -41,44 +41,17 @@ pub struct Beginning {
 }
 
 /// Why there is no network to begin with.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum AdaptationError {
     /// The checkpoint is of another network.
-    Checkpoint(CheckpointError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A tensor operation failed.
-    Tensor(candle_core::Error),
-    /// A mask does not fit its image.
-    Mask(MaskError),
-}
-
-impl fmt::Display for AdaptationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Checkpoint(error) => write!(f, "{error}"),
-            Self::Tensor(error) => f.write_str(&plain(error)),
-            Self::Mask(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for AdaptationError {}
-
-impl From<CheckpointError> for AdaptationError {
-    fn from(error: CheckpointError) -> Self {
-        Self::Checkpoint(error)
-    }
-}
-
-impl From<candle_core::Error> for AdaptationError {
-    fn from(error: candle_core::Error) -> Self {
-        Self::Tensor(error)
-    }
-}
-
-impl From<MaskError> for AdaptationError {
-    fn from(error: MaskError) -> Self {
-        Self::Mask(error)
-    }
+    #[error("{}", plain(.0))]
+    Tensor(#[from] candle_core::Error),
+    /// A mask has another shape than its image.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
 }
 
 /// What an adaptation begins with.
@@ -90,7 +63,7 @@ pub struct Adapting<'a, E> {
     /// What the new expert's branch starts from.
     pub branch: Branch,
     /// The new expert's cases, in the order of sampling.
-    pub cases: &'a [Case<'a>],
+    pub cases: &'a [SupportCase<'a>],
     /// How images become input, and the network.
     pub recipe: &'a Recipe,
     /// Of initial values.
@@ -159,7 +132,7 @@ impl<E: Engine> Adapting<'_, E> {
 pub fn dice_by_branch<E: Engine>(
     net: &UNet,
     engine: &E,
-    cases: &[Case<'_>],
+    cases: &[SupportCase<'_>],
     spec: &ImageSpec,
 ) -> Result<Vec<Vec<f64>>, AdaptationError> {
     let named = cases

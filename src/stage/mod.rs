@@ -6,10 +6,10 @@
 mod library;
 mod trivial;
 
-use std::{fmt, iter::zip, sync::Arc};
+use std::{iter::zip, sync::Arc};
 
 use crate::{
-    adaptation::{AdaptationError, Adapting, Beginning, Case},
+    adaptation::{AdaptationError, Adapting, Beginning, SupportCase},
     artefact::{
         self, CHOICE, CURVE, CaseScores, Choice, IMPORT, PREDICTIONS, SCORES, Scores, WEIGHTS,
         branch_name, curve, parse_predictions, predictions,
@@ -22,7 +22,7 @@ use crate::{
     key::{Digest, Keyed},
     manifest::Metrics,
     metric::{self, Compared, Spacing},
-    net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
+    net::{About, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
     train::{Annotated, TrainError, Training, Watch, predict, train},
@@ -34,32 +34,24 @@ pub use library::Library;
 pub const TRIVIAL: bool = cfg!(feature = "trivial");
 
 /// Why a stage has no artefact.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StageError {
     /// An image or a mask that the spec names is not in the data set.
+    #[error("{0}")]
     Data(String),
     /// The upstream artefact is missing or damaged.
+    #[error("{0}")]
     Upstream(String),
     /// The network could not be made or read.
-    Checkpoint(CheckpointError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The training has no result.
-    Train(TrainError),
-    /// The store did not take it.
-    Store(StoreError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The artefact could not be written to the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
-
-impl fmt::Display for StageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Data(why) | Self::Upstream(why) => f.write_str(why),
-            Self::Checkpoint(error) => write!(f, "{error}"),
-            Self::Train(error) => write!(f, "{error}"),
-            Self::Store(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for StageError {}
 
 impl StageError {
     /// Whether the same inputs would end the same way.
@@ -75,12 +67,6 @@ impl StageError {
     }
 }
 
-impl From<CheckpointError> for StageError {
-    fn from(error: CheckpointError) -> Self {
-        Self::Checkpoint(error)
-    }
-}
-
 impl From<AdaptationError> for StageError {
     fn from(error: AdaptationError) -> Self {
         match error {
@@ -91,21 +77,9 @@ impl From<AdaptationError> for StageError {
     }
 }
 
-impl From<TrainError> for StageError {
-    fn from(error: TrainError) -> Self {
-        Self::Train(error)
-    }
-}
-
 impl From<candle_core::Error> for StageError {
     fn from(error: candle_core::Error) -> Self {
         Self::Train(TrainError::Tensor(error))
-    }
-}
-
-impl From<StoreError> for StageError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 
@@ -182,7 +156,7 @@ fn train_and_predict<E: Engine>(
     store: &Store,
     watch: &mut dyn Watch,
 ) -> Result<Files, StageError> {
-    let Start {
+    let InitialNetwork {
         net,
         import,
         choice,
@@ -218,7 +192,7 @@ fn train_and_predict<E: Engine>(
         let about = About {
             recipe: **spec.recipe,
             experts: spec.support.experts.clone(),
-            provenance: Provenance::Stage {
+            provenance: NetworkOrigin::Stage {
                 kind: spec.kind(),
                 digest: Spec::Train(spec.clone()).digest(),
                 record: None,
@@ -230,7 +204,7 @@ fn train_and_predict<E: Engine>(
 }
 
 /// A network before its first step.
-struct Start {
+struct InitialNetwork {
     net: UNet,
     /// What became of the tensors of an imported file.
     import: Option<Import>,
@@ -243,11 +217,11 @@ fn start<E: Engine>(
     engine: &E,
     library: &mut Library,
     store: &Store,
-) -> Result<Start, StageError> {
+) -> Result<InitialNetwork, StageError> {
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
     let experts = spec.support.experts.len();
-    let of = |net: UNet| Start {
+    let of = |net: UNet| InitialNetwork {
         net,
         import: None,
         choice: None,
@@ -260,7 +234,7 @@ fn start<E: Engine>(
         Origin::ImportedForExperts(_, tensors) => {
             let imported = library.import(&tensors)?;
             let (net, import) = imported.import(network, experts, &seed, engine.device())?;
-            Ok(Start {
+            Ok(InitialNetwork {
                 import: Some(import),
                 ..of(net)
             })
@@ -277,13 +251,16 @@ fn start<E: Engine>(
                 engine,
             }
             .begin()?;
-            Ok(Start { choice, ..of(net) })
+            Ok(InitialNetwork { choice, ..of(net) })
         }
     }
 }
 
 /// The annotated cases with the first expert's masks as they were drawn.
-fn as_drawn<'a>(spec: &Train, library: &'a mut Library) -> Result<Vec<Case<'a>>, StageError> {
+fn as_drawn<'a>(
+    spec: &Train,
+    library: &'a mut Library,
+) -> Result<Vec<SupportCase<'a>>, StageError> {
     let digests = &spec.support.images;
     let images: Vec<Arc<Prepared>> = digests
         .iter()
@@ -293,7 +270,7 @@ fn as_drawn<'a>(spec: &Train, library: &'a mut Library) -> Result<Vec<Case<'a>>,
     zip(digests, images)
         .zip(spec.support.masks.iter().flatten())
         .map(|((digest, image), mask)| {
-            Ok(Case {
+            Ok(SupportCase {
                 digest: *digest,
                 image,
                 mask: library.original_mask(mask)?,

@@ -11,7 +11,7 @@ mod probe;
 mod progress;
 mod radam;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
@@ -109,42 +109,26 @@ pub enum Next {
 }
 
 /// Why a training has no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The loss is no number any more; the same inputs would diverge again.
+    /// The loss is not finite; the same inputs would diverge again.
+    #[error(
+        "the training diverged: the loss is {} at step {} (learning rate {:.3e}); \
+         a lower `{rate_key}` may help",
+        .step.loss, .step.step, .step.lr
+    )]
     Diverged {
-        /// Where.
+        /// The step.
         step: Step,
-        /// What a user sets the initial learning rate by.
+        /// The user's setting of the initial learning rate.
         rate_key: String,
     },
     /// It was asked to stop, after this many steps.
+    #[error("stopped after {0} steps")]
     Stopped(usize),
     /// A tensor operation failed.
-    Tensor(candle_core::Error),
-}
-
-impl fmt::Display for TrainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Diverged { step, rate_key } => write!(
-                f,
-                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); \
-                 a lower `{rate_key}` may help",
-                step.loss, step.step, step.lr
-            ),
-            Self::Stopped(steps) => write!(f, "stopped after {steps} steps"),
-            Self::Tensor(error) => f.write_str(&plain(error)),
-        }
-    }
-}
-
-impl std::error::Error for TrainError {}
-
-impl From<candle_core::Error> for TrainError {
-    fn from(error: candle_core::Error) -> Self {
-        Self::Tensor(error)
-    }
+    #[error("{}", plain(.0))]
+    Tensor(#[from] candle_core::Error),
 }
 
 /// The polynomial schedule: `(lr - end)(1 - t/T)^power + end` after t of T updates.

@@ -15,11 +15,11 @@ pub struct RAdam {
     beta1: f64,
     beta2: f64,
     eps: f64,
-    states: Vec<State>,
+    states: Vec<ParameterState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ParameterState {
     var: Var,
     moments: Moments,
     steps: i32,
@@ -50,7 +50,7 @@ impl Moments {
 impl RAdam {
     /// For these parameters, in this order.
     pub fn new(parameters: &[Parameter], spec: &TrainingSpec) -> Self {
-        let state = |parameter: &Parameter| State {
+        let state = |parameter: &Parameter| ParameterState {
             var: parameter.var.clone(),
             moments: Moments::None,
             steps: 0,
@@ -111,7 +111,7 @@ pub(super) struct Moment {
 impl RAdam {
     /// The state of every parameter, in single precision.
     pub(super) fn moments(&self) -> Result<Vec<Moment>> {
-        let moment = |state: &State| {
+        let moment = |state: &ParameterState| {
             let (first, second) = match &state.moments {
                 Moments::None => (Vec::new(), Vec::new()),
                 Moments::F32(first, second) => (first.clone(), second.clone()),
