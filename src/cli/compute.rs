@@ -111,7 +111,9 @@ impl Compute {
             }
             (EngineChoice::Lanes, device) => Err(not_on(device)),
             (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
-                AnyEngine::Stock(Stock::new(device.open()?)),
+                AnyEngine::Stock(Stock::new(
+                    device.open().map_err(|error| error.to_string())?,
+                )),
                 "stock".to_owned(),
             )),
         }
@@ -183,7 +185,10 @@ impl OwnDevice {
 pub(super) fn made_by(device: DeviceName, engine: String) -> Result<MadeBy, String> {
     let (device, engine) = match TRIVIAL {
         true => ("none".to_owned(), "none: nothing was computed".to_owned()),
-        false => (device.identity()?, engine),
+        false => (
+            device.identity().map_err(|error| error.to_string())?,
+            engine,
+        ),
     };
     Ok(MadeBy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
