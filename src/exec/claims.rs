@@ -17,7 +17,7 @@ pub struct StoreClaims {
 }
 
 impl StoreClaims {
-    /// None yet; what processes have left behind that are gone is removed.
+    /// None yet; removes what ended processes have left behind.
     pub fn new(store: Store) -> Self {
         store.sweep_claims();
         store.sweep_progress();
@@ -32,7 +32,7 @@ impl Claims for StoreClaims {
     fn claim(&mut self, stage: &Stage) -> Claim {
         match self.store.claim(&stage.digest) {
             Ok(Some(claim)) => {
-                // Whoever held it before may have made it.
+                // Another process may have made the artefact in the meantime.
                 let kind = stage.spec.kind();
                 if self.store.contains(kind, &stage.digest)
                     && is_whole(&self.store, stage)
@@ -44,7 +44,7 @@ impl Claims for StoreClaims {
                 Claim::Ours
             }
             Ok(None) => Claim::Theirs,
-            // A store that cannot be written to says so when the stage publishes.
+            // Where the store cannot be written to, publishing reports it.
             Err(_) => Claim::Ours,
         }
     }

@@ -1,9 +1,9 @@
 //! Checkpoints: a network's parameters as safetensors, under segmentation_models_pytorch's names.
 //!
-//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` where there is one. What
-//! is known of the network beside its tensors is JSON in the file's metadata, under `expertgrid`.
-//! The rule: the same network gives the same bytes, and a file is used whole or refused; only an
-//! [import](super::Import) takes part of one.
+//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` for one branch. The
+//! network's description is JSON in the file's metadata, under `expertgrid`. The rule: the same
+//! network gives the same bytes, and a file is used whole or refused; only an
+//! [import](super::Import) uses part of one.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -32,7 +32,7 @@ const ABOUT: &str = "expertgrid";
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub(super) tensors: BTreeMap<String, StoredTensor>,
-    /// Tensors that are not in single precision, and what they are in.
+    /// The types of tensors that are not in single precision.
     pub(super) unread: BTreeMap<String, String>,
     about: Option<About>,
 }
@@ -56,12 +56,18 @@ pub enum CheckpointError {
     /// A tensor is missing, or of another shape or type than the network's.
     #[error("the checkpoint is of another network: {0}")]
     Mismatch(String),
-    /// A tensor operation failed.
+    /// A tensor operation failed. Candle's error is no source: its text may hold a backtrace.
     #[error("{}", crate::engine::plain(.0))]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
 }
 
-/// The digest is that of the tensors' content: what is said about them does not count.
+impl From<candle_core::Error> for CheckpointError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// The digest is that of the tensors' content; the description is not part of it.
 impl Keyed for Checkpoint {
     fn fields(&self, sink: &mut Sink) {
         let Self {
@@ -81,7 +87,7 @@ impl Keyed for Checkpoint {
 }
 
 impl Checkpoint {
-    /// A network's parameters, and what is known of them.
+    /// A network's parameters with its description.
     ///
     /// # Errors
     /// Where a parameter cannot be read from its device.
@@ -124,7 +130,7 @@ impl Checkpoint {
         });
         // One entry only: the file's metadata is written in a hash map's order.
         let metadata = self.about.as_ref().map(|about| {
-            let text = serde_json::to_string(about).expect("an account is plain data");
+            let text = serde_json::to_string(about).expect("a description is plain data");
             HashMap::from([(ABOUT.to_owned(), text)])
         });
         safetensors::serialize(views, metadata).expect("names are distinct")
@@ -133,7 +139,7 @@ impl Checkpoint {
     /// Reads a checkpoint's bytes.
     ///
     /// # Errors
-    /// Where they are not safetensors, or what is said about the network cannot be read.
+    /// Where they are not safetensors, or the description cannot be read.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let format = |why: &dyn fmt::Display| CheckpointError::Format(why.to_string());
         let file = SafeTensors::deserialize(bytes).map_err(|e| format(&e))?;
@@ -179,12 +185,12 @@ impl Checkpoint {
         }
     }
 
-    /// What is said about the network; `None` for a file of another program.
+    /// The network's description; `None` for a file of another program.
     pub fn about(&self) -> Option<&About> {
         self.about.as_ref()
     }
 
-    /// The same tensors with something else said about them.
+    /// The same tensors with another description.
     pub fn with_about(self, about: About) -> Self {
         Self {
             about: Some(about),
@@ -195,7 +201,7 @@ impl Checkpoint {
     /// The size of the network.
     ///
     /// # Errors
-    /// Where the tensors that tell it are missing, or the file says otherwise itself.
+    /// Where the tensors that determine it are missing, or contradict the description.
     pub fn size(&self) -> Result<NetworkSize, CheckpointError> {
         let mismatch = |why: String| Err(CheckpointError::Mismatch(why));
         let shape = |name: &str| self.tensors.get(name).map(|found| found.shape.as_slice());
@@ -221,15 +227,15 @@ impl Checkpoint {
         let size = NetworkSize { width, experts };
         match &self.about {
             Some(about) if about.size() != size => mismatch(format!(
-                "it says that its width is {} and its experts {:?}, its tensors have width {width} \
-                 and {experts} branches",
+                "its description has width {} and experts {:?}, its tensors have width {width} and \
+                 {experts} branches",
                 about.recipe.network.width, about.experts
             )),
             _ => Ok(size),
         }
     }
 
-    /// The network as it is: every tensor is used, with its values to the bit.
+    /// The network as it is: every tensor is used, bit for bit.
     ///
     /// # Errors
     /// Where the checkpoint is of another network.
@@ -249,8 +255,8 @@ impl Checkpoint {
         }
     }
 
-    /// The network for a new expert: the shared part is the checkpoint's, the one expert's part
-    /// is initialised anew.
+    /// The network for a new expert: the shared part is the checkpoint's, the expert's branch has
+    /// initial values.
     ///
     /// # Errors
     /// Where the checkpoint is of another network.
@@ -266,7 +272,7 @@ impl Checkpoint {
         })
     }
 
-    /// The network for a new expert who takes over another's branch.
+    /// The network for a new expert, which starts from another expert's branch.
     ///
     /// # Errors
     /// Where the checkpoint is of another network, or has no such branch.

@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{manifest::NetworkSpec, seed::Seed};
 
-/// What became of every tensor.
+/// What happened to every tensor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// Taken as they are.
     pub loaded: BTreeSet<String>,
     /// Taken after summing over the channels of colour images.
     pub summed: BTreeSet<String>,
-    /// In the network only: random, as without the file.
+    /// In the network only: initial values, as without the file.
     pub initialised: BTreeSet<String>,
     /// In the file only.
     pub skipped: BTreeSet<String>,
@@ -173,7 +173,7 @@ fn fitted(found: &StoredTensor, part: Part, shape: &[usize], experts: usize) -> 
             let values = &values[branch * channels..(branch + 1) * channels];
             Some(Fitted::Whole(values.to_vec()))
         }
-        // A brightness image is one whose three colours are alike.
+        // A grey image is a colour image with three equal channels, whose kernels add up.
         (Part::Shared, &[outputs, 3, 7, 7], &[expected, 1, 7, 7]) if outputs == expected => {
             let (maps, _) = values.as_chunks::<{ 3 * 49 }>();
             let sum = |map: &[f32; 3 * 49]| -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! One stage in, one artefact out: the work itself.
+//! Runs one stage, whose result is one artefact.
 //!
 //! The rule: a stage reads the data set and its upstream artefact, nothing else; what it returns
 //! depends on its spec alone. It does not know when or where it runs.
@@ -30,7 +30,7 @@ use crate::{
 
 pub use library::Library;
 
-/// Whether this program's stages compute nothing: not so in any program that is of use.
+/// Whether this program's stages compute nothing, as in a build that times all that is around them.
 pub const TRIVIAL: bool = cfg!(feature = "trivial");
 
 /// Why a stage has no artefact.
@@ -54,7 +54,7 @@ pub enum StageError {
 }
 
 impl StageError {
-    /// Whether the same inputs would end the same way.
+    /// Whether the same inputs would fail again.
     pub fn is_deterministic(&self) -> bool {
         match self {
             Self::Data(_)
@@ -83,17 +83,17 @@ impl From<candle_core::Error> for StageError {
     }
 }
 
-/// What stages work with; one per worker, kept from stage to stage.
+/// The resources of stages: one set per worker, kept from stage to stage.
 pub struct Bench {
     /// The data set, prepared on demand.
     pub library: Library,
-    /// Where artefacts come from and go.
+    /// The store of artefacts.
     pub store: Store,
     /// Where artefacts are written first.
     pub scratch: Arc<Scratch>,
-    /// What computes.
+    /// The engine.
     pub engine: AnyEngine,
-    /// What is recorded of it.
+    /// The program, device and engine, as recorded in artefacts.
     pub made_by: MadeBy,
 }
 
@@ -102,7 +102,7 @@ pub struct Bench {
 /// # Errors
 /// Where there is no artefact; nothing was published then.
 pub fn run(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Digest, StageError> {
-    // Before hours are spent on what could not be published.
+    // Checked before hours of training, which could not be published.
     bench.scratch.check()?;
     let files = compute(spec, bench, watch)?;
     let digest = spec.digest();
@@ -206,7 +206,7 @@ fn train_and_predict<E: Engine>(
 /// A network before its first step.
 struct InitialNetwork {
     net: UNet,
-    /// What became of the tensors of an imported file.
+    /// What happened to the tensors of an imported file.
     import: Option<Import>,
     /// Whose branch was inherited.
     choice: Option<Choice>,

@@ -6,8 +6,8 @@
 //!
 //! There are three layers. `machine` has instruction sets, threads and memory. `kernels` has the
 //! operations, as functions on slices and on [`Features`], which may be yet to be computed. `tape`
-//! has [`Lanes`], which records operations and walks back. A file uses its own layer and those
-//! listed before it. `unsafe` occurs in the first two. Tests hold both.
+//! has [`Lanes`], which records operations and computes gradients. A file uses its own layer and
+//! those listed before it. `unsafe` occurs in the first two. Tests hold both.
 
 mod machine;
 mod kernels;

@@ -31,11 +31,11 @@ pub struct Buffers(Rc<RefCell<Slabs>>);
 #[derive(Debug, Default)]
 struct Slabs {
     slabs: Vec<Pages>,
-    /// Floats that are free from a place on; never two pieces side by side.
+    /// The number of free floats from an offset on. Neighbouring pieces are joined.
     free: BTreeMap<SlabOffset, usize>,
 }
 
-/// A place in one of the slabs.
+/// A position in one of the slabs, in floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SlabOffset {
     slab: usize,
@@ -43,8 +43,8 @@ struct SlabOffset {
 }
 
 impl Slabs {
-    /// Takes `len` floats from the first piece that has them: what is in use stays close together,
-    /// and in the cache.
+    /// Takes `len` floats from the first piece that is large enough, so that the memory in use
+    /// stays close together, in the cache.
     fn take(&mut self, len: usize) -> SlabOffset {
         let mut pieces = self.free.iter().map(|(place, free)| (*place, *free));
         let first = pieces.find(|(_, free)| *free >= len);
@@ -88,7 +88,7 @@ impl Buffers {
     pub fn take(&self, len: usize) -> Buffer {
         assert!(len.is_multiple_of(LANES), "floats of a buffer: {len}");
         let mut pool = self.0.borrow_mut();
-        // A buffer of nothing has a place, as every other.
+        // An empty buffer has a position too.
         let place = pool.take(len.max(LANES));
         let start = pool.slabs[place.slab].start();
         // SAFETY: `len` floats from there on are inside the slab.
@@ -108,7 +108,7 @@ pub struct Buffer {
     start: NonNull<f32>,
     len: usize,
     place: SlabOffset,
-    /// Keeps the memory.
+    /// Keeps the memory alive.
     pool: Buffers,
 }
 

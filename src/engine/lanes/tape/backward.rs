@@ -1,6 +1,6 @@
-//! The way back from a loss to the gradients of its parameters.
+//! The backward pass: from a loss to the gradients of its parameters.
 //!
-//! The rule: nothing is kept longer than it is read. Values are freed on the way, gradients of the
+//! The rule: nothing is kept after it was last read. Values are freed on the way, gradients of the
 //! same value are added in place, and a parameter's gradient is handed out as soon as it is known,
 //! while it is still in the cache.
 
@@ -33,10 +33,10 @@ pub struct WantedGradients<'a> {
     receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
 }
 
-/// What is known of one gradient.
+/// The sum of the known parts of one gradient.
 struct PartialGradient {
     place: usize,
-    /// Uses of the parameter that the way back has not passed.
+    /// Uses of the parameter that the backward pass has not reached.
     uses: usize,
     sum: Option<Tensor>,
 }
@@ -107,7 +107,7 @@ impl<'a> WantedGradients<'a> {
     }
 }
 
-/// The way back from a loss; every value is freed on the way.
+/// The backward pass from a loss. Every value is freed on the way.
 pub struct Backward<'a> {
     kernels: &'a Kernels,
     buffers: &'a Buffers,
@@ -126,12 +126,12 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// From a Dice loss, whose own gradient is its `share` in a sum of losses.
+    /// Runs it from a Dice loss, whose own gradient is its `share` in a sum of losses.
     pub fn run(mut self, loss: LaneTensor, share: f32) -> Result<()> {
         let mut start = self.buffers.take(LANES);
         start.fill(share);
         self.pending.insert(loss.node.number, (loss.node, start));
-        // The highest number first: all that was computed from a value has been passed by then.
+        // The highest number first: by then, all that was computed from a value has been handled.
         while let Some((_, (node, dy))) = self.pending.pop_last() {
             self.step(&node, dy)?;
         }

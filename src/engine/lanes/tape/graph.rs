@@ -1,8 +1,8 @@
 //! Values computed by the kernels, and what they were computed from.
 //!
-//! The rule: memory is freed when nothing reads it any more. A node keeps what the way back reads,
-//! and nothing else. The output of a norm without residual is not kept: its readers compute it from
-//! the norm's input, which the way back reads anyway.
+//! The rule: memory is freed when nothing reads it any more. A node keeps what the backward pass
+//! reads, and nothing else. The output of a norm without residual is not kept: its readers compute
+//! it from the norm's input, which the backward pass reads anyway.
 
 use std::rc::Rc;
 
@@ -30,6 +30,7 @@ pub struct LaneTensor {
     values: LaneStorage,
 }
 
+/// Where the numbers of a value are.
 #[derive(Clone, Debug)]
 enum LaneStorage {
     Stored(Rc<Buffer>),
@@ -83,20 +84,20 @@ impl LaneTensor {
     }
 }
 
-/// A value's place in the computation.
+/// A value in the graph of the computation.
 #[derive(Debug)]
 pub struct Node {
-    /// Values are numbered as they are made: one stands behind all it was computed from.
+    /// Values are numbered as they are made: each number is above those of its inputs.
     pub number: u64,
     /// Groups, channels, height, width.
     pub dims: [usize; 4],
     pub operation: Operation,
 }
 
-/// What a value was computed from, and what the way back needs beside that.
+/// What a value was computed from, and what the backward pass needs beside that.
 #[derive(Debug)]
 pub enum Operation {
-    /// Given: no gradient.
+    /// An input of the network: no gradient.
     Given,
     Conv {
         x: LaneTensor,
@@ -125,7 +126,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The values it hands a gradient to.
+    /// The values that get a gradient from it.
     pub fn inputs(&self) -> Vec<&Rc<Node>> {
         match self {
             Self::Given => vec![],
@@ -156,7 +157,7 @@ impl Operation {
     }
 }
 
-/// What the way back needs of a conditional instance norm.
+/// What the backward pass needs of a conditional instance norm.
 #[derive(Debug)]
 pub struct Normed {
     /// What was normalised, and its values.

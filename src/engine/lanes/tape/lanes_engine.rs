@@ -92,7 +92,7 @@ impl Lanes {
         let [groups, cin, height, width] = x.node.dims;
         let (cout, inputs, kernel, _) = weight.dims4()?;
         if inputs != cin {
-            bail!("a weight for {inputs} channels meets {cin}");
+            bail!("the weight takes {inputs} input channels, the input has {cin}");
         }
         let shape = Conv {
             groups,
@@ -326,14 +326,14 @@ impl Engine for Lanes {
         let dims = |channels| [groups, channels, 2 * height, 2 * width];
         if inputs != up + shape.skip || kernel != 3 {
             bail!(
-                "a weight {:?} meets {up} and {} channels",
+                "the weight is {:?}, not 3x3 over {up} upsampled and {} skip channels",
                 weight.dims(),
                 shape.skip
             );
         }
         if let Some(skip) = skip.filter(|skip| skip.node.dims != dims(shape.skip)) {
             bail!(
-                "a skip {:?} meets {:?} before upsampling",
+                "the skip is {:?}, not twice the size of the input {:?}",
                 skip.node.dims,
                 x.node.dims
             );
@@ -370,7 +370,7 @@ impl Engine for Lanes {
         let [groups, channels, height, width] = logits.node.dims;
         if channels != 1 || batch > groups * LANES || target.node.dims != logits.node.dims {
             bail!(
-                "{batch} logits {:?} meet targets {:?}",
+                "{batch} samples do not fit one channel of logits {:?} and targets {:?}",
                 logits.node.dims,
                 target.node.dims
             );

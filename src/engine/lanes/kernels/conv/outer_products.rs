@@ -13,8 +13,8 @@ use crate::engine::lanes::{
     machine::{Isa, Kernels, LANES, Shared, Vector, multiversion, odd_lines, scratch},
 };
 
-/// Pixels between the one that is read and the one that is prefetched. Sixteen planes are more
-/// streams than hardware follows.
+/// Pixels between the one that is read and the one that is prefetched. The hardware prefetches
+/// fewer streams than sixteen planes.
 const AHEAD: usize = 6;
 
 /// Channels rounded up to whole registers.

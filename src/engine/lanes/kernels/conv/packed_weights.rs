@@ -1,7 +1,7 @@
 //! Weights in the order the kernels read them: blocks of output channels. One tap of one input
 //! channel is a run of as many weights as the block has channels.
 
-/// Where a kernel's weights are, seen from the correlation that uses them.
+/// The weights of a correlation, as a view of the network's weights.
 #[derive(Clone, Copy)]
 pub struct WeightView<'a> {
     pub weights: &'a [f32],

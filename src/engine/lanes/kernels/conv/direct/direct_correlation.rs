@@ -39,7 +39,7 @@ const FEW: usize = 16;
 enum CorrelationWeights<'a> {
     /// Blocks of `[C_in, taps, block]`, as many taps.
     Packed { blocks: &'a [f32], taps: usize },
-    /// As the network has them.
+    /// As the network stores them.
     Stored(WeightView<'a>),
 }
 

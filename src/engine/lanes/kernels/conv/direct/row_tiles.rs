@@ -18,13 +18,13 @@ pub(super) struct Tap {
     pub(super) w: usize,
 }
 
-/// What sums are added to.
+/// The values that sums are added to.
 #[derive(Clone, Copy)]
 pub enum InitialSums<'a> {
     Zero,
     /// One number for each output channel.
     Bias(&'a [f32]),
-    /// What the output holds.
+    /// The values that the output holds.
     Output,
 }
 

@@ -422,7 +422,7 @@ unsafe fn transform_back_body<V: Vector>(
         for half in (0..LANES.min(wide - first)).step_by(V::N) {
             let from = sums.as_ptr().wrapping_add(held * wide + first + half);
             for p in 0..points {
-                // So many streams are more than hardware follows.
+                // The hardware prefetches fewer streams than these.
                 V::prefetch(from.wrapping_add(p * step + 2 * LANES));
             }
             // SAFETY: the channels are inside each point's sums, the results inside `taps`.
