@@ -8,11 +8,12 @@ use divan::{
     Bencher, Divan,
     counter::{BytesCount, ItemsCount},
 };
+use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::{
     Features, Kernels, Threads,
     conv::{self, Conv},
     joint::{self, Joint},
-    norm::{self, Activation, Affine, Gate, Gradients, Norm, Saved, Statistics},
+    norm::{self, AffineTables, Gate, Gradients, Norm, Saved, Statistics},
     peak,
     pool::{self, Pool},
 };
@@ -275,7 +276,7 @@ fn norm_forward(bencher: Bencher, (channels, side): (usize, usize)) {
     bencher
         .counter(BytesCount::new(8 * norm.len()))
         .bench_local(|| {
-            let affine = Affine {
+            let affine = AffineTables {
                 gamma: &table,
                 beta: &table,
             };
@@ -311,7 +312,7 @@ fn norm_backward(bencher: Bencher, (channels, side): (usize, usize)) {
         .counter(BytesCount::new(12 * norm.len()))
         .with_inputs(|| dy.clone())
         .bench_local_refs(|dy| {
-            let affine = Affine {
+            let affine = AffineTables {
                 gamma: &table,
                 beta: &table,
             };

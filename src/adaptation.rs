@@ -1,9 +1,9 @@
-//! From a pretrained network to the one that is trained for a new expert.
+//! Makes the network that is trained for a new expert from a pretrained one.
 //!
-//! The rule: whoever adapts a network, a stage of a grid or a command, adapts it by this code. It
-//! asks how the new expert's branch begins, knows no method by its name, and prints nothing.
+//! The rule: stages of a grid and commands adapt networks by this code alone. It depends on how the
+//! new expert's branch begins, not on the names of methods, and prints nothing.
 
-use std::{fmt, iter::zip, sync::Arc};
+use std::{iter::zip, sync::Arc};
 
 use crate::{
     artefact::{BranchFit, Choice},
@@ -23,50 +23,35 @@ use crate::{
 
 /// A case that the new expert has annotated.
 #[derive(Clone, Debug)]
-pub struct Case<'a> {
+pub struct SupportCase<'a> {
     /// The digest of its image.
     pub digest: Digest,
     /// Its image.
     pub image: Arc<Prepared>,
-    /// The new expert's mask as it was drawn.
+    /// The new expert's mask as drawn.
     pub mask: &'a Mask,
 }
 
 /// A network at the beginning of its training for a new expert.
 pub struct Beginning {
-    /// It has one branch.
+    /// The network, with one branch.
     pub net: UNet,
-    /// Whose branch that was, where it was inherited.
+    /// Where that branch was inherited: whose, and how well every branch fits.
     pub choice: Option<Choice>,
 }
 
 /// Why there is no network to begin with.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum AdaptationError {
     /// The checkpoint is of another network.
-    Checkpoint(CheckpointError),
-    /// A tensor operation failed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A tensor operation failed. Candle's error is no source: its text may hold a backtrace.
+    #[error("{}", plain(.0))]
     Tensor(candle_core::Error),
-    /// A mask does not fit its image.
-    Mask(MaskError),
-}
-
-impl fmt::Display for AdaptationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Checkpoint(error) => write!(f, "{error}"),
-            Self::Tensor(error) => f.write_str(&plain(error)),
-            Self::Mask(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for AdaptationError {}
-
-impl From<CheckpointError> for AdaptationError {
-    fn from(error: CheckpointError) -> Self {
-        Self::Checkpoint(error)
-    }
+    /// A mask has another shape than its image.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
 }
 
 impl From<candle_core::Error> for AdaptationError {
@@ -75,13 +60,7 @@ impl From<candle_core::Error> for AdaptationError {
     }
 }
 
-impl From<MaskError> for AdaptationError {
-    fn from(error: MaskError) -> Self {
-        Self::Mask(error)
-    }
-}
-
-/// What an adaptation begins with.
+/// The inputs of an adaptation.
 pub struct Adapting<'a, E> {
     /// The pretrained network.
     pub pretrained: &'a Checkpoint,
@@ -90,12 +69,12 @@ pub struct Adapting<'a, E> {
     /// What the new expert's branch starts from.
     pub branch: Branch,
     /// The new expert's cases, in the order of sampling.
-    pub cases: &'a [Case<'a>],
+    pub cases: &'a [SupportCase<'a>],
     /// How images become input, and the network.
     pub recipe: &'a Recipe,
-    /// Of initial values.
+    /// The seed of initial values.
     pub seed: Seed,
-    /// What computes.
+    /// The engine.
     pub engine: &'a E,
 }
 
@@ -129,7 +108,7 @@ impl<E: Engine> Adapting<'_, E> {
         let Recipe { image, network, .. } = self.recipe;
         let all = self.pretrained.restore(network, self.engine.device())?;
         if all.experts() != self.experts.len() {
-            let why = "it does not say whose its branches are".to_owned();
+            let why = "it does not name the experts of its branches".to_owned();
             return Err(CheckpointError::Mismatch(why).into());
         }
         let dice = dice_by_branch(&all, self.engine, self.cases, image)?;
@@ -151,15 +130,15 @@ impl<E: Engine> Adapting<'_, E> {
 }
 
 /// The Dice coefficient of each case through each branch of a network: for each branch, all cases.
-/// Images are seen as tests see them and not augmented; masks are compared as they were drawn, in
-/// the frame of the original image. Two empty masks have 1, one empty mask 0.
+/// Images are prepared as for tests and not augmented. Masks are compared as drawn, in the frame of
+/// the original image. The coefficient is 1 for two empty masks, 0 for one.
 ///
 /// # Errors
 /// Where a mask has another shape than its image, or a tensor operation fails.
 pub fn dice_by_branch<E: Engine>(
     net: &UNet,
     engine: &E,
-    cases: &[Case<'_>],
+    cases: &[SupportCase<'_>],
     spec: &ImageSpec,
 ) -> Result<Vec<Vec<f64>>, AdaptationError> {
     let named = cases

@@ -6,9 +6,7 @@ use clap::Args;
 
 use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
 use crate::{
-    adaptation::{
-        AdaptationError, Adapting, Beginning, Case as AnnotatedCase, dice_by_branch, mean,
-    },
+    adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
         Case, Expert, folder,
         prepare::{cut_pixels, prepare, prepare_mask, too_small},
@@ -18,7 +16,7 @@ use crate::{
     key::Keyed,
     manifest::{Budget, ExpertBatching, Recipe},
     method::{Branch, Tuned},
-    net::{About, Adaptation, Checkpoint, Provenance, UNet},
+    net::{About, Adaptation, Checkpoint, NetworkOrigin, UNet},
     progress::Bar,
     seed::Seed,
     store::replace_file,
@@ -121,7 +119,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let about = About {
         recipe: weights.recipe,
         experts: vec![arguments.expert],
-        provenance: Provenance::Adaptation(Box::new(Adaptation {
+        provenance: NetworkOrigin::Adaptation(Box::new(Adaptation {
             from: weights.checkpoint.digest(),
             pretrained_on: weights
                 .checkpoint
@@ -212,9 +210,9 @@ fn adapt<E: Engine>(
     let recipe = &weights.recipe;
     let seed = Seed::new(arguments.seed).fork("adapt");
     let expert = arguments.expert;
-    let drawn: Vec<AnnotatedCase<'_>> = cases
+    let drawn: Vec<SupportCase<'_>> = cases
         .iter()
-        .map(|case| AnnotatedCase {
+        .map(|case| SupportCase {
             digest: case.image_digest,
             image: Arc::new(prepare(&case.image, &recipe.image)),
             mask: &case.annotations[&expert].mask,

@@ -144,7 +144,9 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         ..
     } = arguments;
     let (engine, name) = compute.open(*device, *threads).map_err(Failure::Input)?;
-    let identity = device.identity().map_err(Failure::Input)?;
+    let identity = device
+        .identity()
+        .map_err(|error| Failure::Input(error.to_string()))?;
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());
     let step_ms = match &engine {

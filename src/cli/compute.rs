@@ -110,7 +110,9 @@ impl Compute {
             }
             (EngineChoice::Lanes, device) => Err(not_on(device)),
             (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
-                AnyEngine::Stock(Stock::new(device.open()?)),
+                AnyEngine::Stock(Stock::new(
+                    device.open().map_err(|error| error.to_string())?,
+                )),
                 "stock".to_owned(),
             )),
         }
@@ -182,7 +184,7 @@ impl OwnDevice {
 pub(super) fn made_by(device: DeviceName, engine: String) -> Result<MadeBy, String> {
     Ok(MadeBy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        device: device.identity()?,
+        device: device.identity().map_err(|error| error.to_string())?,
         engine,
     })
 }

@@ -130,7 +130,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 
 /// The devices that are asked for, which this machine has.
 fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
-    let slots = Slots::share(&execution.device, execution.jobs).map_err(Failure::Input)?;
+    let slots = Slots::share(&execution.device, execution.jobs)
+        .map_err(|error| Failure::Input(error.to_string()))?;
     // Workers would find out one by one.
     let checked = execution.compute.check(&slots.slots);
     checked.map_err(Failure::Input)?;

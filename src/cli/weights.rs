@@ -11,7 +11,7 @@ use super::Failure;
 use crate::{
     data::Expert,
     manifest::Recipe,
-    net::{Checkpoint, CheckpointError, Outline},
+    net::{Checkpoint, CheckpointError, NetworkSize},
 };
 
 /// A checkpoint and how its network is used.
@@ -28,7 +28,7 @@ impl LoadedWeights {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let wrong = |error| wrong(path, error);
         let checkpoint = Checkpoint::open(path).map_err(wrong)?;
-        let Outline { width, experts } = checkpoint.outline().map_err(wrong)?;
+        let NetworkSize { width, experts } = checkpoint.size().map_err(wrong)?;
         let (recipe, experts) = match checkpoint.about() {
             Some(about) => (about.recipe, about.experts.clone()),
             None => {

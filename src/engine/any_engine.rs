@@ -1,4 +1,4 @@
-//! The engine that a worker was asked for.
+//! The engines that a worker can compute with, as one type.
 
 use super::{
     lanes::{Lanes, Threads},
@@ -15,7 +15,7 @@ pub enum AnyEngine {
 }
 
 impl AnyEngine {
-    /// The threads it works on, to be adjusted from elsewhere. `None` for candle's own operations,
+    /// The threads it uses, which may be adjusted meanwhile. `None` for candle's own operations,
     /// which use a fixed number.
     pub fn threads(&self) -> Option<Threads> {
         match self {

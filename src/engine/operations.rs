@@ -2,10 +2,10 @@
 
 use candle_core::{Device, Result, Tensor};
 
-/// What follows a normalisation.
+/// The activation after a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// None.
     Linear,
     /// max(0, x).
     Relu,
@@ -30,7 +30,7 @@ impl Affine<'_> {
     }
 }
 
-/// What one Dice loss is taken over.
+/// The pixels that one Dice loss is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiceOver {
     /// Each image; the loss is the mean over images.
@@ -39,8 +39,8 @@ pub enum DiceOver {
     Batch,
 }
 
-/// The operations of a network, on activations in the engine's own layout, and the way back from a
-/// loss to the gradients of parameters. Parameters are candle tensors for every engine.
+/// The operations of a network, on activations in the engine's own layout, and the backward pass
+/// from a loss to the gradients of parameters. Parameters are candle tensors for every engine.
 pub trait Engine {
     /// An activation; cloning shares it.
     type Tensor: Clone;
@@ -48,8 +48,8 @@ pub trait Engine {
     /// Where parameters live.
     fn device(&self) -> &Device;
 
-    /// How many batches other threads should draw ahead while a step computes: none where the step
-    /// has the only core there is.
+    /// The number of batches that other threads should draw ahead while a step computes: none on a
+    /// single core.
     fn batches_ahead(&self) -> usize;
 
     /// From `[B, 1, H, W]` in row-major order to the engine's layout.
@@ -101,11 +101,11 @@ pub trait Engine {
         over: DiceOver,
     ) -> Result<Self::Tensor>;
 
-    /// The number that a loss is.
+    /// The value of a loss.
     fn loss(&self, loss: &Self::Tensor) -> Result<f64>;
 
-    /// The way back from `share` times a loss. It hands `receive` the gradient of each parameter
-    /// that the loss depends on, with the parameter's place, in any order. `parameters` are
+    /// The backward pass from `share` times a loss. `receive` gets the gradient of each parameter
+    /// that the loss depends on, with the parameter's index, in any order. `parameters` are
     /// distinct. No operation reads a parameter after its gradient is handed out, so `receive` may
     /// change it. The loss is consumed, so that memory can be freed on the way.
     ///

@@ -40,7 +40,8 @@ impl Engine for Stock {
     }
 
     fn batches_ahead(&self) -> usize {
-        // While a card computes, all of the worker's cores draw; each has one more to go on with.
+        // While a GPU computes, every core of the worker draws, with one more batch queued for
+        // each.
         match self.device.is_cpu() {
             true => usize::from(rayon::current_num_threads() > 1),
             false => 2 * rayon::current_num_threads(),

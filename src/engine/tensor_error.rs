@@ -1,6 +1,6 @@
 //! The wording of errors of tensor operations.
 
-/// What a tensor operation's error says, without the backtrace that candle adds to it where
+/// The text of a tensor operation's error, without the backtrace that candle adds to it where
 /// RUST_BACKTRACE is set.
 pub fn plain(error: &candle_core::Error) -> String {
     use candle_core::Error;

@@ -94,5 +94,5 @@ fn by_specification(spec: &Spec) -> u64 {
 
 /// Four bytes for every parameter.
 fn weights(train: &Train) -> u64 {
-    4 * net::count(train.recipe.network.width, train.support.experts.len())
+    4 * net::count(&train.recipe.network, train.support.experts.len())
 }

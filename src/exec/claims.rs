@@ -17,7 +17,7 @@ pub struct StoreLeases {
 }
 
 impl StoreLeases {
-    /// None yet; what processes have left behind that are gone is removed.
+    /// None yet; removes what ended processes have left behind.
     pub fn new(store: Store) -> Self {
         store.sweep_leases();
         store.sweep_progress();
@@ -32,7 +32,7 @@ impl Leases for StoreLeases {
     fn claim(&mut self, stage: &Stage) -> LeaseReply {
         match self.store.lease(&stage.digest) {
             Ok(Some(lease)) => {
-                // Whoever held it before may have made it.
+                // Another process may have made the artefact in the meantime.
                 let kind = stage.spec.kind();
                 if self.store.contains(kind, &stage.digest)
                     && is_whole(&self.store, stage)
@@ -44,7 +44,7 @@ impl Leases for StoreLeases {
                 LeaseReply::Ours
             }
             Ok(None) => LeaseReply::Theirs,
-            // A store that cannot be written to says so when the stage publishes.
+            // Where the store cannot be written to, publishing reports it.
             Err(_) => LeaseReply::Ours,
         }
     }

@@ -1,20 +1,20 @@
-//! NVIDIA's driver, asked through candle's bindings: which devices there are, what they are called,
-//! how much of their memory is in use.
+//! Queries of NVIDIA's driver through candle's bindings: the devices, their names, their memory in
+//! use.
 //!
-//! Without the feature `cuda` nothing is asked, and every answer says what is missing.
+//! Without the feature `cuda` the driver is not queried.
 
-/// How many devices there are, or why none can be used.
+/// The number of devices, or why none can be used.
 #[cfg(feature = "cuda")]
 pub(super) fn count() -> Result<usize, String> {
     use candle_core::cuda_backend::cudarc::driver::CudaContext;
     match CudaContext::device_count() {
         Ok(count) if count > 0 => Ok(usize::try_from(count).unwrap_or(0)),
         Ok(_) => Err("the driver finds no device".to_owned()),
-        Err(error) => Err(format!("the driver says {}", words(error))),
+        Err(error) => Err(format!("the driver reports {}", text_of(error))),
     }
 }
 
-/// As above: none, and a reason only where a driver is installed and so a device may be expected.
+/// As above: none; an error only where a driver is installed, so that a device may be expected.
 #[cfg(not(feature = "cuda"))]
 pub(super) fn count() -> Result<usize, String> {
     match std::path::Path::new("/proc/driver/nvidia/version").exists() {
@@ -31,8 +31,8 @@ pub(super) fn count() -> Result<usize, String> {
 #[cfg(feature = "cuda")]
 pub(super) fn identity(number: usize) -> Result<String, String> {
     let context = context(number)?;
-    let name = context.name().map_err(words)?;
-    let (major, minor) = context.compute_capability().map_err(words)?;
+    let name = context.name().map_err(text_of)?;
+    let (major, minor) = context.compute_capability().map_err(text_of)?;
     Ok(format!("{name}, compute capability {major}.{minor}"))
 }
 
@@ -59,12 +59,12 @@ pub(super) fn memory_in_use(_number: usize) -> Option<usize> {
 fn context(
     number: usize,
 ) -> Result<std::sync::Arc<candle_core::cuda_backend::cudarc::driver::CudaContext>, String> {
-    candle_core::cuda_backend::cudarc::driver::CudaContext::new(number).map_err(words)
+    candle_core::cuda_backend::cudarc::driver::CudaContext::new(number).map_err(text_of)
 }
 
-/// An error of the driver by its name and its own description.
+/// An error's name and description, from the driver.
 #[cfg(feature = "cuda")]
-fn words(error: candle_core::cuda_backend::cudarc::driver::DriverError) -> String {
+fn text_of(error: candle_core::cuda_backend::cudarc::driver::DriverError) -> String {
     let text = |found: Result<&std::ffi::CStr, _>| {
         found.map_or_else(
             |_: candle_core::cuda_backend::cudarc::driver::DriverError| String::new(),

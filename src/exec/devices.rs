@@ -1,4 +1,4 @@
-//! The devices of this machine, and how they are shared out to workers.
+//! The devices of this machine, and their division into slots for workers.
 
 use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 
@@ -7,7 +7,7 @@ use candle_core::Device;
 use super::cuda;
 use crate::{engine, plan::Kind};
 
-/// One device.
+/// The name of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceName {
     /// The processor.
@@ -41,46 +41,70 @@ impl FromStr for DeviceName {
     }
 }
 
+/// Why a device cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The program was built without support for CUDA devices.
+    #[error("{0} needs a program built with `--features cuda`; this one has only `cpu`")]
+    NotBuilt(DeviceName),
+    /// The driver cannot open it.
+    #[error("{device} cannot be used: {reason}; {found}; `--device cpu` takes the processor")]
+    Unusable {
+        /// The device.
+        device: DeviceName,
+        /// The driver's error.
+        reason: String,
+        /// The devices that the driver finds.
+        found: String,
+    },
+    /// The driver gives no name or compute capability.
+    #[error("{device}: {reason}")]
+    Unidentified {
+        /// The device.
+        device: DeviceName,
+        /// The driver's error.
+        reason: String,
+    },
+}
+
 impl DeviceName {
     /// Opens the device.
     ///
     /// # Errors
-    /// Where it is not there, or the program was built without the means to use it.
-    pub fn open(self) -> Result<Device, String> {
+    /// [`DeviceError::NotBuilt`] and [`DeviceError::Unusable`], for a CUDA device.
+    pub fn open(self) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(format!(
-                "{self} needs a program built with `--features cuda`; this one has only `cpu`"
-            )),
-            Self::Cuda(number) => Device::new_cuda(number).map_err(|error| {
-                let found = cuda::count().map_or_else(
+            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NotBuilt(self)),
+            Self::Cuda(number) => Device::new_cuda(number).map_err(|error| DeviceError::Unusable {
+                device: self,
+                reason: engine::plain(&error),
+                found: cuda::count().map_or_else(
                     |why| why,
                     |count| format!("the driver finds {count}, counted from cuda:0"),
-                );
-                format!(
-                    "{self} cannot be used: {}; {found}; `--device cpu` takes the processor",
-                    engine::plain(&error)
-                )
+                ),
             }),
         }
     }
 
-    /// What is recorded of the device in an artefact: `cpu`, or a card's name and compute
-    /// capability.
+    /// The device as artefacts record it: `cpu`, or a card's name and compute capability.
     ///
     /// # Errors
-    /// Where the driver does not tell.
-    pub fn identity(self) -> Result<String, String> {
+    /// [`DeviceError::Unidentified`], for a CUDA device.
+    pub fn identity(self) -> Result<String, DeviceError> {
         match self {
             Self::Cpu => Ok("cpu".to_owned()),
             Self::Cuda(number) => {
-                cuda::identity(number).map_err(|error| format!("{self}: {error}"))
+                cuda::identity(number).map_err(|reason| DeviceError::Unidentified {
+                    device: self,
+                    reason,
+                })
             }
         }
     }
 
     /// Bytes of a card's own memory that are in use, by this process and all others; `None` for the
-    /// processor, and where the driver does not tell.
+    /// processor, and where the driver gives no number.
     pub fn memory_in_use(self) -> Option<usize> {
         match self {
             Self::Cpu => None,
@@ -89,12 +113,12 @@ impl DeviceName {
     }
 }
 
-/// What the user asked for.
+/// The devices that the user asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
     /// Every CUDA device of a build that can use them, else the processor.
     Auto,
-    /// These.
+    /// The named ones.
     Named(Vec<DeviceName>),
 }
 
@@ -127,9 +151,9 @@ pub struct Slot {
 pub enum Takes {
     /// All.
     Everything,
-    /// Those that train. A card does not wait for metrics, which the processor computes.
+    /// Trainings. The processor computes metrics, so that a card never waits for them.
     Trainings,
-    /// Those that score predictions.
+    /// Evaluations.
     Evaluations,
 }
 
@@ -160,8 +184,8 @@ impl Slots {
     /// slots over the devices in turn. Beside cards alone, the processor has slots for evaluations.
     ///
     /// # Errors
-    /// Where a device asked for cannot be used.
-    pub fn share(request: &DeviceRequest, jobs: Option<NonZeroUsize>) -> Result<Self, String> {
+    /// Where a named device cannot be used.
+    pub fn share(request: &DeviceRequest, jobs: Option<NonZeroUsize>) -> Result<Self, DeviceError> {
         let mut no_card = None;
         let devices = match request {
             DeviceRequest::Auto => {
@@ -232,7 +256,7 @@ fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Ve
         .collect()
 }
 
-/// How many cores this process may use.
+/// The number of cores that this process may use.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
@@ -293,6 +317,7 @@ mod tests {
     fn a_build_without_cuda_says_so() {
         let request = DeviceRequest::Named(vec![DeviceName::Cuda(0)]);
         let error = Slots::share(&request, None).unwrap_err();
-        assert!(error.contains("--features cuda"), "{error}");
+        assert_eq!(error, DeviceError::NotBuilt(DeviceName::Cuda(0)));
+        assert!(error.to_string().contains("--features cuda"), "{error}");
     }
 }

@@ -1,9 +1,9 @@
 //! Worker processes on this machine.
 //!
 //! The rule: a worker is started when its slot gets its first stage and reused from stage to stage,
-//! so that the data set is read once per slot; where it ends, or makes no progress for too long,
-//! its stage fails, with its last lines and the path to its log, and the slot's next stage gets a
-//! new worker.
+//! so that the data set is read once per slot. Where it ends, or its stage takes too long, the
+//! stage fails, with the last lines of its log and the log's path. The slot's next stage gets a new
+//! worker.
 
 use std::{
     ffi::OsString,
@@ -48,9 +48,10 @@ pub struct Local {
     busy: Vec<Option<Instant>>,
     /// How long a stage may take.
     timeout: Option<Duration>,
-    /// Where the words of stages are kept.
+    /// The logs of stages.
     logs: Logs,
-    /// How many workers were started: tells the words of a worker from those of the one before it.
+    /// The number of workers started so far. It tells a worker's messages from those of the one
+    /// before it in the same slot.
     started: u64,
     sender: Sender<Signal>,
     receiver: Receiver<Signal>,
@@ -60,14 +61,15 @@ struct Worker {
     number: u64,
     child: Child,
     requests: ChildStdin,
-    /// The words of its present stage.
+    /// The log of its present stage.
     log: Arc<Mutex<Log>>,
-    /// On how many threads it works.
+    /// The number of threads it uses.
     threads: NonZeroUsize,
 }
 
 impl Worker {
-    /// A worker that cannot be written to has ended, which is heard in its own way.
+    /// Sends a request. A failed write means that the worker has ended, which is reported by
+    /// [`WorkerSignal::Ended`].
     fn ask(&mut self, request: &Request) {
         let mut line = serde_json::to_vec(request).expect("requests are plain data");
         line.push(b'\n');
@@ -85,19 +87,20 @@ impl Worker {
     }
 }
 
-/// What wakes the run.
+/// What the run waits for.
 enum Signal {
-    /// Something of a worker.
+    /// From a worker.
     Worker {
         slot: usize,
         worker: u64,
-        what: What,
+        what: WorkerSignal,
     },
-    /// The user wants to end.
+    /// The user interrupts the run.
     Interrupt,
 }
 
-enum What {
+/// A message from a worker.
+enum WorkerSignal {
     News(News),
     /// It ended.
     Ended,
@@ -135,7 +138,7 @@ impl Local {
         NonZeroUsize::new(self.slots.cores / running.max(1)).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Something that interrupts the run, from any thread.
+    /// A function that interrupts the run, from any thread.
     pub fn interrupter(&self) -> impl Fn() + Send + 'static {
         let sender = self.sender.clone();
         move || {
@@ -148,16 +151,16 @@ impl Local {
         let started_with = self.threads();
         let threads = started_with.to_string();
         let mut command = Command::new(&self.command.program);
-        // Ctrl-C in a terminal reaches everybody in its foreground group; workers hear of it from
-        // their parent, when there is something to be saved.
+        // Ctrl-C in a terminal ends all processes of its foreground group. Workers are in another
+        // group, and the parent stops them, so that they can save their progress.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command
             .args(&self.command.arguments)
             .args(["--device", &device.to_string(), "--threads", &threads])
-            // Candle's, where it computes; it cannot be adjusted.
+            // The threads of candle's own operations; their number is fixed.
             .env("RAYON_NUM_THREADS", self.slots.threads_each().to_string())
-            // Candle's own pool spins while it waits, on the cores of the other workers.
+            // Candle's own pool spins while it waits, and takes cores from the other workers.
             .env("CANDLE_NUM_THREADS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -165,7 +168,7 @@ impl Local {
             .spawn()?;
         let requests = child.stdin.take().expect("piped");
         let replies = child.stdout.take().expect("piped");
-        let words = child.stderr.take().expect("piped");
+        let errors = child.stderr.take().expect("piped");
         self.started += 1;
         let number = self.started;
         let sender = self.sender.clone();
@@ -173,27 +176,30 @@ impl Local {
         let listened = log.clone();
         thread::spawn(move || {
             let listener = thread::spawn(move || {
-                for line in BufReader::new(words).lines().map_while(Result::ok) {
-                    listened.lock().expect("nobody panics with it").add(&line);
+                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                    listened
+                        .lock()
+                        .expect("no holder of the lock panics")
+                        .add(&line);
                 }
             });
             let tell = |what| {
                 let worker = number;
-                // Nobody listens any more where the run is over.
+                // The receiver is gone where the run is over.
                 let _ = sender.send(Signal::Worker { slot, worker, what });
             };
             for line in BufReader::new(replies).lines().map_while(Result::ok) {
                 match serde_json::from_str(&line) {
-                    Ok(Reply::Step(step)) => tell(What::News(News::Progress(step))),
-                    Ok(Reply::Finished) => tell(What::News(News::Finished)),
-                    Ok(Reply::Failed(failure)) => tell(What::News(News::Failed(failure))),
-                    Ok(Reply::Stopped) => tell(What::News(News::Stopped)),
-                    // A library printed something.
+                    Ok(Reply::Step(step)) => tell(WorkerSignal::News(News::Progress(step))),
+                    Ok(Reply::Finished) => tell(WorkerSignal::News(News::Finished)),
+                    Ok(Reply::Failed(failure)) => tell(WorkerSignal::News(News::Failed(failure))),
+                    Ok(Reply::Stopped) => tell(WorkerSignal::News(News::Stopped)),
+                    // The output of a library.
                     Err(_) => {}
                 }
             }
             let _ = listener.join();
-            tell(What::Ended);
+            tell(WorkerSignal::Ended);
         });
         Ok(Worker {
             number,
@@ -228,7 +234,7 @@ impl Executor for Local {
                     let _ = self.sender.send(Signal::Worker {
                         slot,
                         worker: 0,
-                        what: What::News(News::Failed(failure)),
+                        what: WorkerSignal::News(News::Failed(failure)),
                     });
                     return;
                 }
@@ -242,7 +248,7 @@ impl Executor for Local {
     }
 
     fn wait(&mut self, at_most: Option<Duration>) -> Option<Heard> {
-        // Here, when free slots have been filled again.
+        // Threads are divided after free slots have been filled again.
         let threads = self.threads();
         for (worker, _) in self
             .workers
@@ -280,9 +286,11 @@ impl Executor for Local {
                 continue;
             }
             let news = match what {
-                What::News(News::Failed(failure)) => News::Failed(self.with_log(slot, failure)),
-                What::News(news) => news,
-                What::Ended => {
+                WorkerSignal::News(News::Failed(failure)) => {
+                    News::Failed(self.with_log(slot, failure))
+                }
+                WorkerSignal::News(news) => news,
+                WorkerSignal::Ended => {
                     let how = self.ended(slot);
                     News::Failed(how)
                 }
@@ -304,7 +312,7 @@ impl Executor for Local {
 }
 
 impl Local {
-    /// The slot whose stage is the first to have taken too long, and when that will be.
+    /// The slot whose stage reaches the timeout first, and when.
     fn next_timeout(&self) -> Option<(usize, Instant)> {
         let timeout = self.timeout?;
         let since = self.busy.iter().enumerate();
@@ -321,14 +329,14 @@ impl Local {
         }
         let StageFailure { reason, nature } = self.ended(slot);
         self.busy[slot] = None;
-        let reason = format!("no end after {} s: {reason}", timeout.as_secs_f64());
+        let reason = format!("not finished after {} s: {reason}", timeout.as_secs_f64());
         Heard::Stage(Message {
             slot,
             news: News::Failed(StageFailure { reason, nature }),
         })
     }
 
-    /// What is to be said of a worker that has ended, with its stage's last words.
+    /// The failure of a stage whose worker has ended, with the last lines of its log.
     fn ended(&mut self, slot: usize) -> StageFailure {
         let worker = self.workers[slot].take();
         let (how, log) = match worker {
@@ -336,13 +344,16 @@ impl Local {
             None => (None, None),
         };
         let how = how.map_or_else(
-            || "nobody knows how".to_owned(),
+            || "exit status unknown".to_owned(),
             |status| status.to_string(),
         );
         let reason = format!("the worker ended ({how})");
         StageFailure {
             reason: match log {
-                Some(log) => log.lock().expect("nobody panics with it").report(reason),
+                Some(log) => log
+                    .lock()
+                    .expect("no holder of the lock panics")
+                    .report(reason),
                 None => reason,
             },
             nature: Nature::Accident,
@@ -353,7 +364,7 @@ impl Local {
         let Some(worker) = &self.workers[slot] else {
             return failure;
         };
-        let mut log = worker.log.lock().expect("nobody panics with it");
+        let mut log = worker.log.lock().expect("no holder of the lock panics");
         StageFailure {
             reason: log.report(failure.reason),
             ..failure

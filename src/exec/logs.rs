@@ -1,4 +1,4 @@
-//! The log of every stage: what its worker said while it ran, and how it ended badly.
+//! The log of every stage: its worker's standard error, and the reason where it failed.
 //!
 //! The rule: a log exists only where there is something in it, and writing it never fails a stage.
 
@@ -12,10 +12,10 @@ use std::{
 
 use crate::{key::Keyed, plan::Spec, results_dir::ResultsDir};
 
-/// How many of a stage's last lines are reported when it fails.
+/// The number of a stage's last lines that are reported when it fails.
 const LAST_LINES: usize = 12;
 
-/// All logs.
+/// The logs of a folder of results.
 #[derive(Debug)]
 pub(super) struct Logs {
     results: ResultsDir,
@@ -26,9 +26,9 @@ impl Logs {
         Self { results }
     }
 
-    /// Lets what a worker says from now on go to another stage's log.
+    /// Directs a worker's output to another stage's log from now on.
     pub fn begin(&self, log: &Mutex<Log>, spec: &Spec) {
-        let mut log = log.lock().expect("nobody panics with it");
+        let mut log = log.lock().expect("no holder of the lock panics");
         *log = Log {
             path: self.results.log(&spec.digest()),
             about: format!("{} {}", spec.kind(), spec.digest()),
@@ -47,7 +47,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// A line that the worker said.
+    /// Adds a line of the worker's output.
     pub fn add(&mut self, line: &str) {
         self.write(line);
         if self.last.len() == LAST_LINES {
@@ -56,7 +56,7 @@ impl Log {
         self.last.push_back(line.to_owned());
     }
 
-    /// A reason for failure with the last lines before it, and where all of them are.
+    /// The reason of a failure with the last lines before it and the path of the log.
     pub fn report(&mut self, reason: String) -> String {
         self.write(&reason);
         let mut text = reason;
@@ -72,7 +72,7 @@ impl Log {
 
     fn write(&mut self, line: &str) {
         if self.file.is_none() {
-            // An earlier attempt's words stay above.
+            // The log of an earlier attempt stays above.
             let open = || -> std::io::Result<File> {
                 if let Some(folder) = self.path.parent() {
                     fs::create_dir_all(folder)?;

@@ -11,6 +11,6 @@ mod logs;
 mod worker;
 
 pub use claims::StoreLeases;
-pub use devices::{DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
+pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
 pub use local::{Local, WorkerCommand};
 pub use worker::{Reply, Request, serve};

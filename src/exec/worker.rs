@@ -1,8 +1,7 @@
 //! A worker: reads requests, runs stages, writes replies, one JSON value a line.
 //!
-//! The rule: a worker lives as long as whoever started it holds its standard input open; when that
-//! closes, however the parent ended, the worker ends at once. Nothing is lost by it: an artefact is
-//! published whole or not at all.
+//! The rule: a worker ends as soon as its standard input closes, however its parent ended. Nothing
+//! is lost by it: an artefact is published whole or not at all.
 
 use std::{
     io::{BufRead, Write},
@@ -35,7 +34,7 @@ use crate::{
 pub enum Request {
     /// Run this stage, after those asked for before.
     Stage(Box<Spec>),
-    /// Work on so many threads, from now on, in the middle of a stage too.
+    /// Use so many threads from now on, in the middle of a stage too.
     Threads(NonZeroUsize),
     /// End the stage at its next step, its progress saved.
     Stop,
@@ -45,7 +44,7 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
-    /// The stage got on.
+    /// A step of the stage is done.
     Step(Step),
     /// The stage's artefact is published.
     Finished,
@@ -55,11 +54,10 @@ pub enum Reply {
     Stopped,
 }
 
-/// How often a worker tells how far it is.
+/// The shortest time between two reports of a step.
 const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
-/// Serves requests until standard input closes; a training's progress is saved each time so much
-/// time has passed.
+/// Serves requests until standard input closes. A training's progress is saved every `keep_every`.
 pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut dyn Write) {
     let (sender, requests) = mpsc::channel();
     let busy = Arc::new(AtomicBool::new(false));
@@ -69,7 +67,7 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
     // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
     thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            // A parent that was killed in the middle of a line ends in half of one.
+            // A parent that is killed while it writes leaves half a line.
             let Ok(request) = serde_json::from_str(&line) else {
                 break;
             };
@@ -90,7 +88,7 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
         drop(sender);
         loop {
             if seen.load(Ordering::SeqCst) {
-                // What is half-written stays for the next run to sweep: the stage is still writing.
+                // The stage may be writing: the next run removes what is half-written.
                 process::exit(0);
             }
             thread::sleep(Duration::from_millis(50));
@@ -99,7 +97,7 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
     let mut reply = |reply: &Reply| {
         let mut line = serde_json::to_vec(reply).expect("replies are plain data");
         line.push(b'\n');
-        // A parent that does not listen any more is about to close standard input.
+        // A parent that has stopped reading is about to close standard input.
         let _ = out.write_all(&line).and_then(|()| out.flush());
     };
     for spec in requests {
@@ -119,7 +117,7 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
             reply: &mut reply,
         };
         let outcome = stage::run(&spec, work, &mut bench, &mut watching);
-        // Before the reply: on the last one the parent closes standard input at once.
+        // Before the reply: after the last one the parent closes standard input at once.
         busy.store(false, Ordering::SeqCst);
         match outcome {
             Ok(digest) => {
@@ -138,12 +136,12 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
     }
 }
 
-/// Tells the parent how far a training is, and keeps its progress in the store.
+/// Reports a training's steps to the parent, and saves its progress in the store.
 struct Watching<'a> {
     store: Store,
     scratch: Arc<Scratch>,
     stage: Digest,
-    /// The engine, and the card it works on: another one would go on in other bits.
+    /// The engine and its card. On another one, a training would continue with other bits.
     computes: String,
     stop: &'a AtomicBool,
     keep_every: Duration,
@@ -153,7 +151,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    /// What stands before a state, so that it is not taken for another engine's.
+    /// The prefix of a saved state, by which another engine's is told apart.
     fn mark(&self) -> Vec<u8> {
         format!("{}\n", self.computes).into_bytes()
     }
@@ -190,8 +188,8 @@ impl Watch for Watching<'_> {
             .store
             .keep_progress(&self.scratch, &self.stage, &progress)
         {
-            // The training goes on without; only its progress would be lost.
-            eprintln!("warning: its progress is not saved: {error}");
+            // The training continues; only its progress would be lost.
+            eprintln!("warning: the progress of this training is not saved: {error}");
         }
     }
 }

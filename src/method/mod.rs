@@ -1,8 +1,8 @@
 //! Ways of getting a network for a new expert, as data.
 //!
-//! The rule: what tells one method from another is a value of [`Method`]; nothing outside this
-//! module matches on a method's name. A built-in method is a row of [`BUILT_IN`], one of a manifest
-//! is made from four [`Words`]. The module knows no data, no network, no plan, and prints nothing.
+//! The rule: methods differ by the values of [`Method`] alone; nothing outside this module matches
+//! on a method's name. A built-in method is a row of [`BUILT_IN`], one of a manifest is made from
+//! four [`Words`]. The module knows no data, no network, no plan, and prints nothing.
 
 mod nearest;
 mod words;
@@ -19,7 +19,7 @@ use nearest::nearest;
 /// A way of getting a network for a new expert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
-    /// What it is called in manifests and results.
+    /// Its name in manifests and results.
     pub name: Cow<'static, str>,
     /// Which masks the network is pretrained on.
     pub annotation: Annotation,
@@ -31,7 +31,7 @@ pub struct Method {
     pub tuned: Tuned,
     /// Whose masks this training is on.
     pub trained_on: TrainedOn,
-    /// How long and how fast it is.
+    /// The section that sets the steps and the learning rate of this training.
     pub budget: BudgetFrom,
 }
 
@@ -79,11 +79,12 @@ pub enum Tuned {
 pub enum TrainedOn {
     /// Those of the new expert.
     NewExpert,
-    /// Those of an expert whom the grid names as a trainer; the new expert is only tested against.
+    /// Those of an expert whom the grid names as a trainer. The new expert's masks are for tests
+    /// only.
     AnotherExpert,
 }
 
-/// The section of a manifest that says how long and how fast a training is.
+/// The section of a manifest that sets the steps and the learning rate of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BudgetFrom {
     /// `[finetune]`.
@@ -121,7 +122,7 @@ pub static BUILT_IN: [Method; 5] = [
     from_pretrained("customised-frozen", Branch::Reset, Tuned::ExpertLayers),
 ];
 
-/// Other names of built-in methods, as Hu & Qin's tables have them, and the names they stand for.
+/// Other names of built-in methods, from Hu & Qin's tables, each with the method's own name.
 pub const ALIASES: [(&str, &str); 2] = [("w/", "customised"), ("w/o", "scratch")];
 
 const fn from_random(name: &'static str, trained_on: TrainedOn) -> Method {
@@ -152,7 +153,7 @@ impl Method {
     /// The built-in method of a name or an alias.
     ///
     /// # Errors
-    /// Where there is none: what is known, and the nearest of it.
+    /// Where there is none: a text with the nearest name, or with all names.
     pub fn named(name: &str) -> Result<Self, String> {
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
         let meant = alias.map_or(name, |(_, name)| name);
@@ -164,13 +165,13 @@ impl Method {
         })
     }
 
-    /// What Hu & Qin's tables call it, where they have it under another name.
+    /// Its name in Hu & Qin's tables, where it is another one.
     pub fn alias(&self) -> Option<&'static str> {
         let alias = ALIASES.iter().find(|(_, name)| *name == self.name);
         alias.map(|(alias, _)| *alias)
     }
 
-    /// Whether its networks see the new expert's masks alone.
+    /// Whether its networks are trained on the new expert's masks alone.
     pub fn is_alone(&self) -> bool {
         !self.is_pretrained() && self.trained_on == TrainedOn::NewExpert
     }

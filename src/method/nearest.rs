@@ -1,11 +1,11 @@
-//! The remedy for a word that nobody knows: the nearest word that is known.
+//! The remedy for an unknown word: the nearest known one.
 
-/// What to do about a word that is not known: take the nearest, or one of all.
+/// The remedy for an unknown word, as a text: the nearest known word, or all of them.
 pub(super) fn nearest(found: &str, known: &[&str]) -> String {
     let distances = known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(found, known), known));
-    // About as near as a slip of the pen.
+    // As near as a typing error.
     let likeliest = distances
         .min()
         .filter(|(distance, known)| *distance <= 1 + known.len() / 3);

@@ -18,12 +18,12 @@ pub struct Words<'a> {
     pub adapt: &'a str,
 }
 
-/// What is wrong with a section `[method.NAME]`.
+/// An error in a section `[method.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WordError {
     /// The key whose value it is; `None` where it is the section's name.
     pub key: Option<&'static str>,
-    /// What is wrong, and what to do.
+    /// The error and its remedy.
     pub text: String,
 }
 
@@ -57,11 +57,11 @@ impl Words<'_> {
 }
 
 impl Method {
-    /// The method of a section `[method.NAME]`. The name of a built-in method may stand with that
+    /// The method of a section `[method.NAME]`. The name of a built-in method is allowed with that
     /// method's own words.
     ///
     /// # Errors
-    /// Every word that is not known, with the nearest that is; a name that means something else.
+    /// Every unknown word, with the nearest known one; a name that stands for another method.
     pub fn from_words(name: &str, words: &Words<'_>) -> Result<Self, Vec<WordError>> {
         let mut errors = Vec::new();
         let annotation = chosen("annotation", words.annotation, ANNOTATION, &mut errors);
@@ -122,7 +122,7 @@ fn word<T: PartialEq>(value: &T, known: &[(&'static str, T)]) -> Option<&'static
 /// A name that stands for a method with other words.
 fn misnamed(name: &str, words: &Words<'_>) -> Option<WordError> {
     let error = |text: String| WordError { key: None, text };
-    // As expressions, files and pages have it without quotes.
+    // Expressions, file names and pages write it without quotes.
     let plain = |c: char| c.is_alphanumeric() || "_-./+".contains(c);
     if name.is_empty() || !name.chars().all(plain) {
         return Some(error(format!(

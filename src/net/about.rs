@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Outline;
 use crate::{
     data::Expert,
     key::{Digest, Input},
@@ -12,41 +11,41 @@ use crate::{
     store::MadeBy,
 };
 
-/// What a checkpoint says of its network.
+/// A checkpoint's description of its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// How images become input, the network, and how it was trained.
     pub recipe: Recipe,
     /// The experts, in the order of the branches.
     pub experts: Vec<Expert>,
-    /// Where it comes from.
-    pub provenance: Provenance,
+    /// Its origin.
+    pub provenance: NetworkOrigin,
 }
 
-/// Where a network comes from.
+/// The origin of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Provenance {
+pub enum NetworkOrigin {
     /// A stage of a grid.
     Stage {
         /// Its kind.
         kind: Kind,
         /// Its key.
         digest: Digest,
-        /// What the store knows of it, in a file that has left the store.
+        /// The store's record of it, in a file taken out of the store.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        record: Option<Record>,
+        record: Option<StageRecord>,
     },
     /// An adaptation to one more expert, outside any grid.
     Adaptation(Box<Adaptation>),
 }
 
-/// What the store knows of a stage.
+/// The store's record of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// What the data set was called.
+pub struct StageRecord {
+    /// The name of the data set.
     pub dataset: Option<String>,
-    /// What computed it.
+    /// The program, device and engine that computed it.
     pub made_by: MadeBy,
     /// The inputs behind its key.
     pub inputs: Vec<Input>,
@@ -57,9 +56,9 @@ pub struct Record {
 pub struct Adaptation {
     /// Digest of the tensors it started from.
     pub from: Digest,
-    /// What those were trained on, where it is known.
+    /// The data set that those were trained on, if known.
     pub pretrained_on: Option<String>,
-    /// What the annotated cases were called.
+    /// The name of the data set of the annotated cases.
     pub dataset: String,
     /// The annotated cases.
     pub cases: Vec<String>,
@@ -67,30 +66,39 @@ pub struct Adaptation {
     pub images: Vec<Digest>,
     /// Digests of the new expert's masks.
     pub masks: Vec<Digest>,
-    /// What was trained.
+    /// The name of the method.
     pub method: String,
-    /// How long and how fast.
+    /// Steps and learning rate.
     pub budget: Budget,
-    /// Of all its randomness.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// What computed it.
+    /// The program, device and engine that computed it.
     pub made_by: MadeBy,
+}
+
+/// The size of a network, as the shapes of its tensors have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkSize {
+    /// Channels of the first layer.
+    pub width: usize,
+    /// Experts' branches.
+    pub experts: usize,
 }
 
 impl About {
     /// The size of the network.
-    pub fn outline(&self) -> Outline {
-        Outline {
+    pub fn size(&self) -> NetworkSize {
+        NetworkSize {
             width: self.recipe.network.width,
             experts: self.experts.len(),
         }
     }
 
-    /// What the network was trained on, where it is known.
+    /// The data sets that the network was trained on, if known.
     pub fn trained_on(&self) -> Option<String> {
         match &self.provenance {
-            Provenance::Stage { record, .. } => record.as_ref()?.dataset.clone(),
-            Provenance::Adaptation(adaptation) => {
+            NetworkOrigin::Stage { record, .. } => record.as_ref()?.dataset.clone(),
+            NetworkOrigin::Adaptation(adaptation) => {
                 let Adaptation {
                     pretrained_on,
                     dataset,

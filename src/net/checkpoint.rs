@@ -1,9 +1,9 @@
 //! Checkpoints: a network's parameters as safetensors, under segmentation_models_pytorch's names.
 //!
-//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` where there is one. What
-//! is known of the network beside its tensors is JSON in the file's metadata, under `expertgrid`.
-//! The rule: the same network gives the same bytes, and a file is used whole or refused; only an
-//! [import](super::Import) takes part of one.
+//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` for one branch. The
+//! network's description is JSON in the file's metadata, under `expertgrid`. The rule: the same
+//! network gives the same bytes, and a file is used whole or refused; only an
+//! [import](super::Import) uses part of one.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,8 +15,9 @@ use candle_core::{DType, Device};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{
-    About, UNet, init,
-    parameters::{Parameter, Part},
+    about::{About, NetworkSize},
+    parameters::{Declaration, Parameter, Part, ValueSource},
+    unet::UNet,
 };
 use crate::{
     key::{Digest, Keyed, Sink},
@@ -30,47 +31,35 @@ const ABOUT: &str = "expertgrid";
 /// Parameters read from a file.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    pub(super) tensors: BTreeMap<String, Values>,
-    /// Tensors that are not in single precision, and what they are in.
+    pub(super) tensors: BTreeMap<String, StoredTensor>,
+    /// The types of tensors that are not in single precision.
     pub(super) unread: BTreeMap<String, String>,
     about: Option<About>,
 }
 
 /// A tensor's shape and values, row-major.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Values {
+pub(super) struct StoredTensor {
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
 }
 
-/// Gives a parameter's values by its name, part and shape, or says why there are none.
-type Source<'a> = dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>, CheckpointError> + 'a;
-
-/// Why a checkpoint does not serve.
-#[derive(Debug)]
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file cannot be read.
-    File(std::io::Error),
+    #[error("cannot be read: {0}")]
+    File(#[source] std::io::Error),
     /// The bytes are not a safetensors file.
+    #[error("not a safetensors checkpoint: {0}")]
     Format(String),
     /// A tensor is missing, or of another shape or type than the network's.
+    #[error("the checkpoint is of another network: {0}")]
     Mismatch(String),
-    /// Candle could not make or read a tensor.
+    /// A tensor operation failed. Candle's error is no source: its text may hold a backtrace.
+    #[error("{}", crate::engine::plain(.0))]
     Tensor(candle_core::Error),
 }
-
-impl fmt::Display for CheckpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(why) => write!(f, "cannot be read: {why}"),
-            Self::Format(why) => write!(f, "not a safetensors checkpoint: {why}"),
-            Self::Mismatch(why) => write!(f, "the checkpoint is of another network: {why}"),
-            Self::Tensor(why) => f.write_str(&crate::engine::plain(why)),
-        }
-    }
-}
-
-impl std::error::Error for CheckpointError {}
 
 impl From<candle_core::Error> for CheckpointError {
     fn from(error: candle_core::Error) -> Self {
@@ -78,16 +67,7 @@ impl From<candle_core::Error> for CheckpointError {
     }
 }
 
-/// The size of a network, as the shapes of its tensors have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outline {
-    /// Channels of the first layer.
-    pub width: usize,
-    /// Experts' branches.
-    pub experts: usize,
-}
-
-/// The digest is that of the tensors' content: what is said about them does not count.
+/// The digest is that of the tensors' content; the description is not part of it.
 impl Keyed for Checkpoint {
     fn fields(&self, sink: &mut Sink) {
         let Self {
@@ -96,7 +76,7 @@ impl Keyed for Checkpoint {
             unread: _,
             about: _,
         } = self;
-        for (name, Values { shape, values }) in tensors {
+        for (name, StoredTensor { shape, values }) in tensors {
             let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             sink.text("tensor", name);
@@ -107,12 +87,12 @@ impl Keyed for Checkpoint {
 }
 
 impl Checkpoint {
-    /// A network's parameters, and what is known of them.
+    /// A network's parameters with its description.
     ///
     /// # Errors
     /// Where a parameter cannot be read from its device.
     pub fn of(net: &UNet, about: About) -> Result<Self, CheckpointError> {
-        let mut tensors: BTreeMap<String, Values> = BTreeMap::new();
+        let mut tensors: BTreeMap<String, StoredTensor> = BTreeMap::new();
         for Parameter { name, part, var } in net.parameters() {
             let values = var.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
             let shape = match part {
@@ -120,7 +100,7 @@ impl Checkpoint {
                 Part::Shared | Part::Expert(_) => var.dims().to_vec(),
             };
             // The branches of one norm come in their order and make one tensor.
-            let row = tensors.entry(name.clone()).or_insert(Values {
+            let row = tensors.entry(name.clone()).or_insert(StoredTensor {
                 shape,
                 values: Vec::new(),
             });
@@ -138,7 +118,7 @@ impl Checkpoint {
         let rows: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
             .tensors
             .iter()
-            .map(|(name, Values { shape, values })| {
+            .map(|(name, StoredTensor { shape, values })| {
                 let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 (name, shape, bytes)
             })
@@ -150,7 +130,7 @@ impl Checkpoint {
         });
         // One entry only: the file's metadata is written in a hash map's order.
         let metadata = self.about.as_ref().map(|about| {
-            let text = serde_json::to_string(about).expect("an account is plain data");
+            let text = serde_json::to_string(about).expect("a description is plain data");
             HashMap::from([(ABOUT.to_owned(), text)])
         });
         safetensors::serialize(views, metadata).expect("names are distinct")
@@ -159,7 +139,7 @@ impl Checkpoint {
     /// Reads a checkpoint's bytes.
     ///
     /// # Errors
-    /// Where they are not safetensors, or what is said about the network cannot be read.
+    /// Where they are not safetensors, or the description cannot be read.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let format = |why: &dyn fmt::Display| CheckpointError::Format(why.to_string());
         let file = SafeTensors::deserialize(bytes).map_err(|e| format(&e))?;
@@ -181,7 +161,7 @@ impl Checkpoint {
                 continue;
             }
             let (words, _) = view.data().as_chunks::<4>();
-            let values = Values {
+            let values = StoredTensor {
                 shape: view.shape().to_vec(),
                 values: words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
             };
@@ -205,12 +185,12 @@ impl Checkpoint {
         }
     }
 
-    /// What is said about the network; `None` for a file of another program.
+    /// The network's description; `None` for a file of another program.
     pub fn about(&self) -> Option<&About> {
         self.about.as_ref()
     }
 
-    /// The same tensors with something else said about them.
+    /// The same tensors with another description.
     pub fn with_about(self, about: About) -> Self {
         Self {
             about: Some(about),
@@ -221,8 +201,8 @@ impl Checkpoint {
     /// The size of the network.
     ///
     /// # Errors
-    /// Where the tensors that tell it are missing, or the file says otherwise itself.
-    pub fn outline(&self) -> Result<Outline, CheckpointError> {
+    /// Where the tensors that determine it are missing, or contradict the description.
+    pub fn size(&self) -> Result<NetworkSize, CheckpointError> {
         let mismatch = |why: String| Err(CheckpointError::Mismatch(why));
         let shape = |name: &str| self.tensors.get(name).map(|found| found.shape.as_slice());
         let width = match shape("encoder.conv1.weight") {
@@ -244,27 +224,27 @@ impl Checkpoint {
             }
             None => return mismatch("tensor encoder.bn1.weight is missing".into()),
         };
-        let outline = Outline { width, experts };
+        let size = NetworkSize { width, experts };
         match &self.about {
-            Some(about) if about.outline() != outline => mismatch(format!(
-                "it says that its width is {} and its experts {:?}, its tensors have width {width} \
-                 and {experts} branches",
+            Some(about) if about.size() != size => mismatch(format!(
+                "its description has width {} and experts {:?}, its tensors have width {width} and \
+                 {experts} branches",
                 about.recipe.network.width, about.experts
             )),
-            _ => Ok(outline),
+            _ => Ok(size),
         }
     }
 
-    /// The network as it is: every tensor is used, with its values to the bit.
+    /// The network as it is: every tensor is used, bit for bit.
     ///
     /// # Errors
     /// Where the checkpoint is of another network.
     pub fn restore(&self, spec: &NetworkSpec, device: &Device) -> Result<UNet, CheckpointError> {
-        let Outline { experts, .. } = self.outline()?;
+        let NetworkSize { experts, .. } = self.size()?;
         let mut used = BTreeSet::new();
-        let net = self.build(spec, experts, device, &mut |name, part, shape| {
-            used.insert(name.to_owned());
-            self.values(name, part, shape, experts)
+        let net = build(spec, experts, device, &mut |declared| {
+            used.insert(declared.name.to_owned());
+            self.values(declared, experts)
         })?;
         let others = self.tensors.keys().chain(self.unread.keys());
         match others.into_iter().find(|name| !used.contains(*name)) {
@@ -275,8 +255,8 @@ impl Checkpoint {
         }
     }
 
-    /// The network for a new expert: the shared part is the checkpoint's, the one expert's part
-    /// is initialised anew.
+    /// The network for a new expert: the shared part is the checkpoint's, the expert's branch has
+    /// initial values.
     ///
     /// # Errors
     /// Where the checkpoint is of another network.
@@ -286,13 +266,13 @@ impl Checkpoint {
         seed: &Seed,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
-        self.build(spec, 1, device, &mut |name, part, shape| match part {
-            Part::Expert(_) => Ok(init::values(seed, spec.first_conv, name, part, shape)),
-            Part::Shared => self.values(name, part, shape, 1),
+        build(spec, 1, device, &mut |declared| match declared.part {
+            Part::Expert(_) => Ok(declared.initial_values(seed)),
+            Part::Shared => self.values(declared, 1),
         })
     }
 
-    /// The network for a new expert who takes over another's branch.
+    /// The network for a new expert, which starts from another expert's branch.
     ///
     /// # Errors
     /// Where the checkpoint is of another network, or has no such branch.
@@ -302,50 +282,25 @@ impl Checkpoint {
         spec: &NetworkSpec,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
-        let Outline { experts, .. } = self.outline()?;
-        self.build(spec, 1, device, &mut |name, part, shape| {
-            let part = match part {
+        let NetworkSize { experts, .. } = self.size()?;
+        build(spec, 1, device, &mut |declared| {
+            let part = match declared.part {
                 Part::Expert(_) => Part::Expert(branch),
                 Part::Shared => Part::Shared,
             };
-            self.values(name, part, shape, experts)
+            self.values(&Declaration { part, ..*declared }, experts)
         })
-    }
-
-    fn build(
-        &self,
-        spec: &NetworkSpec,
-        experts: usize,
-        device: &Device,
-        values: &mut Source<'_>,
-    ) -> Result<UNet, CheckpointError> {
-        let mut refused = None;
-        let net = UNet::with_values(
-            spec,
-            experts,
-            device,
-            DType::F32,
-            &mut |name, part, shape| {
-                Ok(values(name, part, shape).unwrap_or_else(|error| {
-                    refused.get_or_insert(error);
-                    vec![0.0; shape.iter().product()]
-                }))
-            },
-        )?;
-        match refused {
-            Some(error) => Err(error),
-            None => Ok(net),
-        }
     }
 
     /// The values of a parameter in a file of a network with `experts` branches.
     fn values(
         &self,
-        name: &str,
-        part: Part,
-        shape: &[usize],
+        declared: &Declaration<'_>,
         experts: usize,
     ) -> Result<Vec<f32>, CheckpointError> {
+        let Declaration {
+            name, part, shape, ..
+        } = *declared;
         let mismatch = |why: String| Err(CheckpointError::Mismatch(why));
         let Some(found) = self.tensors.get(name) else {
             return mismatch(match self.unread.get(name) {
@@ -363,10 +318,20 @@ impl Checkpoint {
                 found.shape
             ));
         }
-        let count: usize = shape.iter().product();
+        let count = declared.len();
         match found.values.get(row * count..(row + 1) * count) {
             Some(values) => Ok(values.to_vec()),
             None => mismatch(format!("there is no branch {}", row + 1)),
         }
     }
+}
+
+/// A network in single precision with the values of a checkpoint.
+fn build(
+    spec: &NetworkSpec,
+    experts: usize,
+    device: &Device,
+    values: &mut ValueSource<'_, CheckpointError>,
+) -> Result<UNet, CheckpointError> {
+    UNet::build(spec, experts, device, DType::F32, values)
 }

@@ -12,17 +12,21 @@ use candle_core::{DType, Device};
 use itertools::Itertools;
 use serde::Serialize;
 
-use super::{Checkpoint, CheckpointError, UNet, checkpoint::Values, init, parameters::Part};
+use super::{
+    checkpoint::{Checkpoint, CheckpointError, StoredTensor},
+    parameters::{Declaration, Part},
+    unet::UNet,
+};
 use crate::{manifest::NetworkSpec, seed::Seed};
 
-/// What became of every tensor.
+/// What happened to every tensor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// Taken as they are.
     pub loaded: BTreeSet<String>,
     /// Taken after summing over the channels of colour images.
     pub summed: BTreeSet<String>,
-    /// In the network only: random, as without the file.
+    /// In the network only: initial values, as without the file.
     pub initialised: BTreeSet<String>,
     /// In the file only.
     pub skipped: BTreeSet<String>,
@@ -91,48 +95,45 @@ impl Checkpoint {
         let mut import = Import::default();
         let mut used = BTreeSet::new();
         let mut refused = Vec::new();
-        let net = UNet::with_values(
-            spec,
-            experts,
-            device,
-            DType::F32,
-            &mut |name, part, shape| {
-                let fresh = || init::values(seed, spec.first_conv, name, part, shape);
-                let there = in_file(name);
-                if let Some(format) = self.unread.get(&there) {
-                    refused.push(format!("tensor {there} holds {format}, not F32"));
-                    return Ok(fresh());
+        let net = UNet::with_values(spec, experts, device, DType::F32, &mut |declared| {
+            let Declaration {
+                name, part, shape, ..
+            } = *declared;
+            let fresh = || declared.initial_values(seed);
+            let there = in_file(name);
+            if let Some(format) = self.unread.get(&there) {
+                refused.push(format!("tensor {there} holds {format}, not F32"));
+                return Ok(fresh());
+            }
+            let Some(found) = self.tensors.get(&there) else {
+                import.initialised.insert(name.to_owned());
+                return Ok(fresh());
+            };
+            used.insert(there.clone());
+            match fitted(found, part, shape, experts) {
+                Some(Fitted::Whole(values)) => {
+                    import.loaded.insert(name.to_owned());
+                    Ok(values)
                 }
-                let Some(found) = self.tensors.get(&there) else {
-                    import.initialised.insert(name.to_owned());
-                    return Ok(fresh());
-                };
-                used.insert(there.clone());
-                match fitted(found, part, shape, experts) {
-                    Some(Fitted::Whole(values)) => {
-                        import.loaded.insert(name.to_owned());
-                        Ok(values)
-                    }
-                    Some(Fitted::Summed(values)) => {
-                        import.summed.insert(name.to_owned());
-                        Ok(values)
-                    }
-                    None => {
-                        let expected = match part {
-                            Part::Expert(_) if experts > 1 => {
-                                format!("{shape:?} or {:?}", [&[experts], shape].concat())
-                            }
-                            Part::Shared | Part::Expert(_) => format!("{shape:?}"),
-                        };
-                        refused.push(format!(
-                            "tensor {there} is {:?}, the network's is {expected}",
-                            found.shape
-                        ));
-                        Ok(fresh())
-                    }
+                Some(Fitted::Summed(values)) => {
+                    import.summed.insert(name.to_owned());
+                    Ok(values)
                 }
-            },
-        )?;
+                None => {
+                    let expected = match part {
+                        Part::Expert(_) if experts > 1 => {
+                            format!("{shape:?} or {:?}", [&[experts], shape].concat())
+                        }
+                        Part::Shared | Part::Expert(_) => format!("{shape:?}"),
+                    };
+                    refused.push(format!(
+                        "tensor {there} is {:?}, the network's is {expected}",
+                        found.shape
+                    ));
+                    Ok(fresh())
+                }
+            }
+        })?;
         if let Some(first) = refused.first() {
             let more = match refused.iter().unique().count() {
                 1 => String::new(),
@@ -160,8 +161,8 @@ enum Fitted {
 }
 
 /// The file's values for a parameter; `None` where the shapes differ.
-fn fitted(found: &Values, part: Part, shape: &[usize], experts: usize) -> Option<Fitted> {
-    let Values { shape: has, values } = found;
+fn fitted(found: &StoredTensor, part: Part, shape: &[usize], experts: usize) -> Option<Fitted> {
+    let StoredTensor { shape: has, values } = found;
     if has == shape {
         return Some(Fitted::Whole(values.clone()));
     }
@@ -172,7 +173,7 @@ fn fitted(found: &Values, part: Part, shape: &[usize], experts: usize) -> Option
             let values = &values[branch * channels..(branch + 1) * channels];
             Some(Fitted::Whole(values.to_vec()))
         }
-        // A brightness image is one whose three colours are alike.
+        // A grey image is a colour image with three equal channels, whose kernels add up.
         (Part::Shared, &[outputs, 3, 7, 7], &[expected, 1, 7, 7]) if outputs == expected => {
             let (maps, _) = values.as_chunks::<{ 3 * 49 }>();
             let sum = |map: &[f32; 3 * 49]| -> Vec<f32> {

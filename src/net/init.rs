@@ -6,48 +6,63 @@
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::parameters::Part;
-use crate::{manifest::FirstConv, seed::Seed};
+use crate::seed::Seed;
 
-/// Values for a parameter by its name and shape.
-pub(super) fn values(
-    seed: &Seed,
-    first_conv: FirstConv,
-    name: &str,
-    part: Part,
-    shape: &[usize],
-) -> Vec<f32> {
-    let count = shape.iter().product();
+/// How a parameter's initial values are drawn. The fans of a weight `[C_out, C_in, K, K]` are
+/// `C_in K K` (in) and `C_out K K` (out).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initialiser {
+    /// The same value everywhere.
+    Constant(f32),
+    /// Uniform within `sqrt(6 / (fan_in + fan_out))`.
+    XavierUniform,
+    /// Uniform within `sqrt(6 / fan_in)`: Kaiming for ReLU.
+    KaimingUniform,
+    /// Normal with variance `2 / fan_out`: Kaiming for ReLU.
+    KaimingNormal,
+    /// Uniform within `1 / sqrt(fan_in)`: PyTorch's default for a convolution.
+    PyTorchDefault,
+}
+
+impl Initialiser {
+    /// The values of a parameter, row-major.
+    ///
+    /// # Panics
+    /// Where values are drawn for a shape that is not a convolution weight's.
+    pub(super) fn values(self, seed: &Seed, name: &str, shape: &[usize]) -> Vec<f32> {
+        let count = shape.iter().product();
+        let mut rng = seed.fork(name).rng();
+        let mut uniform = |bound: f64| -> Vec<f32> {
+            (0..count)
+                .map(|_| rng.random_range(-bound..bound) as f32)
+                .collect()
+        };
+        match self {
+            Self::Constant(value) => vec![value; count],
+            Self::XavierUniform => {
+                let (fan_in, fan_out) = fans(shape);
+                uniform((6.0 / (fan_in + fan_out)).sqrt())
+            }
+            Self::KaimingUniform => uniform((6.0 / fans(shape).0).sqrt()),
+            Self::PyTorchDefault => uniform(1.0 / fans(shape).0.sqrt()),
+            Self::KaimingNormal => {
+                let sd = (2.0 / fans(shape).1).sqrt();
+                (0..count)
+                    .map(|_| {
+                        let draw: f64 = StandardNormal.sample(&mut rng);
+                        (sd * draw) as f32
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// The fan-in and fan-out of a convolution's weight.
+fn fans(shape: &[usize]) -> (f64, f64) {
     let &[outputs, inputs, height, width] = shape else {
-        // Norms and biases: scale 1, shift 0.
-        let norm_scale = matches!(part, Part::Expert(_)) && name.ends_with(".weight");
-        return vec![if norm_scale { 1.0 } else { 0.0 }; count];
+        panic!("the weight of a convolution has four dimensions, not {shape:?}");
     };
     let area = (height * width) as f64;
-    let (fan_in, fan_out) = (inputs as f64 * area, outputs as f64 * area);
-    let mut rng = seed.fork(name).rng();
-    let mut uniform = |bound: f64| -> Vec<f32> {
-        (0..count)
-            .map(|_| rng.random_range(-bound..bound) as f32)
-            .collect()
-    };
-    if name.starts_with("segmentation_head.") {
-        // Xavier, uniform.
-        uniform((6.0 / (fan_in + fan_out)).sqrt())
-    } else if name.starts_with("decoder.") {
-        // Kaiming for ReLU, uniform, fan-in.
-        uniform((6.0 / fan_in).sqrt())
-    } else if name == "encoder.conv1.weight" && first_conv == FirstConv::Uniform {
-        // PyTorch's default, which the one-channel replacement of the first layer keeps: 1/7.
-        uniform(1.0 / fan_in.sqrt())
-    } else {
-        // Kaiming for ReLU, normal, fan-out.
-        let sd = (2.0 / fan_out).sqrt();
-        (0..count)
-            .map(|_| {
-                let draw: f64 = StandardNormal.sample(&mut rng);
-                (sd * draw) as f32
-            })
-            .collect()
-    }
+    (inputs as f64 * area, outputs as f64 * area)
 }

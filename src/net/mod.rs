@@ -10,8 +10,9 @@ mod init;
 mod parameters;
 mod unet;
 
-pub use about::{About, Adaptation, Provenance, Record};
-pub use checkpoint::{Checkpoint, CheckpointError, Outline};
+pub use about::{About, Adaptation, NetworkOrigin, NetworkSize, StageRecord};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use import::Import;
-pub use parameters::{Parameter, Part, Values};
+pub use init::Initialiser;
+pub use parameters::{Declaration, Parameter, Part, ValueSource};
 pub use unet::{UNet, count};

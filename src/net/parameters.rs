@@ -3,15 +3,48 @@
 //! The rule: everything that walks over parameters (initialisation, optimiser, checkpoint) walks
 //! in this order, never in that of a hash map.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
-/// Whose a parameter is.
+use super::init::Initialiser;
+use crate::seed::Seed;
+
+/// The owner of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// All experts'.
+    /// All experts.
     Shared,
-    /// One expert's, by index of the branch.
+    /// One expert, by index of the branch.
     Expert(usize),
+}
+
+/// A parameter as its layer declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Declaration<'a> {
+    /// The name in segmentation_models_pytorch; the branches of all experts share it.
+    pub name: &'a str,
+    /// Its owner.
+    pub part: Part,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// How its initial values are drawn.
+    pub initialiser: Initialiser,
+}
+
+impl Declaration<'_> {
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The initial values, row-major. They depend on the seed, the name and the shape alone.
+    pub fn initial_values(&self, seed: &Seed) -> Vec<f32> {
+        self.initialiser.values(seed, self.name, self.shape)
+    }
 }
 
 /// A named tensor that training changes.
@@ -19,43 +52,45 @@ pub enum Part {
 pub struct Parameter {
     /// The name in segmentation_models_pytorch; the branches of all experts share it.
     pub name: String,
-    /// Whose it is.
+    /// Its owner.
     pub part: Part,
     /// Its value.
     pub var: Var,
 }
 
-/// Gives a parameter's values by its name, part and shape.
-pub type Values<'a> = dyn FnMut(&str, Part, &[usize]) -> Result<Vec<f32>> + 'a;
+/// Gives the values of a declared parameter, row-major.
+pub type ValueSource<'a, E = candle_core::Error> =
+    dyn FnMut(&Declaration<'_>) -> Result<Vec<f32>, E> + 'a;
 
-/// Makes parameters and remembers them in order.
+/// Makes parameters and keeps them in order.
 pub(super) struct Registry<'a> {
     pub parameters: Vec<Parameter>,
     device: &'a Device,
     dtype: DType,
-    values: &'a mut Values<'a>,
 }
 
 impl<'a> Registry<'a> {
-    /// With `values` to begin with.
-    pub fn new(device: &'a Device, dtype: DType, values: &'a mut Values<'a>) -> Self {
+    /// Without parameters.
+    pub fn new(device: &'a Device, dtype: DType) -> Self {
         Self {
             parameters: Vec::new(),
             device,
             dtype,
-            values,
         }
     }
 
-    /// A parameter; what is returned is a view that follows every update.
-    pub fn make(&mut self, name: &str, part: Part, shape: &[usize]) -> Result<Tensor> {
-        let values = (self.values)(name, part, shape)?;
-        let tensor = Tensor::from_vec(values, shape, self.device)?.to_dtype(self.dtype)?;
+    /// Makes a parameter with these values. The returned tensor follows every update of it.
+    pub fn make(
+        &mut self,
+        declared: &Declaration<'_>,
+        values: Vec<f32>,
+    ) -> candle_core::Result<Tensor> {
+        let tensor = Tensor::from_vec(values, declared.shape, self.device)?.to_dtype(self.dtype)?;
         let var = Var::from_tensor(&tensor)?;
         let view = var.as_tensor().clone();
         self.parameters.push(Parameter {
-            name: name.to_owned(),
-            part,
+            name: declared.name.to_owned(),
+            part: declared.part,
             var,
         });
         Ok(view)

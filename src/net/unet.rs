@@ -5,15 +5,17 @@
 //! a convolution 3x3 with bias. At width 64 it has 14,321,937 parameters, 11,584 of them in the
 //! norms of one expert. Source: segmentation_models_pytorch, `Unet("resnet18", in_channels=1)`.
 
+use std::convert::Infallible;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
-    init,
-    parameters::{Parameter, Part, Registry, Values},
+    init::Initialiser,
+    parameters::{Declaration, Parameter, Part, Registry, ValueSource},
 };
 use crate::{
     engine::{Activation, Affine, Engine},
-    manifest::NetworkSpec,
+    manifest::{FirstConv, NetworkSpec},
     seed::Seed,
 };
 
@@ -23,37 +25,47 @@ pub struct UNet {
     eps: f64,
     experts: usize,
     parameters: Vec<Parameter>,
-    stem: ConvNorm,
-    layers: Vec<[BasicBlock; 2]>,
-    blocks: Vec<[ConvNorm; 2]>,
-    head: (Tensor, Tensor),
+    layers: Layers<Tensor>,
+}
+
+/// The layers, with a `T` for each parameter: its tensor, or nothing where parameters are counted.
+#[derive(Debug)]
+struct Layers<T> {
+    stem: ConvNorm<T>,
+    encoder: Vec<[BasicBlock<T>; 2]>,
+    decoder: Vec<[ConvNorm<T>; 2]>,
+    /// Weight and bias.
+    head: (T, T),
 }
 
 /// A convolution without bias and the norm behind it.
 #[derive(Debug)]
-struct ConvNorm {
-    weight: Tensor,
+struct ConvNorm<T> {
+    weight: T,
     stride: usize,
-    gamma: Vec<Tensor>,
-    beta: Vec<Tensor>,
+    gamma: Vec<T>,
+    beta: Vec<T>,
 }
 
 /// `relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))`.
 #[derive(Debug)]
-struct BasicBlock {
-    first: ConvNorm,
-    second: ConvNorm,
-    shortcut: Option<ConvNorm>,
+struct BasicBlock<T> {
+    first: ConvNorm<T>,
+    second: ConvNorm<T>,
+    shortcut: Option<ConvNorm<T>>,
 }
 
-/// The number of parameters of a network, without making it: 3,492 15/16 times the squared width in
-/// 3x3 and 1x1 convolutions, the first convolution and the head, and the norms of every expert.
-pub fn count(width: usize, experts: usize) -> u64 {
-    let (width, experts) = (width as u64, experts as u64);
-    // The encoder's blocks at 1, 2, 4 and 8 widths, then the decoder's from 4 widths down to a
-    // quarter.
-    let sixteenths = 16 * (36 + 128 + 512 + 2048 + 576 + 144 + 36) + 180 + 27;
-    width * width * sixteenths / 16 + 49 * width + 9 * width / 4 + 1 + 181 * width * experts
+/// Makes what stands for a declared parameter.
+type Make<'a, T, E> = dyn FnMut(&Declaration<'_>) -> std::result::Result<T, E> + 'a;
+
+/// The number of parameters of a network of so many experts, without making it.
+pub fn count(spec: &NetworkSpec, experts: usize) -> u64 {
+    let mut count = 0;
+    let Ok(_) = Layers::declare(spec, experts, &mut |declared| {
+        count += declared.len() as u64;
+        Ok::<(), Infallible>(())
+    });
+    count
 }
 
 /// The parts of a forward pass that all layers share.
@@ -66,71 +78,43 @@ struct Pass<'a, E> {
 impl UNet {
     /// A network in its initial state.
     pub fn init(spec: &NetworkSpec, experts: usize, seed: &Seed, device: &Device) -> Result<Self> {
-        Self::with_values(
-            spec,
-            experts,
-            device,
-            DType::F32,
-            &mut |name, part, shape| Ok(init::values(seed, spec.first_conv, name, part, shape)),
-        )
+        Self::with_values(spec, experts, device, DType::F32, &mut |declared| {
+            Ok(declared.initial_values(seed))
+        })
     }
 
     /// A network whose values come from elsewhere: a checkpoint, a test.
+    ///
+    /// # Errors
+    /// Those of `values`, and where a tensor cannot be made.
     pub fn with_values(
         spec: &NetworkSpec,
         experts: usize,
         device: &Device,
         dtype: DType,
-        values: &mut Values<'_>,
+        values: &mut ValueSource<'_>,
     ) -> Result<Self> {
-        let mut make = Registry::new(device, dtype, values);
-        let w = spec.width;
-        let widths = [w, 2 * w, 4 * w, 8 * w];
-        let stem = ConvNorm::new(
-            &mut make,
-            ("encoder.conv1", "encoder.bn1"),
-            (1, w, 7, 2),
-            experts,
-        )?;
-        let mut layers = Vec::new();
-        let mut inputs = w;
-        for (i, outputs) in widths.into_iter().enumerate() {
-            let stride = if i == 0 { 1 } else { 2 };
-            let name = |block: usize| format!("encoder.layer{}.{block}", i + 1);
-            layers.push([
-                BasicBlock::new(&mut make, &name(0), (inputs, outputs, stride), experts)?,
-                BasicBlock::new(&mut make, &name(1), (outputs, outputs, 1), experts)?,
-            ]);
-            inputs = outputs;
-        }
-        let skips = [4 * w, 2 * w, w, w, 0];
-        let outputs = [4 * w, 2 * w, w, w / 2, w / 4];
-        let mut blocks = Vec::new();
-        for (i, (skip, outputs)) in skips.into_iter().zip(outputs).enumerate() {
-            let mut conv = |j: usize, inputs| {
-                let conv = format!("decoder.blocks.{i}.conv{j}.0");
-                let norm = format!("decoder.blocks.{i}.conv{j}.1");
-                ConvNorm::new(&mut make, (&conv, &norm), (inputs, outputs, 3, 1), experts)
-            };
-            blocks.push([conv(1, inputs + skip)?, conv(2, outputs)?]);
-            inputs = outputs;
-        }
-        let head = (
-            make.make(
-                "segmentation_head.0.weight",
-                Part::Shared,
-                &[1, inputs, 3, 3],
-            )?,
-            make.make("segmentation_head.0.bias", Part::Shared, &[1])?,
-        );
+        Self::build(spec, experts, device, dtype, values)
+    }
+
+    /// As [`Self::with_values`], with the errors of any source of values.
+    pub(super) fn build<E: From<candle_core::Error>>(
+        spec: &NetworkSpec,
+        experts: usize,
+        device: &Device,
+        dtype: DType,
+        values: &mut ValueSource<'_, E>,
+    ) -> std::result::Result<Self, E> {
+        let mut registry = Registry::new(device, dtype);
+        let layers = Layers::declare(spec, experts, &mut |declared| {
+            let values = values(declared)?;
+            Ok::<_, E>(registry.make(declared, values)?)
+        })?;
         Ok(Self {
             eps: spec.norm_eps,
             experts,
-            parameters: make.parameters,
-            stem,
+            parameters: registry.parameters,
             layers,
-            blocks,
-            head,
         })
     }
 
@@ -157,10 +141,16 @@ impl UNet {
             eps: self.eps,
         };
         let relu = Activation::Relu;
-        let f1 = self.stem.forward(&pass, x.clone(), None, relu)?;
+        let Layers {
+            stem,
+            encoder,
+            decoder,
+            head: (weight, bias),
+        } = &self.layers;
+        let f1 = stem.forward(&pass, x.clone(), None, relu)?;
         let mut y = engine.max_pool(&f1)?;
         let mut skips = vec![f1];
-        for layer in &self.layers {
+        for layer in encoder {
             for block in layer {
                 y = block.forward(&pass, &y)?;
             }
@@ -168,41 +158,119 @@ impl UNet {
         }
         // The deepest features are the decoder's input, not a skip.
         skips.pop();
-        for [first, second] in &self.blocks {
+        for [first, second] in decoder {
             y = engine.joint_conv(&y, skips.pop().as_ref(), &first.weight)?;
             y = first.normed(&pass, &y, None, relu)?;
             y = second.forward(&pass, y, None, relu)?;
         }
-        let (weight, bias) = &self.head;
         engine.conv_bias(&y, weight, bias)
     }
 }
 
-impl ConvNorm {
-    fn new(
-        make: &mut Registry<'_>,
+impl<T> Layers<T> {
+    /// Declares every parameter, in the network's order.
+    fn declare<E>(
+        spec: &NetworkSpec,
+        experts: usize,
+        make: &mut Make<'_, T, E>,
+    ) -> std::result::Result<Self, E> {
+        let w = spec.width;
+        let widths = [w, 2 * w, 4 * w, 8 * w];
+        let stem = ConvNorm::declare(
+            make,
+            ("encoder.conv1", "encoder.bn1"),
+            (1, w, 7, 2),
+            match spec.first_conv {
+                FirstConv::Uniform => Initialiser::PyTorchDefault,
+                FirstConv::Kaiming => Initialiser::KaimingNormal,
+            },
+            experts,
+        )?;
+        let mut encoder = Vec::new();
+        let mut inputs = w;
+        for (i, outputs) in widths.into_iter().enumerate() {
+            let stride = if i == 0 { 1 } else { 2 };
+            let name = |block: usize| format!("encoder.layer{}.{block}", i + 1);
+            encoder.push([
+                BasicBlock::declare(make, &name(0), (inputs, outputs, stride), experts)?,
+                BasicBlock::declare(make, &name(1), (outputs, outputs, 1), experts)?,
+            ]);
+            inputs = outputs;
+        }
+        let skips = [4 * w, 2 * w, w, w, 0];
+        let outputs = [4 * w, 2 * w, w, w / 2, w / 4];
+        let mut decoder = Vec::new();
+        for (i, (skip, outputs)) in skips.into_iter().zip(outputs).enumerate() {
+            let mut conv = |j: usize, inputs| {
+                let conv = format!("decoder.blocks.{i}.conv{j}.0");
+                let norm = format!("decoder.blocks.{i}.conv{j}.1");
+                let shape = (inputs, outputs, 3, 1);
+                let initialiser = Initialiser::KaimingUniform;
+                ConvNorm::declare(make, (&conv, &norm), shape, initialiser, experts)
+            };
+            decoder.push([conv(1, inputs + skip)?, conv(2, outputs)?]);
+            inputs = outputs;
+        }
+        let head = (
+            make(&Declaration {
+                name: "segmentation_head.0.weight",
+                part: Part::Shared,
+                shape: &[1, inputs, 3, 3],
+                initialiser: Initialiser::XavierUniform,
+            })?,
+            make(&Declaration {
+                name: "segmentation_head.0.bias",
+                part: Part::Shared,
+                shape: &[1],
+                initialiser: Initialiser::Constant(0.0),
+            })?,
+        );
+        Ok(Self {
+            stem,
+            encoder,
+            decoder,
+            head,
+        })
+    }
+}
+
+impl<T> ConvNorm<T> {
+    /// Declares the weight, then each expert's scale, then each expert's shift.
+    fn declare<E>(
+        make: &mut Make<'_, T, E>,
         (conv, norm): (&str, &str),
         (inputs, outputs, kernel, stride): (usize, usize, usize, usize),
+        initialiser: Initialiser,
         experts: usize,
-    ) -> Result<Self> {
-        let weight = make.make(
-            &format!("{conv}.weight"),
-            Part::Shared,
-            &[outputs, inputs, kernel, kernel],
-        )?;
-        let mut per_expert = |name: &str| -> Result<Vec<Tensor>> {
+    ) -> std::result::Result<Self, E> {
+        let weight = make(&Declaration {
+            name: &format!("{conv}.weight"),
+            part: Part::Shared,
+            shape: &[outputs, inputs, kernel, kernel],
+            initialiser,
+        })?;
+        let mut per_expert = |name: &str, value: f32| {
             (0..experts)
-                .map(|e| make.make(&format!("{norm}.{name}"), Part::Expert(e), &[outputs]))
-                .collect()
+                .map(|expert| {
+                    make(&Declaration {
+                        name: &format!("{norm}.{name}"),
+                        part: Part::Expert(expert),
+                        shape: &[outputs],
+                        initialiser: Initialiser::Constant(value),
+                    })
+                })
+                .collect::<std::result::Result<Vec<T>, E>>()
         };
         Ok(Self {
             weight,
             stride,
-            gamma: per_expert("weight")?,
-            beta: per_expert("bias")?,
+            gamma: per_expert("weight", 1.0)?,
+            beta: per_expert("bias", 0.0)?,
         })
     }
+}
 
+impl ConvNorm<Tensor> {
     /// Features are freed as soon as they are read, so that a step's memory is little more than
     /// what the backward pass needs.
     fn forward<E: Engine>(
@@ -234,16 +302,17 @@ impl ConvNorm {
     }
 }
 
-impl BasicBlock {
-    fn new(
-        make: &mut Registry<'_>,
+impl<T> BasicBlock<T> {
+    fn declare<E>(
+        make: &mut Make<'_, T, E>,
         name: &str,
         (inputs, outputs, stride): (usize, usize, usize),
         experts: usize,
-    ) -> Result<Self> {
+    ) -> std::result::Result<Self, E> {
         let mut conv = |conv: &str, norm: &str, shape| {
             let (conv, norm) = (format!("{name}.{conv}"), format!("{name}.{norm}"));
-            ConvNorm::new(make, (&conv, &norm), shape, experts)
+            let initialiser = Initialiser::KaimingNormal;
+            ConvNorm::declare(make, (&conv, &norm), shape, initialiser, experts)
         };
         let first = conv("conv1", "bn1", (inputs, outputs, 3, stride))?;
         let second = conv("conv2", "bn2", (outputs, outputs, 3, 1))?;
@@ -261,7 +330,9 @@ impl BasicBlock {
             shortcut,
         })
     }
+}
 
+impl BasicBlock<Tensor> {
     fn forward<E: Engine>(&self, pass: &Pass<'_, E>, x: &E::Tensor) -> Result<E::Tensor> {
         let y = self
             .first

@@ -17,14 +17,14 @@ use crate::{
     store::Store,
 };
 
-/// Images and masks, found by what they hold and not by where they lie.
+/// Images and masks by the digests of their content, and weights.
 pub struct Library {
     dataset: Arc<Dataset>,
     images: HashMap<Digest, usize>,
     masks: HashMap<Digest, (usize, u8)>,
     prepared: HashMap<(Digest, ImageSpec), Arc<Prepared>>,
     planes: HashMap<(Digest, ImageSpec), Arc<Plane>>,
-    /// Files of weights that have not been asked for yet.
+    /// Files of weights that have not been read yet.
     unread: Vec<PathBuf>,
     imports: HashMap<Digest, Arc<Checkpoint>>,
     /// The pretraining that was used last. One is enough, because plans list the stages that start
@@ -33,7 +33,7 @@ pub struct Library {
 }
 
 impl Library {
-    /// Over a data set, and files of weights that pretrainings start from.
+    /// A library of a data set, and of files of weights that pretrainings start from.
     pub fn new(dataset: Arc<Dataset>, imports: Vec<PathBuf>) -> Self {
         let mut images = HashMap::new();
         let mut masks = HashMap::new();
@@ -93,7 +93,7 @@ impl Library {
         {
             return Ok(weights.clone());
         }
-        // Before the next one is read: only one is ever held.
+        // Dropped before the next one is read, so that only one is in memory.
         self.pretrained = None;
         let bytes = upstream(store, Kind::Pretrain, stage, WEIGHTS)?;
         let weights = Arc::new(Checkpoint::read(&bytes)?);

@@ -1,14 +1,14 @@
-//! One stage in, one artefact out: the work itself.
+//! Runs one stage, whose result is one artefact.
 //!
 //! The rule: a stage reads the data set and its upstream artefact, nothing else; what it returns
 //! depends on its spec alone. It does not know when or where it runs.
 
 mod library;
 
-use std::{fmt, iter::zip, sync::Arc};
+use std::{iter::zip, sync::Arc};
 
 use crate::{
-    adaptation::{AdaptationError, Adapting, Beginning, Case},
+    adaptation::{AdaptationError, Adapting, Beginning, SupportCase},
     artefact::{
         self, CHOICE, CURVE, CaseScores, Choice, IMPORT, PREDICTIONS, SCORES, Scores, WEIGHTS,
         branch_name, curve, parse_predictions, predictions,
@@ -21,7 +21,7 @@ use crate::{
     key::{Digest, Keyed},
     manifest::Metrics,
     metric::{self, Compared, Spacing},
-    net::{About, Checkpoint, CheckpointError, Import, Provenance, UNet},
+    net::{About, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
     train::{Annotated, TrainError, Training, Watch, predict, train},
@@ -30,35 +30,27 @@ use crate::{
 pub use library::Library;
 
 /// Why a stage has no artefact.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StageError {
     /// An image or a mask that the spec names is not in the data set.
+    #[error("{0}")]
     Data(String),
     /// The upstream artefact is missing or damaged.
+    #[error("{0}")]
     Upstream(String),
     /// The network could not be made or read.
-    Checkpoint(CheckpointError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The training has no result.
-    Train(TrainError),
-    /// The store did not take it.
-    Store(StoreError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The artefact could not be written to the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
-
-impl fmt::Display for StageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Data(why) | Self::Upstream(why) => f.write_str(why),
-            Self::Checkpoint(error) => write!(f, "{error}"),
-            Self::Train(error) => write!(f, "{error}"),
-            Self::Store(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for StageError {}
 
 impl StageError {
-    /// Whether the same inputs would end the same way.
+    /// Whether the same inputs would fail again.
     pub fn is_deterministic(&self) -> bool {
         match self {
             Self::Data(_)
@@ -68,12 +60,6 @@ impl StageError {
             // A device out of memory, a disk that is full.
             Self::Train(TrainError::Tensor(_) | TrainError::Stopped(_)) | Self::Store(_) => false,
         }
-    }
-}
-
-impl From<CheckpointError> for StageError {
-    fn from(error: CheckpointError) -> Self {
-        Self::Checkpoint(error)
     }
 }
 
@@ -87,35 +73,23 @@ impl From<AdaptationError> for StageError {
     }
 }
 
-impl From<TrainError> for StageError {
-    fn from(error: TrainError) -> Self {
-        Self::Train(error)
-    }
-}
-
 impl From<candle_core::Error> for StageError {
     fn from(error: candle_core::Error) -> Self {
         Self::Train(TrainError::Tensor(error))
     }
 }
 
-impl From<StoreError> for StageError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// What stages work with; one per worker, kept from stage to stage.
+/// The resources of stages: one set per worker, kept from stage to stage.
 pub struct Bench {
     /// The data set, prepared on demand.
     pub library: Library,
-    /// Where artefacts come from and go.
+    /// The store of artefacts.
     pub store: Store,
     /// Where artefacts are written first.
     pub scratch: Arc<Scratch>,
-    /// What computes.
+    /// The engine.
     pub engine: AnyEngine,
-    /// What is recorded of it.
+    /// The program, device and engine, as recorded in artefacts.
     pub made_by: MadeBy,
 }
 
@@ -158,7 +132,7 @@ pub fn run(
     bench: &mut Bench,
     watch: &mut dyn Watch,
 ) -> Result<Digest, StageError> {
-    // Before hours are spent on what could not be published.
+    // Checked before hours of training, which could not be published.
     bench.scratch.check()?;
     let files = work.compute(spec, bench, watch)?;
     let digest = spec.digest();
@@ -209,7 +183,7 @@ fn train_and_predict<E: Engine>(
     store: &Store,
     watch: &mut dyn Watch,
 ) -> Result<Files, StageError> {
-    let Start {
+    let InitialNetwork {
         net,
         import,
         choice,
@@ -245,7 +219,7 @@ fn train_and_predict<E: Engine>(
         let about = About {
             recipe: **spec.recipe,
             experts: spec.support.experts.clone(),
-            provenance: Provenance::Stage {
+            provenance: NetworkOrigin::Stage {
                 kind: spec.kind(),
                 digest: Spec::Train(spec.clone()).digest(),
                 record: None,
@@ -257,9 +231,9 @@ fn train_and_predict<E: Engine>(
 }
 
 /// A network before its first step.
-struct Start {
+struct InitialNetwork {
     net: UNet,
-    /// What became of the tensors of an imported file.
+    /// What happened to the tensors of an imported file.
     import: Option<Import>,
     /// Whose branch was inherited.
     choice: Option<Choice>,
@@ -270,11 +244,11 @@ fn start<E: Engine>(
     engine: &E,
     library: &mut Library,
     store: &Store,
-) -> Result<Start, StageError> {
+) -> Result<InitialNetwork, StageError> {
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
     let experts = spec.support.experts.len();
-    let of = |net: UNet| Start {
+    let of = |net: UNet| InitialNetwork {
         net,
         import: None,
         choice: None,
@@ -287,7 +261,7 @@ fn start<E: Engine>(
         Origin::ImportedForExperts(_, tensors) => {
             let imported = library.import(&tensors)?;
             let (net, import) = imported.import(network, experts, &seed, engine.device())?;
-            Ok(Start {
+            Ok(InitialNetwork {
                 import: Some(import),
                 ..of(net)
             })
@@ -304,13 +278,16 @@ fn start<E: Engine>(
                 engine,
             }
             .begin()?;
-            Ok(Start { choice, ..of(net) })
+            Ok(InitialNetwork { choice, ..of(net) })
         }
     }
 }
 
 /// The annotated cases with the first expert's masks as they were drawn.
-fn as_drawn<'a>(spec: &Train, library: &'a mut Library) -> Result<Vec<Case<'a>>, StageError> {
+fn as_drawn<'a>(
+    spec: &Train,
+    library: &'a mut Library,
+) -> Result<Vec<SupportCase<'a>>, StageError> {
     let digests = &spec.support.images;
     let images: Vec<Arc<Prepared>> = digests
         .iter()
@@ -320,7 +297,7 @@ fn as_drawn<'a>(spec: &Train, library: &'a mut Library) -> Result<Vec<Case<'a>>,
     zip(digests, images)
         .zip(spec.support.masks.iter().flatten())
         .map(|((digest, image), mask)| {
-            Ok(Case {
+            Ok(SupportCase {
                 digest: *digest,
                 image,
                 mask: library.original_mask(mask)?,

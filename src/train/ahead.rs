@@ -15,9 +15,9 @@ pub(super) struct Ahead<'scope, Draw> {
     draw: &'scope Draw,
     /// The next step whose batch is taken.
     next: usize,
-    /// One behind the last step of the training.
+    /// One past the last step of the training.
     end: usize,
-    /// The batches from `next` on that were asked of other threads.
+    /// The batches from `next` on that other threads draw.
     asked: VecDeque<mpsc::Receiver<Vec<Sample>>>,
 }
 
@@ -25,7 +25,7 @@ impl<'scope, Draw> Ahead<'scope, Draw>
 where
     Draw: Fn(usize) -> Vec<Sample> + Sync,
 {
-    /// Those of the steps from `next` up to but without `end`; `draw` makes the batch of a step.
+    /// The batches of the steps `next..end`; `draw` makes the batch of a step.
     pub fn new(next: usize, end: usize, draw: &'scope Draw) -> Self {
         Self {
             draw,
@@ -35,8 +35,8 @@ where
         }
     }
 
-    /// The batch of the next step, while up to `depth` of those behind it are drawn on rayon's
-    /// threads; with none it is drawn here and now.
+    /// The batch of the next step. Meanwhile up to `depth` later ones are drawn on rayon's threads.
+    /// A batch that was not drawn ahead is drawn by the caller.
     pub fn next(&mut self, scope: &ScopeFifo<'scope>, depth: usize) -> Vec<Sample> {
         let step = self.next;
         self.next += 1;
@@ -46,7 +46,7 @@ where
             let (sender, receiver) = mpsc::sync_channel(1);
             let (draw, step) = (self.draw, self.next + behind);
             scope.spawn_fifo(move |_| {
-                // Nobody listens any more where the training has ended.
+                // The receiver is gone where the training has ended.
                 let _ = sender.send(draw(step));
             });
             self.asked.push_back(receiver);

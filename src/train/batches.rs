@@ -1,10 +1,10 @@
-//! The order in which cases come: epochs shuffled without replacement, one behind the other.
+//! The order of cases: one epoch after the other, each a random permutation of all cases.
 
 use rand::seq::SliceRandom;
 
 use crate::seed::Seed;
 
-/// An endless sequence of batches. Batches do not care for the ends of epochs.
+/// An endless sequence of batches. A batch may span two epochs.
 #[derive(Debug)]
 pub(super) struct Batches {
     cases: usize,
@@ -16,7 +16,7 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Batches of `size` from `cases` cases, from the n-th batch on.
+    /// Batches of `size` from `cases` cases, from batch number `batch` on, counted from 0.
     pub fn starting_at(cases: usize, size: usize, seed: Seed, batch: usize) -> Self {
         let drawn = batch * size;
         let mut batches = Self {

@@ -1,8 +1,8 @@
 //! Training and prediction: the only training loop there is.
 //!
-//! The rule: every arm gets its full budget and the last iterate is the model. No early stopping,
-//! no selection. All chance comes from the seed by step and slot, so the same inputs give the same
-//! weights whatever ran before or beside.
+//! The rule: every training uses its full budget and keeps the last iterate. There is no early
+//! stopping and no model selection. Random numbers depend on the seed, the step and the slot alone,
+//! so the same inputs give the same weights, whatever else runs.
 
 mod ahead;
 mod batches;
@@ -11,7 +11,7 @@ mod probe;
 mod progress;
 mod radam;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
@@ -48,21 +48,21 @@ pub struct Annotated {
 pub struct Training<'a, E> {
     /// The network; its parameters change.
     pub net: &'a UNet,
-    /// What computes.
+    /// The engine.
     pub engine: &'a E,
     /// The annotated images.
     pub cases: &'a [Annotated],
     /// Image, loss, optimiser, augmentation.
     pub recipe: &'a Recipe,
-    /// How long and how fast.
+    /// Steps and initial learning rate.
     pub budget: Budget,
-    /// What a user sets the initial learning rate by: a key of a manifest, an option of a command.
+    /// The user's setting of the initial learning rate: a manifest's key or a command's option.
     pub rate_key: String,
-    /// Which branches a step passes through; of no consequence with one expert.
+    /// The branches that a step trains; without effect for one expert.
     pub batching: ExpertBatching,
-    /// What changes.
+    /// The parameters that change.
     pub tuned: Tuned,
-    /// Of shuffling and augmentation.
+    /// The seed of shuffling and augmentation.
     pub seed: Seed,
 }
 
@@ -76,17 +76,17 @@ fn tuned(tuned: Tuned, net: &UNet) -> Vec<Parameter> {
     chosen.cloned().collect()
 }
 
-/// Who looks on while a training goes on. A function of a step looks and lets it go on.
+/// An observer of a training, which can stop it. A function of a step observes only.
 pub trait Watch {
-    /// The state that a training before this one was left in, to go on from.
+    /// The saved state of an interrupted training, to continue from.
     fn kept(&mut self) -> Option<Vec<u8>> {
         None
     }
 
-    /// A step is done; what comes next.
+    /// Called after every step; decides what comes next.
     fn step(&mut self, step: Step) -> Next;
 
-    /// Keeps the state that the training is in now.
+    /// Saves the present state of the training.
     fn keep(&mut self, _state: Vec<u8>) {}
 }
 
@@ -100,46 +100,36 @@ impl<F: FnMut(Step)> Watch for F {
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// The next one.
+    /// The next step.
     GoOn,
-    /// The state is kept, then the next one.
+    /// The state is saved, then comes the next step.
     Keep,
-    /// The state is kept, and the training stops.
+    /// The state is saved, and the training stops.
     Stop,
 }
 
 /// Why a training has no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The loss is no number any more; the same inputs would diverge again.
+    /// The loss is not finite; the same inputs would diverge again.
+    #[error(
+        "the training diverged: the loss is {} at step {} (learning rate {:.3e}); \
+         a lower `{rate_key}` may help",
+        .step.loss, .step.step, .step.lr
+    )]
     Diverged {
-        /// Where.
+        /// The step.
         step: Step,
-        /// What a user sets the initial learning rate by.
+        /// The user's setting of the initial learning rate.
         rate_key: String,
     },
     /// It was asked to stop, after this many steps.
+    #[error("stopped after {0} steps")]
     Stopped(usize),
-    /// A tensor operation failed.
+    /// A tensor operation failed. Candle's error is no source: its text may hold a backtrace.
+    #[error("{}", plain(.0))]
     Tensor(candle_core::Error),
 }
-
-impl fmt::Display for TrainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Diverged { step, rate_key } => write!(
-                f,
-                "the training diverged: the loss is {} at step {} (learning rate {:.3e}); \
-                 a lower `{rate_key}` may help",
-                step.loss, step.step, step.lr
-            ),
-            Self::Stopped(steps) => write!(f, "stopped after {steps} steps"),
-            Self::Tensor(error) => f.write_str(&plain(error)),
-        }
-    }
-}
-
-impl std::error::Error for TrainError {}
 
 impl From<candle_core::Error> for TrainError {
     fn from(error: candle_core::Error) -> Self {
@@ -156,7 +146,7 @@ pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usiz
 /// Trains the network in place and reports each step to `watch`; returns the curve.
 ///
 /// # Errors
-/// The loss is no number, the training is asked to stop, or a tensor operation fails. Parameters
+/// The loss is not finite, the training is asked to stop, or a tensor operation fails. Parameters
 /// may then be partly updated.
 pub fn train<E: Engine>(
     training: &Training<'_, E>,
@@ -186,7 +176,7 @@ pub fn train<E: Engine>(
     Ok(steps)
 }
 
-/// The steps that are still to be done.
+/// Runs the remaining steps.
 fn go_on<E: Engine>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
@@ -261,7 +251,7 @@ impl<'a> Drawing<'a> {
 }
 
 /// One update; returns the mean loss over all pairs of image and expert of this step. No parameter
-/// changes where the loss is no number.
+/// changes where the loss is not finite.
 fn update<E: Engine>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
@@ -295,7 +285,7 @@ fn update<E: Engine>(
             engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
                 optimiser.update(place, &plus(sums[place].take(), gradient)?, lr)
             })?;
-            // Branches that other passes alone went through.
+            // Parameters that only earlier passes used.
             optimiser.step(&sums, lr)?;
         }
     }
@@ -308,7 +298,7 @@ fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> V
     match training.batching {
         ExpertBatching::All => (0..experts).map(|expert| vec![expert; slots]).collect(),
         ExpertBatching::OnePerImage => {
-            // Rounds of all experts in random order, cut into batches: balanced over any stretch.
+            // Random permutations of the experts, cut into batches: branches stay balanced.
             let seed = training.seed.fork("branches");
             let mut rounds = Batches::starting_at(experts, slots, seed, step);
             vec![rounds.next()]

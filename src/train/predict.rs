@@ -11,11 +11,10 @@ use crate::{
     net::UNet,
 };
 
-/// Images in a batch: as many as the fast engine computes at once. Few test images fill it where
-/// there are several experts' branches.
+/// Images in a batch: as many as the fast engine computes at once.
 const TOGETHER: usize = 16;
 
-/// Predicts images, named, through branches of the network: for each branch, all images.
+/// Predictions for named images by branches of the network: for each branch, all images.
 ///
 /// # Errors
 /// Where a tensor operation fails.
@@ -42,7 +41,7 @@ pub fn predict<E: Engine>(
     Ok(by_branch.into_iter().map(of_branch).collect())
 }
 
-/// The network's output for images, over its field of view of each ([`Prepared::view`]): for each
+/// The network's output for images, over the field of view of each ([`Prepared::view`]): for each
 /// branch, all images. Instance norm makes the samples of a batch independent of each other, so
 /// images of one size share batches, whatever their branch.
 ///

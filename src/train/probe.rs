@@ -1,4 +1,4 @@
-//! One training step on a made-up batch, to be timed by `bench` and by the benchmarks.
+//! One training step on a synthetic batch, to be timed by `bench` and by the benchmarks.
 
 use candle_core::{Result, Tensor};
 

@@ -1,7 +1,7 @@
-//! A training between two steps, as bytes: parameters, moments, the curve so far.
+//! The state of a training between two steps, as bytes: parameters, moments, the curve so far.
 //!
-//! The rule: a training that goes on from these bytes ends with the same bytes as one that was
-//! never stopped. All random numbers come from the seed and the step, so nothing else is kept.
+//! The rule: a training that continues from these bytes ends with the same bytes as one that was
+//! never stopped. All random numbers come from the seed and the step, so nothing else is saved.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::radam::{Moment, RAdam};
 use crate::{event::Step, net::Parameter};
 
-/// Beside the tensors.
+/// The state beside the tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Course {

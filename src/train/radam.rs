@@ -1,7 +1,7 @@
 //! Rectified Adam (Liu et al. 2020), step for step as `torch.optim.RAdam` without weight decay.
 //!
-//! The rule: a parameter that got no gradient is not touched, not even by its momentum, and its
-//! own count of steps stands still.
+//! The rule: a parameter without a gradient does not change, not even by its momentum, and its own
+//! count of steps does not advance.
 
 use std::cell::RefCell;
 
@@ -15,20 +15,20 @@ pub struct RAdam {
     beta1: f64,
     beta2: f64,
     eps: f64,
-    states: Vec<State>,
+    states: Vec<ParameterState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ParameterState {
     var: Var,
     moments: Moments,
     steps: i32,
 }
 
-/// First and second moment, where the parameter lives.
+/// First and second moment, on the parameter's device.
 #[derive(Debug)]
 enum Moments {
-    /// There was no gradient yet.
+    /// Before the first gradient.
     None,
     F32(Vec<f32>, Vec<f32>),
     F64(Vec<f64>, Vec<f64>),
@@ -48,9 +48,9 @@ impl Moments {
 }
 
 impl RAdam {
-    /// For these parameters, in this order.
+    /// An optimiser of these parameters, in this order.
     pub fn new(parameters: &[Parameter], spec: &TrainingSpec) -> Self {
-        let state = |parameter: &Parameter| State {
+        let state = |parameter: &Parameter| ParameterState {
             var: parameter.var.clone(),
             moments: Moments::None,
             steps: 0,
@@ -100,7 +100,7 @@ impl RAdam {
     }
 }
 
-/// The state of one parameter, to be kept: nothing in the moments where there was no gradient yet.
+/// The state of one parameter, to be saved. The moments are empty before its first gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Moment {
     pub updates: i32,
@@ -111,11 +111,11 @@ pub(super) struct Moment {
 impl RAdam {
     /// The state of every parameter, in single precision.
     pub(super) fn moments(&self) -> Result<Vec<Moment>> {
-        let moment = |state: &State| {
+        let moment = |state: &ParameterState| {
             let (first, second) = match &state.moments {
                 Moments::None => (Vec::new(), Vec::new()),
                 Moments::F32(first, second) => (first.clone(), second.clone()),
-                Moments::F64(..) => candle_core::bail!("radam: double precision is not kept"),
+                Moments::F64(..) => candle_core::bail!("radam: double precision is not saved"),
                 Moments::Device(both) => {
                     let both = both.to_dtype(candle_core::DType::F32)?;
                     (both.get(0)?.to_vec1()?, both.get(1)?.to_vec1()?)
@@ -130,7 +130,7 @@ impl RAdam {
         self.states.iter().map(moment).collect()
     }
 
-    /// Goes on from a state kept before.
+    /// Continues from a saved state.
     pub(super) fn restore(&mut self, moments: Vec<Moment>) -> Result<()> {
         for (state, moment) in self.states.iter_mut().zip(moments) {
             let Moment {
@@ -148,7 +148,7 @@ impl RAdam {
                 }
                 Moments::F32(..) => Moments::F32(first, second),
                 Moments::F64(..) | Moments::None => {
-                    candle_core::bail!("radam: double precision is not kept")
+                    candle_core::bail!("radam: double precision is not saved")
                 }
             };
         }
@@ -156,15 +156,16 @@ impl RAdam {
     }
 }
 
-/// One step's numbers.
+/// The coefficients of one step.
 #[derive(Clone, Copy, Debug)]
 struct Update {
     beta1: f64,
     beta2: f64,
     eps: f64,
-    /// lr / (1 - beta1^t): what the first moment is multiplied with.
+    /// The factor of the first moment: lr / (1 - beta1^t).
     rate: f64,
-    /// rect * sqrt(1 - beta2^t) over (sqrt(v) + eps); `None` while the variance is not tractable.
+    /// The factor of 1 / (sqrt(v) + eps): rect * sqrt(1 - beta2^t). `None` while the variance is
+    /// not tractable.
     adaptive: Option<f64>,
 }
 
@@ -190,8 +191,7 @@ impl Update {
     }
 
     /// The step in whole-tensor operations, for devices without the fused one. Returns the new
-    /// moments, which keep nothing of the gradient's graph alive: that holds the activations of a
-    /// whole step.
+    /// moments, detached from the gradient's graph, which holds the activations of a whole step.
     fn with_tensors(&self, var: &Var, moments: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let g = gradient.detach().flatten_all()?;
         let m = ((moments.get(0)? * self.beta1)? + (&g * (1.0 - self.beta1))?)?;
@@ -230,7 +230,7 @@ impl Update {
     }
 }
 
-/// What the fused update needs of a number.
+/// The arithmetic of the fused update.
 trait Real:
     Copy
     + std::ops::Add<Output = Self>

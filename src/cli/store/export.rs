@@ -8,7 +8,7 @@ use super::super::{Done, Failure, output::print};
 use crate::{
     artefact::WEIGHTS,
     key::Digest,
-    net::{About, Checkpoint, Provenance, Record},
+    net::{About, Checkpoint, NetworkOrigin, StageRecord},
     plan::Kind,
     store::{Description, Found, Store, replace_file},
 };
@@ -79,10 +79,10 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         about.experts
     ));
     let about = About {
-        provenance: Provenance::Stage {
+        provenance: NetworkOrigin::Stage {
             kind,
             digest,
-            record: Some(Record {
+            record: Some(StageRecord {
                 dataset: Some(dataset),
                 made_by,
                 inputs,

@@ -6,13 +6,13 @@
 //!
 //! There are three layers. `machine` has instruction sets, threads and memory. `kernels` has the
 //! operations, as functions on slices and on [`Features`], which may be yet to be computed. `tape`
-//! has [`Lanes`], which records operations and walks back. A file uses its own layer and those
-//! listed before it. `unsafe` occurs in the first two. Tests hold both.
+//! has [`Lanes`], which records operations and computes gradients. A file uses its own layer and
+//! those listed before it. `unsafe` occurs in the first two. Tests hold both.
 
 mod machine;
 mod kernels;
 mod tape;
 
 pub use kernels::{Features, Onto, conv, dice, joint, layout, norm, pool};
-pub use machine::{Isa, Kernels, LANES, Method, Threads, Unsupported, peak};
-pub use tape::{Lanes, Value};
+pub use machine::{ConvMethod, Isa, Kernels, LANES, Threads, Unsupported, peak};
+pub use tape::{LaneTensor, Lanes};

@@ -21,18 +21,18 @@ fn net(seed: u64, dtype: DType) -> UNet {
         first_conv: FirstConv::Uniform,
     };
     // Off the initial state, where the deepest norms see single pixels and ReLUs sit on their kink.
-    UNet::with_values(&spec, 3, &Device::Cpu, dtype, &mut |name, part, shape| {
-        let expert = match part {
+    UNet::with_values(&spec, 3, &Device::Cpu, dtype, &mut |declared| {
+        let expert = match declared.part {
             Part::Shared => 0,
             Part::Expert(expert) => expert as u64,
         };
-        let mut rng = Seed::new(seed).fork(name).at(expert).rng();
-        let count = shape.iter().product();
-        let spread = match shape {
+        let mut rng = Seed::new(seed).fork(declared.name).at(expert).rng();
+        let count = declared.len();
+        let spread = match declared.shape {
             [_, inputs, height, width] => (3.0 / (inputs * height * width) as f32).sqrt(),
             _ => 0.5,
         };
-        let centre = if shape.len() == 1 && name.contains(".weight") {
+        let centre = if declared.shape.len() == 1 && declared.name.contains(".weight") {
             1.0
         } else {
             0.0

@@ -48,16 +48,10 @@ fn handed_out_once<E: Engine>(
 }
 
 fn a_network<E: Engine>(engine: &E, dtype: DType) -> Result<()> {
-    let net = UNet::with_values(
-        &network_spec(4),
-        2,
-        &Device::Cpu,
-        dtype,
-        &mut |name, part, shape| {
-            let stream = name.len() as u64 + u64::from(part == Part::Expert(1));
-            Ok(numbers(shape.iter().product(), stream).collect())
-        },
-    )?;
+    let net = UNet::with_values(&network_spec(4), 2, &Device::Cpu, dtype, &mut |declared| {
+        let stream = declared.name.len() as u64 + u64::from(declared.part == Part::Expert(1));
+        Ok(numbers(declared.len(), stream).collect())
+    })?;
     let floats = |stream| numbers(3 * SIDE * SIDE, stream).collect::<Vec<_>>();
     let target: Vec<f32> = floats(1).iter().map(|v| v.ceil().max(0.0)).collect();
     let loss = || {

@@ -55,9 +55,9 @@ fn copy<'a>(
     dtype: DType,
 ) -> UNet {
     let spec = network_spec(width);
-    UNet::with_values(&spec, 1, &Device::Cpu, dtype, &mut |name, _, _| {
+    UNet::with_values(&spec, 1, &Device::Cpu, dtype, &mut |declared| {
         let next = parameters.next().expect("as many parameters");
-        assert_eq!(next.name, name);
+        assert_eq!(next.name, declared.name);
         next.var.flatten_all()?.to_vec1()
     })
     .unwrap()

@@ -7,6 +7,8 @@ use expertgrid::{
     net::{Checkpoint, Part, UNet},
     seed::Seed,
 };
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -108,9 +110,9 @@ fn three_experts_add_two_sets_of_norms_and_nothing_else() {
     // 5,792 norm channels at width 64, scale and shift each.
     assert_eq!(count(&three) - count(&one), 2 * 11_584 / 8);
     for (net, experts) in [(&one, 1), (&three, 3)] {
-        assert_eq!(expertgrid::net::count(8, experts), count(net) as u64);
+        assert_eq!(expertgrid::net::count(&spec(8), experts), count(net) as u64);
     }
-    assert_eq!(expertgrid::net::count(64, 1), 14_321_937);
+    assert_eq!(expertgrid::net::count(&spec(64), 1), 14_321_937);
 }
 
 #[test]
@@ -171,7 +173,6 @@ fn the_dice_loss_and_its_gradient_agree_with_the_reference() {
 }
 
 fn image(size: usize, batch: usize) -> Vec<f32> {
-    use rand::RngExt;
     let mut rng = Seed::new(2).rng();
     (0..batch * size * size)
         .map(|_| rng.random_range(-1.0..1.0))
@@ -182,7 +183,7 @@ fn image(size: usize, batch: usize) -> Vec<f32> {
 fn moved(parameter: usize, element: usize, by: f64) -> (UNet, Stock) {
     let single = net(4, 2);
     let mut index = 0;
-    let double = UNet::with_values(&spec(4), 2, &Device::Cpu, DType::F64, &mut |_, part, _| {
+    let double = UNet::with_values(&spec(4), 2, &Device::Cpu, DType::F64, &mut |declared| {
         index += 1;
         let mut values = single.parameters()[index - 1]
             .var
@@ -190,7 +191,7 @@ fn moved(parameter: usize, element: usize, by: f64) -> (UNet, Stock) {
             .to_vec1::<f32>()?;
         // Off the initial state: there the deepest norms, which see single pixels, put every ReLU
         // behind them on its kink.
-        if let Part::Expert(_) = part {
+        if let Part::Expert(_) = declared.part {
             for (i, value) in values.iter_mut().enumerate() {
                 *value += 0.3 * ((index + i) as f32).sin();
             }
@@ -436,4 +437,48 @@ fn initial_values_have_the_right_spread() {
     // PyTorch's default for a 7x7 kernel of one channel: 1/7.
     let (_, largest) = spread("encoder.conv1.weight");
     assert!(largest <= 1.0 / 7.0 && largest > 0.999 / 7.0);
+}
+
+/// The values that stages' keys stand for: they must never change.
+#[test]
+fn each_layer_draws_its_initial_values_from_the_seed_of_its_name() {
+    let seed = Seed::new(3);
+    for first_conv in [FirstConv::Uniform, FirstConv::Kaiming] {
+        let spec = NetworkSpec {
+            first_conv,
+            ..spec(8)
+        };
+        let net = UNet::init(&spec, 2, &seed, &Device::Cpu).unwrap();
+        for parameter in net.parameters() {
+            let (name, dims) = (parameter.name.as_str(), parameter.var.dims());
+            let found: Vec<f32> = parameter.var.flatten_all().unwrap().to_vec1().unwrap();
+            let &[outputs, inputs, height, width] = dims else {
+                let norm_scale = name.ends_with(".weight");
+                let constant = f32::from(u8::from(norm_scale));
+                assert!(found.iter().all(|value| *value == constant), "{name}");
+                continue;
+            };
+            let area = (height * width) as f64;
+            let (fan_in, fan_out) = (inputs as f64 * area, outputs as f64 * area);
+            let bound = match name.split('.').next() {
+                Some("segmentation_head") => Some((6.0 / (fan_in + fan_out)).sqrt()),
+                Some("decoder") => Some((6.0 / fan_in).sqrt()),
+                _ if name == "encoder.conv1.weight" && first_conv == FirstConv::Uniform => {
+                    Some(1.0 / fan_in.sqrt())
+                }
+                _ => None,
+            };
+            let mut rng = seed.fork(name).rng();
+            let expected: Vec<f32> = (0..found.len())
+                .map(|_| match bound {
+                    Some(bound) => rng.random_range(-bound..bound) as f32,
+                    None => {
+                        let draw: f64 = StandardNormal.sample(&mut rng);
+                        ((2.0 / fan_out).sqrt() * draw) as f32
+                    }
+                })
+                .collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 }

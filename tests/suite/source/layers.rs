@@ -139,7 +139,7 @@ const CIRCLES: [(&str, &str); 8] = [
     ),
     (
         "net",
-        "what a checkpoint says of its network has the outline that `checkpoint.rs` defines",
+        "what a checkpoint says of its network has the size that `checkpoint.rs` defines",
     ),
     (
         "progress",

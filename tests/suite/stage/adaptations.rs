@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, num::NonZeroUsize, path::Path, sync::Arc};
 
 use candle_core::{DType, Device};
 use expertgrid::{
-    adaptation::{Case, dice_by_branch, first_of_largest, mean},
+    adaptation::{SupportCase, dice_by_branch, first_of_largest, mean},
     artefact::{CHOICE, Choice, WEIGHTS},
     data::{
         self, Image, Mask,
@@ -16,7 +16,7 @@ use expertgrid::{
     key::{Digest, Keyed},
     manifest::{self, Recipe},
     method::{BUILT_IN, Method},
-    net::{Checkpoint, Part, UNet},
+    net::{Checkpoint, Declaration, Part, UNet},
     plan::{self, Inventory, Kind, Plan, Spec, Stage},
     stage::{self, Bench, Library, Stages},
     store::{Files, Found, MadeBy, Store, Unpublished},
@@ -382,7 +382,7 @@ fn two_empty_masks_fit_and_one_empty_mask_does_not() {
     recipe.image.crop = 32;
     recipe.network.width = 4;
     let (whole, nothing) = (case(false), case(true));
-    let cases = [&whole, &nothing].map(|(image, mask)| Case {
+    let cases = [&whole, &nothing].map(|(image, mask)| SupportCase {
         digest: Digest::of_bytes(b"an image"),
         image: Arc::<Prepared>::new(prepare(image, &recipe.image)),
         mask,
@@ -393,9 +393,9 @@ fn two_empty_masks_fit_and_one_empty_mask_does_not() {
         (-5.0, [0.0, 1.0]),
         (5.0, [2.0 * 256.0 / (1024.0 + 256.0), 0.0]),
     ] {
-        let values = &mut |_: &str, _: Part, shape: &[usize]| {
-            let value = if shape == [1] { logit } else { 0.0 };
-            Ok(vec![value; shape.iter().product()])
+        let values = &mut |declared: &Declaration<'_>| {
+            let value = if declared.shape == [1] { logit } else { 0.0 };
+            Ok(vec![value; declared.len()])
         };
         let net = UNet::with_values(&recipe.network, 2, &Device::Cpu, DType::F32, values).unwrap();
         let found = dice_by_branch(&net, &engine, &cases, &recipe.image).unwrap();

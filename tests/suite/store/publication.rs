@@ -284,8 +284,9 @@ fn progress_that_cannot_be_saved_is_told_and_fails_nothing() {
         "lost progress",
     );
     let logs = files(&folder.path().join("results/logs"));
-    let told =
-        |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("its progress is not saved");
+    let told = |bytes: &Vec<u8>| {
+        String::from_utf8_lossy(bytes).contains("the progress of this training is not saved")
+    };
     assert!(logs.values().any(told));
 }
 

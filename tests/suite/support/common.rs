@@ -22,7 +22,7 @@ use expertgrid::{
     manifest::Recipe,
     method::Method,
     metric::{Compared, Definition, MaskError, MaskView, Measure, Score, Spacing},
-    net::{About, Provenance},
+    net::{About, NetworkOrigin},
     plan::{Kind, Run},
     report::Position,
 };
@@ -86,7 +86,7 @@ pub fn about(width: usize, experts: usize) -> About {
     About {
         recipe,
         experts: (1..=experts as u8).collect(),
-        provenance: Provenance::Stage {
+        provenance: NetworkOrigin::Stage {
             kind: Kind::Pretrain,
             digest: Digest::of_bytes(b"a test"),
             record: None,

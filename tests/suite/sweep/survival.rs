@@ -150,7 +150,7 @@ fn a_stage_that_takes_too_long_is_ended_and_the_rest_goes_on() {
         1,
     );
     assert_eq!(
-        said.err.matches("no end after 8 s").count(),
+        said.err.matches("not finished after 8 s").count(),
         2,
         "{}",
         said.err

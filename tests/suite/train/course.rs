@@ -80,37 +80,31 @@ pub fn training_spec(batch: usize, beta2: f64) -> TrainingSpec {
 pub fn net(width: usize, experts: usize, shift: f32, dtype: DType) -> UNet {
     let spec = network_spec(width);
     let mut stream = 0;
-    UNet::with_values(
-        &spec,
-        experts,
-        &Device::Cpu,
-        dtype,
-        &mut |name, _, shape| {
-            let count = shape.iter().product();
-            let values = numbers(count, stream);
-            stream += 1;
-            Ok(match shape {
-                [_, rest @ ..] if rest.len() == 3 => {
-                    let bound = (3.0 / rest.iter().product::<usize>() as f64).sqrt() as f32;
-                    values.map(|value| value * bound).collect()
-                }
-                [1] => vec![0.0],
-                _ if name.ends_with(".weight") => values.map(|value| value * 0.25 + 1.0).collect(),
-                _ => {
-                    let summed = name.contains(".bn2.") || name.contains(".downsample.");
-                    let sign = |channel| {
-                        if summed || channel % 2 == 0 {
-                            1.0
-                        } else {
-                            -1.0
-                        }
-                    };
-                    let shifted = |(channel, value)| value * 0.25 + shift * sign(channel);
-                    values.enumerate().map(shifted).collect()
-                }
-            })
-        },
-    )
+    UNet::with_values(&spec, experts, &Device::Cpu, dtype, &mut |declared| {
+        let name = declared.name;
+        let values = numbers(declared.len(), stream);
+        stream += 1;
+        Ok(match declared.shape {
+            [_, rest @ ..] if rest.len() == 3 => {
+                let bound = (3.0 / rest.iter().product::<usize>() as f64).sqrt() as f32;
+                values.map(|value| value * bound).collect()
+            }
+            [1] => vec![0.0],
+            _ if name.ends_with(".weight") => values.map(|value| value * 0.25 + 1.0).collect(),
+            _ => {
+                let summed = name.contains(".bn2.") || name.contains(".downsample.");
+                let sign = |channel| {
+                    if summed || channel % 2 == 0 {
+                        1.0
+                    } else {
+                        -1.0
+                    }
+                };
+                let shifted = |(channel, value)| value * 0.25 + shift * sign(channel);
+                values.enumerate().map(shifted).collect()
+            }
+        })
+    })
     .unwrap()
 }
 

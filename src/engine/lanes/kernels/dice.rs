@@ -23,7 +23,7 @@ pub struct Dice {
 
 /// What the forward pass writes for each lane.
 #[derive(Debug)]
-pub struct Losses<'a> {
+pub struct LaneLosses<'a> {
     /// `1 - N / D`, `[P, 16]`. A padded lane of zeros gets a value too; its upstream weight is
     /// zero.
     pub loss: &'a mut [f32],
@@ -37,7 +37,7 @@ pub struct Losses<'a> {
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn forward(kernels: &Kernels, dice: &Dice, logits: &[f32], target: &[f32], losses: Losses) {
+pub fn forward(kernels: &Kernels, dice: &Dice, logits: &[f32], target: &[f32], losses: LaneLosses) {
     let len = dice.pixels * LANES;
     check("logits", logits.len(), dice.planes * len);
     check("target", target.len(), dice.planes * len);
@@ -50,7 +50,7 @@ pub fn forward(kernels: &Kernels, dice: &Dice, logits: &[f32], target: &[f32], l
         let (logits, target) = (&logits[p * len..][..len], &target[p * len..][..len]);
         // SAFETY: tables of planes are disjoint; the instruction set is the kernels'.
         unsafe {
-            let mut out = Losses {
+            let mut out = LaneLosses {
                 loss: loss.part(p * LANES, LANES),
                 numerator: numerator.part(p * LANES, LANES),
                 denominator: denominator.part(p * LANES, LANES),
@@ -86,7 +86,7 @@ pub fn backward(
     let dlogits = Shared::new(dlogits);
     kernels.threads().run(dice.planes, 20 * dice.pixels, |p| {
         let table = p * LANES..(p + 1) * LANES;
-        let plane = Plane {
+        let plane = DicePlane {
             logits: &logits[p * len..][..len],
             target: &target[p * len..][..len],
             numerator: &numerator[table.clone()],
@@ -179,7 +179,7 @@ multiversion! {
         logits: &[f32],
         target: &[f32],
         smooth: f32,
-        out: &mut Losses,
+        out: &mut LaneLosses,
     )
 }
 
@@ -188,7 +188,7 @@ unsafe fn plane_forward_body<V: Vector>(
     logits: &[f32],
     target: &[f32],
     smooth: f32,
-    out: &mut Losses,
+    out: &mut LaneLosses,
 ) {
     assert!(logits.len() == target.len() && logits.len().is_multiple_of(LANES));
     assert!(
@@ -223,7 +223,7 @@ unsafe fn plane_forward_body<V: Vector>(
 }
 
 /// One plane's operands for the gradient.
-struct Plane<'a> {
+struct DicePlane<'a> {
     logits: &'a [f32],
     target: &'a [f32],
     numerator: &'a [f32],
@@ -234,11 +234,11 @@ struct Plane<'a> {
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn plane_backward = plane_backward_body(plane: &Plane, dlogits: &mut [f32])
+    fn plane_backward = plane_backward_body(plane: &DicePlane, dlogits: &mut [f32])
 }
 
 #[inline(always)]
-unsafe fn plane_backward_body<V: Vector>(plane: &Plane, dlogits: &mut [f32]) {
+unsafe fn plane_backward_body<V: Vector>(plane: &DicePlane, dlogits: &mut [f32]) {
     let len = dlogits.len();
     assert!(plane.logits.len() == len && plane.target.len() == len && len.is_multiple_of(LANES));
     assert!(

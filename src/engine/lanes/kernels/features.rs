@@ -7,10 +7,13 @@
 use std::ops::Range;
 
 use super::{
-    norm::{self, Activation, Map, Norm, Saved},
+    norm::{self, Map, Norm, Saved},
     operand::check,
 };
-use crate::engine::lanes::machine::{Kernels, LANES, Vector, scratch};
+use crate::engine::{
+    Activation,
+    lanes::machine::{Kernels, LANES, Vector, scratch},
+};
 
 /// Features `[G, C, P, 16]`.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +56,7 @@ impl<'a> Features<'a> {
         }
     }
 
-    /// The floats of room that [`Plane::read`] needs for so many floats.
+    /// The floats of room that [`FeaturePlane::read`] needs for so many floats.
     pub(super) fn room(&self, floats: usize) -> usize {
         match self {
             Self::Stored(_) => 0,
@@ -62,14 +65,14 @@ impl<'a> Features<'a> {
     }
 
     /// The floats `at`, all of one plane.
-    pub(super) fn plane(&self, at: Range<usize>) -> Plane<'a> {
+    pub(super) fn plane(&self, at: Range<usize>) -> FeaturePlane<'a> {
         match self {
-            Self::Stored(values) => Plane::Stored(&values[at]),
+            Self::Stored(values) => FeaturePlane::Stored(&values[at]),
             Self::Normed {
                 norm,
                 saved,
                 activation,
-            } => Plane::Normed(saved.part(norm, at), *activation),
+            } => FeaturePlane::Normed(saved.part(norm, at), *activation),
         }
     }
 
@@ -92,12 +95,12 @@ impl<'a> Features<'a> {
 
 /// Pixels of one plane.
 #[derive(Clone, Copy)]
-pub(super) enum Plane<'a> {
+pub(super) enum FeaturePlane<'a> {
     Stored(&'a [f32]),
     Normed(Saved<'a>, Activation),
 }
 
-impl<'a> Plane<'a> {
+impl<'a> FeaturePlane<'a> {
     /// The floats `at`: where they are, or computed into `room`.
     pub(super) fn read<'r>(
         &self,

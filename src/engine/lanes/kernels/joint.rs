@@ -9,15 +9,15 @@
 use super::{
     conv::{
         self, Conv,
-        direct::{Start, direct_correlation, weight_sums},
+        direct::{InitialSums, direct_correlation, weight_sums},
         outer_products,
-        packed_weights::{Source, Taps},
+        packed_weights::{Taps, WeightView},
         winograd::{self, Outputs, Planes, Tiling},
     },
     features::Features,
     operand::check,
 };
-use crate::engine::lanes::machine::{Kernels, LANES, Method, Shared, scratch};
+use crate::engine::lanes::machine::{ConvMethod, Kernels, LANES, Shared, scratch};
 
 /// A joint's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +117,8 @@ impl Joint {
     }
 
     /// The weights of the skip's channels.
-    fn skip_weights<'a>(&self, w: &'a [f32]) -> Source<'a> {
-        Source::forward(w, self.up + self.skip, 9, self.up)
+    fn skip_weights<'a>(&self, w: &'a [f32]) -> WeightView<'a> {
+        WeightView::forward(w, self.up + self.skip, 9, self.up)
     }
 
     /// Calls a function with the upsampled part's weights as 4x4 kernels, `[up, C_out, 4, 4]`.
@@ -170,7 +170,7 @@ pub fn forward(
     check("w", w.len(), joint.weight_len());
     check("y", y.len(), joint.output_len());
     if let Some(shape) = joint.tiling().if_chosen(kernels) {
-        let source = Source::forward(w, joint.up + joint.skip, 9, 0);
+        let source = WeightView::forward(w, joint.up + joint.skip, 9, 0);
         let x = Planes {
             half: up,
             whole: skip,
@@ -183,12 +183,19 @@ pub fn forward(
         return;
     }
     joint.with_spread_weights(w, |spread| {
-        let source = Source::forward(spread, joint.cout, 16, 0).transposed();
+        let source = WeightView::forward(spread, joint.cout, 16, 0).transposed();
         direct_correlation::grad_input(kernels, &joint.spread(), up, &source, y);
     });
     if joint.skip > 0 {
         let source = joint.skip_weights(w);
-        direct_correlation::forward(kernels, &joint.of_skip(), skip, &source, Start::Output, y);
+        direct_correlation::forward(
+            kernels,
+            &joint.of_skip(),
+            skip,
+            &source,
+            InitialSums::Output,
+            y,
+        );
     }
 }
 
@@ -212,7 +219,7 @@ pub fn grad_input(
     check("dskip", dskip.len(), joint.skip_len());
     let dy = Features::Stored(dy);
     if let Some(shape) = joint.tiling().transposed().if_chosen(kernels) {
-        let source = Source::forward(w, joint.up + joint.skip, 9, 0).transposed();
+        let source = WeightView::forward(w, joint.up + joint.skip, 9, 0).transposed();
         let x = Planes {
             half: Features::Stored(&[]),
             whole: dy,
@@ -225,8 +232,15 @@ pub fn grad_input(
         return;
     }
     joint.with_spread_weights(w, |spread| {
-        let source = Source::forward(spread, joint.cout, 16, 0);
-        direct_correlation::forward(kernels, &joint.spread(), dy, &source, Start::Zero, dup);
+        let source = WeightView::forward(spread, joint.cout, 16, 0);
+        direct_correlation::forward(
+            kernels,
+            &joint.spread(),
+            dy,
+            &source,
+            InitialSums::Zero,
+            dup,
+        );
     });
     if joint.skip > 0 {
         let source = joint.skip_weights(w).transposed();
@@ -275,12 +289,12 @@ fn upsampled_grad_weight(
     let (spread, isa) = (joint.spread(), kernels.isa());
     let shape = joint.tiling().half_alone();
     let transformed = match kernels.method() {
-        Method::Cheapest => {
+        ConvMethod::Cheapest => {
             let direct = weight_sums::cost(&spread).min(outer_products::cost(&spread, isa));
             winograd::weight_cost(&shape, isa) < direct
         }
-        Method::Winograd => true,
-        Method::Direct | Method::Turned => false,
+        ConvMethod::Winograd => true,
+        ConvMethod::Direct | ConvMethod::Turned => false,
     };
     if transformed {
         winograd::weight_gradient(kernels, &shape, up, dy, dw);

@@ -1,11 +1,11 @@
-//! What kernels ask of their operands, and do to their outputs.
+//! Checks of operands, and whether an output is overwritten or added to.
 
-/// What a kernel does to what its output holds.
+/// What happens to the values that an output holds before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Onto {
-    /// It is overwritten.
+    /// They are overwritten.
     Nothing,
-    /// It is added to.
+    /// They are added to.
     Sums,
 }
 

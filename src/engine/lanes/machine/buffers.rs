@@ -31,43 +31,43 @@ pub struct Buffers(Rc<RefCell<Slabs>>);
 #[derive(Debug, Default)]
 struct Slabs {
     slabs: Vec<Pages>,
-    /// Floats that are free from a place on; never two pieces side by side.
-    free: BTreeMap<Place, usize>,
+    /// The number of free floats from an offset on. Neighbouring pieces are joined.
+    free: BTreeMap<SlabOffset, usize>,
 }
 
-/// A place in one of the slabs.
+/// A position in one of the slabs, in floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct SlabOffset {
     slab: usize,
     at: usize,
 }
 
 impl Slabs {
-    /// Takes `len` floats from the first piece that has them: what is in use stays close together,
-    /// and in the cache.
-    fn take(&mut self, len: usize) -> Place {
+    /// Takes `len` floats from the first piece that is large enough, so that the memory in use
+    /// stays close together, in the cache.
+    fn take(&mut self, len: usize) -> SlabOffset {
         let mut pieces = self.free.iter().map(|(place, free)| (*place, *free));
         let first = pieces.find(|(_, free)| *free >= len);
         let (place, free) = first.unwrap_or_else(|| self.grow(len));
         self.free.remove(&place);
         if free > len {
             let at = place.at + len;
-            self.free.insert(Place { at, ..place }, free - len);
+            self.free.insert(SlabOffset { at, ..place }, free - len);
         }
         place
     }
 
     /// A new slab with room for `len` floats.
-    fn grow(&mut self, len: usize) -> (Place, usize) {
+    fn grow(&mut self, len: usize) -> (SlabOffset, usize) {
         let pages = Pages::new(len.max(SLAB));
         let (slab, free) = (self.slabs.len(), pages.len());
         self.slabs.push(pages);
-        (Place { slab, at: 0 }, free)
+        (SlabOffset { slab, at: 0 }, free)
     }
 
     /// Takes floats back, and joins them with what is free beside them.
-    fn put(&mut self, place: Place, mut len: usize) {
-        let end = Place {
+    fn put(&mut self, place: SlabOffset, mut len: usize) {
+        let end = SlabOffset {
             at: place.at + len,
             ..place
         };
@@ -88,7 +88,7 @@ impl Buffers {
     pub fn take(&self, len: usize) -> Buffer {
         assert!(len.is_multiple_of(LANES), "floats of a buffer: {len}");
         let mut pool = self.0.borrow_mut();
-        // A buffer of nothing has a place, as every other.
+        // An empty buffer has a position too.
         let place = pool.take(len.max(LANES));
         let start = pool.slabs[place.slab].start();
         // SAFETY: `len` floats from there on are inside the slab.
@@ -107,8 +107,8 @@ impl Buffers {
 pub struct Buffer {
     start: NonNull<f32>,
     len: usize,
-    place: Place,
-    /// Keeps the memory.
+    place: SlabOffset,
+    /// Keeps the memory alive.
     pool: Buffers,
 }
 

@@ -10,7 +10,7 @@ use super::{
 
 /// How convolutions are computed. All give the same sums, rounded differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
+pub enum ConvMethod {
     /// Whichever should be fastest for the shape.
     Cheapest,
     /// Straight sums, pixel by pixel.
@@ -31,7 +31,7 @@ pub struct Kernels {
     // Private, because running an unsupported instruction set would be undefined behaviour.
     isa: Isa,
     threads: Threads,
-    method: Method,
+    method: ConvMethod,
 }
 
 impl Kernels {
@@ -41,7 +41,7 @@ impl Kernels {
         Self {
             isa: Isa::detect(),
             threads,
-            method: Method::Cheapest,
+            method: ConvMethod::Cheapest,
         }
     }
 
@@ -54,7 +54,7 @@ impl Kernels {
             Ok(Self {
                 isa,
                 threads,
-                method: Method::Cheapest,
+                method: ConvMethod::Cheapest,
             })
         } else {
             Err(Unsupported(isa))
@@ -72,13 +72,13 @@ impl Kernels {
 
     /// The same, computing convolutions in a chosen way: for tests and comparisons.
     #[must_use]
-    pub fn with_method(self, method: Method) -> Self {
+    pub fn with_method(self, method: ConvMethod) -> Self {
         Self { method, ..self }
     }
 
     /// How convolutions are computed.
     #[must_use]
-    pub fn method(&self) -> Method {
+    pub fn method(&self) -> ConvMethod {
         self.method
     }
 

@@ -89,22 +89,10 @@ impl fmt::Display for Isa {
     }
 }
 
-/// The instruction set asked for is not this machine's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// This machine lacks the instruction set asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this machine cannot run {0} code; it can run {fastest}", fastest = Isa::detect())]
 pub struct Unsupported(
-    /// What was asked for.
+    /// The instruction set asked for.
     pub Isa,
 );
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(
-            f,
-            "this machine cannot run {} code; it can run {}",
-            self.0,
-            Isa::detect()
-        )
-    }
-}
-
-impl std::error::Error for Unsupported {}

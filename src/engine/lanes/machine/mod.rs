@@ -19,7 +19,7 @@ mod vector_x86;
 
 pub use buffers::{Buffer, Buffers};
 pub(in crate::engine::lanes) use dispatch::multiversion;
-pub use dispatch::{Kernels, Method};
+pub use dispatch::{ConvMethod, Kernels};
 pub use isa::{Isa, Unsupported};
 pub use sample_group::{LANES, odd_lines};
 pub use scratch::scratch;

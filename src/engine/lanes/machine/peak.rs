@@ -1,5 +1,5 @@
-//! The ceiling of a core: multiply-adds on registers only, which benchmarks compare
-//! kernels with.
+//! The peak arithmetic rate of a core, as a reference for benchmarks of kernels: multiply-adds on
+//! registers only.
 
 #![expect(unsafe_code, reason = "registers")]
 

@@ -25,7 +25,7 @@ thread_local! {
 #[derive(Default)]
 struct Stack {
     slabs: Vec<Pages>,
-    /// For each piece that is lent its slab, and where it ends.
+    /// For each piece that is lent, its slab and its end.
     lent: Vec<(usize, usize)>,
 }
 

@@ -21,7 +21,7 @@ unsafe impl Send for Shared<'_> {}
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
-    /// Of the whole slice, whose borrow it keeps.
+    /// Shares a whole slice, which stays borrowed.
     pub fn new(slice: &'a mut [f32]) -> Self {
         Self {
             start: slice.as_mut_ptr(),

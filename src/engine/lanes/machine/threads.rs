@@ -23,7 +23,7 @@ const WORTH_A_THREAD: usize = 30_000;
 pub enum Threads {
     /// The caller's own thread; no synchronisation at all.
     Caller,
-    /// As many as were asked for last.
+    /// The number asked for last.
     Adjustable(Arc<Adjustable>),
 }
 
@@ -67,7 +67,7 @@ impl Threads {
         }
     }
 
-    /// How many there are.
+    /// The number of threads.
     #[must_use]
     pub fn count(&self) -> usize {
         match self {
@@ -100,8 +100,7 @@ impl Threads {
 }
 
 impl Adjustable {
-    /// The pool, of the size wanted. `None` for one thread, or where the system refuses to start
-    /// more.
+    /// The pool, of the size wanted. `None` for one thread, or where no more can be started.
     fn pool(&self) -> Option<Arc<ThreadPool>> {
         let wanted = self.wanted.load(Ordering::Relaxed);
         if wanted == 1 {

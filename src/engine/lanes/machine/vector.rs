@@ -40,7 +40,7 @@ pub trait Vector: Copy {
     /// The sum of the lanes, in a fixed order.
     fn sum(self) -> f32;
 
-    /// Asks for a cache line that will be read soon; any address will do, valid or not.
+    /// Prefetches a cache line. The address need not be valid.
     #[inline(always)]
     fn prefetch(_: *const f32) {}
 

@@ -1,6 +1,6 @@
-//! The way back from a loss to the gradients of its parameters.
+//! The backward pass: from a loss to the gradients of its parameters.
 //!
-//! The rule: nothing is kept longer than it is read. Values are freed on the way, gradients of the
+//! The rule: nothing is kept after it was last read. Values are freed on the way, gradients of the
 //! same value are added in place, and a parameter's gradient is handed out as soon as it is known,
 //! while it is still in the cache.
 
@@ -11,34 +11,37 @@ use std::{
 
 use candle_core::{Device, Result, Tensor, TensorId};
 
-use super::graph::{Node, Normed, Origin, Value, with_floats};
-use crate::engine::lanes::{
-    kernels::{
-        Features, Onto,
-        conv::{self, Conv},
-        dice,
-        joint::{self, Joint},
-        norm::{self, Gate, Gradients},
-        pool,
+use super::graph::{LaneTensor, Node, Normed, Operation, with_floats};
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::{
+            Features, Onto,
+            conv::{self, Conv},
+            dice,
+            joint::{self, Joint},
+            norm::{self, Gate, Gradients},
+            pool,
+        },
+        machine::{Buffer, Buffers, Kernels, LANES},
     },
-    machine::{Buffer, Buffers, Kernels, LANES},
 };
 
 /// The gradients asked for, each handed out once all parts of it are known.
-pub struct Wanted<'a> {
-    parameters: HashMap<TensorId, Part>,
+pub struct WantedGradients<'a> {
+    parameters: HashMap<TensorId, PartialGradient>,
     receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
 }
 
-/// What is known of one gradient.
-struct Part {
+/// The sum of the known parts of one gradient.
+struct PartialGradient {
     place: usize,
-    /// Uses of the parameter that the way back has not passed.
+    /// Uses of the parameter that the backward pass has not reached.
     uses: usize,
     sum: Option<Tensor>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedGradients<'a> {
     /// Those of `parameters` behind `loss`, to be handed to `receive` with their places.
     pub fn new(
         loss: &Rc<Node>,
@@ -46,7 +49,7 @@ impl<'a> Wanted<'a> {
         receive: &'a mut dyn FnMut(usize, Tensor) -> Result<()>,
     ) -> Self {
         let part = |(place, parameter): (usize, &&Tensor)| {
-            let part = Part {
+            let part = PartialGradient {
                 place,
                 uses: 0,
                 sum: None,
@@ -60,15 +63,15 @@ impl<'a> Wanted<'a> {
         let (mut seen, mut left) = (HashSet::new(), vec![loss]);
         while let Some(node) = left.pop() {
             if seen.insert(node.number) {
-                wanted.count(&node.origin);
-                left.extend(node.origin.inputs());
+                wanted.count(&node.operation);
+                left.extend(node.operation.inputs());
             }
         }
         wanted
     }
 
-    fn count(&mut self, origin: &Origin) {
-        for parameter in origin.parameters() {
+    fn count(&mut self, operation: &Operation) {
+        for parameter in operation.parameters() {
             if let Some(part) = self.parameters.get_mut(&parameter.id()) {
                 part.uses += 1;
             }
@@ -104,17 +107,17 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The way back from a loss; every value is freed on the way.
+/// The backward pass from a loss. Every value is freed on the way.
 pub struct Backward<'a> {
     kernels: &'a Kernels,
     buffers: &'a Buffers,
     /// Values whose gradient is known in part or whole, by number.
     pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
-    wanted: Wanted<'a>,
+    wanted: WantedGradients<'a>,
 }
 
 impl<'a> Backward<'a> {
-    pub fn new(kernels: &'a Kernels, buffers: &'a Buffers, wanted: Wanted<'a>) -> Self {
+    pub fn new(kernels: &'a Kernels, buffers: &'a Buffers, wanted: WantedGradients<'a>) -> Self {
         Self {
             kernels,
             buffers,
@@ -123,12 +126,12 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// From a Dice loss, whose own gradient is its `share` in a sum of losses.
-    pub fn run(mut self, loss: Value, share: f32) -> Result<()> {
+    /// Runs it from a Dice loss, whose own gradient is its `share` in a sum of losses.
+    pub fn run(mut self, loss: LaneTensor, share: f32) -> Result<()> {
         let mut start = self.buffers.take(LANES);
         start.fill(share);
         self.pending.insert(loss.node.number, (loss.node, start));
-        // The highest number first: all that was computed from a value has been passed by then.
+        // The highest number first: by then, all that was computed from a value has been handled.
         while let Some((_, (node, dy))) = self.pending.pop_last() {
             self.step(&node, dy)?;
         }
@@ -137,16 +140,16 @@ impl<'a> Backward<'a> {
     }
 
     fn step(&mut self, node: &Node, dy: Buffer) -> Result<()> {
-        match &node.origin {
-            Origin::Given => Ok(()),
-            Origin::Conv {
+        match &node.operation {
+            Operation::Given => Ok(()),
+            Operation::Conv {
                 x,
                 weight,
                 bias,
                 shape,
             } => self.conv(x, weight, bias.as_ref(), shape, &dy),
-            Origin::Norm(normed) => self.norm(normed, dy),
-            Origin::Pool { x, shape } => {
+            Operation::Norm(normed) => self.norm(normed, dy),
+            Operation::Pool { x, shape } => {
                 let features = x.features();
                 let backward = |dx: &mut [f32], onto| {
                     pool::backward(self.kernels, shape, features, &dy, dx, onto);
@@ -161,13 +164,13 @@ impl<'a> Backward<'a> {
                 }
                 Ok(())
             }
-            Origin::Joint {
+            Operation::Joint {
                 x,
                 skip,
                 weight,
                 shape,
             } => self.joint(x, skip.as_ref(), weight, shape, &dy),
-            Origin::Dice {
+            Operation::Dice {
                 logits,
                 target,
                 shape,
@@ -192,13 +195,13 @@ impl<'a> Backward<'a> {
         }
     }
 
-    fn in_memory(&self, value: &Value) -> Rc<Buffer> {
+    fn in_memory(&self, value: &LaneTensor) -> Rc<Buffer> {
         value.in_memory(self.kernels, self.buffers)
     }
 
     fn conv(
         &mut self,
-        x: &Value,
+        x: &LaneTensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
         shape: &Conv,
@@ -209,7 +212,7 @@ impl<'a> Backward<'a> {
             conv::grad_weight(self.kernels, shape, x.features(), dy, &mut dw);
             dw
         });
-        if !matches!(x.node.origin, Origin::Given) {
+        if !matches!(x.node.operation, Operation::Given) {
             let mut dx = self.buffers.take(shape.input_len());
             with_floats(weight, |weight| {
                 conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
@@ -229,8 +232,8 @@ impl<'a> Backward<'a> {
 
     fn joint(
         &mut self,
-        x: &Value,
-        skip: Option<&Value>,
+        x: &LaneTensor,
+        skip: Option<&LaneTensor>,
         weight: &Tensor,
         shape: &Joint,
         dy: &Buffer,
@@ -241,7 +244,7 @@ impl<'a> Backward<'a> {
                 self.kernels,
                 shape,
                 x.features(),
-                skip.map_or(Features::Stored(&[]), Value::features),
+                skip.map_or(Features::Stored(&[]), LaneTensor::features),
                 dy,
                 &mut dw,
             );
@@ -270,9 +273,9 @@ impl<'a> Backward<'a> {
         let mut dx = residual.as_ref().map(|_| self.buffers.take(shape.len()));
         let [mut dgamma, mut dbeta] = [(); 2].map(|()| self.buffers.take(shape.tables()));
         let gate = match (activation, residual) {
-            (norm::Activation::Identity, _) => Gate::Open,
-            (norm::Activation::Relu, None) => Gate::Input,
-            (norm::Activation::Relu, Some((_, output))) => Gate::Output(output),
+            (Activation::Linear, _) => Gate::Open,
+            (Activation::Relu, None) => Gate::Input,
+            (Activation::Relu, Some((_, output))) => Gate::Output(output),
         };
         norm::backward(
             self.kernels,
@@ -301,7 +304,7 @@ impl<'a> Backward<'a> {
     }
 
     fn add(&mut self, node: &Rc<Node>, gradient: Buffer) {
-        if let Origin::Given = node.origin {
+        if let Operation::Given = node.operation {
             return;
         }
         match self.pending.get_mut(&node.number) {

@@ -1,59 +1,63 @@
 //! Values computed by the kernels, and what they were computed from.
 //!
-//! The rule: memory is freed when nothing reads it any more. A node keeps what the way back reads,
-//! and nothing else. The output of a norm without residual is not kept: its readers compute it from
-//! the norm's input, which the way back reads anyway.
+//! The rule: memory is freed when nothing reads it any more. A node keeps what the backward pass
+//! reads, and nothing else. The output of a norm without residual is not kept: its readers compute
+//! it from the norm's input, which the backward pass reads anyway.
 
 use std::rc::Rc;
 
 use candle_core::{CpuStorage, Result, Storage, Tensor, bail};
 
-use crate::engine::lanes::{
-    kernels::{
-        Features,
-        conv::Conv,
-        dice::Dice,
-        joint::Joint,
-        norm::{self, Norm},
-        pool::Pool,
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::{
+            Features,
+            conv::Conv,
+            dice::Dice,
+            joint::Joint,
+            norm::{self, Norm},
+            pool::Pool,
+        },
+        machine::{Buffer, Buffers, Kernels, LANES},
     },
-    machine::{Buffer, Buffers, Kernels, LANES},
 };
 
 /// A value `[G, C, H, W, 16]`, to be used any number of times.
 #[derive(Clone, Debug)]
-pub struct Value {
+pub struct LaneTensor {
     pub(super) node: Rc<Node>,
-    values: Values,
+    values: LaneStorage,
 }
 
+/// Where the numbers of a value are.
 #[derive(Clone, Debug)]
-enum Values {
+enum LaneStorage {
     Stored(Rc<Buffer>),
     /// The output of this norm, computed where it is read.
     Normed(Rc<Normed>),
 }
 
-impl Value {
+impl LaneTensor {
     pub(super) fn stored(node: Rc<Node>, values: Rc<Buffer>) -> Self {
         Self {
             node,
-            values: Values::Stored(values),
+            values: LaneStorage::Stored(values),
         }
     }
 
     pub(super) fn normed(node: Rc<Node>, normed: Rc<Normed>) -> Self {
         Self {
             node,
-            values: Values::Normed(normed),
+            values: LaneStorage::Normed(normed),
         }
     }
 
     /// For kernels that read it piece by piece.
     pub(super) fn features(&self) -> Features<'_> {
         match &self.values {
-            Values::Stored(values) => Features::Stored(values),
-            Values::Normed(normed) => Features::Normed {
+            LaneStorage::Stored(values) => Features::Stored(values),
+            LaneStorage::Normed(normed) => Features::Normed {
                 norm: normed.shape,
                 saved: normed.saved(),
                 activation: normed.activation,
@@ -64,8 +68,8 @@ impl Value {
     /// All of it in memory.
     pub(super) fn in_memory(&self, kernels: &Kernels, buffers: &Buffers) -> Rc<Buffer> {
         match &self.values {
-            Values::Stored(values) => values.clone(),
-            Values::Normed(normed) => {
+            LaneStorage::Stored(values) => values.clone(),
+            LaneStorage::Normed(normed) => {
                 let mut y = buffers.take(normed.shape.len());
                 norm::apply(
                     kernels,
@@ -80,49 +84,49 @@ impl Value {
     }
 }
 
-/// A value's place in the computation.
+/// A value in the graph of the computation.
 #[derive(Debug)]
 pub struct Node {
-    /// Values are numbered as they are made: one stands behind all it was computed from.
+    /// Values are numbered as they are made: each number is above those of its inputs.
     pub number: u64,
     /// Groups, channels, height, width.
     pub dims: [usize; 4],
-    pub origin: Origin,
+    pub operation: Operation,
 }
 
-/// What a value was computed from, and what the way back needs beside that.
+/// What a value was computed from, and what the backward pass needs beside that.
 #[derive(Debug)]
-pub enum Origin {
-    /// Given: no gradient.
+pub enum Operation {
+    /// An input of the network: no gradient.
     Given,
     Conv {
-        x: Value,
+        x: LaneTensor,
         weight: Tensor,
         bias: Option<Tensor>,
         shape: Conv,
     },
     Norm(Rc<Normed>),
     Pool {
-        x: Value,
+        x: LaneTensor,
         shape: Pool,
     },
     Joint {
-        x: Value,
-        skip: Option<Value>,
+        x: LaneTensor,
+        skip: Option<LaneTensor>,
         weight: Tensor,
         shape: Joint,
     },
     Dice {
-        logits: Value,
-        target: Value,
+        logits: LaneTensor,
+        target: LaneTensor,
         shape: Dice,
         /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
         tables: [Buffer; 3],
     },
 }
 
-impl Origin {
-    /// The values it hands a gradient to.
+impl Operation {
+    /// The values that get a gradient from it.
     pub fn inputs(&self) -> Vec<&Rc<Node>> {
         match self {
             Self::Given => vec![],
@@ -153,7 +157,7 @@ impl Origin {
     }
 }
 
-/// The origin of a conditional instance norm.
+/// What the backward pass needs of a conditional instance norm.
 #[derive(Debug)]
 pub struct Normed {
     /// What was normalised, and its values.
@@ -162,7 +166,7 @@ pub struct Normed {
     /// What was added, with the output: where that is positive, the gradient passes a ReLU.
     pub residual: Option<(Rc<Node>, Rc<Buffer>)>,
     pub shape: Norm,
-    pub activation: norm::Activation,
+    pub activation: Activation,
     /// For each expert present, scale and shift `[C]`.
     pub experts: Vec<(Tensor, Tensor)>,
     /// For each sample, which of them.
@@ -190,7 +194,7 @@ impl Normed {
             x: &self.x,
             mean,
             rstd,
-            affine: norm::Affine { gamma, beta },
+            affine: norm::AffineTables { gamma, beta },
         }
     }
 

@@ -5,15 +5,15 @@ use std::{cell::Cell, num::NonZeroUsize, rc::Rc};
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::{
-    backward::{Backward, Wanted},
-    graph::{Node, Normed, Origin, Value, with_floats},
+    backward::{Backward, WantedGradients},
+    graph::{LaneTensor, Node, Normed, Operation, with_floats},
 };
 use crate::engine::{
     lanes::{
         kernels::{
             Features, check,
             conv::{self, Conv},
-            dice::{self, Dice, Losses},
+            dice::{self, Dice, LaneLosses},
             joint::{self, Joint},
             layout::{self, Images},
             norm::{self, Norm, Statistics},
@@ -59,35 +59,40 @@ impl Lanes {
         self.kernels.threads().clone()
     }
 
-    fn value(&self, dims: [usize; 4], values: impl Into<Rc<Buffer>>, origin: Origin) -> Value {
-        Value::stored(self.node(dims, origin), values.into())
+    fn value(
+        &self,
+        dims: [usize; 4],
+        values: impl Into<Rc<Buffer>>,
+        operation: Operation,
+    ) -> LaneTensor {
+        LaneTensor::stored(self.node(dims, operation), values.into())
     }
 
-    fn node(&self, dims: [usize; 4], origin: Origin) -> Rc<Node> {
+    fn node(&self, dims: [usize; 4], operation: Operation) -> Rc<Node> {
         let number = self.made.get();
         self.made.set(number + 1);
         Rc::new(Node {
             number,
             dims,
-            origin,
+            operation,
         })
     }
 
-    fn in_memory(&self, value: &Value) -> Rc<Buffer> {
+    fn in_memory(&self, value: &LaneTensor) -> Rc<Buffer> {
         value.in_memory(&self.kernels, &self.buffers)
     }
 
     fn convolve(
         &self,
-        x: &Value,
+        x: &LaneTensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
         stride: usize,
-    ) -> Result<Value> {
+    ) -> Result<LaneTensor> {
         let [groups, cin, height, width] = x.node.dims;
         let (cout, inputs, kernel, _) = weight.dims4()?;
         if inputs != cin {
-            bail!("a weight for {inputs} channels meets {cin}");
+            bail!("the weight takes {inputs} input channels, the input has {cin}");
         }
         let shape = Conv {
             groups,
@@ -116,7 +121,7 @@ impl Lanes {
                 Ok(())
             }
         })??;
-        let origin = Origin::Conv {
+        let operation = Operation::Conv {
             x: x.clone(),
             weight: weight.clone(),
             bias: bias.cloned(),
@@ -125,7 +130,7 @@ impl Lanes {
         Ok(self.value(
             [groups, cout, shape.out_height(), shape.out_width()],
             y,
-            origin,
+            operation,
         ))
     }
 
@@ -163,7 +168,7 @@ impl Lanes {
 }
 
 impl Engine for Lanes {
-    type Tensor = Value;
+    type Tensor = LaneTensor;
 
     fn device(&self) -> &Device {
         &self.device
@@ -176,7 +181,7 @@ impl Engine for Lanes {
         }
     }
 
-    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Value> {
+    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<LaneTensor> {
         let images = Images {
             batch,
             channels: 1,
@@ -184,10 +189,14 @@ impl Engine for Lanes {
         };
         let mut packed = self.buffers.take(images.packed_len());
         layout::pack(&self.kernels, &images, pixels, &mut packed);
-        Ok(self.value([images.groups(), 1, height, width], packed, Origin::Given))
+        Ok(self.value(
+            [images.groups(), 1, height, width],
+            packed,
+            Operation::Given,
+        ))
     }
 
-    fn unpack(&self, x: &Value, batch: usize) -> Result<Tensor> {
+    fn unpack(&self, x: &LaneTensor, batch: usize) -> Result<Tensor> {
         let [_, channels, height, width] = x.node.dims;
         let images = Images {
             batch,
@@ -199,22 +208,22 @@ impl Engine for Lanes {
         Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
     }
 
-    fn conv(&self, x: &Value, weight: &Tensor, stride: usize) -> Result<Value> {
+    fn conv(&self, x: &LaneTensor, weight: &Tensor, stride: usize) -> Result<LaneTensor> {
         self.convolve(x, weight, None, stride)
     }
 
-    fn conv_bias(&self, x: &Value, weight: &Tensor, bias: &Tensor) -> Result<Value> {
+    fn conv_bias(&self, x: &LaneTensor, weight: &Tensor, bias: &Tensor) -> Result<LaneTensor> {
         self.convolve(x, weight, Some(bias), 1)
     }
 
     fn norm(
         &self,
-        x: &Value,
+        x: &LaneTensor,
         affine: Affine<'_>,
         eps: f64,
-        residual: Option<&Value>,
+        residual: Option<&LaneTensor>,
         activation: Activation,
-    ) -> Result<Value> {
+    ) -> Result<LaneTensor> {
         let [groups, channels, height, width] = x.node.dims;
         let shape = Norm {
             groups,
@@ -228,10 +237,6 @@ impl Engine for Lanes {
         present.dedup();
         let place = |expert: &usize| present.binary_search(expert).expect("it is one of them");
         let rows: Vec<usize> = affine.experts.iter().map(place).collect();
-        let activation = match activation {
-            Activation::Linear => norm::Activation::Identity,
-            Activation::Relu => norm::Activation::Relu,
-        };
         let gamma = self.table(&shape, &rows, |row| &affine.gamma[present[row]])?;
         let beta = self.table(&shape, &rows, |row| &affine.beta[present[row]])?;
         let [mut mean, mut rstd] = [(); 2].map(|()| self.buffers.take(shape.tables()));
@@ -252,7 +257,7 @@ impl Engine for Lanes {
                     &self.kernels,
                     &shape,
                     &input,
-                    norm::Affine {
+                    norm::AffineTables {
                         gamma: &gamma,
                         beta: &beta,
                     },
@@ -275,14 +280,14 @@ impl Engine for Lanes {
             rows,
             tables: [gamma, beta, mean, rstd],
         });
-        let node = self.node(x.node.dims, Origin::Norm(normed.clone()));
+        let node = self.node(x.node.dims, Operation::Norm(normed.clone()));
         Ok(match &normed.residual {
-            Some((_, y)) => Value::stored(node, y.clone()),
-            None => Value::normed(node, normed),
+            Some((_, y)) => LaneTensor::stored(node, y.clone()),
+            None => LaneTensor::normed(node, normed),
         })
     }
 
-    fn max_pool(&self, x: &Value) -> Result<Value> {
+    fn max_pool(&self, x: &LaneTensor) -> Result<LaneTensor> {
         let [groups, channels, height, width] = x.node.dims;
         let shape = Pool {
             planes: groups * channels,
@@ -295,14 +300,19 @@ impl Engine for Lanes {
         Ok(self.value(
             dims,
             y,
-            Origin::Pool {
+            Operation::Pool {
                 x: x.clone(),
                 shape,
             },
         ))
     }
 
-    fn joint_conv(&self, x: &Value, skip: Option<&Value>, weight: &Tensor) -> Result<Value> {
+    fn joint_conv(
+        &self,
+        x: &LaneTensor,
+        skip: Option<&LaneTensor>,
+        weight: &Tensor,
+    ) -> Result<LaneTensor> {
         let [groups, up, height, width] = x.node.dims;
         let (cout, inputs, kernel, _) = weight.dims4()?;
         let shape = Joint {
@@ -316,20 +326,20 @@ impl Engine for Lanes {
         let dims = |channels| [groups, channels, 2 * height, 2 * width];
         if inputs != up + shape.skip || kernel != 3 {
             bail!(
-                "a weight {:?} meets {up} and {} channels",
+                "the weight is {:?}, not 3x3 over {up} upsampled and {} skip channels",
                 weight.dims(),
                 shape.skip
             );
         }
         if let Some(skip) = skip.filter(|skip| skip.node.dims != dims(shape.skip)) {
             bail!(
-                "a skip {:?} meets {:?} before upsampling",
+                "the skip is {:?}, not twice the size of the input {:?}",
                 skip.node.dims,
                 x.node.dims
             );
         }
         let mut y = self.buffers.take(shape.output_len());
-        let skip_features = skip.map_or(Features::Stored(&[]), Value::features);
+        let skip_features = skip.map_or(Features::Stored(&[]), LaneTensor::features);
         with_floats(weight, |weight| {
             joint::forward(
                 &self.kernels,
@@ -340,27 +350,27 @@ impl Engine for Lanes {
                 &mut y,
             );
         })?;
-        let origin = Origin::Joint {
+        let operation = Operation::Joint {
             x: x.clone(),
             skip: skip.cloned(),
             weight: weight.clone(),
             shape,
         };
-        Ok(self.value(dims(cout), y, origin))
+        Ok(self.value(dims(cout), y, operation))
     }
 
     fn dice_loss(
         &self,
-        logits: &Value,
-        target: &Value,
+        logits: &LaneTensor,
+        target: &LaneTensor,
         batch: usize,
         smooth: f64,
         over: DiceOver,
-    ) -> Result<Value> {
+    ) -> Result<LaneTensor> {
         let [groups, channels, height, width] = logits.node.dims;
         if channels != 1 || batch > groups * LANES || target.node.dims != logits.node.dims {
             bail!(
-                "{batch} logits {:?} meet targets {:?}",
+                "{batch} samples do not fit one channel of logits {:?} and targets {:?}",
                 logits.node.dims,
                 target.node.dims
             );
@@ -378,7 +388,7 @@ impl Engine for Lanes {
             &shape,
             &self.in_memory(logits),
             &self.in_memory(target),
-            Losses {
+            LaneLosses {
                 loss: &mut losses,
                 numerator: &mut numerator,
                 denominator: &mut denominator,
@@ -406,27 +416,27 @@ impl Engine for Lanes {
         let mut values = self.buffers.take(LANES);
         values.fill(0.0);
         values[0] = loss;
-        let origin = Origin::Dice {
+        let operation = Operation::Dice {
             logits: logits.clone(),
             target: target.clone(),
             shape,
             tables: [numerator, denominator, share],
         };
-        Ok(self.value([1; 4], values, origin))
+        Ok(self.value([1; 4], values, operation))
     }
 
-    fn loss(&self, loss: &Value) -> Result<f64> {
+    fn loss(&self, loss: &LaneTensor) -> Result<f64> {
         Ok(f64::from(self.in_memory(loss)[0]))
     }
 
     fn backward(
         &self,
-        loss: Value,
+        loss: LaneTensor,
         share: f64,
         parameters: &[&Tensor],
         receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
     ) -> Result<()> {
-        let wanted = Wanted::new(&loss.node, parameters, receive);
+        let wanted = WantedGradients::new(&loss.node, parameters, receive);
         Backward::new(&self.kernels, &self.buffers, wanted).run(loss, share as f32)
     }
 }

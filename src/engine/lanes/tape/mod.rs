@@ -1,5 +1,5 @@
 //! The upper layer: an engine that runs the kernels, records what each value was computed from, and
-//! finds the way back from a loss.
+//! computes the gradients of a loss.
 //!
 //! Candle's autograd is not used: it starts every gradient as a tensor of zeros and adds to it,
 //! which took a quarter of a step.
@@ -10,5 +10,5 @@ mod backward;
 mod graph;
 mod lanes_engine;
 
-pub use graph::Value;
+pub use graph::LaneTensor;
 pub use lanes_engine::Lanes;

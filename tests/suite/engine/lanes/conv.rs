@@ -4,7 +4,7 @@ use super::plain::{
     Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, random, threaded,
 };
 use expertgrid::engine::lanes::conv::{self, Conv};
-use expertgrid::engine::lanes::{Features, Kernels, Method};
+use expertgrid::engine::lanes::{ConvMethod, Features, Kernels};
 use std::fmt::Debug;
 
 /// Asserts that a result is right to rounding.
@@ -12,9 +12,11 @@ pub fn right(kernels: &Kernels, shape: &impl Debug, got: &[f32], want: &Summed) 
     let what = format!("{} {:?} {shape:?}", kernels.isa(), kernels.method());
     match kernels.method() {
         // Relative to the sum of the magnitudes of what was added.
-        Method::Direct | Method::Turned => close(&what, got, &want.value, &want.scale, 1e-6),
+        ConvMethod::Direct | ConvMethod::Turned => {
+            close(&what, got, &want.value, &want.scale, 1e-6)
+        }
         // A transform mixes the pixels of a tile, so the largest of them sets the scale.
-        Method::Winograd | Method::Cheapest => {
+        ConvMethod::Winograd | ConvMethod::Cheapest => {
             let most = want.scale.iter().copied().fold(0.0, f64::max);
             close(&what, got, &want.value, &vec![most; got.len()], 4e-6);
         }
@@ -24,10 +26,10 @@ pub fn right(kernels: &Kernels, shape: &impl Debug, got: &[f32], want: &Summed) 
 /// Kernels on each instruction set, convolving in each way.
 pub fn every_method() -> impl Iterator<Item = Kernels> {
     let methods = [
-        Method::Cheapest,
-        Method::Direct,
-        Method::Turned,
-        Method::Winograd,
+        ConvMethod::Cheapest,
+        ConvMethod::Direct,
+        ConvMethod::Turned,
+        ConvMethod::Winograd,
     ];
     all()
         .into_iter()
@@ -250,7 +252,7 @@ fn threads_do_not_change_a_byte() {
             random(c.weight_len(), 2),
             random(c.output_len(), 3),
         );
-        for method in [Method::Direct, Method::Turned, Method::Winograd] {
+        for method in [ConvMethod::Direct, ConvMethod::Turned, ConvMethod::Winograd] {
             let run = |kernels: Kernels| -> Vec<u32> {
                 let kernels = &kernels.with_method(method);
                 let mut y = vec![0.0; c.output_len()];
@@ -282,7 +284,7 @@ fn threads_do_not_change_a_byte() {
 #[test]
 fn a_group_alone_gets_the_bytes_it_gets_beside_another() {
     for kernels in all().into_iter().chain(threaded()) {
-        let kernels = kernels.with_method(Method::Winograd);
+        let kernels = kernels.with_method(ConvMethod::Winograd);
         for c in shared() {
             let two = Conv { groups: 2, ..c };
             let (x, w, dy) = (

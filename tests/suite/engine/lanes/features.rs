@@ -4,7 +4,8 @@
 use super::conv::{every_method, shapes, shared};
 use super::joint::joints;
 use super::plain::{all, random, threaded};
-use expertgrid::engine::lanes::norm::{self, Activation, Affine, Norm, Saved, Statistics};
+use expertgrid::engine::Activation;
+use expertgrid::engine::lanes::norm::{self, AffineTables, Norm, Saved, Statistics};
 use expertgrid::engine::lanes::pool::{self, Pool};
 use expertgrid::engine::lanes::{Features, Kernels, Onto};
 use expertgrid::engine::lanes::{conv, joint};
@@ -34,7 +35,7 @@ impl Seen {
         };
         norm::statistics(kernels, &norm, &x, statistics);
         let activation = match seed % 2 {
-            0 => Activation::Identity,
+            0 => Activation::Linear,
             _ => Activation::Relu,
         };
         Self {
@@ -47,7 +48,7 @@ impl Seen {
 
     fn saved(&self) -> Saved<'_> {
         let [gamma, beta, mean, rstd] = &self.tables;
-        let affine = Affine { gamma, beta };
+        let affine = AffineTables { gamma, beta };
         Saved {
             x: &self.x,
             mean,

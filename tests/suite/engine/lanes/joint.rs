@@ -7,7 +7,7 @@ use super::plain::{
 };
 use expertgrid::engine::lanes::conv::Conv;
 use expertgrid::engine::lanes::joint::{self, Joint};
-use expertgrid::engine::lanes::{Features, Method};
+use expertgrid::engine::lanes::{ConvMethod, Features};
 
 /// Over sizes from one pixel on, tiles that are whole and that are cut off, with and without a
 /// skip, channels in every kind of block.
@@ -195,7 +195,7 @@ fn threads_do_not_change_a_byte() {
 fn same_on_any_threads(joint: &Joint) {
     let (up, skip) = (random(joint.up_len(), 1), random(joint.skip_len(), 2));
     let (w, dy) = (random(joint.weight_len(), 3), random(joint.output_len(), 4));
-    for method in [Method::Direct, Method::Turned, Method::Winograd] {
+    for method in [ConvMethod::Direct, ConvMethod::Turned, ConvMethod::Winograd] {
         let results: Vec<Vec<u32>> = threaded()
             .into_iter()
             .map(|kernels| {

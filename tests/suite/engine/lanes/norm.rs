@@ -1,9 +1,10 @@
 //! The fused norm against the formula in f64 and its finite differences.
 
 use super::plain::{L, all, close, random, threaded, triples};
+use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::Kernels;
 use expertgrid::engine::lanes::norm::{
-    self, Activation, Affine, Gate, Gradients, Norm, Saved, Statistics,
+    self, AffineTables, Gate, Gradients, Norm, Saved, Statistics,
 };
 
 /// `y[p][i] = act(gamma (x - mu) / sqrt(var + eps) + beta + residual)`, plane and lane at a time.
@@ -59,7 +60,7 @@ fn run(
     kernels: &Kernels,
     n: &Norm,
     x: &[f32],
-    affine: Affine,
+    affine: AffineTables,
     residual: Option<&[f32]>,
     activation: Activation,
 ) -> [Vec<f32>; 3] {
@@ -90,12 +91,12 @@ fn norm_is_the_formula() {
             let (x, residual) = (random(n.len(), 1), random(n.len(), 2));
             let (gamma, beta) = (random(n.tables(), 3), random(n.tables(), 4));
             for (residual, activation) in [
-                (None, Activation::Identity),
+                (None, Activation::Linear),
                 (None, Activation::Relu),
-                (Some(&residual[..]), Activation::Identity),
+                (Some(&residual[..]), Activation::Linear),
                 (Some(&residual[..]), Activation::Relu),
             ] {
-                let affine = Affine {
+                let affine = AffineTables {
                     gamma: &gamma,
                     beta: &beta,
                 };
@@ -153,12 +154,12 @@ fn variance_keeps_its_digits_far_from_zero() {
                 &kernels,
                 &n,
                 &x,
-                Affine {
+                AffineTables {
                     gamma: &one,
                     beta: &zero,
                 },
                 None,
-                Activation::Identity,
+                Activation::Linear,
             );
             let want = plain_norm(&n, &wide(&x), &wide(&one), &wide(&zero), None, false);
             let variance: Vec<f32> = rstd.iter().map(|r| 1.0 / (r * r)).collect();
@@ -180,7 +181,7 @@ fn norm_of_a_zero_lane_is_finite() {
             eps: 1e-5,
         };
         let (x, zero) = (vec![0.0; n.len()], vec![0.0; n.tables()]);
-        let affine = Affine {
+        let affine = AffineTables {
             gamma: &zero,
             beta: &zero,
         };
@@ -219,20 +220,20 @@ fn norm_gradients_are_the_slopes() {
             };
             let (x, residual, dy) = (random(n.len(), 1), random(n.len(), 2), random(n.len(), 5));
             let (gamma, beta) = (random(n.tables(), 3), random(n.tables(), 4));
-            let affine = Affine {
+            let affine = AffineTables {
                 gamma: &gamma,
                 beta: &beta,
             };
             for (residual, activation) in [
-                (None, Activation::Identity),
+                (None, Activation::Linear),
                 (None, Activation::Relu),
-                (Some(&residual[..]), Activation::Identity),
+                (Some(&residual[..]), Activation::Linear),
                 (Some(&residual[..]), Activation::Relu),
             ] {
                 let [y, mean, rstd] = run(&kernels, &n, &x, affine, residual, activation);
                 let relu = activation == Activation::Relu;
                 let gate = match (activation, residual) {
-                    (Activation::Identity, _) => Gate::Open,
+                    (Activation::Linear, _) => Gate::Open,
                     (_, None) => Gate::Input,
                     (_, Some(_)) => Gate::Output(&y),
                 };
@@ -308,11 +309,11 @@ fn the_output_computed_once_more_is_the_same() {
             };
             let x = random(n.len(), 1);
             let (gamma, beta) = (random(n.tables(), 3), random(n.tables(), 4));
-            let affine = Affine {
+            let affine = AffineTables {
                 gamma: &gamma,
                 beta: &beta,
             };
-            for activation in [Activation::Identity, Activation::Relu] {
+            for activation in [Activation::Linear, Activation::Relu] {
                 let [y, mean, rstd] = run(&kernels, &n, &x, affine, None, activation);
                 let saved = Saved {
                     x: &x,
@@ -349,7 +350,7 @@ fn threads_do_not_change_a_byte() {
     let results: Vec<Vec<u32>> = threaded()
         .iter()
         .map(|kernels| {
-            let affine = Affine {
+            let affine = AffineTables {
                 gamma: &gamma,
                 beta: &gamma,
             };

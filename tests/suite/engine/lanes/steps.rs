@@ -1,7 +1,7 @@
 //! Dice and the sigmoid against plain f64.
 
 use super::plain::{L, all, close, random, threaded, triples};
-use expertgrid::engine::lanes::dice::{self, Dice, Losses};
+use expertgrid::engine::lanes::dice::{self, Dice, LaneLosses};
 
 fn logistic(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
@@ -60,7 +60,7 @@ fn dice_and_its_gradient_are_the_formula() {
                 .collect();
             let dloss = random(2 * L, 3);
             let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![f32::NAN; 2 * L]);
-            let losses = Losses {
+            let losses = LaneLosses {
                 loss: &mut loss,
                 numerator: &mut n,
                 denominator: &mut s,
@@ -100,7 +100,7 @@ fn a_lane_without_a_sample_gets_no_gradient_and_no_nan() {
         };
         let zero = vec![0.0; 10 * L];
         let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![f32::NAN; L]);
-        let losses = Losses {
+        let losses = LaneLosses {
             loss: &mut loss,
             numerator: &mut n,
             denominator: &mut s,
@@ -125,7 +125,7 @@ fn threads_do_not_change_a_byte() {
         .iter()
         .map(|kernels| {
             let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![0.0; 3 * L]);
-            let losses = Losses {
+            let losses = LaneLosses {
                 loss: &mut loss,
                 numerator: &mut n,
                 denominator: &mut s,

@@ -5,14 +5,14 @@
 
 use super::{
     conv_shape::Conv,
-    direct::{Start, direct_correlation, weight_sums},
+    direct::{InitialSums, direct_correlation, weight_sums},
     outer_products,
-    packed_weights::{Source, Taps},
+    packed_weights::{Taps, WeightView},
     winograd::{self, Outputs, Planes, Tiling},
 };
 use crate::engine::lanes::{
     kernels::{features::Features, operand::check},
-    machine::{Kernels, LANES, Method, Shared},
+    machine::{ConvMethod, Kernels, LANES, Shared},
 };
 
 /// `y = conv(x, w) + bias`. Overwrites `y` `[G, C_out, H', W', 16]`; `x` is `[G, C_in, H, W, 16]`,
@@ -39,7 +39,7 @@ pub fn forward(
     if let Some(bias) = bias {
         check("bias", bias.len(), conv.cout);
     }
-    let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
+    let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
     match transform(kernels, conv).filter(|_| bias.is_none()) {
         Some(shape) => {
             let planes = Planes {
@@ -53,7 +53,7 @@ pub fn forward(
             winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, y);
         }
         None => {
-            let start = bias.map_or(Start::Zero, Start::Bias);
+            let start = bias.map_or(InitialSums::Zero, InitialSums::Bias);
             direct_correlation::forward(kernels, conv, x, &source, start, y);
         }
     }
@@ -69,7 +69,7 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
     check("dy", dy.len(), conv.output_len());
     check("w", w.len(), conv.weight_len());
     check("dx", dx.len(), conv.input_len());
-    let source = Source::forward(w, conv.cin, conv.kernel * conv.kernel, 0).transposed();
+    let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0).transposed();
     let dy = Features::Stored(dy);
     match transform(kernels, &conv.transposed()) {
         Some(shape) => {
@@ -112,14 +112,16 @@ pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: 
         winograd::weight_cost(&shape, kernels.isa())
     });
     let method = match kernels.method() {
-        Method::Cheapest if tiles < straight.min(turned) => Method::Winograd,
-        Method::Cheapest if turned < straight => Method::Turned,
-        Method::Cheapest => Method::Direct,
+        ConvMethod::Cheapest if tiles < straight.min(turned) => ConvMethod::Winograd,
+        ConvMethod::Cheapest if turned < straight => ConvMethod::Turned,
+        ConvMethod::Cheapest => ConvMethod::Direct,
         method => method,
     };
     match (method, shape) {
-        (Method::Winograd, Some(shape)) => winograd::weight_gradient(kernels, &shape, x, dy, dw),
-        (Method::Turned, _) => outer_products::weight_gradient(kernels, conv, x, dy, dw),
+        (ConvMethod::Winograd, Some(shape)) => {
+            winograd::weight_gradient(kernels, &shape, x, dy, dw)
+        }
+        (ConvMethod::Turned, _) => outer_products::weight_gradient(kernels, conv, x, dy, dw),
         _ => weight_sums::weight_gradient(kernels, conv, x, dy, dw),
     }
 }

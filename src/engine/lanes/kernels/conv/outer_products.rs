@@ -6,15 +6,15 @@
 
 use super::{
     conv_shape::Conv,
-    packed_weights::{self, Block},
+    packed_weights::{self, ChannelBlock},
 };
 use crate::engine::lanes::{
     kernels::{features::Features, operand::Onto},
     machine::{Isa, Kernels, LANES, Shared, Vector, multiversion, odd_lines, scratch},
 };
 
-/// Pixels between the one that is read and the one that is prefetched. Sixteen planes are more
-/// streams than hardware follows.
+/// Pixels between the one that is read and the one that is prefetched. The hardware prefetches
+/// fewer streams than sixteen planes.
 const AHEAD: usize = 6;
 
 /// Channels rounded up to whole registers.
@@ -24,7 +24,7 @@ pub fn padded(channels: usize, isa: Isa) -> usize {
 
 /// Output channels computed together. Where input channels fill one register only, it takes more of
 /// them to keep enough sums in flight.
-pub fn blocks(channels: usize, wide: usize, isa: Isa) -> Vec<Block> {
+pub fn blocks(channels: usize, wide: usize, isa: Isa) -> Vec<ChannelBlock> {
     let one_register = wide == isa.lanes();
     packed_weights::blocks(channels, if one_register { 8 } else { isa.widest_block() })
 }
@@ -236,11 +236,11 @@ multiversion! {
     ///
     /// # Safety
     /// None beyond the instruction set.
-    pub fn add_products = add_products_body(outer: &Outer, block: Block, sums: &mut [f32])
+    pub fn add_products = add_products_body(outer: &Outer, block: ChannelBlock, sums: &mut [f32])
 }
 
 #[inline(always)]
-unsafe fn add_products_body<V: Vector>(outer: &Outer, block: Block, sums: &mut [f32]) {
+unsafe fn add_products_body<V: Vector>(outer: &Outer, block: ChannelBlock, sums: &mut [f32]) {
     assert!(outer.width.is_multiple_of(V::N) && sums.len() == block.channels * outer.width);
     let (most_left, most_right) = outer
         .pairs

@@ -1,9 +1,9 @@
 //! Weights in the order the kernels read them: blocks of output channels. One tap of one input
 //! channel is a run of as many weights as the block has channels.
 
-/// Where a kernel's weights are, seen from the correlation that uses them.
+/// The weights of a correlation, as a view of the network's weights.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub struct WeightView<'a> {
     pub weights: &'a [f32],
     /// From one output channel of the correlation to the next.
     pub cout_stride: usize,
@@ -11,7 +11,7 @@ pub struct Source<'a> {
     pub cin_stride: usize,
 }
 
-impl<'a> Source<'a> {
+impl<'a> WeightView<'a> {
     /// The forward product's weights `[C_out, C_in, taps]`, of the input channels from `first` on.
     /// `cin` counts all of them.
     pub fn forward(weights: &'a [f32], cin: usize, taps: usize, first: usize) -> Self {
@@ -35,7 +35,7 @@ impl<'a> Source<'a> {
 
 /// Consecutive output channels computed together.
 #[derive(Clone, Copy, Debug)]
-pub struct Block {
+pub struct ChannelBlock {
     pub first: usize,
     /// 8, 6, 4, 2 or 1.
     pub channels: usize,
@@ -43,7 +43,7 @@ pub struct Block {
 
 /// Cuts channels into blocks of the `widest` size, 8, 6 or 4, and what is left into blocks of 4, 2
 /// and 1.
-pub fn blocks(channels: usize, widest: usize) -> Vec<Block> {
+pub fn blocks(channels: usize, widest: usize) -> Vec<ChannelBlock> {
     let mut blocks = Vec::with_capacity(channels / widest + 3);
     let mut first = 0;
     while first < channels {
@@ -56,7 +56,7 @@ pub fn blocks(channels: usize, widest: usize) -> Vec<Block> {
                 .find(|size| *size <= left)
                 .unwrap_or(1),
         };
-        blocks.push(Block { first, channels });
+        blocks.push(ChannelBlock { first, channels });
         first += channels;
     }
     blocks
@@ -64,7 +64,13 @@ pub fn blocks(channels: usize, widest: usize) -> Vec<Block> {
 
 /// Writes one block as `[C_in, taps, block]`; `taps` are places in the K x K kernel. Overwrites
 /// `packed`.
-pub fn block(source: &Source, block: Block, cin: usize, taps: &[usize], packed: &mut [f32]) {
+pub fn block(
+    source: &WeightView,
+    block: ChannelBlock,
+    cin: usize,
+    taps: &[usize],
+    packed: &mut [f32],
+) {
     assert_eq!(packed.len(), cin * taps.len() * block.channels);
     match block.channels {
         _ if taps.is_empty() => {}
@@ -77,7 +83,7 @@ pub fn block(source: &Source, block: Block, cin: usize, taps: &[usize], packed: 
 }
 
 fn run<const CO: usize>(
-    source: &Source,
+    source: &WeightView,
     first: usize,
     cin: usize,
     taps: &[usize],
@@ -119,8 +125,8 @@ pub enum Taps {
 /// Writes one block of 3x3 kernels tap by tap: `[C_in, block]` at `at` in each of nine matrices,
 /// which are `step` floats apart.
 pub fn by_tap(
-    source: &Source,
-    block: Block,
+    source: &WeightView,
+    block: ChannelBlock,
     cin: usize,
     taps: Taps,
     step: usize,
@@ -139,8 +145,8 @@ pub fn by_tap(
 }
 
 fn runs_by_tap<const ROTATED: bool>(
-    source: &Source,
-    block: Block,
+    source: &WeightView,
+    block: ChannelBlock,
     cin: usize,
     to: [&mut [f32]; 9],
 ) {
@@ -154,7 +160,7 @@ fn runs_by_tap<const ROTATED: bool>(
 }
 
 fn tap_runs<const CO: usize, const ROTATED: bool>(
-    source: &Source,
+    source: &WeightView,
     first: usize,
     cin: usize,
     to: [&mut [f32]; 9],

@@ -2,10 +2,13 @@
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
-use super::norm_operands::{Activation, Affine, BLOCK, Norm, Saved};
-use crate::engine::lanes::{
-    kernels::operand::check,
-    machine::{Kernels, LANES, Shared, Vector, multiversion},
+use super::norm_operands::{AffineTables, BLOCK, Norm, Saved};
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::operand::check,
+        machine::{Kernels, LANES, Shared, Vector, multiversion},
+    },
 };
 
 /// Pixels between the one that is read and the one that is prefetched. Rows and planes follow each
@@ -57,8 +60,8 @@ pub(super) unsafe fn plane_apply_body<V: Vector>(
     // SAFETY: lengths asserted.
     unsafe {
         match (activation, residual) {
-            (Activation::Identity, None) => map::<V, false, false>(saved, &[], y),
-            (Activation::Identity, Some(residual)) => map::<V, false, true>(saved, residual, y),
+            (Activation::Linear, None) => map::<V, false, false>(saved, &[], y),
+            (Activation::Linear, Some(residual)) => map::<V, false, true>(saved, residual, y),
             (Activation::Relu, None) => map::<V, true, false>(saved, &[], y),
             (Activation::Relu, Some(residual)) => map::<V, true, true>(saved, residual, y),
         }
@@ -114,7 +117,7 @@ impl<V: Vector> Map<V> {
     #[inline(always)]
     pub unsafe fn new(saved: &Saved, at: usize) -> Self {
         let Saved { mean, rstd, .. } = saved;
-        let Affine { gamma, beta } = saved.affine;
+        let AffineTables { gamma, beta } = saved.affine;
         // SAFETY: the caller's promise.
         unsafe {
             let scale = V::load(gamma.as_ptr().add(at)).mul(V::load(rstd.as_ptr().add(at)));

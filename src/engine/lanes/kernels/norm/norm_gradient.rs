@@ -62,7 +62,7 @@ pub fn backward(kernels: &Kernels, norm: &Norm, saved: Saved, gate: Gate, gradie
             let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
             // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
             unsafe {
-                let mut out = Plane {
+                let mut out = GradientPlane {
                     dy: dy.part(plane.start, len),
                     dx: dx.map(|dx| dx.part(plane.start, len)),
                     dgamma: dgamma.part(table.start, LANES),
@@ -78,7 +78,7 @@ pub fn backward(kernels: &Kernels, norm: &Norm, saved: Saved, gate: Gate, gradie
 }
 
 /// One plane's results.
-struct Plane<'a> {
+struct GradientPlane<'a> {
     dy: &'a mut [f32],
     dx: Option<&'a mut [f32]>,
     dgamma: &'a mut [f32],
@@ -88,7 +88,7 @@ struct Plane<'a> {
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn plane_backward = plane_backward_body(saved: Saved, gate: Gate, out: &mut Plane)
+    fn plane_backward = plane_backward_body(saved: Saved, gate: Gate, out: &mut GradientPlane)
 }
 
 const OPEN: u8 = 0;
@@ -96,7 +96,7 @@ const INPUT: u8 = 1;
 const OUTPUT: u8 = 2;
 
 #[inline(always)]
-unsafe fn plane_backward_body<V: Vector>(saved: Saved, gate: Gate, out: &mut Plane) {
+unsafe fn plane_backward_body<V: Vector>(saved: Saved, gate: Gate, out: &mut GradientPlane) {
     let len = saved.x.len();
     assert!(saved.is_plane() && out.dy.len() == len);
     assert!(out.dx.as_ref().is_none_or(|dx| dx.len() == len));
@@ -169,7 +169,7 @@ unsafe fn sweep<V: Vector, const GATE: u8>(
     y: *const f32,
     dy: *const f32,
     dx: *mut f32,
-    out: &mut Plane,
+    out: &mut GradientPlane,
 ) {
     let len = saved.x.len();
     let x = saved.x.as_ptr();

@@ -43,7 +43,7 @@ impl Norm {
 
 /// Scale and shift of each lane and channel.
 #[derive(Clone, Copy, Debug)]
-pub struct Affine<'a> {
+pub struct AffineTables<'a> {
     /// `[G, C, 16]`.
     pub gamma: &'a [f32],
     /// `[G, C, 16]`.
@@ -60,12 +60,12 @@ pub struct Saved<'a> {
     /// Reciprocal deviations, `[G, C, 16]`.
     pub rstd: &'a [f32],
     /// Scale and shift.
-    pub affine: Affine<'a>,
+    pub affine: AffineTables<'a>,
 }
 
 impl<'a> Saved<'a> {
     pub(in crate::engine::lanes::kernels) fn check(&self, norm: &Norm) {
-        let Affine { gamma, beta } = self.affine;
+        let AffineTables { gamma, beta } = self.affine;
         check("x", self.x.len(), norm.len());
         check_tables(norm, &[self.mean, self.rstd, gamma, beta]);
     }
@@ -94,7 +94,7 @@ impl<'a> Saved<'a> {
             x: &self.x[pixels],
             mean: table(self.mean),
             rstd: table(self.rstd),
-            affine: Affine {
+            affine: AffineTables {
                 gamma: table(self.affine.gamma),
                 beta: table(self.affine.beta),
             },
@@ -103,19 +103,10 @@ impl<'a> Saved<'a> {
 
     /// Whether tables are one plane's.
     pub(in crate::engine::lanes::kernels) fn is_plane(&self) -> bool {
-        let Affine { gamma, beta } = self.affine;
+        let AffineTables { gamma, beta } = self.affine;
         let tables = [self.mean, self.rstd, gamma, beta];
         self.x.len().is_multiple_of(LANES) && tables.iter().all(|table| table.len() == LANES)
     }
-}
-
-/// What follows the affine map and the residual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// `max(y, 0)`.
-    Relu,
 }
 
 /// Statistics the forward pass writes, over each plane's pixels.

@@ -7,11 +7,14 @@
 use super::{
     affine_map::plane_apply_body,
     moments::moments_body,
-    norm_operands::{Activation, Affine, Norm, Saved, Statistics, check_tables},
+    norm_operands::{AffineTables, Norm, Saved, Statistics, check_tables},
 };
-use crate::engine::lanes::{
-    kernels::operand::check,
-    machine::{Kernels, LANES, Shared, Vector, multiversion},
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::operand::check,
+        machine::{Kernels, LANES, Shared, Vector, multiversion},
+    },
 };
 
 /// Normalises `x` `[G, C, P, 16]`, and adds `residual` of the same shape where there is one.
@@ -30,7 +33,7 @@ pub fn forward(
     kernels: &Kernels,
     norm: &Norm,
     x: &[f32],
-    affine: Affine,
+    affine: AffineTables,
     residual: Option<&[f32]>,
     activation: Activation,
     y: &mut [f32],
@@ -57,15 +60,15 @@ pub fn forward(
             let (plane, table) = (p * len..(p + 1) * len, p * LANES..(p + 1) * LANES);
             // SAFETY: planes and their tables are disjoint; the instruction set is the kernels'.
             unsafe {
-                let mut out = Plane {
+                let mut out = NormedPlane {
                     y: y.part(plane.start, len),
                     mean: mean.part(table.start, LANES),
                     rstd: rstd.part(table.start, LANES),
                 };
-                let input = Input {
+                let input = NormInput {
                     x: &x[plane.clone()],
                     residual: residual.map(|r| &r[plane]),
-                    affine: Affine {
+                    affine: AffineTables {
                         gamma: &affine.gamma[table.clone()],
                         beta: &affine.beta[table],
                     },
@@ -78,16 +81,16 @@ pub fn forward(
 }
 
 /// One plane's operands.
-struct Input<'a> {
+struct NormInput<'a> {
     x: &'a [f32],
     residual: Option<&'a [f32]>,
-    affine: Affine<'a>,
+    affine: AffineTables<'a>,
     eps: f32,
     activation: Activation,
 }
 
 /// One plane's results.
-struct Plane<'a> {
+struct NormedPlane<'a> {
     y: &'a mut [f32],
     mean: &'a mut [f32],
     rstd: &'a mut [f32],
@@ -96,11 +99,11 @@ struct Plane<'a> {
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn plane_forward = plane_forward_body(input: &Input, out: &mut Plane)
+    fn plane_forward = plane_forward_body(input: &NormInput, out: &mut NormedPlane)
 }
 
 #[inline(always)]
-unsafe fn plane_forward_body<V: Vector>(input: &Input, out: &mut Plane) {
+unsafe fn plane_forward_body<V: Vector>(input: &NormInput, out: &mut NormedPlane) {
     // SAFETY: the instruction set is on.
     unsafe {
         moments_body::<V>(input.x, input.eps, out.mean, out.rstd);

@@ -7,14 +7,14 @@
 use std::ops::Range;
 
 use super::{
-    pixel_window::{Axis, Window, span},
-    row_tiles::{self, MAX_TAPS, Row, Start, Tap},
+    pixel_window::{PixelWindow, WindowAxis, span},
+    row_tiles::{self, InitialSums, MAX_TAPS, OutputRow, Tap},
 };
 use crate::engine::lanes::{
     kernels::{
         conv::{
             conv_shape::Conv,
-            packed_weights::{self, Block, Source},
+            packed_weights::{self, ChannelBlock, WeightView},
         },
         features::Features,
     },
@@ -36,17 +36,17 @@ const FEW: usize = 16;
 
 /// The weights of a correlation.
 #[derive(Clone, Copy)]
-enum Weights<'a> {
+enum CorrelationWeights<'a> {
     /// Blocks of `[C_in, taps, block]`, as many taps.
     Packed { blocks: &'a [f32], taps: usize },
-    /// As the network has them.
-    Stored(Source<'a>),
+    /// As the network stores them.
+    Stored(WeightView<'a>),
 }
 
-impl<'a> Weights<'a> {
+impl<'a> CorrelationWeights<'a> {
     /// A block's weights, and the floats from one input channel's and one output channel's to the
     /// next's.
-    fn of(self, block: Block, run_len: usize) -> (&'a [f32], usize, usize) {
+    fn of(self, block: ChannelBlock, run_len: usize) -> (&'a [f32], usize, usize) {
         match self {
             Self::Packed { blocks, taps } => {
                 let from = &blocks[block.first * run_len..][..block.channels * run_len];
@@ -84,8 +84,8 @@ pub fn forward(
     kernels: &Kernels,
     conv: &Conv,
     x: Features,
-    source: &Source,
-    start: Start,
+    source: &WeightView,
+    start: InitialSums,
     y: &mut [f32],
 ) {
     let k = conv.kernel;
@@ -113,7 +113,13 @@ pub fn forward(
 ///
 /// With stride 2, input pixels of each parity have their own taps: one correlation for each of the
 /// four classes.
-pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: Features, source: &Source, dx: &mut [f32]) {
+pub fn grad_input(
+    kernels: &Kernels,
+    conv: &Conv,
+    dy: Features,
+    source: &WeightView,
+    dx: &mut [f32],
+) {
     let (k, s) = (conv.kernel, conv.stride);
     let dx = Shared::new(dx);
     for parity in 0..s * s {
@@ -151,12 +157,19 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: Features, source: &Source,
                 .flat_map(|ky| taps[1].iter().map(move |kx| ky * k + kx))
                 .collect(),
         };
-        correlation.run(kernels, dy, source, Start::Zero, dx);
+        correlation.run(kernels, dy, source, InitialSums::Zero, dx);
     }
 }
 
 impl Correlation {
-    fn run(&self, kernels: &Kernels, x: Features, source: &Source, start: Start, y: Shared) {
+    fn run(
+        &self,
+        kernels: &Kernels,
+        x: Features,
+        source: &WeightView,
+        start: InitialSums,
+        y: Shared,
+    ) {
         if self.count.contains(&0) {
             return;
         }
@@ -166,7 +179,7 @@ impl Correlation {
         scratch(if packs { self.cout * run_len } else { 0 }, |packed| {
             let shared = Shared::new(packed);
             let pack = |b: usize| {
-                let Block { first, channels } = blocks[b];
+                let ChannelBlock { first, channels } = blocks[b];
                 // SAFETY: blocks are disjoint.
                 let part = unsafe { shared.part(first * run_len, channels * run_len) };
                 packed_weights::block(source, blocks[b], self.cin, &self.taps, part);
@@ -174,12 +187,12 @@ impl Correlation {
             let weights = if packs {
                 let each = run_len * blocks[0].channels;
                 kernels.threads().run(blocks.len(), each, pack);
-                Weights::Packed {
+                CorrelationWeights::Packed {
                     blocks: packed,
                     taps: self.taps.len(),
                 }
             } else {
-                Weights::Stored(*source)
+                CorrelationWeights::Stored(*source)
             };
             let (rows, columns) = self.piece();
             let row_pieces = self.count[0].div_ceil(rows);
@@ -193,7 +206,7 @@ impl Correlation {
                     |at: usize, len: usize, count: usize| at * len..((at + 1) * len).min(count);
                 let blocks =
                     &blocks[share * blocks.len() / shares..(share + 1) * blocks.len() / shares];
-                let task = Task {
+                let task = OutputPiece {
                     shape: self,
                     group: task / shares / pieces,
                     rows: cut(piece % row_pieces, rows, self.count[0]),
@@ -226,26 +239,33 @@ impl Correlation {
 }
 
 /// A piece of the output: some rows and columns of some blocks of channels of one group.
-struct Task<'a> {
+struct OutputPiece<'a> {
     shape: &'a Correlation,
     group: usize,
     rows: Range<usize>,
     columns: Range<usize>,
-    blocks: &'a [Block],
+    blocks: &'a [ChannelBlock],
 }
 
-impl Task<'_> {
-    fn run(&self, kernels: &Kernels, x: Features, weights: Weights, start: Start, y: Shared) {
+impl OutputPiece<'_> {
+    fn run(
+        &self,
+        kernels: &Kernels,
+        x: Features,
+        weights: CorrelationWeights,
+        start: InitialSums,
+        y: Shared,
+    ) {
         let shape = self.shape;
         let axis = |axis: usize, outputs: &Range<usize>| {
-            Axis::new(
+            WindowAxis::new(
                 &shape.offsets[axis],
                 shape.in_step,
                 outputs,
                 shape.in_size[axis],
             )
         };
-        let window = Window {
+        let window = PixelWindow {
             rows: axis(0, &self.rows),
             columns: axis(1, &self.columns),
         };
@@ -265,15 +285,15 @@ impl Task<'_> {
                 for row in self.rows.clone() {
                     let mut taps = [Tap::default(); MAX_TAPS];
                     let place = |tap: usize| match weights {
-                        Weights::Packed { .. } => tap * block.channels,
-                        Weights::Stored(_) => shape.taps[tap],
+                        CorrelationWeights::Packed { .. } => tap * block.channels,
+                        CorrelationWeights::Stored(_) => shape.taps[tap],
                     };
                     let count = self.taps(&window, row, place, &mut taps);
                     let [height, width] = shape.out_size;
                     let at = (row * shape.out_step + shape.out_origin[0]) * width
                         + self.columns.start * shape.out_step
                         + shape.out_origin[1];
-                    let row = Row {
+                    let row = OutputRow {
                         x: pixels,
                         channel: window.channel(),
                         cin: shape.cin,
@@ -282,8 +302,8 @@ impl Task<'_> {
                         turn,
                         taps: &taps[..count],
                         start: match start {
-                            Start::Bias(bias) => {
-                                Start::Bias(&bias[block.first..][..block.channels])
+                            InitialSums::Bias(bias) => {
+                                InitialSums::Bias(&bias[block.first..][..block.channels])
                             }
                             other => other,
                         },
@@ -306,7 +326,7 @@ impl Task<'_> {
     /// or below. Returns how many there are.
     fn taps(
         &self,
-        window: &Window,
+        window: &PixelWindow,
         row: usize,
         weight: impl Fn(usize) -> usize,
         taps: &mut [Tap; MAX_TAPS],

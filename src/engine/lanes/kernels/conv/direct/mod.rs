@@ -5,4 +5,4 @@ mod pixel_window;
 mod row_tiles;
 pub mod weight_sums;
 
-pub use row_tiles::Start;
+pub use row_tiles::InitialSums;

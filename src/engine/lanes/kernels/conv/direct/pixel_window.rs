@@ -5,14 +5,14 @@
 use std::ops::Range;
 
 use crate::engine::lanes::{
-    kernels::features::Plane,
+    kernels::features::FeaturePlane,
     machine::{Kernels, LANES, odd_lines},
 };
 
 /// One direction of a window. For a stride of two, pixels are sorted by parity, so that each tap
 /// reads neighbours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Axis {
+pub(super) struct WindowAxis {
     step: usize,
     /// The least offset of a tap.
     least: isize,
@@ -26,7 +26,7 @@ pub(super) struct Axis {
     size: usize,
 }
 
-impl Axis {
+impl WindowAxis {
     /// For taps at `offsets` from `step` times the output's place, over some outputs of an input of
     /// `size` pixels.
     pub(super) fn new(offsets: &[isize], step: usize, outputs: &Range<usize>, size: usize) -> Self {
@@ -77,12 +77,12 @@ pub(super) fn span(offsets: &[isize]) -> usize {
 }
 
 /// Rows and columns of a window.
-pub(super) struct Window {
-    pub(super) rows: Axis,
-    pub(super) columns: Axis,
+pub(super) struct PixelWindow {
+    pub(super) rows: WindowAxis,
+    pub(super) columns: WindowAxis,
 }
 
-impl Window {
+impl PixelWindow {
     /// Floats from one channel to the next.
     pub(super) fn channel(&self) -> usize {
         odd_lines(self.rows.pixels() * self.columns.pixels() * LANES)
@@ -95,7 +95,13 @@ impl Window {
 
     /// Copies the pixels of one channel. Rows outside the image are left as they are, since no tap
     /// reads them. There is `room` for a row.
-    pub(super) fn copy(&self, kernels: &Kernels, plane: Plane, room: &mut [f32], to: &mut [f32]) {
+    pub(super) fn copy(
+        &self,
+        kernels: &Kernels,
+        plane: FeaturePlane,
+        room: &mut [f32],
+        to: &mut [f32],
+    ) {
         let columns = &self.columns;
         let inputs = columns.inputs();
         let rows = to.chunks_exact_mut(columns.pixels() * LANES);
@@ -111,7 +117,7 @@ impl Window {
     }
 }
 
-impl Axis {
+impl WindowAxis {
     /// Copies a row: zeros, pixels, zeros. `from` begins with pixel `first`.
     fn copy(&self, first: usize, from: &[[f32; LANES]], to: &mut [[f32; LANES]]) {
         if self.step > 1 {

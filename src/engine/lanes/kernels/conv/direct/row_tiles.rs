@@ -18,18 +18,18 @@ pub(super) struct Tap {
     pub(super) w: usize,
 }
 
-/// What sums are added to.
+/// The values that sums are added to.
 #[derive(Clone, Copy)]
-pub enum Start<'a> {
+pub enum InitialSums<'a> {
     Zero,
     /// One number for each output channel.
     Bias(&'a [f32]),
-    /// What the output holds.
+    /// The values that the output holds.
     Output,
 }
 
 /// A row of outputs of one block of output channels.
-pub(super) struct Row<'a> {
+pub(super) struct OutputRow<'a> {
     /// A window, of every input channel.
     pub(super) x: &'a [f32],
     /// Floats from one input channel to the next.
@@ -43,7 +43,7 @@ pub(super) struct Row<'a> {
     pub(super) turn: usize,
     /// The taps inside the image.
     pub(super) taps: &'a [Tap],
-    pub(super) start: Start<'a>,
+    pub(super) start: InitialSums<'a>,
     pub(super) y: Shared<'a>,
     /// The first output of the block's first channel.
     pub(super) at: usize,
@@ -59,11 +59,11 @@ pub(super) struct Row<'a> {
 multiversion! {
     /// # Safety
     /// No other task writes these outputs.
-    pub(super) fn correlate = correlate_body(row: &Row)
+    pub(super) fn correlate = correlate_body(row: &OutputRow)
 }
 
 #[inline(always)]
-unsafe fn correlate_body<V: Vector>(row: &Row) {
+unsafe fn correlate_body<V: Vector>(row: &OutputRow) {
     let most = |place: fn(&Tap) -> usize| row.taps.iter().map(place).max().unwrap_or(0);
     assert!(row.cin > 0 && row.columns > 0 && row.channels > 0);
     assert!(
@@ -72,7 +72,7 @@ unsafe fn correlate_body<V: Vector>(row: &Row) {
                 && row.weights.len()
                     > (row.cin - 1) * row.run + most(|tap| tap.w) + (row.channels - 1) * row.turn
     );
-    if let Start::Bias(bias) = row.start {
+    if let InitialSums::Bias(bias) = row.start {
         assert!(bias.len() == row.channels);
     }
     assert!(row.step >= LANES);
@@ -97,7 +97,7 @@ unsafe fn correlate_body<V: Vector>(row: &Row) {
     reason = "one vector is one of several tile widths"
 )]
 #[inline(always)]
-unsafe fn tiles<V: Vector, const CO: usize>(row: &Row) {
+unsafe fn tiles<V: Vector, const CO: usize>(row: &OutputRow) {
     let (mut i, count) = (0, row.columns * (LANES / V::N));
     macro_rules! span {
         ($($vectors:literal)*) => {{$(
@@ -127,7 +127,7 @@ unsafe fn tiles<V: Vector, const CO: usize>(row: &Row) {
 /// `CO` output channels by `NV` vectors from the `first` on, held in registers over all input
 /// channels and taps.
 #[inline(always)]
-unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: usize) {
+unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, first: usize) {
     // SAFETY: the caller asserted that taps and columns are inside the operands.
     unsafe {
         let mut sums = [[V::splat(0.0); NV]; CO];
@@ -144,13 +144,13 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &Row, first: us
             }
         }
         match row.start {
-            Start::Zero => {}
-            Start::Bias(bias) => {
+            InitialSums::Zero => {}
+            InitialSums::Bias(bias) => {
                 for c in 0..CO {
                     sums[c] = [V::splat(*bias.get_unchecked(c)); NV];
                 }
             }
-            Start::Output => {
+            InitialSums::Output => {
                 for c in 0..CO {
                     for j in 0..NV {
                         sums[c][j] = V::load(place(c, j));

@@ -9,7 +9,7 @@ use crate::engine::lanes::{
     kernels::{
         conv::{
             conv_shape::Conv,
-            packed_weights::{self, Block},
+            packed_weights::{self, ChannelBlock},
         },
         features::Features,
     },
@@ -106,11 +106,11 @@ fn sum(
     x: &Padded,
     dy: &[f32],
     dw: Shared,
-    block: Block,
+    block: ChannelBlock,
     ci: usize,
 ) {
     scratch(conv.kernel * conv.kernel * block.channels * LANES, |sums| {
-        let task = Task {
+        let task = TapSums {
             conv,
             x,
             dy,
@@ -124,23 +124,23 @@ fn sum(
 }
 
 /// All taps between one input channel and one block of output channels.
-struct Task<'a> {
+struct TapSums<'a> {
     conv: &'a Conv,
     x: &'a Padded<'a>,
     dy: &'a [f32],
     dw: Shared<'a>,
-    block: Block,
+    block: ChannelBlock,
     ci: usize,
 }
 
 multiversion! {
     /// # Safety
     /// No other task writes the same pairs of channels of `dw`.
-    fn correlate = correlate_body(task: &Task, sums: &mut [f32])
+    fn correlate = correlate_body(task: &TapSums, sums: &mut [f32])
 }
 
 #[inline(always)]
-unsafe fn correlate_body<V: Vector>(task: &Task, sums: &mut [f32]) {
+unsafe fn correlate_body<V: Vector>(task: &TapSums, sums: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe {
         match task.block.channels {
@@ -153,7 +153,7 @@ unsafe fn correlate_body<V: Vector>(task: &Task, sums: &mut [f32]) {
 }
 
 #[inline(always)]
-unsafe fn block<V: Vector, const CO: usize>(task: &Task, sums: &mut [f32]) {
+unsafe fn block<V: Vector, const CO: usize>(task: &TapSums, sums: &mut [f32]) {
     let (conv, x) = (task.conv, task.x);
     let (k, height, width) = (conv.kernel, conv.out_height(), conv.out_width());
     // Taps stay inside the padded planes, rows and columns inside those of `dy`.
@@ -172,7 +172,7 @@ unsafe fn block<V: Vector, const CO: usize>(task: &Task, sums: &mut [f32]) {
         for first in (0..height).step_by(rows) {
             // Both halves of a line while it is in the cache.
             for half in 0..LANES / V::N {
-                let run = Run {
+                let run = RowRange {
                     x: x.x.as_ptr().wrapping_add(
                         (group * x.height + first * conv.stride) * x.width * LANES + half * V::N,
                     ),
@@ -213,7 +213,7 @@ unsafe fn block<V: Vector, const CO: usize>(task: &Task, sums: &mut [f32]) {
 }
 
 /// Some rows of one group, from the first on; distances in floats.
-struct Run {
+struct RowRange {
     x: *const f32,
     x_row: usize,
     stride: usize,
@@ -226,7 +226,7 @@ struct Run {
     kernel: usize,
 }
 
-impl Run {
+impl RowRange {
     #[inline(always)]
     unsafe fn all_taps<V: Vector, const CO: usize>(&self) {
         let k = self.kernel;

@@ -6,15 +6,15 @@
 
 use super::{
     line_transforms::{Four, Three, Tile, by_tile},
-    tile_transforms::{Window, half_input_tile, half_output_tile, input_tile, output_tile},
+    tile_transforms::{TileWindow, half_input_tile, half_output_tile, input_tile, output_tile},
     tiling::{Chunk, Tiling},
 };
-use crate::engine::lanes::{
-    kernels::{
-        features::{AsStored, Features, Mapped, Plane, Read},
-        norm::Activation,
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::features::{AsStored, FeaturePlane, Features, Mapped, Read},
+        machine::{Isa, LANES, Shared, Vector, multiversion, odd_lines},
     },
-    machine::{Isa, LANES, Shared, Vector, multiversion, odd_lines},
 };
 
 /// The input planes of a correlation.
@@ -94,18 +94,18 @@ multiversion! {
     ///
     /// # Safety
     /// No other task writes this channel.
-    fn input_channel = input_channel_body(chunk: &Chunk, plane: Plane, ci: usize, to: Shared)
+    fn input_channel = input_channel_body(chunk: &Chunk, plane: FeaturePlane, ci: usize, to: Shared)
 }
 
 /// Calls a function with the values in memory and with how their lanes from a place on are read.
 macro_rules! read_as {
     ($vector:ident, $plane:ident, $call:ident($($argument:expr),*)) => {
         match $plane {
-            Plane::Stored(_) => $call::<$vector, _>($($argument),*, |_| AsStored),
-            Plane::Normed(saved, Activation::Identity) => {
+            FeaturePlane::Stored(_) => $call::<$vector, _>($($argument),*, |_| AsStored),
+            FeaturePlane::Normed(saved, Activation::Linear) => {
                 $call::<$vector, _>($($argument),*, |at| Mapped::<$vector, false>::new(&saved, at))
             }
-            Plane::Normed(saved, Activation::Relu) => {
+            FeaturePlane::Normed(saved, Activation::Relu) => {
                 $call::<$vector, _>($($argument),*, |at| Mapped::<$vector, true>::new(&saved, at))
             }
         }
@@ -113,7 +113,7 @@ macro_rules! read_as {
 }
 
 #[inline(always)]
-unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+unsafe fn input_channel_body<V: Vector>(chunk: &Chunk, plane: FeaturePlane, ci: usize, to: Shared) {
     assert!(plane.is_plane());
     let values = plane.values();
     // SAFETY: the plane's tables hold sixteen lanes.
@@ -138,7 +138,7 @@ unsafe fn input_channel_as<V: Vector, R: Read<V>>(
             .as_ptr()
             .wrapping_add((row * shape.width + column) * LANES);
         let corner = corner.wrapping_sub((shape.width + 1) * LANES);
-        let at = Window {
+        let at = TileWindow {
             row: shape.width * LANES,
             column: LANES,
             from: (usize::from(row == 0), usize::from(column == 0)),
@@ -212,7 +212,7 @@ unsafe fn output_channel_body<V: Vector>(
         let corner = y
             .pointer()
             .wrapping_add(plane + (row * shape.width + column) * LANES);
-        let at = Window {
+        let at = TileWindow {
             row: shape.width * LANES,
             column: LANES,
             from: (0, 0),
@@ -245,14 +245,19 @@ multiversion! {
     /// No other task writes this channel.
     fn half_input_channel = half_input_channel_body(
         chunk: &Chunk,
-        plane: Plane,
+        plane: FeaturePlane,
         ci: usize,
         to: Shared,
     )
 }
 
 #[inline(always)]
-unsafe fn half_input_channel_body<V: Vector>(chunk: &Chunk, plane: Plane, ci: usize, to: Shared) {
+unsafe fn half_input_channel_body<V: Vector>(
+    chunk: &Chunk,
+    plane: FeaturePlane,
+    ci: usize,
+    to: Shared,
+) {
     assert!(plane.is_plane());
     let values = plane.values();
     // SAFETY: the plane's tables hold sixteen lanes.
@@ -277,7 +282,7 @@ unsafe fn half_input_channel_as<V: Vector, R: Read<V>>(
         let to = to.pointer().wrapping_add((ci * chunk.count + i) * LANES);
         let corner = plane.as_ptr().wrapping_add((row * width + column) * LANES);
         let corner = corner.wrapping_sub((width + 1) * LANES);
-        let at = Window {
+        let at = TileWindow {
             row: width * LANES,
             column: LANES,
             from: (usize::from(row == 0), usize::from(column == 0)),
@@ -335,7 +340,7 @@ unsafe fn half_output_channel_body<V: Vector>(
         let corner = y
             .pointer()
             .wrapping_add(plane + (row * width + column) * LANES);
-        let at = Window {
+        let at = TileWindow {
             row: width * LANES,
             column: LANES,
             from: (0, 0),

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
 use crate::engine::lanes::{
-    kernels::conv::packed_weights::Block,
+    kernels::conv::packed_weights::ChannelBlock,
     machine::{Kernels, LANES, Vector, multiversion},
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Product<'a> {
 impl Product<'_> {
     /// `sums[co][t] = sum over ci of weights[ci][co] inputs[ci][t]` for one block of `sums`
     /// `[channels, count, 16]`, whose channels are counted as in `weights`.
-    pub(super) fn multiply(&self, kernels: &Kernels, block: Block, sums: &mut [f32]) {
+    pub(super) fn multiply(&self, kernels: &Kernels, block: ChannelBlock, sums: &mut [f32]) {
         let (count, channels) = (self.count, block.channels);
         let cin = self.inputs.len() / (count * LANES);
         let weights = &self.weights[block.first * cin..][self.first * channels..cin * channels];

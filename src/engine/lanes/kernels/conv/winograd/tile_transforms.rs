@@ -11,7 +11,7 @@ use crate::engine::lanes::{
 
 /// A window of pixels in memory. Those outside the image read as zero and are not written.
 #[derive(Clone, Copy)]
-pub(super) struct Window {
+pub(super) struct TileWindow {
     /// Floats between rows.
     pub(super) row: usize,
     /// Floats between columns.
@@ -22,7 +22,7 @@ pub(super) struct Window {
     pub(super) to: (usize, usize),
 }
 
-impl Window {
+impl TileWindow {
     /// Whether all of `size` by `size` pixels are inside.
     #[inline(always)]
     fn whole(&self, size: usize) -> bool {
@@ -61,7 +61,7 @@ pub(super) unsafe fn input_tile<
     const OUT: usize,
 >(
     from: *const f32,
-    at: Window,
+    at: TileWindow,
     to: *mut f32,
     to_step: usize,
     read: impl Read<V>,
@@ -85,7 +85,7 @@ unsafe fn input_window<
     const WHOLE: bool,
 >(
     from: *const f32,
-    at: Window,
+    at: TileWindow,
     to: *mut f32,
     to_step: usize,
     read: impl Read<V>,
@@ -120,7 +120,7 @@ unsafe fn input_window<
 #[inline(always)]
 pub(super) unsafe fn half_input_tile<V: Vector>(
     from: *const f32,
-    at: Window,
+    at: TileWindow,
     to: *mut f32,
     to_step: usize,
     read: impl Read<V>,
@@ -138,7 +138,7 @@ pub(super) unsafe fn half_input_tile<V: Vector>(
 #[inline(always)]
 unsafe fn half_input_window<V: Vector, const WHOLE: bool>(
     from: *const f32,
-    at: Window,
+    at: TileWindow,
     to: *mut f32,
     to_step: usize,
     read: impl Read<V>,
@@ -175,7 +175,7 @@ pub(super) unsafe fn half_output_tile<V: Vector>(
     from: *const f32,
     from_step: usize,
     to: *mut f32,
-    at: Window,
+    at: TileWindow,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -215,7 +215,7 @@ pub(super) unsafe fn output_tile<
     from: *const f32,
     from_step: usize,
     to: *mut f32,
-    at: Window,
+    at: TileWindow,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -238,7 +238,7 @@ unsafe fn output_window<
     from: *const f32,
     from_step: usize,
     to: *mut f32,
-    at: Window,
+    at: TileWindow,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -276,7 +276,7 @@ pub(super) unsafe fn gradient_tile<
     const OUT: usize,
 >(
     from: *const f32,
-    at: Window,
+    at: TileWindow,
     to: *mut f32,
     to_step: usize,
 ) {
@@ -299,7 +299,7 @@ unsafe fn gradient_window<
     const WHOLE: bool,
 >(
     from: *const f32,
-    at: Window,
+    at: TileWindow,
     to: *mut f32,
     to_step: usize,
 ) {

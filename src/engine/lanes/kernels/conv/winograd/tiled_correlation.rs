@@ -12,10 +12,10 @@ use super::{
     plane_tiles::{self, Outputs, Planes, Sums},
     point_products::Product,
     tiling::{Chunk, Tiling},
-    transformed_weights::{Filters, Share, shares},
+    transformed_weights::{ChannelShare, Filters, shares},
 };
 use crate::engine::lanes::{
-    kernels::conv::packed_weights::{self, Block, Source, Taps},
+    kernels::conv::packed_weights::{self, ChannelBlock, Taps, WeightView},
     machine::{Kernels, LANES, Shared, Threads, odd_lines, scratch},
 };
 
@@ -24,7 +24,7 @@ pub fn correlate(
     kernels: &Kernels,
     shape: &Tiling,
     x: Planes,
-    source: &Source,
+    source: &WeightView,
     taps: Taps,
     y: Outputs,
 ) {
@@ -34,7 +34,7 @@ pub fn correlate(
     blocks.extend(
         packed_weights::blocks(shape.cout - shape.half_out, widest)
             .iter()
-            .map(|block| Block {
+            .map(|block| ChannelBlock {
                 first: shape.half_out + block.first,
                 ..*block
             }),
@@ -57,7 +57,7 @@ pub fn correlate(
     }
     let points = shape.tile.points();
     scratch(points * odd_lines(shape.cin * shape.cout), |weights| {
-        filters.transform(kernels, Share(&blocks), weights);
+        filters.transform(kernels, ChannelShare(&blocks), weights);
         let run = |threads: &Threads, chunk: usize| {
             let (group, part) = (chunk / per_group, chunk % per_group);
             let (first, last) = (
@@ -74,7 +74,7 @@ pub fn correlate(
                 &kernels.with_threads(threads),
                 x,
                 weights,
-                Share(&blocks),
+                ChannelShare(&blocks),
                 y,
             );
         };
@@ -92,7 +92,7 @@ pub fn correlate(
 
 impl Chunk<'_> {
     /// With all weights transformed, `[points]` matrices of them.
-    fn run(&self, kernels: &Kernels, x: Planes, weights: &[f32], all: Share, y: Outputs) {
+    fn run(&self, kernels: &Kernels, x: Planes, weights: &[f32], all: ChannelShare, y: Outputs) {
         let shape = self.shape;
         let points = shape.tile.points();
         self.with_inputs(kernels, x, |inputs| {
@@ -127,7 +127,7 @@ impl Chunk<'_> {
         kernels: &Kernels,
         x: Planes,
         filters: &Filters,
-        blocks: &[Block],
+        blocks: &[ChannelBlock],
         y: Outputs,
     ) {
         let shape = self.shape;
@@ -188,7 +188,7 @@ impl Chunk<'_> {
         p: usize,
         inputs: &[f32],
         weights: &[f32],
-        share: Share,
+        share: ChannelShare,
         sums: &mut [f32],
     ) {
         let shape = self.shape;
@@ -202,7 +202,7 @@ impl Chunk<'_> {
         };
         for block in share.0 {
             if !vanishes || block.first >= shape.half_out {
-                let held = Block {
+                let held = ChannelBlock {
                     first: block.first - share.first(),
                     ..*block
                 };

@@ -6,16 +6,16 @@
 
 use super::{
     line_transforms::{Four, Three, Tile, by_tile},
-    tile_transforms::{Window, filter_gradient, gradient_tile, half_input_tile, input_tile},
+    tile_transforms::{TileWindow, filter_gradient, gradient_tile, half_input_tile, input_tile},
     tiling::{Tiling, corners},
-    transformed_weights::{Share, shares},
+    transformed_weights::{ChannelShare, shares},
 };
 use crate::engine::lanes::{
     kernels::{
         conv::{
             conv_shape::Conv,
             outer_products::{self, Outer, Strip, padded},
-            packed_weights::Block,
+            packed_weights::ChannelBlock,
         },
         features::{AsStored, Features},
         operand::Onto,
@@ -135,7 +135,7 @@ impl Rows<'_> {
         kernels: &Kernels,
         x: Features,
         dy: &[f32],
-        blocks: &[Block],
+        blocks: &[ChannelBlock],
         sums: &mut [f32],
         onto: Onto,
     ) {
@@ -147,7 +147,7 @@ impl Rows<'_> {
             kernels.threads().run(points, self.tiles() * pairs, |p| {
                 // SAFETY: points are disjoint.
                 let sums = unsafe { shared.part(p * step, pairs) };
-                operands.multiply(kernels, p, Share(blocks), onto, sums);
+                operands.multiply(kernels, p, ChannelShare(blocks), onto, sums);
             });
         });
     }
@@ -160,7 +160,7 @@ impl Rows<'_> {
         kernels: &Kernels,
         x: Features,
         dy: &[f32],
-        blocks: &[Block],
+        blocks: &[ChannelBlock],
         dw: Shared,
     ) {
         let shape = self.shape;
@@ -271,7 +271,14 @@ struct Operands<'a> {
 
 impl Operands<'_> {
     /// A share's products at point `p`, over or onto `sums` `[channels, C_in rounded up]`.
-    fn multiply(&self, kernels: &Kernels, p: usize, share: Share, onto: Onto, sums: &mut [f32]) {
+    fn multiply(
+        &self,
+        kernels: &Kernels,
+        p: usize,
+        share: ChannelShare,
+        onto: Onto,
+        sums: &mut [f32],
+    ) {
         let Rows { shape, .. } = self.rows;
         if self.rows.half() && shape.tile.vanishes(p) {
             sums.fill(0.0);
@@ -319,7 +326,7 @@ unsafe fn input_tiles_body<V: Vector>(rows: &Rows, tile: usize, image: &[f32], t
         tile / shape.tile_columns() * rows.stride(),
         tile % shape.tile_columns() * rows.stride(),
     );
-    let at = Window {
+    let at = TileWindow {
         row: rows.turned_width() * pixel,
         column: pixel,
         from: (0, 0),
@@ -362,7 +369,7 @@ unsafe fn gradient_tiles_body<V: Vector>(rows: &Rows, co: usize, plane: &[f32], 
             .as_ptr()
             .wrapping_add((row * shape.width + column) * LANES);
         let to = to.pointer().wrapping_add((co * rows.tiles() + i) * LANES);
-        let at = Window {
+        let at = TileWindow {
             row: shape.width * LANES,
             column: LANES,
             from: (0, 0),
@@ -415,7 +422,7 @@ unsafe fn transform_back_body<V: Vector>(
         for half in (0..LANES.min(wide - first)).step_by(V::N) {
             let from = sums.as_ptr().wrapping_add(held * wide + first + half);
             for p in 0..points {
-                // So many streams are more than hardware follows.
+                // The hardware prefetches fewer streams than these.
                 V::prefetch(from.wrapping_add(p * step + 2 * LANES));
             }
             // SAFETY: the channels are inside each point's sums, the results inside `taps`.

@@ -3,7 +3,7 @@
 use super::line_transforms::Tile;
 use crate::engine::lanes::{
     kernels::conv::conv_shape::Conv,
-    machine::{Kernels, LANES, Method},
+    machine::{ConvMethod, Kernels, LANES},
 };
 
 /// Floats of transformed tiles that should stay in L2.
@@ -140,9 +140,9 @@ impl Tiling {
     /// This tiling, if the kernels' method chooses it.
     pub fn if_chosen(self, kernels: &Kernels) -> Option<Self> {
         let chosen = match kernels.method() {
-            Method::Cheapest => self.pays(),
-            Method::Winograd => true,
-            Method::Direct | Method::Turned => false,
+            ConvMethod::Cheapest => self.pays(),
+            ConvMethod::Winograd => true,
+            ConvMethod::Direct | ConvMethod::Turned => false,
         };
         chosen.then_some(self)
     }

@@ -8,7 +8,7 @@ use super::{
     tiling::Tiling,
 };
 use crate::engine::lanes::{
-    kernels::conv::packed_weights::{self, Block, Source, Taps},
+    kernels::conv::packed_weights::{self, ChannelBlock, Taps, WeightView},
     machine::{Kernels, LANES, Shared, Threads, Vector, multiversion, odd_lines, scratch},
 };
 
@@ -17,9 +17,9 @@ const PAIRS: usize = 1024;
 
 /// A share of the output channels: consecutive blocks.
 #[derive(Clone, Copy)]
-pub(super) struct Share<'a>(pub(super) &'a [Block]);
+pub(super) struct ChannelShare<'a>(pub(super) &'a [ChannelBlock]);
 
-impl Share<'_> {
+impl ChannelShare<'_> {
     pub(super) fn first(&self) -> usize {
         self.0[0].first
     }
@@ -31,17 +31,17 @@ impl Share<'_> {
 
 /// Cuts blocks into shares of at least `pairs` pairs of channels. Each begins with a whole
 /// register, so that none writes into the next.
-fn cut(blocks: &[Block], cin: usize, pairs: usize) -> Vec<Share<'_>> {
+fn cut(blocks: &[ChannelBlock], cin: usize, pairs: usize) -> Vec<ChannelShare<'_>> {
     let mut shares = Vec::new();
     let mut from = 0;
     for (next, block) in blocks.iter().enumerate().skip(1) {
         let held = (block.first - blocks[from].first) * cin;
         if held >= pairs && (block.first * cin).is_multiple_of(LANES) {
-            shares.push(Share(&blocks[from..next]));
+            shares.push(ChannelShare(&blocks[from..next]));
             from = next;
         }
     }
-    shares.push(Share(&blocks[from..]));
+    shares.push(ChannelShare(&blocks[from..]));
     shares
 }
 
@@ -49,15 +49,15 @@ fn cut(blocks: &[Block], cin: usize, pairs: usize) -> Vec<Share<'_>> {
 /// input channels, since each share reads those anew. Several threads get some shares each. No
 /// result depends on how blocks are shared out, so the number of threads may decide it.
 pub(super) fn shares<'a>(
-    blocks: &'a [Block],
+    blocks: &'a [ChannelBlock],
     cin: usize,
     tiles: usize,
     threads: &Threads,
-) -> Vec<Share<'a>> {
+) -> Vec<ChannelShare<'a>> {
     let fit = tiles * LANES * cin;
     let pairs = match threads.count() {
         1 => fit.max(PAIRS),
-        threads => fit.min(Share(blocks).channels() * cin / (4 * threads)),
+        threads => fit.min(ChannelShare(blocks).channels() * cin / (4 * threads)),
     };
     cut(blocks, cin, pairs)
 }
@@ -65,14 +65,14 @@ pub(super) fn shares<'a>(
 /// The weights of a correlation, to be transformed.
 pub(super) struct Filters<'a> {
     pub(super) shape: &'a Tiling,
-    pub(super) source: &'a Source<'a>,
+    pub(super) source: &'a WeightView<'a>,
     pub(super) taps: Taps,
 }
 
 impl Filters<'_> {
     /// Transforms a share's weights into blocks `[C_in, block]` in a matrix for each point. The
     /// share begins with a whole register.
-    pub(super) fn transform(&self, kernels: &Kernels, share: Share, to: &mut [f32]) {
+    pub(super) fn transform(&self, kernels: &Kernels, share: ChannelShare, to: &mut [f32]) {
         let tile = self.shape.tile;
         assert!((share.first() * self.shape.cin).is_multiple_of(LANES));
         let to = Shared::new(to);
@@ -89,7 +89,13 @@ impl Filters<'_> {
     ///
     /// # Safety
     /// No other task writes there.
-    unsafe fn transform_few(&self, kernels: &Kernels, share: Share, first: usize, to: Shared) {
+    unsafe fn transform_few(
+        &self,
+        kernels: &Kernels,
+        share: ChannelShare,
+        first: usize,
+        to: Shared,
+    ) {
         let (cin, tile) = (self.shape.cin, self.shape.tile);
         let len = (share.channels() * cin).next_multiple_of(LANES);
         let stored_step = odd_lines(len);
@@ -106,7 +112,7 @@ impl Filters<'_> {
                     stored,
                 );
             }
-            let pairs = Pairs {
+            let pairs = KernelPairs {
                 stored,
                 stored_step,
                 len,
@@ -120,11 +126,11 @@ impl Filters<'_> {
 }
 
 /// Kernels of pairs of channels, tap by tap.
-struct Pairs<'a> {
+struct KernelPairs<'a> {
     /// Nine matrices, `stored_step` floats apart.
     stored: &'a [f32],
     stored_step: usize,
-    /// Pairs, a multiple of sixteen.
+    /// The number of pairs, a multiple of sixteen.
     len: usize,
     /// From one point's matrix to the next.
     step: usize,
@@ -137,11 +143,11 @@ multiversion! {
     ///
     /// # Safety
     /// No other task transforms them.
-    fn filter_pairs = filter_pairs_body(tile: Tile, pairs: &Pairs, to: Shared)
+    fn filter_pairs = filter_pairs_body(tile: Tile, pairs: &KernelPairs, to: Shared)
 }
 
 #[inline(always)]
-unsafe fn filter_pairs_body<V: Vector>(tile: Tile, pairs: &Pairs, to: Shared) {
+unsafe fn filter_pairs_body<V: Vector>(tile: Tile, pairs: &KernelPairs, to: Shared) {
     assert!(pairs.stored.len() == 9 * pairs.stored_step && pairs.len <= pairs.stored_step);
     assert!(to.len() == tile.points() * pairs.step && pairs.first + pairs.len <= pairs.step);
     assert!(pairs.len.is_multiple_of(LANES));
