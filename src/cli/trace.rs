@@ -63,6 +63,9 @@ struct Traced {
 struct TracedRun {
     start: usize,
     combination: String,
+    /// Which of several pretrainings of its experts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat: Option<usize>,
     /// The values of swept keys.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     swept: BTreeMap<String, String>,
@@ -181,6 +184,7 @@ fn words(place: &Coordinates) -> String {
 impl TracedRun {
     fn of(behind: &Behind, metric: Measure, plan: &Plan, store: &Store) -> Self {
         let run = &plan.runs[behind.run];
+        let repeats = plan.experiments[run.experiment].grid.repeats;
         let stages = plan.chain(run.evaluation).into_iter().map(|id| {
             let stage = plan.stage(id);
             let kind = stage.spec.kind();
@@ -199,6 +203,7 @@ impl TracedRun {
         Self {
             start: run.at.start,
             combination: run.at.experts.iter().join("+"),
+            repeat: run.at.repeat.filter(|_| repeats > 1),
             swept: run
                 .at
                 .swept
@@ -303,8 +308,10 @@ impl TracedRun {
             .iter()
             .map(|(key, value)| format!(", {key} = {value}"));
         let swept: String = swept.collect();
+        let repeat = self.repeat.map(|repeat| format!(", repeat {repeat}"));
+        let repeat = repeat.unwrap_or_default();
         print(format_args!(
-            "  start {}{combination}{swept}: {score}",
+            "  start {}{combination}{repeat}{swept}: {score}",
             self.start
         ));
         let cases = self.cases.iter();

@@ -39,7 +39,7 @@ struct AxisRow {
 }
 
 /// Positions of cells are compared in this order.
-const TABLE: [AxisRow; 7] = [
+const TABLE: [AxisRow; 8] = [
     AxisRow {
         word: "expert",
         aliases: &["new_expert", "new_experts"],
@@ -130,6 +130,18 @@ const TABLE: [AxisRow; 7] = [
         row_head: Value::to_string,
         of: |at| Some(Value::Whole(at.start)),
     },
+    AxisRow {
+        word: "repeat",
+        aliases: &["repeats"],
+        column: "repeat",
+        corner: "Repeat",
+        one: "repeat of the pretraining",
+        all: "repeats of the pretraining",
+        numeric: true,
+        head: |value| format!("repeat {value}"),
+        row_head: Value::to_string,
+        of: |at| at.repeat.map(Value::Whole),
+    },
 ];
 
 impl Axis {
@@ -147,6 +159,8 @@ impl Axis {
     pub const METHOD: Self = Self::Grid(5);
     /// The way of sampling.
     pub const START: Self = Self::Grid(6);
+    /// The repeat of the pretraining.
+    pub const REPEAT: Self = Self::Grid(7);
 
     /// The axes that every grid has, in their order.
     pub fn of_grids() -> impl Iterator<Item = Self> {

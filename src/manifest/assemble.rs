@@ -22,7 +22,7 @@ use super::{
     recipe::*,
     sections::{ManifestValue, SectionSpec},
     swept::Swept,
-    table::{self, MoreImage, MorePretrain, MoreTraining, Top},
+    table::{self, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top},
 };
 use crate::{
     grid::Chosen,
@@ -183,6 +183,7 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
                 )
             })
         }),
+        repeats: MoreGrid::read(&section, &MoreGrid::default()).repeats,
     };
     let runs = grid.runs();
     if runs > MOST_RUNS {
@@ -190,7 +191,7 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
             section.place(),
             format!(
                 "the grid has {runs:.3e} runs, more than {MOST_RUNS:e}; take fewer combinations, \
-                 samples or starts"
+                 samples, starts or repeats"
             ),
         );
     }

@@ -67,9 +67,10 @@ pub(super) fn table_spec(section: Section<'_>, grid: &Grid, sweep: &[Swept]) -> 
             .unwrap_or_else(|| default(&[Axis::NEW_EXPERT])),
         rows: rows_or_samples,
         columns: columns.clone().unwrap_or_default(),
-        average: average
-            .clone()
-            .unwrap_or_else(|| default(&[Axis::ANNOTATORS])),
+        average: average.clone().unwrap_or_else(|| match grid.repeats {
+            1 => default(&[Axis::ANNOTATORS]),
+            _ => default(&[Axis::ANNOTATORS, Axis::REPEAT]),
+        }),
         results: results.clone().unwrap_or_else(|| default(&[Axis::START])),
         compare: Vec::new(),
     };

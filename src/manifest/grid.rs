@@ -28,6 +28,8 @@ pub struct Grid {
     pub samples: Vec<usize>,
     /// First case of each way of sampling, from 1.
     pub starts: Vec<usize>,
+    /// Pretrainings of each combination of annotation experts.
+    pub repeats: usize,
 }
 
 impl Grid {
@@ -36,9 +38,8 @@ impl Grid {
         let sources = |method: &Arc<Chosen>| match Sources::of(&method.method) {
             Sources::Annotators => {
                 let choose = self.annotators.choose.iter();
-                choose
-                    .map(|k| binomial(self.annotators.from.len(), *k))
-                    .sum()
+                let combinations = choose.map(|k| binomial(self.annotators.from.len(), *k));
+                combinations.sum::<f64>() * self.repeats as f64
             }
             Sources::NewExpert => 1.0,
             Sources::AnotherExpert => self.train_experts.len() as f64,
@@ -73,6 +74,14 @@ impl Grid {
         }
     }
 
+    /// The repeats of the pretrainings of a method, from 0; one that says nothing where it has none.
+    pub fn repeats(&self, method: &Method) -> Vec<Option<usize>> {
+        match Sources::of(method) {
+            Sources::Annotators => (0..self.repeats).map(Some).collect(),
+            Sources::NewExpert | Sources::AnotherExpert => vec![None],
+        }
+    }
+
     /// The values of an axis, in its order.
     pub fn values(&self, axis: &Axis, sweep: &[Swept]) -> Vec<Value> {
         if let Some(swept) = sweep.iter().find(|swept| swept.axis() == *axis) {
@@ -85,22 +94,34 @@ impl Grid {
         };
         for method in &self.methods {
             for experts in self.some_sources(&method.method, of_a_size) {
-                let start = self.starts.first().copied().unwrap_or(1);
-                let at = |new_expert, samples, start| Address {
-                    new_expert,
-                    method: method.clone(),
-                    experts: experts.clone(),
-                    samples,
-                    start,
-                    swept: Arc::from([]),
+                let repeats = self.repeats(&method.method);
+                // Axes whose many values tell nothing of each other's stand still.
+                let first = |values: &[usize]| values.iter().copied().take(1).collect_vec();
+                let starts = match *axis == Axis::START {
+                    true => self.starts.clone(),
+                    false => first(&self.starts),
                 };
-                for new_expert in &self.new_experts {
-                    let samples = self.samples.iter().map(|n| at(*new_expert, *n, start));
-                    let starts = self.starts.iter().map(|start| at(*new_expert, 1, *start));
-                    match *axis == Axis::START {
-                        true => values.extend(starts.filter_map(|at| axis.of(&at))),
-                        false => values.extend(samples.filter_map(|at| axis.of(&at))),
-                    }
+                let samples = match *axis == Axis::SAMPLES {
+                    true => self.samples.clone(),
+                    false => first(&self.samples),
+                };
+                let repeats = match *axis == Axis::REPEAT {
+                    true => &repeats[..],
+                    false => &repeats[..1],
+                };
+                let ways = samples.iter().cartesian_product(&starts);
+                for ((samples, start), (repeat, new_expert)) in
+                    ways.cartesian_product(repeats.iter().cartesian_product(&self.new_experts))
+                {
+                    values.extend(axis.of(&Address {
+                        new_expert: *new_expert,
+                        method: method.clone(),
+                        experts: experts.clone(),
+                        samples: *samples,
+                        start: *start,
+                        repeat: *repeat,
+                        swept: Arc::from([]),
+                    }));
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::{
     grid::{Annotators, Grid},
     recipe::*,
     sections::SectionSpec,
-    table::{self, MoreImage, MorePretrain, Top},
+    table::{self, MoreGrid, MoreImage, MorePretrain, Top},
     table_spec::TableSpec,
 };
 use crate::method::{Method, Words};
@@ -156,6 +156,7 @@ fn write_grid(out: &mut Toml, grid: &Grid) {
         train_experts,
         samples,
         starts,
+        repeats,
     } = grid;
     out.section("grid");
     out.key("new_experts", list(new_experts));
@@ -173,6 +174,7 @@ fn write_grid(out: &mut Toml, grid: &Grid) {
     }
     out.key("samples", list(samples));
     out.key("starts", list(starts));
+    out.keys(MoreGrid { repeats: *repeats }.written());
 }
 
 #[derive(Default)]

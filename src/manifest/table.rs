@@ -75,6 +75,15 @@ section! {
     }
 }
 
+section! {
+    /// What is read beside the axes that every grid names.
+    #[derive(Clone, Debug)]
+    MoreGrid {
+        /// Pretrainings of each combination of annotation experts, which differ in their seed.
+        repeats: usize = 1, whole(1, 1000), keyed;
+    }
+}
+
 const EXPERT: ValueKind = whole(1, 200);
 const COUNT: ValueKind = whole(1, 100_000);
 const fn axis(
@@ -289,7 +298,7 @@ fn all() -> Vec<SectionTable> {
         table(
             "grid",
             "The axes of the grid: every combination of their values is a run.",
-            &[&grid],
+            &[&grid, MoreGrid::KEYS],
         ),
         table("dataset", Cohort::ABOUT, &[Cohort::KEYS]),
         table(

@@ -120,7 +120,9 @@ fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
     let mut found = Vec::new();
     for method in &grid.methods {
         let sources = grid.some_sources(&method.method, if annotators { 2 } else { 1 });
-        for (experts, new_expert) in sources.iter().cartesian_product(&grid.new_experts) {
+        let repeats = grid.repeats(&method.method);
+        let networks = sources.iter().cartesian_product(repeats.iter().take(2));
+        for ((experts, repeat), new_expert) in networks.cartesian_product(&grid.new_experts) {
             for (samples, start) in some(&grid.samples)
                 .into_iter()
                 .cartesian_product(some(&grid.starts))
@@ -131,6 +133,7 @@ fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
                     experts: experts.clone(),
                     samples,
                     start,
+                    repeat: *repeat,
                     swept: swept.clone(),
                 }));
             }

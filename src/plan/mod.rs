@@ -179,6 +179,7 @@ struct RunGroup<'a> {
     method: Arc<Chosen>,
     new_expert: u8,
     experts: Arc<[u8]>,
+    repeat: Option<usize>,
     swept: Arc<[Setting]>,
     pretrained: Option<StageId>,
     ways: Arc<[Way]>,
@@ -249,7 +250,9 @@ impl Builder<'_> {
         let sources = methods.iter().map(|method| grid.sources(&method.method));
         let sources: Vec<_> = sources.collect();
         let cells = grid.new_experts.len() * grid.samples.len() * grid.starts.len();
-        let runs = cells * sources.iter().map(Vec::len).sum::<usize>();
+        let networks = zip(methods, &sources)
+            .map(|(chosen, sources)| sources.len() * grid.repeats(&chosen.method).len());
+        let runs = cells * networks.sum::<usize>();
         self.runs.reserve(runs);
         self.stages.reserve(2 * runs);
         let stages = &self.stages;
@@ -268,9 +271,11 @@ impl Builder<'_> {
                 BudgetFrom::Finetune => &finetune,
                 BudgetFrom::Scratch => &scratch,
             };
-            for (experts, new_expert) in sources.iter().cartesian_product(&grid.new_experts) {
-                let pretrained = method.is_pretrained().then(|| {
-                    let spec = self.pretraining(experiment, &recipe, experts, root);
+            let repeats = grid.repeats(method);
+            let networks = sources.iter().cartesian_product(&repeats);
+            for ((experts, repeat), new_expert) in networks.cartesian_product(&grid.new_experts) {
+                let pretrained = repeat.map(|repeat| {
+                    let spec = self.pretraining(experiment, &recipe, experts, repeat, root);
                     self.stage(with_key(spec), None)
                 });
                 let origin = match pretrained {
@@ -297,6 +302,7 @@ impl Builder<'_> {
                     method: chosen.clone(),
                     new_expert: *new_expert,
                     experts: experts.clone(),
+                    repeat: *repeat,
                     swept: swept.clone(),
                     pretrained,
                     ways: ways.clone(),
@@ -338,6 +344,7 @@ impl Builder<'_> {
                     experts: block.experts.clone(),
                     samples: way.samples,
                     start: way.start,
+                    repeat: block.repeat,
                     swept: block.swept.clone(),
                 },
                 training,
@@ -351,6 +358,7 @@ impl Builder<'_> {
         experiment: &Experiment,
         recipe: &Arc<Memo<Recipe>>,
         experts: &Arc<[u8]>,
+        repeat: usize,
         root: Seed,
     ) -> Spec {
         let batching = experiment.pretrain.batching;
@@ -358,13 +366,17 @@ impl Builder<'_> {
             Start::Random => Origin::RandomForExperts(batching),
             Start::File(path) => Origin::ImportedForExperts(batching, self.inventory.imports[path]),
         };
+        let seed = root.fork("pretrain").fork(&experts.iter().join("+"));
         Spec::Train(Train {
             recipe: recipe.clone(),
             budget: Arc::new(Memo::new(experiment.pretrain.budget)),
             origin,
             support: self.support(experts, None),
             test: self.test.clone(),
-            seed: root.fork("pretrain").fork(&experts.iter().join("+")),
+            seed: match repeat {
+                0 => seed,
+                repeat => seed.at(repeat as u64),
+            },
             keep: experiment.keep,
         })
     }

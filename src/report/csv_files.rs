@@ -49,7 +49,9 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         Axis::SAMPLES,
         Axis::START,
     ];
-    let axes = axes.into_iter().chain(spec.sweep.iter().map(Swept::axis));
+    let repeats = (spec.grid.repeats > 1).then_some(Axis::REPEAT);
+    let axes = axes.into_iter().chain(repeats);
+    let axes = axes.chain(spec.sweep.iter().map(Swept::axis));
     columns.extend(axes.map(|axis| {
         let name = axis.column().to_owned();
         column(name, move |(run, _): &RunRow<'_>| {

@@ -134,9 +134,10 @@ impl fmt::Display for Position {
             Some(_) | None => {}
         }
         parts.extend(self.samples().map(|n| format!("n = {n}")));
-        let others = self
-            .values()
-            .filter(|(axis, _)| matches!(axis, Axis::Swept(_)) || **axis == Axis::START);
+        let others = self.values().filter(|(axis, _)| match axis {
+            Axis::Swept(_) => true,
+            axis => [Axis::START, Axis::REPEAT].contains(axis),
+        });
         parts.extend(others.filter_map(|(axis, value)| Some(format!("{axis} = {}", value?))));
         f.write_str(&parts.join(", "))
     }

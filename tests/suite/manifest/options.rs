@@ -47,6 +47,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("grid.train_experts", &["[2]"]),
     ("grid.samples", &["[10]", "[5, 10]"]),
     ("grid.starts", &["[1]", "[4, 7]"]),
+    ("grid.repeats", &["3"]),
     ("dataset.training", &["40"]),
     ("dataset.test", &["6"]),
     ("dataset.experts", &["8"]),
@@ -114,7 +115,7 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         ("", "seed") | ("network" | "training" | "augment", _) => &Kind::ALL,
         ("image", "cut_masks") => &[],
         ("image", _) => &Kind::ALL,
-        ("pretrain", _) | ("grid", "annotators.from" | "annotators.choose") => {
+        ("pretrain", _) | ("grid", "annotators.from" | "annotators.choose" | "repeats") => {
             &[Pretrain, Finetune, Evaluate]
         }
         ("finetune", _) => &[Finetune, Evaluate],

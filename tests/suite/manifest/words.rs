@@ -45,6 +45,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "every_axis_of_a_grid_can_stand_in_rows_and_in_columns",
     ),
     (
+        "table.rows",
+        "repeat",
+        "repeats_of_the_pretraining_are_an_axis",
+    ),
+    (
         "keep",
         "pretrained",
         "weights_are_kept_where_a_manifest_wants_them_and_scores_stay_what_they_are",

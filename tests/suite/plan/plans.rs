@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use expertgrid::{
     key::Keyed,
     manifest::{self, Experiment},
-    plan::{self, Inventory, Kind, Plan, Summary},
+    plan::{self, Inventory, Kind, Names, Plan, Summary},
 };
 
 use crate::support::common::{phantom, repository, run, tiny};
@@ -55,6 +55,34 @@ fn each_table_has_the_papers_number_of_trainings() {
     assert_eq!(counts(&[2]), [1540, 10, 1400, 140, 1540]);
     // 31 non-empty subsets of five experts, 10 starts, 2 new experts.
     assert_eq!(counts(&[3]), [640, 31, 620, 20, 640]);
+}
+
+#[test]
+fn repeats_multiply_pretrainings_and_what_comes_from_them() {
+    let once = plan(&[3], &[]);
+    let thrice = plan(&[3], &["grid.repeats=3"]);
+    assert_eq!(thrice.experiments[0].grid.runs(), thrice.runs.len() as f64);
+    let of = |plan: &Plan, kind| digests(plan, kind);
+    let counted = Kind::ALL.map(|kind| of(&thrice, kind).len());
+    assert_eq!(counted, [93, 1860, 20, 1880]);
+    // The first is the one that there is without repeats.
+    for kind in Kind::ALL {
+        assert!(of(&once, kind).is_subset(&of(&thrice, kind)), "{kind}");
+    }
+    let first = thrice.runs.iter().filter(|run| run.at.repeat == Some(0));
+    assert_eq!(first.count(), 620);
+    let alone = thrice.runs.iter().filter(|run| run.at.repeat.is_none());
+    assert!(alone.clone().all(|run| !run.method().is_pretrained()));
+    assert_eq!(alone.count(), 20);
+    // People can tell them apart, and pick them.
+    let names = Names::of(&thrice);
+    let named: BTreeSet<_> = thrice.ids().map(|(id, _)| names.name(id)).collect();
+    assert_eq!(named.len(), thrice.stages.len());
+    assert!(named.contains("pretrain on 1+4, repeat 2"));
+    let only = "repeat >= 1 and k = 5".parse().unwrap();
+    let picking = thrice.pick(&only).unwrap();
+    let picked = thrice.runs.iter().filter(|run| picking.wants(run, &thrice));
+    assert_eq!(picked.count(), 2 * 10 * 2);
 }
 
 #[test]

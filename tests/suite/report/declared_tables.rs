@@ -363,6 +363,47 @@ fn seeds_are_repeats_where_they_tell_results_apart_and_averaged_where_the_table_
 }
 
 #[test]
+fn repeats_of_the_pretraining_are_an_axis() {
+    let text = |table: &str| {
+        let grid = GRID.replace("starts =", "repeats = 3\nstarts =");
+        format!(
+            "[table]\n{table}\n{}",
+            grid.replace("choose = [1, 2]", "choose = 2")
+        )
+    };
+    let tabulated = |table: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let (plan, store) = grid(folder.path(), &text(table), scores);
+        let results = collected(&plan, &store);
+        let (table, document) = laid_out(&results);
+        let numbers = |method: &str| -> BTreeSet<usize> {
+            let cells = cells(&table, &Axis::METHOD, method);
+            cells.iter().map(|cell| cell.results.len()).collect()
+        };
+        let numbers = ["w/", "w/o"].map(numbers);
+        (numbers, report::markdown(&document))
+    };
+    // Averaged over, where the table says nothing.
+    let (numbers, text_of) = tabulated("");
+    assert_eq!(numbers, [BTreeSet::from([3]), BTreeSet::from([3])]);
+    assert!(
+        text_of.contains(
+            "each averaged over all combinations of annotation experts and repeats of the \
+             pretraining."
+        ),
+        "{text_of}"
+    );
+    // Results of their own: one per pretraining; a method without one has those of its starts.
+    let (numbers, _) = tabulated("results = [\"start\", \"repeat\"]");
+    assert_eq!(numbers, [BTreeSet::from([9]), BTreeSet::from([3])]);
+    // Rows.
+    let (_, text_of) = tabulated("rows = \"repeat\"\ncolumns = [\"samples\", \"method\"]");
+    for wanted in ["| Repeat |", "|      2 |"] {
+        assert!(text_of.contains(wanted), "{text_of}");
+    }
+}
+
+#[test]
 fn annotators_in_rows_and_methods_in_columns_with_one_of_the_manifests_own() {
     let folder = tempfile::tempdir().unwrap();
     let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();

@@ -1,6 +1,7 @@
 //! The real program from manifest to table: caching, selective reruns, interruption, failures.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     thread,
@@ -35,6 +36,32 @@ fn a_run_fills_every_cell_and_a_second_one_does_nothing() {
     assert_eq!(second.out, first.out);
     assert!(files(&results) == before);
     assert_eq!(modified(&results), times, "no file was written again");
+}
+
+#[test]
+fn repeats_of_a_pretraining_are_runs_of_their_own() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let repeats = ["--set", "grid.repeats=2"];
+    let again = run(folder.path(), &tiny_run(&repeats), 0);
+    // One more pretraining, with its two fine-tunings and their evaluations.
+    assert_eq!(
+        again.counts().map(|(done, _)| done),
+        Some(5),
+        "{}",
+        again.err
+    );
+    let rows = csv(&results_of(folder.path(), "tiny", "paper+grid.repeats=2").join("runs.csv"));
+    let column = |name: &str| -> Vec<&str> { rows.iter().map(|row| row[name].as_str()).collect() };
+    assert_eq!(column("repeat"), ["0", "0", "1", "1", "", ""]);
+    let trained: BTreeSet<&str> = column("training").into_iter().collect();
+    assert_eq!(trained.len(), rows.len());
+    let first = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    assert!(!first[0].contains_key("repeat"));
+    let only = ["--only", "repeat=1"];
+    let trace = [&["trace"], &tiny_run(&repeats)[1..], &only].concat();
+    let said = run(folder.path(), &trace, 0).out;
+    assert!(said.contains("start 1, experts 1+2, repeat 1: "), "{said}");
 }
 
 fn modified(folder: &Path) -> Vec<(String, std::time::SystemTime)> {

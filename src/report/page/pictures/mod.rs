@@ -216,7 +216,12 @@ fn figure(
     let beside = pair.beside.as_ref().and_then(|position| {
         let runs = sources.results.of(part.index).map(|(run, _)| run);
         let same = runs.filter(|other| {
-            Position::of(&other.at, &part.table.axes) == *position && other.at.start == run.at.start
+            Position::of(&other.at, &part.table.axes) == *position
+                && other.at.start == run.at.start
+                && other
+                    .at
+                    .repeat
+                    .is_none_or(|repeat| repeat == run.at.repeat.unwrap_or(0))
         });
         let other = same.into_iter().next()?;
         let scores = scores(sources, other)?;
