@@ -1,7 +1,7 @@
 //! Cases outside a data set: those that one expert annotated, and images without any mask.
 //!
-//! The rule: as for a data set, every problem of every file is reported at once; cases that are left
-//! out are counted.
+//! The rule: as for a data set, every problem of every file is reported at once; cases that are
+//! left out are counted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

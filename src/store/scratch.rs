@@ -1,7 +1,7 @@
 //! Folders for what is being written, swept when their owner is gone.
 //!
-//! The rule: an owner holds a file lock, which the operating system releases however the owner
-//! ends; so nobody ever needs to unlock anything.
+//! The rule: an owner holds a file lock, which the operating system releases when the owner ends,
+//! however it ends; nothing is ever unlocked by hand.
 
 use std::{
     fs::{self, File},
@@ -54,16 +54,16 @@ impl Scratch {
         })
     }
 
-    /// Its name, by which others can tell whether its owner lives; see [`super::Store::is_alive`].
+    /// Its name, by which others find whether its owner runs; see [`super::Store::is_alive`].
     pub fn owner(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
-    /// Whether it is still there: a disk may have been taken away since.
+    /// Checks that it is still there: its disk may have been unmounted.
     ///
     /// # Errors
-    /// Where it is not.
+    /// It is not there.
     pub fn check(&self) -> Result<(), StoreError> {
         let found = fs::metadata(&self.path).map(drop);
         found.doing(|| format!("looking for {}", self.path.display()))
@@ -89,7 +89,10 @@ impl Aside {
         &self.path
     }
 
-    /// Removes it, and says where that cannot be done.
+    /// Removes it.
+    ///
+    /// # Errors
+    /// It cannot be removed.
     pub fn remove(self) -> Result<(), StoreError> {
         fs::remove_dir_all(&self.path).doing(|| format!("removing {}", self.path.display()))
     }
@@ -97,31 +100,31 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // It has been renamed into its place, or what cannot be removed now is swept later.
+        // Nothing is left where it was renamed into place; what cannot be removed is swept later.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next one to come.
+        // What cannot be removed is swept by a later process.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-/// Whether somebody holds the lock of a folder. It is asked for shared, and only for a moment.
+/// Whether a process holds the lock of a folder. The lock is tried for a moment, shared.
 pub(super) fn is_held(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
-/// Removes what owners that are gone have left behind.
+/// Removes the folders of owners that have ended.
 fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(BEGINNING) {
-            // Its owner is just beginning, or died at that very moment: ten seconds tell.
+            // Its owner is starting, or ended while starting: starting takes less than ten seconds.
             let age = entry
                 .metadata()
                 .and_then(|m| m.modified())
@@ -134,7 +137,7 @@ fn sweep(parent: &Path) {
         }
         let free = match File::open(entry.path().join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),
-            // A sweeper that was interrupted: it held the lock.
+            // Left by an interrupted sweep, which had removed the lock file.
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         };
         if free {
