@@ -68,7 +68,7 @@ section! {
         reduce: usize = 1, whole(1, 64), keyed;
         /// Where the crop of a test image lies.
         crop_at: CropAt = CropAt::Foreground, CropAt::KIND, keyed;
-        /// What the network sees of a test image.
+        /// The part of a test image that is the network's input.
         field_of_view: FieldOfView = FieldOfView::Crop, FieldOfView::KIND, keyed;
     }
     hashed []
@@ -179,7 +179,7 @@ section! {
         rotation_degrees: f64 = 180.0, number(0.0, 180.0), keyed;
         /// Probability of a zoom: shrinking or enlarging, evenly.
         zoom: Chance = 0.2, CHANCE, keyed;
-        /// Factors on the sampling grid; below 1 enlarges what is seen.
+        /// Factors on the sampling grid; below 1 enlarges objects.
         zoom_factors: Range = Range { low: 0.7, high: 1.4 }, range(0.1, 10.0), keyed;
         /// Probability of Gaussian noise.
         noise: Chance = 0.1, CHANCE, keyed;

@@ -1,4 +1,4 @@
-//! Folders for what is being written, swept when their owner is gone.
+//! Folders for what is being written, swept when their owner has ended.
 //!
 //! The rule: an owner holds a file lock, which the operating system releases when the owner ends,
 //! however it ends; nothing is ever unlocked by hand.
