@@ -53,7 +53,7 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems
             match others.is_empty() {
                 true => "has no masks".to_owned(),
                 false => format!(
-                    "has no mask of expert {expert}, only of {}",
+                    "has no mask of expert {expert}, only of experts {}",
                     others.iter().join(", ")
                 ),
             },

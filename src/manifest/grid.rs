@@ -31,7 +31,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// How many runs the grid has; a real number, as combinations can exceed all whole numbers.
+    /// How many runs the grid has; a real number, as combinations may overflow whole numbers.
     pub fn runs(&self) -> f64 {
         let sources = |method: &Arc<Chosen>| match Sources::of(&method.method) {
             Sources::Annotators => {

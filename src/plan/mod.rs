@@ -315,8 +315,8 @@ impl Builder<'_> {
                 });
             }
         }
-        // Keys are most of the work, and need nothing of each other: those of a group are computed
-        // while the stages of the one before are deduplicated.
+        // Keys are most of the work, and independent of each other: those of a group are computed
+        // while the stages of the group before are deduplicated.
         let mut keyed = groups.first().map(RunGroup::keyed);
         for (i, group) in groups.iter().enumerate() {
             let these = keyed.take().unwrap_or_default();
