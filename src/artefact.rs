@@ -1,4 +1,4 @@
-//! The files of artefacts: what they are called, how they are written and read.
+//! The files of artefacts: their names and formats.
 //!
 //! The rule: the same content gives the same bytes; whatever is written here can be read back
 //! without a network or a device.
@@ -29,7 +29,7 @@ use crate::{
 
 /// Weights, as a safetensors checkpoint.
 pub const WEIGHTS: &str = "weights.safetensors";
-/// What became of every tensor of the file that a pretraining started from.
+/// How every tensor of the file was used that a pretraining started from.
 pub const IMPORT: &str = "import.json";
 /// Predictions of the test images.
 pub const PREDICTIONS: &str = "predictions.safetensors";
@@ -40,7 +40,7 @@ pub const CHOICE: &str = "choice.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
 
-/// Whether an artefact that is in the store has everything that a stage's spec wants to be kept.
+/// Whether an artefact in the store has every file that its stage's spec asks to be kept.
 pub fn is_whole(store: &Store, stage: &Stage) -> bool {
     let Stage { spec, digest, .. } = stage;
     !spec.keeps_weights() || store.has_file(spec.kind(), digest, WEIGHTS)
@@ -60,8 +60,7 @@ pub struct Scores {
 pub struct CaseScores {
     /// The case's name.
     pub case: String,
-    /// By word, in the order of tables; per cent as a fraction. A word that this program does not
-    /// know stays.
+    /// By word, in the order of tables; per cent as a fraction. Unknown words are kept.
     pub scores: Vec<(String, Score)>,
     /// The image's diagonal, in the unit of distances: the worst case of an undefined one.
     pub diagonal: f64,
@@ -116,7 +115,7 @@ impl<'de> Visitor<'de> for CaseVisitor {
                 }
             };
             if seen {
-                return Err(de::Error::custom(format!("`{key}` stands twice")));
+                return Err(de::Error::custom(format!("`{key}` occurs twice")));
             }
         }
         Ok(CaseScores {
@@ -138,7 +137,7 @@ impl Scores {
     /// From JSON.
     ///
     /// # Errors
-    /// Where the bytes are not what [`Scores::to_bytes`] writes, or there is no case.
+    /// The bytes are not what [`Scores::to_bytes`] writes, or hold no case.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let scores: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("{SCORES}: {error}"))?;
@@ -150,8 +149,8 @@ impl Scores {
 }
 
 /// How the branches of a pretrained network fit a new expert's annotated cases, and the branch that
-/// fits best. Cases are told by their images' digests, as in keys: what they are called shapes
-/// nothing.
+/// fits best. Cases are identified by their images' digests, as in keys; their names have no
+/// effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -163,7 +162,7 @@ pub struct Choice {
     pub chosen: u8,
 }
 
-/// How a branch fits annotated cases.
+/// The fit of one branch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BranchFit {
@@ -209,7 +208,7 @@ pub fn curve(steps: &[Step]) -> Vec<u8> {
 /// Reads a training curve.
 ///
 /// # Errors
-/// Where the bytes are not what [`curve`] writes.
+/// The bytes are not what [`curve`] writes.
 pub fn parse_curve(bytes: &[u8]) -> Result<Vec<Step>, String> {
     csv::Reader::from_reader(bytes)
         .deserialize()
@@ -217,7 +216,7 @@ pub fn parse_curve(bytes: &[u8]) -> Result<Vec<Step>, String> {
         .map_err(|error| format!("{CURVE}: {error}"))
 }
 
-/// What the predictions of an expert's branch are filed under.
+/// The name of an expert's branch in [`PREDICTIONS`].
 pub fn branch_name(expert: u8) -> String {
     format!("expert{expert}")
 }
@@ -264,11 +263,11 @@ pub fn predictions(by_branch: &[(String, Vec<Prediction>)]) -> Vec<u8> {
     safetensors::serialize(views, Some(metadata)).expect("names are distinct")
 }
 
-/// Reads predictions, branch by branch. What it returns lies within its images, which are no
-/// larger than those that are read, and holds no more bytes than it was given.
+/// Reads predictions, branch by branch. Each lies within its image, which is no larger than images
+/// that can be read; together they hold no more bytes than they are read from.
 ///
 /// # Errors
-/// Where the bytes are not what [`predictions`] writes.
+/// The bytes are not what [`predictions`] writes.
 pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>, String> {
     let wrong = |what: &str| format!("{PREDICTIONS}: {what}");
     let (_, header) =

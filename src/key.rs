@@ -1,9 +1,8 @@
 //! Content keys: a canonical encoding, its BLAKE3 digest, and the explanation of that digest.
 //!
 //! The rule: the digest and its explanation come from the same walk over the inputs
-//! ([`Keyed::fields`]), so what is printed about a key is what was hashed. A spec takes its own
-//! fields apart by pattern, without `..`, so that a new field does not compile until it has decided
-//! whether it belongs to the key.
+//! ([`Keyed::fields`]), so what is printed about a key is what was hashed. A spec destructures
+//! itself without `..`, so that a new field does not compile until it is entered or left out.
 
 use std::{
     fmt,
@@ -18,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct Digest([u8; 32]);
 
 impl Hash for Digest {
-    /// Its first bytes are as good as all of them.
+    /// The first bytes suffice: digests are uniformly distributed.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.first_bytes());
     }
@@ -35,13 +34,13 @@ impl Digest {
         &self.0
     }
 
-    /// The first bytes as a number: digests are spread evenly as they are.
+    /// The first bytes as a number, a hash of the digest: digests are uniformly distributed.
     pub fn first_bytes(&self) -> u64 {
         let first = self.0.first_chunk().expect("there are 32");
         u64::from_le_bytes(*first)
     }
 
-    /// The first twelve hexadecimal digits, for people.
+    /// The first twelve hexadecimal digits, for display.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
@@ -121,8 +120,8 @@ struct Explanation {
     inputs: Vec<Input>,
 }
 
-/// Takes the fields of a key. Every field is written as name, type and value, each with its length,
-/// so that no two different sequences of fields give the same bytes.
+/// Receives the fields of a key. Every field is written as name, type and value, each with its
+/// length, so that no two different sequences of fields give the same bytes.
 pub struct Sink {
     hasher: blake3::Hasher,
     explanation: Option<Explanation>,
@@ -179,7 +178,7 @@ impl Sink {
 
     /// A real number; `-0.0` counts as `0.0`.
     pub fn f64(&mut self, name: &str, value: f64) {
-        debug_assert!(!value.is_nan(), "{name}: a key has no place for NaN");
+        debug_assert!(!value.is_nan(), "{name}: a key cannot hold NaN");
         let value = if value == 0.0 { 0.0 } else { value };
         self.put(name, b'f', &value.to_bits().to_le_bytes());
         self.say(name, || format!("{value:?}"));
@@ -221,7 +220,7 @@ impl Sink {
             let outer = explanation.prefix.len();
             explanation.prefix.push_str(name);
             explanation.prefix.push('.');
-            // The group's walk is heard for its explanation; its bytes went in as a digest above.
+            // This walk is for the explanation; the group was hashed by its digest above.
             let mut inner = Sink {
                 explanation: Some(explanation),
                 ..Sink::hashing()
@@ -240,7 +239,7 @@ fn length(n: usize) -> [u8; 4] {
         .to_le_bytes()
 }
 
-/// A value with its digest taken once: what many keys have in common.
+/// A value with its digest, computed once for the many keys that share it.
 #[derive(Clone, Debug)]
 pub struct Memo<T> {
     value: T,
@@ -248,7 +247,7 @@ pub struct Memo<T> {
 }
 
 impl<T: Keyed> Memo<T> {
-    /// Takes the digest.
+    /// Computes the digest.
     pub fn new(value: T) -> Self {
         let digest = value.digest();
         Self { value, digest }
@@ -261,7 +260,7 @@ impl<T: Serialize> Serialize for Memo<T> {
     }
 }
 
-/// The digest is taken again, never believed.
+/// The digest is computed from the value read.
 impl<'de, T: Keyed + Deserialize<'de>> Deserialize<'de> for Memo<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self::new)
@@ -290,12 +289,12 @@ impl<T: Keyed> Keyed for Memo<T> {
 mod tests {
     use super::*;
 
-    struct Inner {
+    struct InnerKey {
         steps: u64,
         lr: f64,
     }
 
-    impl Keyed for Inner {
+    impl Keyed for InnerKey {
         fn fields(&self, sink: &mut Sink) {
             let Self { steps, lr } = self;
             sink.u64("steps", *steps);
@@ -303,12 +302,12 @@ mod tests {
         }
     }
 
-    struct Outer {
-        inner: Inner,
+    struct OuterKey {
+        inner: InnerKey,
         upstream: Digest,
     }
 
-    impl Keyed for Outer {
+    impl Keyed for OuterKey {
         fn fields(&self, sink: &mut Sink) {
             let Self { inner, upstream } = self;
             sink.group("inner", inner);
@@ -316,9 +315,9 @@ mod tests {
         }
     }
 
-    fn outer(steps: u64) -> Outer {
-        Outer {
-            inner: Inner { steps, lr: 1e-3 },
+    fn outer(steps: u64) -> OuterKey {
+        OuterKey {
+            inner: InnerKey { steps, lr: 1e-3 },
             upstream: Digest::of_bytes(b"weights"),
         }
     }
@@ -343,7 +342,7 @@ mod tests {
 
     #[test]
     fn explaining_does_not_change_what_is_hashed() {
-        struct Watched<'a>(&'a Outer, std::cell::Cell<Option<Digest>>);
+        struct Watched<'a>(&'a OuterKey, std::cell::Cell<Option<Digest>>);
         impl Keyed for Watched<'_> {
             fn fields(&self, sink: &mut Sink) {
                 self.0.fields(sink);

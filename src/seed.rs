@@ -1,4 +1,4 @@
-//! Randomness as an argument: a seed that is forked by what it is for.
+//! Seeds: randomness as an argument, forked by purpose.
 //!
 //! The rule: no draw depends on the order in which code asks for it. A fork is keyed by a name
 //! (`augment/noise`) or an index (step, slot), so that adding a layer or an augmentation moves no

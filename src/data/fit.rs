@@ -47,7 +47,7 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     for expert in &wanted {
         if !dataset.experts.contains(expert) {
             fit.problems.push(format!(
-                "{name} asks for expert {expert}, who annotated not every case of the data set; \
+                "{name} asks for expert {expert}, who did not annotate every case of the data set; \
                  choose among its experts {}",
                 dataset.experts.iter().format(", ")
             ));
@@ -60,7 +60,7 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
         } else if experiment.metrics.spacing == SpacingFrom::Header && case.spacing().is_none() {
             fit.problems.push(format!(
                 "{name}: {}: the header has no spacing, which `metrics.spacing = \"header\"` asks \
-                 for; set it to \"unit\"",
+                 for; use \"unit\"",
                 case.name
             ));
         }

@@ -1,7 +1,7 @@
 //! Cases outside a data set: those that one expert annotated, and images without any mask.
 //!
-//! The rule: as for a data set, every problem of every file is reported at once; cases that are left
-//! out are counted.
+//! The rule: as for a data set, every problem of every file is reported at once; cases that are
+//! left out are counted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,7 +53,7 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems
             match others.is_empty() {
                 true => "has no masks".to_owned(),
                 false => format!(
-                    "has no mask of expert {expert}, only of {}",
+                    "has no mask of expert {expert}, only of experts {}",
                     others.iter().join(", ")
                 ),
             },

@@ -1,8 +1,8 @@
 //! The label and the provenance of a data set.
 //!
-//! The rule: a label claims no more than is known. It is that of the marker file in the folder, else
-//! of content that is recognised, else of the QUBIQ challenge's folder names, else the folder's
-//! name.
+//! The rule: a label claims no more than is known. It is that of the marker file in the folder,
+//! else of content that is recognised, else of the QUBIQ challenge's folder names, else the
+//! folder's name.
 
 use std::{fs, io, path::Path};
 

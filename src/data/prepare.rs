@@ -1,8 +1,8 @@
 //! From a case to the network's pixels: reduction, z-score, field of view, and back.
 //!
-//! The rule: everything here is determined by the case and the image spec; random changes come later
-//! ([`super::augment`]). Coordinates are (row, column), in pixels of the reduced image unless the
-//! name says otherwise.
+//! The rule: everything here is determined by the case and the image spec; random changes come
+//! later ([`super::augment`]). Coordinates are (row, column), in pixels of the reduced image unless
+//! the name says otherwise.
 
 use super::{Case, Expert, Image, Mask};
 use crate::manifest::{CropAt, FieldOfView, ImageSpec};

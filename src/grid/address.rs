@@ -5,15 +5,15 @@ use std::sync::Arc;
 use super::{Chosen, Setting};
 use crate::method::TrainedOn;
 
-/// Where a run stands.
+/// The position of a run in its grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The expert it is tested against.
     pub new_expert: u8,
-    /// How its network comes about.
+    /// The method that gives its network.
     pub method: Arc<Chosen>,
-    /// The experts who annotated its pretraining; without one, another expert whose masks it is
-    /// trained on. None where all its masks are the new expert's.
+    /// The experts who annotated its pretraining; without pretraining, another expert whose masks
+    /// it is trained on. Empty where all its masks are the new expert's.
     pub experts: Arc<[u8]>,
     /// Annotated samples.
     pub samples: usize,

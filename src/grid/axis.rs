@@ -14,7 +14,7 @@ pub enum Axis {
     Swept(Arc<str>),
 }
 
-/// What is to be known of an axis.
+/// The properties of an axis.
 struct AxisRow {
     /// In manifests and expressions.
     word: &'static str,
@@ -151,11 +151,12 @@ impl Axis {
     pub const TRAIN_EXPERT: Self = Self::Grid(1);
     /// Annotated samples.
     pub const SAMPLES: Self = Self::Grid(2);
-    /// How many experts annotated for pretraining, or were trained on instead.
+    /// The number of experts that annotated for pretraining, or whose masks were trained on
+    /// instead.
     pub const EXPERTS: Self = Self::Grid(3);
-    /// Who they are.
+    /// The combination of these experts.
     pub const ANNOTATORS: Self = Self::Grid(4);
-    /// How the network comes about.
+    /// The method that gives the network.
     pub const METHOD: Self = Self::Grid(5);
     /// The way of sampling.
     pub const START: Self = Self::Grid(6);
@@ -220,7 +221,7 @@ impl Axis {
         }
     }
 
-    /// Whether its values are numbers; of a swept key, its values say.
+    /// Whether its values are numbers; `None` for a swept key, whose values decide.
     pub fn is_numeric(&self) -> Option<bool> {
         self.row().map(|row| row.numeric)
     }
@@ -242,7 +243,7 @@ impl Axis {
         }
     }
 
-    /// Its value at an address; none where it does not concern it.
+    /// Its value at an address; `None` where the axis does not apply.
     pub fn of(&self, at: &Address) -> Option<Value> {
         match self {
             Self::Grid(index) => (TABLE[*index].of)(at),

@@ -1,10 +1,10 @@
-//! A method as one of those of a grid.
+//! The methods of a grid, each with its word and rank.
 
 use std::{cmp::Ordering, hash, sync::Arc};
 
 use crate::method::Method;
 
-/// A method as a grid has it: under a word of the manifest, at a place among the others.
+/// A method of a grid.
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// Its place among the methods of the grid, from 0.

@@ -1,7 +1,7 @@
-//! Where a run stands in its grid: addresses, axes, and expressions that pick by them.
+//! The position of a run in its grid: addresses, axes, and expressions that pick by them.
 //!
-//! The rule: what can be said of a run's place is a row of the table of axes, or a key that a
-//! manifest sweeps. Tables, names, files and expressions ask the axes; none of them lists them.
+//! The rule: an axis is a row of the table of axes, or a key that a manifest sweeps. Tables, names,
+//! files and expressions use the axes; none of them lists them.
 
 mod address;
 mod axis;

@@ -8,9 +8,9 @@
 //! value      = number | word | "quoted"
 //! ```
 //!
-//! The rule: an expression is understood whole or refused, with the place and what could stand
-//! there. Its grammar is checked where it is read; which fields there are depends on what it picks
-//! from, so that names and kinds of values are checked against that.
+//! The rule: an expression is parsed whole or refused, with the place and what is expected there.
+//! Its grammar is checked first; names and kinds of values are checked against the fields of what
+//! it picks from.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ use itertools::Itertools;
 
 use super::Value;
 
-/// An expression, read but not yet held against what it picks from.
+/// An expression, parsed but not yet resolved against fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Only {
     text: String,
@@ -33,7 +33,7 @@ enum Expression<C> {
     Compare(C),
 }
 
-/// A comparison as it is written.
+/// A condition as it is written; positions are byte offsets.
 #[derive(Clone, Debug, PartialEq)]
 struct ParsedCondition {
     /// The field's name, and where it stands.
@@ -42,7 +42,7 @@ struct ParsedCondition {
     value: (usize, String),
 }
 
-/// What can be asked about.
+/// What conditions can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name.
@@ -53,7 +53,7 @@ pub struct Field {
     pub numeric: bool,
 }
 
-/// An expression over the fields that it was held against.
+/// An expression over the fields that it was resolved against.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pick(Expression<Condition>);
 
@@ -110,10 +110,10 @@ impl Operator {
 }
 
 impl Only {
-    /// Holds it against the fields that there are.
+    /// Resolves it against fields.
     ///
     /// # Errors
-    /// A field that there is not, or a value that is none of its kind, with the place.
+    /// An unknown field, or a value of the wrong kind, with the place.
     pub fn among(&self, fields: &[Field]) -> Result<Pick, String> {
         self.resolved(&self.expression, fields).map(Pick)
     }
@@ -171,8 +171,8 @@ impl Only {
 }
 
 impl Pick {
-    /// Whether something is meant, by its value of each field; none where a field does not
-    /// concern it.
+    /// Whether it picks something, given that one's value of each field; `None` where a field does
+    /// not apply.
     pub fn holds(&self, of: &dyn Fn(usize) -> Option<Value>) -> bool {
         self.0.holds(of)
     }
@@ -230,7 +230,7 @@ struct Reader<'a> {
     depth: usize,
 }
 
-/// Deeper than anybody writes, and far from the end of the stack.
+/// Deepest nesting of parentheses: parsing recurses.
 const DEEPEST: usize = 50;
 
 impl<'a> Reader<'a> {
@@ -379,7 +379,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What stands at a place of an expression, and what should.
+/// The message for an unexpected text: what stands at a place, and what is expected there.
 fn wrong(text: &str, at: usize, expected: &str) -> String {
     let rest = &text[at..];
     let found = match rest.is_empty() {

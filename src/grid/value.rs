@@ -1,4 +1,4 @@
-//! The values of axes: compared, shown and parsed in one way, whatever the axis.
+//! The values of axes: how they are compared, shown and matched by words.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use itertools::Itertools;
 use super::{Chosen, Setting};
 use crate::metric::Measure;
 
-/// Where something stands on an axis. Values of one axis are of one kind and in the axis's order.
+/// A value of an axis. Values of one axis are of one kind, and ordered as the axis is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// An expert or a number.
@@ -29,7 +29,7 @@ pub enum Value {
     Word(Arc<str>),
 }
 
-/// The values on some axes, in their order; none where an axis does not concern what stands there.
+/// The values on some axes, in their order; `None` where an axis does not apply.
 pub type Coordinates = Vec<Option<Value>>;
 
 impl Value {

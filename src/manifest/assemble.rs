@@ -1,7 +1,7 @@
 //! Reads a whole manifest: the specs by their tables, the grid and the reference by hand.
 //!
-//! The rule: what a single value must satisfy is checked where it is read; what several values
-//! must satisfy together is checked at the end, and blamed on the value the user would change.
+//! The rule: what a single value must satisfy is checked where it is read; what several values must
+//! satisfy together is checked at the end, and reported at the value the user would change.
 
 use std::{
     fmt::Display,
@@ -82,7 +82,7 @@ pub(super) fn experiment(
         keep: top.keep,
         reference: reference(root.section("reference")),
     };
-    // They have been read where the layers were laid.
+    // Laying the layers over each other has read these.
     for key in ["extends", "profile", "sweep"] {
         root.skip(key);
     }
@@ -212,7 +212,7 @@ fn experts(section: &Section<'_>, key: &str, list: &[Located<usize>], cohort: Co
     experts.into_iter().map(|expert| expert as u8).collect()
 }
 
-/// Who annotates for pretraining; nobody where nothing is pretrained.
+/// Who annotates for pretraining; empty where nothing is pretrained.
 fn annotators(
     section: &Section<'_>,
     with: bool,
@@ -229,7 +229,7 @@ fn annotators(
             .value
             .map_or_else(Vec::new, |many| many.0);
     } else {
-        // Where nothing is pretrained nobody annotates; the keys may stay for later.
+        // Without pretraining the keys have no effect, and may stay.
         annotators_section.skip(table::FROM.last());
         annotators_section.skip(table::CHOOSE.last());
     }
@@ -359,7 +359,7 @@ fn image(section: Section<'_>) -> ImageSpec {
     }
 }
 
-/// Weights from a file may be adapted as they are.
+/// Reads `[pretrain]`. Weights from a file may be adapted as they are: 0 steps are allowed.
 fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
     let (start, least) = match path(&section, &table::START) {
         Some(path) => (Start::File(path), 0),

@@ -1,4 +1,4 @@
-//! What profiles, extending files and overrides changed of a manifest.
+//! What profiles, extending files and overrides change in a manifest.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use super::problem::Place;
 pub struct Change {
     /// The key, from the top of the manifest.
     pub key: String,
-    /// The value that counts, as TOML.
+    /// The effective value, as TOML.
     pub value: String,
-    /// The value below it, as TOML: an earlier layer's, or the default; none for a key without.
+    /// The value below it, as TOML: an earlier layer's, or the default; `None` where there is none.
     pub previous: Option<String>,
-    /// Where the value that counts is written.
+    /// Where the effective value is written.
     pub place: Place,
     /// What changed it.
     pub by: ChangedBy,

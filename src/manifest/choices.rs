@@ -82,7 +82,8 @@ words! {
 }
 
 words! {
-    /// What the network sees of a test image. Instance norm's statistics depend on it.
+    /// The part of a test image that is the network's input. Instance norm's statistics depend on
+    /// it.
     FieldOfView {
         /// A window as large as the training crop.
         Crop = "crop",

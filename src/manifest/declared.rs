@@ -1,4 +1,4 @@
-//! Reads `[table]`, and fills in what it leaves open from the grid.
+//! Reads `[table]`, with defaults that depend on the grid.
 
 use itertools::Itertools;
 
@@ -94,7 +94,7 @@ pub(super) fn table_spec(section: Section<'_>, grid: &Grid, sweep: &[Swept]) -> 
         }
     }
     if grid.runs() > MOST_RUNS {
-        // The grid is refused; nothing of it is to be counted out.
+        // The grid is refused already, and too large to be expanded.
         section.skip(table::COMPARE.last());
         section.finish();
         return spec;
@@ -217,7 +217,7 @@ fn compared(
     let (axis, word) = (named(axis.trim(), sweep)?, word.trim());
     if !spec.standing(sweep).contains(&axis) {
         return Err(format!(
-            "`{axis}` tells no cells apart, so that none is compared by it"
+            "cells do not differ in `{axis}`, so none is compared by it"
         ));
     }
     let values = grid.values(&axis, sweep);
@@ -225,7 +225,7 @@ fn compared(
     match found {
         Some(value) => Ok((axis, value)),
         None => Err(format!(
-            "no cell has `{axis}` = {word}; it has {}",
+            "no cell has `{axis}` = {word}; its values are {}",
             values.iter().format(", ")
         )),
     }

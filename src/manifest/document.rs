@@ -1,7 +1,7 @@
-//! A TOML document as a tree in which every key and value knows its place.
+//! A TOML document as a tree in which every key and value has its place.
 //!
-//! The rule: layers (the manifest, a profile, overrides) are merged here, before anything is
-//! read, so that a value's place is always where the user wrote the value that counts.
+//! The rule: layers (the manifest, a profile, overrides) are merged here, before anything is read,
+//! so that a value's place is always where the user wrote the effective value.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -26,7 +26,7 @@ pub struct TomlNode {
     pub value: TomlValue,
 }
 
-/// What TOML can say, as far as a manifest uses it.
+/// A TOML value, as far as manifests use them.
 #[derive(Clone, Debug)]
 pub enum TomlValue {
     /// `[name]` or `{ .. }`.
@@ -82,7 +82,7 @@ impl TomlValue {
         }
     }
 
-    /// Whether it says the same, as `1` and `1.0` do, wherever it stands.
+    /// Whether both are the same value, as `1` and `1.0` are, whatever their places.
     pub fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Integer(whole), Self::Float(number))
@@ -172,7 +172,7 @@ pub fn parse_override(text: &str) -> Result<TomlTable, Problems> {
     };
     let quoted = format!("{key}={}", toml::Value::String(value.trim().to_owned()));
     for candidate in [text, &quoted] {
-        // A text that says nothing, like a comment, is no override either.
+        // A text without a key, such as a comment, is no override.
         if let Ok(document) = DeTable::parse(candidate)
             && !document.get_ref().is_empty()
         {
@@ -226,8 +226,8 @@ pub fn find<'a>(table: &'a TomlTable, path: &[&str]) -> Option<&'a TomlNode> {
     Some(&table.get(*last)?.node)
 }
 
-/// Sets the value of a path of keys, in tables that are made where they are missing. A value that
-/// stands where a table should be stays: whoever reads the document refuses it.
+/// Sets the value of a path of keys, in tables that are made where they are missing. A value in the
+/// place of a table stays: reading the document refuses it.
 pub fn set(table: &mut TomlTable, path: &[&str], node: TomlNode) {
     let [key, rest @ ..] = path else {
         return;
@@ -250,7 +250,7 @@ pub fn set(table: &mut TomlTable, path: &[&str], node: TomlNode) {
     }
 }
 
-/// Takes the value of a path of keys out.
+/// Removes and returns the value of a path of keys.
 pub fn take(table: &mut TomlTable, path: &[&str]) -> Option<TomlNode> {
     let (first, rest) = path.split_first()?;
     if rest.is_empty() {
@@ -298,7 +298,7 @@ fn node(
     depth: usize,
 ) -> TomlNode {
     let value = match source.get_ref() {
-        // No key is known so deep: whoever reads the document refuses what is above.
+        // No key is so deep: reading the document refuses the key above it.
         DeValue::Table(_) | DeValue::Array(_) if depth > MOST_NESTED => {
             TomlValue::Other("value nested too deeply")
         }

@@ -29,7 +29,7 @@ pub struct Experiment {
     pub profile: String,
     /// What was set on top of it, as `key=value`.
     pub overrides: Vec<String>,
-    /// What the profile, an extending file and overrides changed; each key once, by what counts.
+    /// What the profile, an extending file and overrides changed; each key once.
     pub changes: Vec<Change>,
     /// What the user should know and might not expect; one sentence each, with places.
     pub warnings: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Experiment {
     pub cut_masks: CutMasks,
     /// Which networks' weights stay.
     pub keep: Keep,
-    /// What the results are held against.
+    /// Published values that the results are compared with.
     pub reference: Option<Published>,
 }
 

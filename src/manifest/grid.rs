@@ -33,7 +33,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// How many runs the grid has; beyond any whole number for a wild choice of combinations.
+    /// How many runs the grid has; a real number, as combinations may overflow whole numbers.
     pub fn runs(&self) -> f64 {
         let sources = |method: &Arc<Chosen>| match Sources::of(&method.method) {
             Sources::Annotators => {
@@ -48,13 +48,13 @@ impl Grid {
         self.methods.iter().map(sources).sum::<f64>() * cells as f64
     }
 
-    /// For each network of a method, before it becomes any one's: the experts whose masks it is
-    /// of. None where they are all the new expert's.
+    /// For each network of a method before its adaptation to a new expert: the experts whose masks
+    /// train it; empty where all masks are the new expert's.
     pub fn sources(&self, method: &Method) -> Vec<Arc<[u8]>> {
         self.some_sources(method, usize::MAX)
     }
 
-    /// As [`Grid::sources`], with no more than some combinations of one size.
+    /// As [`Grid::sources`], with at most `of_a_size` combinations of each size.
     pub(super) fn some_sources(&self, method: &Method, of_a_size: usize) -> Vec<Arc<[u8]>> {
         match Sources::of(method) {
             Sources::Annotators => {
@@ -142,7 +142,7 @@ impl Grid {
     }
 }
 
-/// Whose masks the networks of a method are of, before they become the new expert's.
+/// Whose masks train the networks of a method, before any adaptation to a new expert.
 enum Sources {
     Annotators,
     NewExpert,

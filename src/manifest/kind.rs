@@ -1,4 +1,4 @@
-//! What a key of a manifest is: its name, the values it takes, and what counts where it is absent.
+//! Keys of manifests: their names, the values they take, and their defaults.
 
 use itertools::Itertools;
 
@@ -12,7 +12,7 @@ pub struct Key {
     pub name: &'static str,
     /// The values it takes.
     pub kind: ValueKind,
-    /// What counts where it is absent.
+    /// Its value where it is absent.
     pub default: Fallback,
     /// What it says, as written in the source; see [`Key::sentence`].
     pub doc: &'static str,
@@ -40,7 +40,7 @@ impl Key {
     }
 }
 
-/// What counts where a key is absent.
+/// The value of an absent key.
 #[derive(Clone, Copy, Debug)]
 pub enum Fallback {
     /// A value, as TOML writes it.

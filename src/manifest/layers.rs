@@ -1,8 +1,8 @@
 //! The layers of a manifest: the files of a chain of `extends`, a profile of each, overrides.
 //!
-//! The rule: what is edited last by hand counts. From the lowest: the keys of the file that
-//! extends none, its profile, the keys of the file that extends it, that file's profile, and so
-//! on; overrides last. This file knows no key's meaning.
+//! The rule: a later layer replaces values of an earlier one. From the first: the keys of the file
+//! that extends none, its profile, the keys of the file that extends it, that file's profile, and
+//! so on; overrides last. This file knows no key's meaning.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ pub(super) struct ChainedFile {
 /// A manifest and the files it extends, the last of them first.
 ///
 /// # Errors
-/// What keeps a file from being read as TOML, and a chain that is too long or comes back.
+/// A file that cannot be read or is not TOML; a chain that is too long or circular.
 pub(super) fn chain(path: &Path, text: String) -> Result<Vec<ChainedFile>, Problems> {
     let mut files = Vec::new();
     let mut names = vec![identity(path)];
@@ -86,13 +86,13 @@ fn problem(place: &Place, message: String) -> Problems {
     problems
 }
 
-/// What two paths of one file have in common.
+/// The same for all paths of one file.
 fn identity(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl ChainedFile {
-    /// The file, and where and which one it extends.
+    /// The file; and the file that it extends, with the place that names it.
     fn parse(path: &Path, text: &str) -> Result<(Self, Option<(Place, PathBuf)>), Problems> {
         let shown = path.display().to_string();
         let mut keys = document::parse(&shown, text)?;
@@ -162,7 +162,7 @@ impl ChainedFile {
     }
 }
 
-/// Takes out what only the top of a file may say.
+/// Removes keys that are allowed at the top of a file only.
 pub(super) fn misplaced(overlay: &mut TomlTable, where_: &str, problems: &mut Problems) {
     for key in ["extends", "profile"] {
         if let Some(entry) = overlay.remove(key) {
@@ -175,7 +175,7 @@ pub(super) fn misplaced(overlay: &mut TomlTable, where_: &str, problems: &mut Pr
 
 /// All layers laid over each other.
 pub(super) struct Laid {
-    /// The keys that count.
+    /// The effective keys.
     pub(super) table: TomlTable,
     /// What every layer but the first changed.
     pub(super) changes: Vec<Change>,
@@ -199,7 +199,7 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    /// How late a place is written.
+    /// The rank of the layer in which a place lies.
     pub(super) fn of(&self, place: &Place) -> usize {
         match place {
             Place::File { path, .. } => {
@@ -270,7 +270,7 @@ impl Laid {
         document::overlay(&mut self.table, top.clone());
     }
 
-    /// What counts for a key that no layer has named yet.
+    /// The default of a key that no layer has set yet.
     fn default_of(&self, key: &str) -> Option<String> {
         match table::key(key)?.1.default {
             Fallback::As(other) => {
@@ -285,7 +285,8 @@ impl Laid {
         }
     }
 
-    /// A value set by hand that the profile of its own file overrides.
+    /// Warns of values that differ from the default and that the profile of their own file
+    /// replaces.
     fn warn_of(&mut self, file: &ChainedFile, profile: &str) {
         for (path, over) in file
             .profile(profile)
@@ -313,8 +314,8 @@ impl Laid {
         }
     }
 
-    /// A key that is swept and set: the sweep counts in its own file and those below, and a value
-    /// of a file above or of the command line replaces it.
+    /// Resolves keys that are both swept and set: a sweep replaces values of its own file and those
+    /// below; a value of a file above or of the command line replaces the sweep.
     fn settle_sweep(&mut self) {
         let Some(TomlEntry {
             node:
@@ -338,14 +339,14 @@ impl Laid {
                 replaced.push((key.clone(), own.clone(), previous));
                 continue;
             }
-            // The value that is set counts for nothing.
+            // The value that is set has no effect.
             let Some(at) = self.changes.iter().position(|change| change.key == *key) else {
                 continue;
             };
             let change = self.changes.remove(at);
             if let ChangedBy::Profile(profile) = change.by {
                 self.warnings.push(format!(
-                    "{}: {key} = {} of profile {profile} does not count, as {} sweeps the key; \
+                    "{}: {key} = {} of profile {profile} has no effect, as {} sweeps the key; \
                      take one of them out",
                     change.place, change.value, entry.node.place
                 ));
@@ -356,7 +357,7 @@ impl Laid {
             self.changes.retain(|change| change.key != swept);
             match self.changes.iter_mut().find(|change| change.key == key) {
                 Some(change) => change.previous = Some(previous),
-                // The value is the one below the sweep.
+                // No layer has changed the value: it is the one below the sweep.
                 None => self.changes.push(Change {
                     value: shown(&key, &own),
                     previous: Some(previous),
@@ -381,7 +382,7 @@ impl Laid {
     }
 }
 
-/// The value of a key, the same however it was written.
+/// The value of a key as TOML, in one spelling.
 pub(super) fn shown(key: &str, node: &TomlNode) -> String {
     match table::key(key) {
         Some((_, key)) => key.kind.text(node),

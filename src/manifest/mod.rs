@@ -1,7 +1,7 @@
 //! From TOML files to validated experiments.
 //!
-//! The rule: this module knows no file system beyond the manifests themselves; every mistake in
-//! every file is reported in one go, each as `file:line:column: what; remedy`.
+//! The rule: this module reads no files but manifests; every mistake in every file is reported at
+//! once, each as `file:line:column: what; remedy`.
 
 mod assemble;
 mod changes;
@@ -134,8 +134,8 @@ fn layered(overrides: &[String]) -> (Overrides, Problems) {
     (top, problems)
 }
 
-/// What overrides set: every key once, sorted, with the value that counts as TOML, the same however
-/// it was written. An override that cannot be read sets nothing.
+/// What overrides set: every key once, sorted, with its effective value as TOML in one spelling. An
+/// override that cannot be read sets nothing.
 pub fn settings(overrides: &[String]) -> Vec<(String, String)> {
     let (Overrides { table, .. }, _) = layered(overrides);
     let leaves = document::leaves(&table).into_iter();
@@ -203,7 +203,7 @@ fn resolve(
             ),
         );
     }
-    // What is missing is missing at the top of the file.
+    // A missing key is reported at the top of the file.
     let top = Place::File {
         path: shown.into(),
         line: 1,
@@ -214,8 +214,8 @@ fn resolve(
     let nothing = Overrides::default();
     for candidate in profiles {
         let chosen = candidate == profile;
-        // An override counts for the run that was asked for; elsewhere it would only blame
-        // combinations that nobody wants.
+        // Overrides are for the chosen profile only: in another one they could be refused for a
+        // combination that is not run.
         let laid = layers::lay(&files, candidate, if chosen { overrides } else { &nothing });
         let experiment = read_layers(laid, &name, candidate, chosen, &top, &problems);
         if chosen {

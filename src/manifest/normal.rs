@@ -1,4 +1,4 @@
-//! What a layer says in older or shorter words, said as the table of keys has it.
+//! Translates older names and shorter forms of keys into those of the table of keys.
 
 use std::mem;
 

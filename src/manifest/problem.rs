@@ -1,4 +1,4 @@
-//! What is wrong with the user's input: a place, what is the matter, and the remedy.
+//! Problems of the user's input: the place, what is wrong, and the remedy.
 //!
 //! The rule: problems are collected and reported together, never one at a time.
 

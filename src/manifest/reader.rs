@@ -1,7 +1,7 @@
 //! Typed reading of a document's sections that goes on after every mistake.
 //!
-//! The rule: a wrong value is noted with its place and replaced by its default, so that one
-//! reading finds every problem; a key that nobody asked for is a problem too.
+//! The rule: a wrong value is noted with its place and replaced by its default, so that one reading
+//! finds every problem; an unknown key is a problem too.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use super::{
 /// The longest unknown key that is compared with those known; none of them has half as many bytes.
 pub const MOST_COMPARED: usize = 64;
 
-/// A value with the place to blame for it.
+/// A value with its place, where problems of it are reported.
 #[derive(Clone, Debug)]
 pub struct Located<T> {
     /// The value.
@@ -217,14 +217,14 @@ impl<'a> Section<'a> {
         self.asked.borrow_mut().push(key);
     }
 
-    /// Ends the reading: every key that was not asked for is unknown.
+    /// Ends the reading: every key that was not read is unknown.
     pub fn finish(self) {
         let asked = self.asked.borrow();
         for (key, entry) in self.table.into_iter().flatten() {
             if asked.contains(&key.as_str()) {
                 continue;
             }
-            // A key far longer than those known is like none, and would take long to compare.
+            // A key far longer than those known resembles none, and takes long to compare.
             let comparable = asked.iter().filter(|_| key.len() <= MOST_COMPARED);
             let likeliest = comparable
                 .map(|known| (strsim::damerau_levenshtein(key, known), known))

@@ -1,7 +1,7 @@
-//! What shapes a result: how images, network and training are made and metrics defined, and what of
-//! it enters a stage's key.
+//! The settings that affect results (images, network, training, augmentation, metrics), and which
+//! of them enter a stage's key.
 //!
-//! The rule: every key is declared once, by [`section!`]; one that shapes a stage's result is
+//! The rule: every key is declared once, by [`section!`]; one that affects a stage's result is
 //! `keyed` there.
 
 use std::{cell::RefCell, path::PathBuf};
@@ -49,8 +49,8 @@ impl Keyed for Recipe {
         sink.group("network", network);
         sink.group("training", training);
         sink.group("augment", augment);
-        // These training crops once lay around the foreground: what was trained on them is no
-        // result of this recipe, while all other keys stay what they are.
+        // Earlier versions laid these training crops around the foreground. The extra field
+        // separates those results from this recipe's, and leaves all other keys as they were.
         if (augment.translation, image.crop_at) == (Translation::None, CropAt::Centre) {
             sink.text("training_crop", "centre");
         }
@@ -68,7 +68,7 @@ section! {
         reduce: usize = 1, whole(1, 64), keyed;
         /// Where the crop of a test image lies.
         crop_at: CropAt = CropAt::Foreground, CropAt::KIND, keyed;
-        /// What the network sees of a test image.
+        /// The part of a test image that is the network's input.
         field_of_view: FieldOfView = FieldOfView::Crop, FieldOfView::KIND, keyed;
     }
     hashed []
@@ -179,7 +179,7 @@ section! {
         rotation_degrees: f64 = 180.0, number(0.0, 180.0), keyed;
         /// Probability of a zoom: shrinking or enlarging, evenly.
         zoom: Chance = 0.2, CHANCE, keyed;
-        /// Factors on the sampling grid; below 1 enlarges what is seen.
+        /// Factors on the sampling grid; below 1 enlarges objects.
         zoom_factors: Range = Range { low: 0.7, high: 1.4 }, range(0.1, 10.0), keyed;
         /// Probability of Gaussian noise.
         noise: Chance = 0.1, CHANCE, keyed;
@@ -277,7 +277,7 @@ impl Metrics {
             .filter(move |key| !others.contains(&key.name))
     }
 
-    /// Takes a definition over from a text like `assd=macro`; false where it is none.
+    /// Adopts a definition from a text like `assd=macro`; false where the text is none.
     pub fn define(&mut self, text: &str) -> bool {
         let Ok(table) = parse_override(text) else {
             return false;

@@ -1,7 +1,7 @@
-//! An experiment as a manifest again: every key with the value that counts, as it is declared.
+//! An experiment as a manifest again: every key with its effective value, as it is declared.
 //!
 //! The rule: what is written here reads back as the same experiment. Specs write themselves; what
-//! is written by hand is taken apart by pattern, so that nothing new is forgotten.
+//! is written by hand is destructured without `..`, so that no new field is forgotten.
 
 use std::fmt::{Debug, Write};
 

@@ -45,7 +45,7 @@ pub(super) trait SectionSpec: Default {
     }
 }
 
-/// Reads a value and holds it against `refuses`, which says what it must be.
+/// Reads a value and checks it by `refuses`, which says what it must be.
 fn checked<T>(
     section: &Section<'_>,
     key: &Key,
@@ -115,7 +115,7 @@ impl ManifestValue for u8 {
 }
 
 impl ManifestValue for f64 {
-    /// A learning rate is not second-guessed: one that makes a training diverge is reported by it.
+    /// Every positive learning rate is accepted: a training that diverges reports it.
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
         checked(section, key, *default, |value| match key.kind {
             ValueKind::Rate => (value <= 0.0).then(|| "it must be greater than 0".to_owned()),

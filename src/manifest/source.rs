@@ -1,4 +1,4 @@
-//! The text of a manifest from its file, of which no more is read than a manifest can have.
+//! Reads the text of a manifest from its file.
 
 use std::{
     fs::File,
@@ -11,7 +11,8 @@ use super::problem::{Place, Problems};
 /// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
 /// value, profile by profile, stays a matter of seconds.
 pub const MAX_BYTES: usize = 64 << 10;
-/// The text of a manifest that ought to be there.
+
+/// The text of a manifest that must exist.
 pub(super) fn existing(path: &Path) -> Result<String, Problems> {
     let why = |why: &str| match why {
         ABSENT => format!(
@@ -24,7 +25,7 @@ pub(super) fn existing(path: &Path) -> Result<String, Problems> {
 
 const ABSENT: &str = "no such manifest";
 
-/// The text of a manifest, or why there is none, in the words of whoever named it.
+/// The text of a manifest; `say` makes the message of an error from its reason.
 pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
     text_of(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => say(ABSENT),
@@ -34,7 +35,7 @@ pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<S
     })
 }
 
-/// A file's text, of which no more is read than a manifest can have.
+/// A file's text, of at most [`MAX_BYTES`].
 fn text_of(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;

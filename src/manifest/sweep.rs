@@ -1,7 +1,7 @@
 //! Keys that take several values: the points of a manifest's `[sweep]`.
 //!
-//! The rule: a swept value is read like the key's own, in the place of it, so that it meets the
-//! same checks and the same words. Every point is read before the manifest is accepted.
+//! The rule: a swept value is read in the place of the key's own, with the same checks and
+//! messages. Every point is read before the manifest is accepted.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -94,7 +94,7 @@ fn apply(table: &mut TomlTable, sweep: &[Swept], setting: &[(usize, usize)]) {
     }
 }
 
-/// Takes `sweep` out of a document; what is swept, in written order.
+/// Removes `sweep` from a document; returns the swept keys in written order.
 pub(super) fn take(table: &mut TomlTable, rank: &Rank, problems: &RefCell<Problems>) -> Vec<Swept> {
     let mut note = |place: &Place, message: String| problems.borrow_mut().push(place, message);
     let Some(entry) = table.remove("sweep") else {
@@ -186,13 +186,15 @@ fn sweepable(name: &str) -> Result<&'static Key, String> {
         }
         "method" => return refused("it names methods; list them under `grid.methods`"),
         "table" => return refused("it lays the table out"),
-        "reference" => return refused("it is what results are held against"),
+        "reference" => return refused("results are compared with it"),
         _ => {}
     }
     if let Some((section, key)) = table::key(name) {
         return match (section.name, key.keyed) {
             ("dataset", _) => refused("all points are run on one data set"),
-            (_, false) => refused("it shapes no training and no score; results would not differ"),
+            (_, false) => {
+                refused("it affects no training and no score, so results would not differ")
+            }
             (_, true) => Ok(key),
         };
     }
@@ -227,13 +229,13 @@ fn swept_names(section: &'static SectionTable) -> impl Iterator<Item = String> {
     keys.filter(|name| can_be_swept(name))
 }
 
-/// Whether a key shapes results one by one.
+/// Whether a key can take several values: it affects the results of one run.
 pub(super) fn can_be_swept(name: &str) -> bool {
     table::key(name).is_some() && sweepable(name).is_ok()
 }
 
-/// Reads every point of an experiment's sweep, or some of a profile's that was not chosen, each
-/// value at least once where there are not too many.
+/// Reads every point of the chosen profile's sweep; of another profile's, as many points as its
+/// longest list has values, up to [`SAMPLED`], so that each of these values is read.
 pub(super) fn check(
     table: TomlTable,
     sweep: &[Swept],
@@ -255,7 +257,7 @@ pub(super) fn check(
         read(&table);
     }
     let mut runs = 0.0;
-    // What is wrong with one value need not be said of each of its points.
+    // A problem of one value is not repeated for each of its points.
     if chosen && problems.borrow().is_empty() {
         for setting in settings(sweep) {
             apply(&mut table, sweep, &setting);

@@ -239,7 +239,7 @@ pub(super) const LABEL: Key = optional(
     "Label of the data set that they are of.",
 );
 
-/// A learning rate that is the training's where its own section names none.
+/// The learning rate of a section, by default that of `[training]`.
 fn lr() -> Key {
     Key {
         default: Fallback::As("training.lr"),
@@ -376,7 +376,7 @@ pub(super) fn key(path: &str) -> Option<(&'static SectionTable, &'static Key)> {
     all.find(|(section, key)| section.path(key) == path)
 }
 
-/// What counts where a key is absent, as TOML; nothing where that is no value.
+/// The default of a key as TOML; `None` where it has none.
 pub(super) fn default_text(path: &str) -> Option<String> {
     match key(path)?.1.default {
         Fallback::Value(text) => Some(text()),

@@ -1,7 +1,7 @@
 //! How an experiment's cells make a table: what `[table]` declares.
 //!
-//! The rule: every axis of a grid stands somewhere, or is averaged over, or tells the results of a
-//! cell apart. What would put two cells in one place is refused.
+//! The rule: every axis of a grid lays out panels, rows or columns, or is averaged over, or
+//! distinguishes the results of a cell. A layout that puts two cells in one place is refused.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,15 +21,16 @@ pub struct TableSpec {
     pub columns: Vec<Axis>,
     /// What is averaged over before anything else.
     pub average: Vec<Axis>,
-    /// What tells the results of a cell apart: they are its sample, and the pairs of a paired test.
+    /// What distinguishes the results of a cell, which are its sample and the pairs of a paired
+    /// test.
     pub results: Vec<Axis>,
-    /// What a cell is compared with: the cell at these values, and otherwise where it stands.
+    /// What a cell is compared with: the cell with these values, and its own on all other axes.
     pub compare: Vec<(Axis, Value)>,
 }
 
 /// What keeps cells from being laid out.
 pub(super) struct Refusal {
-    /// The axes that stand nowhere.
+    /// The axes that are not placed.
     pub(super) axes: Vec<Axis>,
     /// What is wrong, and what to do.
     pub(super) why: String,
@@ -112,8 +113,7 @@ fn settings(sweep: &[Swept]) -> Vec<Arc<[Setting]>> {
     std::iter::once(Arc::from(first)).chain(others).collect()
 }
 
-/// Addresses of a grid that stand for all: where the many values of an axis are alike, the first
-/// two of them.
+/// Addresses that represent a grid: of an axis whose values are all treated alike, the first two.
 fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
     let some = |values: &[usize]| values.iter().copied().take(2).collect_vec();
     let settings = settings(sweep);

@@ -7,9 +7,9 @@ use super::{Definition, Directed, MaskError, MaskView, Reason, Score, Spacing, d
 /// A prediction against its reference, both `[H, W]`. What several measures need is computed once.
 #[derive(Debug)]
 pub struct Compared<'a> {
-    /// What was predicted.
+    /// The predicted mask.
     pub prediction: MaskView<'a>,
-    /// What is right by definition.
+    /// The mask that counts as correct.
     pub reference: MaskView<'a>,
     /// Distances between rows and between columns, in the unit of all distances.
     pub spacing: Spacing,
@@ -48,7 +48,7 @@ impl<'a> Compared<'a> {
         })
     }
 
-    /// A number that surface distances give.
+    /// A score computed from the surface distances; undefined where there are none.
     pub(super) fn distance(&self, of: impl Fn(&Directed) -> f64) -> Score {
         match self.surfaces() {
             Ok(distances) => Score::Value(of(distances)),

@@ -18,7 +18,7 @@ const FAR: u32 = u32::MAX / 2;
 /// `spacing`.
 ///
 /// # Panics
-/// `to` is empty: there is nothing to be near to.
+/// `to` is empty.
 pub fn nearest(from: &[Pixel], to: &[Pixel], spacing: Spacing) -> Vec<f64> {
     assert!(!to.is_empty(), "a distance needs a pixel to measure to");
     let steps = RowSteps::to(to, from);
@@ -58,7 +58,7 @@ impl RowSteps {
         grid
     }
 
-    /// Once down and once up, each row one step further than the row before it.
+    /// Propagates the counts once downwards and once upwards.
     fn sweep(&mut self) {
         let rows = self.steps.len() / self.width;
         for row in 1..rows {

@@ -1,4 +1,4 @@
-//! What a metric is given: a borrowed binary mask and the distance between its pixels.
+//! The input of metrics: a borrowed binary mask, and the distance between its pixels.
 //!
 //! The rule: a `MaskView` always holds exactly `height * width` pixels, because only `new` makes
 //! one.
@@ -51,10 +51,10 @@ impl<'a> MaskView<'a> {
         &self.pixels[row * self.width..(row + 1) * self.width]
     }
 
-    /// Whether both masks have the same height and width.
+    /// Checks that both masks have the same height and width.
     ///
     /// # Errors
-    /// They have not.
+    /// They differ.
     pub fn same_shape(&self, other: &MaskView) -> Result<(), MaskError> {
         let shapes = ([self.height, self.width], [other.height, other.width]);
         if shapes.0 == shapes.1 {

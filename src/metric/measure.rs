@@ -1,8 +1,8 @@
 //! The measures there are: one row of a table for each, with everything that any part of the
 //! program asks of one.
 //!
-//! A new measure is a row here and the function that computes it. Nothing else names measures, save
-//! the paper's claims.
+//! A new measure is a row here and the function that computes it. Nothing else names measures,
+//! except the paper's claims.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use super::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Measure(usize);
 
-/// What is to be known of a measure.
+/// The properties of a measure.
 struct MeasureRow {
     /// In manifests, expressions and files of scores.
     word: &'static str,
@@ -34,8 +34,8 @@ struct MeasureRow {
     better: Better,
     /// Its value, per cent as a fraction.
     of: fn(&Compared<'_>) -> Score,
-    /// The worst that an undefined value could have been, given the image's diagonal; `None` where
-    /// no number is.
+    /// The worst possible value, for one that is undefined, given the image's diagonal; `None`
+    /// where no number is the worst.
     worst: fn(f64) -> Option<f64>,
 }
 
@@ -117,7 +117,7 @@ const TABLE: &[MeasureRow] = &[
         unit: Unit::Percent,
         better: Better::NearZero,
         of: relative_area_difference,
-        // There is no worst: what is predicted where the reference is empty may be any area.
+        // No number is the worst: it has no upper bound.
         worst: |_| None,
     },
     MeasureRow {
@@ -216,8 +216,8 @@ impl Measure {
         }
     }
 
-    /// The worst that an undefined value could have been, in the unit of tables; `None` where no
-    /// number is. `diagonal` is the image's.
+    /// The worst possible value, for one that is undefined, in the unit of tables; `None` where no
+    /// number is the worst. `diagonal` is the image's.
     pub fn worst(self, diagonal: f64) -> Option<f64> {
         (self.row().worst)(diagonal)
     }

@@ -1,4 +1,4 @@
-//! The normalised surface Dice at a tolerance: how much of two borders lies close to the other.
+//! The normalised surface Dice: the share of two masks' borders within a tolerance of each other.
 
 use super::{Compared, MaskView, Pixel, Reason, Score, Spacing, nearest};
 

@@ -1,6 +1,6 @@
 //! A metric's outcome: a value, or the reason why there is none.
 //!
-//! The rule: nothing is averaged away. A mean over images that holds an undefined one is undefined.
+//! The rule: a mean over images is undefined where the score of one of them is.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum Score {
     Undefined(Reason),
 }
 
-/// Why a surface distance has no value.
+/// Why a metric has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {

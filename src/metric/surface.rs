@@ -15,7 +15,7 @@ pub fn surface(mask: MaskView) -> Vec<Pixel> {
     let mut found = Vec::new();
     for row in 0..height {
         let middle = mask.row(row);
-        // Rows without foreground are most of an image.
+        // Most rows of an image have no foreground.
         let Some(first) = middle.iter().position(|&set| set) else {
             continue;
         };

@@ -33,7 +33,7 @@ pub struct CaseDigests {
 }
 
 impl Inventory {
-    /// That of a data set which has been read.
+    /// The inventory of a data set.
     pub fn of(dataset: &Dataset) -> Self {
         let digests = |cases: &[Case]| {
             cases
@@ -57,8 +57,8 @@ impl Inventory {
         }
     }
 
-    /// One of the expected size, for counting without a data set. Its digests stand for nothing
-    /// on disk, so that nothing in any store can be mistaken for a stage of it.
+    /// An inventory of the expected size, for planning without a data set. Its digests are of no
+    /// real content, so that no stored stage matches one of it.
     pub fn assumed(cohort: &Cohort) -> Self {
         let case = |kind: &str, i: usize| {
             let digest =

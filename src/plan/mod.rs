@@ -32,12 +32,12 @@ pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Tra
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
 
-/// Everything that is to be known before anything runs.
+/// All runs and the stages they share.
 #[derive(Debug)]
 pub struct Plan {
     /// The experiments, in the order given.
     pub experiments: Vec<Experiment>,
-    /// The distinct stages; a stage stands behind the one it depends on.
+    /// The distinct stages; each comes after the one it depends on.
     pub stages: Vec<Stage>,
     /// The runs, experiment by experiment.
     pub runs: Vec<Run>,
@@ -65,12 +65,12 @@ pub struct Stage {
     pub upstream: Option<StageId>,
 }
 
-/// One cell's worth of science: a network for one new expert, tested.
+/// A network for one new expert, trained and tested: one result of a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Index of its experiment.
     pub experiment: usize,
-    /// Where it stands in its grid.
+    /// Its position in its grid.
     pub at: Address,
     /// The training whose predictions are tested.
     pub training: StageId,
@@ -79,7 +79,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// How its network comes about.
+    /// The method that gives its network.
     pub fn method(&self) -> &Method {
         &self.at.method.method
     }
@@ -98,7 +98,7 @@ impl Plan {
         pretraining.into_iter().chain(own)
     }
 
-    /// A stage behind all that it needs.
+    /// A stage, after all that it needs.
     pub fn chain(&self, id: StageId) -> Vec<StageId> {
         let mut chain = vec![id];
         while let Some(upstream) = chain.last().and_then(|id| self.stage(*id).upstream) {
@@ -160,7 +160,7 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
 /// The experts and cases (start, samples) of a support set; `None` for all cases.
 type SupportKey = (Arc<[u8]>, Option<(usize, usize)>);
 
-/// A number of samples and where they begin, with the annotated images that they are.
+/// A way of sampling with a number of samples, and the annotated images that it gives.
 struct Way {
     samples: usize,
     start: usize,
@@ -183,7 +183,7 @@ struct RunGroup<'a> {
     swept: Arc<[Setting]>,
     pretrained: Option<StageId>,
     ways: Arc<[Way]>,
-    /// That of each start.
+    /// The seed of each start.
     seeds: &'a HashMap<usize, Seed>,
     /// The trainings, but for the annotated images and the seed.
     train: Train,
@@ -217,8 +217,8 @@ impl RunGroup<'_> {
 /// What the trainings of one section of a manifest have in common: `[finetune]`, `[scratch]`.
 struct Budgeted {
     budget: Arc<Memo<Budget>>,
-    /// By start. With all cases the ways of sampling hold the same set: the seed must tell them
-    /// apart.
+    /// By start. With all cases, every way of sampling gives the same images, and only the seeds
+    /// differ.
     seeds: HashMap<usize, Seed>,
 }
 
@@ -264,7 +264,7 @@ impl Builder<'_> {
         let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
         let metrics = Arc::new(experiment.metrics.clone());
         let mut ways: HashMap<Arc<[u8]>, Arc<[Way]>> = HashMap::new();
-        let mut blocks = Vec::new();
+        let mut groups = Vec::new();
         for (chosen, sources) in zip(methods, sources) {
             let method = &chosen.method;
             let budget = match method.budget {
@@ -298,7 +298,7 @@ impl Builder<'_> {
                     })
                     .collect()
                 });
-                blocks.push(RunGroup {
+                groups.push(RunGroup {
                     method: chosen.clone(),
                     new_expert: *new_expert,
                     experts: experts.clone(),
@@ -321,31 +321,31 @@ impl Builder<'_> {
                 });
             }
         }
-        // Keys are most of the work, and need nothing of each other: those of a block are computed
-        // while the stages of the one before are told apart.
-        let mut keyed = blocks.first().map(RunGroup::keyed);
-        for (i, block) in blocks.iter().enumerate() {
+        // Keys are most of the work, and independent of each other: those of a group are computed
+        // while the stages of the group before are deduplicated.
+        let mut keyed = groups.first().map(RunGroup::keyed);
+        for (i, group) in groups.iter().enumerate() {
             let these = keyed.take().unwrap_or_default();
-            let next = || blocks.get(i + 1).map(RunGroup::keyed);
-            (_, keyed) = rayon::join(|| self.add(index, block, these), next);
+            let next = || groups.get(i + 1).map(RunGroup::keyed);
+            (_, keyed) = rayon::join(|| self.add(index, group, these), next);
         }
     }
 
-    /// Adds the runs of a block, and those of their stages that are new.
-    fn add(&mut self, experiment: usize, block: &RunGroup<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
-        for (way, (train, evaluate)) in block.ways.iter().zip(keyed) {
-            let training = self.stage(train, block.pretrained);
+    /// Adds the runs of a group, and those of their stages that are new.
+    fn add(&mut self, experiment: usize, group: &RunGroup<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
+        for (way, (train, evaluate)) in group.ways.iter().zip(keyed) {
+            let training = self.stage(train, group.pretrained);
             let evaluation = self.stage(evaluate, Some(training));
             self.runs.push(Run {
                 experiment,
                 at: Address {
-                    new_expert: block.new_expert,
-                    method: block.method.clone(),
-                    experts: block.experts.clone(),
+                    new_expert: group.new_expert,
+                    method: group.method.clone(),
+                    experts: group.experts.clone(),
                     samples: way.samples,
                     start: way.start,
-                    repeat: block.repeat,
-                    swept: block.swept.clone(),
+                    repeat: group.repeat,
+                    swept: group.swept.clone(),
                 },
                 training,
                 evaluation,
@@ -400,7 +400,7 @@ impl Builder<'_> {
             Entry::Occupied(known) => {
                 let id = *known.get();
                 if spec.keeps_weights() {
-                    // One of the manifests that share it wants its weights.
+                    // One of the manifests that share it keeps its weights.
                     self.stages[id.index()].spec = spec;
                 }
                 id

@@ -1,4 +1,4 @@
-//! What stages are called by people.
+//! Readable names of stages.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ struct User {
 }
 
 impl<'a> Names<'a> {
-    /// Of all stages.
+    /// The names of all stages.
     pub fn of(plan: &'a Plan) -> Self {
         let mut users = HashMap::with_capacity(plan.stages.len());
         for (i, run) in plan.runs.iter().enumerate() {
@@ -34,7 +34,7 @@ impl<'a> Names<'a> {
                     shared: vec![true; run.at.swept.len()],
                 });
                 let first: &Run = &plan.runs[user.run];
-                // One of another manifest sweeps other keys.
+                // A run of another manifest may sweep other keys.
                 let mut others = run.at.swept.iter();
                 for (shared, own) in user.shared.iter_mut().zip(first.at.swept.iter()) {
                     *shared &= others.next() == Some(own);

@@ -61,7 +61,7 @@ impl Fields {
         Self { axes, fields }
     }
 
-    /// The fields, to hold an expression against.
+    /// The fields, to resolve an expression against.
     pub fn list(&self) -> &[Field] {
         &self.fields
     }
@@ -78,12 +78,12 @@ impl Fields {
     }
 }
 
-/// Which runs of a plan are meant; without an expression, all.
+/// The runs of a plan that are picked; without an expression, all.
 #[derive(Clone, Debug, Default)]
 pub struct Picking(Option<(Pick, Fields)>);
 
 impl Picking {
-    /// Whether a run is meant.
+    /// Whether a run is picked.
     pub fn wants(&self, run: &Run, plan: &Plan) -> bool {
         self.0
             .as_ref()
@@ -95,7 +95,8 @@ impl Plan {
     /// Which runs an expression picks.
     ///
     /// # Errors
-    /// Where it asks what there is not; where it picks nothing: what there is.
+    /// An unknown field or a wrong value; an expression that picks no run, with the values there
+    /// are.
     pub fn pick(&self, only: &Only) -> Result<Picking, String> {
         let fields = Fields::of(self);
         let pick = only.among(fields.list())?;

@@ -85,7 +85,7 @@ pub struct Train {
     pub support: Arc<Memo<Support>>,
     /// The images to predict afterwards.
     pub test: Arc<Memo<TestImages>>,
-    /// Of all its randomness.
+    /// The seed of all its randomness.
     pub seed: Seed,
     /// Whether the weights of a network that nothing else needs stay.
     #[serde(default = "keep_pretrained", skip_serializing_if = "is_usual")]
@@ -114,7 +114,7 @@ pub enum Origin {
     /// A pretrained network: its shared part is kept, the expert's part initialised anew;
     /// everything is trained.
     Pretrained(Digest),
-    /// A pretrained network, in any other way. [`Origin::adapted`] makes no other.
+    /// A pretrained network, adapted in another way; see [`Origin::adapted`].
     Adapted {
         /// The stage that pretrained it.
         pretrained: Digest,
@@ -126,8 +126,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// A pretrained network, adapted to the new expert. What has a key without these words keeps
-    /// it.
+    /// A pretrained network, adapted to the new expert. The paper's way has an origin of its own,
+    /// so that its keys do not depend on these words.
     pub fn adapted(pretrained: Digest, branch: Branch, tuned: Tuned) -> Self {
         match (branch, tuned) {
             (Branch::Reset, Tuned::Everything) => Self::Pretrained(pretrained),
@@ -163,7 +163,7 @@ impl Origin {
         }
     }
 
-    /// Which branches a step passes through; of no consequence where there is one.
+    /// Which branches a step passes through; without effect where there is one branch.
     pub fn batching(&self) -> ExpertBatching {
         match *self {
             Self::RandomForExperts(batching) | Self::ImportedForExperts(batching, _) => batching,
@@ -215,7 +215,7 @@ pub struct Evaluate {
     pub training: Digest,
     /// What kind of training that is.
     pub training_kind: Kind,
-    /// The expert who is right by definition.
+    /// The masks that count as correct.
     pub reference: Arc<Memo<Reference>>,
     /// What is measured.
     pub metrics: Arc<Memo<Metrics>>,
@@ -272,7 +272,7 @@ impl Keyed for Train {
             support,
             test,
             seed,
-            // The same network, whether it stays or not.
+            // It does not change the network.
             keep: _,
         } = self;
         sink.group("recipe", &**recipe);
@@ -309,7 +309,7 @@ impl Keyed for Evaluate {
     fn fields(&self, sink: &mut Sink) {
         let Self {
             training,
-            // Its digest says it.
+            // Implied by its digest.
             training_kind: _,
             reference,
             metrics,

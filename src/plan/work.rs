@@ -59,8 +59,8 @@ impl Work {
     }
 
     /// What it costs against other stages: multiplications grow with the pixels and with the square
-    /// of the channels. An evaluation is next to nothing, but not nothing: a run of evaluations
-    /// alone gets on as well.
+    /// of the channels. An evaluation costs 1, so that progress over evaluations alone is measured
+    /// too.
     pub fn cost(&self) -> u64 {
         let Some(Size { width, side, batch }) = self.size else {
             return 1;

@@ -1,7 +1,7 @@
 //! Two groups of results joined into pairs.
 //!
 //! The rule: every key of one group is in the other, once. Pairs are kept in the order of their
-//! keys, whatever the order of the groups, so that sums over them are the same bytes.
+//! keys, whatever the order of the groups, so that sums over them are the same to the bit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,8 +25,8 @@ impl Pairs {
         let (left, left_twice) = index(first);
         let (right, right_twice) = index(second);
         let missing = |from: &BTreeMap<&K, f64>, other: &BTreeMap<&K, f64>| -> Vec<K> {
-            let lonely = from.keys().filter(|key| !other.contains_key(**key));
-            lonely.map(|key| K::clone(key)).collect()
+            let unpaired = from.keys().filter(|key| !other.contains_key(**key));
+            unpaired.map(|key| K::clone(key)).collect()
         };
         let error = PairError {
             only_first: missing(&left, &right),
@@ -74,7 +74,7 @@ fn index<K: Ord>(group: &[(K, f64)]) -> (BTreeMap<&K, f64>, BTreeSet<&K>) {
     (values, twice)
 }
 
-/// The keys that keep two groups from being paired.
+/// The keys because of which two groups cannot be paired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct PairError<K> {
     /// Keys of the first group that the second lacks.

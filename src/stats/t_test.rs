@@ -8,10 +8,10 @@ use super::summary::{mean, sd};
 use super::t_distribution::{critical, two_sided};
 use super::{Undefined, all_finite, rounding};
 
-/// Whether the sample had a spread to measure the difference against.
+/// Whether the sample has a spread that the difference can be measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variance {
-    /// It had: t and p are those of the textbook.
+    /// It has: t and p are the statistic and its probability.
     Positive,
     /// No spread and no difference: t = 0 and p = 1.
     Identical,

@@ -5,8 +5,8 @@
 //!     artefact.json        the key's inputs, the files' digests, what made them
 //!     ...                  the stage's files
 //! results/store/claims/    stages that a process runs, one locked file each
-//! results/store/partial/   stages that have been stopped on their way, to be gone on with
-//! results/store/tmp/       artefacts being written; swept when nobody writes them any more
+//! results/store/partial/   progress of interrupted stages, from which they resume
+//! results/store/tmp/       artefacts being written; removed when their writer has ended
 //! ```
 //!
 //! The rule: an artefact is written aside, flushed to disk and renamed into place; it is never
@@ -118,27 +118,27 @@ pub struct MadeBy {
 pub struct Artefact {
     /// What is known of it.
     pub description: Description,
-    /// Its files, as asked for.
+    /// The files that were asked for.
     pub files: Files,
 }
 
 /// What became of an artefact that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It is gone.
+    /// It was removed.
     Removed,
-    /// A process works on it right now; it stays.
+    /// A process works on it; it stays.
     InUse,
 }
 
-/// What a look into the store finds.
+/// The result of looking for an artefact.
 #[derive(Debug)]
 pub enum Found {
     /// It is there and intact.
     Intact(Artefact),
     /// It is not there.
     Missing,
-    /// It is there and cannot be believed.
+    /// It is there and damaged, for this reason.
     Damaged(String),
 }
 
@@ -153,13 +153,13 @@ impl Store {
     /// A folder for what is being written, created with the store where need be.
     ///
     /// # Errors
-    /// Where the store cannot be written to.
+    /// The store cannot be written to.
     pub fn scratch(&self) -> Result<Scratch, StoreError> {
         Scratch::open(&self.root.join("tmp"))
     }
 
     /// Whether the process that owns a scratch folder of this name still runs: it holds a lock as
-    /// long as it does.
+    /// long as it runs.
     pub fn is_alive(&self, owner: &str) -> bool {
         scratch::is_held(&self.root.join("tmp").join(owner))
     }
@@ -212,10 +212,11 @@ impl Store {
             .sum()
     }
 
-    /// Removes an artefact, whole: it vanishes first, and is deleted then.
+    /// Removes an artefact: it is moved away first and then deleted, so that no reader finds a part
+    /// of it.
     ///
     /// # Errors
-    /// Where the store cannot be written to.
+    /// The store cannot be written to.
     pub fn remove(
         &self,
         scratch: &Scratch,

@@ -1,7 +1,7 @@
-//! What a stage that is not done yet keeps, so that it is not started over.
+//! The progress of interrupted stages, from which they resume.
 //!
-//! The rule: it is written aside and renamed, carries its own digest, and counts only if that is
-//! right; without it a stage begins at the beginning, and ends with the same bytes.
+//! The rule: progress is written aside and renamed, carries its own digest, and is ignored where
+//! that does not match; a stage then starts anew, and ends with the same bytes.
 
 use std::{fs, path::PathBuf};
 
@@ -19,7 +19,7 @@ impl Store {
     /// Keeps the progress of a stage, instead of what was kept before.
     ///
     /// # Errors
-    /// Where the disk does not take it; what was kept before stays.
+    /// It cannot be written; what was kept before stays.
     pub fn keep_progress(
         &self,
         scratch: &Scratch,
@@ -28,14 +28,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let digest = Digest::of_bytes(progress);
         let bytes = [digest.as_bytes().as_slice(), progress].concat();
-        // In a folder that is swept if this process dies.
+        // In a folder that is swept after this process.
         let aside = scratch.folder("progress")?;
         let file = aside.path().join(stage.to_string());
         write_flushed(&file, &bytes)?;
         let place = self.partial(stage);
         let folder = place.parent().expect("it lies within the store");
         create_folder(folder)?;
-        // Not flushed: should it be lost, a training begins earlier, and ends with the same bytes.
+        // Not flushed: if it is lost, a training resumes earlier, and ends with the same bytes.
         fs::rename(&file, &place).doing(|| format!("renaming into {}", place.display()))
     }
 
@@ -46,7 +46,8 @@ impl Store {
         (Digest::of_bytes(progress).as_bytes() == digest).then(|| progress.to_vec())
     }
 
-    /// Forgets the progress of stages that are done: their process was killed in between.
+    /// Forgets the progress of finished stages, which stays where a process is killed after it has
+    /// published.
     pub fn sweep_progress(&self) {
         let entries = fs::read_dir(self.root.join("partial"));
         for entry in entries.into_iter().flatten().flatten() {
@@ -61,7 +62,7 @@ impl Store {
 
     /// Forgets the progress of a stage.
     pub fn forget_progress(&self, stage: &Digest) {
-        // What stays is not looked at any more once the stage is published.
+        // Progress of a published stage is not read; if it cannot be removed, it only takes space.
         let _ = fs::remove_file(self.partial(stage));
     }
 }

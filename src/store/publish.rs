@@ -1,8 +1,8 @@
-//! Publication: how something comes to disk whole or not at all.
+//! Publication: writing artefacts and files whole or not at all.
 //!
 //! The rule: write aside, flush the files and their folder, rename into place, flush the folder
-//! that it is in now. Whatever fails on the way, what is in its place is whole, and what was
-//! written aside is removed, so that a full disk is not filled further.
+//! that it is in now. Whatever fails, what is in place is whole, and what was written aside is
+//! removed, so that a full disk is not filled further.
 
 use std::{
     fs::{self, File},
@@ -21,7 +21,7 @@ impl Store {
     /// Publishes an artefact: all of it or nothing.
     ///
     /// # Errors
-    /// Where the disk does not take it; nothing is left that could be mistaken for an artefact.
+    /// It cannot be written; nothing is left that could be mistaken for an artefact.
     pub fn publish(
         &self,
         scratch: &Scratch,
@@ -49,17 +49,17 @@ impl Store {
             Err(_) if parent.is_dir() => {}
             made => made.doing(|| format!("creating {}", parent.display()))?,
         }
-        // Whoever has made the folder: it is on disk before anything is in it.
+        // Whichever process made the folder: it is on disk before anything is in it.
         written.extend(open_folder(of_kind)?);
         flush_all(&written)?;
         if place.exists() {
             if let Found::Intact(there) = self.verify(kind, &digest)
                 && files.keys().all(|name| there.files.contains_key(name))
             {
-                // Somebody else was faster with the same bytes.
+                // Another process has published it in the meantime.
                 return Ok(());
             }
-            // It is damaged, or has fewer files than are wanted now.
+            // It is damaged, or lacks a file.
             let old = scratch.folder(&format!("old-{kind}-{}", digest.short()))?;
             fs::rename(&place, old.path().join("artefact"))
                 .doing(|| format!("moving the old {} aside", place.display()))?;
@@ -160,7 +160,7 @@ pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
     }
     match fs::create_dir(path) {
         Ok(()) => flush_folder(parent.unwrap_or(Path::new("."))),
-        // Another process has been faster.
+        // Another process has created it in the meantime.
         Err(_) if path.is_dir() => Ok(()),
         Err(error) => Err(error).doing(|| format!("creating {}", path.display())),
     }
@@ -174,7 +174,8 @@ fn flush_folder(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Opens a folder whose entries are to be flushed, which only Unix lets one do.
+/// Opens a folder whose entries are to be flushed; `None` on systems other than Unix, where that is
+/// not possible.
 fn open_folder(path: &Path) -> Result<Option<Unflushed>, StoreError> {
     if !cfg!(unix) {
         return Ok(None);
@@ -188,7 +189,7 @@ fn open_folder(path: &Path) -> Result<Option<Unflushed>, StoreError> {
 /// these bytes already is left alone.
 ///
 /// # Errors
-/// Where the disk does not take it.
+/// It cannot be written.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());

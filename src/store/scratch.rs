@@ -1,7 +1,7 @@
-//! Folders for what is being written, swept when their owner is gone.
+//! Folders for what is being written, swept when their owner has ended.
 //!
-//! The rule: an owner holds a file lock, which the operating system releases however the owner
-//! ends; so nobody ever needs to unlock anything. On some network file systems a lock is seen on
+//! The rule: an owner holds a file lock, which the operating system releases when the owner ends,
+//! however it ends; nothing is ever unlocked by hand. On some network file systems a lock is seen on
 //! its own machine only. So a folder's name ends in the machine and its boot: the lock decides for
 //! folders of this machine since it was started, and others are left alone for a day.
 
@@ -88,16 +88,16 @@ impl Scratch {
         })
     }
 
-    /// Its name, by which others can tell whether its owner lives; see [`super::Store::is_alive`].
+    /// Its name, by which others find whether its owner runs; see [`super::Store::is_alive`].
     pub fn owner(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
-    /// Whether it is still there: a disk may have been taken away since.
+    /// Checks that it is still there: its disk may have been unmounted.
     ///
     /// # Errors
-    /// Where it is not.
+    /// It is not there.
     pub fn check(&self) -> Result<(), StoreError> {
         let found = fs::metadata(&self.path).map(drop);
         found.doing(|| format!("looking for {}", self.path.display()))
@@ -123,7 +123,10 @@ impl Aside {
         &self.path
     }
 
-    /// Removes it, and says where that cannot be done.
+    /// Removes it.
+    ///
+    /// # Errors
+    /// It cannot be removed.
     pub fn remove(self) -> Result<(), StoreError> {
         fs::remove_dir_all(&self.path).doing(|| format!("removing {}", self.path.display()))
     }
@@ -131,7 +134,7 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // It has been renamed into its place, or what cannot be removed now is swept later.
+        // Nothing is left where it was renamed into place; what cannot be removed is swept later.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -140,12 +143,12 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Some network file systems keep a file that is removed while it is open.
         drop(self.lock.take());
-        // What cannot be removed now is swept by the next one to come.
+        // What cannot be removed is swept by a later process.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-/// Whether somebody holds the lock of a folder. It is asked for shared, and only for a moment.
+/// Whether a process holds the lock of a folder. The lock is tried for a moment, shared.
 pub(super) fn is_held(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
@@ -155,7 +158,7 @@ fn changed(folder: &Path) -> Option<SystemTime> {
     fs::metadata(folder).and_then(|found| found.modified()).ok()
 }
 
-/// Removes what owners that are gone have left behind in a folder of which one's own is a part.
+/// Removes the folders of owners that have ended; `own` is the caller's.
 fn sweep(parent: &Path, own: &Path, now: SystemTime) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;

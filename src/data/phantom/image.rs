@@ -50,7 +50,8 @@ const TISSUES: [Tissue; 6] = [
 const BLUR_PX: f64 = 0.75;
 /// Correlation length of the texture, in pixels.
 const TEXTURE_PX: f64 = 4.0;
-/// The largest standard deviation of the texture's logarithm, where `unevenness` is 1.
+/// The largest standard deviation of the logarithm of the texture's factor, where `unevenness`
+/// is 1.
 const MOST_TEXTURE: f64 = 0.4;
 /// Corrections of levels and texture; few suffice, as blur mixes neighbours by about a fifth.
 const PASSES: usize = 8;

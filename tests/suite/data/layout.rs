@@ -270,7 +270,7 @@ fn every_problem_is_reported_at_once_errors_first() {
         (
             Severity::Error,
             "Training/case10/task01_seg09.nii.gz",
-            "same as `task01_seg09.nii`",
+            "same image or mask as `task01_seg09.nii`",
         ),
         (
             Severity::Error,
@@ -296,7 +296,7 @@ fn every_problem_is_reported_at_once_errors_first() {
         (
             Severity::Warning,
             "Validation/case35/task01_seg01.nii.gz",
-            "is full",
+            "covers the whole image",
         ),
     ];
     let list: Vec<_> = found.iter().map(|(_, _, text)| text.as_str()).collect();

@@ -136,11 +136,8 @@ fn what_is_wrong_is_said() {
         (with(70, &32_i16.to_le_bytes()), "pixels of type Complex64"),
         (with(70, &77_i16.to_le_bytes()), "pixels of type 77"),
         (with(42, &0_i16.to_le_bytes()), "impossible shape"),
-        (with(42, &(-5_i16).to_le_bytes()), "1 to 16384 can be read"),
-        (
-            with(42, &16_385_i16.to_le_bytes()),
-            "1 to 16384 can be read",
-        ),
+        (with(42, &(-5_i16).to_le_bytes()), "not of 1 to 16384"),
+        (with(42, &16_385_i16.to_le_bytes()), "not of 1 to 16384"),
         (with(40, &[3, 0, 5, 0, 3, 0, 2, 0]), "not one 2-D image"),
         (with(108, &f32::NAN.to_le_bytes()), "start at byte NaN"),
         (with(108, &1e20_f32.to_le_bytes()), "start at byte 1"),

@@ -221,7 +221,7 @@ fn it_overwrites_nothing() {
     for target in [dir.path(), precious.as_path()] {
         let said = phantom::write(target, 1).unwrap_err().to_string();
         assert!(
-            said.contains("is not an empty folder; name another"),
+            said.contains("is not an empty folder; choose another"),
             "{said}"
         );
     }

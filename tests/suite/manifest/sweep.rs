@@ -150,22 +150,19 @@ fn what_cannot_be_swept_is_refused_with_the_reason() {
             "grid.samples = [[5]]",
             "axis of the grid already; list its values under [grid]",
         ),
-        ("title = [\"a\"]", "shapes no training and no score"),
-        ("rows = [\"samples\"]", "shapes no training and no score"),
+        ("title = [\"a\"]", "affects no training and no score"),
+        ("rows = [\"samples\"]", "affects no training and no score"),
         (
             "statistics.alpha = [0.1]",
-            "shapes no training and no score",
+            "affects no training and no score",
         ),
         (
             "image.cut_masks = [\"allow\"]",
-            "shapes no training and no score",
+            "affects no training and no score",
         ),
         ("extends = [\"a\"]", "says how manifests are put together"),
         ("profile.x = [1]", "says how manifests are put together"),
-        (
-            "reference.values = [\"a\"]",
-            "what results are held against",
-        ),
+        ("reference.values = [\"a\"]", "results are compared with it"),
         ("dataset.training = [10]", "run on one data set"),
         (
             "network = [1]",
@@ -232,7 +229,7 @@ fn the_command_line_and_an_extending_file_replace_a_sweep() {
     assert_eq!(
         profile.warnings,
         [
-            "m.toml:5:17: network.width = 4 of profile p does not count, as m.toml:2:17 sweeps the \
+            "m.toml:5:17: network.width = 4 of profile p has no effect, as m.toml:2:17 sweeps the \
           key; take one of them out"
         ]
     );

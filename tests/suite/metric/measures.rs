@@ -170,7 +170,7 @@ fn scores_without_a_case_or_with_one_word_twice_are_refused() {
             r#"{"cases": [
                 {"case": "a", "dice": {"value": 1}, "dice": {"value": 0}, "diagonal": 1}
             ]}"#,
-            "`dice` stands twice",
+            "`dice` occurs twice",
         ),
         (
             r#"{"cases": [{"case": "a", "dice": {"value": 1}}]}"#,

@@ -183,17 +183,17 @@ fn what_cannot_be_laid_out_is_refused_with_the_axes_that_are_free() {
         (
             "compare = \"start=1\"",
             "m.toml:2:11",
-            "`start` tells no cells apart",
+            "cells do not differ in `start`",
         ),
         (
             "compare = \"method=single\"",
             "m.toml:2:11",
-            "no cell has `method` = single; it has w/, w/o, customised-inherit",
+            "no cell has `method` = single; its values are w/, w/o, customised-inherit",
         ),
         (
             "compare = \"finetune.lr=1\"",
             "m.toml:2:11",
-            "no cell has `finetune.lr` = 1; it has 0.001, 0.003",
+            "no cell has `finetune.lr` = 1; its values are 0.001, 0.003",
         ),
     ] {
         let found = refused(&format!("[table]\n{table}\n{sweep}{GRID}"));

@@ -129,7 +129,7 @@ fn a_disk_that_can_only_be_read_is_told_before_anything_runs_and_still_reported_
     );
     let told = words("second");
     assert!(
-        told.contains("the disk can only be read") && told.contains("--results"),
+        told.contains("the disk is read-only") && told.contains("--results"),
         "{told}"
     );
     assert!(words("third").contains("3 of 3 stages are intact"));
@@ -151,7 +151,7 @@ fn a_store_that_vanishes_fails_what_needs_it_and_the_next_run_begins_anew() {
     let output = child.wait_with_output().unwrap();
     let said = Said::of(&output);
     assert_eq!(output.status.code(), Some(1), "{said:#?}");
-    assert!(said.err.contains("a folder has vanished"), "{said:#?}");
+    assert!(said.err.contains("a folder is missing"), "{said:#?}");
     let others = results_of(folder.path(), "small", "paper+scratch.steps=3000@");
     fs::remove_dir_all(others).unwrap();
     run(folder.path(), &small_run(&[]), 0);

@@ -217,9 +217,9 @@ fn what_helps_is_said_with_the_file() {
             Fate::Half,
             "the disk is full: free some space and run again",
         ),
-        (EROFS, "the disk can only be read: make it writable"),
-        (EIO, "the disk itself fails: look into the system's log"),
-        (ENOENT, "a folder has vanished"),
+        (EROFS, "the disk is read-only: make it writable"),
+        (EIO, "the disk is failing: see the system's log"),
+        (ENOENT, "a folder is missing"),
     ] {
         let said = fails_to_write(fate);
         assert!(said.contains("writing results/store/tmp/"), "{said}");
