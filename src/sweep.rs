@@ -11,6 +11,7 @@ use std::{
 };
 
 use rayon::prelude::*;
+use thiserror::Error;
 
 use crate::{
     artefact::is_whole,
@@ -101,14 +102,17 @@ pub struct Written {
 }
 
 /// Why a sweep ends early.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum SweepError {
-    /// The expression asks what there is not, or picks no run.
+    /// The expression names what the plan does not have, or picks no run.
+    #[error("{0}")]
     PicksNothing(String),
-    /// The results folder takes nothing, before anything has run.
+    /// Nothing can be written to the results folder; nothing has run yet.
+    #[error(transparent)]
     Unwritable(StoreError),
-    /// Tables or pages cannot be written.
-    Unwritten(StoreError),
+    /// Tables or pages cannot be written, after everything has run.
+    #[error("writing tables and pages")]
+    Unwritten(#[source] StoreError),
 }
 
 /// Runs what is missing, then writes the tables.

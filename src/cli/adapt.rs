@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use anyhow::{Context, Error, anyhow};
 use clap::Args;
 
 use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
@@ -22,7 +23,7 @@ use crate::{
     progress::Bar,
     seed::Seed,
     store::replace_file,
-    train::{Annotated, TrainError, Training, train},
+    train::{Annotated, Training, train},
 };
 
 #[derive(Debug, Args)]
@@ -85,13 +86,13 @@ impl AdaptationMethod {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if arguments.steps == 0 || !arguments.lr.is_finite() || arguments.lr <= 0.0 {
-        return Err(Failure::input(
+        return Err(Failure::refused(
             "`--steps` is at least 1 and `--lr` a number above 0",
         ));
     }
     // Before any work: a file is never replaced.
     if arguments.out.exists() {
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "{} exists already; choose another name for the new checkpoint",
             arguments.out.display()
         )));
@@ -142,8 +143,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         })),
     };
     let checkpoint = Checkpoint::of(&outcome.net, about).map_err(|error| weights.wrong(error))?;
-    replace_file(&arguments.out, &checkpoint.to_bytes())
-        .map_err(|error| Failure::Work(error.to_string()))?;
+    replace_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
     print(format_args!(
         "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases \
          {:.4}",
@@ -179,7 +179,7 @@ fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), F
         })
         .collect();
     if !problems.is_empty() {
-        return Err(Failure::Input(problems.join("\n")));
+        return Err(Failure::refused(problems.join("\n")));
     }
     for case in cases {
         let cut: usize = cut_pixels(case, &[expert], &recipe.image).iter().sum();
@@ -229,8 +229,9 @@ fn adapt<E: Engine>(
         .collect();
     let failed = |error| match error {
         AdaptationError::Checkpoint(error) => weights.wrong(error),
-        AdaptationError::Tensor(error) => Failure::Work(error.to_string()),
-        AdaptationError::Mask(error) => Failure::Work(error.to_string()),
+        error @ (AdaptationError::Tensor(_) | AdaptationError::Mask(_)) => {
+            Failure::Work(Error::new(error).context(format!("adapting to expert {expert}")))
+        }
     };
     let (branch, tuned) = arguments.method.words();
     let Beginning { net, choice } = Adapting {
@@ -272,13 +273,9 @@ fn adapt<E: Engine>(
         &mut |step: Step| bar.at(step.step, &format!("loss {:.4}", step.loss)),
     );
     let took = bar.finish();
-    let steps = trained.map_err(|error| match error {
-        TrainError::Diverged { step, rate_key } => Failure::Work(format!(
-            "the training diverged: the loss is {} at step {}; a lower `{rate_key}` may help",
-            step.loss, step.step
-        )),
-        TrainError::Stopped(_) | TrainError::Tensor(_) => Failure::Work(error.to_string()),
-    })?;
+    let steps = trained
+        .with_context(|| format!("adapting to expert {expert}"))
+        .map_err(Failure::Work)?;
     let dice = dice_by_branch(&net, engine, &drawn, &recipe.image).map_err(failed)?;
     Ok(Adapted {
         net,

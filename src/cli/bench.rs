@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Error;
 use clap::Args;
 use serde::Serialize;
 
@@ -144,13 +145,18 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         ..
     } = arguments;
     let (engine, name) = compute.open(*device, *threads).map_err(Failure::Input)?;
-    let identity = device.identity().map_err(Failure::Input)?;
+    let identity = device.identity().map_err(Failure::refused)?;
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());
     let step_ms = match &engine {
         AnyEngine::Stock(engine) => median_step_ms(engine, shape, *steps, &mut look),
         AnyEngine::Lanes(engine) => median_step_ms(engine, shape, *steps, &mut look),
     };
+    let step_ms = step_ms.map_err(|error| {
+        let StepShape { width, size, batch } = shape;
+        let step = format!("timing a step of {width}:{size}:{batch}");
+        Failure::Work(Error::msg(plain(&error)).context(step))
+    })?;
     Ok(StepTime {
         width: shape.width,
         size: shape.size,
@@ -158,7 +164,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         threads: threads.get(),
         device: identity,
         engine: name,
-        step_ms: step_ms.map_err(|error| Failure::Work(plain(&error)))?,
+        step_ms,
         peak_memory_mib: peak_memory_mib(),
         device_memory_mib: device_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
     })

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, num::NonZeroUsize};
 
+use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
 
 use super::Failure;
@@ -88,7 +89,7 @@ impl Compute {
     }
 
     /// Whether this machine has what was asked for, for the devices of these slots.
-    pub(super) fn check(self, slots: &[Slot]) -> Result<(), String> {
+    pub(super) fn check(self, slots: &[Slot]) -> anyhow::Result<()> {
         self.kernels(NonZeroUsize::MIN)?;
         let mut devices = slots.iter().map(|slot| slot.device);
         match devices.find(|device| *device != DeviceName::Cpu) {
@@ -102,7 +103,7 @@ impl Compute {
         self,
         device: DeviceName,
         threads: NonZeroUsize,
-    ) -> Result<(AnyEngine, String), String> {
+    ) -> anyhow::Result<(AnyEngine, String)> {
         match (self.engine, device) {
             (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => {
                 let lanes = Lanes::with_kernels(self.kernels(threads)?);
@@ -111,13 +112,13 @@ impl Compute {
             }
             (EngineChoice::Lanes, device) => Err(not_on(device)),
             (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
-                AnyEngine::Stock(Stock::new(device.open()?)),
+                AnyEngine::Stock(Stock::new(device.open().map_err(Error::msg)?)),
                 "stock".to_owned(),
             )),
         }
     }
 
-    pub(super) fn kernels(self, threads: NonZeroUsize) -> Result<Kernels, String> {
+    pub(super) fn kernels(self, threads: NonZeroUsize) -> anyhow::Result<Kernels> {
         let threads = Threads::new(threads);
         let isa = match self.isa {
             IsaChoice::Auto => Isa::detect(),
@@ -126,12 +127,12 @@ impl Compute {
             IsaChoice::Neon => Isa::Neon,
             IsaChoice::Portable => Isa::Portable,
         };
-        Kernels::with_isa(isa, threads).map_err(|error| format!("--isa: {error}"))
+        Kernels::with_isa(isa, threads).context("--isa")
     }
 }
 
-fn not_on(device: DeviceName) -> String {
-    format!(
+fn not_on(device: DeviceName) -> Error {
+    anyhow!(
         "the lanes engine works on the processor, not on {device}; leave `--engine` out, or take \
          `--device cpu`"
     )
@@ -180,10 +181,10 @@ impl OwnDevice {
 }
 
 /// What is recorded of what computes.
-pub(super) fn made_by(device: DeviceName, engine: String) -> Result<MadeBy, String> {
+pub(super) fn made_by(device: DeviceName, engine: String) -> anyhow::Result<MadeBy> {
     let (device, engine) = match TRIVIAL {
         true => ("none".to_owned(), "none: nothing was computed".to_owned()),
-        false => (device.identity()?, engine),
+        false => (device.identity().map_err(Error::msg)?, engine),
     };
     Ok(MadeBy {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Subcommand;
 
 use super::{Done, Failure, output::print};
@@ -29,7 +30,7 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> Result<Done, Failure> {
     match command {
         Command::Phantom { out, seed } => {
-            phantom::write(out, *seed).map_err(Failure::input)?;
+            phantom::write(out, *seed).map_err(Failure::refused)?;
             print(format_args!(
                 "phantom of seed {seed} written to {}",
                 out.display()
@@ -41,7 +42,7 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             print(check.to_string().trim_end());
             match check.usable() {
                 true => Ok(Done::Whole),
-                false => Err(Failure::Input(format!(
+                false => Err(Failure::Input(anyhow!(
                     "{}: not usable as a data set",
                     dir.display()
                 ))),

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::{
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let digests = match (selection.manifests.as_slice(), &asked.stage) {
         ([], Some(digits)) => heard_of(&records, &results, digits)?,
         ([], None) => {
-            return Err(Failure::input(
+            return Err(Failure::refused(
                 "an expression picks among the runs of manifests; name one, for example \
                  `expertgrid logs experiments/table2.toml --only 'n=10'`",
             ));
@@ -86,7 +87,7 @@ fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [] => Err(Failure::Input(format!(
+        [] => Err(Failure::Input(anyhow!(
             "nothing has been heard of a stage {asked} in {}; a stage that was in the store before \
              has no history there",
             results.path().display()
@@ -98,7 +99,7 @@ fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec
             });
             Ok(cause.into_iter().chain([*one]).collect())
         }
-        more => Err(Failure::Input(format!(
+        more => Err(Failure::Input(anyhow!(
             "{} stages begin with {asked}; write more digits",
             more.len()
         ))),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use anyhow::anyhow;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ fn chosen(name: Option<&str>) -> Result<Vec<SectionTable>, Failure> {
         true => {
             let names = sections().iter().map(|section| section.name);
             let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
-            Err(Failure::Input(format!(
+            Err(Failure::Input(anyhow!(
                 "there is no section or key `{name}`; the sections are {}",
                 names.join(", ")
             )))

@@ -29,7 +29,10 @@ mod weights;
 mod why;
 mod worker;
 
-use std::process::ExitCode;
+use std::{
+    fmt::{Debug, Display},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -98,16 +101,40 @@ enum Command {
 
 /// Why a command ends early.
 enum Failure {
-    /// The user's input is wrong; what, where, and what to do about it.
-    Input(String),
-    /// Something could not be done.
-    Work(String),
+    /// The input is wrong: what, where, and what to do about it. Exit code 2.
+    Input(anyhow::Error),
+    /// The input is right, but the work failed. Exit code 1.
+    Work(anyhow::Error),
 }
 
 impl Failure {
-    fn input(what: impl std::fmt::Display) -> Self {
-        Self::Input(what.to_string())
+    fn input(error: impl Into<anyhow::Error>) -> Self {
+        Self::Input(error.into())
     }
+
+    /// Wrong input, of which there is a text alone.
+    fn refused(text: impl Display + Debug + Send + Sync + 'static) -> Self {
+        Self::Input(anyhow::Error::msg(text))
+    }
+
+    fn work(error: impl Into<anyhow::Error>) -> Self {
+        Self::Work(error.into())
+    }
+}
+
+/// An error with its causes, outermost first: `doing X: cause`. A cause that an error's own text
+/// already names is not repeated.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// How a command ended.
@@ -151,13 +178,14 @@ pub fn main() -> ExitCode {
         Ok(Done::Whole) => ExitCode::SUCCESS,
         Ok(Done::WithFailures) => ExitCode::from(1),
         Ok(Done::Interrupted) => ExitCode::from(130),
-        Err(Failure::Work(what)) => complain(&what, 1),
-        Err(Failure::Input(what)) => complain(&what, 2),
+        Err(Failure::Work(error)) => complain(&error, 1),
+        Err(Failure::Input(error)) => complain(&error, 2),
     }
 }
 
-fn complain(what: &str, code: u8) -> ExitCode {
-    for line in what.lines() {
+/// Prints an error, each of its lines marked as one, and gives the exit code back.
+fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
+    for line in chain(error).lines() {
         match line.starts_with("error: ") || line.starts_with("warning: ") || line.starts_with(' ')
         {
             true => eprintln!("{line}"),
@@ -165,4 +193,20 @@ fn complain(what: &str, code: u8) -> ExitCode {
         }
     }
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes_each_once() {
+        let error = anyhow::Error::msg("no space left").context("writing a.md");
+        assert_eq!(chain(&error), "writing a.md: no space left");
+        let named = anyhow::Error::msg("no space left").context("a.md: no space left; free some");
+        assert_eq!(
+            chain(&named.context("writing the tables")),
+            "writing the tables: a.md: no space left; free some"
+        );
+    }
 }

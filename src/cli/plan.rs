@@ -124,7 +124,7 @@ fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
 
 /// The devices that a run would take if it were not told otherwise.
 fn devices() -> Result<Devices, Failure> {
-    let slots = Slots::share(&DeviceRequest::Auto, None).map_err(Failure::Input)?;
+    let slots = Slots::share(&DeviceRequest::Auto, None).map_err(Failure::refused)?;
     let devices = slots.slots.iter().map(|slot| slot.device);
     let cuda = devices.filter(|device| *device != DeviceName::Cpu);
     Ok(match cuda.unique_by(|d| d.to_string()).count() {

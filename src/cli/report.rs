@@ -3,6 +3,7 @@
 
 use std::{io::IsTerminal, path::Path, sync::Arc};
 
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
 use super::{Done, Failure, Picked, Selection, imports, output::print, verify::verify};
@@ -15,7 +16,7 @@ use crate::{
         Versus, WrittenPages,
     },
     results::{self, Results},
-    store::{Store, StoreError},
+    store::Store,
     sweep::Written,
     variant::Folders,
 };
@@ -141,11 +142,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     if arguments.only.is_all() {
         folders.notes().for_each(|note| eprintln!("note: {note}"));
-        let pages = tables.write_pages().map_err(failed)?;
+        let pages = tables.write_pages().map_err(Failure::work)?;
         if let Done::WithFailures = say_pages(&pages) {
             done = Done::WithFailures;
         }
-        tables.write().map_err(failed)?;
+        tables.write().map_err(Failure::work)?;
     }
     if arguments.reference {
         report.against(&references, format)?;
@@ -175,7 +176,7 @@ fn missing(results: &Results<'_>, plan: &Plan, folder: &Path) -> Result<usize, F
     let tallies = (0..plan.experiments.len()).map(|i| results.tally(i).missing);
     let missing: usize = tallies.sum();
     match missing == plan.runs.len() {
-        true => Err(Failure::Input(format!(
+        true => Err(Failure::Input(anyhow!(
             "none of the {missing} runs has results in {} for this data set and profile; \
              `expertgrid run` makes them",
             folder.display()
@@ -204,19 +205,18 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<PublishedMea
     let mut references = Vec::new();
     for experiment in experiments {
         references.push(match &experiment.reference {
-            Some(published) => Some(PublishedMeans::read(published).map_err(Failure::Input)?),
+            Some(published) => Some(PublishedMeans::read(published).map_err(Failure::input)?),
             None => None,
         });
     }
     if references.iter().all(Option::is_none) {
-        return Err(Failure::Input(
+        return Err(Failure::refused(
             "there are no published values to hold these results against; name them in the \
              manifest:\n  \
              [reference]\n  \
              values = \"FILE.csv\"   # relative to the manifest; experiments/reference has one\n  \
              source = \"WHO\"\n  \
-             dataset = \"LABEL\"     # of the data they were published for"
-                .to_owned(),
+             dataset = \"LABEL\"     # of the data they were published for",
         ));
     }
     Ok(references)
@@ -261,10 +261,6 @@ fn print_tables(tables: &[Tabled], format: FormatChoice) {
     });
 }
 
-fn failed(error: StoreError) -> Failure {
-    Failure::Work(error.to_string())
-}
-
 /// The tables of all experiments, held against what others say.
 struct Report<'a> {
     results: &'a Results<'a>,
@@ -297,7 +293,7 @@ impl Report<'_> {
             let versus = report::versus(&tabled.table, spec, reference, &self.tables.provenance);
             let document = versus.document(&tabled.table, self.results, i, &self.tables.provenance);
             let path = report::write_beside(&document, "vs-paper", self.folders.of(i));
-            let path = path.map_err(failed)?;
+            let path = path.map_err(Failure::work)?;
             eprintln!("written to {}", path.display());
             all.push((&spec.name, &tabled.table, versus));
             documents.push(document);
@@ -318,7 +314,7 @@ impl Report<'_> {
             let document =
                 report::claims_document(&claims, &spec.name, spec, &self.tables.provenance);
             let path = report::write_beside(&document, "claims", self.folders.of(i));
-            let path = path.map_err(failed)?;
+            let path = path.map_err(Failure::work)?;
             eprintln!("written to {}", path.display());
             documents.push(document);
             all.extend(claims.into_iter().map(|claim| (spec.name.as_str(), claim)));

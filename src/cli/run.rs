@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
 
+use anyhow::{Context, Error};
 use clap::Args;
 
 use super::{
@@ -120,17 +121,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             eprintln!("  {}", this_command());
             Ok(Done::Interrupted)
         }
-        Err(SweepError::PicksNothing(why)) => Err(Failure::Input(why)),
-        Err(SweepError::Unwritable(error)) => Err(Failure::Input(format!(
-            "{error}; the results folder must be writable, choose another with `--results DIR`"
-        ))),
-        Err(SweepError::Unwritten(error)) => Err(Failure::Work(error.to_string())),
+        Err(error @ SweepError::PicksNothing(_)) => Err(Failure::input(error)),
+        Err(error @ SweepError::Unwritable(_)) => {
+            Err(Failure::Input(Error::new(error).context(
+                "the results folder must be writable; choose another with `--results DIR`",
+            )))
+        }
+        Err(error @ SweepError::Unwritten(_)) => Err(Failure::work(error)),
     }
 }
 
 /// The devices that are asked for, which this machine has.
 fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
-    let slots = Slots::share(&execution.device, execution.jobs).map_err(Failure::Input)?;
+    let slots = Slots::share(&execution.device, execution.jobs).map_err(Failure::refused)?;
     // Workers would find out one by one.
     let checked = execution.compute.check(&slots.slots);
     checked.map_err(Failure::Input)?;
@@ -157,9 +160,9 @@ fn worker_command(
     imports: &BTreeMap<PathBuf, Digest>,
 ) -> Result<WorkerCommand, Failure> {
     let selection = &arguments.selection;
-    let program = std::env::current_exe().map_err(|error| {
-        Failure::Work(format!("the program's own file cannot be found: {error}"))
-    })?;
+    let program = std::env::current_exe()
+        .context("the program's own file cannot be found")
+        .map_err(Failure::Work)?;
     let keep_every = arguments.failing.save_every.as_secs_f64().to_string();
     let paths: [OsString; 5] = [
         "worker".into(),

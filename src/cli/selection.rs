@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use anyhow::{Error, anyhow};
 use candle_core::Device;
 use clap::Args;
 use itertools::Itertools;
@@ -60,7 +61,7 @@ impl Picked {
     /// What it picks of a plan.
     pub(super) fn of(&self, plan: &Plan) -> Result<Picking, Failure> {
         let picking = self.only.as_ref().map(|only| plan.pick(only)).transpose();
-        Ok(picking.map_err(Failure::Input)?.unwrap_or_default())
+        Ok(picking.map_err(Failure::refused)?.unwrap_or_default())
     }
 
     /// Takes the other runs out of a plan.
@@ -101,7 +102,7 @@ impl Selection {
         if let Some(given) = self.manifests.iter().find(expression)
             && !given.exists()
         {
-            return Err(Failure::Input(format!(
+            return Err(Failure::Input(anyhow!(
                 "{} is no manifest; what picks runs is written behind --only: `--only '{0}'`",
                 given.display()
             )));
@@ -142,7 +143,7 @@ impl Selection {
                     test: a.test.max(b.test),
                     experts: a.experts.max(b.experts),
                 });
-                let cohort = cohort.ok_or_else(|| Failure::input("no manifest"))?;
+                let cohort = cohort.ok_or_else(|| Failure::refused("no manifest"))?;
                 let folders = Folders::find(&experiments, None, &dir);
                 (Inventory::assumed(&cohort), folders)
             }
@@ -197,7 +198,7 @@ impl Selection {
         problems.dedup();
         match problems.is_empty() {
             true => Ok(dataset),
-            false => Err(Failure::Input(problems.join("\n"))),
+            false => Err(Failure::refused(problems.join("\n"))),
         }
     }
 }
@@ -226,11 +227,8 @@ pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Di
             continue;
         };
         let wrong = |error: CheckpointError| {
-            Failure::Input(format!(
-                "{}: `pretrain.from`: {}: {error}",
-                experiment.name,
-                path.display()
-            ))
+            let file = format!("{}: `pretrain.from`: {}", experiment.name, path.display());
+            Failure::Input(Error::new(error).context(file))
         };
         let weights = Checkpoint::open(path).map_err(wrong)?;
         for experts in &experiment.grid.annotators.choose {

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::anyhow;
 use clap::Args;
 use itertools::Itertools;
 use serde::Serialize;
@@ -91,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let all = [fields.list(), &[metric]].concat();
     let pick = arguments.only.as_ref().map(|only| only.among(&all));
     let asked = CellFilter {
-        pick: pick.transpose().map_err(Failure::Input)?,
+        pick: pick.transpose().map_err(Failure::refused)?,
         fields,
     };
     let store = Store::within(&selection.results);
@@ -110,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             .iter()
             .flat_map(|spec| &spec.metrics.report);
         let reported = reported.map(|metric| metric.word()).unique().format(", ");
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "no cell of these tables is `{}`; there are {}; metric {reported}",
             arguments.only.as_ref().map_or("", Only::text),
             plan.listed(&asked.fields),

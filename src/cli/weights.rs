@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Error, anyhow};
 use itertools::Itertools;
 
 use super::Failure;
@@ -63,7 +64,7 @@ impl LoadedWeights {
         let found = match (expert, self.experts.len()) {
             (None, 1) => Some(0),
             (None, _) => {
-                return Err(Failure::Input(format!(
+                return Err(Failure::Input(anyhow!(
                     "{}: the network has a branch for each of experts {known}; choose one with \
                      `--expert N`, or adapt it to another with `expertgrid adapt`",
                     self.path.display()
@@ -72,7 +73,7 @@ impl LoadedWeights {
             (Some(expert), _) => self.experts.iter().position(|known| *known == expert),
         };
         found.ok_or_else(|| {
-            Failure::Input(format!(
+            Failure::Input(anyhow!(
                 "{}: the network has no branch for expert {}, it has {known}; adapt it with \
                  `expertgrid adapt`",
                 self.path.display(),
@@ -83,7 +84,7 @@ impl LoadedWeights {
 }
 
 fn wrong(path: &Path, error: CheckpointError) -> Failure {
-    Failure::Input(format!("{}: {error}", path.display()))
+    Failure::Input(Error::new(error).context(path.display().to_string()))
 }
 
 impl fmt::Display for LoadedWeights {

@@ -1,5 +1,6 @@
 //! `expertgrid why`: what stands behind a key, and what is different where it is not in the store.
 
+use anyhow::anyhow;
 use clap::Args;
 use itertools::Itertools;
 use serde::Serialize;
@@ -95,18 +96,18 @@ pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, F
         let found: Vec<StageId> = found.map(|(id, _)| id).collect();
         return match found.as_slice() {
             [one] => Ok(plan.chain(*one)),
-            [] => Err(Failure::Input(format!(
+            [] => Err(Failure::Input(anyhow!(
                 "no stage of these manifests begins with {digits}; runs.csv of a table holds the \
                  digests of all its runs, and another profile or `--set` gives other digests"
             ))),
-            more => Err(Failure::Input(format!(
+            more => Err(Failure::Input(anyhow!(
                 "{} stages begin with {digits}; write more digits",
                 more.len()
             ))),
         };
     }
     let picking = asked.only.as_ref().map(|only| plan.pick(only)).transpose();
-    let picking = picking.map_err(Failure::Input)?.unwrap_or_default();
+    let picking = picking.map_err(Failure::refused)?.unwrap_or_default();
     let runs = plan.runs.iter().filter(|run| picking.wants(run, plan));
     let runs: Vec<_> = runs.collect();
     match runs.as_slice() {
@@ -116,7 +117,7 @@ pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, F
             let some = more.iter().take(3).map(|run| names.name(run.evaluation));
             let fields = Fields::of(plan);
             let fields = fields.list().iter().map(|field| field.name.as_str());
-            Err(Failure::Input(format!(
+            Err(Failure::Input(anyhow!(
                 "{} runs are that; narrow it down to one ({}): {}, ...",
                 more.len(),
                 fields.format(", "),

@@ -42,7 +42,7 @@ pub use markdown::markdown;
 pub use marks::{paired, unpaired};
 pub use page::{PageSources, Unread, is_whole_page, write_pages};
 pub use position::Position;
-pub use published::PublishedMeans;
+pub use published::{PublishedError, PublishedFault, PublishedMeans};
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};

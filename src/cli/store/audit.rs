@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
@@ -65,15 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let store = Store::within(&arguments.results);
     let chosen = draw(&store, arguments);
     if chosen.is_empty() {
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "{} holds no stages; `expertgrid run` makes them",
             ResultsDir::new(&arguments.results).store().display()
         )));
     }
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
-    let scratch = store
-        .scratch()
-        .map_err(|error| Failure::Work(error.to_string()))?;
+    let scratch = store.scratch().map_err(Failure::work)?;
     let (engine, made_by) = arguments.device.open()?;
     let mut bench = Bench {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),

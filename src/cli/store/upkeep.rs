@@ -211,9 +211,7 @@ pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
 pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
     let store = Store::within(&arguments.place.results);
     let kept = reached(arguments)?;
-    let scratch = store
-        .scratch()
-        .map_err(|error| Failure::Input(error.to_string()))?;
+    let scratch = store.scratch().map_err(Failure::input)?;
     let (mut removed, mut freed, mut busy) = (Vec::new(), 0, 0);
     let mut staying = 0;
     for (kind, digest) in store.list() {
@@ -225,7 +223,7 @@ pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
         if !arguments.dry_run {
             let outcome = store
                 .remove(&scratch, kind, &digest)
-                .map_err(|error| Failure::Work(error.to_string()))?;
+                .map_err(Failure::work)?;
             if outcome == Removal::InUse {
                 busy += 1;
                 continue;

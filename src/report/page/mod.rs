@@ -120,7 +120,7 @@ impl<'a> PageSection<'a> {
         let versus = spec.reference.as_ref().and_then(|published| {
             let reference = match PublishedMeans::read(published) {
                 Ok(reference) => reference,
-                Err(why) => return Some(Err(why)),
+                Err(error) => return Some(Err(error.to_string())),
             };
             let versus = versus(&table, spec, &reference, provenance);
             let published = versus.pairs.iter().any(|pair| pair.published.is_some());
