@@ -163,7 +163,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         batch: shape.batch,
         threads: threads.get(),
         device: identity,
-        engine: name,
+        engine: name.to_string(),
         step_ms,
         peak_memory_mib: peak_memory_mib(),
         device_memory_mib: device_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),

@@ -13,7 +13,7 @@ use crate::{
     },
     exec::{DeviceName, DeviceRequest, Slot},
     stage::TRIVIAL,
-    store::MadeBy,
+    store::{EngineUsed, MadeBy},
 };
 
 /// How stages are executed.
@@ -103,17 +103,23 @@ impl Compute {
         self,
         device: DeviceName,
         threads: NonZeroUsize,
-    ) -> anyhow::Result<(AnyEngine, String)> {
+    ) -> anyhow::Result<(AnyEngine, EngineUsed)> {
         match (self.engine, device) {
             (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => {
                 let lanes = Lanes::with_kernels(self.kernels(threads)?);
-                let name = format!("lanes, {}", lanes.isa());
-                Ok((AnyEngine::Lanes(lanes), name))
+                let used = EngineUsed {
+                    name: "lanes".to_owned(),
+                    isa: Some(lanes.isa().to_string()),
+                };
+                Ok((AnyEngine::Lanes(lanes), used))
             }
             (EngineChoice::Lanes, device) => Err(not_on(device)),
             (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
                 AnyEngine::Stock(Stock::new(device.open().map_err(Error::msg)?)),
-                "stock".to_owned(),
+                EngineUsed {
+                    name: "stock".to_owned(),
+                    isa: None,
+                },
             )),
         }
     }
@@ -181,9 +187,15 @@ impl OwnDevice {
 }
 
 /// What is recorded of what computes.
-pub(super) fn made_by(device: DeviceName, engine: String) -> anyhow::Result<MadeBy> {
+pub(super) fn made_by(device: DeviceName, engine: EngineUsed) -> anyhow::Result<MadeBy> {
     let (device, engine) = match TRIVIAL {
-        true => ("none".to_owned(), "none: nothing was computed".to_owned()),
+        true => (
+            "none".to_owned(),
+            EngineUsed {
+                name: "none: nothing was computed".to_owned(),
+                isa: None,
+            },
+        ),
         false => (device.identity().map_err(Error::msg)?, engine),
     };
     Ok(MadeBy {

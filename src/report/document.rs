@@ -184,11 +184,6 @@ impl MarkedText {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// The words without their markings.
-    pub fn unmarked(&self) -> String {
-        self.0.iter().map(|span| span.text.as_str()).collect()
-    }
 }
 
 impl<T: Into<String>> From<T> for MarkedText {

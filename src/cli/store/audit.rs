@@ -181,9 +181,8 @@ fn same_engine(made_by: &MadeBy, device: OwnDevice, bench: &mut Bench) -> Result
     if (&made_by.device, &made_by.engine) == (&bench.made_by.device, &bench.made_by.engine) {
         return Ok(());
     }
-    let isa = made_by
-        .engine
-        .strip_prefix("lanes, ")
+    let isa = made_by.engine.isa.as_deref();
+    let isa = isa
         .and_then(IsaChoice::named)
         .filter(|_| device.compute.isa == IsaChoice::Auto);
     let elsewhere = || {

@@ -106,7 +106,7 @@ fn rows(store: &Store) -> Vec<StoredStage> {
         match store.read(kind, &digest, &[]) {
             Found::Intact(artefact) => StoredStage {
                 dataset: Some(artefact.description.dataset),
-                engine: Some(artefact.description.made_by.engine),
+                engine: Some(artefact.description.made_by.engine.to_string()),
                 ..row
             },
             Found::Missing => StoredStage {

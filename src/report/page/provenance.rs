@@ -84,9 +84,10 @@ fn device(made: &MadeBy) -> String {
         "cuda" => "CUDA device",
         other => other,
     };
-    match made.engine.split_once(", ") {
-        Some((engine, isa)) => format!("{device}, engine {engine}, instruction set {isa}"),
-        None => format!("{device}, engine {}", made.engine),
+    let engine = &made.engine.name;
+    match &made.engine.isa {
+        Some(isa) => format!("{device}, engine {engine}, instruction set {isa}"),
+        None => format!("{device}, engine {engine}"),
     }
 }
 
