@@ -35,7 +35,7 @@ pub use advantage::MARGINAL;
 pub use claim::{CheckOutcome, Claim, ClaimCheck, Claims, Verdict, document as claims_document};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;
-pub use html::{escaped as html_escaped, html, html_element, html_text};
+pub use html::html;
 pub use latex::latex;
 pub use layout::{lay_out, shown};
 pub use markdown::markdown;
