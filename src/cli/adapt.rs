@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     /// Checkpoint to write; it must not exist yet.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// What is trained.
+    /// Which parameters are trained.
     #[arg(long, value_enum, default_value = "full")]
     method: AdaptationMethod,
     /// Optimiser steps.
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     /// Initial learning rate.
     #[arg(long, default_value_t = Budget::FINETUNE.lr, value_name = "RATE")]
     lr: f64,
-    /// Of all randomness.
+    /// Seed of all randomness.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
@@ -67,15 +67,15 @@ pub(super) struct Arguments {
 /// What is trained for the new expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum AdaptationMethod {
-    /// The expert's norms start anew and the whole network is trained: the paper's.
+    /// Reset the expert's normalisation layers and train the whole network, as in the paper.
     Full,
-    /// The branch that fits the cases best is taken over and its norms alone are trained; the
-    /// shared part stays.
+    /// Copy the branch that fits the cases best and train its normalisation layers alone; the
+    /// shared part stays as it is.
     ExpertLayers,
 }
 
 impl AdaptationMethod {
-    /// What the expert's branch starts from, and what is trained.
+    /// The start of the expert's branch, and the parameters that are trained.
     fn words(self) -> (Branch, Tuned) {
         match self {
             Self::Full => (Branch::Reset, Tuned::Everything),
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             "`--steps` is at least 1 and `--lr` a number above 0",
         ));
     }
-    // Before any work: a file is never replaced.
+    // Checked before any work: a file is never replaced.
     if arguments.out.exists() {
         return Err(Failure::Input(anyhow!(
             "{} exists already; choose another name for the new checkpoint",
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     for warning in &found.warnings {
         eprintln!("{warning}");
     }
-    hold_against(&found.cases, arguments.expert, &weights.recipe)?;
+    check_cases(&found.cases, arguments.expert, &weights.recipe)?;
     eprintln!("weights: {weights}");
     eprintln!(
         "cases: {} with a mask of expert {}{}, of {}",
@@ -166,8 +166,8 @@ fn budget(arguments: &Arguments) -> Budget {
     }
 }
 
-/// Whether the cases can be the network's input; what is cut off is said.
-fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
+/// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
+fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
     let problems: Vec<String> = cases
         .iter()
         .filter_map(|case| {
@@ -185,8 +185,8 @@ fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), F
         let cut: usize = cut_pixels(case, &[expert], &recipe.image).iter().sum();
         if cut > 0 {
             eprintln!(
-                "warning: {}: {cut} pixels of the mask lie outside what the network sees of the \
-                 image when it predicts",
+                "warning: {}: {cut} pixels of the mask lie outside the part of the image that \
+                 the network predicts",
                 case.name
             );
         }
@@ -250,8 +250,8 @@ fn adapt<E: Engine>(
         Some(choice) => {
             let from = choice.chosen;
             eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}) and is taken \
-                 over",
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its \
+                 normalisation layers are trained",
                 choice.mean_dice()
             );
             format!("expert layers, from expert {from}")

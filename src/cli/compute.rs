@@ -1,4 +1,4 @@
-//! What computes: devices, engines, instruction sets, as they are asked for.
+//! The options for devices, engines and instruction sets.
 
 use std::{ffi::OsString, num::NonZeroUsize};
 
@@ -16,10 +16,10 @@ use crate::{
     store::{EngineUsed, MadeBy},
 };
 
-/// How stages are executed.
+/// Where stages run, and how many at once.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExecutionArguments {
-    /// How many stages at once [default: one per core, or one per CUDA device].
+    /// Stages to run at once [default: one per core, or one per CUDA device].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
@@ -29,10 +29,10 @@ pub(super) struct ExecutionArguments {
     pub(super) compute: Compute,
 }
 
-/// What computes.
+/// The engine and its instruction set.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Compute {
-    /// What computes.
+    /// Engine that computes.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) engine: EngineChoice,
     /// Instruction set of the lanes engine; results on different ones differ in their last bits.
@@ -40,7 +40,7 @@ pub(super) struct Compute {
     pub(super) isa: IsaChoice,
 }
 
-/// What computes.
+/// An engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum EngineChoice {
     /// `lanes` on the processor, `stock` elsewhere.
@@ -74,7 +74,7 @@ impl IsaChoice {
 }
 
 impl Compute {
-    /// The options that make a worker choose alike.
+    /// The options that pass this choice on to a worker.
     pub(super) fn arguments(self) -> [OsString; 4] {
         let word = |value: Option<clap::builder::PossibleValue>| {
             let value = value.expect("no choice is hidden");
@@ -88,7 +88,7 @@ impl Compute {
         ]
     }
 
-    /// Whether this machine has what was asked for, for the devices of these slots.
+    /// Checks that this machine has what was asked for, for the devices of these slots.
     pub(super) fn check(self, slots: &[Slot]) -> anyhow::Result<()> {
         self.kernels(NonZeroUsize::MIN)?;
         let mut devices = slots.iter().map(|slot| slot.device);
@@ -98,7 +98,7 @@ impl Compute {
         }
     }
 
-    /// The engine on a device, and what is recorded of it.
+    /// The engine on a device, and its record in artefacts.
     pub(super) fn open(
         self,
         device: DeviceName,
@@ -147,17 +147,17 @@ fn not_on(device: DeviceName) -> Error {
 /// A device for a worker.
 #[derive(Clone, Debug, Args)]
 pub(super) struct WorkerDevice {
-    /// Which.
+    /// The device.
     #[arg(long)]
     pub(super) device: DeviceName,
-    /// Threads.
+    /// Its threads.
     #[arg(long)]
     pub(super) threads: NonZeroUsize,
     #[command(flatten)]
     pub(super) compute: Compute,
 }
 
-/// A processor for a command that trains or predicts by itself.
+/// A device for a command that trains or predicts in its own process.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct OwnDevice {
     /// Threads [default: one per core].
@@ -171,7 +171,7 @@ pub(super) struct OwnDevice {
 }
 
 impl OwnDevice {
-    /// The engine, and what is recorded of it.
+    /// The engine, and the record of what computes.
     pub(super) fn open(self) -> Result<(AnyEngine, MadeBy), Failure> {
         let threads = self
             .threads
@@ -186,7 +186,7 @@ impl OwnDevice {
     }
 }
 
-/// What is recorded of what computes.
+/// The record of what computes.
 pub(super) fn made_by(device: DeviceName, engine: EngineUsed) -> anyhow::Result<MadeBy> {
     let (device, engine) = match TRIVIAL {
         true => (

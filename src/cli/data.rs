@@ -12,16 +12,16 @@ use crate::data::{check, phantom};
 pub(super) enum Command {
     /// Draw the synthetic phantom: 39 cases with the masks of seven experts, as NIfTI files.
     Phantom {
-        /// Folder to write; it must not hold anything yet.
+        /// Folder to write; it must be empty or not exist yet.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Another seed draws other brains.
+        /// Seed; another one draws other brains.
         #[arg(long, default_value_t = phantom::DEFAULT_SEED)]
         seed: u64,
     },
-    /// Say what a data set holds and what is wrong with it.
+    /// Check a data set: what it holds, and what is wrong with it.
     Check {
-        /// Its folder.
+        /// Folder of the data set.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },

@@ -1,4 +1,4 @@
-//! `expertgrid manifest`: what a manifest can say.
+//! `expertgrid manifest`: the keys of manifests and their schema.
 
 use std::fmt::Write;
 
@@ -96,7 +96,7 @@ fn listed(sections: &[SectionTable]) -> String {
     text
 }
 
-/// What counts where a key is absent.
+/// The default of a key, in words.
 fn default(key: &Key) -> String {
     match key.default {
         Fallback::Value(text) => format!("default {}", text()),

@@ -1,4 +1,4 @@
-//! `expertgrid metric`: masks against reference masks, as any segmentation is scored.
+//! `expertgrid metric`: scores of masks against reference masks.
 
 use std::{
     collections::BTreeMap,
@@ -22,9 +22,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Files of two folders belong together by their names; where REF holds a folder \
-                  for each case, by the folder's name, and `--expert` says whose mask is the \
-                  reference.
+    after_help = "Files of two folders are paired by their names. Where REF holds a folder for \
+                  each case, a file is paired with the folder of its name, and `--expert` says \
+                  whose mask is the reference.
 
 Examples:
   expertgrid metric mask.nii.gz reference.nii.gz --spacing header
@@ -41,13 +41,13 @@ pub(super) struct Arguments {
     /// Whose masks are the reference, in a folder of cases.
     #[arg(long, value_name = "N")]
     expert: Option<Expert>,
-    /// What is measured [default: dice, assd, hd95].
+    /// Measures to report [default: dice, assd, hd95].
     #[arg(long, value_name = "MEASURE", value_delimiter = ',', value_parser = measure)]
     report: Vec<Measure>,
     /// Distances in pixels, or in the millimetres of the reference's header.
     #[arg(long, value_enum, default_value = "unit")]
     spacing: SpacingChoice,
-    // Its help is made of the keys of `[metrics]`.
+    // The help is made from the keys of `[metrics]`.
     #[arg(
         long,
         value_name = "METRIC=WHICH",
@@ -68,7 +68,7 @@ enum SpacingChoice {
     Header,
 }
 
-/// The measures of one case, beside each other as JSON has them.
+/// The measures of one case. In JSON they stand beside `case` and `status`.
 #[derive(Serialize)]
 struct ScoredCase {
     case: String,
@@ -91,7 +91,7 @@ impl Serialize for CaseMeasures {
     }
 }
 
-/// Where a case's two masks are.
+/// The files of a case's two masks.
 struct MaskPair {
     case: String,
     prediction: PathBuf,
@@ -169,7 +169,7 @@ fn listed(items: &[String]) -> String {
     }
 }
 
-/// What `--definition` takes.
+/// The help of `--definition`.
 fn definition_help() -> String {
     let defaults = Metrics::definitions().filter_map(|key| match key.default {
         Fallback::Value(value) => Some(format!("{}={}", key.name, value().trim_matches('"'))),
@@ -241,7 +241,7 @@ fn pairs_of_folders(
     }
 }
 
-/// The masks of a folder by case: its NIfTI files, or an expert's masks in its folders of cases.
+/// The masks of a folder by case: its NIfTI files, or else an expert's masks in its case folders.
 fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
@@ -265,7 +265,7 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
     };
     if !files.is_empty() {
         for path in files {
-            // What `predict` writes beside the masks is no mask.
+            // `predict` writes these beside the masks.
             let name = folder::name(&path);
             if !name.ends_with("_probability") && !name.ends_with("_logits") {
                 add(name, path)?;
@@ -330,7 +330,7 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
         && prediction.header.spacing() != reference.header.spacing()
     {
         eprintln!(
-            "warning: {}: its header has another spacing than the reference's, which is taken",
+            "warning: {}: its header has another spacing than the reference's, which is used",
             pair.prediction.display()
         );
     }
@@ -366,7 +366,8 @@ fn read(path: &Path) -> anyhow::Result<ReadMask> {
     match read.two_valued {
         true => Ok(read),
         false => Err(anyhow!(
-            "{}: has more than two different values, so it is no mask; cut it at one half first",
+            "{}: has more than two different values, so it is not a mask; threshold it at 0.5 \
+             first",
             path.display()
         )),
     }

@@ -1,11 +1,8 @@
-//! The command line: what can be asked for, and what the answers are called in exit codes.
+//! The command line: commands, their help, and exit codes.
 //!
-//! Exit codes: 0 all done, 1 some stage failed, 2 the input is wrong, 130 interrupted.
+//! Exit codes: 0 all done, 1 something failed or is missing, 2 the input is wrong, 130 interrupted.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "only this module and `progress` speak to the user"
-)]
+#![expect(clippy::print_stderr, reason = "only this module and `progress` print")]
 
 mod adapt;
 mod bench;
@@ -69,15 +66,15 @@ enum Command {
     /// List the keys that manifests have, or print their JSON Schema.
     #[command(subcommand)]
     Manifest(manifest::Command),
-    /// Say what would be run, and what is there already.
+    /// Show what would be run, and what is in the store already.
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
     Run(run::Arguments),
-    /// Say where sweeps stand, from another terminal or after a crash.
+    /// Show the state of sweeps, from another terminal or after a crash.
     Status(status::Arguments),
-    /// Say what stands behind a run or a stage, and why it is not in the store.
+    /// Show the inputs of a run or a stage, and why it is not in the store.
     Why(why::Arguments),
-    /// Say what became of a run or a stage, and what it said.
+    /// Show what happened to a run or a stage, and its log.
     Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
@@ -89,12 +86,12 @@ enum Command {
     Predict(predict::Arguments),
     /// Score masks against reference masks: Dice, ASSD, 95HD.
     Metric(metric::Arguments),
-    /// Take weights out of the store, or check what is in it.
+    /// List, check, clean or export what is in the store.
     #[command(subcommand)]
     Store(store::Command),
-    /// Measure a training step on this machine.
+    /// Time a training step on this machine.
     Bench(bench::Arguments),
-    /// Serve stages to a parent process.
+    /// Run stages for a parent process.
     #[command(hide = true)]
     Worker(worker::Arguments),
 }
@@ -112,7 +109,7 @@ impl Failure {
         Self::Input(error.into())
     }
 
-    /// Wrong input, of which there is a text alone.
+    /// Wrong input, described by a text alone.
     fn refused(text: impl Display + Debug + Send + Sync + 'static) -> Self {
         Self::Input(anyhow::Error::msg(text))
     }
@@ -139,18 +136,18 @@ fn chain(error: &anyhow::Error) -> String {
 
 /// How a command ended.
 enum Done {
-    /// All of it.
+    /// Everything is done.
     Whole,
-    /// Stages failed; their reasons have been told.
+    /// Something failed or is missing; the reasons have been printed.
     WithFailures,
-    /// The user ended it.
+    /// The user interrupted it.
     Interrupted,
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
-    // What a worker says is its stage's log.
+    // A worker's output is its stage's log.
     if TRIVIAL && !matches!(command, Command::Worker(_)) {
         eprintln!(
             "warning: THIS PROGRAM COMPUTES NOTHING: its stages are empty, to time what is around \

@@ -1,4 +1,4 @@
-//! `expertgrid predict`: masks of images, with a network from a file.
+//! `expertgrid predict`: predicts the masks of images with a network from a file.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,8 +24,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A mask is called like its image, an `image.nii.gz` like its folder, and has its \
-                  image's header: shape, spacing, place.
+    after_help = "A mask has the name of its image, or of the folder of an `image.nii.gz`, and its \
+                  image's header: shape, spacing, position.
 
 Example: expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks"
 )]
@@ -45,15 +45,15 @@ pub(super) struct Arguments {
     /// Write the probability of foreground too, as NAME_probability.nii.gz.
     #[arg(long)]
     probabilities: bool,
-    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN where the
-    /// network did not look.
+    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN outside
+    /// the part of the image that it predicts.
     #[arg(long)]
     logits: bool,
     #[command(flatten)]
     device: OwnDevice,
 }
 
-/// Images between two looks at the progress; a batch of the network takes as many.
+/// Images per batch of the network, after which progress is shown.
 const TOGETHER: usize = 16;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {

@@ -29,7 +29,7 @@ pub(super) struct Selection {
     /// Manifests: TOML files that each describe the grid of one table.
     #[arg(required = true, value_name = "MANIFEST")]
     pub(super) manifests: Vec<PathBuf>,
-    /// Profile to lay over the manifests; `paper` is their own keys.
+    /// Profile to apply to the manifests; `paper` is their own keys.
     #[arg(long, default_value = PAPER, value_name = "NAME")]
     pub(super) profile: String,
     /// Override a key, for example `finetune.steps=200`; may be repeated.
@@ -88,7 +88,7 @@ impl Selection {
     }
 
     pub(super) fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
-        // A table's name stands for its manifest, here or where the paper's are.
+        // A table's name stands for its manifest, in this folder or in experiments/.
         let path = |given: &PathBuf| {
             let file = given.with_extension("toml");
             let usual = [file.clone(), PathBuf::from("experiments").join(file)];
@@ -103,7 +103,7 @@ impl Selection {
             && !given.exists()
         {
             return Err(Failure::Input(anyhow!(
-                "{} is no manifest; what picks runs is written behind --only: `--only '{0}'`",
+                "{} is not a manifest; to pick runs by an expression, write `--only '{0}'`",
                 given.display()
             )));
         }
@@ -119,8 +119,8 @@ impl Selection {
         Ok(experiments)
     }
 
-    /// The plan, for looking at: where there is no data set at the default place, one of the size
-    /// that the manifests expect is assumed.
+    /// The plan, to be shown: where there is no data set at the default path, one of the size that
+    /// the manifests expect is assumed.
     pub(super) fn plan(&self) -> Result<Plan, Failure> {
         Ok(self.plan_and_folders()?.0)
     }
@@ -133,8 +133,8 @@ impl Selection {
         let (inventory, folders) = match absent {
             true => {
                 eprintln!(
-                    "note: no data set at {}: counted for the size the manifests expect, and \
-                     nothing can be cached",
+                    "note: there is no data set at {}: stages are counted for the size that the \
+                     manifests expect, and none counts as cached",
                     self.dataset_path().display()
                 );
                 let cohorts = experiments.iter().map(|experiment| experiment.cohort);
@@ -160,7 +160,7 @@ impl Selection {
         Ok((crate::plan::build(experiments, &inventory), folders))
     }
 
-    /// Opens the data set and holds the experiments against it.
+    /// Opens the data set and checks the experiments against it.
     pub(super) fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
         let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
         for warning in dataset
@@ -171,7 +171,7 @@ impl Selection {
             eprintln!("{warning}");
         }
         let mut problems = Vec::new();
-        // Points that differ in training alone ask the same of the data.
+        // Points that differ only in training need the same of the data.
         let points = experiments.iter().flat_map(Experiment::points);
         let asked = points.unique_by(|point| {
             let Experiment {
@@ -203,8 +203,8 @@ impl Selection {
     }
 }
 
-/// Reads the weights that pretrainings start from, holds them against the networks, and says what
-/// is taken of them; the digests of their tensors.
+/// Reads the weights that pretrainings start from, checks them against the networks, and notes what
+/// is loaded of them. Returns the digests of their tensors, by file.
 pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
     let mut digests = BTreeMap::new();
     let mut said = BTreeSet::new();

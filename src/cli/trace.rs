@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A cell with what stands behind it.
+/// A cell with its tests and runs.
 #[derive(Serialize)]
 struct Traced {
     table: String,
@@ -124,9 +124,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// Which numbers are asked for; without an expression, all.
+/// Which cells and runs are asked for; without an expression, all.
 struct CellFilter {
-    /// Over the fields of runs, and the metric behind them.
+    /// Over the fields of runs, followed by the metric.
     pick: Option<Pick>,
     fields: Fields,
 }
@@ -174,7 +174,7 @@ impl CellFilter {
     }
 }
 
-/// The values of a place, in few words.
+/// The values of coordinates, separated by commas.
 fn words(place: &Coordinates) -> String {
     place.iter().flatten().map(Value::to_string).join(", ")
 }
@@ -220,7 +220,7 @@ fn named(case: &CaseScores, metric: Measure) -> Option<(String, Score)> {
     Some((case.case.clone(), metric.in_table(case.of(metric)?)))
 }
 
-/// What came of a test, in words.
+/// The result of a test, in words.
 fn told(test: &Test) -> String {
     match test {
         Test::NoPartner => "there is no cell to test it against".to_owned(),

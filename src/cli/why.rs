@@ -1,4 +1,4 @@
-//! `expertgrid why`: what stands behind a key, and what is different where it is not in the store.
+//! `expertgrid why`: the inputs of a stage, and where they differ from those of a stored one.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -50,7 +50,7 @@ fn digits(text: &str) -> Result<String, String> {
     }
 }
 
-/// What is said of a stage.
+/// The answer on one stage.
 #[derive(Serialize)]
 struct StageExplanation {
     name: String,
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// The stages of the run that is asked for, or the stage itself, behind what it needs.
+/// The stages of the run that is asked for; or the stage itself, after those that it needs.
 pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, Failure> {
     if let Some(digits) = &asked.stage {
         let found = plan
@@ -118,7 +118,7 @@ pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, F
             let fields = Fields::of(plan);
             let fields = fields.list().iter().map(|field| field.name.as_str());
             Err(Failure::Input(anyhow!(
-                "{} runs are that; narrow it down to one ({}): {}, ...",
+                "{} runs match; narrow the expression down to one run ({}): {}, ...",
                 more.len(),
                 fields.format(", "),
                 some.format("; ")
@@ -132,7 +132,7 @@ fn say(told: &StageExplanation) {
     match &told.answer {
         Answer::Cached => print("  in the store"),
         Answer::Damaged(why) => print(format_args!(
-            "  in the store, but damaged; it will be made again: {why}"
+            "  in the store, but damaged; it will be computed again: {why}"
         )),
         Answer::NothingAlike => print("  not in the store, nor is any other of its kind"),
         Answer::Nearest(neighbour) => {
@@ -160,7 +160,7 @@ fn say(told: &StageExplanation) {
     }
 }
 
-/// A value, or how many and which is the first.
+/// The value; of several, how many, the first and the last.
 fn values(values: &[String]) -> String {
     let short = |value: &String| match value.parse::<Digest>() {
         Ok(digest) => digest.short(),

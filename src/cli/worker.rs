@@ -1,4 +1,4 @@
-//! `expertgrid worker`: stages for a parent process.
+//! `expertgrid worker`: runs stages for a parent process.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

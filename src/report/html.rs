@@ -1,8 +1,7 @@
 //! A document as an HTML fragment: real tables with heads and scopes.
 //!
-//! The rule: it stands on any page, in any encoding: what is not ASCII is written as a reference.
-//! An entry that shows a cell carries its index in `data-cell`; what happens there is the page's
-//! business.
+//! The rule: a fragment can be part of any page, in any encoding: what is not ASCII is written as a
+//! character reference. A page of this program has the same tables in its own [`TableStyle`].
 
 use std::fmt::Write;
 
@@ -20,7 +19,7 @@ pub fn html(document: &Document) -> String {
     text
 }
 
-/// One part of a document.
+/// One element of a document.
 pub fn html_element(element: &Element) -> String {
     match element {
         Element::Paragraph(words) => format!("<p>{}</p>\n", html_text(words)),
@@ -83,7 +82,7 @@ impl TableStyle for Fragment {
     }
 }
 
-/// What stands in a `<table>`: caption, head and body.
+/// The content of a `<table>`: caption, head and body.
 pub fn html_table(grid: &Tabular, style: &dyn TableStyle) -> String {
     let class = |part| match style.class(grid, part).as_str() {
         "" => String::new(),
@@ -112,8 +111,8 @@ pub fn html_table(grid: &Tabular, style: &dyn TableStyle) -> String {
     text
 }
 
-/// One line, or two where columns share what stands over them. A column that shares it with no
-/// other and has nothing of its own takes both lines.
+/// The head: one line, or two where a column has an upper and a lower head. A column without a
+/// lower one, and without neighbours of the same upper one, takes both lines.
 fn head(grid: &Tabular, class: &dyn Fn(TablePart) -> String, style: &dyn TableStyle) -> String {
     let two_lines = grid.columns.iter().any(|column| !column.under.is_empty());
     let th = |part, lines: usize, name: &str| {
@@ -168,7 +167,7 @@ pub fn html_text(text: &MarkedText) -> String {
     spans.collect()
 }
 
-/// Words in which nothing is read as a tag, in ASCII.
+/// A text in ASCII, with character references for what is not, and for what HTML reads as markup.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

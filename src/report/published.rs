@@ -1,7 +1,7 @@
 //! Published values, read from the CSV file that a manifest names.
 //!
-//! The rule: a file is understood whole or refused with its line. A value is found by the position
-//! of a cell, whatever the table is called.
+//! The rule: a file is read whole or refused, with the line that is wrong. A value is found by the
+//! position of a cell, whatever the table's name.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ pub struct PublishedMeans {
     values: HashMap<CellKey, PublishedRow>,
 }
 
-/// Where a published value stands.
+/// The cell of published values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct CellKey {
     new_expert: u8,
@@ -36,7 +36,7 @@ struct CellKey {
 }
 
 impl CellKey {
-    /// That of a position; none where it stands on further axes, or lacks one of these.
+    /// That of a position; none where it has further axes, or lacks one of these.
     fn of(position: &Position) -> Option<Self> {
         let further = |axis: &Axis| matches!(axis, Axis::Swept(_)) || *axis == Axis::ANNOTATORS;
         if position.values().any(|(axis, _)| further(axis)) {
@@ -59,7 +59,7 @@ struct PublishedRow {
     note: String,
 }
 
-/// What a line says beside the values, which stand in the columns of measures.
+/// The columns of a line other than those of measures.
 #[derive(Debug, Deserialize)]
 struct Line {
     new_expert: u8,
@@ -132,7 +132,7 @@ impl PublishedMeans {
         found.and_then(|(_, value)| *value)
     }
 
-    /// What is to be said of the values at a position, or nothing.
+    /// The note on the values at a position; empty for none.
     pub fn note(&self, position: &Position) -> &str {
         let row = CellKey::of(position).and_then(|cell| self.values.get(&cell));
         row.map_or("", |row| &row.note)
@@ -181,7 +181,7 @@ fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, PublishedFault> {
     Ok(values)
 }
 
-/// The columns that hold the values of measures; a column that is nothing known is an error.
+/// The columns that hold the values of measures; an unknown column is an error.
 fn measures(headers: &csv::StringRecord) -> Result<Vec<(usize, Measure)>, PublishedFault> {
     const OTHERS: [&str; 6] = [
         "new_expert",

@@ -1,4 +1,4 @@
-//! `expertgrid store export`: weights that leave the store.
+//! `expertgrid store export`: writes a stage's weights as a checkpoint.
 
 use std::path::PathBuf;
 
@@ -16,8 +16,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have
-    /// them.
+    /// The stage's digest, or its first digits, as in runs.csv and in the names of the store's
+    /// folders.
     #[arg(value_name = "DIGEST")]
     digest: String,
     /// File to write; it must not exist yet.
@@ -51,7 +51,11 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let mut artefact = match artefact {
         Found::Intact(artefact) => artefact,
-        Found::Missing => return Err(Failure::Input(anyhow!("{digest} is not there any more"))),
+        Found::Missing => {
+            return Err(Failure::Input(anyhow!(
+                "{digest} has been removed meanwhile"
+            )));
+        }
         Found::Damaged(why) => {
             return Err(Failure::Work(anyhow!(
                 "{why}; running its manifest again repairs it"
@@ -64,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .map_err(Failure::Work)?;
     let Some(about) = checkpoint.about().cloned() else {
         return Err(Failure::Work(anyhow!(
-            "the weights of {} say nothing of their network",
+            "the weights of {} have no description of their network",
             digest.short()
         )));
     };
@@ -98,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// The one artefact whose digest begins so.
+/// The only artefact whose digest begins with a prefix.
 fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
     let prefix = prefix.to_lowercase();
     let all = store.list();

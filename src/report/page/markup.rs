@@ -1,5 +1,5 @@
-//! Documents on the page: as the fragment has them, but with tables whose numbers are buttons, set
-//! apart by metric.
+//! Documents on a page: as in a fragment, but the tables set metrics apart, and their numbers are
+//! buttons.
 
 use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};
@@ -9,7 +9,7 @@ use super::super::{
     html::{TablePart, TableStyle, escaped, html_element, html_table, html_text},
 };
 
-/// Any part of a document; its grids show no cells.
+/// Any element of a document; the entries of its tables are no buttons.
 pub(super) fn element(element: &Element) -> Markup {
     match element {
         Element::Heading(heading) => html! { h4 { (heading) } },
