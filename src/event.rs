@@ -1,8 +1,7 @@
 //! What happens while stages run, as values.
 //!
-//! The rule: one closed enum, complete in itself. Whoever shows, records or counts what happens
-//! listens to it, now or when it is read again later; nobody who makes things happen knows who
-//! listens.
+//! The rule: one closed enum with all that displays, journals and counters need, live or when it is
+//! read again later. What emits events does not know its listeners.
 
 use std::time::SystemTime;
 
@@ -37,9 +36,9 @@ pub struct Counts {
     pub elsewhere: usize,
     /// Published now.
     pub finished: usize,
-    /// Without artefact, of their own fault.
+    /// Failed.
     pub failed: usize,
-    /// Without artefact, because of another.
+    /// Without artefact, since a stage they need has failed.
     pub blocked: usize,
 }
 
@@ -50,23 +49,23 @@ impl Counts {
     }
 }
 
-/// What is to be known of a stage to show it.
+/// What a display needs to know of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
     /// What kind of work it is.
     pub kind: Kind,
-    /// What it is called by people.
+    /// Its name, for people.
     pub name: String,
     /// How much work it is.
     pub work: Work,
 }
 
-/// Something that happened in one run of stages, when, and where everything stood then.
+/// An event in one run of stages, with its time and the counts at that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Seconds since 1970.
     pub at: f64,
-    /// Which run of stages: the name of what it holds in the store as long as it lives.
+    /// Which run of stages: the name of its scratch folder in the store.
     pub run: String,
     /// The states of all its stages.
     pub counts: Counts,
@@ -74,9 +73,9 @@ pub struct Record {
     pub event: Event,
 }
 
-/// Whoever shows, records or counts what happens.
+/// Something that shows, records or counts events.
 pub trait Listener {
-    /// Hears of a record; it neither fails nor slows the run.
+    /// Takes a record. It neither fails nor slows the run.
     fn on(&mut self, record: &Record);
 }
 
@@ -100,10 +99,10 @@ pub enum Event {
         process: u32,
         /// What computes in every slot: device, engine, instruction set.
         slots: Vec<String>,
-        /// What is to be done until everything is done, as [`Work::cost`] counts.
+        /// The outstanding work, as [`Work::cost`] counts.
         cost: u64,
     },
-    /// A slot began to work on a stage.
+    /// A stage started in a slot.
     Started {
         /// The stage.
         stage: Digest,
@@ -112,13 +111,13 @@ pub enum Event {
         /// What it is.
         subject: Subject,
     },
-    /// It got on.
+    /// It completed a step.
     Progress {
         /// The stage.
         stage: Digest,
         /// The slot.
         slot: usize,
-        /// How far.
+        /// The step.
         step: Step,
     },
     /// Its artefact is published.
@@ -137,7 +136,7 @@ pub enum Event {
         /// What it would have cost.
         cost: u64,
     },
-    /// Another process works on it.
+    /// Another process runs it.
     Elsewhere {
         /// The stage.
         stage: Digest,
@@ -148,7 +147,7 @@ pub enum Event {
         stage: Digest,
         /// The slot.
         slot: usize,
-        /// The number of the attempt to come, from 2.
+        /// The number of the next attempt, from 2.
         attempt: usize,
         /// Why.
         reason: String,
@@ -178,7 +177,7 @@ pub enum Event {
         /// The stage it needs.
         upstream: Digest,
     },
-    /// The user wants to end.
+    /// The user interrupted the run.
     Interrupted,
     /// The run is over.
     Ended {
@@ -193,7 +192,7 @@ pub enum Event {
 pub enum Ended {
     /// Everything that could be done is done.
     Done,
-    /// The user wanted it.
+    /// The user interrupted it.
     Interrupted,
     /// Too many stages failed.
     GaveUp,

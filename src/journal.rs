@@ -1,13 +1,12 @@
-//! The journal of an experiment: everything that happened, one JSON value a line, for whoever looks
-//! from another terminal or after a crash.
+//! The journal of an experiment: everything that happened, one JSON value a line, to be read from
+//! another terminal or after a crash.
 //!
 //! ```text
 //! results/<name>/<variant>/journal.jsonl
 //! ```
 //!
-//! The rule: it never slows or fails a run, and nothing depends on it: what is done is what is in
-//! the store. Several runs may write into one journal at the same time, each line at once; a line
-//! that was torn by a crash is passed over.
+//! The rule: it never slows or fails a run, and no result depends on it. Several runs may append to
+//! one journal at the same time, each line in one write; a line that a crash cut short is skipped.
 
 use std::{
     collections::HashSet,
@@ -26,7 +25,7 @@ use crate::{
     variant::Folders,
 };
 
-/// How long the end of a run waits for the last lines to be written.
+/// The longest time that the end of a run waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The journals of a plan's experiments, written from a thread of their own.
@@ -36,8 +35,8 @@ pub struct Journals {
 }
 
 impl Journals {
-    /// Opens the journal of every experiment of a plan. What cannot be opened is not written, and
-    /// named in the second part.
+    /// Opens the journal of every experiment of a plan. A journal that cannot be opened is not
+    /// written, and the second part says why.
     pub fn open(plan: &Plan, folders: &Folders) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         let mut files: Vec<(File, HashSet<Digest>)> = Vec::new();
@@ -62,7 +61,7 @@ impl Journals {
                 let stage = record.event.stage();
                 for (file, stages) in &mut files {
                     if stage.is_none_or(|stage| stages.contains(&stage)) {
-                        // A disk that is full takes no line; the run goes on.
+                        // Where the disk is full the line is lost, and the run goes on.
                         let _ = file.write_all(&line);
                     }
                 }
@@ -75,7 +74,7 @@ impl Journals {
 }
 
 impl Listener for Journals {
-    /// Writes a record down, soon.
+    /// Queues a record for writing.
     fn on(&mut self, record: &Record) {
         if let Some(records) = &self.records {
             let _ = records.send(record.clone());
@@ -86,12 +85,12 @@ impl Listener for Journals {
 impl Drop for Journals {
     fn drop(&mut self) {
         self.records = None;
-        // A disk that hangs keeps nobody.
+        // A disk that hangs must not keep the run from ending.
         let _ = self.written.recv_timeout(LAST_LINES);
     }
 }
 
-/// Opens a journal to be gone on with, below a line that may have been torn.
+/// Opens a journal to append to; a last line that was cut short is ended first.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -117,7 +116,7 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Record)) {
     read_lines(path, &|_| true, each);
 }
 
-/// Reads only the beginnings and ends of stages from a journal, which are few.
+/// Reads a journal without the steps of trainings, which are most of its lines.
 pub fn read_turns(path: &Path, each: &mut dyn FnMut(Record)) {
     const PROGRESS: &[u8] = br#""event":{"progress":"#;
     let is_turn = |line: &[u8]| !line.windows(PROGRESS.len()).any(|part| part == PROGRESS);

@@ -34,16 +34,16 @@
 //!    interruptions.
 //! 5. Nothing is dropped in silence: not an undefined metric, not a failed stage, not a missing
 //!    run.
-//! 6. A stage runs once, however many runs on one store want it at the same time; who runs it holds
-//!    a lock that the operating system releases. A training that is stopped goes on to the same
-//!    bytes.
+//! 6. A stage runs once, however many runs on one store need it at the same time: the process that
+//!    runs it holds a lock, which the operating system releases. A training that was stopped
+//!    continues to the same bytes.
 //! 7. Only [`exec`] starts processes; only [`cli`] and [`progress`] print.
 //! 8. Results never replace those of other inputs: [`variant`] names their folder, [`results_dir`]
 //!    knows every path below it.
 //!
-//! [`sweep`] is the order of all this: plan, schedule, results, with who listens to what happens.
+//! [`sweep`] is the order of all this: plan, schedule, results, and the listeners to its events.
 //! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
-//! expert, predicting, scoring, taking weights out of the store and in from elsewhere.
+//! expert, predicting, scoring, exporting weights from the store and importing others.
 //!
 //! ## The modules, in reading order
 //!

@@ -1,7 +1,7 @@
-//! Pages that follow a sweep: rewritten while results come, beside the work and never in its way.
+//! Pages of a running sweep, rewritten while results arrive, without slowing the work.
 //!
-//! The rule: writing takes at most a fiftieth of one core's time, and what cannot be written is not
-//! mentioned here; the end of the sweep writes the same pages and says so.
+//! The rule: writing takes at most a fiftieth of one core's time. What cannot be written is ignored
+//! here, since the end of the sweep writes the same pages and reports it.
 
 use std::{
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
@@ -23,7 +23,7 @@ use crate::{
 
 /// The shortest time between two writings: a short sweep writes its pages once, at its end.
 const SHORTEST: Duration = Duration::from_secs(20);
-/// How many times the time that a writing took passes before the next.
+/// The pause before the next writing, in multiples of the time that the last one took.
 const REST: u32 = 50;
 
 /// What pages are written from while a sweep runs.
@@ -31,7 +31,7 @@ const REST: u32 = 50;
 pub struct LivePages<'a> {
     /// What is run.
     pub plan: &'a Plan,
-    /// Where results come to.
+    /// Where results are stored.
     pub store: &'a Store,
     /// The images and masks.
     pub dataset: &'a Dataset,
@@ -39,20 +39,20 @@ pub struct LivePages<'a> {
     pub folders: &'a Folders,
 }
 
-/// Tells the writer that there is something new; the writer ends when this is dropped.
+/// Signals changes to the writer, which ends when this is dropped.
 #[derive(Debug)]
 pub struct PageUpdates(SyncSender<()>);
 
 impl PageUpdates {
-    /// Something has changed. It costs nothing where the writer knows that already.
+    /// Signals a change; does nothing where a signal is pending.
     fn tell(&self) {
-        // Full: it has been told. Closed: there is no writer to tell.
+        // Full: a signal is pending. Closed: the writer has ended.
         let _ = self.0.try_send(());
     }
 }
 
 impl Listener for PageUpdates {
-    /// Tells of every stage that is at another point.
+    /// Signals every event of a stage.
     fn on(&mut self, record: &Record) {
         if record.event.stage().is_some() {
             self.tell();
@@ -100,7 +100,8 @@ impl<'a> LivePages<'a> {
     }
 }
 
-/// Waits so long; false where the sweep ends before. News on the way are for afterwards.
+/// Waits this long, and then for a signal if none came meanwhile; false where the sweep ends
+/// before.
 fn rested(news: &Receiver<()>, long: Duration) -> bool {
     let until = Instant::now() + long;
     let mut told = false;
@@ -112,7 +113,7 @@ fn rested(news: &Receiver<()>, long: Duration) -> bool {
             Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
-    // Without any news there is nothing to write, and the next one is waited for.
+    // Without a signal there is nothing to write yet.
     told || news.recv().is_ok()
 }
 

@@ -17,7 +17,7 @@ use crate::{
 /// Whether a run has results.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunStatus {
-    /// Every reported measure of all test images.
+    /// Every reported measure is defined for every test image.
     Ok,
     /// A measure of an image is undefined, and why.
     Undefined(String),
@@ -38,7 +38,7 @@ impl fmt::Display for RunStatus {
     }
 }
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Whether it has results.
@@ -46,7 +46,7 @@ pub struct Outcome {
     /// For each reported measure, the mean over the test images in the unit of tables; empty where
     /// the run has no scores.
     pub means: Vec<(Measure, Score)>,
-    /// For each of them that has a worst case, that mean with it for what is undefined.
+    /// For each of them that has a worst case, the mean with it in place of undefined values.
     pub worst: Vec<(Measure, f64)>,
     /// What computed the scores.
     pub made_by: Option<MadeBy>,
@@ -64,38 +64,38 @@ impl Outcome {
     }
 }
 
-/// What stands beside a measure.
+/// The value of a measure in a list.
 fn of<T: Copy>(list: &[(Measure, T)], measure: Measure) -> Option<T> {
     let found = list.iter().find(|(this, _)| *this == measure);
     found.map(|(_, value)| *value)
 }
 
-/// The outcomes of a plan's runs, and what made them.
+/// The outcomes of a plan's runs.
 #[derive(Debug)]
 pub struct Results<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// One outcome per run, in the plan's order.
     pub outcomes: Vec<Outcome>,
-    /// Damaged entries that were found on the way.
+    /// Damaged entries that were found in the store.
     pub damaged: Vec<String>,
 }
 
-/// Counts of outcomes.
+/// How many runs have which status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RunTally {
     /// With all their scores.
     pub ok: usize,
     /// With an undefined score.
     pub undefined: usize,
-    /// Without artefact.
+    /// With a stage that failed.
     pub failed: usize,
     /// Not run yet.
     pub missing: usize,
 }
 
 impl RunTally {
-    /// All of them.
+    /// The number of all runs.
     pub fn runs(self) -> usize {
         let Self {
             ok,
@@ -136,7 +136,7 @@ impl Results<'_> {
     }
 }
 
-/// Collects every run's scores; `failure` knows why a stage failed, where it was tried just now.
+/// Collects every run's scores; `failure` says why a stage failed, where it was just tried.
 pub fn collect<'a>(
     plan: &'a Plan,
     store: &Store,
@@ -182,7 +182,7 @@ fn without(status: RunStatus) -> Outcome {
     }
 }
 
-/// What scores come to; an error where they lack a measure.
+/// The outcome of scores; an error where they lack a measure or hold no case.
 fn outcome(scores: &Scores, report: &[Measure], made_by: MadeBy) -> Result<Outcome, String> {
     let (mut means, mut worst) = (Vec::new(), Vec::new());
     for measure in report {

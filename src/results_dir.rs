@@ -3,7 +3,7 @@
 //! ```text
 //! results/
 //!   store/               finished stages; what is inside is the store's own
-//!   logs/<stage>.log     what stages said
+//!   logs/<stage>.log     what stages printed
 //!   <variant>.html       the page over several experiments
 //!   <name>/<variant>/    one experiment: tables, page, journal, and what they are of
 //! ```
@@ -15,9 +15,9 @@ use std::{
 
 use crate::key::Digest;
 
-/// The ending of a log's name.
+/// The extension of a log's name.
 const LOG: &str = ".log";
-/// Folders beside those of the experiments, which an experiment of that name must not take.
+/// The program's own folders. An experiment of such a name gets a folder of another name.
 const OWN: [&str; 2] = ["store", "logs"];
 
 /// The results folder.
@@ -117,12 +117,12 @@ impl VariantDir {
         &self.shown
     }
 
-    /// What its files are of.
+    /// The file that says what the results are of.
     pub fn identity(&self) -> PathBuf {
         self.path.join("variant.toml")
     }
 
-    /// What happened.
+    /// The journal.
     pub fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL)
     }

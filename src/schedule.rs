@@ -1,8 +1,8 @@
 //! Which stage runs next: the states of all stages and the loop that moves them on.
 //!
 //! The rule: a stage's state changes in one place (`Schedule::set`), where the counts change with
-//! it. The schedule knows no tensors, no processes and no disk: an [`Executor`] does the work, and
-//! [`Claims`] say what others who share the store are at.
+//! it. The schedule knows of no tensors, processes or files: an [`Executor`] does the work, and
+//! [`Leases`] tell which stages other processes on the same store run.
 
 use std::{
     cmp::Reverse,
@@ -25,31 +25,31 @@ pub trait Executor {
     /// Whether stages of this kind run in a slot. For every kind there is a slot where they do.
     fn takes(&self, slot: usize, kind: Kind) -> bool;
 
-    /// Begins a stage in a free slot; what becomes of it is told by [`Executor::wait`].
+    /// Starts a stage in a free slot; [`Executor::wait`] reports what happens to it.
     fn start(&mut self, slot: usize, spec: &Spec);
 
-    /// Waits until something happens, but no longer than this.
+    /// Waits until something happens, at most this long.
     fn wait(&mut self, at_most: Option<Duration>) -> Option<Heard>;
 
-    /// Lets every running stage end at its next step, its progress saved.
+    /// Asks every running stage to save its progress and stop at its next step.
     fn stop(&mut self);
 }
 
-/// What an executor hears.
+/// What [`Executor::wait`] reports.
 #[derive(Clone, Debug)]
 pub enum Heard {
-    /// Something of a slot.
+    /// Something happened in a slot.
     Stage(Message),
-    /// The user wants to end.
+    /// The user interrupted the run.
     Interrupt,
 }
 
-/// Who runs what, among all processes that share a store.
+/// The right to run a stage, which one process at a time has among those that share a store.
 pub trait Leases {
-    /// Claims a stage, so that nobody else runs it until it is released.
+    /// Claims a stage, so that no other process runs it until it is released.
     fn claim(&mut self, stage: &Stage) -> LeaseReply;
 
-    /// Gives a claim back.
+    /// Gives a stage back.
     fn release(&mut self, stage: &Stage);
 }
 
@@ -60,20 +60,20 @@ pub enum LeaseReply {
     Ours,
     /// Another process runs it.
     Theirs,
-    /// Its artefact is there: another process has made it meanwhile.
+    /// The artefact exists: another process has made it meanwhile.
     Made,
 }
 
-/// What becomes of a run whose stages fail.
+/// What a run does when stages fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How often a stage is tried again after an accident.
     pub retries: usize,
-    /// After how many failed stages no other is started; `None` to go on with what can be done.
+    /// How many failed stages keep others from starting; `None` to go on with all that can run.
     pub most_failures: Option<usize>,
 }
 
-/// What an executor tells of a slot.
+/// A report on a slot.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// The slot.
@@ -85,7 +85,7 @@ pub struct Message {
 /// What can happen to a running stage.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// It got on.
+    /// It completed a step.
     Progress(Step),
     /// Its artefact is published.
     Finished,
@@ -98,23 +98,23 @@ pub enum News {
 /// Why a stage has no artefact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageFailure {
-    /// In words.
+    /// The reason, in words.
     pub reason: String,
     /// Whether another attempt would end the same way.
     pub nature: Nature,
 }
 
-/// What kind of failure it is.
+/// The nature of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Nature {
-    /// The stage itself said so: the same inputs would fail again.
+    /// The stage itself reported it: the same inputs would fail again.
     Deterministic,
     /// A worker died, hung, or could not write.
     Accident,
 }
 
-/// Where a stage stands.
+/// The state of a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// No run needs it: what depends on it is there already.
@@ -125,13 +125,13 @@ pub enum State {
     Elsewhere,
     /// A stage it needs is not there yet.
     Waiting,
-    /// It can begin.
+    /// It can start.
     Ready,
-    /// A slot works on it.
+    /// It runs in this slot.
     Running(usize),
     /// Its artefact was published.
     Finished,
-    /// It has none, and why.
+    /// It has no artefact, and why.
     Failed(String),
     /// It cannot run: a stage it needs has failed.
     Blocked(StageId),
@@ -156,19 +156,19 @@ pub struct Schedule<'a> {
     plan: &'a Plan,
     states: Vec<State>,
     counts: Counts,
-    /// The stages that can begin, for each of [`ORDER`]; the first of the plan comes first.
+    /// The stages that can start, for each kind of [`ORDER`], in the plan's order.
     ready: [BinaryHeap<Reverse<StageId>>; ORDER.len()],
     dependants: HashMap<StageId, Vec<StageId>>,
     /// How often each stage has failed by accident.
     accidents: HashMap<StageId, usize>,
 }
 
-/// Between two looks at what other processes are at.
+/// Time between two checks of the stages that other processes run.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 impl<'a> Schedule<'a> {
-    /// Finds what is to be done: the stages that `wanted` runs need and that `intact` does not
-    /// vouch for. Stages before an artefact that is stored are not looked at.
+    /// Finds what is to be done: the stages that `wanted` runs need and that are not `intact`.
+    /// Stages before a stored artefact are not looked at.
     pub fn new(
         plan: &'a Plan,
         wanted: impl Fn(&Run) -> bool,
@@ -183,7 +183,7 @@ impl<'a> Schedule<'a> {
             accidents: HashMap::new(),
         };
         for run in plan.runs.iter().filter(|run| wanted(run)) {
-            // A network that is to be kept is wanted for itself, too.
+            // A network that is to be kept is needed even where its scores are there.
             let kept = plan.needed(run).filter(|id| plan.stage(*id).spec.is_kept());
             kept.for_each(|id| schedule.need(id, intact));
             schedule.need(run.evaluation, intact);
@@ -267,7 +267,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Takes down a stage and all that stand on it.
+    /// Marks a stage as failed and all that depend on it as blocked; returns the blocked ones.
     fn fail(&mut self, id: StageId, reason: String) -> Vec<StageId> {
         self.set(id, State::Failed(reason));
         let mut lost = vec![id];
@@ -282,8 +282,8 @@ impl<'a> Schedule<'a> {
         lost.split_off(1)
     }
 
-    /// Runs everything that can run. A failure takes down what depends on it; the rest goes on as
-    /// far as the policy has it.
+    /// Runs everything that can run. A failure blocks what depends on it; the rest goes on as far
+    /// as the policy allows.
     pub fn run(
         &mut self,
         executor: &mut dyn Executor,
@@ -291,7 +291,7 @@ impl<'a> Schedule<'a> {
         policy: Policy,
         listen: &mut dyn FnMut(&Counts, Event),
     ) -> Ended {
-        let mut floor = Floor {
+        let mut underway = Underway {
             names: Names::of(self.plan),
             free: (0..executor.slots()).rev().collect(),
             running: BTreeMap::new(),
@@ -303,21 +303,21 @@ impl<'a> Schedule<'a> {
         let mut ending = None;
         loop {
             if ending.is_none() {
-                self.fill(&mut floor, executor, claims);
+                self.fill(&mut underway, executor, claims);
             }
-            if floor.running.is_empty() && (ending.is_some() || floor.elsewhere.is_empty()) {
+            if underway.running.is_empty() && (ending.is_some() || underway.elsewhere.is_empty()) {
                 return ending.unwrap_or(Ended::Done);
             }
-            let at_most = (!floor.elsewhere.is_empty()).then_some(BETWEEN_LOOKS);
+            let at_most = (!underway.elsewhere.is_empty()).then_some(BETWEEN_LOOKS);
             match executor.wait(at_most) {
                 None => {}
                 Some(Heard::Interrupt) => {
                     ending = Some(Ended::Interrupted);
                     executor.stop();
-                    (floor.listen)(&self.counts, Event::Interrupted);
+                    (underway.listen)(&self.counts, Event::Interrupted);
                 }
                 Some(Heard::Stage(message)) => {
-                    self.heard(message, &mut floor, claims, policy);
+                    self.heard(message, &mut underway, claims, policy);
                     let most = policy.most_failures;
                     if most.is_some_and(|most| self.counts.failed >= most) {
                         ending.get_or_insert(Ended::GaveUp);
@@ -327,7 +327,8 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Takes out the stage that begins next, with the place of its slot among those that are free.
+    /// Removes the stage that starts next from those that are ready; with the index of its slot in
+    /// `free`.
     fn next(&mut self, free: &[usize], executor: &dyn Executor) -> Option<(usize, StageId)> {
         for (kind, ready) in ORDER.into_iter().zip(&mut self.ready) {
             if let Some(place) = free.iter().rposition(|slot| executor.takes(*slot, kind))
@@ -342,38 +343,38 @@ impl<'a> Schedule<'a> {
     /// Starts stages in the free slots.
     fn fill(
         &mut self,
-        floor: &mut Floor<'_>,
+        underway: &mut Underway<'_>,
         executor: &mut dyn Executor,
         claims: &mut dyn Leases,
     ) {
-        if !floor.elsewhere.is_empty() && floor.looked.elapsed() >= BETWEEN_LOOKS {
-            floor.looked = Instant::now();
-            for id in floor.elsewhere.drain(..) {
+        if !underway.elsewhere.is_empty() && underway.looked.elapsed() >= BETWEEN_LOOKS {
+            underway.looked = Instant::now();
+            for id in underway.elsewhere.drain(..) {
                 self.set(id, State::Ready);
             }
         }
-        while let Some((free, id)) = self.next(&floor.free, executor) {
+        while let Some((free, id)) = self.next(&underway.free, executor) {
             let stage = self.plan.stage(id);
             let digest = stage.digest;
             match claims.claim(stage) {
                 LeaseReply::Ours => {
-                    let slot = floor.free.remove(free);
+                    let slot = underway.free.remove(free);
                     self.set(id, State::Running(slot));
-                    floor.running.insert(slot, (id, Instant::now()));
-                    let subject = floor.subject(id, stage);
+                    underway.running.insert(slot, (id, Instant::now()));
+                    let subject = underway.subject(id, stage);
                     let started = Event::Started {
                         stage: digest,
                         slot,
                         subject,
                     };
-                    (floor.listen)(&self.counts, started);
+                    (underway.listen)(&self.counts, started);
                     executor.start(slot, &stage.spec);
                 }
                 LeaseReply::Theirs => {
                     self.set(id, State::Elsewhere);
-                    floor.elsewhere.push(id);
-                    if floor.told.insert(id) {
-                        (floor.listen)(&self.counts, Event::Elsewhere { stage: digest });
+                    underway.elsewhere.push(id);
+                    if underway.told.insert(id) {
+                        (underway.listen)(&self.counts, Event::Elsewhere { stage: digest });
                     }
                 }
                 LeaseReply::Made => {
@@ -382,22 +383,22 @@ impl<'a> Schedule<'a> {
                         stage: digest,
                         cost: stage.spec.work().cost(),
                     };
-                    (floor.listen)(&self.counts, found);
+                    (underway.listen)(&self.counts, found);
                 }
             }
         }
     }
 
-    /// What a slot tells.
+    /// Handles a report on a slot.
     fn heard(
         &mut self,
         message: Message,
-        floor: &mut Floor<'_>,
+        underway: &mut Underway<'_>,
         claims: &mut dyn Leases,
         policy: Policy,
     ) {
         let Message { slot, news } = message;
-        let Some((id, since)) = floor.running.get(&slot).copied() else {
+        let Some((id, since)) = underway.running.get(&slot).copied() else {
             return;
         };
         let stage = self.plan.stage(id);
@@ -406,7 +407,7 @@ impl<'a> Schedule<'a> {
         let event = match news {
             News::Progress(step) => {
                 let stage = digest;
-                (floor.listen)(&self.counts, Event::Progress { stage, slot, step });
+                (underway.listen)(&self.counts, Event::Progress { stage, slot, step });
                 return;
             }
             News::Finished => {
@@ -441,43 +442,43 @@ impl<'a> Schedule<'a> {
                     Event::Failed {
                         stage: digest,
                         slot,
-                        subject: floor.subject(id, stage),
+                        subject: underway.subject(id, stage),
                         reason,
                     }
                 }
             }
         };
         claims.release(stage);
-        floor.running.remove(&slot);
-        floor.free.push(slot);
-        (floor.listen)(&self.counts, event);
+        underway.running.remove(&slot);
+        underway.free.push(slot);
+        (underway.listen)(&self.counts, event);
         for lost in blocked {
             let event = Event::Blocked {
                 stage: self.plan.stage(lost).digest,
                 upstream: digest,
             };
-            (floor.listen)(&self.counts, event);
+            (underway.listen)(&self.counts, event);
         }
     }
 }
 
-/// What a run has in its hands.
-struct Floor<'a> {
+/// The state of a run beside those of its stages.
+struct Underway<'a> {
     names: Names<'a>,
     /// The slots without a stage.
     free: Vec<usize>,
     /// The stage of every other slot, and since when.
     running: BTreeMap<usize, (StageId, Instant)>,
-    /// What other processes work on.
+    /// The stages that other processes run.
     elsewhere: Vec<StageId>,
-    /// Of those, what has been told.
+    /// Those of them that listeners know of.
     told: HashSet<StageId>,
-    /// When it was looked for what other processes have made.
+    /// When the stages of other processes were last checked.
     looked: Instant,
     listen: &'a mut dyn FnMut(&Counts, Event),
 }
 
-impl Floor<'_> {
+impl Underway<'_> {
     fn subject(&self, id: StageId, stage: &Stage) -> Subject {
         Subject {
             kind: stage.spec.kind(),
@@ -487,8 +488,8 @@ impl Floor<'_> {
     }
 }
 
-/// What goes first: scores, which are quick and wanted; then what others wait for; then what takes
-/// long, so that no long stage is left for the end.
+/// Which kinds start first: scores, which are quick; then what other stages wait for; then long
+/// stages, so that none is left for the end.
 const ORDER: [Kind; Kind::ALL.len()] = [
     Kind::Evaluate,
     Kind::Pretrain,

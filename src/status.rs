@@ -1,7 +1,7 @@
-//! Where the sweeps of some manifests stand: seen from outside, while they run or after a crash.
+//! The state of the sweeps of some manifests, seen from outside: while they run or after a crash.
 //!
-//! The rule: it only looks. What is done is what is in the store, who works is who holds a lock,
-//! and what was said last is in the journals; what is not known is not called dead.
+//! The rule: it only reads. A stage is done if the store holds it, a process runs if it holds its
+//! lock, and the journals have the last events.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,12 +18,12 @@ use crate::{
     variant::Folders,
 };
 
-/// Where a plan stands.
+/// The state of a plan.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// Runs, and of those with scores.
+    /// Runs, and how many of them have scores.
     pub runs: Completion,
-    /// Stages, and of those in the store.
+    /// Stages, and how many of them are in the store.
     pub stages: Completion,
     /// The stages by kind.
     pub kinds: BTreeMap<Kind, StageTally>,
@@ -60,9 +60,9 @@ pub struct StageTally {
 /// One process that ran stages.
 #[derive(Debug, Serialize)]
 pub struct SweepState {
-    /// Whether it still does.
+    /// Whether it still runs.
     pub life: Life,
-    /// What it said of itself.
+    /// Its state by its journal.
     pub board: Board,
 }
 
@@ -72,13 +72,13 @@ pub struct SweepState {
 pub enum Life {
     /// It holds its lock.
     Running,
-    /// It said how it ended.
+    /// Its journal says how it ended.
     Ended(Ended),
-    /// It holds no lock any more and has not said why: it was killed, or the machine went down.
+    /// It holds no lock, and its journal has no end: it was killed, or the machine went down.
     Gone,
 }
 
-/// Looks at the store and the journals, for the runs that are `wanted`.
+/// Reads the store and the journals, for the runs that are `wanted`.
 pub fn look(
     plan: &Plan,
     store: &Store,
@@ -133,7 +133,7 @@ pub fn look(
     }
 }
 
-/// The board of every process that the journals tell of, in the order in which they began.
+/// The board of every process in the journals, in the order in which they began.
 fn boards(folders: &Folders) -> Vec<(String, Board)> {
     let mut records: Vec<Record> = Vec::new();
     for folder in folders.each() {
@@ -156,7 +156,7 @@ fn boards(folders: &Folders) -> Vec<(String, Board)> {
     boards
 }
 
-/// Those that run, or else the last one.
+/// The sweeps that run, or else the last one.
 fn sweeps(boards: Vec<(String, Board)>, store: &Store) -> Vec<SweepState> {
     let last = boards.len().saturating_sub(1);
     let mut sweeps: Vec<SweepState> = Vec::new();

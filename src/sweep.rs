@@ -1,7 +1,7 @@
 //! A sweep: from experiments and data to the runs that are missing, and to tables.
 //!
-//! The rule: this file is the order of things; each of them is done elsewhere. Nothing is printed
-//! here: the caller is told, and [`Progress`] shows what runs.
+//! The rule: this file holds the order of the steps; each step is implemented elsewhere. Nothing is
+//! printed here: the caller gets notes and warnings, and [`Progress`] shows what runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,6 +11,7 @@ use std::{
 };
 
 use rayon::prelude::*;
+use thiserror::Error;
 
 use crate::{
     artefact::is_whole,
@@ -40,13 +41,13 @@ pub struct Sweep<'a> {
     pub experiments: Vec<Experiment>,
     /// The digests of the weights that pretrainings start from, by file.
     pub imports: BTreeMap<PathBuf, Digest>,
-    /// The data set, held against the experiments.
+    /// The data set, already checked against the experiments.
     pub dataset: &'a Dataset,
-    /// Where everything goes.
+    /// The results folder.
     pub results: &'a ResultsDir,
-    /// Which runs; all without.
+    /// Which runs; `None` for all.
     pub only: Option<&'a Only>,
-    /// Where TensorBoard's files go.
+    /// The folder of TensorBoard's files; `None` for no such files.
     pub tensorboard: Option<PathBuf>,
     /// Where stages run.
     pub execution: Execution,
@@ -66,13 +67,13 @@ pub struct Execution {
     pub stage_timeout: Option<Duration>,
 }
 
-/// Who started the sweep.
+/// How a sweep reports to the code that started it.
 pub struct Caller<'a> {
-    /// Told what went wrong without ending the sweep, from any thread.
+    /// Takes a warning: what went wrong without ending the sweep. Called from any thread.
     pub warn: &'a (dyn Fn(&str) + Sync),
-    /// Told what the user might not expect.
+    /// Takes a note on what the user might not expect.
     pub note: &'a dyn Fn(&str),
-    /// Given what interrupts the run, for as long as there is something to interrupt.
+    /// Takes the function that interrupts the run once stages run, and `None` when they have ended.
     pub interruptible: &'a dyn Fn(Option<Interrupt>),
 }
 
@@ -81,39 +82,42 @@ pub type Interrupt = Box<dyn Fn() + Send>;
 
 /// How a sweep ended.
 pub enum SweepEnd {
-    /// The user ended it.
+    /// The user interrupted it.
     Interrupted,
     /// Everything that could be done is done.
     Ended(Written),
 }
 
-/// What a sweep leaves.
+/// What a sweep has written, and what it found.
 pub struct Written {
-    /// The tables, which are written.
+    /// The tables.
     pub tables: Vec<Tabled>,
     /// The pages, if they changed.
     pub pages: report::WrittenPages,
     /// Damaged entries that were found in the store.
     pub damaged: Vec<String>,
-    /// Whether no run misses its scores.
+    /// Whether every wanted run has its scores.
     pub whole: bool,
 }
 
 /// Why a sweep ends early.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum SweepError {
-    /// The expression asks what there is not, or picks no run.
+    /// The expression names what the plan does not have, or picks no run.
+    #[error("{0}")]
     PicksNothing(String),
-    /// The results folder takes nothing, before anything has run.
+    /// Nothing can be written to the results folder; nothing has run yet.
+    #[error(transparent)]
     Unwritable(StoreError),
-    /// Tables or pages cannot be written.
-    Unwritten(StoreError),
+    /// Tables or pages cannot be written, after everything has run.
+    #[error("writing tables and pages")]
+    Unwritten(#[source] StoreError),
 }
 
 /// Runs what is missing, then writes the tables.
 ///
 /// # Errors
-/// Where the results folder cannot be written.
+/// The expression picks no run, or the results folder cannot be written.
 pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError> {
     let (dataset, results) = (sweep.dataset, sweep.results);
     let inventory = Inventory {
@@ -128,7 +132,7 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     let wanted = |run: &Run| picking.wants(run, &plan);
 
     let store = Store::within(results.path());
-    // Held to the end: whether the folder can be written is known before hours are spent.
+    // Made before anything runs, so that a folder that cannot be written is noticed at once.
     let scratch = store.scratch().map_err(SweepError::Unwritable)?;
     let folders = Folders::claim(&plan.experiments, dataset, results);
     folders.notes().for_each(|note| (caller.note)(&note));
@@ -170,19 +174,19 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     }))
 }
 
-/// What a run of stages is about.
+/// What a run of stages works on.
 struct SweepRun<'a> {
     plan: &'a Plan,
     store: &'a Store,
     dataset: &'a Dataset,
     folders: &'a Folders,
-    /// The name of what the run holds in the store.
+    /// The name of the run, which is that of its scratch folder in the store.
     owner: String,
     caller: &'a Caller<'a>,
 }
 
 impl SweepRun<'_> {
-    /// Runs a schedule, heard by journals, curves, the display and the pages.
+    /// Runs a schedule; journals, curves, the display and the pages listen.
     fn run(
         &self,
         schedule: &mut Schedule<'_>,
@@ -256,7 +260,7 @@ impl SweepRun<'_> {
     }
 }
 
-/// What is to be done for the wanted runs.
+/// The schedule of the stages that the wanted runs need.
 fn scheduled<'a>(
     plan: &'a Plan,
     wanted: impl Fn(&Run) -> bool,
@@ -271,8 +275,8 @@ fn scheduled<'a>(
     Schedule::new(plan, wanted, &mut intact)
 }
 
-/// Which scores of the wanted runs can be believed: looked at on all cores, since where there is
-/// nothing to do this is all there is.
+/// Whether the scores of each wanted run are intact, by the digest of the evaluation. They are
+/// verified on all cores, since a sweep with nothing left to run does little else.
 fn verify_scores(
     plan: &Plan,
     wanted: impl Fn(&Run) -> bool,
@@ -287,10 +291,10 @@ fn verify_scores(
         .collect()
 }
 
-/// Whether a stage's artefact is there and can be believed.
+/// Whether a stage's artefact is in the store, whole and undamaged.
 fn is_intact(store: &Store, stage: &Stage, warn: &(dyn Fn(&str) + Sync)) -> bool {
     match store.verify(stage.spec.kind(), &stage.digest) {
-        // It may have been made where its weights were not wanted.
+        // A run that keeps no weights may have made it.
         Found::Intact(_) => is_whole(store, stage),
         Found::Missing => false,
         Found::Damaged(why) => {
@@ -300,11 +304,11 @@ fn is_intact(store: &Store, stage: &Stage, warn: &(dyn Fn(&str) + Sync)) -> bool
     }
 }
 
-/// Writes the curves of the trainings that were there before.
+/// Writes the curves of the trainings that were in the store before.
 fn write_cached(curves: &Curves, plan: &Plan, schedule: &Schedule<'_>) {
     let stages = plan.ids().map(|(id, _)| id);
     let cached = stages.filter(|id| *schedule.state(*id) == State::Cached);
-    // What stands behind an evaluation that is there has not been looked at.
+    // The schedule does not look at what comes before a stored evaluation.
     let behind: BTreeSet<StageId> = cached.flat_map(|id| plan.chain(id)).collect();
     for id in behind {
         curves.write(&plan.stage(id).digest, now());

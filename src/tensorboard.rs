@@ -5,8 +5,8 @@
 //! event  = protobuf: wall time, step, and a summary of named values
 //! ```
 //!
-//! The rule: a file is named by its training's key, so it is written once, whole. The crates that
-//! write such files need a protobuf compiler, for two messages.
+//! The rule: a file is named by its training's key, so it is written once, whole. The format is
+//! written by hand: crates for it need a protobuf compiler, for two messages.
 
 use std::{
     collections::HashMap,
@@ -23,14 +23,14 @@ use crate::{
     store::{Found, Store, StoreError, replace_file},
 };
 
-/// Writes curves from the store into a folder, on a thread of its own: it slows no run.
+/// Writes curves from the store into a folder, on a thread of its own.
 pub struct Curves {
     trainings: HashMap<Digest, (Kind, String)>,
     wanted: Option<Sender<CurveRequest>>,
     writer: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
-/// A training whose curve is wanted.
+/// A training whose curve is to be written.
 struct CurveRequest {
     kind: Kind,
     digest: Digest,
@@ -59,11 +59,11 @@ impl Curves {
         }
     }
 
-    /// Writes the curve of a training that was over at this time (seconds since 1970), soon; other
-    /// stages have none.
+    /// Queues the curve of a training that ended at this time (seconds since 1970). Other stages
+    /// have no curve.
     pub fn write(&self, stage: &Digest, at: f64) {
         if let (Some(wanted), Some((kind, name))) = (&self.wanted, self.trainings.get(stage)) {
-            // A writer that has ended says why at the end.
+            // `finish` returns why a writer has ended.
             let _ = wanted.send(CurveRequest {
                 kind: *kind,
                 digest: *stage,
@@ -73,10 +73,10 @@ impl Curves {
         }
     }
 
-    /// Waits for the last of them.
+    /// Waits until the last curve is written.
     ///
     /// # Errors
-    /// Where the folder could not be written; what comes after that is missing.
+    /// Where the folder cannot be written. Later curves are then missing.
     pub fn finish(mut self) -> Result<(), StoreError> {
         self.wanted = None;
         let writer = self.writer.take().map(JoinHandle::join);
@@ -107,7 +107,7 @@ fn write(store: &Store, folder: &Path, wanted: &CurveRequest) -> Result<(), Stor
     Ok(())
 }
 
-/// Where the events of a training go. TensorBoard calls a curve by its folder.
+/// The file of a training's events. TensorBoard names a curve after its folder.
 fn path(folder: &Path, name: &str, digest: &Digest) -> PathBuf {
     let word = name
         .replace(", ", "_")
@@ -149,7 +149,7 @@ fn record(file: &mut Vec<u8>, data: &[u8]) {
     file.extend(masked(crc32c(data)).to_le_bytes());
 }
 
-/// So that the sum of data that hold sums is another one.
+/// The mask of the record format, for data that hold checksums themselves.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -6,8 +6,8 @@
 //!
 //! The rule: the folder follows from the name, the profile, the overrides and the data set. The
 //! plain one is the manifest's own keys on the phantom that is drawn where no data set is named.
-//! `variant.toml` in each folder says what it is of. Where that is another manifest of the same
-//! name, and only there, the folder of the manifest is named too.
+//! `variant.toml` in each folder says what the results are of. Only where that is another manifest
+//! of the same name, the manifest's own folder is part of the name too.
 
 use std::{
     fs::{self, File},
@@ -26,7 +26,7 @@ use crate::{
     store::{StoreError, replace_file},
 };
 
-/// Most bytes of a profile's name, without the digest that stands for the rest.
+/// Most bytes of a profile's name, without the digest that replaces the rest.
 const PROFILE_BYTES: usize = 60;
 /// The same of all overrides.
 const OVERRIDES_BYTES: usize = 80;
@@ -47,7 +47,7 @@ struct Folder {
     dir: VariantDir,
     variant: String,
     identity: Identity,
-    /// Whose the folder without the manifest's own would be.
+    /// The folder of the plain name and its owner, where that is another manifest.
     taken_by: Option<(VariantDir, Identity)>,
 }
 
@@ -74,8 +74,8 @@ impl Folders {
         }
     }
 
-    /// The same, taken: another manifest of the same name that comes later gets another folder.
-    /// What cannot be written now is left for [`Folders::write_identity`].
+    /// The same, marked as taken, so that a later manifest of the same name gets another folder.
+    /// A mark that cannot be written now is left to [`Folders::write_identity`].
     pub fn claim(experiments: &[Experiment], dataset: &Dataset, dir: &ResultsDir) -> Self {
         let taken = || {
             let folders = Self::find(experiments, Some(dataset), dir);
@@ -84,7 +84,7 @@ impl Folders {
             }
             folders
         };
-        // Another process may have been faster: then the second look finds its file.
+        // Another process may have been faster; then the second search finds its file.
         taken();
         taken()
     }
@@ -111,7 +111,7 @@ impl Folders {
         own.chain(over).collect()
     }
 
-    /// The variant that all experiments have, or what tells these from any others.
+    /// The variant that all experiments share, or else a name made of their variants.
     fn overview(&self) -> String {
         let variants = self.each.iter().map(|folder| folder.variant.as_str());
         match variants.unique().exactly_one() {
@@ -123,7 +123,7 @@ impl Folders {
         }
     }
 
-    /// What the user might not expect: folders that are another manifest's.
+    /// Notes for the user on folders that another manifest has.
     pub fn notes(&self) -> impl Iterator<Item = String> {
         self.each.iter().filter_map(|folder| {
             let (taken, theirs) = folder.taken_by.as_ref()?;
@@ -137,7 +137,7 @@ impl Folders {
         })
     }
 
-    /// Writes down what an experiment's folder is of; a file that would not change is not touched.
+    /// Writes the `variant.toml` of an experiment's folder, unless it would not change.
     ///
     /// # Errors
     /// Where the folder cannot be written.
@@ -160,7 +160,7 @@ impl Folder {
         let [plain_dir, named_dir] = [&plain, &named].map(|text| dir.variant(&spec.name, text));
         let owner = Identity::read(&plain_dir);
         let taken_by = owner.filter(|owner| owner.manifest != identity.manifest);
-        // One that has its own keeps it, though the other manifest's be deleted.
+        // A manifest with a folder of its own keeps it, even if the other's is deleted.
         let (dir, variant) = match taken_by.is_some() || named_dir.path().exists() {
             true => (named_dir, named),
             false => (plain_dir.clone(), plain),
@@ -197,8 +197,8 @@ impl Identity {
         toml::from_str(&text).ok()
     }
 
-    /// Writes it where there is none. Nothing is written aside, which a process that is killed
-    /// would leave there; what it leaves of this file cannot be read, and is written again.
+    /// Writes it where there is none. It is written in place: a process that is killed would leave
+    /// a temporary file behind, whereas half of this file cannot be parsed and is written again.
     fn create(&self, folder: &VariantDir) -> io::Result<()> {
         if Self::read(folder).is_some() {
             return Ok(());
@@ -206,7 +206,7 @@ impl Identity {
         fs::create_dir_all(folder.path())?;
         let mut options = File::options();
         let mut file = options.create(true).append(true).open(folder.identity())?;
-        // Whoever comes second looks when the first has written.
+        // A second process comes here after the first has written.
         file.lock()?;
         if Self::read(folder).is_none() {
             file.set_len(0)?;
@@ -243,7 +243,8 @@ fn overridden(overrides: &[String]) -> String {
     )
 }
 
-/// A text without its quotes, a list without its brackets: neither tells two values of a key apart.
+/// A text without its quotes, a list without its brackets: no two values of a key differ in those
+/// alone.
 fn bare(value: &str) -> String {
     let inner = |open: char, close: char| value.strip_prefix(open)?.strip_suffix(close);
     match (inner('"', '"'), inner('[', ']')) {
@@ -257,7 +258,7 @@ fn bare(value: &str) -> String {
 fn of_data(dataset: Option<&Dataset>) -> String {
     match dataset {
         Some(dataset) if !dataset.is_default() => {
-            // What it is called, without the words on it.
+            // Without the explanation in brackets.
             let label = dataset.label.split(" (").next().unwrap_or_default();
             let (label, _) = plain(label, "", LABEL_BYTES);
             format!("@{label}-{}", brief(&dataset.digest))
@@ -277,8 +278,8 @@ fn word(text: &str, also: &str, most: usize) -> String {
     }
 }
 
-/// At most so many bytes of a text, with a hyphen for what not every file system holds or a shell
-/// reads otherwise; and whether that is the whole text.
+/// At most `most` bytes of a text, with hyphens for characters that are special to some file system
+/// or shell; and whether nothing of the text is lost.
 fn plain(text: &str, also: &str, most: usize) -> (String, bool) {
     let keeps = |c: char| c.is_alphanumeric() || "._-".contains(c) || also.contains(c);
     let mut word = String::new();
@@ -288,7 +289,7 @@ fn plain(text: &str, also: &str, most: usize) -> (String, bool) {
         }
         word.push(c);
     }
-    // Some file systems drop a dot at the end, and two of them are the folder above.
+    // Some file systems drop a dot at the end, and two dots are the parent folder.
     let word = word.trim_end_matches(['.', '-', '+', ',']);
     (word.to_owned(), word == text && !text.is_empty())
 }

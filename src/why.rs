@@ -22,15 +22,15 @@ use crate::{
 pub enum Answer {
     /// Its artefact.
     Cached,
-    /// An artefact that cannot be believed, and why.
+    /// A damaged artefact, and what is wrong with it.
     Damaged(String),
     /// Nothing, and no stage of its kind either.
     NothingAlike,
-    /// Nothing, but a stage that differs from it in this.
+    /// Nothing, but a stage that is nearest to it.
     Nearest(Neighbour),
 }
 
-/// A stage in the store that is nearest to one that is not.
+/// The stage in the store that is nearest to one that is not there.
 #[derive(Debug, Serialize)]
 pub struct Neighbour {
     /// Its key.
@@ -44,7 +44,7 @@ pub struct Neighbour {
 pub struct Difference {
     /// Dotted path from the key's root.
     pub field: String,
-    /// The values in the store; several where the field is a list, none where it is not there.
+    /// The values in the store; several where the field is a list, none where it is absent.
     pub theirs: Vec<String>,
     /// The values that are asked for.
     pub ours: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Difference {
 /// An input with all its values: one, or the members of a list.
 pub type KeyField = (String, Vec<String>);
 
-/// The inputs behind a key, with every list as one of them.
+/// The inputs of a key; a list is one of them.
 pub fn fields(inputs: &[Input]) -> Vec<KeyField> {
     let mut fields: Vec<KeyField> = Vec::new();
     for Input { field, value } in inputs {
@@ -102,7 +102,7 @@ fn distance(differences: &[Difference]) -> (usize, usize) {
     (differences.len(), differences.iter().map(values).sum())
 }
 
-/// What two lists of inputs differ in.
+/// The inputs in which two lists differ.
 pub fn differences(theirs: &[KeyField], ours: &[KeyField]) -> Vec<Difference> {
     let theirs: BTreeMap<_, _> = theirs.iter().cloned().collect();
     let mine: BTreeMap<_, _> = ours.iter().cloned().collect();

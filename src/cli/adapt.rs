@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use anyhow::{Context, Error, anyhow};
 use clap::Args;
 
 use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
@@ -20,7 +21,7 @@ use crate::{
     progress::Bar,
     seed::Seed,
     store::replace_file,
-    train::{Annotated, TrainError, Training, train},
+    train::{Annotated, Training, train},
 };
 
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub(super) struct Arguments {
     /// Checkpoint to write; it must not exist yet.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// What is trained.
+    /// Which parameters are trained.
     #[arg(long, value_enum, default_value = "full")]
     method: AdaptationMethod,
     /// Optimiser steps.
@@ -54,7 +55,7 @@ pub(super) struct Arguments {
     /// Initial learning rate.
     #[arg(long, default_value_t = Budget::FINETUNE.lr, value_name = "RATE")]
     lr: f64,
-    /// Of all randomness.
+    /// Seed of all randomness.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     #[command(flatten)]
@@ -64,15 +65,15 @@ pub(super) struct Arguments {
 /// What is trained for the new expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum AdaptationMethod {
-    /// The expert's norms start anew and the whole network is trained: the paper's.
+    /// Reset the expert's normalisation layers and train the whole network, as in the paper.
     Full,
-    /// The branch that fits the cases best is taken over and its norms alone are trained; the
-    /// shared part stays.
+    /// Copy the branch that fits the cases best and train its normalisation layers alone; the
+    /// shared part stays as it is.
     ExpertLayers,
 }
 
 impl AdaptationMethod {
-    /// What the expert's branch starts from, and what is trained.
+    /// The start of the expert's branch, and the parameters that are trained.
     fn words(self) -> (Branch, Tuned) {
         match self {
             Self::Full => (Branch::Reset, Tuned::Everything),
@@ -83,13 +84,13 @@ impl AdaptationMethod {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if arguments.steps == 0 || !arguments.lr.is_finite() || arguments.lr <= 0.0 {
-        return Err(Failure::input(
+        return Err(Failure::refused(
             "`--steps` is at least 1 and `--lr` a number above 0",
         ));
     }
-    // Before any work: a file is never replaced.
+    // Checked before any work: a file is never replaced.
     if arguments.out.exists() {
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "{} exists already; choose another name for the new checkpoint",
             arguments.out.display()
         )));
@@ -99,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     for warning in &found.warnings {
         eprintln!("{warning}");
     }
-    hold_against(&found.cases, arguments.expert, &weights.recipe)?;
+    check_cases(&found.cases, arguments.expert, &weights.recipe)?;
     eprintln!("weights: {weights}");
     eprintln!(
         "cases: {} with a mask of expert {}{}, of {}",
@@ -140,8 +141,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         })),
     };
     let checkpoint = Checkpoint::of(&outcome.net, about).map_err(|error| weights.wrong(error))?;
-    replace_file(&arguments.out, &checkpoint.to_bytes())
-        .map_err(|error| Failure::Work(error.to_string()))?;
+    replace_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
     print(format_args!(
         "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases \
          {:.4}",
@@ -164,8 +164,8 @@ fn budget(arguments: &Arguments) -> Budget {
     }
 }
 
-/// Whether the cases can be the network's input; what is cut off is said.
-fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
+/// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
+fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
     let problems: Vec<String> = cases
         .iter()
         .filter_map(|case| {
@@ -177,14 +177,14 @@ fn hold_against(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), F
         })
         .collect();
     if !problems.is_empty() {
-        return Err(Failure::Input(problems.join("\n")));
+        return Err(Failure::refused(problems.join("\n")));
     }
     for case in cases {
         let cut: usize = cut_pixels(case, &[expert], &recipe.image).iter().sum();
         if cut > 0 {
             eprintln!(
-                "warning: {}: {cut} pixels of the mask lie outside what the network sees of the \
-                 image when it predicts",
+                "warning: {}: {cut} pixels of the mask lie outside the part of the image that \
+                 the network predicts",
                 case.name
             );
         }
@@ -227,8 +227,9 @@ fn adapt<E: Engine>(
         .collect();
     let failed = |error| match error {
         AdaptationError::Checkpoint(error) => weights.wrong(error),
-        AdaptationError::Tensor(error) => Failure::Work(error.to_string()),
-        AdaptationError::Mask(error) => Failure::Work(error.to_string()),
+        error @ (AdaptationError::Tensor(_) | AdaptationError::Mask(_)) => {
+            Failure::Work(Error::new(error).context(format!("adapting to expert {expert}")))
+        }
     };
     let (branch, tuned) = arguments.method.words();
     let Beginning { net, choice } = Adapting {
@@ -247,8 +248,8 @@ fn adapt<E: Engine>(
         Some(choice) => {
             let from = choice.chosen;
             eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}) and is taken \
-                 over",
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its \
+                 normalisation layers are trained",
                 choice.mean_dice()
             );
             format!("expert layers, from expert {from}")
@@ -270,13 +271,9 @@ fn adapt<E: Engine>(
         &mut |step: Step| bar.at(step.step, &format!("loss {:.4}", step.loss)),
     );
     let took = bar.finish();
-    let steps = trained.map_err(|error| match error {
-        TrainError::Diverged { step, rate_key } => Failure::Work(format!(
-            "the training diverged: the loss is {} at step {}; a lower `{rate_key}` may help",
-            step.loss, step.step
-        )),
-        TrainError::Stopped(_) | TrainError::Tensor(_) => Failure::Work(error.to_string()),
-    })?;
+    let steps = trained
+        .with_context(|| format!("adapting to expert {expert}"))
+        .map_err(Failure::Work)?;
     let dice = dice_by_branch(&net, engine, &drawn, &recipe.image).map_err(failed)?;
     Ok(Adapted {
         net,

@@ -1,4 +1,4 @@
-//! `expertgrid bench`: how long a training step takes here, asked before a sweep is planned.
+//! `expertgrid bench`: the time of a training step on this machine.
 
 use std::{
     num::NonZeroUsize,
@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Error;
 use clap::Args;
 use serde::Serialize;
 
@@ -16,10 +17,10 @@ use crate::{
     train::{Probe, StepShape},
 };
 
-/// Where the user names no number of steps: the fewest that a median is taken of, and for how long
-/// they go on, so that a neighbour's burst on the same core, some tenths of a second, does not
-/// decide.
+/// The fewest steps of a median, without `--steps`.
 const LEAST: usize = 10;
+/// The shortest time that steps are repeated, without `--steps`: bursts of other load on a core
+/// last some tenths of a second.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
@@ -30,11 +31,11 @@ pub(super) struct Arguments {
     /// Shapes: width of the network, side of its input, images in a batch.
     #[arg(value_name = "WIDTH:SIZE:BATCH", default_values = ["8:64:16", "32:96:16"])]
     shapes: Vec<StepShape>,
-    /// Threads of one step.
+    /// Threads per step.
     #[arg(long, default_value = "1")]
     threads: NonZeroUsize,
-    /// Steps to take the median of, after one to warm up [default: as many as two seconds hold, at
-    /// least 10].
+    /// Steps to take the median of, after one to warm up [default: as many as fit into two
+    /// seconds, at least 10].
     #[arg(long)]
     steps: Option<NonZeroUsize>,
     /// `cpu`, or a CUDA device like `cuda:0`.
@@ -64,7 +65,9 @@ impl FromStr for StepShape {
                     || batch == 0
                 {
                     return Err(
-                        "the width is a multiple of 4, the size of 32, the batch at least 1".into(),
+                        "the width is a multiple of 4, the size a multiple of 32, the \
+                                batch at least 1"
+                            .into(),
                     );
                 }
                 Ok(Self { width, size, batch })
@@ -107,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// A card is named once, above the table; its memory has a column of its own.
+/// The head of the table. A card is named above it, and its memory has a column of its own.
 fn heading(row: &StepTime) -> String {
     let columns = "width  size  batch  threads  engine               step (ms)  peak memory (MiB)";
     match row.device.as_str() {
@@ -144,23 +147,26 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         ..
     } = arguments;
     let (engine, name) = compute.open(*device, *threads).map_err(Failure::Input)?;
-    let identity = device
-        .identity()
-        .map_err(|error| Failure::Input(error.to_string()))?;
+    let identity = device.identity().map_err(Failure::input)?;
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());
     let step_ms = match &engine {
         AnyEngine::Stock(engine) => median_step_ms(engine, shape, *steps, &mut look),
         AnyEngine::Lanes(engine) => median_step_ms(engine, shape, *steps, &mut look),
     };
+    let step_ms = step_ms.map_err(|error| {
+        let StepShape { width, size, batch } = shape;
+        let step = format!("timing a step of {width}:{size}:{batch}");
+        Failure::Work(Error::msg(plain(&error)).context(step))
+    })?;
     Ok(StepTime {
         width: shape.width,
         size: shape.size,
         batch: shape.batch,
         threads: threads.get(),
         device: identity,
-        engine: name,
-        step_ms: step_ms.map_err(|error| Failure::Work(plain(&error)))?,
+        engine: name.to_string(),
+        step_ms,
         peak_memory_mib: peak_memory_mib(),
         device_memory_mib: device_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),
     })
@@ -176,7 +182,7 @@ fn median_step_ms<E: Engine>(
     let mut probe = Probe::new(engine, shape)?;
     let mut step = || {
         probe.step()?;
-        // A card is asked for the loss in the middle of a step and goes on alone.
+        // A card works asynchronously.
         engine.device().synchronize()
     };
     step()?;
@@ -192,7 +198,7 @@ fn median_step_ms<E: Engine>(
     Ok(times[times.len() / 2])
 }
 
-/// The most memory this process has held, where the system says.
+/// The peak memory of this process; `None` where the system does not report it.
 fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -202,8 +208,8 @@ fn peak_memory_mib() -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// Lets the peak count from here, so that a shape does not inherit that of the one before.
+/// Resets the peak memory, so that every shape has its own.
 fn forget_peak_memory() {
-    // Linux's way; where there is none, the figure is the peak so far.
+    // On Linux only; elsewhere the figure is the peak so far.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -1,7 +1,8 @@
-//! What computes: devices, engines, instruction sets, as they are asked for.
+//! The options for devices, engines and instruction sets.
 
 use std::{ffi::OsString, num::NonZeroUsize};
 
+use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
 
 use super::Failure;
@@ -11,13 +12,13 @@ use crate::{
         lanes::{Isa, Kernels, Threads},
     },
     exec::{DeviceName, DeviceRequest, Slot},
-    store::MadeBy,
+    store::{EngineUsed, MadeBy},
 };
 
-/// How stages are executed.
+/// Where stages run, and how many at once.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExecutionArguments {
-    /// How many stages at once [default: one per core, or one per CUDA device].
+    /// Stages to run at once [default: one per core, or one per CUDA device].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
@@ -27,10 +28,10 @@ pub(super) struct ExecutionArguments {
     pub(super) compute: Compute,
 }
 
-/// What computes.
+/// The engine and its instruction set.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Compute {
-    /// What computes.
+    /// Engine that computes.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) engine: EngineChoice,
     /// Instruction set of the lanes engine; results on different ones differ in their last bits.
@@ -38,7 +39,7 @@ pub(super) struct Compute {
     pub(super) isa: IsaChoice,
 }
 
-/// What computes.
+/// An engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum EngineChoice {
     /// `lanes` on the processor, `stock` elsewhere.
@@ -72,7 +73,7 @@ impl IsaChoice {
 }
 
 impl Compute {
-    /// The options that make a worker choose alike.
+    /// The options that pass this choice on to a worker.
     pub(super) fn arguments(self) -> [OsString; 4] {
         let word = |value: Option<clap::builder::PossibleValue>| {
             let value = value.expect("no choice is hidden");
@@ -86,8 +87,8 @@ impl Compute {
         ]
     }
 
-    /// Whether this machine has what was asked for, for the devices of these slots.
-    pub(super) fn check(self, slots: &[Slot]) -> Result<(), String> {
+    /// Checks that this machine has what was asked for, for the devices of these slots.
+    pub(super) fn check(self, slots: &[Slot]) -> anyhow::Result<()> {
         self.kernels(NonZeroUsize::MIN)?;
         let mut devices = slots.iter().map(|slot| slot.device);
         match devices.find(|device| *device != DeviceName::Cpu) {
@@ -96,29 +97,33 @@ impl Compute {
         }
     }
 
-    /// The engine on a device, and what is recorded of it.
+    /// The engine on a device, and its record in artefacts.
     pub(super) fn open(
         self,
         device: DeviceName,
         threads: NonZeroUsize,
-    ) -> Result<(AnyEngine, String), String> {
+    ) -> anyhow::Result<(AnyEngine, EngineUsed)> {
         match (self.engine, device) {
             (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => {
                 let lanes = Lanes::with_kernels(self.kernels(threads)?);
-                let name = format!("lanes, {}", lanes.isa());
-                Ok((AnyEngine::Lanes(lanes), name))
+                let used = EngineUsed {
+                    name: "lanes".to_owned(),
+                    isa: Some(lanes.isa().to_string()),
+                };
+                Ok((AnyEngine::Lanes(lanes), used))
             }
             (EngineChoice::Lanes, device) => Err(not_on(device)),
             (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
-                AnyEngine::Stock(Stock::new(
-                    device.open().map_err(|error| error.to_string())?,
-                )),
-                "stock".to_owned(),
+                AnyEngine::Stock(Stock::new(device.open()?)),
+                EngineUsed {
+                    name: "stock".to_owned(),
+                    isa: None,
+                },
             )),
         }
     }
 
-    pub(super) fn kernels(self, threads: NonZeroUsize) -> Result<Kernels, String> {
+    pub(super) fn kernels(self, threads: NonZeroUsize) -> anyhow::Result<Kernels> {
         let threads = Threads::new(threads);
         let isa = match self.isa {
             IsaChoice::Auto => Isa::detect(),
@@ -127,12 +132,12 @@ impl Compute {
             IsaChoice::Neon => Isa::Neon,
             IsaChoice::Portable => Isa::Portable,
         };
-        Kernels::with_isa(isa, threads).map_err(|error| format!("--isa: {error}"))
+        Kernels::with_isa(isa, threads).context("--isa")
     }
 }
 
-fn not_on(device: DeviceName) -> String {
-    format!(
+fn not_on(device: DeviceName) -> Error {
+    anyhow!(
         "the lanes engine works on the processor, not on {device}; leave `--engine` out, or take \
          `--device cpu`"
     )
@@ -141,17 +146,17 @@ fn not_on(device: DeviceName) -> String {
 /// A device for a worker.
 #[derive(Clone, Debug, Args)]
 pub(super) struct WorkerDevice {
-    /// Which.
+    /// The device.
     #[arg(long)]
     pub(super) device: DeviceName,
-    /// Threads.
+    /// Its threads.
     #[arg(long)]
     pub(super) threads: NonZeroUsize,
     #[command(flatten)]
     pub(super) compute: Compute,
 }
 
-/// A processor for a command that trains or predicts by itself.
+/// A device for a command that trains or predicts in its own process.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct OwnDevice {
     /// Threads [default: one per core].
@@ -165,7 +170,7 @@ pub(super) struct OwnDevice {
 }
 
 impl OwnDevice {
-    /// The engine, and what is recorded of it.
+    /// The engine, and the record of what computes.
     pub(super) fn open(self) -> Result<(AnyEngine, MadeBy), Failure> {
         let threads = self
             .threads
@@ -180,11 +185,11 @@ impl OwnDevice {
     }
 }
 
-/// What is recorded of what computes.
-pub(super) fn made_by(device: DeviceName, engine: String) -> Result<MadeBy, String> {
+/// The record of what computes.
+pub(super) fn made_by(device: DeviceName, engine: EngineUsed) -> anyhow::Result<MadeBy> {
     Ok(MadeBy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        device: device.identity().map_err(|error| error.to_string())?,
+        device: device.identity()?,
         engine,
     })
 }

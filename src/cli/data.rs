@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Subcommand;
 
 use super::{Done, Failure, output::print};
@@ -11,16 +12,16 @@ use crate::data::{check, phantom};
 pub(super) enum Command {
     /// Draw the synthetic phantom: 39 cases with the masks of seven experts, as NIfTI files.
     Phantom {
-        /// Folder to write; it must not hold anything yet.
+        /// Folder to write; it must be empty or not exist yet.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Another seed draws other brains.
+        /// Seed; another one draws other brains.
         #[arg(long, default_value_t = phantom::DEFAULT_SEED)]
         seed: u64,
     },
-    /// Say what a data set holds and what is wrong with it.
+    /// Check a data set: what it holds, and what is wrong with it.
     Check {
-        /// Its folder.
+        /// Folder of the data set.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
@@ -29,7 +30,7 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> Result<Done, Failure> {
     match command {
         Command::Phantom { out, seed } => {
-            phantom::write(out, *seed).map_err(Failure::input)?;
+            phantom::write(out, *seed).map_err(Failure::refused)?;
             print(format_args!(
                 "phantom of seed {seed} written to {}",
                 out.display()
@@ -41,7 +42,7 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             print(check.to_string().trim_end());
             match check.usable() {
                 true => Ok(Done::Whole),
-                false => Err(Failure::Input(format!(
+                false => Err(Failure::Input(anyhow!(
                     "{}: not usable as a data set",
                     dir.display()
                 ))),

@@ -15,7 +15,7 @@ use crate::sweep::Interrupt;
 pub(super) struct Interrupts(Arc<Mutex<Option<Interrupt>>>);
 
 impl Interrupts {
-    /// From now on; so far an interrupt ends the program.
+    /// Handles interrupts from now on. Until [`Interrupts::next`] is called, one ends the program.
     pub fn listen() -> Self {
         let interrupts = Self::default();
         let listening = interrupts.clone();
@@ -24,22 +24,30 @@ impl Interrupts {
             None => process::exit(130),
         });
         if let Err(error) = outcome {
-            eprintln!("warning: Ctrl-C will end at once: {error}");
+            eprintln!(
+                "warning: Ctrl-C will end the program at once, without saving progress: {error}"
+            );
         }
         interrupts
     }
 
-    /// Lets the next one do this, and the one after it end the program.
+    /// Sets what the next interrupt does. The one after it ends the program.
     pub fn next(&self, interrupt: impl Fn() + Send + 'static) {
-        *self.0.lock().expect("nobody panics with it") = Some(Box::new(interrupt));
+        *self
+            .0
+            .lock()
+            .expect("no thread panics while it holds the lock") = Some(Box::new(interrupt));
     }
 
-    /// Lets the next one end the program again: nothing runs any more.
+    /// Lets the next interrupt end the program, since nothing runs any more.
     pub fn reset(&self) {
         self.take();
     }
 
     fn take(&self) -> Option<Interrupt> {
-        self.0.lock().expect("nobody panics with it").take()
+        self.0
+            .lock()
+            .expect("no thread panics while it holds the lock")
+            .take()
     }
 }

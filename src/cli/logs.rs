@@ -1,7 +1,8 @@
-//! `expertgrid logs`: what became of a stage, and what it said.
+//! `expertgrid logs`: what happened to a stage, and its log.
 
 use std::{fs, time::Duration};
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::{
@@ -20,8 +21,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     mut_arg("manifests", |manifests| manifests.required(false)),
-    after_help = "A digest is enough, as every failure and runs.csv name it; an expression needs the
-manifests.
+    after_help = "A digest alone is enough; failures and runs.csv name it. An expression needs the
+manifests as well.
 
 Examples:
   expertgrid logs --stage 4f0c2a91d07b
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let digests = match (selection.manifests.as_slice(), &asked.stage) {
         ([], Some(digits)) => heard_of(&records, &results, digits)?,
         ([], None) => {
-            return Err(Failure::input(
+            return Err(Failure::refused(
                 "an expression picks among the runs of manifests; name one, for example \
                  `expertgrid logs experiments/table2.toml --only 'n=10'`",
             ));
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// Everything that the journals of a results folder tell, but for the steps.
+/// All records in the journals of a results folder, without the steps of trainings.
 fn records(results: &ResultsDir) -> Vec<Record> {
     let mut records = Vec::new();
     for path in results.journals() {
@@ -74,8 +75,7 @@ fn records(results: &ResultsDir) -> Vec<Record> {
     records
 }
 
-/// The stage that a journal or a log knows by its first digits, behind the one whose failure
-/// blocked it.
+/// The stage with these first digits in journals or logs, after the one whose failure blocked it.
 fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec<Digest>, Failure> {
     let mut found: Vec<Digest> = records
         .iter()
@@ -86,9 +86,9 @@ fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [] => Err(Failure::Input(format!(
-            "nothing has been heard of a stage {asked} in {}; a stage that was in the store before \
-             has no history there",
+        [] => Err(Failure::Input(anyhow!(
+            "no journal or log in {} has a stage {asked}; a stage that was in the store before has \
+             no history there",
             results.path().display()
         ))),
         [one] => {
@@ -98,7 +98,7 @@ fn heard_of(records: &[Record], results: &ResultsDir, asked: &str) -> Result<Vec
             });
             Ok(cause.into_iter().chain([*one]).collect())
         }
-        more => Err(Failure::Input(format!(
+        more => Err(Failure::Input(anyhow!(
             "{} stages begin with {asked}; write more digits",
             more.len()
         ))),
@@ -130,7 +130,7 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
         }
     }
     if of_stage().next().is_none() {
-        print("  no journal tells of it");
+        print("  no journal has it");
     }
     let path = results.log(digest);
     match fs::read_to_string(&path) {
@@ -138,7 +138,7 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
             print(format_args!("{}:", path.display()));
             print(text.trim_end());
         }
-        Err(_) => print("  it has no log: a stage has one when it says something or fails"),
+        Err(_) => print("  it has no log: a stage has one when it prints something or fails"),
     }
 }
 
@@ -148,7 +148,7 @@ fn said(event: &Event) -> Option<String> {
         Event::Started { slot, .. } => format!("started in slot {slot}"),
         Event::Finished { seconds, .. } => format!("finished after {seconds:.1} s"),
         Event::Found { .. } => "found: another process has made it".to_owned(),
-        Event::Elsewhere { .. } => "another process works on it".to_owned(),
+        Event::Elsewhere { .. } => "another process runs it".to_owned(),
         Event::Retried {
             attempt, reason, ..
         } => format!("to be tried again (attempt {attempt}): {reason}"),
@@ -156,7 +156,7 @@ fn said(event: &Event) -> Option<String> {
         Event::Failed { reason, .. } => format!("failed: {reason}"),
         Event::Blocked { upstream, .. } => {
             format!(
-                "cannot run: {} has failed, which it needs",
+                "cannot run: it needs {}, which has failed",
                 upstream.short()
             )
         }

@@ -1,7 +1,8 @@
-//! `expertgrid manifest`: what a manifest can say.
+//! `expertgrid manifest`: the keys of manifests and their schema.
 
 use std::fmt::Write;
 
+use anyhow::anyhow;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ fn chosen(name: Option<&str>) -> Result<Vec<SectionTable>, Failure> {
         true => {
             let names = sections().iter().map(|section| section.name);
             let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
-            Err(Failure::Input(format!(
+            Err(Failure::Input(anyhow!(
                 "there is no section or key `{name}`; the sections are {}",
                 names.join(", ")
             )))
@@ -95,7 +96,7 @@ fn listed(sections: &[SectionTable]) -> String {
     text
 }
 
-/// What counts where a key is absent.
+/// The default of a key, in words.
 fn default(key: &Key) -> String {
     match key.default {
         Fallback::Value(text) => format!("default {}", text()),

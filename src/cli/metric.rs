@@ -1,29 +1,30 @@
-//! `expertgrid metric`: masks against reference masks, as any segmentation is scored.
+//! `expertgrid metric`: scores of masks against reference masks.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
+use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
 use serde::{Serialize, Serializer};
 
-use super::{Done, Failure, output::print};
+use super::{Done, Failure, chain, output::print};
 use crate::{
     data::{
         Expert, Mask, folder,
         nifti::{self, ReadMask},
     },
     manifest::{Fallback, Key, Metrics, SpacingFrom},
-    metric::{self, Compared, Measure, Score, Spacing, Unit},
+    metric::{Compared, Measure, Score, Spacing, Unit},
 };
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Files of two folders belong together by their names; where REF holds a folder \
-                  for each case, by the folder's name, and `--expert` says whose mask is the \
-                  reference.
+    after_help = "Files of two folders are paired by their names. Where REF holds a folder for \
+                  each case, a file is paired with the folder of its name, and `--expert` says \
+                  whose mask is the reference.
 
 Examples:
   expertgrid metric mask.nii.gz reference.nii.gz --spacing header
@@ -40,13 +41,13 @@ pub(super) struct Arguments {
     /// Whose masks are the reference, in a folder of cases.
     #[arg(long, value_name = "N")]
     expert: Option<Expert>,
-    /// What is measured [default: dice, assd, hd95].
+    /// Measures to report [default: dice, assd, hd95].
     #[arg(long, value_name = "MEASURE", value_delimiter = ',', value_parser = measure)]
     report: Vec<Measure>,
     /// Distances in pixels, or in the millimetres of the reference's header.
     #[arg(long, value_enum, default_value = "unit")]
     spacing: SpacingChoice,
-    // Its help is made of the keys of `[metrics]`.
+    // The help is made from the keys of `[metrics]`.
     #[arg(
         long,
         value_name = "METRIC=WHICH",
@@ -67,7 +68,7 @@ enum SpacingChoice {
     Header,
 }
 
-/// The measures of one case, beside each other as JSON has them.
+/// The measures of one case. In JSON they stand beside `case` and `status`.
 #[derive(Serialize)]
 struct ScoredCase {
     case: String,
@@ -90,7 +91,7 @@ impl Serialize for CaseMeasures {
     }
 }
 
-/// Where a case's two masks are.
+/// The files of a case's two masks.
 struct MaskPair {
     case: String,
     prediction: PathBuf,
@@ -111,12 +112,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ..definitions(&arguments.definition)?
     };
     let pairs = pairs(arguments)?;
-    let (rows, problems): (Vec<ScoredCase>, Vec<String>) = pairs
+    let (rows, problems): (Vec<ScoredCase>, Vec<Error>) = pairs
         .iter()
         .map(|pair| score(pair, &metrics))
         .partition_result();
     if !problems.is_empty() {
-        return Err(Failure::Input(problems.join("\n")));
+        return Err(Failure::refused(problems.iter().map(chain).join("\n")));
     }
     match arguments.json {
         true => print(serde_json::to_string_pretty(&rows).expect("rows are plain data")),
@@ -135,7 +136,7 @@ fn definitions(words: &[String]) -> Result<Metrics, Failure> {
     for word in words {
         if !metrics.define(word) {
             let known: Vec<String> = Metrics::definitions().flat_map(written).collect();
-            return Err(Failure::Input(format!(
+            return Err(Failure::Input(anyhow!(
                 "--definition {word}: write {}",
                 listed(&known)
             )));
@@ -168,7 +169,7 @@ fn listed(items: &[String]) -> String {
     }
 }
 
-/// What `--definition` takes.
+/// The help of `--definition`.
 fn definition_help() -> String {
     let defaults = Metrics::definitions().filter_map(|key| match key.default {
         Fallback::Value(value) => Some(format!("{}={}", key.name, value().trim_matches('"'))),
@@ -195,7 +196,7 @@ fn pairs(arguments: &Arguments) -> Result<Vec<MaskPair>, Failure> {
                 true => (prediction, reference),
                 false => (reference, prediction),
             };
-            Err(Failure::Input(format!(
+            Err(Failure::Input(anyhow!(
                 "{} is a folder, {} is not; name two files or two folders",
                 folder.display(),
                 file.display()
@@ -236,16 +237,16 @@ fn pairs_of_folders(
     }));
     match problems.is_empty() {
         true => Ok(pairs),
-        false => Err(Failure::Input(problems.join("\n"))),
+        false => Err(Failure::refused(problems.join("\n"))),
     }
 }
 
-/// The masks of a folder by case: its NIfTI files, or an expert's masks in its folders of cases.
+/// The masks of a folder by case: its NIfTI files, or else an expert's masks in its case folders.
 fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let unreadable = |error: std::io::Error| Failure::Input(format!("{}: {error}", dir.display()));
     let mut entries: Vec<PathBuf> = std::fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .map_err(unreadable)?;
+        .with_context(|| dir.display().to_string())
+        .map_err(Failure::Input)?;
     entries.sort();
     let is_nifti = |path: &PathBuf| {
         let name = path.to_string_lossy();
@@ -256,7 +257,7 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
     let mut masks = BTreeMap::new();
     let mut add = |case: String, path: PathBuf| match masks.insert(case, path.clone()) {
         None => Ok(()),
-        Some(other) => Err(Failure::Input(format!(
+        Some(other) => Err(Failure::Input(anyhow!(
             "{} and {} are of the same case; keep one of the two",
             other.display(),
             path.display()
@@ -264,7 +265,7 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
     };
     if !files.is_empty() {
         for path in files {
-            // What `predict` writes beside the masks is no mask.
+            // `predict` writes these beside the masks.
             let name = folder::name(&path);
             if !name.ends_with("_probability") && !name.ends_with("_logits") {
                 add(name, path)?;
@@ -273,7 +274,7 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
         return Ok(masks);
     }
     let Some(expert) = expert else {
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "{} holds no .nii or .nii.gz file{}",
             dir.display(),
             match folders.is_empty() {
@@ -295,7 +296,7 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
         {
             Some(path) => add(name, path)?,
             None => {
-                return Err(Failure::Input(format!(
+                return Err(Failure::Input(anyhow!(
                     "{}: there is no mask of expert {expert} (task01_seg{expert:02}.nii.gz)",
                     case.display()
                 )));
@@ -303,12 +304,12 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
         }
     }
     match masks.is_empty() {
-        true => Err(Failure::Input(format!("{} holds no case", dir.display()))),
+        true => Err(Failure::Input(anyhow!("{} holds no case", dir.display()))),
         false => Ok(masks),
     }
 }
 
-fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, String> {
+fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
     let prediction = read(&pair.prediction)?;
     let reference = read(&pair.reference)?;
     let spacing = match (metrics.spacing, reference.header.spacing()) {
@@ -318,7 +319,7 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, String> {
             column: spacing.x_mm,
         },
         (SpacingFrom::Header, None) => {
-            return Err(format!(
+            return Err(anyhow!(
                 "{}: its header has no spacing; set its pixel size, or measure in pixels with \
                  `--spacing unit`",
                 pair.reference.display()
@@ -329,19 +330,18 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, String> {
         && prediction.header.spacing() != reference.header.spacing()
     {
         eprintln!(
-            "warning: {}: its header has another spacing than the reference's, which is taken",
+            "warning: {}: its header has another spacing than the reference's, which is used",
             pair.prediction.display()
         );
     }
-    let wrong = |error: metric::MaskError| {
-        format!(
-            "{} against {}: {error}",
-            pair.prediction.display(),
-            pair.reference.display()
-        )
+    let both = || {
+        let [prediction, reference] =
+            [&pair.prediction, &pair.reference].map(|path| path.display());
+        format!("{prediction} against {reference}")
     };
     let [found, expected] = [&prediction.mask, &reference.mask].map(Mask::view);
-    let compared = Compared::new(found, expected, spacing, metrics.definition()).map_err(wrong)?;
+    let compared =
+        Compared::new(found, expected, spacing, metrics.definition()).with_context(both)?;
     let measured = metrics.report.iter();
     let scores: Vec<(Measure, Score)> = measured
         .map(|measure| (*measure, measure.of(&compared)))
@@ -360,13 +360,14 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, String> {
     })
 }
 
-fn read(path: &Path) -> Result<ReadMask, String> {
-    let read = nifti::read_mask(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+fn read(path: &Path) -> anyhow::Result<ReadMask> {
+    let read = nifti::read_mask(path).with_context(|| path.display().to_string())?;
     // 0 and 255 make a mask as well as 0 and 1 do.
     match read.two_valued {
         true => Ok(read),
-        false => Err(format!(
-            "{}: has more than two different values, so it is no mask; cut it at one half first",
+        false => Err(anyhow!(
+            "{}: has more than two different values, so it is not a mask; threshold it at 0.5 \
+             first",
             path.display()
         )),
     }

@@ -1,11 +1,8 @@
-//! The command line: what can be asked for, and what the answers are called in exit codes.
+//! The command line: commands, their help, and exit codes.
 //!
-//! Exit codes: 0 all done, 1 some stage failed, 2 the input is wrong, 130 interrupted.
+//! Exit codes: 0 all done, 1 something failed or is missing, 2 the input is wrong, 130 interrupted.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "only this module and `progress` speak to the user"
-)]
+#![expect(clippy::print_stderr, reason = "only this module and `progress` print")]
 
 mod adapt;
 mod bench;
@@ -29,7 +26,10 @@ mod weights;
 mod why;
 mod worker;
 
-use std::process::ExitCode;
+use std::{
+    fmt::{Debug, Display},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -66,15 +66,15 @@ enum Command {
     /// List the keys that manifests have, or print their JSON Schema.
     #[command(subcommand)]
     Manifest(manifest::Command),
-    /// Say what would be run, and what is there already.
+    /// Show what would be run, and what is in the store already.
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
     Run(run::Arguments),
-    /// Say where sweeps stand, from another terminal or after a crash.
+    /// Show the state of sweeps, from another terminal or after a crash.
     Status(status::Arguments),
-    /// Say what stands behind a run or a stage, and why it is not in the store.
+    /// Show the inputs of a run or a stage, and why it is not in the store.
     Why(why::Arguments),
-    /// Say what became of a run or a stage, and what it said.
+    /// Show what happened to a run or a stage, and its log.
     Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
@@ -86,37 +86,61 @@ enum Command {
     Predict(predict::Arguments),
     /// Score masks against reference masks: Dice, ASSD, 95HD.
     Metric(metric::Arguments),
-    /// Take weights out of the store, or check what is in it.
+    /// List, check, clean or export what is in the store.
     #[command(subcommand)]
     Store(store::Command),
-    /// Measure a training step on this machine.
+    /// Time a training step on this machine.
     Bench(bench::Arguments),
-    /// Serve stages to a parent process.
+    /// Run stages for a parent process.
     #[command(hide = true)]
     Worker(worker::Arguments),
 }
 
 /// Why a command ends early.
 enum Failure {
-    /// The user's input is wrong; what, where, and what to do about it.
-    Input(String),
-    /// Something could not be done.
-    Work(String),
+    /// The input is wrong: what, where, and what to do about it. Exit code 2.
+    Input(anyhow::Error),
+    /// The input is right, but the work failed. Exit code 1.
+    Work(anyhow::Error),
 }
 
 impl Failure {
-    fn input(what: impl std::fmt::Display) -> Self {
-        Self::Input(what.to_string())
+    fn input(error: impl Into<anyhow::Error>) -> Self {
+        Self::Input(error.into())
     }
+
+    /// Wrong input, described by a text alone.
+    fn refused(text: impl Display + Debug + Send + Sync + 'static) -> Self {
+        Self::Input(anyhow::Error::msg(text))
+    }
+
+    fn work(error: impl Into<anyhow::Error>) -> Self {
+        Self::Work(error.into())
+    }
+}
+
+/// An error with its causes, outermost first: `doing X: cause`. A cause that an error's own text
+/// already names is not repeated.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// How a command ended.
 enum Done {
-    /// All of it.
+    /// Everything is done.
     Whole,
-    /// Stages failed; their reasons have been told.
+    /// Something failed or is missing; the reasons have been printed.
     WithFailures,
-    /// The user ended it.
+    /// The user interrupted it.
     Interrupted,
 }
 
@@ -149,13 +173,14 @@ pub fn main_with(work: &dyn Work) -> ExitCode {
         Ok(Done::Whole) => ExitCode::SUCCESS,
         Ok(Done::WithFailures) => ExitCode::from(1),
         Ok(Done::Interrupted) => ExitCode::from(130),
-        Err(Failure::Work(what)) => complain(&what, 1),
-        Err(Failure::Input(what)) => complain(&what, 2),
+        Err(Failure::Work(error)) => complain(&error, 1),
+        Err(Failure::Input(error)) => complain(&error, 2),
     }
 }
 
-fn complain(what: &str, code: u8) -> ExitCode {
-    for line in what.lines() {
+/// Prints an error, each of its lines marked as one, and gives the exit code back.
+fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
+    for line in chain(error).lines() {
         match line.starts_with("error: ") || line.starts_with("warning: ") || line.starts_with(' ')
         {
             true => eprintln!("{line}"),
@@ -163,4 +188,20 @@ fn complain(what: &str, code: u8) -> ExitCode {
         }
     }
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes_each_once() {
+        let error = anyhow::Error::msg("no space left").context("writing a.md");
+        assert_eq!(chain(&error), "writing a.md: no space left");
+        let named = anyhow::Error::msg("no space left").context("a.md: no space left; free some");
+        assert_eq!(
+            chain(&named.context("writing the tables")),
+            "writing the tables: a.md: no space left; free some"
+        );
+    }
 }

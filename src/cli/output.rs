@@ -6,8 +6,7 @@ use std::{
     process,
 };
 
-/// Prints a line. Whoever reads it may stop reading (`| head`): that ends the program quietly, as
-/// it ends every other tool in a pipe.
+/// Prints a line. A closed pipe (`| head`) ends the program quietly, as it ends other tools.
 pub(super) fn print(line: impl Display) {
     match writeln!(std::io::stdout(), "{line}") {
         Ok(()) => {}

@@ -23,7 +23,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Times are those of stages that have run here, as the journals under results/ tell.
+    after_help = "Times are those of stages that have run here, by the journals under results/.
 
 Example: expertgrid plan experiments/table2.toml --profile phantom --only 'n<=10'"
 )]
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let store = Store::within(&selection.results);
     let listed: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
     let cached = plan.stages.iter().filter(|stage| {
-        // It may have been made where its weights were not wanted.
+        // A run that keeps no weights may have made it.
         listed.contains(&stage.digest) && is_whole(&store, stage)
     });
     let there: HashSet<Digest> = cached.map(|stage| stage.digest).collect();
@@ -82,16 +82,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             print(text(&estimate, &selection.results).trim_end());
         }
     }
-    // To take millions of stages apart takes a moment, and the program ends here.
+    // Dropping millions of stages takes time, and the program ends here.
     std::mem::forget(plan);
     Ok(Done::Whole)
 }
 
-/// Most lines about what was changed.
+/// Most lines about changes.
 const MOST_CHANGES: usize = 25;
 
 /// What profiles, extending files and overrides changed, a line each; what all experiments have
-/// in common is said once.
+/// in common is listed once.
 fn changes(experiments: &[Experiment]) -> Vec<String> {
     let several = experiments.len() > 1;
     let named = experiments.iter().flat_map(|experiment| {
@@ -122,10 +122,9 @@ fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// The devices that a run would take if it were not told otherwise.
+/// The devices that a run takes by default.
 fn devices() -> Result<Devices, Failure> {
-    let slots = Slots::share(&DeviceRequest::Auto, None)
-        .map_err(|error| Failure::Input(error.to_string()))?;
+    let slots = Slots::share(&DeviceRequest::Auto, None).map_err(Failure::input)?;
     let devices = slots.slots.iter().map(|slot| slot.device);
     let cuda = devices.filter(|device| *device != DeviceName::Cpu);
     Ok(match cuda.unique_by(|d| d.to_string()).count() {
@@ -178,8 +177,8 @@ fn text(estimate: &Estimate, results: &Path) -> String {
         None => {
             let _ = writeln!(
                 text,
-                "left: {disk} of disk; how long it takes is not known: no training has run on \
-                 {device} with its journal in {}",
+                "left: {disk} of disk; the time is not known, since no journal in {} has a \
+                 training on {device}",
                 results.display()
             );
         }
@@ -190,7 +189,7 @@ fn text(estimate: &Estimate, results: &Path) -> String {
     text
 }
 
-/// What is known of one size, and what makes it better known.
+/// What is known of one size, and how to measure it.
 fn stands_on(basis: &Basis) -> String {
     let Basis {
         size,
@@ -223,7 +222,7 @@ fn named(Size { width, side, batch }: Size) -> String {
     format!("{batch} images of {side} x {side} at width {width}")
 }
 
-/// A value with its range, where that is one.
+/// A value, with its range where low and high differ.
 fn span(range: &TimeRange, show: fn(f64) -> String) -> String {
     let [low, expected, high] = [range.low, range.expected, range.high].map(show);
     match low == high {

@@ -1,10 +1,11 @@
-//! `expertgrid predict`: masks of images, with a network from a file.
+//! `expertgrid predict`: predicts the masks of images with a network from a file.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use anyhow::{Context, Error};
 use clap::Args;
 
 use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
@@ -15,7 +16,7 @@ use crate::{
         nifti::{Fault, write_image, write_mask},
         prepare::{Plane, Prediction, Prepared, prepare, too_small},
     },
-    engine::{AnyEngine, Engine},
+    engine::{AnyEngine, Engine, plain},
     manifest::ImageSpec,
     progress::Bar,
     train::{logits, sigmoid},
@@ -23,8 +24,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A mask is called like its image, an `image.nii.gz` like its folder, and has its \
-                  image's header: shape, spacing, place.
+    after_help = "A mask has the name of its image, or of the folder of an `image.nii.gz`, and its \
+                  image's header: shape, spacing, position.
 
 Example: expertgrid predict --weights expert8.safetensors new/*.nii.gz -o masks"
 )]
@@ -44,15 +45,15 @@ pub(super) struct Arguments {
     /// Write the probability of foreground too, as NAME_probability.nii.gz.
     #[arg(long)]
     probabilities: bool,
-    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN where the
-    /// network did not look.
+    /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN outside
+    /// the part of the image that it predicts.
     #[arg(long)]
     logits: bool,
     #[command(flatten)]
     device: OwnDevice,
 }
 
-/// Images between two looks at the progress; a batch of the network takes as many.
+/// Images per batch of the network, after which progress is shown.
 const TOGETHER: usize = 16;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -76,14 +77,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             .map(|path| format!("{} exists already; choose another folder", path.display())),
     );
     if !problems.is_empty() {
-        return Err(Failure::Input(problems.join("\n")));
+        return Err(Failure::refused(problems.join("\n")));
     }
-    std::fs::create_dir_all(&arguments.out).map_err(|error| {
-        Failure::Input(format!(
-            "{}: cannot be made: {error}; choose another folder",
-            arguments.out.display()
-        ))
-    })?;
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| {
+            let out = arguments.out.display();
+            format!("{out} cannot be created; choose another folder")
+        })
+        .map_err(Failure::Input)?;
     eprintln!("weights: {weights}");
     let (engine, _) = arguments.device.open()?;
     match &engine {
@@ -123,7 +124,10 @@ fn predict_all<E: Engine>(
             .map(|named| Arc::new(prepare(&named.image, spec)))
             .collect();
         let planes = logits(&net, engine, &[branch], &prepared, spec)
-            .map_err(|error| Failure::Work(error.to_string()))?
+            .map_err(|error| {
+                let batch = format!("predicting the batch that begins with {}", batch[0].name);
+                Failure::Work(Error::msg(plain(&error)).context(batch))
+            })?
             .remove(0);
         for ((named, prepared), logits) in batch.iter().zip(&prepared).zip(&planes) {
             let mask = write(arguments, named, prepared, logits, spec)?;
@@ -172,7 +176,9 @@ fn write(
     let mask = prediction.mask();
     let mut files = arguments.outputs(&named.name).into_iter();
     let mut next = || files.next().expect("as many files as were asked for");
-    let failed = |path: &Path, fault: Fault| Failure::Work(format!("{}: {fault}", path.display()));
+    let failed = |path: &Path, fault: Fault| {
+        Failure::Work(Error::new(fault).context(path.display().to_string()))
+    };
     let path = next();
     write_mask(&path, &mask, &named.header).map_err(|fault| failed(&path, fault))?;
     let mut real = |plane: Plane| {

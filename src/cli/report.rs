@@ -3,6 +3,7 @@
 
 use std::{io::IsTerminal, path::Path, sync::Arc};
 
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
 use super::{Done, Failure, Picked, Selection, imports, output::print, verify::verify};
@@ -15,7 +16,7 @@ use crate::{
         Versus, WrittenPages,
     },
     results::{self, Results},
-    store::{Store, StoreError},
+    store::Store,
     sweep::Written,
     variant::Folders,
 };
@@ -28,20 +29,20 @@ use crate::{
   expertgrid report experiments/table*.toml --profile phantom --claims --strict
 
 The tables are always written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv
-beside them; overrides and another data set stand in the folder's name.
-Exit codes: 0 all there, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input
+beside them; overrides and another data set are part of the folder's name.
+Exit codes: 0 complete, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input
 is wrong.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// What is printed [default: terminal on a terminal, markdown elsewhere].
+    /// Format of what is printed [default: terminal on a terminal, markdown elsewhere].
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FormatChoice>,
     /// Print the results beside the values that the manifest names under `[reference]`, and write
     /// <name>-vs-paper.md.
     #[arg(long, conflicts_with_all = ["claims", "only"])]
     reference: bool,
-    /// Print what the results say of the paper's claims, and write <name>-claims.md.
+    /// Test the paper's claims on the results, print the verdicts, and write <name>-claims.md.
     #[arg(long, conflicts_with = "only")]
     claims: bool,
     /// Compute every score again from the stored predictions and compare; exit with 1 where one
@@ -50,12 +51,12 @@ pub(super) struct Arguments {
     verify: bool,
     #[command(flatten)]
     only: Picked,
-    /// Exit with 1 where a claim does not hold. One that is undecided is no failure.
+    /// Exit with 1 where a claim does not hold; undecided claims do not matter.
     #[arg(long, requires = "claims")]
     strict: bool,
 }
 
-/// What a table is printed as.
+/// The format of printed tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FormatChoice {
     /// Tables as code forges render them.
@@ -94,7 +95,7 @@ impl FormatChoice {
     }
 }
 
-/// Escape sequences go to a terminal alone, and not where NO_COLOR is set (no-color.org).
+/// Escape sequences are for terminals, unless NO_COLOR is set (no-color.org).
 fn style() -> Style {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match std::io::stdout().is_terminal() && !unwanted {
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         done = Done::WithFailures;
     }
     let dir = selection.results_dir();
-    // A part is to be looked at, and never written over the whole.
+    // A selection of runs is printed, and never replaces the files of all runs.
     let folders = match arguments.only.is_all() {
         true => Folders::claim(&plan.experiments, &dataset, &dir),
         false => Folders::find(&plan.experiments, Some(&dataset), &dir),
@@ -141,11 +142,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     if arguments.only.is_all() {
         folders.notes().for_each(|note| eprintln!("note: {note}"));
-        let pages = tables.write_pages().map_err(failed)?;
+        let pages = tables.write_pages().map_err(Failure::work)?;
         if let Done::WithFailures = say_pages(&pages) {
             done = Done::WithFailures;
         }
-        tables.write().map_err(failed)?;
+        tables.write().map_err(Failure::work)?;
     }
     if arguments.reference {
         report.against(&references, format)?;
@@ -175,9 +176,9 @@ fn missing(results: &Results<'_>, plan: &Plan, folder: &Path) -> Result<usize, F
     let tallies = (0..plan.experiments.len()).map(|i| results.tally(i).missing);
     let missing: usize = tallies.sum();
     match missing == plan.runs.len() {
-        true => Err(Failure::Input(format!(
+        true => Err(Failure::Input(anyhow!(
             "none of the {missing} runs has results in {} for this data set and profile; \
-             `expertgrid run` makes them",
+             `expertgrid run` computes them",
             folder.display()
         ))),
         false => Ok(missing),
@@ -204,19 +205,18 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<PublishedMea
     let mut references = Vec::new();
     for experiment in experiments {
         references.push(match &experiment.reference {
-            Some(published) => Some(PublishedMeans::read(published).map_err(Failure::Input)?),
+            Some(published) => Some(PublishedMeans::read(published).map_err(Failure::input)?),
             None => None,
         });
     }
     if references.iter().all(Option::is_none) {
-        return Err(Failure::Input(
-            "there are no published values to hold these results against; name them in the \
+        return Err(Failure::refused(
+            "there are no published values to compare these results with; name them in the \
              manifest:\n  \
              [reference]\n  \
              values = \"FILE.csv\"   # relative to the manifest; experiments/reference has one\n  \
              source = \"WHO\"\n  \
-             dataset = \"LABEL\"     # of the data they were published for"
-                .to_owned(),
+             dataset = \"LABEL\"     # of the data they were published for",
         ));
     }
     Ok(references)
@@ -261,11 +261,7 @@ fn print_tables(tables: &[Tabled], format: FormatChoice) {
     });
 }
 
-fn failed(error: StoreError) -> Failure {
-    Failure::Work(error.to_string())
-}
-
-/// The tables of all experiments, held against what others say.
+/// The tables of all experiments, to be compared with published values and claims.
 struct Report<'a> {
     results: &'a Results<'a>,
     folders: &'a Folders,
@@ -278,7 +274,7 @@ impl Report<'_> {
         self.results.plan.experiments.iter().zip(&self.tables.each)
     }
 
-    /// Beside the published values, where an experiment has some.
+    /// Every experiment beside the published values, where its manifest names some.
     fn against(
         &self,
         references: &[Option<PublishedMeans>],
@@ -297,7 +293,7 @@ impl Report<'_> {
             let versus = report::versus(&tabled.table, spec, reference, &self.tables.provenance);
             let document = versus.document(&tabled.table, self.results, i, &self.tables.provenance);
             let path = report::write_beside(&document, "vs-paper", self.folders.of(i));
-            let path = path.map_err(failed)?;
+            let path = path.map_err(Failure::work)?;
             eprintln!("written to {}", path.display());
             all.push((&spec.name, &tabled.table, versus));
             documents.push(document);
@@ -309,7 +305,7 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Under the paper's claims; how many do not hold.
+    /// The paper's claims on every experiment; returns how many do not hold.
     fn claims(&self, format: FormatChoice) -> Result<usize, Failure> {
         let mut all: Vec<(&str, Claim)> = Vec::new();
         let mut documents = Vec::new();
@@ -318,7 +314,7 @@ impl Report<'_> {
             let document =
                 report::claims_document(&claims, &spec.name, spec, &self.tables.provenance);
             let path = report::write_beside(&document, "claims", self.folders.of(i));
-            let path = path.map_err(failed)?;
+            let path = path.map_err(Failure::work)?;
             eprintln!("written to {}", path.display());
             documents.push(document);
             all.extend(claims.into_iter().map(|claim| (spec.name.as_str(), claim)));

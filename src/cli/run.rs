@@ -1,7 +1,8 @@
-//! `expertgrid run`: what is missing is run, then the tables are written.
+//! `expertgrid run`: runs what is missing, then writes the tables.
 
 use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
 
+use anyhow::{Context, Error};
 use clap::Args;
 
 use super::{
@@ -25,8 +26,8 @@ pub(super) struct Arguments {
     only: Picked,
     #[command(flatten)]
     failing: Failing,
-    /// Write every training's curve as TensorBoard event files, one folder per training; also of
-    /// those that were in the store before.
+    /// Write every training's curve as TensorBoard event files, one folder per training, also of
+    /// trainings that were in the store before.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
 }
@@ -34,17 +35,17 @@ pub(super) struct Arguments {
 /// What happens when stages fail, or take long.
 #[derive(Debug, Args)]
 struct Failing {
-    /// Attempts after an accident: a worker that was killed, ran out of memory, hung. What would
-    /// fail the same way again is not tried again.
+    /// Further attempts after an accident: a worker that was killed, ran out of memory or hung. A
+    /// failure that would repeat is not tried again.
     #[arg(long, default_value_t = 1, value_name = "N")]
     retries: usize,
-    /// Go on with all that does not depend on a failed stage; the default.
+    /// Go on with everything that does not depend on a failed stage; the default.
     #[arg(long, conflicts_with_all = ["fail_fast", "max_fail"])]
     keep_going: bool,
     /// Start no further stage after the first that fails.
     #[arg(long, conflicts_with = "max_fail")]
     fail_fast: bool,
-    /// Start no further stage after so many have failed.
+    /// Start no further stage after this many have failed.
     #[arg(long, value_name = "N")]
     max_fail: Option<NonZeroUsize>,
     /// How long a stage may take, for example `90s`, `45m` or `8h`; then its worker is killed.
@@ -75,7 +76,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        unit => return Err(format!("`{unit}` is no unit of time; write 90s, 45m or 8h")),
+        unit => {
+            return Err(format!(
+                "`{unit}` is not a unit of time; write 90s, 45m or 8h"
+            ));
+        }
     };
     let number: f64 = number
         .parse()
@@ -116,27 +121,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     match sweep::run(sweep, &caller) {
         Ok(SweepEnd::Ended(written)) => Ok(say_written(&written)),
         Ok(SweepEnd::Interrupted) => {
-            eprintln!("interrupted; what is done is kept, and this goes on from there:");
+            eprintln!("interrupted; what is done is kept, and this command goes on from there:");
             eprintln!("  {}", this_command());
             Ok(Done::Interrupted)
         }
-        Err(SweepError::PicksNothing(why)) => Err(Failure::Input(why)),
-        Err(SweepError::Unwritable(error)) => Err(Failure::Input(format!(
-            "{error}; the results folder must be writable, choose another with `--results DIR`"
-        ))),
-        Err(SweepError::Unwritten(error)) => Err(Failure::Work(error.to_string())),
+        Err(error @ SweepError::PicksNothing(_)) => Err(Failure::input(error)),
+        Err(error @ SweepError::Unwritable(_)) => {
+            Err(Failure::Input(Error::new(error).context(
+                "the results folder must be writable; choose another with `--results DIR`",
+            )))
+        }
+        Err(error @ SweepError::Unwritten(_)) => Err(Failure::work(error)),
     }
 }
 
-/// The devices that are asked for, which this machine has.
+/// The slots on the devices asked for, after a check that this machine has them.
 fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
-    let slots = Slots::share(&execution.device, execution.jobs)
-        .map_err(|error| Failure::Input(error.to_string()))?;
-    // Workers would find out one by one.
+    let slots = Slots::share(&execution.device, execution.jobs).map_err(Failure::input)?;
+    // Otherwise every worker would fail by itself.
     let checked = execution.compute.check(&slots.slots);
     checked.map_err(Failure::Input)?;
     if let Some(why) = &slots.no_card {
-        eprintln!("warning: trainings run on the processor: {why}; `--device cpu` asks for that");
+        eprintln!(
+            "warning: trainings run on the processor: {why}; `--device cpu` avoids this warning"
+        );
     }
     Ok(slots)
 }
@@ -158,9 +166,9 @@ fn worker_command(
     imports: &BTreeMap<PathBuf, Digest>,
 ) -> Result<WorkerCommand, Failure> {
     let selection = &arguments.selection;
-    let program = std::env::current_exe().map_err(|error| {
-        Failure::Work(format!("the program's own file cannot be found: {error}"))
-    })?;
+    let program = std::env::current_exe()
+        .context("the program's own file cannot be found")
+        .map_err(Failure::Work)?;
     let keep_every = arguments.failing.save_every.as_secs_f64().to_string();
     let paths: [OsString; 5] = [
         "worker".into(),

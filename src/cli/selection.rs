@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use anyhow::{Error, anyhow};
 use candle_core::Device;
 use clap::Args;
 use itertools::Itertools;
@@ -28,7 +29,7 @@ pub(super) struct Selection {
     /// Manifests: TOML files that each describe the grid of one table.
     #[arg(required = true, value_name = "MANIFEST")]
     pub(super) manifests: Vec<PathBuf>,
-    /// Profile to lay over the manifests; `paper` is their own keys.
+    /// Profile to apply to the manifests; `paper` is their own keys.
     #[arg(long, default_value = PAPER, value_name = "NAME")]
     pub(super) profile: String,
     /// Override a key, for example `finetune.steps=200`; may be repeated.
@@ -60,7 +61,7 @@ impl Picked {
     /// What it picks of a plan.
     pub(super) fn of(&self, plan: &Plan) -> Result<Picking, Failure> {
         let picking = self.only.as_ref().map(|only| plan.pick(only)).transpose();
-        Ok(picking.map_err(Failure::Input)?.unwrap_or_default())
+        Ok(picking.map_err(Failure::refused)?.unwrap_or_default())
     }
 
     /// Takes the other runs out of a plan.
@@ -87,7 +88,7 @@ impl Selection {
     }
 
     pub(super) fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
-        // A table's name stands for its manifest, here or where the paper's are.
+        // A table's name stands for its manifest, in this folder or in experiments/.
         let path = |given: &PathBuf| {
             let file = given.with_extension("toml");
             let usual = [file.clone(), PathBuf::from("experiments").join(file)];
@@ -101,8 +102,8 @@ impl Selection {
         if let Some(given) = self.manifests.iter().find(expression)
             && !given.exists()
         {
-            return Err(Failure::Input(format!(
-                "{} is no manifest; what picks runs is written behind --only: `--only '{0}'`",
+            return Err(Failure::Input(anyhow!(
+                "{} is not a manifest; to pick runs by an expression, write `--only '{0}'`",
                 given.display()
             )));
         }
@@ -118,8 +119,8 @@ impl Selection {
         Ok(experiments)
     }
 
-    /// The plan, for looking at: where there is no data set at the default place, one of the size
-    /// that the manifests expect is assumed.
+    /// The plan, to be shown: where there is no data set at the default path, one of the size that
+    /// the manifests expect is assumed.
     pub(super) fn plan(&self) -> Result<Plan, Failure> {
         Ok(self.plan_and_folders()?.0)
     }
@@ -132,8 +133,8 @@ impl Selection {
         let (inventory, folders) = match absent {
             true => {
                 eprintln!(
-                    "note: no data set at {}: counted for the size the manifests expect, and \
-                     nothing can be cached",
+                    "note: there is no data set at {}: stages are counted for the size that the \
+                     manifests expect, and none counts as cached",
                     self.dataset_path().display()
                 );
                 let cohorts = experiments.iter().map(|experiment| experiment.cohort);
@@ -142,7 +143,7 @@ impl Selection {
                     test: a.test.max(b.test),
                     experts: a.experts.max(b.experts),
                 });
-                let cohort = cohort.ok_or_else(|| Failure::input("no manifest"))?;
+                let cohort = cohort.ok_or_else(|| Failure::refused("no manifest"))?;
                 let folders = Folders::find(&experiments, None, &dir);
                 (Inventory::assumed(&cohort), folders)
             }
@@ -159,7 +160,7 @@ impl Selection {
         Ok((crate::plan::build(experiments, &inventory), folders))
     }
 
-    /// Opens the data set and holds the experiments against it.
+    /// Opens the data set and checks the experiments against it.
     pub(super) fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
         let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
         for warning in dataset
@@ -170,7 +171,7 @@ impl Selection {
             eprintln!("{warning}");
         }
         let mut problems = Vec::new();
-        // Points that differ in training alone ask the same of the data.
+        // Points that differ only in training need the same of the data.
         let points = experiments.iter().flat_map(Experiment::points);
         let asked = points.unique_by(|point| {
             let Experiment {
@@ -197,13 +198,13 @@ impl Selection {
         problems.dedup();
         match problems.is_empty() {
             true => Ok(dataset),
-            false => Err(Failure::Input(problems.join("\n"))),
+            false => Err(Failure::refused(problems.join("\n"))),
         }
     }
 }
 
-/// Reads the weights that pretrainings start from, holds them against the networks, and says what
-/// is taken of them; the digests of their tensors.
+/// Reads the weights that pretrainings start from, checks them against the networks, and notes what
+/// is loaded of them. Returns the digests of their tensors, by file.
 pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
     let mut digests = BTreeMap::new();
     let mut said = BTreeSet::new();
@@ -226,11 +227,8 @@ pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Di
             continue;
         };
         let wrong = |error: CheckpointError| {
-            Failure::Input(format!(
-                "{}: `pretrain.from`: {}: {error}",
-                experiment.name,
-                path.display()
-            ))
+            let file = format!("{}: `pretrain.from`: {}", experiment.name, path.display());
+            Failure::Input(Error::new(error).context(file))
         };
         let weights = Checkpoint::open(path).map_err(wrong)?;
         for experts in &experiment.grid.annotators.choose {

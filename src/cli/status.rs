@@ -1,4 +1,4 @@
-//! `expertgrid status`: where sweeps stand, from another terminal or after a crash.
+//! `expertgrid status`: the state of sweeps, from another terminal or after a crash.
 
 use std::{
     fmt::Write as _,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "It only looks: nothing is run, locked or written.
+#[command(after_help = "It only reads: nothing is run, locked or written.
 
 Example: expertgrid status experiments/table2.toml --profile phantom --watch")]
 pub(super) struct Arguments {
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     selection: Selection,
     #[command(flatten)]
     only: Picked,
-    /// Look again every second, until nothing runs any more.
+    /// Show the state every second, until nothing runs any more.
     #[arg(long)]
     watch: bool,
     /// Print JSON.
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Between two looks.
+/// Time between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             true => serde_json::to_string_pretty(&status).expect("a status is plain data"),
             false => text(&plan, &status, now()),
         };
-        // Where it can be seen, each look replaces the one before.
+        // On a terminal, each look replaces the one before.
         if arguments.watch && !arguments.json && stdout().is_terminal() {
             print("\x1b[2J\x1b[H");
         }
@@ -119,7 +119,7 @@ fn text(plan: &Plan, status: &Status, now: f64) -> String {
     text
 }
 
-/// What a sweep does or has done.
+/// What a sweep does, or how it ended.
 fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
     let board = &sweep.board;
     let ago = |at: f64| {
@@ -131,7 +131,7 @@ fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
         Life::Running => {
             let _ = writeln!(
                 text,
-                "running since {} (process {}, last heard of {})",
+                "running since {} (process {}, last event {})",
                 ago(board.began).trim_end_matches(" ago"),
                 board.process,
                 ago(board.heard)
@@ -156,14 +156,18 @@ fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
         Life::Gone => {
             let _ = writeln!(
                 text,
-                "ended without a word (killed, or the machine went down), last heard of {}: {}",
+                "ended unexpectedly (killed, or the machine went down), last event {}: {}",
                 ago(board.heard),
                 board.outcome()
             );
         }
     }
     if !whole {
-        let _ = writeln!(text, "this goes on from there:\n  {}", board.command);
+        let _ = writeln!(
+            text,
+            "this command goes on from there:\n  {}",
+            board.command
+        );
     }
     text
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::anyhow;
 use clap::Args;
 use itertools::Itertools;
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A cell with what stands behind it.
+/// A cell with its tests and runs.
 #[derive(Serialize)]
 struct Traced {
     table: String,
@@ -94,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let all = [fields.list(), &[metric]].concat();
     let pick = arguments.only.as_ref().map(|only| only.among(&all));
     let asked = CellFilter {
-        pick: pick.transpose().map_err(Failure::Input)?,
+        pick: pick.transpose().map_err(Failure::refused)?,
         fields,
     };
     let store = Store::within(&selection.results);
@@ -113,7 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             .iter()
             .flat_map(|spec| &spec.metrics.report);
         let reported = reported.map(|metric| metric.word()).unique().format(", ");
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "no cell of these tables is `{}`; there are {}; metric {reported}",
             arguments.only.as_ref().map_or("", Only::text),
             plan.listed(&asked.fields),
@@ -126,9 +127,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// Which numbers are asked for; without an expression, all.
+/// Which cells and runs are asked for; without an expression, all.
 struct CellFilter {
-    /// Over the fields of runs, and the metric behind them.
+    /// Over the fields of runs, followed by the metric.
     pick: Option<Pick>,
     fields: Fields,
 }
@@ -176,7 +177,7 @@ impl CellFilter {
     }
 }
 
-/// The values of a place, in few words.
+/// The values of coordinates, separated by commas.
 fn words(place: &Coordinates) -> String {
     place.iter().flatten().map(Value::to_string).join(", ")
 }
@@ -224,7 +225,7 @@ fn named(case: &CaseScores, metric: Measure) -> Option<(String, Score)> {
     Some((case.case.clone(), metric.in_table(case.of(metric)?)))
 }
 
-/// What came of a test, in words.
+/// The result of a test, in words.
 fn told(test: &Test) -> String {
     match test {
         Test::NoPartner => "there is no cell to test it against".to_owned(),

@@ -1,4 +1,4 @@
-//! Verification of a report: every score computed again from the stored predictions and compared.
+//! `expertgrid report --verify`: every score computed again from the stored predictions.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::{
     store::{Found, Store},
 };
 
-/// What came of a comparison.
+/// The result of scoring an evaluation's predictions again.
 enum Rescored {
     Same,
     NotThere,
     Differs(String),
 }
 
-/// Scores again what the plan's evaluations scored; how many do not agree.
+/// Scores again what the plan's evaluations scored; returns how many differ.
 pub(super) fn verify(plan: &Plan, store: &Store, dataset: Arc<Dataset>) -> Result<usize, Failure> {
     let evaluations: Vec<_> = plan
         .stages
@@ -82,9 +82,9 @@ fn compare(
     let again = stage::evaluate(evaluate, library, store).map_err(|error| error.to_string())?;
     let differing = std::iter::zip(&stored.cases, &again.cases).find(|(a, b)| a != b);
     match differing {
-        Some((a, b)) => Err(format!("{}: {a:?} is stored, {b:?} comes out", a.case)),
+        Some((a, b)) => Err(format!("{}: {a:?} is stored, {b:?} was computed", a.case)),
         None if stored.cases.len() != again.cases.len() => Err(format!(
-            "{} cases are stored, {} come out",
+            "{} cases are stored, {} were computed",
             stored.cases.len(),
             again.cases.len()
         )),

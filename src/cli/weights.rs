@@ -1,10 +1,11 @@
-//! Weights from a file, as the commands take them that use a single network.
+//! Weights from a file, for the commands that use a single network.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
+use anyhow::{Error, anyhow};
 use itertools::Itertools;
 
 use super::Failure;
@@ -24,7 +25,7 @@ pub(super) struct LoadedWeights {
 }
 
 impl LoadedWeights {
-    /// Reads a file, and notes what it does not say.
+    /// Reads a file; prints a note on what it does not say.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let wrong = |error| wrong(path, error);
         let checkpoint = Checkpoint::open(path).map_err(wrong)?;
@@ -35,8 +36,8 @@ impl LoadedWeights {
                 let mut paper = Recipe::default();
                 paper.network.width = width;
                 eprintln!(
-                    "note: {} does not say how its images were prepared nor who its experts are: \
-                     taken are the paper's crop of {} pixels and experts 1 to {experts}",
+                    "note: {} does not say how its images were prepared or who its experts are; \
+                     the paper's crop of {} pixels and experts 1 to {experts} are assumed",
                     path.display(),
                     paper.image.crop
                 );
@@ -52,18 +53,18 @@ impl LoadedWeights {
         })
     }
 
-    /// The error of a checkpoint that does not serve.
+    /// The failure of a checkpoint that cannot be used.
     pub fn wrong(&self, error: CheckpointError) -> Failure {
         wrong(&self.path, error)
     }
 
-    /// The branch of an expert; of the only one where none is named.
+    /// The branch of an expert; where none is named, the only branch.
     pub fn branch(&self, expert: Option<Expert>) -> Result<usize, Failure> {
         let known = self.experts.iter().join(", ");
         let found = match (expert, self.experts.len()) {
             (None, 1) => Some(0),
             (None, _) => {
-                return Err(Failure::Input(format!(
+                return Err(Failure::Input(anyhow!(
                     "{}: the network has a branch for each of experts {known}; choose one with \
                      `--expert N`, or adapt it to another with `expertgrid adapt`",
                     self.path.display()
@@ -72,7 +73,7 @@ impl LoadedWeights {
             (Some(expert), _) => self.experts.iter().position(|known| *known == expert),
         };
         found.ok_or_else(|| {
-            Failure::Input(format!(
+            Failure::Input(anyhow!(
                 "{}: the network has no branch for expert {}, it has {known}; adapt it with \
                  `expertgrid adapt`",
                 self.path.display(),
@@ -83,7 +84,7 @@ impl LoadedWeights {
 }
 
 fn wrong(path: &Path, error: CheckpointError) -> Failure {
-    Failure::Input(format!("{}: {error}", path.display()))
+    Failure::Input(Error::new(error).context(path.display().to_string()))
 }
 
 impl fmt::Display for LoadedWeights {

@@ -1,5 +1,6 @@
-//! `expertgrid why`: what stands behind a key, and what is different where it is not in the store.
+//! `expertgrid why`: the inputs of a stage, and where they differ from those of a stored one.
 
+use anyhow::anyhow;
 use clap::Args;
 use itertools::Itertools;
 use serde::Serialize;
@@ -49,7 +50,7 @@ fn digits(text: &str) -> Result<String, String> {
     }
 }
 
-/// What is said of a stage.
+/// The answer on one stage.
 #[derive(Serialize)]
 struct StageExplanation {
     name: String,
@@ -86,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// The stages of the run that is asked for, or the stage itself, behind what it needs.
+/// The stages of the run that is asked for; or the stage itself, after those that it needs.
 pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, Failure> {
     if let Some(digits) = &asked.stage {
         let found = plan
@@ -95,18 +96,18 @@ pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, F
         let found: Vec<StageId> = found.map(|(id, _)| id).collect();
         return match found.as_slice() {
             [one] => Ok(plan.chain(*one)),
-            [] => Err(Failure::Input(format!(
+            [] => Err(Failure::Input(anyhow!(
                 "no stage of these manifests begins with {digits}; runs.csv of a table holds the \
                  digests of all its runs, and another profile or `--set` gives other digests"
             ))),
-            more => Err(Failure::Input(format!(
+            more => Err(Failure::Input(anyhow!(
                 "{} stages begin with {digits}; write more digits",
                 more.len()
             ))),
         };
     }
     let picking = asked.only.as_ref().map(|only| plan.pick(only)).transpose();
-    let picking = picking.map_err(Failure::Input)?.unwrap_or_default();
+    let picking = picking.map_err(Failure::refused)?.unwrap_or_default();
     let runs = plan.runs.iter().filter(|run| picking.wants(run, plan));
     let runs: Vec<_> = runs.collect();
     match runs.as_slice() {
@@ -116,8 +117,8 @@ pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, F
             let some = more.iter().take(3).map(|run| names.name(run.evaluation));
             let fields = Fields::of(plan);
             let fields = fields.list().iter().map(|field| field.name.as_str());
-            Err(Failure::Input(format!(
-                "{} runs are that; narrow it down to one ({}): {}, ...",
+            Err(Failure::Input(anyhow!(
+                "{} runs match; narrow the expression down to one run ({}): {}, ...",
                 more.len(),
                 fields.format(", "),
                 some.format("; ")
@@ -131,7 +132,7 @@ fn say(told: &StageExplanation) {
     match &told.answer {
         Answer::Cached => print("  in the store"),
         Answer::Damaged(why) => print(format_args!(
-            "  in the store, but damaged; it will be made again: {why}"
+            "  in the store, but damaged; it will be computed again: {why}"
         )),
         Answer::NothingAlike => print("  not in the store, nor is any other of its kind"),
         Answer::Nearest(neighbour) => {
@@ -159,7 +160,7 @@ fn say(told: &StageExplanation) {
     }
 }
 
-/// A value, or how many and which is the first.
+/// The value; of several, how many, the first and the last.
 fn values(values: &[String]) -> String {
     let short = |value: &String| match value.parse::<Digest>() {
         Ok(digest) => digest.short(),

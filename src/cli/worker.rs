@@ -1,4 +1,4 @@
-//! `expertgrid worker`: stages for a parent process.
+//! `expertgrid worker`: runs stages for a parent process.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -35,9 +35,7 @@ pub(super) fn run(arguments: &Arguments, work: &dyn Work) -> Result<Done, Failur
     } = arguments.device;
     let (engine, name) = compute.open(device, threads).map_err(Failure::Input)?;
     let store = Store::within(&arguments.results);
-    let scratch = store
-        .scratch()
-        .map_err(|error| Failure::Work(error.to_string()))?;
+    let scratch = store.scratch().map_err(Failure::work)?;
     let bench = Bench {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,

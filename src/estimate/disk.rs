@@ -1,5 +1,5 @@
-//! The disk space that stages will take: as much as stored ones of the same kind and size, or else
-//! what their specification implies.
+//! The disk space that stages will take: as much as stored stages of the same kind and size, or
+//! else what their specification implies.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,19 +10,19 @@ use crate::{
     store::{Found, Store},
 };
 
-/// How many artefacts of a kind are looked at: they differ little.
+/// How many artefacts of a kind are measured: they differ little.
 const SAMPLES: usize = 16;
-/// About what the description of an artefact takes, which names every image and mask.
+/// Approximate bytes of an artefact's description, which names every image and mask.
 const DESCRIPTION_BYTES: u64 = 8 << 10;
-/// About what a step takes in a training's curve.
+/// Approximate bytes of a step in a training's curve.
 const STEP_BYTES: u64 = 30;
-/// About what the scores of an image take.
+/// Approximate bytes of an image's scores.
 const SCORES_BYTES: u64 = 300;
 
-/// What artefacts of a kind and size of batch take: how many were looked at, and their bytes.
+/// The artefacts measured in each class: how many, and their bytes.
 type Seen = HashMap<Class, (usize, u64)>;
 
-/// What has much of the same size: kind, size of batch, whether the weights are kept.
+/// What the size of an artefact depends on: kind, size of batch, whether the weights are kept.
 type Class = (Kind, Option<Size>, bool);
 
 fn class(spec: &Spec) -> Class {
@@ -57,7 +57,7 @@ fn look(class: Class, stage: &Digest, store: &Store, seen: &mut Seen) {
     }
 }
 
-/// Looks at some artefacts of other plans.
+/// Measures some artefacts of other plans.
 fn others(store: &Store, seen: &mut Seen) {
     let mut left = Kind::ALL.map(|_| SAMPLES);
     for (kind, digest) in store.list() {
@@ -81,8 +81,7 @@ fn by_specification(spec: &Spec) -> u64 {
                 true => weights(train),
                 false => 0,
             };
-            // A byte for every pixel that the network sees of each test image, by each of its
-            // branches.
+            // One byte for each pixel of the network's input, test image and branch.
             let seen = (train.recipe.image.input() as u64).pow(2);
             let predictions = (train.test.images.len() * train.support.experts.len()) as u64 * seen;
             weights + predictions + train.budget.steps as u64 * STEP_BYTES

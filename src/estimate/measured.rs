@@ -1,4 +1,4 @@
-//! The time that stages took, as the journals of a results folder have it.
+//! The time that stages took, by the journals of a results folder.
 //!
 //! The rule: a device is all cores of the processor, or one GPU. Where n slots share it, a second
 //! in one of them counts as 1/n second of the device.
@@ -36,7 +36,7 @@ struct Timed {
     passes: u64,
 }
 
-/// How long something takes: what is expected, and the range that was seen.
+/// A time in seconds: what is expected, and the range that was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct TimeRange {
     /// At the pace of the fastest tenth.
@@ -52,7 +52,7 @@ pub struct TimeRange {
 pub struct Pace {
     /// Seconds of the device per batch.
     pub batch: TimeRange,
-    /// How many trainings it was seen in.
+    /// How many trainings it was measured in.
     pub trainings: usize,
 }
 
@@ -63,7 +63,7 @@ struct Attempt {
     device: String,
     /// The part of the device that its slot has.
     share: f64,
-    /// When it was last heard of.
+    /// The time of the last record of its run while it ran.
     heard: f64,
     /// How long it took, where it reached its end.
     finished: Option<f64>,
@@ -95,7 +95,7 @@ impl Measured {
             } = attempt;
             let took = finished.unwrap_or(heard - f64::from_bits(began)) * share;
             *measured.spent.entry(stage).or_default() += took;
-            // A second attempt may have gone on from where the first one was.
+            // A second attempt may have continued where the first one stopped.
             let whole = tried.insert(stage) && finished.is_some();
             match subject.work.size {
                 Some(size) if whole && subject.work.passes() > 0 => {
@@ -153,7 +153,7 @@ fn range(expected: f64, mut each: Vec<f64>) -> TimeRange {
     }
 }
 
-/// Collects the attempts that one journal tells of.
+/// Collects the attempts in one journal.
 fn attempts_of(path: &Path, attempts: &mut BTreeMap<Which, Attempt>) {
     // For each run of stages its devices, and what is in its slots.
     let mut runs: HashMap<String, (Vec<String>, BTreeMap<usize, Which>)> = HashMap::new();

@@ -36,13 +36,13 @@ pub struct Estimate {
     pub devices: Devices,
     /// Stages that are left.
     pub stages: usize,
-    /// How long it takes; `None` where nothing was measured that could tell.
+    /// How long it takes; `None` where nothing comparable was measured.
     pub time: Option<Time>,
-    /// What the time stands on: every size of batch that is left.
+    /// What the time is based on: every size of batch that is left.
     pub basis: Vec<Basis>,
     /// Bytes in the store, once it is done.
     pub disk_bytes: u64,
-    /// Seconds of devices that the stages of the runs have taken so far, as far as journals tell.
+    /// Seconds of devices that the stages of the runs have taken so far, by the journals.
     pub spent_device_seconds: f64,
 }
 
@@ -72,7 +72,7 @@ pub struct Basis {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
-    /// From so many trainings of this size.
+    /// From trainings of this size.
     Measured {
         /// How many.
         trainings: usize,
@@ -176,7 +176,7 @@ fn basis(size: Size, batches: u64, measured: &Measured, device: &str) -> Basis {
     }
 }
 
-/// The measured size whose batches cost most nearly as much.
+/// The measured size whose batches are closest in cost.
 fn nearest(size: Size, measured: &Measured, device: &str) -> Option<(Size, Pace)> {
     let apart = |other: &Size| (cost(*other) / cost(size)).ln().abs();
     let nearest = measured
@@ -208,11 +208,11 @@ fn time(
         .iter()
         .map(|basis| Some((basis.size, basis.seconds_per_batch?)))
         .collect::<Option<_>>()?;
-    // Next to nothing, and so left out where it was never measured.
+    // Negligible, so it counts as 0 where it was never measured.
     let evaluation = measured.evaluation(&devices.device).unwrap_or_default();
     let part = |of: fn(&TimeRange) -> f64| {
         let (mut total, mut longest) = (0.0, 0.0_f64);
-        // When each stage ends, were there a device for each.
+        // When each stage ends, with a device for each.
         let mut ends = vec![0.0; plan.stages.len()];
         for id in left {
             let stage = plan.stage(*id);
@@ -222,7 +222,7 @@ fn time(
                 None => of(&evaluation),
             };
             total += own;
-            // What a stage waits for stands before it in the plan.
+            // In the plan, a stage comes after the one it needs.
             let begins = stage.upstream.map_or(0.0, |id| ends[id.index()]);
             ends[id.index()] = begins + own;
             longest = longest.max(begins + own);

@@ -107,7 +107,7 @@ pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut 
             scratch: bench.scratch.clone(),
             stage: spec.digest(),
             computes: match bench.made_by.device.as_str() {
-                "cpu" => bench.made_by.engine.clone(),
+                "cpu" => bench.made_by.engine.to_string(),
                 card => format!("{card}, {}", bench.made_by.engine),
             },
             stop: &stop,

@@ -11,7 +11,7 @@ use crate::{
     report::{CheckOutcome, Claim, ClaimCheck, MARGINAL, Position, Table},
 };
 
-/// Annotated samples below which pretraining is claimed to help, and from which on to help little.
+/// Annotated samples below which pretraining is claimed to help, and above which to help little.
 const FEW: usize = 20;
 
 /// The expert of whom the paper claims that few samples do as well as all.
@@ -124,7 +124,7 @@ fn first_gain(
     (gained > 0.0).then_some(gained)
 }
 
-/// A check that needs the gain at the fewest samples as its measure.
+/// A check that compares with the gain at the fewest samples, `first`.
 fn measured(
     table: &Table,
     pair: [Position; 2],

@@ -1,6 +1,6 @@
 //! The checks that claims are made of: one or two cells, a yes or no, and the numbers.
 //!
-//! The rule: a cell with runs that have no value answers nothing.
+//! The rule: a check of a cell in which runs have no value stays open.
 
 use crate::{
     manifest::Unpaired,
@@ -42,7 +42,7 @@ impl Tested<'_> {
     }
 }
 
-/// `p = 0.042`, or that p is smaller than three digits can say.
+/// `p = 0.042`, or `p < 0.001`.
 pub(super) fn p_value(p: f64) -> String {
     match p {
         p if p < 0.001 => "p < 0.001".to_owned(),
@@ -59,7 +59,7 @@ pub(super) enum Pairing {
     Groups(Unpaired),
 }
 
-/// Checks something of two cells.
+/// Compares two cells: `so` decides by the test between them.
 pub(super) fn compare(
     table: &Table,
     metric: Measure,
@@ -94,7 +94,7 @@ pub(super) fn compare(
     }
 }
 
-/// That something the claim needs is not in the grid.
+/// An open check, since the grid lacks something that the claim needs.
 pub(super) fn lacking(what: &str) -> Vec<ClaimCheck> {
     vec![ClaimCheck {
         outcome: CheckOutcome::Unknown,

@@ -40,7 +40,7 @@ fn cell(table: &Table, spec: &Experiment, new_expert: u8, trainer: u8, samples: 
     position(table, spec, SINGLE, &values)
 }
 
-/// The other trainers than the expert tested on.
+/// The training experts other than the one tested on.
 fn foreign(spec: &Experiment, new_expert: u8) -> impl Iterator<Item = u8> {
     let trainers = spec.grid.train_experts.iter().copied();
     trainers.filter(move |trainer| *trainer != new_expert)

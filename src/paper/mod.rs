@@ -1,8 +1,8 @@
 //! What is particular to the paper: the claims of Hu & Qin (arXiv 2402.07330), sections IV-C, IV-D
 //! and IV-E, as tests on results.
 //!
-//! The rule: a claim is taken at its word. Where it says "significantly", the test decides; where
-//! it speaks of means, they do, and a mean on the wrong side by no more than the test can tell
+//! The rule: a claim is taken literally. Where it says "significantly", the test decides; where it
+//! is about means, the means decide, and a mean on the wrong side by an insignificant difference
 //! leaves the check open. Only this module knows the paper's experts, methods and measures by name.
 
 mod adaptation;
@@ -27,7 +27,7 @@ pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
             .iter()
             .any(|chosen| chosen.method.name == name)
     };
-    // Of other tables the paper says nothing.
+    // The paper claims nothing of other tables.
     let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
     let rows = match spec.table.rows.as_slice() {
         [axis] if usual => axis,

@@ -1,4 +1,4 @@
-//! What the paper's tables hold, by name: methods, measures, and the places of cells.
+//! The names in the paper's tables: methods, measures, and the positions of cells.
 
 use crate::{
     grid::{Axis, Value},
@@ -7,7 +7,7 @@ use crate::{
     report::{Position, Table},
 };
 
-/// The measures that the paper speaks of: Dice, ASSD and 95HD.
+/// The measures that the paper reports: Dice, ASSD and 95HD.
 pub(super) fn paper_measures() -> [Measure; 3] {
     Measure::standard()
 }

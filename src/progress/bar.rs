@@ -20,7 +20,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// For this many steps of something.
+    /// For `total` steps, each called `what`.
     pub fn new(what: &'static str, total: usize) -> Self {
         let live = std::io::stderr().is_terminal().then(|| {
             let style = "[{bar:24}] {percent:>3} %  {wide_msg}";
@@ -36,7 +36,7 @@ impl Bar {
         }
     }
 
-    /// So many steps are done; `detail` says more.
+    /// Shows that `done` steps are done, followed by `detail`.
     pub fn at(&mut self, done: usize, detail: &str) {
         let left = match self.started.elapsed() {
             elapsed if elapsed < Duration::from_secs(1) || done == 0 => String::new(),
@@ -59,7 +59,7 @@ impl Bar {
         }
     }
 
-    /// Ends the display; how long it took.
+    /// Ends the display; returns how long it took.
     pub fn finish(self) -> String {
         if let Some(bar) = &self.live {
             bar.finish_and_clear();

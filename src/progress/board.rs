@@ -1,4 +1,4 @@
-//! Where a run of stages stands, worked out from its records alone.
+//! The state of a run of stages, computed from its records alone.
 //!
 //! The rule: the live display shows a board and nothing else, so that a journal that is read again
 //! shows what the display showed.
@@ -22,17 +22,17 @@ pub struct Board {
     pub process: u32,
     /// When it began, in seconds since 1970.
     pub began: f64,
-    /// When something was last heard of it.
+    /// The time of its last record, in seconds since 1970.
     pub heard: f64,
     /// The states of its stages.
     pub counts: Counts,
-    /// What computes in every slot, and what it works on.
+    /// Every slot: its device and its stage.
     pub slots: Vec<SlotState>,
-    /// What failed, and why.
+    /// The stages that failed.
     pub failures: Vec<FailedStage>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
-    /// What is to be done, what is done of it, and of that the batches.
+    /// How much work there is, and how much is done.
     work: WorkDone,
 }
 
@@ -41,7 +41,7 @@ pub struct Board {
 pub struct SlotState {
     /// Device and engine.
     pub device: String,
-    /// What it works on.
+    /// The stage that runs in it.
     pub stage: Option<Running>,
 }
 
@@ -54,7 +54,7 @@ pub struct Running {
     pub subject: Subject,
     /// When it began.
     pub since: f64,
-    /// The last step heard of.
+    /// Its last step.
     pub step: Option<Step>,
 }
 
@@ -63,7 +63,7 @@ pub struct Running {
 pub struct FailedStage {
     /// The stage.
     pub stage: Digest,
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Why.
     pub reason: String,
@@ -77,7 +77,7 @@ struct WorkDone {
 }
 
 impl Board {
-    /// Takes in a record.
+    /// Applies a record.
     pub fn on(&mut self, record: &Record) {
         self.heard = record.at;
         self.counts = record.counts;
@@ -162,7 +162,7 @@ impl Board {
         self.slots.get_mut(slot)?.stage.take()
     }
 
-    /// What is done of running stages: cost and batches.
+    /// What running stages have done so far: cost and batches.
     fn under_way(&self) -> (u64, u64) {
         let running = self.slots.iter().filter_map(|slot| slot.stage.as_ref());
         running.fold((0, 0), |(cost, batches), running| {
@@ -191,7 +191,7 @@ impl Board {
             .flatten()
     }
 
-    /// The line over all slots, for example
+    /// The line for all slots together, for example
     /// `312 done, 0 cached, 2 running, 1,226 left  57 batches/s  ETA 4 min 10 s`.
     pub fn line(&self, now: f64) -> String {
         let mut text = summary(&self.counts);
@@ -226,7 +226,7 @@ impl Board {
         text
     }
 
-    /// The line on how it went.
+    /// The line on how the run ended.
     pub fn outcome(&self) -> String {
         let took = Duration::try_from_secs_f64(self.heard - self.began).unwrap_or_default();
         format!("{} in {}", summary(&self.counts), duration(took))

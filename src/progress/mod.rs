@@ -1,7 +1,6 @@
 //! The progress of a run, shown: a live display on a terminal, plain lines elsewhere.
 //!
-//! The rule: it listens to records and prints to standard error; nothing of it can fail or slow a
-//! run.
+//! The rule: it listens to records and prints to standard error; it cannot fail or slow a run.
 
 mod bar;
 mod board;
@@ -36,10 +35,10 @@ enum Shown {
     },
 }
 
-/// Between two plain lines.
+/// Time between two plain lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// In thousandths, so that the bar moves in a long sweep too.
+/// The length of the bar: thousandths, so that it moves in a long sweep too.
 const WHOLE: u64 = 1000;
 
 impl Listener for Progress {
@@ -71,7 +70,7 @@ impl Listener for Progress {
                 ..
             } => self.say(&format!("attempt {attempt}: [{}]: {reason}", stage.short())),
             Event::Interrupted => {
-                self.say("stopping at the next step; once more to stop at once");
+                self.say("stopping at the next step; press Ctrl-C again to stop at once");
             }
             Event::Ended { .. } => return self.finish(),
             _ => {}
@@ -81,7 +80,7 @@ impl Listener for Progress {
 }
 
 impl Progress {
-    /// Ends the display with a line on how it went.
+    /// Ends the display with a line on how the run ended.
     fn finish(&mut self) {
         if let Some(Shown::Live { bars, .. }) = &self.shown {
             let _ = bars.clear();
@@ -90,7 +89,7 @@ impl Progress {
         print(&self.board.outcome());
     }
 
-    /// A line that stays.
+    /// Prints a line that stays.
     fn say(&self, line: &str) {
         match &self.shown {
             Some(Shown::Live { bars, .. }) => {
@@ -120,7 +119,7 @@ impl Progress {
     }
 }
 
-/// Standard error may lie on a disk that is full: that ends no run.
+/// Prints a line. Errors are ignored: a full disk behind standard error must not end a run.
 fn print(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! What a cell is worth beside its base: a table's shape, whatever its level.
+//! The gain of a cell over its base: the shape of a table, whatever the level of its values.
 //!
 //! The rule: positive is better, for every metric. The base of a cell is the one that its table
 //! compares it with; of a network trained on another's masks, that trained on the new expert's own.
@@ -9,7 +9,7 @@ use crate::{
     metric::Measure,
 };
 
-/// The position that another is held against, where there is one; never itself.
+/// The base of a position, where there is one; never the position itself.
 pub fn base(position: &Position, compare: &[(Axis, Value)]) -> Option<Position> {
     match (position.train_expert(), position.new_expert()) {
         (Some(trainer), Some(own)) => (trainer != own).then(|| {

@@ -1,9 +1,8 @@
-//! Claims that are tested on results: what is claimed, the checks it is broken down to, the
-//! verdict.
+//! Claims that are tested on results: the statement, its checks, the verdict.
 //!
 //! The rule: a claim holds where every check does, does not hold where one fails, and is undecided
-//! otherwise: also where runs have no value, or the grid lacks a cell. Who claims what is not known
-//! here.
+//! otherwise, for example where runs have no value or the grid lacks a cell. The paper's claims
+//! themselves are not known here.
 
 use itertools::Itertools;
 
@@ -26,7 +25,7 @@ pub struct Claim {
     pub statement: String,
     /// The new experts that it is about.
     pub experts: Vec<u8>,
-    /// What it was broken down to, each with its numbers.
+    /// Its checks, each with its numbers.
     pub checks: Vec<ClaimCheck>,
 }
 
@@ -38,7 +37,7 @@ pub type Claims = fn(&Table, &Experiment) -> Vec<Claim>;
 pub enum Verdict {
     /// Every check of it holds.
     Holds,
-    /// A check of it does not.
+    /// A check of it fails.
     DoesNotHold,
     /// No check fails, but some are open.
     Undecided,
@@ -71,18 +70,18 @@ impl Claim {
 /// One part of a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimCheck {
-    /// Whether it is so.
+    /// Its outcome.
     pub outcome: CheckOutcome,
     /// What was compared, in numbers; or why nothing could be.
     pub numbers: String,
 }
 
-/// Whether something is so.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckOutcome {
-    /// It is.
+    /// It holds.
     Yes,
-    /// It is not.
+    /// It fails.
     No,
     /// Runs have no value, the grid lacks the cell, or the numbers are compatible with both.
     Unknown,
@@ -98,7 +97,8 @@ impl CheckOutcome {
         }
     }
 
-    /// Of a claim about means: so, or not so by more than chance, or open.
+    /// Of a claim about means: yes where they agree with it (`so`), no where they disagree
+    /// significantly, open otherwise.
     pub fn of_means(so: bool, p: f64, alpha: f64) -> Self {
         match (so, p < alpha) {
             (true, _) => Self::Yes,
@@ -117,7 +117,7 @@ impl From<bool> for CheckOutcome {
     }
 }
 
-/// How many checks of one outcome a document names.
+/// How many checks of one outcome a document lists.
 const NAMED: usize = 4;
 
 /// Lays the claims of one experiment out: the verdicts, then each with its numbers.
@@ -187,7 +187,7 @@ pub fn document(
     }
 }
 
-/// The checks, those that fail first; of many alike, the first few.
+/// The checks, those that fail first; of each outcome the first [`NAMED`].
 fn evidence(claim: &Claim) -> Vec<MarkedText> {
     let mut items = Vec::new();
     for outcome in [CheckOutcome::No, CheckOutcome::Unknown, CheckOutcome::Yes] {

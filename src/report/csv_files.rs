@@ -86,8 +86,8 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     write(&columns, results.of(experiment))
 }
 
-/// The columns that say where a cell stands: those of every table, and what else these tables'
-/// cells stand on.
+/// The columns of a cell's position: the axes of every table, then the further ones of these
+/// tables.
 fn place<'a, R: 'a>(
     tables: &[&Table],
     at: impl Fn(&R) -> &Position + Copy + 'a,
@@ -268,6 +268,8 @@ fn write<R>(columns: &[CsvColumn<'_, R>], rows: impl IntoIterator<Item = R>) -> 
             writer.write_record(columns.iter().map(|column| (column.field)(&row)))
         })
     });
-    written.expect("memory takes every row, and all are of one length");
-    writer.into_inner().expect("memory needs no flushing")
+    written.expect("a buffer in memory can be written, and all rows are of one length");
+    writer
+        .into_inner()
+        .expect("a buffer in memory can be flushed")
 }

@@ -1,10 +1,9 @@
-//! What every renderer is given: text, headings and grids, laid out and worded.
+//! What renderers take: text, headings and tables, laid out and worded.
 //!
 //! The rule: a document holds words and marks, no numbers to compute with. An entry that shows a
-//! cell of a [`Table`](super::Table) says which, so that a renderer can offer what stands behind
-//! it.
+//! cell of a [`Table`](super::Table) has its index, so that a renderer can show more of the cell.
 
-/// A title and what stands below it.
+/// A title and the elements below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// The title.
@@ -26,10 +25,10 @@ pub enum Element {
     Tabular(Tabular),
 }
 
-/// Rows and columns under a heading of their own.
+/// A table as it is shown: rows and columns under a heading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tabular {
-    /// What it shows: `(a) Adapted to expert 6`.
+    /// Its heading: `(a) Adapted to expert 6`.
     pub heading: String,
     /// The expert tested against, where it is one expert's.
     pub new_expert: Option<u8>,
@@ -48,7 +47,7 @@ pub struct Column {
     pub over: String,
     /// What tells them apart, or nothing: `w/ k=3`.
     pub under: String,
-    /// How its entries stand.
+    /// How its entries are aligned.
     pub align: Align,
 }
 
@@ -63,25 +62,25 @@ impl Column {
     }
 }
 
-/// How the entries of a column stand.
+/// How the entries of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// Words.
+    /// As words are.
     Left,
-    /// Numbers.
+    /// As numbers are.
     Right,
 }
 
 /// A row of a grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What it is.
+    /// Its head.
     pub head: String,
     /// One per column.
     pub entries: Vec<RowEntry>,
 }
 
-/// What stands in a row under a column.
+/// An entry of a row, under one of the columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowEntry {
     /// What is shown.
@@ -166,13 +165,13 @@ impl MarkedText {
         self
     }
 
-    /// With another text behind it.
+    /// Followed by another text.
     pub fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// Adds words; none are added where there are none.
+    /// Adds words, unless they are empty.
     pub fn push(&mut self, text: impl Into<String>, mark: Mark) {
         let text = text.into();
         if !text.is_empty() {
@@ -183,11 +182,6 @@ impl MarkedText {
     /// Whether there are no words.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The words without their markings.
-    pub fn unmarked(&self) -> String {
-        self.0.iter().map(|span| span.text.as_str()).collect()
     }
 }
 

@@ -1,7 +1,7 @@
-//! Documents as LaTeX: one file that compiles as it is, with booktabs.
+//! Documents as LaTeX: one file that compiles as it is, with the package booktabs.
 //!
-//! The rule: whatever a label, a reason or a title holds, it compiles: what LaTeX reads as a
-//! command is escaped, what its fonts lack is written as a code point.
+//! The rule: it compiles whatever a label, a reason or a title holds: what LaTeX reads as a command
+//! is escaped, what its fonts lack is written as a code point.
 
 use std::fmt::Write;
 
@@ -72,7 +72,7 @@ fn tabular(grid: &Tabular) -> String {
     text
 }
 
-/// One line, or two where columns share what stands over them.
+/// The head: one line, or two where a column has an upper and a lower head.
 fn head(grid: &Tabular) -> String {
     let corner = escaped(&grid.corner);
     if grid.columns.iter().all(|column| column.under.is_empty()) {

@@ -1,7 +1,7 @@
 //! From cells to a document: panels, rows, columns, and the words around them.
 //!
-//! The rule: which axes make panels, rows and columns is the table's declaration; how an axis is
-//! called is its own row. Nothing here knows a particular axis, but for the words of a heading.
+//! The rule: the table declares which axes make panels, rows and columns; an axis has its own
+//! words. No particular axis is known here, except for the words of a heading.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ pub(super) struct Panel {
     pub(super) words: String,
 }
 
-/// The panels of an experiment, in the order in which its runs come to them.
+/// The panels of an experiment, in the order of their first runs.
 pub(super) fn panels(results: &Results<'_>, experiment: usize) -> Vec<Panel> {
     let axes = &results.plan.experiments[experiment].table.panels;
     let runs = results.of(experiment).map(|(run, _)| &run.at);
@@ -94,7 +94,7 @@ impl Panel {
             .to_owned()
     }
 
-    /// The expert tested against, where the panel is one's.
+    /// The expert tested against, where the panel is of one expert.
     pub(super) fn new_expert(&self, spec: &TableSpec) -> Option<u8> {
         let index = spec
             .panels
@@ -116,7 +116,7 @@ fn words(axes: &[Axis], place: &Coordinates) -> String {
     values.filter(|words| !words.is_empty()).join(", ")
 }
 
-/// What a row is called.
+/// The head of a row.
 pub(super) fn row_head(axes: &[Axis], place: &Coordinates) -> String {
     let mut each = axes.iter().zip(place).map(|(axis, value)| match value {
         Some(value) => axis.row_head(value),
@@ -125,7 +125,7 @@ pub(super) fn row_head(axes: &[Axis], place: &Coordinates) -> String {
     each.join(", ")
 }
 
-/// What stands over the heads of the rows.
+/// The head over the row heads.
 pub(super) fn corner(spec: &TableSpec) -> String {
     spec.rows.iter().map(Axis::corner).join(", ")
 }
@@ -173,7 +173,8 @@ fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Tabular {
     }
 }
 
-/// Which axes tell columns apart: what follows from the values before it need not be said.
+/// The axes that tell columns apart, by index. An axis whose value follows from those before it is
+/// left out.
 pub(super) fn told(axes: &[Axis], keys: &BTreeSet<Coordinates>) -> Vec<usize> {
     let mut told: Vec<usize> = Vec::new();
     for axis in 0..axes.len() {

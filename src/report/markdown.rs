@@ -1,4 +1,4 @@
-//! A document as Markdown, columns aligned so that it reads as plain text.
+//! A document as Markdown, with aligned columns so that it can be read as plain text.
 
 use std::fmt::Write;
 

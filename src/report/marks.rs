@@ -1,8 +1,8 @@
-//! Tests between cells, and the marks they earn.
+//! Tests between cells, and the marks that follow from them.
 //!
-//! The rule: a test needs every run of both cells, defined. A mark stands on a test that was made:
-//! in a block without one nothing is bold. Nor is it in a block of which a run has no result, since
-//! that run could have been the best.
+//! The rule: a test needs a defined value of every run of both cells. A mark needs a test that was
+//! made: in a block without one nothing is bold. Nor is anything bold in a block in which a run has
+//! no result, since that run could have been the best.
 
 use std::collections::BTreeSet;
 
@@ -46,8 +46,8 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
     }
 }
 
-/// The cell that another is compared with: where its counterpart stands, or the only one that
-/// differs from that in who annotated or trained.
+/// The cell that another is compared with: the one at its counterpart's position, or the only one
+/// that differs from that in the experts who annotated or trained.
 fn counterpart<'a>(cells: &'a [Cell], of: &Cell, spec: &Experiment) -> Option<&'a Cell> {
     let counterpart = of.position.counterpart(&spec.table.compare)?;
     let measured = || cells.iter().filter(|cell| cell.metric == of.metric);
@@ -92,7 +92,7 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
                 continue;
             }
         };
-        // Against a best with undefined values every test is undefined: nobody earns a mark.
+        // Against a best with undefined values every test is undefined, so no cell is marked.
         let known = cells[best].complete();
         for i in members.iter().copied() {
             let test = match i == best {
@@ -137,8 +137,8 @@ fn adjust<'a>(tests: impl Iterator<Item = &'a mut Test>) {
     }
 }
 
-/// The test that fits the methods: networks trained on another expert's masks are other trainings
-/// in every cell, so that nothing pairs them.
+/// The test that fits the methods: networks trained on another expert's masks are different
+/// trainings in every cell, so that their results are not paired.
 fn against(a: &Cell, b: &Cell, test: Unpaired) -> Test {
     let foreign = |method: &Method| method.trained_on == TrainedOn::AnotherExpert;
     match [a, b]
@@ -150,8 +150,8 @@ fn against(a: &Cell, b: &Cell, test: Unpaired) -> Test {
     }
 }
 
-/// The paired test of two cells; pairs are joined by the place of a result. Holm's adjustment of it
-/// alone is none.
+/// The paired test of two cells; results at the same coordinates make a pair. `p_holm` is `p`, as
+/// for a family of one test.
 pub fn paired(a: &Cell, b: &Cell) -> Test {
     testable(a, b).unwrap_or_else(|| {
         let keyed = |cell: &Cell| -> Vec<(Coordinates, f64)> {
@@ -168,7 +168,7 @@ pub fn paired(a: &Cell, b: &Cell) -> Test {
     })
 }
 
-/// The unpaired test of two cells. Holm's adjustment of it alone is none.
+/// The unpaired test of two cells. `p_holm` is `p`, as for a family of one test.
 pub fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Test {
     testable(a, b).unwrap_or_else(|| {
         let values = |cell: &Cell| -> Vec<f64> { cell.results.values().copied().collect() };

@@ -35,21 +35,21 @@ pub use advantage::MARGINAL;
 pub use claim::{CheckOutcome, Claim, ClaimCheck, Claims, Verdict, document as claims_document};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;
-pub use html::{escaped as html_escaped, html, html_element, html_text};
+pub use html::html;
 pub use latex::latex;
 pub use layout::{lay_out, shown};
 pub use markdown::markdown;
 pub use marks::{paired, unpaired};
 pub use page::{PageSources, Unread, is_whole_page, write_pages};
 pub use position::Position;
-pub use published::PublishedMeans;
+pub use published::{PublishedError, PublishedFault, PublishedMeans};
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};
 pub use versus::{PublishedPair, Standing, Versus, versus};
 pub use written::{Tables, WrittenPages};
 
-/// What a table says of itself.
+/// What a table says of its data.
 #[derive(Clone, Debug)]
 pub struct DataOrigin {
     /// The data set's label.
@@ -82,7 +82,7 @@ pub struct Tabled {
 }
 
 impl Tabled {
-    /// Whether the files hold just this.
+    /// Whether the files on disk hold these bytes.
     pub fn is_written(&self) -> bool {
         let same =
             |(path, bytes): &(PathBuf, Vec<u8>)| fs::read(path).is_ok_and(|old| old == *bytes);
@@ -102,7 +102,7 @@ impl Tabled {
 /// How documents are rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For a code forge, or to be read as it is.
+    /// For a code forge, or to be read as plain text.
     Markdown,
     /// A file that compiles.
     Latex,
@@ -150,7 +150,7 @@ pub fn table(
     }
 }
 
-/// Writes one more document of an experiment as `<name>-<what>.md`; its path.
+/// Writes one more document of an experiment as `<name>-<what>.md`; returns its path.
 ///
 /// # Errors
 /// Where the folder cannot be written.

@@ -1,8 +1,7 @@
-//! What a table says of itself in words: its caption and its notes.
+//! The words around a table: its caption and its notes.
 //!
-//! The rule: what is said follows from what was done: which runs there are, and which tests were
-//! made. Where data are synthetic, origins are mixed or runs are missing, it is said here and so in
-//! every format.
+//! The rule: the words follow from the runs there are and the tests that were made. Synthetic data,
+//! mixed origins and missing runs are stated here, and so in every format.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,14 +20,14 @@ use crate::{
     store::MadeBy,
 };
 
-/// What the table stands on: data, profile, recipe, machine.
+/// The caption: data, profile, recipe, machine.
 pub(super) fn caption(
     spec: &Experiment,
     made_by: &BTreeSet<&MadeBy>,
     provenance: &DataOrigin,
 ) -> MarkedText {
     let recipe = &spec.recipe;
-    // A swept value is no one value.
+    // A swept key has no single value.
     let value = |key: &str, own: usize| match spec.sweep.iter().any(|swept| swept.key == key) {
         true => "swept".to_owned(),
         false => own.to_string(),

@@ -1,4 +1,4 @@
-//! Where a cell stands: its values on the axes that tell the cells of a table apart.
+//! The position of a cell: its values on the axes that distinguish the cells of a table.
 
 use std::{fmt, sync::Arc};
 
@@ -7,19 +7,19 @@ use crate::{
     method::Method,
 };
 
-/// Which cell of a table.
+/// The position of a cell in a table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(Arc<[(Axis, Option<Value>)]>);
 
 impl Position {
-    /// The position of a run among cells that stand on some axes.
+    /// The position of a run on some axes.
     pub fn of(at: &Address, axes: &[Axis]) -> Self {
         axes.iter()
             .map(|axis| (axis.clone(), axis.of(at)))
             .collect()
     }
 
-    /// Its value on an axis; none where it does not stand on it, or the axis does not concern it.
+    /// Its value on an axis; none where it lacks the axis, or the axis does not apply to it.
     pub fn get(&self, axis: &Axis) -> Option<&Value> {
         let found = self.0.iter().find(|(known, _)| known == axis);
         found.and_then(|(_, value)| value.as_ref())
@@ -60,7 +60,7 @@ impl Position {
         self.get(&Axis::EXPERTS).and_then(Value::whole)
     }
 
-    /// How the networks came about, as the grid names it.
+    /// The method of the networks, as the grid names it.
     pub fn chosen(&self) -> Option<&Chosen> {
         match self.get(&Axis::METHOD)? {
             Value::Method(chosen) => Some(chosen),
@@ -68,7 +68,7 @@ impl Position {
         }
     }
 
-    /// How the networks came about.
+    /// The method of the networks.
     pub fn method(&self) -> Option<&Method> {
         self.chosen().map(|chosen| &chosen.method)
     }
@@ -83,8 +83,8 @@ impl Position {
         Self(self.0.iter().map(value).collect())
     }
 
-    /// The position that it is compared with: at these values, and otherwise where it stands.
-    /// None for a position that is at them.
+    /// The position that it is compared with: the same, but with these values. None for a position
+    /// that has them itself.
     pub fn counterpart(&self, compare: &[(Axis, Value)]) -> Option<Self> {
         if compare.is_empty() {
             return None;
@@ -92,7 +92,7 @@ impl Position {
         let mut values: Vec<(Axis, Option<Value>)> = Vec::new();
         for (axis, value) in compare {
             values.push((axis.clone(), Some(value.clone())));
-            // Nobody annotates for a network of the new expert's masks alone.
+            // A network of the new expert's masks alone has no annotation experts.
             if matches!(value, Value::Method(chosen) if chosen.method.is_alone()) {
                 values.push((Axis::EXPERTS, Some(Value::Whole(0))));
                 values.push((Axis::ANNOTATORS, Some(Value::experts(Arc::from([])))));

@@ -1,7 +1,7 @@
-//! The model of a table: cells with everything that any renderer shows of them.
+//! The model of a table: its cells, with everything that any renderer shows of them.
 //!
-//! The rule: numbers are computed once, in [`tabulate`](super::tabulate()); whoever shows a cell
-//! computes nothing. What could not be computed or tested says why.
+//! The rule: numbers are computed once, in [`tabulate`](super::tabulate()); renderers compute
+//! nothing. What could not be computed or tested has a reason.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -33,7 +33,7 @@ impl Table {
     }
 }
 
-/// One number of a table with what stands behind it.
+/// One number of a table, with its runs, results and tests.
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// Which cell.
@@ -51,8 +51,8 @@ pub struct Cell {
     pub defined: usize,
     /// Of those, with any result at all, defined or not.
     pub present: usize,
-    /// Of those, without result because a stage failed; the rest of what is not present is not run
-    /// yet.
+    /// Of those, without result because a stage failed. Runs that are neither present nor failed
+    /// have not been run yet.
     pub failed: usize,
     /// The mean over the results.
     pub mean: Option<f64>,
@@ -126,7 +126,7 @@ pub enum Test {
 }
 
 impl Test {
-    /// What came of it.
+    /// Its result, where it was made.
     pub fn comparison(&self) -> Option<&Comparison> {
         match self {
             Self::Made(comparison) => Some(comparison),
@@ -180,7 +180,7 @@ impl fmt::Display for Untestable {
     }
 }
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// The cell tested against.

@@ -1,8 +1,8 @@
 //! From results to the cells of a table: means, deviations, intervals.
 //!
 //! The rule: runs are averaged first over the axes that the table names for that; a cell's
-//! statistics are over the results that are left, one for each value of the axes of results. What
-//! is undefined is neither dropped nor averaged away: it is counted.
+//! statistics are over the results that are left, one for each value of the axes of results.
+//! Undefined values are counted, never dropped in silence.
 
 use std::collections::BTreeMap;
 
@@ -119,8 +119,8 @@ fn interval(values: &[f64]) -> Option<(f64, f64)> {
     Some((mean - margin, mean + margin))
 }
 
-/// The mean over the results with the worst for what is undefined; `None` where no number
-/// is the worst.
+/// The mean over the results with the worst case in place of undefined values; `None` where a
+/// measure has no worst case.
 fn worst(metric: Measure, group: &Group<'_>, result: &dyn Fn(&Run) -> Coordinates) -> Option<f64> {
     let present = group
         .iter()

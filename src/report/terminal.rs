@@ -44,7 +44,7 @@ pub fn terminal(document: &Document, style: Style) -> String {
     text
 }
 
-/// A word is a run of spans without space; its width is what is seen of it.
+/// Wraps a text. A word is a sequence of spans without space; its width is that of what is visible.
 fn wrapped(text: &MarkedText, style: Style, indent: &str) -> String {
     let mut words: Vec<MarkedText> = Vec::new();
     let mut open = false;
@@ -93,7 +93,7 @@ fn rows(grid: &Tabular, style: Style) -> String {
     };
     let double = grid.columns.iter().any(|column| !column.under.is_empty());
     if double {
-        // What neighbours share stands over the first of them.
+        // An upper head that neighbours share is written over the first of them.
         let over = |i: usize| match i > 0 && grid.columns[i - 1].over == grid.columns[i].over {
             true => String::new(),
             false => grid.columns[i].over.clone(),
@@ -113,7 +113,7 @@ fn rows(grid: &Tabular, style: Style) -> String {
                 .collect(),
         );
     }
-    // Digits stand under digits, whatever marks stand behind them.
+    // Digits stand under digits, whatever marks follow them.
     let trails: Vec<usize> = (0..aligns.len())
         .map(|i| {
             let all = lines.iter().map(|line| trail(&line[i], style));
@@ -148,7 +148,7 @@ fn rows(grid: &Tabular, style: Style) -> String {
     text
 }
 
-/// How many characters are seen.
+/// The number of visible characters.
 fn width(text: &MarkedText, style: Style) -> usize {
     let around = |mark| match style {
         Style::Escapes => 0,
@@ -160,7 +160,7 @@ fn width(text: &MarkedText, style: Style) -> usize {
         .sum()
 }
 
-/// How many characters of a mark stand at the end.
+/// The number of characters of a mark at the end.
 fn trail(text: &MarkedText, style: Style) -> usize {
     match (style, text.0.last()) {
         (Style::Characters, Some(last)) => characters(last.mark).len(),
@@ -168,7 +168,7 @@ fn trail(text: &MarkedText, style: Style) -> usize {
     }
 }
 
-/// What stands before marked words, and mirrored behind them.
+/// The characters before marked words; mirrored, they follow them.
 fn characters(mark: Mark) -> &'static str {
     match mark {
         Mark::Plain | Mark::Code => "",

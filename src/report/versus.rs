@@ -1,8 +1,7 @@
 //! Results beside published values.
 //!
 //! The rule: values are compared on the data they were published for, under the manifest's own
-//! keys. Anything else is said not to be a comparison in the same breath, and shows shapes instead
-//! of differences.
+//! keys. Anything else is stated not to be a comparison, and shows gains instead of differences.
 
 use itertools::Itertools;
 
@@ -61,11 +60,11 @@ pub struct PublishedPair {
     pub our_gain: Option<f64>,
     /// How much better than its base the published one is.
     pub published_gain: Option<f64>,
-    /// What is to be said of the published value, or nothing.
+    /// The note on the published value; empty for none.
     pub note: String,
 }
 
-/// Holds a table against published values.
+/// Compares a table with published values.
 pub fn versus(
     table: &Table,
     spec: &Experiment,
@@ -267,7 +266,7 @@ impl Versus {
         }
     }
 
-    /// Who wins and where, on both sides.
+    /// Sentences on the gains here and those that were published.
     fn shapes(&self, spec: &Experiment, panel: &Panel) -> Vec<MarkedText> {
         spec.metrics
             .report
@@ -330,7 +329,7 @@ fn is_row(spec: &Experiment, axis: &Axis) -> bool {
     spec.table.rows == [axis.clone()]
 }
 
-/// The number that a row stands for.
+/// The number that is the value of a row.
 fn row_number(position: &Position, spec: &Experiment) -> Option<usize> {
     position.get(spec.table.rows.first()?)?.whole()
 }

@@ -20,7 +20,7 @@ pub struct Tables<'a> {
     folders: &'a Folders,
     /// The claims that pages test.
     claims: Claims,
-    /// What the tables say of their data.
+    /// The origin of the data, as the tables state it.
     pub provenance: DataOrigin,
     /// In the plan's order.
     pub each: Vec<Tabled>,
@@ -60,8 +60,8 @@ impl<'a> Tables<'a> {
 
     /// Writes the tables and, where one of them changes or a page is not whole, the pages.
     ///
-    /// Pages take a moment. They come first: whatever happens in between, tables that are up to
-    /// date have pages that are, or that say that they are not.
+    /// The pages are written first. Wherever this is interrupted, tables that are up to date then
+    /// have pages that are, or that are marked as unfinished.
     ///
     /// # Errors
     /// Where a folder cannot be written.
@@ -74,7 +74,7 @@ impl<'a> Tables<'a> {
         Ok(pages)
     }
 
-    /// Whether the files hold these tables, and pages are there with all that belongs to them.
+    /// Whether the files hold these tables, and every page exists and is finished.
     fn are_written(&self) -> bool {
         self.each.iter().all(Tabled::is_written)
             && self.folders.pages().iter().all(|page| is_whole_page(page))

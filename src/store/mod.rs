@@ -15,6 +15,7 @@
 
 mod error;
 mod lease;
+mod made_by;
 mod partial;
 mod publish;
 mod scratch;
@@ -36,6 +37,7 @@ use crate::{
 
 pub use error::StoreError;
 pub use lease::Lease;
+pub use made_by::{EngineUsed, MadeBy};
 pub use publish::replace_file;
 pub use scratch::Scratch;
 
@@ -98,19 +100,6 @@ pub struct FileDigest {
     pub size: u64,
     /// BLAKE3 of the bytes.
     pub digest: Digest,
-}
-
-/// What computed an artefact. It is not part of any key: the same inputs on another device are the
-/// same experiment, but a table that mixes devices says so.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MadeBy {
-    /// The program's version.
-    pub version: String,
-    /// `cpu` or `cuda`.
-    pub device: String,
-    /// The engine and the instruction set it used.
-    pub engine: String,
 }
 
 /// A verified artefact.

@@ -1,7 +1,8 @@
-//! `expertgrid store audit`: whether the store holds what would be computed again.
+//! `expertgrid store audit`: computes stages again and compares them with the store.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
@@ -18,16 +19,16 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// How many stages, drawn evenly over all there are.
+    /// Number of stages, drawn at random from all.
     #[arg(long, default_value = "10", value_name = "N")]
     sample: NonZeroUsize,
-    /// Another seed draws other stages.
+    /// Seed; another one draws other stages.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
     /// Folder of the data set that the stages were computed on.
     #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
     dataset: PathBuf,
-    /// Files that pretrainings have started from, if any.
+    /// Weights that pretrainings have started from, if any.
     #[arg(long, value_name = "FILE")]
     import: Vec<PathBuf>,
     /// Folder of the tables and of the store.
@@ -40,7 +41,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What became of one audited stage.
+/// The result for one audited stage.
 #[derive(Serialize)]
 struct Audited {
     kind: Kind,
@@ -55,7 +56,7 @@ struct Audited {
 enum AuditOutcome {
     /// Every file came out with the same bytes.
     Same,
-    /// A file did not.
+    /// A file came out different.
     Different,
     /// It could not be computed again here.
     NotComparable,
@@ -65,15 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let store = Store::within(&arguments.results);
     let chosen = draw(&store, arguments);
     if chosen.is_empty() {
-        return Err(Failure::Input(format!(
-            "{} holds no stages; `expertgrid run` makes them",
+        return Err(Failure::Input(anyhow!(
+            "{} holds no stages; `expertgrid run` computes them",
             ResultsDir::new(&arguments.results).store().display()
         )));
     }
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
-    let scratch = store
-        .scratch()
-        .map_err(|error| Failure::Work(error.to_string()))?;
+    let scratch = store.scratch().map_err(Failure::work)?;
     let (engine, made_by) = arguments.device.open()?;
     let mut bench = Bench {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
@@ -120,7 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
 }
 
-/// The stages to audit: an even draw that a seed fixes.
+/// The stages to audit, drawn at random by the seed.
 fn draw(store: &Store, arguments: &Arguments) -> Vec<(Kind, Digest)> {
     let mut all = store.list();
     all.sort_by_cached_key(|(_, digest)| {
@@ -140,7 +139,12 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
     };
     let description = match bench.store.verify(kind, &digest) {
         Found::Intact(artefact) => artefact.description,
-        Found::Missing => return row(AuditOutcome::NotComparable, Some("it has vanished".into())),
+        Found::Missing => {
+            return row(
+                AuditOutcome::NotComparable,
+                Some("it has been removed meanwhile".into()),
+            );
+        }
         Found::Damaged(why) => {
             return row(AuditOutcome::Different, Some(format!("damaged: {why}")));
         }
@@ -176,20 +180,19 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
     }
 }
 
-/// Lets the bench compute as the artefact was computed: another instruction set gives other last
-/// bits.
+/// Switches the bench to the instruction set of the artefact, since results on another one differ
+/// in their last bits.
 fn same_engine(made_by: &MadeBy, device: OwnDevice, bench: &mut Bench) -> Result<(), String> {
     if (&made_by.device, &made_by.engine) == (&bench.made_by.device, &bench.made_by.engine) {
         return Ok(());
     }
-    let isa = made_by
-        .engine
-        .strip_prefix("lanes, ")
+    let isa = made_by.engine.isa.as_deref();
+    let isa = isa
         .and_then(IsaChoice::named)
         .filter(|_| device.compute.isa == IsaChoice::Auto);
     let elsewhere = || {
         format!(
-            "it was computed by {} ({}), here computes {} ({})",
+            "it was computed on {} ({}), this machine computes on {} ({})",
             made_by.device, made_by.engine, bench.made_by.device, bench.made_by.engine
         )
     };

@@ -1,7 +1,8 @@
-//! `expertgrid store export`: weights that leave the store.
+//! `expertgrid store export`: writes a stage's weights as a checkpoint.
 
 use std::path::PathBuf;
 
+use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::super::{Done, Failure, output::print};
@@ -15,8 +16,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The stage's digest, or its first digits; runs.csv and the names of the store's folders have
-    /// them.
+    /// The stage's digest, or its first digits, as in runs.csv and in the names of the store's
+    /// folders.
     #[arg(value_name = "DIGEST")]
     digest: String,
     /// File to write; it must not exist yet.
@@ -29,7 +30,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if arguments.out.exists() {
-        return Err(Failure::Input(format!(
+        return Err(Failure::Input(anyhow!(
             "{} exists already; choose another name",
             arguments.out.display()
         )));
@@ -38,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let (kind, digest) = find(&store, &arguments.digest)?;
     let artefact = match store.read(kind, &digest, &[]) {
         Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
-            return Err(Failure::Input(format!(
+            return Err(Failure::Input(anyhow!(
                 "the {kind} stage {} keeps no weights, only pretrainings do unless a manifest says \
                  `keep = \"all\"`; running it with `--set 'keep=\"all\"'` makes them, or \
                  `expertgrid adapt` makes a network for an expert from a pretraining",
@@ -50,19 +51,24 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let mut artefact = match artefact {
         Found::Intact(artefact) => artefact,
-        Found::Missing => return Err(Failure::Input(format!("{digest} is not there any more"))),
+        Found::Missing => {
+            return Err(Failure::Input(anyhow!(
+                "{digest} has been removed meanwhile"
+            )));
+        }
         Found::Damaged(why) => {
-            return Err(Failure::Work(format!(
+            return Err(Failure::Work(anyhow!(
                 "{why}; running its manifest again repairs it"
             )));
         }
     };
     let bytes = artefact.files.remove(WEIGHTS).unwrap_or_default();
     let checkpoint = Checkpoint::read(&bytes)
-        .map_err(|error| Failure::Work(format!("{}: {error}", digest.short())))?;
+        .with_context(|| format!("reading the weights of {}", digest.short()))
+        .map_err(Failure::Work)?;
     let Some(about) = checkpoint.about().cloned() else {
-        return Err(Failure::Work(format!(
-            "the weights of {} say nothing of their network",
+        return Err(Failure::Work(anyhow!(
+            "the weights of {} have no description of their network",
             digest.short()
         )));
     };
@@ -91,12 +97,12 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ..about
     };
     replace_file(&arguments.out, &checkpoint.with_about(about).to_bytes())
-        .map_err(|error| Failure::Work(error.to_string()))?;
+        .map_err(Failure::work)?;
     print(format_args!("written to {}", arguments.out.display()));
     Ok(Done::Whole)
 }
 
-/// The one artefact whose digest begins so.
+/// The only artefact whose digest begins with a prefix.
 fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
     let prefix = prefix.to_lowercase();
     let all = store.list();
@@ -106,11 +112,11 @@ fn find(store: &Store, prefix: &str) -> Result<(Kind, Digest), Failure> {
         .collect();
     match found[..] {
         [one] => Ok(*one),
-        [] => Err(Failure::Input(format!(
+        [] => Err(Failure::Input(anyhow!(
             "no stage in the store begins with `{prefix}`; `pretraining` in a table's runs.csv \
              lists the digests of pretrainings"
         ))),
-        [a, b, ..] => Err(Failure::Input(format!(
+        [a, b, ..] => Err(Failure::Input(anyhow!(
             "{} stages begin with `{prefix}`, for example {} and {}; write more of the digest",
             found.len(),
             a.1.short(),

@@ -1,4 +1,4 @@
-//! `expertgrid store`: what is in the store, whether it is right, and what leaves it.
+//! `expertgrid store`: lists, checks, cleans and exports what is in the store.
 
 mod audit;
 mod export;
@@ -10,18 +10,18 @@ use super::{Done, Failure};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the stages that are done.
+    /// List the stages in the store.
     Ls(upkeep::Ls),
-    /// Say how much space each kind of stage takes.
+    /// Show how much space each kind of stage takes.
     Du(upkeep::Du),
     /// Read everything and compare it with its digests.
     Verify(upkeep::Verify),
-    /// Remove the stages that no manifest reaches any more.
+    /// Remove the stages that none of the given manifests needs.
     Gc(upkeep::Gc),
     /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's
     /// names.
     Export(export::Arguments),
-    /// Compute stages again and compare what comes out, byte for byte, with what the store holds.
+    /// Compute stages again and compare the result, byte for byte, with the store.
     Audit(audit::Arguments),
 }
 

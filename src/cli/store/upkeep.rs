@@ -53,22 +53,22 @@ pub struct Verify {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A manifest reaches the stages of all its profiles. What was run with `--set` is \
-                  reached only if the same `--set` is given here.
+    after_help = "The stages of all profiles of a manifest are kept. What was run with `--set` is \
+                  kept only if the same `--set` is given here.
 
 Example: expertgrid store gc --keep-manifests experiments/*.toml --dry-run"
 )]
 pub struct Gc {
-    /// Manifests whose stages stay.
+    /// Manifests whose stages are kept.
     #[arg(long, required = true, num_args = 1.., value_name = "MANIFEST")]
     keep_manifests: Vec<PathBuf>,
-    /// Overrides whose stages stay, beside those of the manifests as they are; may be repeated.
+    /// Overrides whose stages are kept too; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Folder of the data set that the stages were computed on.
     #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
     dataset: PathBuf,
-    /// Remove nothing, say what would go.
+    /// Remove nothing; show what would be removed.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -88,7 +88,7 @@ struct StoredStage {
     bytes: u64,
     dataset: Option<String>,
     engine: Option<String>,
-    /// Why it cannot be believed, if so.
+    /// What is wrong with it, where it is damaged.
     damage: Option<String>,
 }
 
@@ -106,11 +106,11 @@ fn rows(store: &Store) -> Vec<StoredStage> {
         match store.read(kind, &digest, &[]) {
             Found::Intact(artefact) => StoredStage {
                 dataset: Some(artefact.description.dataset),
-                engine: Some(artefact.description.made_by.engine),
+                engine: Some(artefact.description.made_by.engine.to_string()),
                 ..row
             },
             Found::Missing => StoredStage {
-                damage: Some("it has vanished".into()),
+                damage: Some("it has been removed meanwhile".into()),
                 ..row
             },
             Found::Damaged(why) => StoredStage {
@@ -182,7 +182,7 @@ pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
         .par_iter()
         .filter_map(|(kind, digest)| match store.verify(*kind, digest) {
             Found::Intact(_) => None,
-            Found::Missing => Some((*kind, *digest, "it has vanished".to_owned())),
+            Found::Missing => Some((*kind, *digest, "it has been removed meanwhile".to_owned())),
             Found::Damaged(why) => Some((*kind, *digest, why)),
         })
         .collect();
@@ -198,7 +198,7 @@ pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
             all.len(),
             match damaged.is_empty() {
                 true => "",
-                false => "; running their manifests again makes the others anew",
+                false => "; running their manifests again repairs the others",
             }
         ));
     }
@@ -210,10 +210,8 @@ pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
 
 pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
     let store = Store::within(&arguments.place.results);
-    let kept = reached(arguments)?;
-    let scratch = store
-        .scratch()
-        .map_err(|error| Failure::Input(error.to_string()))?;
+    let kept = needed(arguments)?;
+    let scratch = store.scratch().map_err(Failure::input)?;
     let (mut removed, mut freed, mut busy) = (Vec::new(), 0, 0);
     let mut staying = 0;
     for (kind, digest) in store.list() {
@@ -225,7 +223,7 @@ pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
         if !arguments.dry_run {
             let outcome = store
                 .remove(&scratch, kind, &digest)
-                .map_err(|error| Failure::Work(error.to_string()))?;
+                .map_err(Failure::work)?;
             if outcome == Removal::InUse {
                 busy += 1;
                 continue;
@@ -240,14 +238,14 @@ pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
     }
     if arguments.dry_run {
         for (kind, digest) in &removed {
-            print(format_args!("would go: {kind} {digest}"));
+            print(format_args!("would be removed: {kind} {digest}"));
         }
     }
     print(format_args!(
         "{} stages {} ({}), {staying} stay{}",
         removed.len(),
         match arguments.dry_run {
-            true => "would go",
+            true => "would be removed",
             false => "removed",
         },
         size(freed),
@@ -259,9 +257,9 @@ pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// Every stage that the manifests reach, with all their profiles, as they are and with the
+/// Every stage that the manifests need, with all their profiles, as they are and with the
 /// overrides.
-fn reached(arguments: &Gc) -> Result<BTreeSet<Digest>, Failure> {
+fn needed(arguments: &Gc) -> Result<BTreeSet<Digest>, Failure> {
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
     let mut kept = BTreeSet::new();
     let none: &[String] = &[];

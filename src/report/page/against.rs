@@ -7,7 +7,7 @@ use super::{
     PageSection, markup,
 };
 
-/// The verdicts, and behind them the numbers that each stands on.
+/// The verdicts, and folded below them the numbers of each.
 pub(super) fn claims(claims: &Document) -> Markup {
     let heading = |element: &Element| matches!(element, Element::Heading(_));
     let elements = &claims.elements;
@@ -24,12 +24,12 @@ pub(super) fn claims(claims: &Document) -> Markup {
     }
 }
 
-/// The published values beside these, or why they cannot be had.
+/// The published values beside these, or why they cannot be read.
 pub(super) fn published(part: &PageSection<'_>, versus: &Result<Document, String>) -> Markup {
     match versus {
-        Err(why) => html! { p.hole { "The published values cannot be had: " (why) } },
+        Err(why) => html! { p.hole { "The published values cannot be read: " (why) } },
         Ok(document) => {
-            // The page has said already what the tables stand on.
+            // The page has shown the caption already.
             let elements = document
                 .elements
                 .iter()

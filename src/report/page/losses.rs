@@ -13,10 +13,10 @@ use crate::{
     plan::{Kind, Stage, grouped},
 };
 
-/// Curves of a kind that are read; of more, every so many, evenly. A page need not read a hundred
-/// thousand files.
+/// Most curves of a kind that are read, evenly chosen: a page need not read a hundred thousand
+/// files.
 const MOST_CURVES: usize = 100;
-/// Points of a curve that are drawn; of more, means of neighbours.
+/// Most points of a curve that are drawn; beyond that, neighbours are averaged.
 const MOST_POINTS: usize = 120;
 
 /// The trainings of one kind.
@@ -24,7 +24,7 @@ struct Losses {
     kind: Kind,
     /// How many the experiment has.
     stages: usize,
-    /// Of the first ones, loss by step.
+    /// How many curves were read.
     read: usize,
     /// The last step.
     steps: f64,

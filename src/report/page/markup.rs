@@ -1,15 +1,15 @@
-//! Documents on the page: as the fragment has them, but with tables whose numbers are buttons, set
-//! apart by metric.
+//! Documents on a page: as in a fragment, but the tables set metrics apart, and their numbers are
+//! buttons.
 
 use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};
 
 use super::super::{
     document::{Align, Element, MarkedText, RowEntry, Tabular},
-    html_element, html_text,
+    html::{TablePart, TableStyle, escaped, html_element, html_table, html_text},
 };
 
-/// Any part of a document; its grids show no cells.
+/// Any element of a document; the entries of its tables are no buttons.
 pub(super) fn element(element: &Element) -> Markup {
     match element {
         Element::Heading(heading) => html! { h4 { (heading) } },
@@ -25,80 +25,48 @@ pub(super) fn text(text: &MarkedText) -> Markup {
 
 /// A table. Where it shows cells of an experiment's table, `experiment` is its name on the page.
 pub(super) fn grid(grid: &Tabular, experiment: Option<&str>) -> Markup {
-    let two_lines = grid.columns.iter().any(|column| !column.under.is_empty());
-    let groups = grid
-        .columns
-        .iter()
-        .chunk_by(|column| &column.over)
-        .into_iter()
-        .map(|(over, columns)| (over, columns.count()))
-        .collect_vec();
-    let words = grid
-        .rows
-        .iter()
-        .any(|row| !row.head.starts_with(|c: char| c.is_ascii_digit()));
-    // A column that shares its head with no other takes both lines.
-    let alone = |group: usize| {
-        let (over, count) = groups[group];
-        count == 1
-            && grid
-                .columns
-                .iter()
-                .any(|c| c.over == *over && c.under.is_empty())
-    };
-    // The first column of each group but the first, where a thin space sets metrics apart.
-    let opens = |i: usize| i > 0 && grid.columns[i].over != grid.columns[i - 1].over;
-    let class = |i: usize| match (opens(i), grid.columns[i].align) {
-        (true, Align::Right) => "opens",
-        (false, Align::Right) => "",
-        (true, Align::Left) => "opens words",
-        (false, Align::Left) => "words",
+    let digit = |c: char| c.is_ascii_digit();
+    let style = PageStyle {
+        experiment,
+        words: grid.rows.iter().any(|row| !row.head.starts_with(digit)),
     };
     html! {
         div.scroll {
-            table.grid {
-                caption { (grid.heading) }
-                thead {
-                    tr {
-                        th.words[words] scope="col" rowspan=[two_lines.then_some(2)] {
-                            (grid.corner)
-                        }
-                        @match two_lines {
-                            true => @for (i, (over, count)) in groups.iter().enumerate() {
-                                @match alone(i) {
-                                    true => th.opens[i > 0] scope="col" rowspan="2" { (over) },
-                                    false => th.over.opens[i > 0] scope="colgroup" colspan=(count) {
-                                        span { (over) }
-                                    },
-                                }
-                            },
-                            false => @for (i, column) in grid.columns.iter().enumerate() {
-                                th.(class(i)) scope="col" { (column.line()) }
-                            },
-                        }
-                    }
-                    @if two_lines {
-                        tr {
-                            @for (i, column) in grid.columns.iter().enumerate() {
-                                @if !column.under.is_empty() {
-                                    th.(class(i)) scope="col" { (column.under) }
-                                }
-                            }
-                        }
-                    }
-                }
-                tbody {
-                    @for row in &grid.rows {
-                        tr {
-                            th.words[words] scope="row" { (row.head) }
-                            @for (i, entry) in row.entries.iter().enumerate() {
-                                td.(class(i)) { (shown(entry, experiment)) }
-                            }
-                        }
-                    }
-                }
-            }
+            table.grid { (PreEscaped(html_table(grid, &style))) }
         }
+    }
+}
+
+/// The style of a page: metrics are set apart, and numbers that show a cell are buttons.
+struct PageStyle<'a> {
+    /// The name on the page of the experiment whose cells are shown.
+    experiment: Option<&'a str>,
+    /// Whether row heads are words, not numbers.
+    words: bool,
+}
+
+impl TableStyle for PageStyle<'_> {
+    fn class(&self, grid: &Tabular, part: TablePart) -> String {
+        // The first column of each metric but the first, with space before it.
+        let opens = |i: usize| i > 0 && grid.columns[i].over != grid.columns[i - 1].over;
+        let classes = match part {
+            TablePart::Corner | TablePart::RowHead => vec![("words", self.words)],
+            TablePart::Over(first) => vec![("over", true), ("opens", opens(first))],
+            TablePart::ColumnHead(i) | TablePart::Entry(i) => {
+                let words = grid.columns[i].align == Align::Left;
+                vec![("opens", opens(i)), ("words", words)]
+            }
+        };
+        let set = classes.into_iter().filter(|(_, set)| *set);
+        set.map(|(class, _)| class).join(" ")
+    }
+
+    fn over(&self, name: &str) -> String {
+        format!("<span>{}</span>", escaped(name))
+    }
+
+    fn entry(&self, entry: &RowEntry) -> (String, String) {
+        (String::new(), shown(entry, self.experiment).into_string())
     }
 }
 

@@ -1,18 +1,18 @@
-//! The results as a page to look at: one file that needs no network, for one experiment or for
-//! several with an overview.
+//! The results as a page: one HTML file that needs no network, for one experiment or for several
+//! with an overview.
 //!
 //! The rule: the same results give the same bytes. So the page holds no date of its own; its script
 //! shows the file's, which is that of the last change, since a file that would not change is not
-//! written. What is computed is computed elsewhere: this module shows it.
+//! written. Nothing is computed here.
 //!
 //! Markup is written with maud, which escapes all text. The plots are SVG written the same way and
-//! not with plotters or charming: plotters knows no classes, titles or `currentColor`, so that a
-//! plot could neither follow the reader's light or dark, nor answer to the pointer, nor speak;
+//! not with plotters or charming: plotters has no classes, titles or `currentColor`, so that
+//! its plots cannot follow the light or dark scheme, react to the pointer, or be read aloud;
 //! charming needs a JavaScript engine to draw. What a plot library would add is a scale with round
 //! ticks, in [`plot::scale`].
 
 mod against;
-mod behind;
+mod cell_data;
 mod losses;
 mod markup;
 mod pictures;
@@ -52,7 +52,7 @@ pub struct PageSources<'a> {
     pub store: &'a Store,
     /// The images and masks.
     pub dataset: &'a Dataset,
-    /// What is known of them.
+    /// Where they come from.
     pub provenance: &'a DataOrigin,
     /// Where the pages go.
     pub folders: &'a Folders,
@@ -62,18 +62,21 @@ pub struct PageSources<'a> {
     pub claims: Claims,
     /// What could not be read for the pages, which they leave out.
     pub unread: &'a Unread,
-    /// Whether a sweep is on its way, so that the pages are not the last word.
+    /// Whether a sweep is running, after which the pages are written again.
     pub underway: bool,
 }
 
-/// Artefacts that are there and could not be read, and why.
+/// Artefacts in the store that could not be read, and why.
 #[derive(Debug, Default)]
 pub struct Unread(Mutex<BTreeSet<String>>);
 
 impl Unread {
-    /// Each once.
+    /// The reasons, each once.
     pub fn reasons(&self) -> Vec<String> {
-        let reasons = self.0.lock().expect("nobody panics with it");
+        let reasons = self
+            .0
+            .lock()
+            .expect("no thread panics while it holds the lock");
         reasons.iter().cloned().collect()
     }
 }
@@ -85,7 +88,11 @@ impl PageSources<'_> {
             Found::Intact(mut artefact) => artefact.files.remove(name),
             Found::Missing => None,
             Found::Damaged(why) => {
-                let mut reasons = self.unread.0.lock().expect("nobody panics with it");
+                let mut reasons = self
+                    .unread
+                    .0
+                    .lock()
+                    .expect("no thread panics while it holds the lock");
                 reasons.insert(why);
                 None
             }
@@ -120,7 +127,7 @@ impl<'a> PageSection<'a> {
         let versus = spec.reference.as_ref().and_then(|published| {
             let reference = match PublishedMeans::read(published) {
                 Ok(reference) => reference,
-                Err(why) => return Some(Err(why)),
+                Err(error) => return Some(Err(error.to_string())),
             };
             let versus = versus(&table, spec, &reference, provenance);
             let published = versus.pairs.iter().any(|pair| pair.published.is_some());
@@ -137,13 +144,13 @@ impl<'a> PageSection<'a> {
         }
     }
 
-    /// What the tables stand on: the first of their elements.
+    /// The caption of the tables, which is their first element.
     fn caption(&self) -> Option<&Element> {
         self.laid_out.elements.first()
     }
 
-    /// What it is called on the page, by links and in the data: its name, whatever other
-    /// experiments there are, with what an HTML identifier cannot hold written as numbers.
+    /// Its identifier on the page, in links and in the data: the experiment's name, with
+    /// characters that an HTML identifier cannot hold written as numbers.
     fn anchor(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let letter = |c: char| match plain(c) {
@@ -155,7 +162,7 @@ impl<'a> PageSection<'a> {
 }
 
 /// Writes `index.html` beside each experiment's tables and, where there are several, one page over
-/// all of them. A file that would not change is not touched. Their paths.
+/// all of them. A file that would not change is not touched. Returns their paths.
 ///
 /// # Errors
 /// Where the folder cannot be written.
@@ -181,16 +188,16 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
     Ok(paths)
 }
 
-/// What ends a page for which something could not be read or was still to come: tables that are up
-/// to date do not vouch for it.
+/// The end of a page for which something could not be read or was still to come. Such a page is
+/// written again even where the tables are up to date.
 const UNFINISHED: &str = "<!-- to be written again -->\n";
 
-/// Whether a page is there, written from all that it needs and after the last result.
+/// Whether a page exists that was written from all that it needs, after the last result.
 pub fn is_whole_page(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|page| !page.ends_with(UNFINISHED))
 }
 
-/// A whole page. Nothing may be fetched from anywhere, and the page says so to the browser.
+/// A whole page. Its content security policy forbids to fetch anything.
 fn page(sources: &PageSources<'_>, parts: &[PageSection<'_>], bodies: &[Markup]) -> Markup {
     const POLICY: &str =
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
@@ -244,9 +251,11 @@ fn page(sources: &PageSources<'_>, parts: &[PageSection<'_>], bodies: &[Markup])
                         " from the results in its store. " span #dated {}
                     }
                 }
-                div #pop popover="auto" role="dialog" aria-label="What stands behind the number"
+                div #pop popover="auto" role="dialog" aria-label="Details of the number"
                     tabindex="-1" {}
-                script #data type="application/json" { (PreEscaped(behind::json(sources, parts))) }
+                script #data type="application/json" {
+                    (PreEscaped(cell_data::json(sources, parts)))
+                }
                 script { (PreEscaped(include_str!("script.js"))) }
             }
         }
@@ -264,7 +273,7 @@ fn title(parts: &[PageSection<'_>]) -> String {
     }
 }
 
-/// What every page over such data says first.
+/// The badge of a page over such data.
 fn badge(origin: Provenance) -> Option<&'static str> {
     match origin {
         Provenance::Synthetic => Some("synthetic data"),
@@ -273,7 +282,7 @@ fn badge(origin: Provenance) -> Option<&'static str> {
     }
 }
 
-/// A title as a sentence begins.
+/// A title with a capital letter.
 fn sentence(title: &str) -> String {
     let mut letters = title.chars();
     match letters.next() {
@@ -302,7 +311,7 @@ fn contents(parts: &[PageSection<'_>]) -> Markup {
     }
 }
 
-/// The parts of a section that can be gone to.
+/// The parts of an experiment's section: identifier and title.
 const SECTIONS: [(&str, &str); 7] = [
     ("tables", "Tables"),
     ("plots", "Plots"),
@@ -313,7 +322,7 @@ const SECTIONS: [(&str, &str); 7] = [
     ("manifest", "Manifest"),
 ];
 
-/// Those that a part has something to say in.
+/// The parts that this section has.
 fn sections(part: &PageSection<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
     let (claims, published) = (part.claims.is_some(), part.versus.is_some());
     SECTIONS.into_iter().filter(move |(id, _)| match *id {
@@ -340,7 +349,7 @@ fn section(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
         section id=(id(0)) {
             h3 { "Tables" }
             p.hint.screen {
-                "Point at a number, or tap it, for what stands behind it. With the keyboard: Tab "
+                "Point at a number, or tap it, for its tests, results and runs. With the keyboard: Tab "
                 "to a table, arrows within it, Enter to open, Escape to close."
             }
             div.tables {

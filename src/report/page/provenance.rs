@@ -1,4 +1,4 @@
-//! What the results stand on, and what sharing saved: the page's first section.
+//! The page's first section: the origin of the results, the plan in numbers, what sharing saved.
 
 use std::collections::BTreeSet;
 
@@ -84,13 +84,14 @@ fn device(made: &MadeBy) -> String {
         "cuda" => "CUDA device",
         other => other,
     };
-    match made.engine.split_once(", ") {
-        Some((engine, isa)) => format!("{device}, engine {engine}, instruction set {isa}"),
-        None => format!("{device}, engine {}", made.engine),
+    let engine = &made.engine.name;
+    match &made.engine.isa {
+        Some(isa) => format!("{device}, engine {engine}, instruction set {isa}"),
+        None => format!("{device}, engine {engine}"),
     }
 }
 
-/// How many there are, and what became of them.
+/// The number of runs, and how many have which status.
 fn runs(sources: &PageSources<'_>, indices: &[usize]) -> String {
     let mut sum = RunTally::default();
     for index in indices {
@@ -184,18 +185,18 @@ fn saved(sources: &PageSources<'_>, indices: &[usize]) -> Markup {
         p.notes {
             "Sharing saved " (grouped(trainings.shared)) " of " (grouped(asked)) " trainings ("
             (format!("{percent:.0}")) " %)."
-            // The only words of a page that another run of the same manifest may change; set apart
-            // for whoever compares.
+            // The only text of a page that may differ between runs of one manifest; marked so that
+            // pages can be compared.
             @if let Some(time) = device_time(sources, indices) {
                 (PreEscaped("<!--measured-->"))
-                " The stages have taken " (time) ", as far as journals tell."
+                " The stages have taken " (time) ", by the journals."
                 (PreEscaped("<!--/measured-->"))
             }
         }
     }
 }
 
-/// What the stages of these experiments have taken on devices; nothing where that was not measured.
+/// The device time of the stages of these experiments; `None` where none was measured.
 fn device_time(sources: &PageSources<'_>, indices: &[usize]) -> Option<String> {
     let plan = sources.results.plan;
     let demand = plan.demand(|run| indices.contains(&run.experiment));

@@ -1,4 +1,4 @@
-// Opens what stands behind a number: by pointing, tapping, or with the keyboard. Without it the page is a page.
+// Shows the tests, results and runs of a number: by pointing, tapping, or with the keyboard. The page is complete without it.
 'use strict';
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
@@ -83,7 +83,7 @@
         fact('Trace', el('pre', {}, cell.trace)),
       ].filter(part => part !== null)),
     ].filter(part => part !== null));
-    pop.setAttribute('aria-label', `What stands behind ${cell.title}`);
+    pop.setAttribute('aria-label', `Details of ${cell.title}`);
   };
 
   // Beside the number, within the window; on a narrow screen the style puts it at the bottom.

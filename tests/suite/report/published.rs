@@ -164,10 +164,11 @@ fn a_file_of_values_is_understood_whole_or_refused() {
         let path = folder.path().join("made_up.toml");
         fs::write(&path, text).unwrap();
         let experiments = manifest::read(&[&path], "paper", &[]).unwrap();
-        PublishedMeans::read(experiments[0].reference.as_ref().unwrap()).unwrap_err()
+        let read = PublishedMeans::read(experiments[0].reference.as_ref().unwrap());
+        read.unwrap_err().to_string()
     };
     let twice = format!("{VALUES}6,,w/,2,5,81,2,7,\n");
-    assert!(refused(&twice).contains("the same cell stands in a line before"));
+    assert!(refused(&twice).contains("an earlier line has the same cell"));
     assert!(refused(&VALUES.replace("2.5", "many")).contains("line 3"));
     assert!(refused(&VALUES.replace("assd", "asd")).contains("asd"));
     assert!(refused(&VALUES.replace("2.5", "inf")).contains("not a finite number"));
@@ -180,6 +181,7 @@ fn a_file_of_values_is_understood_whole_or_refused() {
     assert!(
         PublishedMeans::read(&gone)
             .unwrap_err()
+            .to_string()
             .contains("nowhere.csv: cannot be read")
     );
 }

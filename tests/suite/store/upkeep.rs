@@ -79,14 +79,14 @@ fn the_store_is_listed_measured_verified_and_rid_of_what_no_manifest_reaches() {
     };
     let dry = gc(&["--dry-run"]);
     assert!(
-        dry.contains("4 stages would go") && dry.contains("9 stay"),
+        dry.contains("4 stages would be removed") && dry.contains("9 stay"),
         "{dry}"
     );
     assert!(
         store(&["verify"], 0).contains("13 of 13"),
         "nothing has gone"
     );
-    assert!(gc(&["--dry-run", "--set", "finetune.steps=3"]).contains("0 stages would go"));
+    assert!(gc(&["--dry-run", "--set", "finetune.steps=3"]).contains("0 stages would be removed"));
     assert!(gc(&[]).contains("4 stages removed"));
     assert_eq!(run(folder.path(), &tiny_run(&[]), 0).counts(), None);
 

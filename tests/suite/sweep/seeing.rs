@@ -115,7 +115,7 @@ fn a_running_sweep_is_seen_from_another_terminal_and_a_killed_one_is_not_taken_f
     let gone = status(folder.path(), &ENDLESS, 0);
     assert_eq!(gone["sweeps"][0]["life"], "gone");
     let said = run(folder.path(), &asking("status", &ENDLESS), 0).out;
-    assert!(said.contains("without a word"), "{said}");
+    assert!(said.contains("ended unexpectedly"), "{said}");
     assert!(said.contains("run tiny.toml --dataset"), "{said}");
 }
 
@@ -269,7 +269,7 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
     arguments.extend(["--only", "arm=w/"]);
     let said = run(folder.path(), &arguments, 2).err;
     assert!(
-        said.contains("2 runs are that; narrow it down to one (table, expert"),
+        said.contains("2 runs match; narrow the expression down to one run (table, expert"),
         "{said}"
     );
     *arguments.last_mut().unwrap() = "expert=5";

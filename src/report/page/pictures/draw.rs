@@ -20,7 +20,7 @@ pub(super) struct ImageCrop {
 }
 
 /// The square around all masks with a margin, kept within the image.
-pub(super) fn window(masks: &[&Mask]) -> ImageCrop {
+pub(super) fn crop(masks: &[&Mask]) -> ImageCrop {
     let (height, width) = (masks[0].height, masks[0].width);
     let inside = masks.iter().flat_map(|mask| {
         let pixels = mask
@@ -52,10 +52,10 @@ pub(super) fn window(masks: &[&Mask]) -> ImageCrop {
     }
 }
 
-/// The window of an image with contours, each of a class of the style.
+/// The crop of an image with contours, each with its CSS class.
 pub(super) fn picture(
     image: &Image,
-    window: &ImageCrop,
+    crop: &ImageCrop,
     contours: [(&str, &Mask); 2],
     says: &str,
 ) -> Markup {
@@ -64,12 +64,12 @@ pub(super) fn picture(
         top,
         width,
         height,
-    } = window;
+    } = crop;
     html! {
         svg.picture viewBox=(format!("{left} {top} {width} {height}"))
             role="img" aria-label=(says) {
             image x=(left) y=(top) width=(width) height=(height)
-                href=(data_uri(&png(image, window))) {}
+                href=(data_uri(&png(image, crop))) {}
             @for (class, mask) in contours {
                 @let path = outline(mask);
                 path.halo d=(path) {}
@@ -105,14 +105,14 @@ fn outline(mask: &Mask) -> String {
     path
 }
 
-/// The window in shades of grey, from its darkest pixel to the brightest.
-fn png(image: &Image, window: &ImageCrop) -> Vec<u8> {
+/// The crop as a PNG in shades of grey, from its darkest pixel to the brightest.
+fn png(image: &Image, crop: &ImageCrop) -> Vec<u8> {
     let ImageCrop {
         left,
         top,
         width,
         height,
-    } = *window;
+    } = *crop;
     let rows = (top..top + height).flat_map(|y| &image.pixels[y * image.width + left..][..width]);
     let pixels: Vec<f32> = rows.copied().collect();
     let low = pixels.iter().copied().fold(f32::INFINITY, f32::min);
@@ -135,7 +135,7 @@ fn png(image: &Image, window: &ImageCrop) -> Vec<u8> {
     let written = encoder
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&grey));
-    written.expect("memory takes every pixel");
+    written.expect("a buffer in memory can be written");
     bytes
 }
 

@@ -1,8 +1,7 @@
-//! The worst and the median test cases as pictures, beside what the same case is without
-//! pretraining.
+//! The worst and the median test cases as pictures, beside the same case without pretraining.
 //!
-//! The rule: nobody picks a picture. Of all pairs of a run and a test case at one position of the
-//! table, in the order of their Dice, the first is the worst and the middle one the median; the
+//! The rule: no picture is picked by hand. Of all pairs of a run and a test case at one position of
+//! the table, in the order of their Dice, the first is the worst and the middle one the median; the
 //! caption says so.
 
 mod draw;
@@ -78,7 +77,7 @@ fn rule(spec: &Experiment) -> &'static str {
     }
 }
 
-/// What the position's networks are, in few words.
+/// The networks of a position, in words.
 fn name(position: &Position) -> String {
     let words = match (position.method(), position.train_expert()) {
         (Some(method), _) if method.is_pretrained() => "with pretraining",
@@ -167,7 +166,7 @@ fn in_order<'a>(
         .collect()
 }
 
-/// What pictures are ordered by, as a fraction: scores hold it whatever a table reports.
+/// The Dice that pictures are ordered by, as a fraction. Scores hold it whatever a table reports.
 fn dice_of(case: &CaseScores) -> Option<f64> {
     case.of(Measure::named("dice")?)?.value()
 }
@@ -177,7 +176,7 @@ fn scores(sources: &PageSources<'_>, run: &Run) -> Option<Scores> {
     Scores::parse(&sources.file(stage, SCORES)?).ok()
 }
 
-/// What a run's network makes of a case.
+/// The mask that a run's network predicts for a case.
 fn predicted(sources: &PageSources<'_>, run: &Run, case: &str) -> Option<Mask> {
     let stage = sources.results.plan.stage(run.training);
     let branches = parse_predictions(&sources.file(stage, PREDICTIONS)?).ok()?;
@@ -235,7 +234,7 @@ fn figure(
     };
     let mut contours = vec![truth, &mask];
     contours.extend(beside.as_ref().map(|(_, _, mask)| mask));
-    let window = draw::window(&contours);
+    let crop = draw::crop(&contours);
     let says = |by: &Run, dice: f64| {
         format!(
             "{case}: the contour of expert {} and that predicted by the network {}; Dice \
@@ -246,12 +245,7 @@ fn figure(
         )
     };
     let picture = |mask: &Mask, class, says: &str| {
-        draw::picture(
-            &known.image,
-            &window,
-            [("truth", truth), (class, mask)],
-            says,
-        )
+        draw::picture(&known.image, &crop, [("truth", truth), (class, mask)], says)
     };
     html! {
         figure.case {
@@ -274,7 +268,7 @@ fn figure(
     }
 }
 
-/// Where a run's network comes from.
+/// The origin of a run's network, in words.
 fn origin(run: &Run) -> String {
     let experts = run.at.experts.iter().format("+");
     match run.method() {

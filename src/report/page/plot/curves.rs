@@ -28,7 +28,7 @@ use crate::{
 /// One line of a plot: the cells of a column.
 struct Series<'a> {
     name: String,
-    /// Its look: `with`, `without`, or a further one.
+    /// Its CSS class: `with`, `without`, or a further one.
     class: &'static str,
     points: Vec<CurvePoint<'a>>,
 }
@@ -88,8 +88,8 @@ pub(super) fn panels(part: &PageSection<'_>) -> Markup {
     }
 }
 
-/// Where the row of a cell lies across: at its number, where its axis counts something; otherwise
-/// rows follow each other at even distances.
+/// The horizontal value of a cell's row: its number where the axis is numeric; otherwise rows are
+/// evenly spaced.
 fn across(part: &PageSection<'_>, cell: &Cell) -> f64 {
     let rows = &part.spec.table.rows;
     match rows.as_slice() {
@@ -107,7 +107,7 @@ fn across(part: &PageSection<'_>, cell: &Cell) -> f64 {
     }
 }
 
-/// What the row of a cell is called on the axis across.
+/// The label of a cell's row on the horizontal axis.
 fn name(spec: &Experiment, cell: &Cell) -> String {
     let rows = &spec.table.rows;
     row_head(rows, &cell.position.on(rows))

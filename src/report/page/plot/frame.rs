@@ -1,4 +1,4 @@
-//! The frame of a plot: axes, ticks, what it is called, and what it says to who cannot see it.
+//! The frame of a plot: axes, ticks, title, and the description for screen readers.
 
 use maud::{Markup, html};
 
@@ -15,15 +15,15 @@ const BOTTOM: f64 = 38.0;
 
 /// Axes around a drawing.
 pub(in super::super) struct Frame {
-    /// Across.
+    /// The horizontal scale.
     pub x: Scale,
-    /// Upwards.
+    /// The vertical scale.
     pub y: Scale,
-    /// Values on the axis across that get a tick, with their names.
+    /// Values on the horizontal axis that get a tick, with their labels.
     pub marks: Vec<(f64, String)>,
 }
 
-/// A place with one decimal: enough for a screen, and no noise in the bytes.
+/// A coordinate with one decimal, which is enough for a screen.
 pub(in super::super) fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     match text.strip_suffix(".0") {
@@ -34,7 +34,8 @@ pub(in super::super) fn px(value: f64) -> String {
 }
 
 impl Frame {
-    /// Axes over ranges of values; ticks across where `marks` says, or where they are round.
+    /// Axes over ranges of values. The horizontal axis has its ticks at `marks`, or at round
+    /// values.
     pub(in super::super) fn new(
         x: [f64; 2],
         y: [f64; 2],
@@ -48,7 +49,7 @@ impl Frame {
         }
     }
 
-    /// The whole plot: `title` above it, `across` below it, `says` for who cannot see it.
+    /// The whole plot: `title` above it, `across` below it, `says` for screen readers.
     pub(in super::super) fn plot(
         &self,
         title: &str,

@@ -1,4 +1,4 @@
-//! Heat maps: who trained the network down the side, whom it is tested against across.
+//! Heat maps: the training experts in rows, the test experts in columns.
 
 use std::collections::BTreeSet;
 

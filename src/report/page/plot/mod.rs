@@ -15,7 +15,7 @@ pub(super) use frame::{Frame, WIDTH, px};
 use super::PageSection;
 use crate::grid::Axis;
 
-/// The plots that suit what the table's rows are.
+/// The plots that suit the table's rows.
 pub(super) fn curves(part: &PageSection<'_>) -> Markup {
     let table = &part.spec.table;
     match table.rows == [Axis::TRAIN_EXPERT] && table.panels == [Axis::NEW_EXPERT] {

@@ -1,6 +1,6 @@
 //! A linear scale and its round ticks.
 
-/// From values to places.
+/// A linear map from values to coordinates of a plot.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Scale {
     values: [f64; 2],
@@ -8,8 +8,8 @@ pub(in super::super) struct Scale {
 }
 
 impl Scale {
-    /// From the first value at the first place to the last at the last. A range without extent gets
-    /// one.
+    /// Maps the first value to the first coordinate and the last to the last. An empty range of
+    /// values is widened.
     pub(in super::super) fn new(values: [f64; 2], places: [f64; 2]) -> Self {
         let [low, high] = values;
         let values = match high > low {
@@ -19,19 +19,19 @@ impl Scale {
         Self { values, places }
     }
 
-    /// The place of a value.
+    /// The coordinate of a value.
     pub(in super::super) fn at(&self, value: f64) -> f64 {
         let [low, high] = self.values;
         let [from, to] = self.places;
         from + (value - low) / (high - low) * (to - from)
     }
 
-    /// About `wanted` round values within the scale, with what they are called.
+    /// About `wanted` round values within the scale, with their labels.
     pub(in super::super) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         let [low, high] = self.values;
         let rough = (high - low) / wanted.max(1) as f64;
         let power = 10_f64.powf(rough.log10().floor());
-        // Steps of 1, 2 and 5 are what people count in.
+        // Round steps: 1, 2 or 5 times a power of ten.
         let step = [1.0, 2.0, 5.0, 10.0]
             .into_iter()
             .map(|factor| factor * power)

@@ -1,5 +1,5 @@
-//! What stands behind the numbers, as data for the page's script: cells, tests, results, runs and
-//! their digests.
+//! The data behind the numbers of a page, for its script: cells, tests, results, runs and their
+//! digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Serialize)]
 struct ExperimentData {
     name: String,
-    /// What tells the results of a cell apart, one of it and all.
+    /// The axes that tell a cell's results apart, in words for one result and for all.
     one: String,
     all: String,
     /// What cells are compared with.
@@ -36,7 +36,7 @@ struct ExperimentData {
 #[derive(Serialize)]
 struct CellData {
     title: String,
-    /// Where it stands, by the columns of the CSV files.
+    /// Its position, by the columns of the CSV files.
     at: BTreeMap<String, String>,
     metric: &'static str,
     /// Its column in a run's scores.
@@ -105,7 +105,7 @@ enum ScoreData {
     Why(String),
 }
 
-/// The data of a page, safe to stand within a script element.
+/// The data of a page as JSON that can stand within a script element.
 pub(super) fn json(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> String {
     let experiments: BTreeMap<String, ExperimentData> = parts
         .iter()
@@ -176,7 +176,7 @@ fn number(cell: &Cell, place: usize, spec: &Experiment) -> CellData {
     }
 }
 
-/// The values of a place, in few words.
+/// The values of coordinates, separated by commas.
 fn words(place: &Coordinates) -> String {
     place.iter().flatten().map(Value::to_string).join(", ")
 }
