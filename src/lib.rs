@@ -71,6 +71,7 @@ pub mod tensorboard;
 
 pub mod engine;
 pub mod net;
+pub mod imports;
 pub mod train;
 pub mod adaptation;
 pub mod stage;

@@ -11,7 +11,7 @@ use expertgrid::{
     method::Branch,
     metric::{Measure, Reason, Score},
     plan::Spec,
-    stage::{Bench, StageError, Work},
+    stage::{Bench, StageError, StageWork},
     store::Files,
     train::Watch,
 };
@@ -19,7 +19,7 @@ use expertgrid::{
 /// The work of a benchmark.
 pub struct Nothing;
 
-impl Work for Nothing {
+impl StageWork for Nothing {
     fn compute(&self, spec: &Spec, _: &mut Bench, _: &mut dyn Watch) -> Result<Files, StageError> {
         Ok(files_of(spec))
     }

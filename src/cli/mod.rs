@@ -33,7 +33,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::stage::{Stages, Work};
+use crate::stage::{StageWork, Stages};
 
 use compute::{Compute, ExecutionArguments, IsaChoice, OwnDevice, WorkerDevice, made_by};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
@@ -150,7 +150,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs the program with other work in its stages.
-pub fn main_with(work: &dyn Work) -> ExitCode {
+pub fn main_with(work: &dyn StageWork) -> ExitCode {
     let command = Cli::parse().command;
     let outcome = match command {
         Command::Data(command) => data::run(&command),

@@ -1,25 +1,22 @@
 //! Which experiments a command is about, on which data, and which of their runs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Error, anyhow};
-use candle_core::Device;
+use anyhow::anyhow;
 use clap::Args;
-use itertools::Itertools;
 
 use super::Failure;
 use crate::{
-    data::{Dataset, Severity, fit},
+    data::{
+        Dataset, Severity,
+        fit::{self, Fit},
+    },
     grid::Only,
-    key::{Digest, Keyed},
-    manifest::{self, Cohort, Experiment, PAPER, Start},
-    net::{Checkpoint, CheckpointError},
+    imports,
+    key::Digest,
+    manifest::{self, Experiment, PAPER},
     plan::{Inventory, Picking, Plan},
     results_dir::ResultsDir,
-    seed::Seed,
     variant::Folders,
 };
 
@@ -88,16 +85,6 @@ impl Selection {
     }
 
     pub(super) fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
-        // A table's name stands for its manifest, in this folder or in experiments/.
-        let path = |given: &PathBuf| {
-            let file = given.with_extension("toml");
-            let usual = [file.clone(), PathBuf::from("experiments").join(file)];
-            let found = usual.into_iter().find(|path| path.exists());
-            match given.extension().is_none() && !given.exists() {
-                true => found.unwrap_or_else(|| given.clone()),
-                false => given.clone(),
-            }
-        };
         let expression = |given: &&PathBuf| given.to_string_lossy().contains('=');
         if let Some(given) = self.manifests.iter().find(expression)
             && !given.exists()
@@ -107,7 +94,11 @@ impl Selection {
                 given.display()
             )));
         }
-        let manifests: Vec<PathBuf> = self.manifests.iter().map(path).collect();
+        let manifests: Vec<PathBuf> = self
+            .manifests
+            .iter()
+            .map(|given| manifest::found(given))
+            .collect();
         let read = manifest::read(&manifests, &self.profile, &self.overrides);
         let experiments = read.map_err(Failure::input)?;
         for warning in experiments
@@ -137,15 +128,8 @@ impl Selection {
                      manifests expect, and none counts as cached",
                     self.dataset_path().display()
                 );
-                let cohorts = experiments.iter().map(|experiment| experiment.cohort);
-                let cohort = cohorts.reduce(|a, b| Cohort {
-                    training: a.training.max(b.training),
-                    test: a.test.max(b.test),
-                    experts: a.experts.max(b.experts),
-                });
-                let cohort = cohort.ok_or_else(|| Failure::refused("no manifest"))?;
                 let folders = Folders::find(&experiments, None, &dir);
-                (Inventory::assumed(&cohort), folders)
+                (Inventory::assumed_for(&experiments), folders)
             }
             false => {
                 let dataset = self.open_dataset(&experiments)?;
@@ -170,32 +154,10 @@ impl Selection {
         {
             eprintln!("{warning}");
         }
-        let mut problems = Vec::new();
-        // Points that differ only in training need the same of the data.
-        let points = experiments.iter().flat_map(Experiment::points);
-        let asked = points.unique_by(|point| {
-            let Experiment {
-                name,
-                recipe,
-                metrics,
-                ..
-            } = &point.experiment;
-            (
-                name.clone(),
-                format!("{:?} {:?}", recipe.image, metrics.spacing),
-            )
-        });
-        let mut notes = BTreeSet::new();
-        for point in asked {
-            let fit = fit::fit(&dataset, &point.experiment);
-            notes.extend(fit.notes);
-            problems.extend(fit.problems);
-        }
+        let Fit { problems, notes } = fit::fit_all(&dataset, experiments);
         for note in notes {
             eprintln!("note: {note}");
         }
-        problems.sort();
-        problems.dedup();
         match problems.is_empty() {
             true => Ok(dataset),
             false => Err(Failure::refused(problems.join("\n"))),
@@ -203,45 +165,12 @@ impl Selection {
     }
 }
 
-/// Reads the weights that pretrainings start from, checks them against the networks, and notes what
-/// is loaded of them. Returns the digests of their tensors, by file.
+/// Reads the weights that pretrainings start from, and notes what is loaded of them. Returns the
+/// digests of their tensors, by file.
 pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
-    let mut digests = BTreeMap::new();
-    let mut said = BTreeSet::new();
-    let points = experiments.iter().flat_map(Experiment::points);
-    let points = points.unique_by(|point| {
-        let Experiment {
-            name,
-            pretrain,
-            recipe,
-            ..
-        } = &point.experiment;
-        (
-            name.clone(),
-            format!("{:?} {:?}", pretrain.start, recipe.network),
-        )
-    });
-    for point in points {
-        let experiment = &point.experiment;
-        let Start::File(path) = &experiment.pretrain.start else {
-            continue;
-        };
-        let wrong = |error: CheckpointError| {
-            let file = format!("{}: `pretrain.from`: {}", experiment.name, path.display());
-            Failure::Input(Error::new(error).context(file))
-        };
-        let weights = Checkpoint::open(path).map_err(wrong)?;
-        for experts in &experiment.grid.annotators.choose {
-            let network = &experiment.recipe.network;
-            let (_, import) = weights
-                .import(network, *experts, &Seed::new(0), &Device::Cpu)
-                .map_err(wrong)?;
-            let line = format!("note: {}: {import}", path.display());
-            if said.insert(line.clone()) {
-                eprintln!("{line}");
-            }
-        }
-        digests.insert(path.clone(), weights.digest());
+    let read = imports::read(experiments).map_err(Failure::input)?;
+    for note in &read.notes {
+        eprintln!("note: {note}");
     }
-    Ok(digests)
+    Ok(read.digests)
 }

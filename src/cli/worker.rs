@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Done, Failure, WorkerDevice, made_by};
 use crate::{
     exec,
-    stage::{Bench, Library, Work},
+    stage::{Bench, Library, StageWork},
     store::Store,
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     device: WorkerDevice,
 }
 
-pub(super) fn run(arguments: &Arguments, work: &dyn Work) -> Result<Done, Failure> {
+pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, Failure> {
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
     let WorkerDevice {
         device,

@@ -19,6 +19,35 @@ pub struct Fit {
     pub notes: Vec<String>,
 }
 
+/// Checks experiments against a data set, at every point of their sweeps; nothing is told twice.
+pub fn fit_all(dataset: &Dataset, experiments: &[Experiment]) -> Fit {
+    let points = experiments.iter().flat_map(Experiment::points);
+    // Points that differ only in training need the same of the data.
+    let asked = points.unique_by(|point| {
+        let Experiment {
+            name,
+            recipe,
+            metrics,
+            ..
+        } = &point.experiment;
+        (
+            name.clone(),
+            format!("{:?} {:?}", recipe.image, metrics.spacing),
+        )
+    });
+    let mut all = Fit::default();
+    for point in asked {
+        let fit = fit(dataset, &point.experiment);
+        all.problems.extend(fit.problems);
+        all.notes.extend(fit.notes);
+    }
+    for lines in [&mut all.problems, &mut all.notes] {
+        lines.sort();
+        lines.dedup();
+    }
+    all
+}
+
 /// Checks an experiment against a data set.
 pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     let mut fit = Fit::default();

@@ -23,7 +23,7 @@ use crate::{
     key::{Digest, Keyed},
     plan::Spec,
     schedule::{Nature, StageFailure},
-    stage::{self, Bench, StageError, Work},
+    stage::{self, Bench, StageError, StageWork},
     store::{Scratch, Store},
     train::{Next, TrainError, Watch},
 };
@@ -58,7 +58,7 @@ pub enum Reply {
 const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
 /// Serves requests until standard input closes. A training's progress is saved every `keep_every`.
-pub fn serve(mut bench: Bench, work: &dyn Work, keep_every: Duration, out: &mut dyn Write) {
+pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: &mut dyn Write) {
     let (sender, requests) = mpsc::channel();
     let busy = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));

@@ -45,7 +45,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reader::Range;
 pub use recipe::*;
 pub use resolved::resolved;
-pub use source::MAX_BYTES;
+pub use source::{MAX_BYTES, found};
 pub use sweep::{MAX_POINTS, Point};
 pub use swept::{Swept, SweptValue};
 pub use table::{SectionTable, sections};

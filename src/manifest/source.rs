@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::problem::{Place, Problems};
@@ -11,6 +11,18 @@ use super::problem::{Place, Problems};
 /// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
 /// value, profile by profile, stays a matter of seconds.
 pub const MAX_BYTES: usize = 64 << 10;
+
+/// The file that is meant: a table's name stands for its manifest, in this folder or in
+/// `experiments/`.
+pub fn found(given: &Path) -> PathBuf {
+    if given.extension().is_some() || given.exists() {
+        return given.to_owned();
+    }
+    let file = given.with_extension("toml");
+    let usual = [file.clone(), Path::new("experiments").join(file)];
+    let found = usual.into_iter().find(|path| path.exists());
+    found.unwrap_or_else(|| given.to_owned())
+}
 
 /// The text of a manifest that must exist.
 pub(super) fn existing(path: &Path) -> Result<String, Problems> {

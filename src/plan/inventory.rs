@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use crate::{
     data::{Case, Dataset},
     key::Digest,
-    manifest::Cohort,
+    manifest::{Cohort, Experiment},
 };
 
 /// The cases of a data set and the files imported beside it, by their digests.
@@ -55,6 +55,18 @@ impl Inventory {
             test: digests(&dataset.test),
             imports: BTreeMap::new(),
         }
+    }
+
+    /// An inventory of the size that some experiments expect; where they expect different sizes, one
+    /// that holds them all.
+    pub fn assumed_for(experiments: &[Experiment]) -> Self {
+        let cohorts = experiments.iter().map(|experiment| experiment.cohort);
+        let cohort = cohorts.reduce(|a, b| Cohort {
+            training: a.training.max(b.training),
+            test: a.test.max(b.test),
+            experts: a.experts.max(b.experts),
+        });
+        Self::assumed(&cohort.unwrap_or_default())
     }
 
     /// An inventory of the expected size, for planning without a data set. Its digests are of no

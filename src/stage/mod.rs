@@ -95,7 +95,7 @@ pub struct Bench {
 
 /// What a worker computes for a stage. There is one that is of use, [`Stages`]; a benchmark that
 /// times what is around the stages brings its own.
-pub trait Work {
+pub trait StageWork {
     /// The files of a stage's artefact.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ pub trait Work {
 /// Trainings and evaluations.
 pub struct Stages;
 
-impl Work for Stages {
+impl StageWork for Stages {
     fn compute(
         &self,
         spec: &Spec,
@@ -128,7 +128,7 @@ impl Work for Stages {
 /// Where there is no artefact; nothing was published then.
 pub fn run(
     spec: &Spec,
-    work: &dyn Work,
+    work: &dyn StageWork,
     bench: &mut Bench,
     watch: &mut dyn Watch,
 ) -> Result<Digest, StageError> {

@@ -1,4 +1,5 @@
 //! The sources themselves.
 
 mod graph;
-mod layers;
+pub mod layers;
+mod type_names;

@@ -1,0 +1,90 @@
+//! The files of weights that pretrainings start from, checked against the networks they are for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use candle_core::Device;
+use itertools::Itertools;
+
+use crate::{
+    key::Digest,
+    manifest::{Experiment, Start},
+    net::{Checkpoint, CheckpointError},
+    seed::Seed,
+};
+
+/// The imported files of some experiments.
+#[derive(Debug, Default)]
+pub struct Imports {
+    /// For each file, the digest of its tensors.
+    pub digests: BTreeMap<PathBuf, Digest>,
+    /// What is loaded of each file: one line per file and network.
+    pub notes: Vec<String>,
+}
+
+/// A file of weights that cannot be imported.
+#[derive(Debug, thiserror::Error)]
+#[error("{experiment}: `pretrain.from`: {}", path.display())]
+pub struct ImportError {
+    /// The experiment that names it.
+    pub experiment: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: CheckpointError,
+}
+
+/// Reads the files that experiments name, for every network of their grids.
+///
+/// # Errors
+/// Where a file cannot be read or does not fit a network.
+pub fn read(experiments: &[Experiment]) -> Result<Imports, ImportError> {
+    let points = experiments.iter().flat_map(Experiment::points);
+    // Points that differ in other keys import the same.
+    let points = points.unique_by(|point| {
+        let Experiment {
+            name,
+            pretrain,
+            recipe,
+            ..
+        } = &point.experiment;
+        (
+            name.clone(),
+            format!("{:?} {:?}", pretrain.start, recipe.network),
+        )
+    });
+    let mut imports = Imports::default();
+    let mut notes = BTreeSet::new();
+    for point in points {
+        let experiment = &point.experiment;
+        let Start::File(path) = &experiment.pretrain.start else {
+            continue;
+        };
+        let (digest, loaded) = import(path, experiment).map_err(|source| ImportError {
+            experiment: experiment.name.clone(),
+            path: path.clone(),
+            source,
+        })?;
+        imports.digests.insert(path.clone(), digest);
+        for line in loaded {
+            if notes.insert(line.clone()) {
+                imports.notes.push(line);
+            }
+        }
+    }
+    Ok(imports)
+}
+
+/// The digest of a file's tensors, and what each network of an experiment takes from it.
+fn import(path: &Path, experiment: &Experiment) -> Result<(Digest, Vec<String>), CheckpointError> {
+    let weights = Checkpoint::open(path)?;
+    let network = &experiment.recipe.network;
+    let mut notes = Vec::new();
+    for experts in &experiment.grid.annotators.choose {
+        let (_, import) = weights.import(network, *experts, &Seed::new(0), &Device::Cpu)?;
+        notes.push(format!("{}: {import}", path.display()));
+    }
+    Ok((weights.digest(), notes))
+}

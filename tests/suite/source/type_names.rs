@@ -1,0 +1,74 @@
+//! One word means one thing: no two types of the crate have the same name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use super::layers::sources;
+use crate::support::common::repository;
+
+/// The arguments and subcommands of each command line.
+const ONE_PER_COMMAND: [&str; 2] = ["Arguments", "Command"];
+
+/// The type that a line defines; those that a trait asks for have no name of their own.
+fn defined(line: &str) -> Option<&str> {
+    let words = line.trim_start().trim_start_matches("pub");
+    let words = match words.strip_prefix('(') {
+        Some(rest) => rest.split_once(')')?.1,
+        None => words,
+    };
+    let mut words = words.split_whitespace();
+    let is_of_a_trait = line.starts_with(' ') && line.trim_start().starts_with("type ");
+    match words.next()? {
+        "struct" | "enum" | "trait" => {}
+        "type" if !is_of_a_trait => {}
+        _ => return None,
+    }
+    let name = words.next()?;
+    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+    Some(&name[..end.unwrap_or(name.len())])
+}
+
+#[test]
+fn a_definition_is_told_from_what_looks_like_one() {
+    for (line, name) in [
+        ("pub struct Run {", Some("Run")),
+        ("pub(super) enum Known<'a> {", Some("Known")),
+        ("    struct Inner(u8);", Some("Inner")),
+        ("trait Watch: Send {", Some("Watch")),
+        ("type Files = BTreeMap<String, Vec<u8>>;", Some("Files")),
+        ("    type Target = [f32];", None),
+        ("/// struct of arrays", None),
+        ("pub fn type_of() {}", None),
+    ] {
+        assert_eq!(defined(line), name, "{line}");
+    }
+}
+
+#[test]
+fn a_name_stands_for_one_type() {
+    let mut files = Vec::new();
+    sources(&repository().join("src"), &mut files);
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files {
+        let place = file
+            .strip_prefix(repository())
+            .unwrap()
+            .display()
+            .to_string();
+        let text = fs::read_to_string(&file).unwrap();
+        for name in text.lines().filter_map(defined) {
+            places
+                .entry(name.to_owned())
+                .or_default()
+                .insert(place.clone());
+        }
+    }
+    assert!(places.len() > 300, "{}", places.len());
+    let doubled = places
+        .iter()
+        .filter(|(name, files)| files.len() > 1 && !ONE_PER_COMMAND.contains(&name.as_str()));
+    let doubled: Vec<_> = doubled.collect();
+    assert!(doubled.is_empty(), "{doubled:#?}");
+}
