@@ -66,7 +66,7 @@ pub struct Adaptation {
     pub images: Vec<Digest>,
     /// Digests of the new expert's masks.
     pub masks: Vec<Digest>,
-    /// The name of the method.
+    /// The parameters that were trained, in words.
     pub method: String,
     /// Steps and learning rate.
     pub budget: Budget,

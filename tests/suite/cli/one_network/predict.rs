@@ -216,7 +216,7 @@ fn wrong_use_of_one_network_is_refused_clearly() {
         "out",
     ]);
     assert!(
-        forged.contains("its width is 4") && forged.contains("have width 8"),
+        forged.contains("its description has width 4") && forged.contains("have width 8"),
         "{forged}"
     );
 }
