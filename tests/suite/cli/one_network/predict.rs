@@ -179,7 +179,7 @@ fn wrong_use_of_one_network_is_refused_clearly() {
     assert!(twice.contains("same name"), "{twice}");
     let nobody = adapt(&["--cases", "cases", "--expert", "9"]);
     assert!(
-        nobody.contains("no case with a mask of expert 9"),
+        nobody.contains("has no mask of expert 9, only of experts"),
         "{nobody}"
     );
     let whole = adapt(&["--cases", phantom().to_str().unwrap(), "--expert", "6"]);
