@@ -58,7 +58,7 @@ impl Outcome {
         of(&self.means, measure)
     }
 
-    /// The mean of a measure with the worst case for what is undefined.
+    /// The mean of a measure with the worst case in place of undefined values.
     pub fn worst(&self, measure: Measure) -> Option<f64> {
         of(&self.worst, measure)
     }

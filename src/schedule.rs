@@ -69,7 +69,7 @@ pub enum LeaseReply {
 pub struct Policy {
     /// How often a stage is tried again after an accident.
     pub retries: usize,
-    /// How many failed stages keep others from starting; `None` to go on with all that can run.
+    /// The number of failed stages after which no other starts; `None` to run all that can run.
     pub most_failures: Option<usize>,
 }
 

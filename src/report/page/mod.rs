@@ -349,8 +349,8 @@ fn section(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
         section id=(id(0)) {
             h3 { "Tables" }
             p.hint.screen {
-                "Point at a number, or tap it, for its tests, results and runs. With the keyboard: Tab "
-                "to a table, arrows within it, Enter to open, Escape to close."
+                "Point at a number, or tap it, for its tests, results and runs. With the keyboard: "
+                "Tab to a table, arrows within it, Enter to open, Escape to close."
             }
             div.tables {
                 @for element in &part.laid_out.elements {

@@ -65,7 +65,7 @@ fn a_wrong_shape_says_how_one_is_written() {
         ("8:64:x", "write WIDTH:SIZE:BATCH"),
         ("8:64:16:2", "write WIDTH:SIZE:BATCH"),
         ("5:32:2", "the width is a multiple of 4"),
-        ("4:40:2", "the size of 32"),
+        ("4:40:2", "the size a multiple of 32"),
         ("4:32:0", "the batch at least 1"),
     ] {
         let said = run(Path::new("."), &["bench", shape], 2);

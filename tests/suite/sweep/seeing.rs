@@ -193,7 +193,7 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
     let blocked = &row["evaluation"];
     let said = run(folder.path(), &["logs", "--stage", blocked], 0).out;
     let cause = said.find("failed: the training diverged");
-    let blocked = said.find("which it needs");
+    let blocked = said.find("cannot run: it needs");
     assert!(cause.is_some() && cause < blocked, "{said}");
 
     // Other settings are other stages: nothing of them has failed.
