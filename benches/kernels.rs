@@ -13,7 +13,7 @@ use expertgrid::engine::lanes::{
     Features, Kernels, Threads,
     conv::{self, Conv},
     joint::{self, Joint},
-    norm::{self, AffineTables, Gate, Gradients, Norm, Saved, Statistics},
+    norm::{self, AffineTables, Gate, Gradients, Norm, PlaneStatistics, Saved},
     peak,
     pool::{self, Pool},
 };
@@ -280,7 +280,7 @@ fn norm_forward(bencher: Bencher, (channels, side): (usize, usize)) {
                 gamma: &table,
                 beta: &table,
             };
-            let statistics = Statistics {
+            let statistics = PlaneStatistics {
                 mean: &mut mean,
                 rstd: &mut rstd,
             };

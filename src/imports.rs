@@ -9,7 +9,7 @@ use candle_core::Device;
 use itertools::Itertools;
 
 use crate::{
-    key::Digest,
+    key::{Digest, Keyed},
     manifest::{Experiment, Start},
     net::{Checkpoint, CheckpointError},
     seed::Seed,

@@ -30,6 +30,19 @@ fn defined(line: &str) -> Option<&str> {
     Some(&name[..end.unwrap_or(name.len())])
 }
 
+/// The types that a text defines, those of the manifest's macros among them.
+fn all_defined(text: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = text.lines().filter_map(defined).collect();
+    for made in ["\nsection! {", "\nwords! {"] {
+        for rest in text.split(made).skip(1) {
+            let mut lines = rest.lines().map(str::trim);
+            let named = lines.find(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+            names.extend(named.and_then(|line| line.strip_suffix(" {")));
+        }
+    }
+    names
+}
+
 #[test]
 fn a_definition_is_told_from_what_looks_like_one() {
     for (line, name) in [
@@ -44,6 +57,8 @@ fn a_definition_is_told_from_what_looks_like_one() {
     ] {
         assert_eq!(defined(line), name, "{line}");
     }
+    let made = "\nsection! {\n    /// Of a section.\n    #[derive(Debug)]\n    Budget {\n";
+    assert_eq!(all_defined(made), ["Budget"]);
 }
 
 #[test]
@@ -58,7 +73,7 @@ fn a_name_stands_for_one_type() {
             .display()
             .to_string();
         let text = fs::read_to_string(&file).unwrap();
-        for name in text.lines().filter_map(defined) {
+        for name in all_defined(&text) {
             places
                 .entry(name.to_owned())
                 .or_default()

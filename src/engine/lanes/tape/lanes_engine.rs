@@ -16,7 +16,7 @@ use crate::engine::{
             dice::{self, Dice, LaneLosses},
             joint::{self, Joint},
             layout::{self, Images},
-            norm::{self, Norm, Statistics},
+            norm::{self, Norm, PlaneStatistics},
             pool::{self, Pool},
         },
         machine::{Buffer, Buffers, Isa, Kernels, LANES, Threads},
@@ -241,7 +241,7 @@ impl Engine for Lanes {
         let beta = self.table(&shape, &rows, |row| &affine.beta[present[row]])?;
         let [mut mean, mut rstd] = [(); 2].map(|()| self.buffers.take(shape.tables()));
         let input = self.in_memory(x);
-        let statistics = Statistics {
+        let statistics = PlaneStatistics {
             mean: &mut mean,
             rstd: &mut rstd,
         };

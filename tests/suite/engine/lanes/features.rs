@@ -5,7 +5,7 @@ use super::conv::{every_method, shapes, shared};
 use super::joint::joints;
 use super::plain::{all, random, threaded};
 use expertgrid::engine::Activation;
-use expertgrid::engine::lanes::norm::{self, AffineTables, Norm, Saved, Statistics};
+use expertgrid::engine::lanes::norm::{self, AffineTables, Norm, PlaneStatistics, Saved};
 use expertgrid::engine::lanes::pool::{self, Pool};
 use expertgrid::engine::lanes::{Features, Kernels, Onto};
 use expertgrid::engine::lanes::{conv, joint};
@@ -29,7 +29,7 @@ impl Seen {
         let x = random(norm.len(), seed);
         let [gamma, beta] = [seed + 1, seed + 2].map(|seed| random(norm.tables(), seed));
         let [mut mean, mut rstd] = [(); 2].map(|()| vec![f32::NAN; norm.tables()]);
-        let statistics = Statistics {
+        let statistics = PlaneStatistics {
             mean: &mut mean,
             rstd: &mut rstd,
         };
@@ -106,7 +106,7 @@ fn statistics_alone_are_those_of_the_norm() {
             let seen = Seen::new(&kernels, [2, 3, pixels], 1);
             let [mut mean, mut rstd] = [(); 2].map(|()| vec![f32::NAN; seen.norm.tables()]);
             let mut y = vec![f32::NAN; seen.norm.len()];
-            let statistics = Statistics {
+            let statistics = PlaneStatistics {
                 mean: &mut mean,
                 rstd: &mut rstd,
             };

@@ -4,7 +4,7 @@ use super::plain::{L, all, close, random, threaded, triples};
 use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::Kernels;
 use expertgrid::engine::lanes::norm::{
-    self, AffineTables, Gate, Gradients, Norm, Saved, Statistics,
+    self, AffineTables, Gate, Gradients, Norm, PlaneStatistics, Saved,
 };
 
 /// `y[p][i] = act(gamma (x - mu) / sqrt(var + eps) + beta + residual)`, plane and lane at a time.
@@ -66,7 +66,7 @@ fn run(
 ) -> [Vec<f32>; 3] {
     let mut y = vec![f32::NAN; n.len()];
     let (mut mean, mut rstd) = (vec![f32::NAN; n.tables()], vec![f32::NAN; n.tables()]);
-    let statistics = Statistics {
+    let statistics = PlaneStatistics {
         mean: &mut mean,
         rstd: &mut rstd,
     };

@@ -10,5 +10,5 @@ pub use affine_map::apply;
 pub(super) use affine_map::{Map, plane_apply};
 pub use moments::statistics;
 pub use norm_gradient::{Gate, Gradients, backward};
-pub use norm_operands::{AffineTables, Norm, Saved, Statistics};
+pub use norm_operands::{AffineTables, Norm, PlaneStatistics, Saved};
 pub use normalise::forward;

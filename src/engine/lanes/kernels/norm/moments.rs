@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
-use super::norm_operands::{BLOCK, Norm, Statistics, check_tables};
+use super::norm_operands::{BLOCK, Norm, PlaneStatistics, check_tables};
 use crate::engine::lanes::{
     kernels::operand::check,
     machine::{Kernels, LANES, Shared, Vector, multiversion},
@@ -13,7 +13,7 @@ use crate::engine::lanes::{
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn statistics(kernels: &Kernels, norm: &Norm, x: &[f32], statistics: Statistics) {
+pub fn statistics(kernels: &Kernels, norm: &Norm, x: &[f32], statistics: PlaneStatistics) {
     check("x", x.len(), norm.len());
     check_tables(norm, &[statistics.mean, statistics.rstd]);
     let (mean, rstd) = (Shared::new(statistics.mean), Shared::new(statistics.rstd));

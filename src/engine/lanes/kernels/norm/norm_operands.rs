@@ -111,7 +111,7 @@ impl<'a> Saved<'a> {
 
 /// Statistics the forward pass writes, over each plane's pixels.
 #[derive(Debug)]
-pub struct Statistics<'a> {
+pub struct PlaneStatistics<'a> {
     /// Means `[G, C, 16]`.
     pub mean: &'a mut [f32],
     /// `1 / sqrt(biased variance + eps)`, `[G, C, 16]`.

@@ -7,7 +7,7 @@
 use super::{
     affine_map::plane_apply_body,
     moments::moments_body,
-    norm_operands::{AffineTables, Norm, Saved, Statistics, check_tables},
+    norm_operands::{AffineTables, Norm, PlaneStatistics, Saved, check_tables},
 };
 use crate::engine::{
     Activation,
@@ -37,7 +37,7 @@ pub fn forward(
     residual: Option<&[f32]>,
     activation: Activation,
     y: &mut [f32],
-    statistics: Statistics,
+    statistics: PlaneStatistics,
 ) {
     check("x", x.len(), norm.len());
     check("y", y.len(), norm.len());
