@@ -79,12 +79,23 @@ pub fn read(experiments: &[Experiment]) -> Result<Imports, ImportError> {
 
 /// The digest of a file's tensors, and what each network of an experiment takes from it.
 fn import(path: &Path, experiment: &Experiment) -> Result<(Digest, Vec<String>), CheckpointError> {
-    let weights = Checkpoint::open(path)?;
+    let weights = Checkpoint::open_import(path)?;
     let network = &experiment.recipe.network;
+    let file = path.display();
     let mut notes = Vec::new();
+    if let Some(prefix) = weights.prefix() {
+        notes.push(format!(
+            "{file}: `{prefix}` is taken off the names of its tensors"
+        ));
+    }
+    if let Some(converted) = weights.converted() {
+        notes.push(format!(
+            "{file}: {converted}, converted to single precision"
+        ));
+    }
     for experts in &experiment.grid.annotators.choose {
         let (_, import) = weights.import(network, *experts, &Seed::new(0), &Device::Cpu)?;
-        notes.push(format!("{}: {import}", path.display()));
+        notes.push(format!("{file}: {import}"));
     }
     Ok((weights.digest(), notes))
 }

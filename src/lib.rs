@@ -53,6 +53,7 @@
 
 pub mod key;
 pub mod seed;
+pub mod shell;
 pub mod metric;
 pub mod method;
 pub mod grid;
@@ -89,5 +90,6 @@ pub mod live_pages;
 pub mod progress;
 pub mod status;
 pub mod why;
+pub mod asked_engine;
 pub mod sweep;
 pub mod cli;

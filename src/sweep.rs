@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::{
     artefact::is_whole,
+    asked_engine::AskedEngine,
     data::Dataset,
     event::{Counts, Ended, Event, Listener, Record, now},
     exec::{Local, Slots, StoreLeases, WorkerCommand},
@@ -65,6 +66,8 @@ pub struct Execution {
     pub policy: Policy,
     /// How long a stage may take.
     pub stage_timeout: Option<Duration>,
+    /// The engine that the user asked for, where that was said.
+    pub asked: Option<AskedEngine>,
 }
 
 /// How a sweep reports to the code that started it.
@@ -138,6 +141,10 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     folders.notes().for_each(|note| (caller.note)(&note));
 
     let mut schedule = scheduled(&plan, wanted, &store, caller);
+    let asked = sweep.execution.asked.as_ref();
+    if let Some(told) = asked.and_then(|asked| asked.told(&plan, &store, &schedule)) {
+        (caller.note)(&told);
+    }
     let mut curves = sweep.tensorboard.map(|to| {
         let curves = Curves::new(&plan, store.clone(), to);
         write_cached(&curves, &plan, &schedule);
@@ -210,6 +217,7 @@ impl SweepRun<'_> {
             policy,
             stage_timeout,
             command: _,
+            asked: _,
         } = execution;
         let results = self.folders.dir().clone();
         let mut executor = Local::new(worker, slots, stage_timeout, results);

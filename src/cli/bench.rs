@@ -10,7 +10,7 @@ use anyhow::Error;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Compute, Done, Failure, output::print};
+use super::{Compute, Done, Failure, at_least_one, output::print};
 use crate::{
     engine::{AnyEngine, Engine, plain},
     exec::DeviceName,
@@ -32,11 +32,11 @@ pub(super) struct Arguments {
     #[arg(value_name = "WIDTH:SIZE:BATCH", default_values = ["8:64:16", "32:96:16"])]
     shapes: Vec<StepShape>,
     /// Threads per step.
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", value_parser = at_least_one)]
     threads: NonZeroUsize,
     /// Steps to take the median of, after one to warm up [default: as many as fit into two
     /// seconds, at least 10].
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     steps: Option<NonZeroUsize>,
     /// `cpu`, or a CUDA device like `cuda:0`.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]

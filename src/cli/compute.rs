@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::{
+    asked_engine::AskedEngine,
     engine::{
         AnyEngine, Lanes, Stock,
         lanes::{Isa, Kernels, Threads},
@@ -15,11 +16,17 @@ use crate::{
     store::{EngineUsed, MadeBy},
 };
 
+/// A number from 1, as an option's value.
+pub(super) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<usize>().ok().and_then(NonZeroUsize::new);
+    number.ok_or_else(|| "write a whole number from 1, such as 2".to_owned())
+}
+
 /// Where stages run, and how many at once.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExecutionArguments {
     /// Stages to run at once [default: one per core, or one per CUDA device].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
     #[arg(long, default_value = "auto", value_name = "DEVICES")]
@@ -85,6 +92,24 @@ impl Compute {
             "--isa".into(),
             word(self.isa.to_possible_value()),
         ]
+    }
+
+    /// What was asked for by name.
+    pub(super) fn asked(self) -> Option<AskedEngine> {
+        let words = self.arguments();
+        let [_, engine, _, isa] = words.map(|word| word.to_string_lossy().into_owned());
+        let name = (self.engine != EngineChoice::Auto).then_some(engine);
+        // The stock engine has none.
+        let lanes = self.engine != EngineChoice::Stock;
+        let isa = (self.isa != IsaChoice::Auto && lanes).then_some(isa);
+        let options = [("--engine", &name), ("--isa", &isa)];
+        let options = options.map(|(option, word)| Some(format!("{option} {}", word.as_ref()?)));
+        let options: Vec<String> = options.into_iter().flatten().collect();
+        (!options.is_empty()).then(|| AskedEngine {
+            name,
+            isa,
+            options: options.join(" "),
+        })
     }
 
     /// Checks that this machine has what was asked for, for the devices of these slots.
@@ -160,7 +185,7 @@ pub(super) struct WorkerDevice {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct OwnDevice {
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) threads: Option<NonZeroUsize>,
     /// `cpu`, or a CUDA device like `cuda:0`.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]

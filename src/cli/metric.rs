@@ -374,10 +374,7 @@ fn read(path: &Path) -> anyhow::Result<ReadMask> {
 }
 
 fn table(rows: &[ScoredCase], metrics: &Metrics) -> String {
-    let unit = match metrics.spacing {
-        SpacingFrom::Unit => "px",
-        SpacingFrom::Header => "mm",
-    };
+    let unit = metrics.spacing.symbol();
     let heads = metrics.report.iter().map(|measure| match measure.unit() {
         Unit::Percent => measure.name().to_owned(),
         Unit::Distance => format!("{} ({unit})", measure.name()),

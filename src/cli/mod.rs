@@ -20,6 +20,7 @@ mod run;
 mod selection;
 mod status;
 mod store;
+mod terminals;
 mod trace;
 mod verify;
 mod weights;
@@ -35,7 +36,9 @@ use clap::{Parser, Subcommand};
 
 use crate::stage::{StageWork, Stages};
 
-use compute::{Compute, ExecutionArguments, IsaChoice, OwnDevice, WorkerDevice, made_by};
+use compute::{
+    Compute, ExecutionArguments, IsaChoice, OwnDevice, WorkerDevice, at_least_one, made_by,
+};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.

@@ -1,19 +1,24 @@
 //! `expertgrid report`: tables from what has been run, beside published values and under the
 //! paper's claims.
 
-use std::{io::IsTerminal, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io::IsTerminal, path::Path, sync::Arc};
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, Picked, Selection, imports, output::print, verify::verify};
+use super::{
+    Done, Failure, Picked, Selection, imports,
+    output::print,
+    terminals::{in_locale, style},
+    verify::verify,
+};
 use crate::{
     manifest::Experiment,
     paper,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, PublishedMeans, Style, Table, Tabled, Tables, Verdict,
-        Versus, WrittenPages,
+        self, Claim, Document, Format, PublishedMeans, Table, Tabled, Tables, Verdict, Versus,
+        WrittenPages,
     },
     results::{self, Results},
     store::Store,
@@ -91,16 +96,12 @@ impl FormatChoice {
             Self::Html => Format::Html,
             Self::Terminal => Format::Terminal(style()),
         };
-        print(report::render(documents, format).trim_end());
-    }
-}
-
-/// Escape sequences are for terminals, unless NO_COLOR is set (no-color.org).
-fn style() -> Style {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match std::io::stdout().is_terminal() && !unwanted {
-        true => Style::Escapes,
-        false => Style::Characters,
+        let text = report::render(documents, format);
+        let text = match self {
+            Self::Terminal => in_locale(text),
+            _ => text,
+        };
+        print(text.trim_end());
     }
 }
 
@@ -282,6 +283,7 @@ impl Report<'_> {
     ) -> Result<(), Failure> {
         let mut all: Vec<(&str, &Table, Versus)> = Vec::new();
         let mut documents = Vec::new();
+        let mut doubted = BTreeSet::new();
         for (i, ((spec, tabled), reference)) in self.each().zip(references).enumerate() {
             let Some(reference) = reference else {
                 eprintln!(
@@ -292,9 +294,12 @@ impl Report<'_> {
             };
             let versus = report::versus(&tabled.table, spec, reference, &self.tables.provenance);
             let document = versus.document(&tabled.table, self.results, i, &self.tables.provenance);
-            let path = report::write_beside(&document, "vs-paper", self.folders.of(i));
+            let path = report::write_beside(&document, report::PUBLISHED, self.folders.of(i));
             let path = path.map_err(Failure::work)?;
             eprintln!("written to {}", path.display());
+            if doubted.insert(reference.path()) {
+                self.say_doubts(reference, references);
+            }
             all.push((&spec.name, &tabled.table, versus));
             documents.push(document);
         }
@@ -305,6 +310,20 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// Warns of what is odd about a file of published values, beside all tables that name it.
+    fn say_doubts(&self, reference: &PublishedMeans, references: &[Option<PublishedMeans>]) {
+        let same = |other: &Option<PublishedMeans>| {
+            let other = other.as_ref();
+            other.is_some_and(|other| other.path() == reference.path())
+        };
+        let tables = self.tables.each.iter().zip(references);
+        let tables = tables.filter(|(_, other)| same(other));
+        let cells = tables.flat_map(|(tabled, _)| &tabled.table.cells);
+        for doubt in reference.doubts(cells.map(|cell| &cell.position)) {
+            eprintln!("warning: {doubt}");
+        }
+    }
+
     /// The paper's claims on every experiment; returns how many do not hold.
     fn claims(&self, format: FormatChoice) -> Result<usize, Failure> {
         let mut all: Vec<(&str, Claim)> = Vec::new();
@@ -313,7 +332,7 @@ impl Report<'_> {
             let claims = paper::claims(&tabled.table, spec);
             let document =
                 report::claims_document(&claims, &spec.name, spec, &self.tables.provenance);
-            let path = report::write_beside(&document, "claims", self.folders.of(i));
+            let path = report::write_beside(&document, report::CLAIMS, self.folders.of(i));
             let path = path.map_err(Failure::work)?;
             eprintln!("written to {}", path.display());
             documents.push(document);

@@ -6,13 +6,14 @@ use anyhow::{Context, Error};
 use clap::Args;
 
 use super::{
-    Done, ExecutionArguments, Failure, Picked, Selection, imports, interrupts::Interrupts,
-    report::say_written,
+    Done, ExecutionArguments, Failure, Picked, Selection, at_least_one, imports,
+    interrupts::Interrupts, report::say_written,
 };
 use crate::{
     exec::{Slots, WorkerCommand},
     key::Digest,
     schedule::Policy,
+    shell,
     sweep::{self, Caller, Sweep, SweepEnd, SweepError},
 };
 
@@ -46,7 +47,7 @@ struct Failing {
     #[arg(long, conflicts_with = "max_fail")]
     fail_fast: bool,
     /// Start no further stage after this many have failed.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     max_fail: Option<NonZeroUsize>,
     /// How long a stage may take, for example `90s`, `45m` or `8h`; then its worker is killed.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -102,6 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             slots,
             policy: arguments.failing.policy(),
             stage_timeout: arguments.failing.stage_timeout,
+            asked: arguments.execution.compute.asked(),
         },
         experiments,
         imports,
@@ -151,14 +153,8 @@ fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
 
 /// This command as it was typed.
 fn this_command() -> String {
-    let quoted = std::env::args().map(|word| {
-        let plain = |c: char| c.is_alphanumeric() || "-_./=:,+".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word,
-            false => format!("'{}'", word.replace('\'', r"'\''")),
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    let words = std::env::args_os().map(|word| shell::word(&word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn worker_command(

@@ -101,6 +101,13 @@ impl Selection {
             .collect();
         let read = manifest::read(&manifests, &self.profile, &self.overrides);
         let experiments = read.map_err(Failure::input)?;
+        for (key, values) in manifest::repeated(&self.overrides) {
+            eprintln!(
+                "warning: --set sets {key} {} times, to {}; the last counts",
+                values.len(),
+                values.join(", then ")
+            );
+        }
         for warning in experiments
             .iter()
             .flat_map(|experiment| &experiment.warnings)

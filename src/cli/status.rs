@@ -1,16 +1,11 @@
 //! `expertgrid status`: the state of sweeps, from another terminal or after a crash.
 
-use std::{
-    fmt::Write as _,
-    io::{IsTerminal, stdout},
-    thread,
-    time::Duration,
-};
+use std::{fmt::Write as _, thread, time::Duration};
 
 use clap::Args;
 use itertools::Itertools;
 
-use super::{Done, Failure, Picked, Selection, output::print};
+use super::{Done, Failure, Picked, Selection, output::print, terminals::takes_escapes};
 use crate::{
     event::{Ended, now},
     plan::{Kind, Plan, grouped},
@@ -52,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             false => text(&plan, &status, now()),
         };
         // On a terminal, each look replaces the one before.
-        if arguments.watch && !arguments.json && stdout().is_terminal() {
+        if arguments.watch && !arguments.json && takes_escapes() {
             print("\x1b[2J\x1b[H");
         }
         print(text.trim_end());

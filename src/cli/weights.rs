@@ -30,6 +30,13 @@ impl LoadedWeights {
         let wrong = |error| wrong(path, error);
         let checkpoint = Checkpoint::open(path).map_err(wrong)?;
         let NetworkSize { width, experts } = checkpoint.size().map_err(wrong)?;
+        checkpoint.check_finite().map_err(wrong)?;
+        if let Some(converted) = checkpoint.converted() {
+            eprintln!(
+                "note: {}: {converted}, converted to single precision",
+                path.display()
+            );
+        }
         let (recipe, experts) = match checkpoint.about() {
             Some(about) => (about.recipe, about.experts.clone()),
             None => {

@@ -13,12 +13,11 @@ use itertools::Itertools;
 
 use super::{
     declared,
-    document::{TomlNode, TomlValue},
     experiment::*,
     grid::{Annotators, Grid, MOST_RUNS},
     kind::{Key, SIDE_UNIT},
     problem::Place,
-    reader::{FromNode, Located, Section},
+    reader::{Located, Section},
     recipe::*,
     sections::{ManifestValue, SectionSpec},
     swept::Swept,
@@ -88,24 +87,6 @@ pub(super) fn experiment(
     }
     root.finish();
     experiment
-}
-
-/// `3` or `[1, 2, 3]`.
-struct OneOrMany(Vec<Located<usize>>);
-
-impl FromNode for OneOrMany {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "a whole number or a list of them that is not empty";
-        match &node.value {
-            TomlValue::Array(items) if items.is_empty() => Err(EXPECTED),
-            TomlValue::Array(_) => Vec::from_node(node).map(Self),
-            _ => usize::from_node(node).map(|value| {
-                let place = node.place.clone();
-                Self(vec![Located { value, place }])
-            }),
-        }
-        .map_err(|_| EXPECTED)
-    }
 }
 
 /// The values of an axis.
@@ -224,10 +205,7 @@ fn annotators(
     let mut choose = Vec::new();
     if with {
         from = list(&annotators_section, &table::FROM);
-        choose = annotators_section
-            .require::<OneOrMany>(table::CHOOSE.last(), table::CHOOSE.example())
-            .value
-            .map_or_else(Vec::new, |many| many.0);
+        choose = list(&annotators_section, &table::CHOOSE);
     } else {
         // Without pretraining the keys have no effect, and may stay.
         annotators_section.skip(table::FROM.last());

@@ -30,6 +30,58 @@ pub enum ChangedBy {
     Set,
 }
 
+/// The keys whose numbers are a size: of networks, images, trainings, or of the grid.
+const SIZES: [&str; 7] = [
+    "network.width",
+    "image.crop",
+    "training.batch",
+    "pretrain.steps",
+    "scratch.steps",
+    "finetune.steps",
+    "grid.repeats",
+];
+/// The keys whose lists span the grid.
+const SPANS: [&str; 7] = [
+    "grid.new_experts",
+    "grid.train_experts",
+    "grid.methods",
+    "grid.samples",
+    "grid.starts",
+    "grid.annotators.from",
+    "grid.annotators.choose",
+];
+
+impl Change {
+    /// Whether it makes networks, images, trainings or the grid smaller.
+    pub fn reduces(&self) -> bool {
+        let Some(previous) = &self.previous else {
+            return false;
+        };
+        let number = |text: &str| text.parse::<f64>().ok();
+        let numbers = number(&self.value).zip(number(previous));
+        match self.key.as_str() {
+            "image.reduce" => numbers.is_some_and(|(value, previous)| value > previous),
+            key if SIZES.contains(&key) => {
+                numbers.is_some_and(|(value, previous)| value < previous)
+            }
+            key if SPANS.contains(&key) => items(&self.value) < items(previous),
+            _ => false,
+        }
+    }
+}
+
+/// How many items a list has, or a single value in its place.
+fn items(text: &str) -> usize {
+    let list = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    match list.map(str::trim) {
+        Some("") => 0,
+        Some(items) => items.trim_end_matches(',').split(',').count(),
+        None => 1,
+    }
+}
+
 /// Most characters of a value in one line.
 const MOST_SHOWN: usize = 60;
 

@@ -172,6 +172,16 @@ words! {
     }
 }
 
+impl SpacingFrom {
+    /// The unit's symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Unit => "px",
+            Self::Header => "mm",
+        }
+    }
+}
+
 words! {
     /// Whether a mask may reach out of the test crop.
     CutMasks {

@@ -3,10 +3,10 @@
 use itertools::Itertools;
 
 use super::{
-    document::{TomlNode, TomlValue},
+    document::TomlNode,
     grid::{Grid, MOST_RUNS},
     kind::Key,
-    reader::{FromNode, Located, Section},
+    reader::{FromNode, Located, Misfit, Section},
     swept::Swept,
     table,
     table_spec::TableSpec,
@@ -17,15 +17,9 @@ use crate::grid::{Axis, Value};
 struct WordList(Vec<Located<String>>);
 
 impl FromNode for WordList {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
-        match &node.value {
-            TomlValue::Array(_) => Vec::from_node(node).map(Self),
-            _ => String::from_node(node).map(|value| {
-                let place = node.place.clone();
-                Self(vec![Located { value, place }])
-            }),
-        }
-        .map_err(|_| "a text in quotes, or a list of them")
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
+        let words = Vec::from_node(node).map(Self);
+        words.map_err(|_| "a text in quotes, or a list of them".into())
     }
 }
 

@@ -11,11 +11,17 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::problem::{Place, Problems};
+use super::{
+    problem::{Place, Problems},
+    syntax,
+};
 
 /// How deep tables and lists are followed; a manifest has none beyond the fifth. TOML's own bounds
 /// multiply: tables 80 deep, each under a key of 80 parts.
 const MOST_NESTED: usize = 8;
+
+/// Most characters of a list in an error message.
+const MOST_SHOWN: usize = 60;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -50,9 +56,16 @@ impl TomlValue {
     pub fn describe(&self) -> String {
         match self {
             Self::Table(_) => "a table".into(),
-            Self::Array(_) => "a list".into(),
+            Self::Array(items) if items.is_empty() => "an empty list".into(),
+            Self::Array(_) => {
+                let list = self.toml();
+                match list.char_indices().nth(MOST_SHOWN) {
+                    Some((end, _)) => format!("the list {}...", &list[..end]),
+                    None => format!("the list {list}"),
+                }
+            }
             Self::Integer(v) => format!("the whole number {v}"),
-            Self::Float(v) => format!("the number {v}"),
+            Self::Float(v) => format!("the number {}", real(*v)),
             Self::Text(v) => format!("the text \"{v}\""),
             Self::Bool(v) => format!("`{v}`"),
             Self::Other(name) => format!("a {name}"),
@@ -143,11 +156,8 @@ pub fn parse(path: &str, text: &str) -> Result<TomlTable, Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut problems = Problems::default();
     for error in errors {
-        let place = at(error.span().unwrap_or(0..0));
-        problems.push(
-            &place,
-            format!("not valid TOML: {}", error.message().trim()),
-        );
+        let found = syntax::explain(text, error.span().unwrap_or(0..0), error.message());
+        problems.push(&at(found.at..found.at), found.message);
     }
     problems.or(()).map(|()| table(document.get_ref(), &at, 0))
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
-    changes::Change,
+    changes::{Change, ChangedBy},
     choices::{Block, CutMasks, Keep, Unpaired},
     document::TomlTable,
     grid::Grid,
@@ -64,6 +64,27 @@ pub struct Experiment {
     pub keep: Keep,
     /// Published values that the results are compared with.
     pub reference: Option<Published>,
+}
+
+impl Experiment {
+    /// The unit of distances, in every table and file.
+    pub fn distances(&self) -> &'static str {
+        let swept = self
+            .sweep
+            .iter()
+            .any(|swept| swept.key == "metrics.spacing");
+        match (swept, self.metrics.spacing) {
+            (true, _) => "px or mm",
+            (false, spacing) => spacing.symbol(),
+        }
+    }
+
+    /// Whether the profile has made something smaller than in the manifest's own keys.
+    pub fn is_reduced(&self) -> bool {
+        let by_profile = |change: &&Change| matches!(change.by, ChangedBy::Profile(_));
+        let mut changes = self.changes.iter().filter(by_profile);
+        changes.any(Change::reduces)
+    }
 }
 
 /// Published values of the same grid.

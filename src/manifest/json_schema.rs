@@ -328,8 +328,7 @@ fn value_schema(kind: &ValueKind) -> Json {
             map([("enum", Json::List(words.collect()))])
         }
         ValueKind::Text | ValueKind::Path => map([("type", plain("string"))]),
-        ValueKind::List(item) => list_of(item),
-        ValueKind::OneOrMany(item) => {
+        ValueKind::List(item) => {
             map([("anyOf", Json::List(vec![value_schema(item), list_of(item)]))])
         }
         ValueKind::Axes => {

@@ -100,10 +100,8 @@ pub enum ValueKind {
     Text,
     /// The path of a file, relative to the manifest that names it.
     Path,
-    /// A list of distinct values that is not empty.
+    /// A list of distinct values that is not empty, or a single value.
     List(&'static ValueKind),
-    /// One value, or a list of distinct ones that is not empty.
-    OneOrMany(&'static ValueKind),
     /// An axis of the grid, or a list of axes.
     Axes,
     /// `axis=value`, or a list of those, or `none`.
@@ -202,7 +200,7 @@ impl ValueKind {
     pub fn words(&self) -> &'static [Word] {
         match self {
             Self::Words(words) => words,
-            Self::List(item) | Self::OneOrMany(item) => item.words(),
+            Self::List(item) => item.words(),
             _ => &[],
         }
     }
@@ -237,8 +235,7 @@ impl ValueKind {
             }
             Self::Text => "text".into(),
             Self::Path => "path of a file, relative to the manifest".into(),
-            Self::List(item) => format!("list; each is: {}", item.describe()),
-            Self::OneOrMany(item) => format!("{}, or a list of them", item.describe()),
+            Self::List(item) => format!("{}, or a list of them", item.describe()),
             Self::Axes => {
                 let known = Axis::of_grids();
                 let known = known.map(|axis| quoted(axis.word())).join(", ");

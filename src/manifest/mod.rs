@@ -22,6 +22,7 @@ mod sections;
 mod source;
 mod sweep;
 mod swept;
+mod syntax;
 mod table;
 mod table_spec;
 
@@ -132,6 +133,21 @@ fn layered(overrides: &[String]) -> (Overrides, Problems) {
         given: overrides.to_vec(),
     };
     (top, problems)
+}
+
+/// The keys that several overrides set to different values, each with these in their order; the
+/// last one counts.
+pub fn repeated(overrides: &[String]) -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    let one_by_one = overrides.iter().map(std::slice::from_ref);
+    for (key, value) in one_by_one.flat_map(settings) {
+        match all.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, values)) => values.push(value),
+            None => all.push((key, vec![value])),
+        }
+    }
+    all.retain(|(_, values)| !values.iter().all_equal());
+    all
 }
 
 /// What overrides set: every key once, sorted, with its effective value as TOML in one spelling. An

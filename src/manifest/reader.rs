@@ -120,15 +120,18 @@ impl<'a> Section<'a> {
                 place: self.place.clone(),
             };
         };
-        let value = T::from_node(node).unwrap_or_else(|expected| {
-            self.note(
-                &node.place,
-                format!(
-                    "`{}` is {expected}, not {}",
-                    self.name(key),
-                    node.value.describe()
-                ),
+        let value = T::from_node(node).unwrap_or_else(|Misfit { expected, item }| {
+            let (what, found) = match &item {
+                None => ("is", node),
+                Some(item) => ("is a list, and each item", item),
+            };
+            let message = format!(
+                "`{}` {what} {expected}, not {}{}",
+                self.name(key),
+                found.value.describe(),
+                remedy(expected, &found.value)
             );
+            self.note(&found.place, message);
             default
         });
         Located {
@@ -247,84 +250,120 @@ impl<'a> Section<'a> {
     }
 }
 
+/// What a value should have been.
+pub struct Misfit {
+    /// In words.
+    pub expected: &'static str,
+    /// The item of a list that is meant, where it is not the value itself.
+    pub item: Option<TomlNode>,
+}
+
+impl From<&'static str> for Misfit {
+    fn from(expected: &'static str) -> Self {
+        Self {
+            expected,
+            item: None,
+        }
+    }
+}
+
+/// What to write, where a value of another type says it.
+fn remedy(expected: &str, found: &TomlValue) -> String {
+    let number = expected.contains("number");
+    let instead = match found {
+        TomlValue::Float(value) if number && value.fract() == 0.0 && value.abs() < 1e15 => {
+            format!("{value:.0}")
+        }
+        TomlValue::Text(text) if number && text.trim().parse::<f64>().is_ok() => {
+            text.trim().to_owned()
+        }
+        TomlValue::Text(text) if ["true", "false"].contains(&text.as_str()) => text.clone(),
+        TomlValue::Integer(value) if expected.contains("in quotes") => format!("\"{value}\""),
+        _ => return String::new(),
+    };
+    format!("; write {instead}")
+}
+
 /// What a key's value can be read as.
 pub trait FromNode: Sized {
     /// The value, or what was expected in words.
     ///
     /// # Errors
     /// A description of what the value should have been.
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str>;
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit>;
 }
 
 struct Wrapped<T>(Option<T>);
 
 impl<T: FromNode> FromNode for Wrapped<T> {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         T::from_node(node).map(|value| Self(Some(value)))
     }
 }
 
 impl FromNode for usize {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         match node.value {
             TomlValue::Integer(number) => {
-                usize::try_from(number).map_err(|_| "a whole number that is not negative")
+                usize::try_from(number).map_err(|_| "a whole number that is not negative".into())
             }
-            _ => Err("a whole number"),
+            _ => Err("a whole number".into()),
         }
     }
 }
 
 impl FromNode for u64 {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         usize::from_node(node).map(|number| number as u64)
     }
 }
 
 impl FromNode for f64 {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         match node.value {
             TomlValue::Float(number) if number.is_finite() => Ok(number),
             TomlValue::Integer(number) => Ok(number as f64),
-            _ => Err("a number"),
+            _ => Err("a number".into()),
         }
     }
 }
 
 impl FromNode for bool {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         match node.value {
             TomlValue::Bool(flag) => Ok(flag),
-            _ => Err("`true` or `false`"),
+            _ => Err("`true` or `false`".into()),
         }
     }
 }
 
 impl FromNode for String {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         match &node.value {
             TomlValue::Text(text) => Ok(text.clone()),
-            _ => Err("a text in quotes"),
+            _ => Err("a text in quotes".into()),
         }
     }
 }
 
-/// A list whose items keep their places.
+/// A list whose items keep their places. A single value is a list of one.
 impl<T: FromNode> FromNode for Vec<Located<T>> {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
-        let TomlValue::Array(items) = &node.value else {
-            return Err("a list");
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
+        let located = |item: &TomlNode, value| Located {
+            value,
+            place: item.place.clone(),
         };
-        items
-            .iter()
-            .map(|item| {
-                let value = T::from_node(item).map_err(|_| "a list of such values")?;
-                Ok(Located {
-                    value,
-                    place: item.place.clone(),
-                })
-            })
-            .collect()
+        let TomlValue::Array(items) = &node.value else {
+            return T::from_node(node).map(|value| vec![located(node, value)]);
+        };
+        let read = items.iter().map(|item| match T::from_node(item) {
+            Ok(value) => Ok(located(item, value)),
+            Err(misfit) => Err(Misfit {
+                item: Some(item.clone()),
+                ..misfit
+            }),
+        });
+        read.collect()
     }
 }
 
@@ -338,15 +377,15 @@ pub struct Range {
 }
 
 impl FromNode for Range {
-    fn from_node(node: &TomlNode) -> Result<Self, &'static str> {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
         const EXPECTED: &str = "a range `[low, high]` with low <= high";
-        let items = Vec::<Located<f64>>::from_node(node).map_err(|_| EXPECTED)?;
+        let items = Vec::<Located<f64>>::from_node(node).map_err(|_| Misfit::from(EXPECTED))?;
         match items.as_slice() {
             [low, high] if low.value <= high.value => Ok(Self {
                 low: low.value,
                 high: high.value,
             }),
-            _ => Err(EXPECTED),
+            _ => Err(EXPECTED.into()),
         }
     }
 }

@@ -43,6 +43,10 @@ pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<S
         io::ErrorKind::NotFound => say(ABSENT),
         io::ErrorKind::InvalidData => say("not a text file (UTF-8), so not a manifest"),
         io::ErrorKind::FileTooLarge => say(&too_long()),
+        io::ErrorKind::IsADirectory => say(&format!(
+            "a folder, not a manifest; name the files in it, as in {}",
+            path.join("*.toml").display()
+        )),
         _ => say(&format!("cannot be read: {error}")),
     })
 }

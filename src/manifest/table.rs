@@ -121,7 +121,7 @@ pub(super) const FROM: Key = axis(
 );
 pub(super) const CHOOSE: Key = axis(
     "annotators.choose",
-    ValueKind::OneOrMany(&EXPERT),
+    ValueKind::List(&EXPERT),
     "3",
     "How many of them annotate at a time: every combination of that size; methods that pretrain \
      need it.",

@@ -32,6 +32,8 @@ struct MeasureRow {
     unit: Unit,
     /// Which way it improves.
     better: Better,
+    /// The least and the greatest value there can be, in that unit.
+    bounds: [f64; 2],
     /// Its value, per cent as a fraction.
     of: fn(&Compared<'_>) -> Score,
     /// The worst possible value, for one that is undefined, given the image's diagonal; `None`
@@ -80,6 +82,7 @@ const TABLE: &[MeasureRow] = &[
         about: "Dice similarity coefficient: twice the overlap over the sum of both areas.",
         unit: Unit::Percent,
         better: Better::Larger,
+        bounds: [0.0, 100.0],
         of: |pair| {
             let overlap = dice(pair.prediction, pair.reference);
             Score::Value(overlap.expect("shapes were checked"))
@@ -94,6 +97,7 @@ const TABLE: &[MeasureRow] = &[
         about: "Average symmetric surface distance.",
         unit: Unit::Distance,
         better: Better::Smaller,
+        bounds: [0.0, f64::INFINITY],
         of: |pair| pair.distance(|surfaces| surfaces.assd(pair.definition.assd)),
         worst: Some,
     },
@@ -105,6 +109,7 @@ const TABLE: &[MeasureRow] = &[
         about: "95th percentile of surface distances.",
         unit: Unit::Distance,
         better: Better::Smaller,
+        bounds: [0.0, f64::INFINITY],
         of: |pair| pair.distance(|surfaces| surfaces.hd95(pair.definition.hd95)),
         worst: Some,
     },
@@ -116,6 +121,7 @@ const TABLE: &[MeasureRow] = &[
         about: "Relative area difference: predicted minus reference area, over the reference area.",
         unit: Unit::Percent,
         better: Better::NearZero,
+        bounds: [-100.0, f64::INFINITY],
         of: relative_area_difference,
         // No number is the worst: it has no upper bound.
         worst: |_| None,
@@ -128,6 +134,7 @@ const TABLE: &[MeasureRow] = &[
         about: "Normalised surface Dice: the share of both borders near the other's.",
         unit: Unit::Percent,
         better: Better::Larger,
+        bounds: [0.0, 100.0],
         of: normalised_surface_dice,
         worst: |_| Some(0.0),
     },
@@ -184,23 +191,33 @@ impl Measure {
         self.row().name
     }
 
-    /// In the head of a table: its name, its unit, and the way it improves.
-    pub fn heading(self) -> String {
-        let unit = match self.row().unit {
-            Unit::Percent => " (%)",
-            Unit::Distance => "",
-        };
+    /// In the head of a table: its name, its unit, and the way it improves. `distances` is the unit
+    /// of distances.
+    pub fn heading(self, distances: &str) -> String {
         let arrow = match self.row().better {
             Better::Larger => "↑",
             Better::Smaller => "↓",
             Better::NearZero => "→ 0",
         };
-        format!("{}{unit} {arrow}", self.name())
+        format!("{} ({}) {arrow}", self.name(), self.in_unit(distances))
     }
 
     /// The unit of its values in tables.
     pub fn unit(self) -> Unit {
         self.row().unit
+    }
+
+    /// The symbol of that unit. `distances` is the unit of distances.
+    pub fn in_unit(self, distances: &str) -> &str {
+        match self.row().unit {
+            Unit::Percent => "%",
+            Unit::Distance => distances,
+        }
+    }
+
+    /// The least and the greatest value there can be, in the unit of tables.
+    pub fn bounds(self) -> [f64; 2] {
+        self.row().bounds
     }
 
     /// Its value for a pair of masks; per cent as a fraction.

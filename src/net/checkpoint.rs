@@ -3,16 +3,13 @@
 //! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` for one branch. The
 //! network's description is JSON in the file's metadata, under `expertgrid`. The rule: the same
 //! network gives the same bytes, and a file is used whole or refused; only an
-//! [import](super::Import) uses part of one.
+//! [import](super::Import) uses part of one. Values that are not finite are refused where they
+//! would be used.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use candle_core::{DType, Device};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     about::{About, NetworkSize},
@@ -26,15 +23,19 @@ use crate::{
 };
 
 /// The entry of the file's metadata that holds an [`About`].
-const ABOUT: &str = "expertgrid";
+pub(super) const ABOUT: &str = "expertgrid";
 
 /// Parameters read from a file.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub(super) tensors: BTreeMap<String, StoredTensor>,
-    /// The types of tensors that are not in single precision.
+    /// The types of tensors that are not read.
     pub(super) unread: BTreeMap<String, String>,
-    about: Option<About>,
+    /// How many tensors were converted to single precision, by the type in the file.
+    pub(super) converted: BTreeMap<String, usize>,
+    /// What was taken off the tensors' names.
+    pub(super) prefix: Option<String>,
+    pub(super) about: Option<About>,
 }
 
 /// A tensor's shape and values, row-major.
@@ -42,6 +43,22 @@ pub struct Checkpoint {
 pub(super) struct StoredTensor {
     pub shape: Vec<usize>,
     pub values: Vec<f32>,
+}
+
+impl StoredTensor {
+    /// Checks that every value is a finite number.
+    pub fn check_finite(&self, name: &str) -> Result<(), CheckpointError> {
+        let mut others = self.values.iter().filter(|value| !value.is_finite());
+        match others.next() {
+            None => Ok(()),
+            Some(first) => Err(CheckpointError::NotFinite {
+                name: name.to_owned(),
+                value: *first,
+                count: 1 + others.count(),
+                of: self.values.len(),
+            }),
+        }
+    }
 }
 
 /// Why a checkpoint cannot be used.
@@ -56,6 +73,22 @@ pub enum CheckpointError {
     /// A tensor is missing, or of another shape or type than the network's.
     #[error("the checkpoint is of another network: {0}")]
     Mismatch(String),
+    /// A value is not a number, or infinite.
+    #[error(
+        "tensor {name} holds {value} ({count} of its {of} values are not finite), so the network \
+         predicts nothing; the training it comes from diverged or the file is damaged: take \
+         another checkpoint"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// The first such value.
+        value: f32,
+        /// How many there are.
+        count: usize,
+        /// How many values the tensor has.
+        of: usize,
+    },
     /// A tensor operation failed. Candle's error is no source: its text may hold a backtrace.
     #[error("{}", crate::engine::plain(.0))]
     Tensor(candle_core::Error),
@@ -74,6 +107,9 @@ impl Keyed for Checkpoint {
             tensors,
             // Never used.
             unread: _,
+            // How the tensors were read.
+            converted: _,
+            prefix: _,
             about: _,
         } = self;
         for (name, StoredTensor { shape, values }) in tensors {
@@ -109,6 +145,8 @@ impl Checkpoint {
         Ok(Self {
             tensors,
             unread: BTreeMap::new(),
+            converted: BTreeMap::new(),
+            prefix: None,
             about: Some(about),
         })
     }
@@ -136,53 +174,13 @@ impl Checkpoint {
         safetensors::serialize(views, metadata).expect("names are distinct")
     }
 
-    /// Reads a checkpoint's bytes.
+    /// Checks that every value is a finite number.
     ///
     /// # Errors
-    /// Where they are not safetensors, or the description cannot be read.
-    pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let format = |why: &dyn fmt::Display| CheckpointError::Format(why.to_string());
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format(&e))?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(&e))?;
-        let about = header
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get(ABOUT))
-            .map(|text| {
-                serde_json::from_str(text)
-                    .map_err(|e| format(&format_args!("its metadata `{ABOUT}`: {e}")))
-            })
-            .transpose()?;
-        let mut tensors = BTreeMap::new();
-        let mut unread = BTreeMap::new();
-        for (name, view) in file.tensors() {
-            if view.dtype() != Dtype::F32 {
-                unread.insert(name, format!("{:?}", view.dtype()));
-                continue;
-            }
-            let (words, _) = view.data().as_chunks::<4>();
-            let values = StoredTensor {
-                shape: view.shape().to_vec(),
-                values: words.iter().map(|word| f32::from_le_bytes(*word)).collect(),
-            };
-            tensors.insert(name, values);
-        }
-        Ok(Self {
-            tensors,
-            unread,
-            about,
-        })
-    }
-
-    /// Reads a checkpoint from a file.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or as [`Checkpoint::read`].
-    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        match std::fs::read(path) {
-            Ok(bytes) => Self::read(&bytes),
-            Err(error) => Err(CheckpointError::File(error)),
-        }
+    /// For the first tensor with another value.
+    pub fn check_finite(&self) -> Result<(), CheckpointError> {
+        let mut tensors = self.tensors.iter();
+        tensors.try_for_each(|(name, tensor)| tensor.check_finite(name))
     }
 
     /// The network's description; `None` for a file of another program.
@@ -212,7 +210,7 @@ impl Checkpoint {
                     "tensor encoder.conv1.weight is {found:?}, not [width, 1, 7, 7]"
                 ));
             }
-            None => return mismatch("tensor encoder.conv1.weight is missing".into()),
+            None => return Err(self.missing("encoder.conv1.weight")),
         };
         let experts = match shape("encoder.bn1.weight") {
             Some(&[_]) => 1,
@@ -222,7 +220,7 @@ impl Checkpoint {
                     "tensor encoder.bn1.weight is {found:?}, neither [width] nor [experts, width]"
                 ));
             }
-            None => return mismatch("tensor encoder.bn1.weight is missing".into()),
+            None => return Err(self.missing("encoder.bn1.weight")),
         };
         let size = NetworkSize { width, experts };
         match &self.about {
@@ -240,6 +238,7 @@ impl Checkpoint {
     /// # Errors
     /// Where the checkpoint is of another network.
     pub fn restore(&self, spec: &NetworkSpec, device: &Device) -> Result<UNet, CheckpointError> {
+        self.check_finite()?;
         let NetworkSize { experts, .. } = self.size()?;
         let mut used = BTreeSet::new();
         let net = build(spec, experts, device, &mut |declared| {
@@ -266,6 +265,7 @@ impl Checkpoint {
         seed: &Seed,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
+        self.check_finite()?;
         build(spec, 1, device, &mut |declared| match declared.part {
             Part::Expert(_) => Ok(declared.initial_values(seed)),
             Part::Shared => self.values(declared, 1),
@@ -282,6 +282,7 @@ impl Checkpoint {
         spec: &NetworkSpec,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
+        self.check_finite()?;
         let NetworkSize { experts, .. } = self.size()?;
         build(spec, 1, device, &mut |declared| {
             let part = match declared.part {
@@ -289,6 +290,24 @@ impl Checkpoint {
                 Part::Shared => Part::Shared,
             };
             self.values(&Declaration { part, ..*declared }, experts)
+        })
+    }
+
+    /// The error of a tensor that is not there as numbers that can be used.
+    pub(super) fn missing(&self, name: &str) -> CheckpointError {
+        let mut others = self.tensors.keys();
+        CheckpointError::Mismatch(match self.unread.get(name) {
+            Some(dtype) => format!(
+                "tensor {name} holds {dtype}; only F32, F16, BF16 and F64 are read, so write the \
+                 weights in one of them"
+            ),
+            None => match others.find_map(|other| prefix_before(name, other)) {
+                Some(before) => format!(
+                    "tensor {name} is missing, but {before}{name} is there; take `{before}` off \
+                     the names"
+                ),
+                None => format!("tensor {name} is missing"),
+            },
         })
     }
 
@@ -303,10 +322,7 @@ impl Checkpoint {
         } = *declared;
         let mismatch = |why: String| Err(CheckpointError::Mismatch(why));
         let Some(found) = self.tensors.get(name) else {
-            return mismatch(match self.unread.get(name) {
-                Some(format) => format!("tensor {name} holds {format}, not F32"),
-                None => format!("tensor {name} is missing"),
-            });
+            return Err(self.missing(name));
         };
         let (expected, row) = match part {
             Part::Expert(branch) if experts > 1 => ([&[experts], shape].concat(), branch),
@@ -334,4 +350,10 @@ fn build(
     values: &mut ValueSource<'_, CheckpointError>,
 ) -> Result<UNet, CheckpointError> {
     UNet::build(spec, experts, device, DType::F32, values)
+}
+
+/// What stands before the name of a network's tensor in another name.
+pub(super) fn prefix_before<'a>(name: &str, other: &'a str) -> Option<&'a str> {
+    let before = other.strip_suffix(name)?;
+    (before.len() > 1 && before.ends_with('.')).then_some(before)
 }

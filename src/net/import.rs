@@ -1,7 +1,8 @@
 //! Import: a network that starts from another program's tensors, as far as they fit.
 //!
 //! The rule: every tensor of the file and of the network is accounted for, as loaded, skipped or
-//! initialised; one that has the right name and the wrong shape is refused, with the whole file.
+//! initialised; one that has the right name and the wrong shape or values is refused, with the
+//! whole file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ use itertools::Itertools;
 use serde::Serialize;
 
 use super::{
-    checkpoint::{Checkpoint, CheckpointError, StoredTensor},
+    checkpoint::{Checkpoint, CheckpointError, StoredTensor, prefix_before},
     parameters::{Declaration, Part},
     unet::UNet,
 };
@@ -54,6 +55,25 @@ impl fmt::Display for Import {
             }
         }
         Ok(())
+    }
+}
+
+impl Import {
+    /// Where tensors of the network are left out that the file has under names with a prefix: one
+    /// of them, and how many there are.
+    fn half_loaded(&self) -> Option<String> {
+        let found = self.initialised.iter().filter_map(|name| {
+            let mut skipped = self.skipped.iter();
+            let other = skipped.find(|other| prefix_before(name, other).is_some())?;
+            Some((name, other))
+        });
+        let found = found.collect_vec();
+        let (name, other) = found.first()?;
+        Some(format!(
+            "tensor {name} is not there, but {other} is; {} names differ from the network's by a \
+             prefix, so take it off these names in the file",
+            found.len()
+        ))
     }
 }
 
@@ -101,14 +121,19 @@ impl Checkpoint {
             } = *declared;
             let fresh = || declared.initial_values(seed);
             let there = in_file(name);
-            if let Some(format) = self.unread.get(&there) {
-                refused.push(format!("tensor {there} holds {format}, not F32"));
+            if self.unread.contains_key(&there) {
+                refused.push(self.missing(&there));
                 return Ok(fresh());
             }
             let Some(found) = self.tensors.get(&there) else {
                 import.initialised.insert(name.to_owned());
                 return Ok(fresh());
             };
+            if !used.contains(&there)
+                && let Err(error) = found.check_finite(&there)
+            {
+                refused.push(error);
+            }
             used.insert(there.clone());
             match fitted(found, part, shape, experts) {
                 Some(Fitted::Whole(values)) => {
@@ -126,20 +151,22 @@ impl Checkpoint {
                         }
                         Part::Shared | Part::Expert(_) => format!("{shape:?}"),
                     };
-                    refused.push(format!(
+                    refused.push(CheckpointError::Mismatch(format!(
                         "tensor {there} is {:?}, the network's is {expected}",
                         found.shape
-                    ));
+                    )));
                     Ok(fresh())
                 }
             }
         })?;
-        if let Some(first) = refused.first() {
-            let more = match refused.iter().unique().count() {
-                1 => String::new(),
-                n => format!(" (and {} more)", n - 1),
-            };
-            return Err(CheckpointError::Mismatch(format!("{first}{more}")));
+        let more = refused.iter().map(ToString::to_string).unique().count();
+        match refused.into_iter().next() {
+            Some(CheckpointError::Mismatch(first)) if more > 1 => {
+                let all = format!("{first} (and {} more)", more - 1);
+                return Err(CheckpointError::Mismatch(all));
+            }
+            Some(first) => return Err(first),
+            None => {}
         }
         if used.is_empty() {
             let some = self.tensors.keys().chain(self.unread.keys()).take(3);
@@ -151,7 +178,10 @@ impl Checkpoint {
         }
         let all = self.tensors.keys().chain(self.unread.keys());
         import.skipped = all.filter(|name| !used.contains(*name)).cloned().collect();
-        Ok((net, import))
+        match import.half_loaded() {
+            Some(why) => Err(CheckpointError::Mismatch(why)),
+            None => Ok((net, import)),
+        }
     }
 }
 

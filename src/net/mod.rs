@@ -5,9 +5,12 @@
 
 mod about;
 mod checkpoint;
+mod file_kind;
 mod import;
 mod init;
 mod parameters;
+mod prefix;
+mod read;
 mod unet;
 
 pub use about::{About, Adaptation, NetworkOrigin, NetworkSize, StageRecord};

@@ -1,7 +1,8 @@
 //! The tidy CSV files: one row per run, per cell, per published value, per check of a claim.
 //!
 //! A column is a header and its field, together. Numbers are written in full: the shortest digits
-//! that read back as the same number.
+//! that read back as the same number. Units stand in the last column, so that readers which go by
+//! position or name find all others where they were.
 
 use itertools::Itertools;
 
@@ -82,6 +83,7 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         }),
         column("training", |(run, _): &RunRow<'_>| digest(run.training)),
         column("evaluation", |(run, _): &RunRow<'_>| digest(run.evaluation)),
+        column("distance_unit", |_| spec.distances().to_owned()),
     ]);
     write(&columns, results.of(experiment))
 }
@@ -160,6 +162,9 @@ pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
             number(gain(cell).map(|gain| gain.ci95.1))
         }),
         of("untested", untested),
+        column("unit", |(table, cell): &CellRow<'_>| {
+            cell.metric.in_unit(table.distances).to_owned()
+        }),
     ]);
     let cells = tables
         .iter()
@@ -169,7 +174,7 @@ pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
 
 /// One row per cell, beside published values.
 pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Table, &'a Versus)>) -> Vec<u8> {
-    type PairRow<'r> = (&'r str, &'r Versus, &'r PublishedPair);
+    type PairRow<'r> = (&'r str, (&'r Table, &'r Versus), &'r PublishedPair);
     let all = all.into_iter().collect_vec();
     let tables = all.iter().map(|(_, table, _)| *table).collect_vec();
     let mut columns: Vec<CsvColumn<'_, PairRow<'_>>> =
@@ -192,17 +197,22 @@ pub fn versus<'a>(all: impl IntoIterator<Item = (&'a str, &'a Table, &'a Versus)
         column("published_gain", |(.., pair): &PairRow<'_>| {
             number(pair.published_gain)
         }),
-        column("standing", |(_, versus, _): &PairRow<'_>| {
-            match &versus.standing {
+        column(
+            "standing",
+            |(_, (_, versus), _): &PairRow<'_>| match &versus.standing {
                 Standing::Comparison => "comparison".to_owned(),
                 Standing::NoComparison(why) => format!("no comparison: {}", why.join(", ")),
-            }
-        }),
+            },
+        ),
         column("note", |(.., pair): &PairRow<'_>| pair.note.clone()),
+        column("unit", |(_, (table, _), pair): &PairRow<'_>| {
+            pair.metric.in_unit(table.distances).to_owned()
+        }),
     ]);
-    let pairs = all
-        .iter()
-        .flat_map(|(name, _, versus)| versus.pairs.iter().map(move |pair| (*name, *versus, pair)));
+    let pairs = all.iter().flat_map(|(name, table, versus)| {
+        let pairs = versus.pairs.iter();
+        pairs.map(move |pair| (*name, (*table, *versus), pair))
+    });
     write(&columns, pairs)
 }
 

@@ -1,7 +1,8 @@
 //! Documents as LaTeX: one file that compiles as it is, with the package booktabs.
 //!
 //! The rule: it compiles whatever a label, a reason or a title holds: what LaTeX reads as a command
-//! is escaped, what its fonts lack is written as a code point.
+//! is escaped, Greek and the usual signs are set in mathematics, what its fonts lack is written as
+//! a code point.
 
 use std::fmt::Write;
 
@@ -114,9 +115,119 @@ fn marked(text: &MarkedText) -> String {
     spans.collect()
 }
 
+/// Pairs of characters that LaTeX's fonts join.
+const JOINED: [[char; 2]; 6] = [
+    ['-', '-'],
+    ['\'', '\''],
+    ['`', '`'],
+    [',', ','],
+    ['?', '`'],
+    ['!', '`'],
+];
+
+/// Signs beyond Latin 1: commands of mathematics, and what is written with plain letters.
+const SIGNS: &[(char, &str)] = &[
+    ('α', "\\alpha"),
+    ('β', "\\beta"),
+    ('γ', "\\gamma"),
+    ('δ', "\\delta"),
+    ('ε', "\\varepsilon"),
+    ('ζ', "\\zeta"),
+    ('η', "\\eta"),
+    ('θ', "\\theta"),
+    ('ι', "\\iota"),
+    ('κ', "\\kappa"),
+    ('λ', "\\lambda"),
+    ('μ', "\\mu"),
+    ('ν', "\\nu"),
+    ('ξ', "\\xi"),
+    ('ο', "o"),
+    ('π', "\\pi"),
+    ('ρ', "\\rho"),
+    ('σ', "\\sigma"),
+    ('ς', "\\varsigma"),
+    ('τ', "\\tau"),
+    ('υ', "\\upsilon"),
+    ('φ', "\\varphi"),
+    ('χ', "\\chi"),
+    ('ψ', "\\psi"),
+    ('ω', "\\omega"),
+    ('ϵ', "\\epsilon"),
+    ('ϕ', "\\phi"),
+    ('Α', "A"),
+    ('Β', "B"),
+    ('Γ', "\\Gamma"),
+    ('Δ', "\\Delta"),
+    ('Ε', "E"),
+    ('Ζ', "Z"),
+    ('Η', "H"),
+    ('Θ', "\\Theta"),
+    ('Ι', "I"),
+    ('Κ', "K"),
+    ('Λ', "\\Lambda"),
+    ('Μ', "M"),
+    ('Ν', "N"),
+    ('Ξ', "\\Xi"),
+    ('Ο', "O"),
+    ('Π', "\\Pi"),
+    ('Ρ', "P"),
+    ('Σ', "\\Sigma"),
+    ('Τ', "T"),
+    ('Υ', "\\Upsilon"),
+    ('Φ', "\\Phi"),
+    ('Χ', "X"),
+    ('Ψ', "\\Psi"),
+    ('Ω', "\\Omega"),
+    ('₀', "_0"),
+    ('₁', "_1"),
+    ('₂', "_2"),
+    ('₃', "_3"),
+    ('₄', "_4"),
+    ('₅', "_5"),
+    ('₆', "_6"),
+    ('₇', "_7"),
+    ('₈', "_8"),
+    ('₉', "_9"),
+    ('⁰', "^0"),
+    ('⁴', "^4"),
+    ('⁵', "^5"),
+    ('⁶', "^6"),
+    ('⁷', "^7"),
+    ('⁸', "^8"),
+    ('⁹', "^9"),
+    ('⁻', "^-"),
+    ('→', "\\rightarrow"),
+    ('←', "\\leftarrow"),
+    ('↔', "\\leftrightarrow"),
+    ('≈', "\\approx"),
+    ('≠', "\\neq"),
+    ('≪', "\\ll"),
+    ('≫', "\\gg"),
+    ('∞', "\\infty"),
+    ('∈', "\\in"),
+    ('∑', "\\sum"),
+    ('√', "\\surd"),
+    ('∆', "\\Delta"),
+    ('…', "..."),
+    ('—', "---"),
+    ('‘', "`"),
+    ('’', "'"),
+    ('“', "``"),
+    ('”', "''"),
+    ('„', ",,"),
+    ('‐', "-"),
+    ('‑', "-"),
+];
+
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
+    let mut before = ' ';
     for c in text.chars() {
+        // LaTeX joins these two into a dash or another sign.
+        if JOINED.contains(&[before, c]) {
+            escaped.push_str("{}");
+        }
+        before = c;
         match c {
             '#' | '$' | '%' | '&' | '_' | '{' | '}' => escaped.extend(['\\', c]),
             '\\' => escaped.push_str("\\textbackslash{}"),
@@ -146,10 +257,37 @@ fn escaped(text: &str) -> String {
             '×' => escaped.push_str("$\\times$"),
             '\u{a1}'..='\u{ff}' | ' '..='~' => escaped.push(c),
             c if c.is_whitespace() => escaped.push(' '),
-            other => {
-                let _ = write!(escaped, "[U+{:04X}]", u32::from(other));
-            }
+            other => match SIGNS.iter().find(|(sign, _)| *sign == other) {
+                Some((_, name)) if name.starts_with('\\') || name.starts_with(['_', '^']) => {
+                    let _ = write!(escaped, "${name}$");
+                }
+                Some((_, letters)) => escaped.push_str(letters),
+                None => {
+                    let _ = write!(escaped, "[U+{:04X}]", u32::from(other));
+                }
+            },
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_title_holds_is_set_as_it_is() {
+        for (text, expected) in [
+            (
+                "α = 0.05, β₂ → 0.99, n ≥ 5",
+                r"$\alpha$ = 0.05, $\beta$$_2$ $\rightarrow$ 0.99, n $\geq$ 5",
+            ),
+            ("--set a=b ''c'' ?`", "-{}-set a=b '{}'c'{}' ?{}`"),
+            ("---", "-{}-{}-"),
+            ("“a” — b", "``a'' --- b"),
+            ("日 w_1", "[U+65E5] w\\_1"),
+        ] {
+            assert_eq!(escaped(text), expected);
+        }
+    }
 }

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     grid::{Axis, Coordinates, Value},
     manifest::{Experiment, TableSpec},
-    metric::Measure,
     results::Results,
 };
 
@@ -44,9 +43,15 @@ pub fn lay_out(
         title => title,
     };
     Document {
-        title: format!("{}: {title}", table.name),
+        title: one_line(&format!("{}: {title}", table.name)),
         elements,
     }
+}
+
+/// A text in one line, without characters that a terminal would obey.
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    words.filter(|word| !word.is_empty()).join(" ")
 }
 
 /// A panel of a table.
@@ -168,7 +173,7 @@ fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Tabular {
         heading: panel.heading(&spec.table),
         new_expert: panel.new_expert(&spec.table),
         corner: corner(&spec.table),
-        columns: heads(&spec.metrics.report, columns, &keys),
+        columns: heads(spec, &keys),
         rows: places(rows).into_iter().map(row).collect(),
     }
 }
@@ -201,12 +206,13 @@ pub(super) fn under(axes: &[Axis], told: &[usize], key: &Coordinates) -> String 
 }
 
 /// The heads of the columns: a measure over the values that tell its columns apart.
-fn heads(report: &[Measure], axes: &[Axis], keys: &BTreeSet<Coordinates>) -> Vec<Column> {
+fn heads(spec: &Experiment, keys: &BTreeSet<Coordinates>) -> Vec<Column> {
+    let axes = &spec.table.columns;
     let told = told(axes, keys);
-    let report = report.iter().copied().cartesian_product(keys);
+    let report = spec.metrics.report.iter().cartesian_product(keys);
     report
         .map(|(metric, key)| Column {
-            over: metric.heading(),
+            over: metric.heading(spec.distances()),
             under: under(axes, &told, key),
             align: Align::Right,
         })

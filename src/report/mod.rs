@@ -4,6 +4,7 @@
 //! from the store alone.
 
 mod advantage;
+mod beside;
 mod claim;
 mod csv_files;
 pub mod document;
@@ -16,6 +17,7 @@ mod notes;
 mod page;
 mod position;
 mod published;
+mod separator;
 pub mod table;
 mod tabulate;
 mod terminal;
@@ -32,6 +34,7 @@ use crate::{
 };
 
 pub use advantage::MARGINAL;
+pub use beside::{CLAIMS, PUBLISHED};
 pub use claim::{CheckOutcome, Claim, ClaimCheck, Claims, Verdict, document as claims_document};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;

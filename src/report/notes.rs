@@ -15,7 +15,8 @@ use super::{
 use crate::{
     data::Provenance,
     grid::{Axis, Value},
-    manifest::{Block, Experiment, PAPER, Unpaired},
+    manifest::{Block, Experiment, PAPER, Start, Unpaired},
+    method::{BudgetFrom, Method},
     results::{Results, RunStatus, RunTally},
     store::MadeBy,
 };
@@ -37,13 +38,11 @@ pub(super) fn caption(
         _ => "swept".to_owned(),
     };
     let size = format!(
-        ": width {}, {input} x {input} pixels from a crop of {}, batch {}, {} steps from random \
-         initialisation, {} of fine-tuning.",
+        ": width {}, {input} x {input} pixels from a crop of {}, batch {}, {}.",
         value("network.width", recipe.network.width),
         value("image.crop", recipe.image.crop),
         value("training.batch", recipe.training.batch),
-        value("scratch.steps", spec.scratch.steps),
-        value("finetune.steps", spec.finetune.steps),
+        trainings(spec, &value),
     );
     let text = data(provenance)
         .plain(" ")
@@ -66,15 +65,64 @@ pub(super) fn caption(
     }
 }
 
+/// The steps of the trainings that the methods have: `600 steps of pretraining, 150 from random
+/// initialisation, 80 of fine-tuning`.
+fn trainings(spec: &Experiment, value: &dyn Fn(&str, usize) -> String) -> String {
+    let any = |is: &dyn Fn(&Method) -> bool| {
+        let mut methods = spec.grid.methods.iter();
+        methods.any(|chosen| is(&chosen.method))
+    };
+    let budget = |from: BudgetFrom| any(&|method| method.budget == from);
+    let start = match &spec.pretrain.start {
+        _ if spec.sweep.iter().any(|swept| swept.key == "pretrain.from") => {
+            " from swept weights".to_owned()
+        }
+        Start::Random => String::new(),
+        Start::File(path) => {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            format!(" from the weights in {}", name.display())
+        }
+    };
+    let all = [
+        (
+            any(&Method::is_pretrained),
+            value("pretrain.steps", spec.pretrain.budget.steps),
+            format!("of pretraining{start}"),
+        ),
+        (
+            budget(BudgetFrom::Scratch),
+            value("scratch.steps", spec.scratch.steps),
+            "from random initialisation".to_owned(),
+        ),
+        (
+            budget(BudgetFrom::Finetune),
+            value("finetune.steps", spec.finetune.steps),
+            "of fine-tuning".to_owned(),
+        ),
+    ];
+    let made = all.into_iter().filter(|(made, ..)| *made).enumerate();
+    made.map(|(i, (_, steps, what))| match (i, steps.as_str()) {
+        (0, "1") => format!("1 step {what}"),
+        (0, steps) => format!("{steps} steps {what}"),
+        (_, steps) => format!("{steps} {what}"),
+    })
+    .join(", ")
+}
+
+/// How a profile relates to the manifest's own keys.
+pub(super) fn size(spec: &Experiment) -> &'static str {
+    match spec.profile.as_str() {
+        PAPER => "the manifest's own keys",
+        _ if spec.is_reduced() => "reduced from the paper's size",
+        _ => "with other keys than the manifest's own",
+    }
+}
+
 /// Which profile, and what was set on top of it.
 pub(super) fn profile(spec: &Experiment) -> MarkedText {
-    let mut text =
-        MarkedText::from("Profile ")
-            .code(&spec.profile)
-            .plain(match spec.profile.as_str() {
-                PAPER => ", the manifest's own keys",
-                _ => ", reduced from the paper's size",
-            });
+    let mut text = MarkedText::from("Profile ")
+        .code(&spec.profile)
+        .plain(format!(", {}", size(spec)));
     for (i, set) in spec.overrides.iter().enumerate() {
         text = text
             .plain(if i == 0 { ", with " } else { " and " })
@@ -137,19 +185,30 @@ fn reading(table: &Table, spec: &Experiment) -> MarkedText {
             spec.statistics.alpha
         )),
     };
-    if !tests(|cell| &cell.against_counterpart).is_empty() {
+    let gains = tests(|cell| &cell.against_counterpart);
+    if !gains.is_empty() {
         text = text.plain(" ").underlined("Underlined:").plain(format!(
             " significantly better than its counterpart {}.",
             counterpart(spec)
         ));
     }
-    match best.is_empty() {
-        true => text,
-        false => text.plain(
-            " The ways of sampling overlap and share their test images, so results are not \
-             independent and p-values are optimistic.",
-        ),
+    let tested = !best.is_empty() || !gains.is_empty();
+    match tested {
+        true => text.plain(dependence(spec)),
+        false => text,
     }
+}
+
+/// Why tests on the results are optimistic.
+fn dependence(spec: &Experiment) -> String {
+    let sampled = spec.table.results.contains(&Axis::START) && spec.grid.starts.len() > 1;
+    let what = match sampled {
+        true => "The ways of sampling overlap and share",
+        false => "All results share",
+    };
+    format!(
+        " {what} their test images, so results are not independent and p-values are optimistic."
+    )
 }
 
 /// What a cell is the mean of.

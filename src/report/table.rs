@@ -20,6 +20,8 @@ pub struct Table {
     pub name: String,
     /// The axes on which its cells stand.
     pub axes: Vec<Axis>,
+    /// The unit of distances.
+    pub distances: &'static str,
     /// By position, then metric.
     pub cells: Vec<Cell>,
 }

@@ -44,6 +44,7 @@ pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
     Table {
         name: spec.name.clone(),
         axes,
+        distances: spec.distances(),
         cells,
     }
 }

@@ -258,7 +258,7 @@ impl Versus {
                 .iter()
                 .cartesian_product(sides)
                 .map(|(metric, side)| Column {
-                    over: metric.heading(),
+                    over: metric.heading(spec.distances()),
                     under: (*side).to_owned(),
                     align: Align::Right,
                 })
@@ -284,7 +284,7 @@ impl Versus {
                 };
                 MarkedText::from(format!(
                     "{}: here {}; published {}.",
-                    metric.heading(),
+                    metric.heading(spec.distances()),
                     shape(spec, &gains(&|pair| pair.our_gain)),
                     shape(spec, &gains(&|pair| pair.published_gain)),
                 ))

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Claims, DataOrigin, PageSources, Tabled, Unread, is_whole_page, table, write_pages};
+use super::{
+    Claims, DataOrigin, PageSources, Tabled, Unread, beside::Beside, is_whole_page, table,
+    write_pages,
+};
 use crate::{
     data::Dataset,
     estimate,
@@ -80,14 +83,24 @@ impl<'a> Tables<'a> {
             && self.folders.pages().iter().all(|page| is_whole_page(page))
     }
 
-    /// Writes the tables, with what each folder is of; a file that would not change is not touched.
+    /// Writes the tables, with what each folder is of and the documents beside them that are there;
+    /// a file that would not change is not touched.
     ///
     /// # Errors
     /// Where a folder cannot be written.
     pub fn write(&self) -> Result<(), StoreError> {
         self.each.iter().enumerate().try_for_each(|(i, table)| {
             self.folders.write_identity(i)?;
-            table.write()
+            table.write()?;
+            let beside = Beside {
+                results: self.results,
+                experiment: i,
+                provenance: &self.provenance,
+                claims: self.claims,
+                tabled: table,
+                folder: self.folders.of(i),
+            };
+            beside.write_again()
         })
     }
 

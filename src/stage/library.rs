@@ -73,7 +73,7 @@ impl Library {
                     digest.short()
                 )));
             };
-            let found = Checkpoint::open(&path)?;
+            let found = Checkpoint::open_import(&path)?;
             self.imports.insert(found.digest(), Arc::new(found));
         }
         Ok(self.imports[digest].clone())

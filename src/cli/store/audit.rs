@@ -6,7 +6,9 @@ use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::{Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, output::print};
+use super::super::{
+    Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, at_least_one, output::print,
+};
 use crate::{
     event::Step,
     key::{Digest, Keyed},
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Number of stages, drawn at random from all.
-    #[arg(long, default_value = "10", value_name = "N")]
+    #[arg(long, default_value = "10", value_name = "N", value_parser = at_least_one)]
     sample: NonZeroUsize,
     /// Seed; another one draws other stages.
     #[arg(long, default_value_t = 0, value_name = "N")]

@@ -17,6 +17,7 @@ use crate::{
     grid::{Axis, Coordinates, Value},
     manifest::{Experiment, PAPER},
     metric::Score,
+    shell,
 };
 
 #[derive(Serialize)]
@@ -153,7 +154,11 @@ fn number(cell: &Cell, place: usize, spec: &Experiment) -> CellData {
     let at = cell.position.values();
     let at = at.filter_map(|(axis, value)| Some((axis.column().to_owned(), value?.to_string())));
     CellData {
-        title: format!("{}, {}", cell.metric.heading(), cell.position),
+        title: format!(
+            "{}, {}",
+            cell.metric.heading(spec.distances()),
+            cell.position
+        ),
         at: at.collect(),
         metric: cell.metric.column(),
         column: report.iter().position(|m| *m == cell.metric).unwrap_or(0),
@@ -192,14 +197,19 @@ fn trace(cell: &Cell, spec: &Experiment) -> String {
         }
     });
     let metric = cell.metric.word();
-    let name = &spec.name;
-    let asked = each.chain([format!("metric={metric}")]).join(" ");
-    let mut command = format!("expertgrid trace {name} --only '{asked}'");
+    // A dot would be read as the beginning of the file's extension.
+    let manifest = match spec.name.contains('.') {
+        true => format!("{}.toml", spec.name),
+        false => spec.name.clone(),
+    };
+    let manifest = shell::word(&manifest);
+    let asked = shell::quoted(&each.chain([format!("metric={metric}")]).join(" "));
+    let mut command = format!("expertgrid trace {manifest} --only {asked}");
     if spec.profile != PAPER {
-        command.push_str(&format!(" --profile {}", spec.profile));
+        command.push_str(&format!(" --profile {}", shell::word(&spec.profile)));
     }
     for set in &spec.overrides {
-        command.push_str(&format!(" --set '{set}'"));
+        command.push_str(&format!(" --set {}", shell::quoted(set)));
     }
     command
 }

@@ -6,7 +6,10 @@ use itertools::Itertools;
 use maud::{Markup, PreEscaped, html};
 
 use super::{
-    super::document::{Align, Column, Row, RowEntry, Tabular},
+    super::{
+        document::{Align, Column, Row, RowEntry, Tabular},
+        notes,
+    },
     PageSection, PageSources, markup,
 };
 use crate::{
@@ -29,7 +32,7 @@ pub(super) fn summary(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> M
         |what: &dyn Fn(&PageSection<'_>) -> String| parts.iter().map(what).unique().join("; ");
     let profiles = of_experiments(&|part| match part.spec.profile.as_str() {
         PAPER => "paper: the manifests’ own keys".to_owned(),
-        profile => format!("{profile}: reduced from the paper’s size"),
+        profile => format!("{profile}: {}", notes::size(part.spec).replace('\'', "’")),
     });
     html! {
         section #provenance {

@@ -1,4 +1,5 @@
 //! Commands beside the grid.
 
 mod benchmark;
+mod inputs;
 mod one_network;

@@ -178,7 +178,7 @@ noise_sd = [0.3, 0.1]
             "m.toml:8:15: `grid.samples`: cannot take 40 samples of 34 training cases; take 1 to \
              34",
             "m.toml:8:19: `grid.samples` names 5 twice",
-            "m.toml:9:10: `grid.starts` is a list, not the text \"1\"",
+            "m.toml:9:10: `grid.starts` is a whole number, not the text \"1\"; write 1",
             "m.toml:12:8: `image.crop` is 200, not a multiple of 32 (the network halves its input \
              five times); try 192 or 224",
             "m.toml:15:9: `network.width` is 10; it must be a multiple of 4 from 4 to 1024 (the \
@@ -186,8 +186,8 @@ noise_sd = [0.3, 0.1]
             "m.toml:18:9: `training.batch` is 0; it must be from 1 to 4096",
             "m.toml:19:6: the learning rate is -1; it must be greater than 0",
             "m.toml:22:8: `augment.zoom` is 1.5; it must be from 0 to 1",
-            "m.toml:23:12: `augment.noise_sd` is a range `[low, high]` with low <= high, not a \
-             list",
+            "m.toml:23:12: `augment.noise_sd` is a range `[low, high]` with low <= high, not the \
+             list [0.3, 0.1]",
         ]
     );
 }
@@ -231,6 +231,79 @@ fn broken_toml_is_reported_where_it_breaks() {
             .all(|line| line.starts_with("m.toml:") && line.contains("not valid TOML")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn the_usual_mistakes_are_named_where_they_were_made() {
+    for (text, expected) in [
+        (
+            "[image]\ncrop_at = foreground\n",
+            "m.toml:2:11: not valid TOML: `foreground` is a text; write it in quotes: \
+             `crop_at = \"foreground\"`",
+        ),
+        (
+            "samples = [5, 10 15]\n",
+            "m.toml:1:15: not valid TOML: a comma is missing in `10 15`; write `10, 15`",
+        ),
+        (
+            "title = \"a grid\n[grid]\n",
+            "m.toml:1:9: not valid TOML: a quote is missing: the text that begins here is not \
+             closed by \" on its line",
+        ),
+        (
+            "a = 1\ntitle = 'a grid # x\n",
+            "m.toml:2:9: not valid TOML: a quote is missing: the text that begins here is not \
+             closed by ' on its line",
+        ),
+        (
+            "title = a grid\"\n",
+            "m.toml:1:15: not valid TOML: a quote is missing: no \" opens the text that ends \
+             here",
+        ),
+        (
+            "a = True\n",
+            "m.toml:1:5: not valid TOML: write `true`, not `True`",
+        ),
+        (
+            "a = None # x\n",
+            "m.toml:1:5: not valid TOML: TOML has no `None`; leave the key out and it has its \
+             default",
+        ),
+        (
+            "lr = 0,001\n",
+            "m.toml:1:6: not valid TOML: a number has a point: `lr = 0.001`",
+        ),
+        (
+            "width: 64\n",
+            "m.toml:1:6: not valid TOML: write `=` between a key and its value, not `:`",
+        ),
+        (
+            "from = \"C:\\weights\\a\"\n",
+            "m.toml:1:11: not valid TOML: within \"quotes\" a backslash begins an escape \
+             sequence; write paths with `/`, or in 'single quotes'",
+        ),
+        (
+            "[network]\nwidth = 8\n[network]\nnorm_eps = 1\n",
+            "m.toml:3:2: `[network]` is there already, on line 1; write the keys of both under \
+             one",
+        ),
+        (
+            "[network]\nwidth = 8\nnorm_eps = 1\nwidth = 16\n",
+            "m.toml:4:1: `network.width` is set already, on line 2; take one of the two out",
+        ),
+        (
+            "network.width = 8\n[network]\nwidth = 16\n",
+            "m.toml:2:2: `[network]` is there already, on line 1; write the keys of both under \
+             one",
+        ),
+    ] {
+        let said = problems(text);
+        assert_eq!(
+            said.first().map(String::as_str),
+            Some(expected),
+            "{text}: {said:#?}"
+        );
+    }
 }
 
 #[test]
@@ -309,9 +382,63 @@ fn a_grid_of_nothing_is_refused_before_it_is_expanded() {
     let found = problems(&GOOD.replace("choose = 3", "choose = []"));
     assert_eq!(
         found,
+        ["m.toml:5:49: `grid.annotators.choose` is empty; write for example `choose = 3`"]
+    );
+}
+
+#[test]
+fn a_single_value_is_a_list_of_one_wherever_there_is_a_list() {
+    let single = GOOD
+        .replace("[6, 7]", "6")
+        .replace("[\"w/\", \"w/o\"]", "\"w/\"")
+        .replace("[1, 2, 3, 4, 5], choose = 3", "1, choose = 1")
+        .replace("[5, 10]", "5")
+        .replace("[1, 4]", "1");
+    let text = format!("{single}[metrics]\nreport = \"dice\"\n");
+    let read = manifest::parse(Path::new("m.toml"), &text, "paper", &[]).unwrap();
+    assert_eq!(read.grid.new_experts, [6]);
+    assert_eq!(read.grid.annotators.from, [1]);
+    assert_eq!((read.grid.samples, read.grid.starts), (vec![5], vec![1]));
+    assert_eq!(read.metrics.report.len(), 1);
+}
+
+#[test]
+fn a_value_of_another_type_is_told_with_what_to_write() {
+    for (from, to, expected) in [
+        (
+            "[6, 7]",
+            "[\"rater-a\"]",
+            "m.toml:3:16: `grid.new_experts` is a list, and each item a whole number, not the text \
+             \"rater-a\"",
+        ),
+        (
+            "[6, 7]",
+            "[6.0, 7]",
+            "m.toml:3:16: `grid.new_experts` is a list, and each item a whole number, not the \
+             number 6.0; write 6",
+        ),
+        (
+            "[\"w/\", \"w/o\"]",
+            "[1]",
+            "m.toml:4:9: `grid.methods` is a list, and each item a text in quotes, not the whole \
+             number 1; write \"1\"",
+        ),
+        (
+            "[5, 10]",
+            "[5, -10]",
+            "m.toml:6:15: `grid.samples` is a list, and each item a whole number that is not \
+             negative, not the whole number -10",
+        ),
+    ] {
+        assert_eq!(problems(&GOOD.replace(from, to))[0], expected);
+    }
+    assert_eq!(
+        problems(&format!(
+            "{GOOD}[network]\nwidth = 64.0\nnorm_eps = \"1e-5\"\n"
+        )),
         [
-            "m.toml:5:49: `grid.annotators.choose` is a whole number or a list of them that is not \
-             empty, not a list"
+            "m.toml:9:9: `network.width` is a whole number, not the number 64.0; write 64",
+            "m.toml:10:12: `network.norm_eps` is a number, not the text \"1e-5\"; write 1e-5",
         ]
     );
 }

@@ -114,7 +114,7 @@ fn planned(text: &str) -> Plan {
 #[test]
 fn of_a_signed_measure_the_best_mean_is_the_one_nearest_to_zero() {
     let rad = Measure::named("rad").unwrap();
-    assert_eq!(rad.heading(), "RAD (%) → 0");
+    assert_eq!(rad.heading("px"), "RAD (%) → 0");
     assert!(rad.is_better(-2.0, 5.0) && rad.is_better(2.0, -5.0));
     assert!(!rad.is_better(-5.0, 2.0));
     assert_eq!(rad.gain(-2.0, 5.0), 3.0);

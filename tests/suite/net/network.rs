@@ -327,6 +327,37 @@ fn a_checkpoint_from_pytorch_comes_in_and_goes_out_with_every_bit() {
 }
 
 #[test]
+fn values_that_are_not_finite_make_no_network() {
+    // As a training that went wrong would have left them in the store.
+    let kept = net(4, 2);
+    for (last, value) in [(true, f64::NAN), (false, f64::INFINITY)] {
+        let norms = |p: &&expertgrid::net::Parameter| p.part == Part::Expert(0);
+        let mut norms = kept.parameters().iter().filter(norms);
+        let parameter = match last {
+            true => norms.next_back(),
+            false => norms.next(),
+        };
+        let parameter = parameter.unwrap();
+        let broken = (parameter.var.as_tensor() + value).unwrap();
+        parameter.var.set(&broken).unwrap();
+        let read = Checkpoint::read(&checkpoint(&kept).to_bytes()).unwrap();
+        let device = Device::Cpu;
+        let errors = [
+            read.restore(&spec(4), &device).map(drop),
+            read.inherit(1, &spec(4), &device).map(drop),
+            read.adapt(&spec(4), &Seed::new(9), &device).map(drop),
+            read.import(&spec(4), 2, &Seed::new(9), &device).map(drop),
+        ];
+        for error in errors {
+            let said = error.unwrap_err().to_string();
+            assert!(said.contains("values are not finite"), "{said}");
+        }
+        let mended = (parameter.var.as_tensor().zeros_like()).unwrap();
+        parameter.var.set(&mended).unwrap();
+    }
+}
+
+#[test]
 fn an_inherited_branch_is_that_experts() {
     let kept = net(4, 3);
     for parameter in kept.parameters() {

@@ -7,4 +7,6 @@ mod declared_tables;
 mod recomputed;
 mod renderings;
 mod published;
+mod captions;
+mod beside;
 mod pages;

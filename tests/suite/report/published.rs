@@ -32,6 +32,20 @@ fn with_reference(folder: &Path, values: &str) -> String {
     )
 }
 
+fn named(folder: &Path) -> manifest::Published {
+    manifest::Published {
+        values: folder.join("values.csv"),
+        source: String::new(),
+        dataset: String::new(),
+    }
+}
+
+/// Reads a file of these values; what is wrong with it, without its path.
+fn read(folder: &Path, values: &str) -> Result<PublishedMeans, String> {
+    fs::write(folder.join("values.csv"), values).unwrap();
+    PublishedMeans::read(&named(folder)).map_err(|error| error.fault.to_string())
+}
+
 /// Dice of 75 with, 72 without pretraining; ASSD of 2 and 4.
 fn scores(run: &expertgrid::plan::Run) -> Option<[Score; 3]> {
     let (dice, distance) = match run.at.experts.is_empty() {
@@ -187,6 +201,129 @@ fn a_file_of_values_is_understood_whole_or_refused() {
 }
 
 #[test]
+fn impossible_values_are_refused_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused =
+        |from: &str, to: &str| read(folder.path(), &VALUES.replace(from, to)).unwrap_err();
+    for (from, to, expected) in [
+        (
+            ",80,",
+            ",8050,",
+            "line 3: dice_percent is 8050; it is a value in per cent, 0 to 100",
+        ),
+        (
+            ",80,",
+            ",-1,",
+            "line 3: dice_percent is -1; it is a value in per cent, 0 to 100",
+        ),
+        (
+            ",3,9,",
+            ",-3,9,",
+            "line 4: assd is -3; it is a distance, 0 or more",
+        ),
+        (
+            ",3,9,",
+            ",3,-0.5,",
+            "line 4: hd95 is -0.5; it is a distance, 0 or more",
+        ),
+        ("assd", "rad_percent", ""),
+    ] {
+        let values = VALUES.replace(from, to);
+        match expected {
+            // A signed measure may be more than 100 per cent.
+            "" => assert!(read(folder.path(), &values.replace(",2.5,", ",250,")).is_ok()),
+            expected => {
+                let said = refused(from, to);
+                assert!(said.ends_with(expected), "{said}");
+            }
+        }
+    }
+    let below = VALUES
+        .replace("assd", "rad_percent")
+        .replace(",2.5,", ",-101,");
+    let said = read(folder.path(), &below).unwrap_err();
+    assert!(
+        said.contains("rad_percent is -101; it is a value in per cent, -100 or more"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_as_spreadsheets_save_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = |values: &str| {
+        let means = read(folder.path(), values).unwrap();
+        let text = with_reference(folder.path(), values);
+        let (plan, _) = grid(folder.path(), &text, |_| None);
+        let at = plan.runs.iter().map(position).find(|at| word(at) == "w/");
+        Metric::ALL.map(|metric| means.value(at.as_ref().unwrap(), metric.measure()))
+    };
+    let expected = [Some(80.0), Some(2.5), Some(7.0)];
+    assert_eq!(value(VALUES), expected);
+    let semicolons = VALUES.replace(',', ";");
+    assert_eq!(value(&semicolons), expected);
+    assert_eq!(value(&semicolons.replace('.', ",")), expected);
+    assert_eq!(value(&VALUES.replace(',', "\t")), expected);
+    // As Excel begins a file in UTF-8.
+    let marked = format!("\u{feff}{}", semicolons.trim_start_matches("# made up\n"));
+    assert_eq!(value(&marked), expected);
+    let refused = |values: &[u8]| {
+        fs::write(folder.path().join("values.csv"), values).unwrap();
+        PublishedMeans::read(&named(folder.path()))
+            .unwrap_err()
+            .to_string()
+    };
+    let latin = VALUES.replace("made up", "Universit\u{e4}t");
+    let latin: Vec<u8> = latin.chars().map(|c| c as u8).collect();
+    assert!(refused(&latin).contains("not text in UTF-8; save it as CSV in UTF-8"));
+    assert!(refused(b"").contains("it is empty; the columns are new_expert"));
+    let without = VALUES.replace(",arm,", ",how,");
+    assert!(refused(without.as_bytes()).contains("unknown column `how`"));
+    let without = VALUES.replace(",experts,", ",note,");
+    assert!(refused(without.as_bytes()).contains("it has no column `experts`"));
+}
+
+#[test]
+fn values_that_are_of_nothing_or_look_like_fractions_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let doubts = |values: &str| {
+        let means = read(folder.path(), values).unwrap();
+        let text = with_reference(folder.path(), values);
+        let (plan, _) = grid(folder.path(), &text, |_| None);
+        let cells: Vec<_> = plan.runs.iter().map(position).collect();
+        means.doubts(&cells).join("\n")
+    };
+    assert_eq!(doubts(VALUES), "");
+    let fractions = VALUES.replace(",80,", ",0.805,").replace(",84,", ",0.84,");
+    let said = doubts(&fractions);
+    assert!(
+        said.contains(
+            "dice_percent is in per cent, but these look like fractions (line 3: 0.805, line 5: \
+             0.84); multiply them by 100"
+        ),
+        "{said}"
+    );
+    // Distances are small, and a Dice of 0 happens.
+    assert_eq!(doubts(&VALUES.replace(",80,2.5,", ",0,0.5,")), "");
+    let others = VALUES.replace(",2,5,80", ",2,6,80");
+    let said = doubts(&others);
+    assert!(
+        said.contains(
+            "1 of its 3 lines are of no cell of these tables; the first is line 3, of expert 6, \
+             customised, 2 experts, 6 samples"
+        ),
+        "{said}"
+    );
+    let said = doubts(&VALUES.replace("\n6,", "\n5,"));
+    assert!(
+        said.contains("no value is beside a result, as none of its 3 lines is of a cell"),
+        "{said}"
+    );
+    let head = VALUES.split_inclusive('\n').take(2).collect::<String>();
+    assert!(doubts(&head).contains("has no line of values, only a head"));
+}
+
+#[test]
 fn the_papers_manifests_find_a_published_value_for_every_cell() {
     let paths = ["table1", "table2", "table3"]
         .map(|name| repository().join(format!("experiments/{name}.toml")));
@@ -246,6 +383,19 @@ fn a_manifest_without_published_values_is_told_how_to_name_some() {
     let written =
         fs::read_to_string(folder.path().join("results/tiny/paper/tiny-vs-paper.md")).unwrap();
     assert_eq!(written.trim_end(), said.out.trim_end());
+
+    // What is odd about the file is told.
+    let odd = VALUES.replace("80", "0.8");
+    fs::write(folder.path().join("values.csv"), odd).unwrap();
+    let said = report(&["--reference"], 0);
+    assert!(
+        said.err
+            .contains("warning: values.csv: dice_percent is in per cent"),
+        "{}",
+        said.err
+    );
+    fs::write(folder.path().join("values.csv"), VALUES).unwrap();
+    report(&["--reference"], 0);
 
     // Every format, on a pipe: no escape sequences.
     for (format, sign) in [

@@ -116,7 +116,8 @@ fn name(spec: &Experiment, cell: &Cell) -> String {
 fn series<'a>(part: &'a PageSection<'_>, grid: &Tabular, metric: Measure) -> Vec<Series<'a>> {
     let further = ["third", "fourth", "fifth", "sixth"];
     let mut seen = BTreeSet::new();
-    let columns = (0..grid.columns.len()).filter(|i| grid.columns[*i].over == metric.heading());
+    let heading = metric.heading(part.spec.distances());
+    let columns = (0..grid.columns.len()).filter(|i| grid.columns[*i].over == heading);
     columns
         .map(|column| {
             let points = grid.rows.iter().filter_map(|row| {
@@ -182,8 +183,9 @@ fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) 
         let (low, high) = point.cell.ci95.unzip();
         point.cell.results.values().copied().chain(low).chain(high)
     });
+    let heading = metric.heading(part.spec.distances());
     let Some(y) = range(values) else {
-        return html! { p.hole { (metric.heading()) ": no results yet" } };
+        return html! { p.hole { (heading) ": no results yet" } };
     };
     let places = cells().map(|point| (point.x, name(part.spec, point.cell)));
     let places = places.sorted_by(|a, b| a.0.total_cmp(&b.0)).dedup();
@@ -200,14 +202,14 @@ fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) 
     };
     let says = format!(
         "{} of expert {} against {across}. {}",
-        metric.heading(),
+        heading,
         grid.new_expert.map_or_else(String::new, |e| e.to_string()),
         series
             .iter()
             .map(|one| in_words(part.spec, one))
             .format(" ")
     );
-    frame.plot(&metric.heading(), across, &says, drawing)
+    frame.plot(&heading, across, &says, drawing)
 }
 
 /// The results, one faint line each.

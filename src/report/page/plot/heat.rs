@@ -60,10 +60,11 @@ fn map(part: &PageSection<'_>, metric: Measure) -> Markup {
         Some(mean) => format!("{}: {mean:.2}", cell.position),
         None => format!("{}: no result", cell.position),
     });
-    let says = format!("{}. {}.", metric.heading(), in_words.format("; "));
+    let heading = metric.heading(part.spec.distances());
+    let says = format!("{heading}. {}.", in_words.format("; "));
     html! {
         svg.plot viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(says) {
-            text.title x="8" y="13" { (metric.heading()) }
+            text.title x="8" y="13" { (heading) }
             text.label.end x=(px(SIDE - 8.0)) y=(px(TOP - 8.0)) { "trained on" }
             @for (i, tester) in testers.iter().enumerate() {
                 text.tick.mid x=(px(SIDE + width * (i as f64 + 0.5))) y=(px(TOP - 8.0)) {

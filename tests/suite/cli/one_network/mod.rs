@@ -2,6 +2,7 @@
 //! adapted to one more expert; masks predicted and scored; stages computed again.
 
 mod audit;
+mod broken;
 mod imports;
 mod metric;
 mod predict;

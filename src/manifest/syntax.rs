@@ -1,0 +1,265 @@
+//! What is wrong with a text that is not TOML, in the words of somebody who edits a manifest.
+//!
+//! The rule: the place is where the mistake was made, not where the parser noticed it. A mistake
+//! that is none of the usual ones keeps the parser's words.
+
+use std::ops::Range;
+
+/// A mistake: the byte where it was made, and what to do.
+pub(super) struct Mistake {
+    pub at: usize,
+    pub message: String,
+}
+
+/// Explains an error of the parser.
+pub(super) fn explain(text: &str, span: Range<usize>, message: &str) -> Mistake {
+    let at = floor(text, span.start);
+    let line = TextLine::of(text, at);
+    let found = match message {
+        "duplicate key" => repeated(text, at..floor(text, span.end)),
+        _ => line.unclosed().or_else(|| open_lines(text, at)),
+    };
+    let found = found
+        .or_else(|| line.escape(message))
+        .or_else(|| line.value(at));
+    found.unwrap_or_else(|| Mistake {
+        at,
+        message: format!("not valid TOML: {}", message.trim()),
+    })
+}
+
+/// The largest boundary of characters up to a byte.
+fn floor(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..=at)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
+}
+
+fn not_toml(at: usize, why: String) -> Mistake {
+    Mistake {
+        at,
+        message: format!("not valid TOML: {why}"),
+    }
+}
+
+/// One line of a text.
+struct TextLine<'a> {
+    text: &'a str,
+    begin: usize,
+}
+
+impl<'a> TextLine<'a> {
+    fn of(text: &'a str, at: usize) -> Self {
+        let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let end = text[begin..]
+            .find('\n')
+            .map_or(text.len(), |end| begin + end);
+        Self {
+            text: text[begin..end].trim_end(),
+            begin,
+        }
+    }
+
+    /// What is in quotes, where each begins and ends; the last may have no end. And where a comment
+    /// begins, or the line ends.
+    fn quoted(&self) -> (Vec<(usize, Option<usize>)>, usize) {
+        let mut found: Vec<(usize, Option<usize>)> = Vec::new();
+        let mut open = None;
+        let mut escaped = false;
+        for (i, c) in self.text.char_indices() {
+            match (open, c) {
+                (None, '#') => return (found, i),
+                (None, '"' | '\'') => {
+                    open = Some(c);
+                    found.push((i, None));
+                }
+                (Some('"'), '\\') if !escaped => {
+                    escaped = true;
+                    continue;
+                }
+                (Some(quote), c) if c == quote && !escaped => {
+                    open = None;
+                    if let Some(last) = found.last_mut() {
+                        last.1 = Some(i);
+                    }
+                }
+                _ => {}
+            }
+            escaped = false;
+        }
+        (found, self.text.len())
+    }
+
+    /// A quote that opens and is not closed.
+    fn unclosed(&self) -> Option<Mistake> {
+        if self.text.contains("\"\"\"") || self.text.contains("'''") {
+            return None;
+        }
+        let (quoted, _) = self.quoted();
+        let (open, None) = quoted.last()? else {
+            return None;
+        };
+        let quote = &self.text[*open..=*open];
+        let why = match self.text.len() == open + 1 && !self.text[..*open].ends_with(['=', ' ']) {
+            true => format!("a quote is missing: no {quote} opens the text that ends here"),
+            false => format!(
+                "a quote is missing: the text that begins here is not closed by {quote} on its line"
+            ),
+        };
+        Some(not_toml(self.begin + open, why))
+    }
+
+    /// A backslash that is no escape sequence, as in a path.
+    fn escape(&self, message: &str) -> Option<Mistake> {
+        let (quoted, _) = self.quoted();
+        let mut basic = quoted
+            .iter()
+            .filter(|(open, _)| self.text[*open..].starts_with('"'));
+        let slash = basic.find_map(|(open, close)| {
+            let inside = &self.text[*open..close.unwrap_or(self.text.len())];
+            inside.find('\\').map(|at| open + at)
+        })?;
+        let about_strings = message.contains("string") || message.contains("escape");
+        about_strings.then(|| {
+            not_toml(
+                self.begin + slash,
+                "within \"quotes\" a backslash begins an escape sequence; write paths with `/`, or \
+                 in 'single quotes'"
+                    .to_owned(),
+            )
+        })
+    }
+
+    /// A value that needs quotes, a comma, or another spelling.
+    fn value(&self, at: usize) -> Option<Mistake> {
+        let (quoted, end) = self.quoted();
+        let content = &self.text[..end];
+        let equals = content.find('=');
+        if equals.is_none()
+            && let Some(colon) = content.find(':')
+            && !content.starts_with('[')
+        {
+            return Some(not_toml(
+                self.begin + colon,
+                "write `=` between a key and its value, not `:`".to_owned(),
+            ));
+        }
+        let equals = equals?;
+        let column = (at - self.begin).clamp(equals + 1, end.max(equals + 1));
+        let inside = |i: usize| {
+            let within = |(open, close): &(usize, Option<usize>)| {
+                *open < i && close.is_some_and(|close| i < close)
+            };
+            quoted.iter().any(within)
+        };
+        let delimits = |(i, c): &(usize, char)| "=,[]{}".contains(*c) && !inside(*i);
+        let mut before = content[..column.min(content.len())].char_indices();
+        let start = before.rfind(delimits).map_or(0, |(i, _)| i + 1);
+        let mut behind = content[start..].char_indices().map(|(i, c)| (start + i, c));
+        let stop = behind.find(delimits).map_or(content.len(), |(i, _)| i);
+        let value = content[start..stop].trim();
+        let begin = start + content[start..stop].find(value)?;
+        let listed = content[equals..start].contains('[');
+        let key = content[..equals].trim();
+        let why =
+            misspelt(key, value, listed).or_else(|| decimal_comma(key, &content[equals + 1..]))?;
+        Some(not_toml(self.begin + begin, why))
+    }
+}
+
+/// What is wrong with the text of a value.
+fn misspelt(key: &str, value: &str, listed: bool) -> Option<String> {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let number = |word: &&str| word.parse::<f64>().is_ok();
+    let whole = |word: &&str| number(word) || word.starts_with(['"', '\'']);
+    if words.len() > 1 && words.iter().all(|word| whole(&word)) {
+        return Some(match listed {
+            true => format!(
+                "a comma is missing in `{value}`; write `{}`",
+                words.join(", ")
+            ),
+            false => format!("`{key}` has one value, and `{value}` are several"),
+        });
+    }
+    match value {
+        "True" | "TRUE" | "yes" | "on" => return Some(format!("write `true`, not `{value}`")),
+        "False" | "FALSE" | "no" | "off" => return Some(format!("write `false`, not `{value}`")),
+        "None" | "null" | "nil" | "~" => {
+            return Some(format!(
+                "TOML has no `{value}`; leave the key out and it has its default"
+            ));
+        }
+        "" | "true" | "false" | "inf" | "nan" => return None,
+        _ => {}
+    }
+    let plain = |c: char| c.is_alphanumeric() || " _-./+".contains(c);
+    let text = value.trim_end_matches(['"', '\'']);
+    let begins = text.starts_with(|c: char| c.is_alphabetic() || c == '/' || c == '.');
+    (begins && text.chars().all(plain) && !text.is_empty()).then(|| match listed {
+        true => format!("`{value}` is a text; write it in quotes: `\"{text}\"`"),
+        false => format!("`{value}` is a text; write it in quotes: `{key} = \"{text}\"`"),
+    })
+}
+
+/// A number with a decimal comma in place of a point.
+fn decimal_comma(key: &str, value: &str) -> Option<String> {
+    let (whole, fraction) = value.trim().split_once(',')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits(whole.trim_start_matches('-')) && digits(fraction);
+    number.then(|| format!("a number has a point: `{key} = {whole}.{fraction}`"))
+}
+
+/// A text over several lines that is not closed.
+fn open_lines(text: &str, at: usize) -> Option<Mistake> {
+    ["\"\"\"", "'''"].into_iter().find_map(|quotes| {
+        let odd = text.matches(quotes).count() % 2 == 1;
+        let open = text[..at].rfind(quotes).filter(|_| odd)?;
+        let why = format!("the text that begins here is not closed by {quotes}");
+        Some(not_toml(open, why))
+    })
+}
+
+/// A key or a section that is there already.
+fn repeated(text: &str, key: Range<usize>) -> Option<Mistake> {
+    let line = TextLine::of(text, key.start).begin;
+    let (mut section, mut all) = (String::new(), Vec::new());
+    let mut begin = 0;
+    for row in text.split_inclusive('\n') {
+        let content = row.trim();
+        if let Some(header) = content.strip_prefix('[') {
+            section = header
+                .split(']')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
+            all.push((begin, section.clone(), true));
+        } else if let Some((name, _)) = content.split_once('=')
+            && !content.starts_with('#')
+        {
+            let name = name.trim();
+            let full = match section.as_str() {
+                "" => name.to_owned(),
+                section => format!("{section}.{name}"),
+            };
+            all.push((begin, full, false));
+        }
+        begin += row.len();
+    }
+    let (_, name, is_section) = all.iter().find(|(begin, ..)| *begin == line)?;
+    let under = format!("{name}.");
+    let mut before = all.iter().take_while(|(begin, ..)| *begin < line);
+    let (first, ..) = before.find(|(_, other, _)| other == name || other.starts_with(&under))?;
+    let number = text[..*first].matches('\n').count() + 1;
+    Some(Mistake {
+        at: key.start,
+        message: match is_section {
+            true => format!(
+                "`[{name}]` is there already, on line {number}; write the keys of both under one"
+            ),
+            false => format!("`{name}` is set already, on line {number}; take one of the two out"),
+        },
+    })
+}
