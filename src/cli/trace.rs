@@ -185,7 +185,6 @@ fn words(place: &Coordinates) -> String {
 impl TracedRun {
     fn of(behind: &Behind, metric: Measure, plan: &Plan, store: &Store) -> Self {
         let run = &plan.runs[behind.run];
-        let repeats = plan.experiments[run.experiment].grid.repeats;
         let stages = plan.chain(run.evaluation).into_iter().map(|id| {
             let stage = plan.stage(id);
             let kind = stage.spec.kind();
@@ -204,7 +203,7 @@ impl TracedRun {
         Self {
             start: run.at.start,
             combination: run.at.experts.iter().join("+"),
-            repeat: run.at.repeat.filter(|_| repeats > 1),
+            repeat: run.at.repeat,
             swept: run
                 .at
                 .swept

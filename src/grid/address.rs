@@ -19,7 +19,8 @@ pub struct Address {
     pub samples: usize,
     /// First case of its way of sampling, from 1.
     pub start: usize,
-    /// Which pretraining of its experts it comes from, from 0; none where nothing is pretrained.
+    /// Which of several pretrainings of its experts it comes from, from 0; none where there is one
+    /// or none.
     pub repeat: Option<usize>,
     /// The values of the keys that its manifest sweeps, in the manifest's order.
     pub swept: Arc<[Setting]>,

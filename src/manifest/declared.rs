@@ -209,7 +209,7 @@ fn compared(
         ));
     };
     let (axis, word) = (named(axis.trim(), sweep)?, word.trim());
-    if !spec.standing(sweep).contains(&axis) {
+    if !spec.standing(grid, sweep).contains(&axis) {
         return Err(format!(
             "cells do not differ in `{axis}`, so none is compared by it"
         ));

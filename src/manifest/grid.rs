@@ -74,11 +74,11 @@ impl Grid {
         }
     }
 
-    /// The repeats of the pretrainings of a method, from 0; one that says nothing where it has none.
+    /// The repeats of a method's pretrainings, from 0; a single none where nothing is repeated.
     pub fn repeats(&self, method: &Method) -> Vec<Option<usize>> {
-        match Sources::of(method) {
-            Sources::Annotators => (0..self.repeats).map(Some).collect(),
-            Sources::NewExpert | Sources::AnotherExpert => vec![None],
+        match method.is_pretrained() && self.repeats > 1 {
+            true => (0..self.repeats).map(Some).collect(),
+            false => vec![None],
         }
     }
 

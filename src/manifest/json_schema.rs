@@ -107,7 +107,9 @@ fn schema() -> Json {
         table::METHODS.name,
         table::ARMS.name,
     ];
-    let required = required.filter(|key| !optional.contains(&key.name));
+    let required = required
+        .filter(|key| matches!(key.default, Fallback::Required(_)))
+        .filter(|key| !optional.contains(&key.name));
     let required = required.map(|key| plain(key.name)).collect();
     let whole = map([
         ("required", Json::List(vec![plain("grid")])),

@@ -38,8 +38,10 @@ pub(super) struct Refusal {
 
 impl TableSpec {
     /// The axes on which cells stand, in the order in which cells are compared.
-    pub fn standing(&self, sweep: &[Swept]) -> Vec<Axis> {
-        let axes = Axis::of_grids().chain(sweep.iter().map(Swept::axis));
+    pub fn standing(&self, grid: &Grid, sweep: &[Swept]) -> Vec<Axis> {
+        // Without repeats nothing has a place on their axis.
+        let of_grid = Axis::of_grids().filter(|axis| *axis != Axis::REPEAT || grid.repeats > 1);
+        let axes = of_grid.chain(sweep.iter().map(Swept::axis));
         axes.filter(|axis| !self.average.contains(axis) && !self.results.contains(axis))
             .collect()
     }
@@ -70,7 +72,7 @@ impl TableSpec {
 
     /// What keeps the cells of a grid from being laid out, and what to do.
     pub(super) fn refusal(&self, grid: &Grid, sweep: &[Swept]) -> Option<Refusal> {
-        let standing = self.standing(sweep);
+        let standing = self.standing(grid, sweep);
         let placing = self.placing();
         let mut cells: HashMap<Coordinates, Address> = HashMap::new();
         for at in sample(grid, sweep, standing.contains(&Axis::ANNOTATORS)) {

@@ -57,8 +57,8 @@ impl Inventory {
         }
     }
 
-    /// An inventory of the size that some experiments expect; where they expect different sizes, one
-    /// that holds them all.
+    /// An inventory of the size that experiments expect; of different sizes, one that holds them
+    /// all.
     pub fn assumed_for(experiments: &[Experiment]) -> Self {
         let cohorts = experiments.iter().map(|experiment| experiment.cohort);
         let cohort = cohorts.reduce(|a, b| Cohort {

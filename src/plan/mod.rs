@@ -274,7 +274,8 @@ impl Builder<'_> {
             let repeats = grid.repeats(method);
             let networks = sources.iter().cartesian_product(&repeats);
             for ((experts, repeat), new_expert) in networks.cartesian_product(&grid.new_experts) {
-                let pretrained = repeat.map(|repeat| {
+                let pretrained = method.is_pretrained().then(|| {
+                    let repeat = repeat.unwrap_or(0);
                     let spec = self.pretraining(experiment, &recipe, experts, repeat, root);
                     self.stage(with_key(spec), None)
                 });

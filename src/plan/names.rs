@@ -58,10 +58,10 @@ impl<'a> Names<'a> {
         let swept = swept.filter(|(_, shared)| **shared);
         let swept = swept.map(|(setting, _)| format!(", {} = {}", setting.key(), setting.text()));
         let swept: String = swept.collect();
-        // One pretraining of its experts needs no number.
-        let repeats = self.plan.experiments[run.experiment].grid.repeats;
-        let repeat = run.at.repeat.filter(|_| repeats > 1);
-        let repeat = repeat.map_or_else(String::new, |repeat| format!(", repeat {repeat}"));
+        let repeat = run
+            .at
+            .repeat
+            .map_or_else(String::new, |repeat| format!(", repeat {repeat}"));
         let swept = format!("{repeat}{swept}");
         let way = format!("n = {}, start {}{swept}", run.at.samples, run.at.start);
         match &stage.spec {

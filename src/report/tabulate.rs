@@ -25,7 +25,7 @@ type Group<'a> = Vec<(usize, &'a Run, &'a Outcome)>;
 /// Computes an experiment's table.
 pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
     let spec = &results.plan.experiments[experiment];
-    let axes = spec.table.standing(&spec.sweep);
+    let axes = spec.table.standing(&spec.grid, &spec.sweep);
     let mut groups: BTreeMap<Position, Group<'_>> = BTreeMap::new();
     let runs = results.plan.runs.iter().zip(&results.outcomes).enumerate();
     for (index, (run, outcome)) in runs {

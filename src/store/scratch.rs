@@ -1,8 +1,8 @@
 //! Folders for what is being written, swept when their owner has ended.
 //!
 //! The rule: an owner holds a file lock, which the operating system releases when the owner ends,
-//! however it ends; nothing is ever unlocked by hand. On some network file systems a lock is seen on
-//! its own machine only. So a folder's name ends in the machine and its boot: the lock decides for
+//! however it ends; nothing is ever unlocked by hand. On some network file systems a lock is seen
+//! on its own machine only. So a folder is named by machine and boot: the lock decides for
 //! folders of this machine since it was started, and others are left alone for a day.
 
 use std::{

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     PageSources,
-    plot::{Frame, scale::range},
+    plot::{PlotFrame, scale::range},
 };
 use crate::{
     artefact::{CURVE, parse_curve},
@@ -141,7 +141,7 @@ fn plot(losses: &Losses) -> Markup {
     let Some([low, high]) = range(finite) else {
         return html! { p.hole { (name) ": no finite loss" } };
     };
-    let frame = Frame::new([0.0, *last], [low.max(0.0), high], None);
+    let frame = PlotFrame::new([0.0, *last], [low.max(0.0), high], None);
     let drawn = || {
         points
             .iter()

@@ -27,7 +27,9 @@ fn defined(line: &str) -> Option<&str> {
     }
     let name = words.next()?;
     let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
-    Some(&name[..end.unwrap_or(name.len())])
+    let name = &name[..end.unwrap_or(name.len())];
+    // A macro's parameter has none.
+    (!name.is_empty()).then_some(name)
 }
 
 /// The types that a text defines, those of the manifest's macros among them.
@@ -52,6 +54,7 @@ fn a_definition_is_told_from_what_looks_like_one() {
         ("trait Watch: Send {", Some("Watch")),
         ("type Files = BTreeMap<String, Vec<u8>>;", Some("Files")),
         ("    type Target = [f32];", None),
+        ("        pub enum $name {", None),
         ("/// struct of arrays", None),
         ("pub fn type_of() {}", None),
     ] {

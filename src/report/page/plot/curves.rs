@@ -15,7 +15,7 @@ use super::{
         },
         PageSection,
     },
-    Frame, px,
+    PlotFrame, px,
     scale::range,
 };
 use crate::{
@@ -191,7 +191,7 @@ fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) 
     let places = places.sorted_by(|a, b| a.0.total_cmp(&b.0)).dedup();
     let marks = places.collect_vec();
     let ends = [marks.first(), marks.last()].map(|mark| mark.map_or(0.0, |(x, _)| *x));
-    let frame = Frame::new(ends, y, Some(marks));
+    let frame = PlotFrame::new(ends, y, Some(marks));
     let drawing = html! {
         @for one in &series { g.(one.class) { (ways(&frame, one)) } }
         @for (i, one) in series.iter().enumerate() {
@@ -213,7 +213,7 @@ fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) 
 }
 
 /// The results, one faint line each.
-fn ways(frame: &Frame, series: &Series<'_>) -> Markup {
+fn ways(frame: &PlotFrame, series: &Series<'_>) -> Markup {
     let results: BTreeSet<&Coordinates> = series
         .points
         .iter()
@@ -230,7 +230,7 @@ fn ways(frame: &Frame, series: &Series<'_>) -> Markup {
     html! { path.way d=(results.iter().map(path).collect::<String>()) {} }
 }
 
-fn means(frame: &Frame, series: &Series<'_>, aside: f64, experiment: &str) -> Markup {
+fn means(frame: &PlotFrame, series: &Series<'_>, aside: f64, experiment: &str) -> Markup {
     let place =
         |point: &CurvePoint<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
     let line = series.points.iter().filter_map(place).enumerate();

@@ -14,7 +14,7 @@ const TOP: f64 = 26.0;
 const BOTTOM: f64 = 38.0;
 
 /// Axes around a drawing.
-pub(in super::super) struct Frame {
+pub(in super::super) struct PlotFrame {
     /// The horizontal scale.
     pub x: Scale,
     /// The vertical scale.
@@ -33,7 +33,7 @@ pub(in super::super) fn px(value: f64) -> String {
     }
 }
 
-impl Frame {
+impl PlotFrame {
     /// Axes over ranges of values. The horizontal axis has its ticks at `marks`, or at round
     /// values.
     pub(in super::super) fn new(

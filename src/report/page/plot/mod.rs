@@ -10,7 +10,7 @@ pub(super) mod scale;
 
 use maud::Markup;
 
-pub(super) use frame::{Frame, WIDTH, px};
+pub(super) use frame::{PlotFrame, WIDTH, px};
 
 use super::PageSection;
 use crate::grid::Axis;
