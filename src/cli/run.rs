@@ -89,7 +89,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let interrupts = Interrupts::listen();
+    let interrupts = Interrupts::listen(this_command());
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
@@ -113,10 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let caller = Caller {
         warn: &|what| eprintln!("warning: {what}"),
         note: &|what| eprintln!("note: {what}"),
-        interruptible: &|interrupt| match interrupt {
-            Some(interrupt) => interrupts.next(interrupt),
-            None => interrupts.reset(),
-        },
+        interruptible: &|run| interrupts.set(run),
     };
     match sweep::run(sweep, &caller) {
         Ok(SweepEnd::Ended(written)) => Ok(say_written(&written)),
@@ -125,6 +122,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             eprintln!("  {}", this_command());
             Ok(Done::Interrupted)
         }
+        Ok(SweepEnd::DiskFull) => {
+            eprintln!("stopped; with more space, this command goes on from there:");
+            eprintln!("  {}", this_command());
+            Ok(Done::WithFailures)
+        }
+        Err(SweepError::Unwritable(error)) if error.is_no_space() => Err(Failure::work(error)),
         Err(error @ SweepError::PicksNothing(_)) => Err(Failure::input(error)),
         Err(error @ SweepError::Unwritable(_)) => {
             Err(Failure::Input(Error::new(error).context(
@@ -149,16 +152,28 @@ fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
     Ok(slots)
 }
 
-/// This command as it was typed.
+/// This command as it was typed, in words that a shell takes.
 fn this_command() -> String {
-    let quoted = std::env::args().map(|word| {
-        let plain = |c: char| c.is_alphanumeric() || "-_./=:,+".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word,
-            false => format!("'{}'", word.replace('\'', r"'\''")),
+    let words = std::env::args_os().map(|word| shell_word(word.as_encoded_bytes()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it. Bytes that are not UTF-8 are escaped.
+fn shell_word(word: &[u8]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+".contains(c);
+    match std::str::from_utf8(word) {
+        Ok(word) if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
+        Ok(word) => format!("'{}'", word.replace('\'', r"'\''")),
+        Err(_) => {
+            let mut escaped = String::new();
+            for chunk in word.utf8_chunks() {
+                escaped += &chunk.valid().replace('\\', r"\\").replace('\'', r"\'");
+                let bytes = chunk.invalid().iter();
+                escaped.extend(bytes.map(|byte| format!(r"\x{byte:02x}")));
+            }
+            format!("$'{escaped}'")
         }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn worker_command(
@@ -190,4 +205,22 @@ fn worker_command(
             )
             .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, quoted) in [
+            (&b"finetune.steps=3"[..], "finetune.steps=3"),
+            (b"", "''"),
+            (b"my table.toml", "'my table.toml'"),
+            (b"it's", r"'it'\''s'"),
+            (b"d\xe4ten's", r"$'d\xe4ten\'s'"),
+        ] {
+            assert_eq!(shell_word(word), quoted);
+        }
+    }
 }
