@@ -163,6 +163,7 @@ fn events(plan: &Plan) -> Vec<Event> {
         process: 1,
         slots: vec!["cpu".into(); 2],
         cost: 1,
+        before: 0,
     }];
     let names = plan::Names::of(plan);
     for (i, (id, stage)) in plan.ids().enumerate() {

@@ -101,6 +101,9 @@ pub enum Event {
         slots: Vec<String>,
         /// The outstanding work, as [`Work::cost`] counts.
         cost: u64,
+        /// The work that was done before, counted the same.
+        #[serde(default)]
+        before: u64,
     },
     /// A stage started in a slot.
     Started {
@@ -110,6 +113,15 @@ pub enum Event {
         slot: usize,
         /// What it is.
         subject: Subject,
+    },
+    /// It goes on from progress that was saved.
+    Resumed {
+        /// The stage.
+        stage: Digest,
+        /// The slot.
+        slot: usize,
+        /// The steps that were done before.
+        steps: usize,
     },
     /// It completed a step.
     Progress {
@@ -179,6 +191,11 @@ pub enum Event {
     },
     /// The user interrupted the run.
     Interrupted,
+    /// The user has paused the run, which goes on now.
+    Continued {
+        /// How long it was paused.
+        seconds: f64,
+    },
     /// The run is over.
     Ended {
         /// How.
@@ -196,14 +213,20 @@ pub enum Ended {
     Interrupted,
     /// Too many stages failed.
     GaveUp,
+    /// The disk is full, or a quota used up.
+    DiskFull,
 }
 
 impl Event {
     /// The stage that it is about.
     pub fn stage(&self) -> Option<Digest> {
         match self {
-            Self::Began { .. } | Self::Interrupted | Self::Ended { .. } => None,
+            Self::Began { .. }
+            | Self::Interrupted
+            | Self::Continued { .. }
+            | Self::Ended { .. } => None,
             Self::Started { stage, .. }
+            | Self::Resumed { stage, .. }
             | Self::Progress { stage, .. }
             | Self::Finished { stage, .. }
             | Self::Found { stage, .. }

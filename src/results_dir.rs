@@ -17,8 +17,6 @@ use crate::key::Digest;
 
 /// The extension of a log's name.
 const LOG: &str = ".log";
-/// The program's own folders. An experiment of such a name gets a folder of another name.
-const OWN: [&str; 2] = ["store", "logs"];
 
 /// The results folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +59,11 @@ impl ResultsDir {
         self.0.join(format!("{variant}.html"))
     }
 
-    /// The folder of an experiment's variant.
+    /// The folder of an experiment's variant. No experiment has the name of another folder here.
     pub fn variant(&self, name: &str, variant: &str) -> VariantDir {
-        let folder = match OWN.contains(&name) {
-            true => format!("{name}-table"),
-            false => name.to_owned(),
-        };
         VariantDir {
-            path: self.0.join(&folder).join(variant),
-            shown: format!("{folder}/{variant}"),
+            path: self.0.join(name).join(variant),
+            shown: format!("{name}/{variant}"),
             name: name.to_owned(),
         }
     }

@@ -42,6 +42,8 @@ pub enum Heard {
     Stage(Message),
     /// The user interrupted the run.
     Interrupt,
+    /// The user has paused the run for so long, and it goes on.
+    Continued(Duration),
 }
 
 /// The right to run a stage, which one process at a time has among those that share a store.
@@ -85,6 +87,8 @@ pub struct Message {
 /// What can happen to a running stage.
 #[derive(Clone, Debug)]
 pub enum News {
+    /// It goes on from progress that was saved after so many steps.
+    Resumed(usize),
     /// It completed a step.
     Progress(Step),
     /// Its artefact is published.
@@ -93,6 +97,13 @@ pub enum News {
     Failed(StageFailure),
     /// It was asked to stop, and did.
     Stopped,
+}
+
+impl News {
+    /// Whether a stage failed since the disk is full.
+    fn is_no_space(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.nature == Nature::NoSpace)
+    }
 }
 
 /// Why a stage has no artefact.
@@ -112,6 +123,8 @@ pub enum Nature {
     Deterministic,
     /// A worker died, hung, or could not write.
     Accident,
+    /// The disk is full, or a quota used up: every other stage would fail too.
+    NoSpace,
 }
 
 /// The state of a stage.
@@ -316,7 +329,19 @@ impl<'a> Schedule<'a> {
                     executor.stop();
                     (underway.listen)(&self.counts, Event::Interrupted);
                 }
-                Some(Heard::Stage(message)) => {
+                Some(Heard::Continued(paused)) => underway.paused(paused, &self.counts),
+                Some(Heard::Stage(mut message)) => {
+                    if message.news.is_no_space() {
+                        match ending {
+                            // One message is enough; these stages have nothing wrong.
+                            Some(Ended::DiskFull) => message.news = News::Stopped,
+                            Some(Ended::Interrupted) => {}
+                            Some(Ended::GaveUp | Ended::Done) | None => {
+                                ending = Some(Ended::DiskFull);
+                                executor.stop();
+                            }
+                        }
+                    }
                     self.heard(message, &mut underway, claims, policy);
                     let most = policy.most_failures;
                     if most.is_some_and(|most| self.counts.failed >= most) {
@@ -405,6 +430,11 @@ impl<'a> Schedule<'a> {
         let digest = stage.digest;
         let mut blocked = Vec::new();
         let event = match news {
+            News::Resumed(steps) => {
+                let stage = digest;
+                (underway.listen)(&self.counts, Event::Resumed { stage, slot, steps });
+                return;
+            }
             News::Progress(step) => {
                 let stage = digest;
                 (underway.listen)(&self.counts, Event::Progress { stage, slot, step });
@@ -479,6 +509,15 @@ struct Underway<'a> {
 }
 
 impl Underway<'_> {
+    /// Takes a pause out of the time of every stage.
+    fn paused(&mut self, paused: Duration, counts: &Counts) {
+        for (_, since) in self.running.values_mut() {
+            *since += paused;
+        }
+        let seconds = paused.as_secs_f64();
+        (self.listen)(counts, Event::Continued { seconds });
+    }
+
     fn subject(&self, id: StageId, stage: &Stage) -> Subject {
         Subject {
             kind: stage.spec.kind(),

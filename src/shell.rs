@@ -14,6 +14,20 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// A word of any bytes; those that are not UTF-8 are escaped, as Bash and POSIX.1-2024 read them.
+pub fn bytes(text: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(text) {
+        return word(text);
+    }
+    let mut escaped = String::new();
+    for chunk in text.utf8_chunks() {
+        escaped += &chunk.valid().replace('\\', r"\\").replace('\'', r"\'");
+        let bytes = chunk.invalid().iter();
+        escaped.extend(bytes.map(|byte| format!(r"\x{byte:02x}")));
+    }
+    format!("$'{escaped}'")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +44,8 @@ mod tests {
             ("$(x)", "'$(x)'"),
         ] {
             assert_eq!(word(text), expected);
+            assert_eq!(bytes(text.as_bytes()), expected);
         }
+        assert_eq!(bytes(b"d\xe4ten's"), r"$'d\xe4ten\'s'");
     }
 }

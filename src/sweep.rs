@@ -17,8 +17,9 @@ use crate::{
     artefact::is_whole,
     asked_engine::AskedEngine,
     data::Dataset,
+    estimate,
     event::{Counts, Ended, Event, Listener, Record, now},
-    exec::{Local, Slots, StoreLeases, WorkerCommand},
+    exec::{Local, RunControl, Slots, StoreLeases, WorkerCommand},
     grid::Only,
     journal::Journals,
     key::Digest,
@@ -27,7 +28,7 @@ use crate::{
     paper,
     plan::{self, Inventory, Plan, Run, Stage, StageId},
     progress::Progress,
-    report::{self, Tabled, Tables},
+    report::{self, RicherTable, Tabled, Tables},
     results,
     results_dir::ResultsDir,
     schedule::{Policy, Schedule, State},
@@ -76,17 +77,16 @@ pub struct Caller<'a> {
     pub warn: &'a (dyn Fn(&str) + Sync),
     /// Takes a note on what the user might not expect.
     pub note: &'a dyn Fn(&str),
-    /// Takes the function that interrupts the run once stages run, and `None` when they have ended.
-    pub interruptible: &'a dyn Fn(Option<Interrupt>),
+    /// Takes what interrupts the run once stages run, and `None` when they have ended.
+    pub interruptible: &'a dyn Fn(Option<RunControl>),
 }
-
-/// Interrupts a run.
-pub type Interrupt = Box<dyn Fn() + Send>;
 
 /// How a sweep ended.
 pub enum SweepEnd {
     /// The user interrupted it.
     Interrupted,
+    /// The disk is full, or a quota used up; the reason has been shown.
+    DiskFull,
     /// Everything that could be done is done.
     Ended(Written),
 }
@@ -95,6 +95,8 @@ pub enum SweepEnd {
 pub struct Written {
     /// The tables.
     pub tables: Vec<Tabled>,
+    /// Tables on disk that were not written over, since they have more results.
+    pub kept: Vec<RicherTable>,
     /// The pages, if they changed.
     pub pages: report::WrittenPages,
     /// Damaged entries that were found in the store.
@@ -160,20 +162,29 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     };
     let ended = match schedule.counts().complete() {
         true => Ended::Done,
-        false => running.run(&mut schedule, sweep.execution, curves.as_mut()),
+        false => {
+            let before = done_before(&plan, wanted, &schedule);
+            warn_of_space(&plan, &store, &schedule, caller);
+            running.run(&mut schedule, sweep.execution, before, curves.as_mut())
+        }
     };
     if let Some(Err(error)) = curves.map(Curves::finish) {
         (caller.warn)(&format!("TensorBoard's files are not complete: {error}"));
     }
-    if ended == Ended::Interrupted {
-        return Ok(SweepEnd::Interrupted);
+    match ended {
+        Ended::Interrupted => return Ok(SweepEnd::Interrupted),
+        // Tables could not be written either.
+        Ended::DiskFull => return Ok(SweepEnd::DiskFull),
+        Ended::Done | Ended::GaveUp => {}
     }
 
     let results = results::collect(&plan, &store, &|id| schedule.failure(id));
     let tables = Tables::of(&results, dataset, &store, &folders, paper::claims);
+    let kept = tables.richer();
     let pages = tables.write_what_changed().map_err(SweepError::Unwritten)?;
     Ok(SweepEnd::Ended(Written {
         tables: tables.each,
+        kept,
         pages,
         // What could not be read back is missing in the tables.
         whole: schedule.counts().complete() && results.damaged.is_empty(),
@@ -198,6 +209,7 @@ impl SweepRun<'_> {
         &self,
         schedule: &mut Schedule<'_>,
         execution: Execution,
+        before: u64,
         curves: Option<&mut Curves>,
     ) -> Ended {
         let (mut journals, unwritten) = Journals::open(self.plan, self.folders);
@@ -210,7 +222,7 @@ impl SweepRun<'_> {
             dataset: self.dataset,
             folders: self.folders,
         };
-        let began = self.began(schedule, &execution);
+        let began = self.began(schedule, &execution, before);
         let Execution {
             worker,
             slots,
@@ -233,7 +245,7 @@ impl SweepRun<'_> {
                 listeners.iter_mut().for_each(|each| each.on(&record));
             };
             tell(&schedule.counts(), began);
-            (self.caller.interruptible)(Some(Box::new(executor.interrupter())));
+            (self.caller.interruptible)(Some(executor.control()));
             let how = schedule.run(&mut executor, &mut claims, policy, &mut tell);
             (self.caller.interruptible)(None);
             tell(&schedule.counts(), Event::Ended { how });
@@ -250,7 +262,7 @@ impl SweepRun<'_> {
         }
     }
 
-    fn began(&self, schedule: &Schedule<'_>, execution: &Execution) -> Event {
+    fn began(&self, schedule: &Schedule<'_>, execution: &Execution, before: u64) -> Event {
         let outstanding = schedule.outstanding();
         let cost = outstanding.map(|id| self.plan.stage(id).spec.work().cost());
         Event::Began {
@@ -264,6 +276,7 @@ impl SweepRun<'_> {
                 .map(|slot| slot.device.to_string())
                 .collect(),
             cost: cost.sum(),
+            before,
         }
     }
 }
@@ -281,6 +294,27 @@ fn scheduled<'a>(
         known.unwrap_or_else(|| is_intact(store, stage, caller.warn))
     };
     Schedule::new(plan, wanted, &mut intact)
+}
+
+/// The cost of the stages of the wanted runs that need not be run.
+fn done_before(plan: &Plan, wanted: impl Fn(&Run) -> bool, schedule: &Schedule<'_>) -> u64 {
+    let demand = plan.demand(wanted);
+    let done = plan.ids().filter(|(id, _)| {
+        demand[id.index()] > 0 && matches!(schedule.state(*id), State::Cached | State::Unneeded)
+    });
+    done.map(|(_, stage)| stage.spec.work().cost()).sum()
+}
+
+/// Warns where the store's disk has less space than the outstanding stages need.
+fn warn_of_space(plan: &Plan, store: &Store, schedule: &Schedule<'_>, caller: &Caller<'_>) {
+    let left: Vec<StageId> = schedule.outstanding().collect();
+    let stages = plan.ids();
+    let cached = stages.filter(|(id, _)| *schedule.state(*id) == State::Cached);
+    let there = cached.map(|(_, stage)| stage.digest).collect();
+    let need = estimate::disk_bytes(plan, &left, store, &there);
+    if let Some(why) = estimate::shortage(store, need) {
+        (caller.warn)(&why);
+    }
 }
 
 /// Whether the scores of each wanted run are intact, by the digest of the evaluation. They are

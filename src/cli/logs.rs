@@ -146,6 +146,7 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
 fn said(event: &Event) -> Option<String> {
     Some(match event {
         Event::Started { slot, .. } => format!("started in slot {slot}"),
+        Event::Resumed { steps, .. } => format!("goes on after {steps} steps that were saved"),
         Event::Finished { seconds, .. } => format!("finished after {seconds:.1} s"),
         Event::Found { .. } => "found: another process has made it".to_owned(),
         Event::Elsewhere { .. } => "another process runs it".to_owned(),
@@ -160,8 +161,10 @@ fn said(event: &Event) -> Option<String> {
                 upstream.short()
             )
         }
-        Event::Began { .. } | Event::Progress { .. } | Event::Interrupted | Event::Ended { .. } => {
-            return None;
-        }
+        Event::Began { .. }
+        | Event::Progress { .. }
+        | Event::Interrupted
+        | Event::Continued { .. }
+        | Event::Ended { .. } => return None,
     })
 }

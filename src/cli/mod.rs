@@ -2,7 +2,14 @@
 //!
 //! Exit codes: 0 all done, 1 something failed or is missing, 2 the input is wrong, 130 interrupted.
 
-#![expect(clippy::print_stderr, reason = "only this module and `progress` print")]
+/// Prints a line to standard error. Where that is closed, as a terminal that has hung up, the line
+/// is lost: the macro of the standard library would end the program.
+macro_rules! eprintln {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
 
 mod adapt;
 mod bench;

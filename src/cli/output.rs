@@ -1,10 +1,12 @@
-//! Printing to standard output, and numbers as they are printed.
+//! Printing to standard output.
 
 use std::{
     fmt::Display,
     io::{ErrorKind, Write},
     process,
 };
+
+pub(super) use crate::estimate::size;
 
 /// Prints a line. A closed pipe (`| head`) ends the program quietly, as it ends other tools.
 pub(super) fn print(line: impl Display) {
@@ -16,20 +18,5 @@ pub(super) fn print(line: impl Display) {
             let _ = writeln!(std::io::stderr(), "error: standard output: {error}");
             process::exit(1);
         }
-    }
-}
-
-/// `97.1 MB`.
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{value:.1} {}", units[unit]),
     }
 }

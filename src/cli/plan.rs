@@ -80,6 +80,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 print(line);
             }
             print(text(&estimate, &selection.results).trim_end());
+            if let Some(why) = estimate::shortage(&store, estimate.disk_bytes) {
+                eprintln!("warning: {why}");
+            }
         }
     }
     // Dropping millions of stages takes time, and the program ends here.

@@ -1,6 +1,7 @@
 //! `expertgrid predict`: predicts the masks of images with a network from a file.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -76,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             .filter(|path| path.exists())
             .map(|path| format!("{} exists already; choose another folder", path.display())),
     );
+    problems.extend(arguments.collisions(&images));
     if !problems.is_empty() {
         return Err(Failure::refused(problems.join("\n")));
     }
@@ -101,6 +103,29 @@ impl Arguments {
         files.extend(self.probabilities.then(|| file("_probability")));
         files.extend(self.logits.then(|| file("_logits")));
         files
+    }
+}
+
+impl Arguments {
+    /// The outputs that two images would share, on a disk that ignores case too.
+    fn collisions(&self, images: &[NamedImage]) -> Vec<String> {
+        let mut writers: HashMap<String, &NamedImage> = HashMap::new();
+        let mut problems = Vec::new();
+        for named in images {
+            for path in self.outputs(&named.name) {
+                let shown = path.display().to_string();
+                match writers.insert(shown.to_lowercase(), named) {
+                    Some(other) if other.path != named.path => problems.push(format!(
+                        "{} and {} would both be written to {shown}; predict one of them into \
+                         another folder",
+                        other.path.display(),
+                        named.path.display()
+                    )),
+                    _ => {}
+                }
+            }
+        }
+        problems
     }
 }
 

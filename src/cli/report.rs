@@ -17,8 +17,8 @@ use crate::{
     paper,
     plan::{self, Inventory, Plan, StageId},
     report::{
-        self, Claim, Document, Format, PublishedMeans, Table, Tabled, Tables, Verdict, Versus,
-        WrittenPages,
+        self, Claim, Document, Format, PublishedMeans, RicherTable, Table, Tabled, Tables, Verdict,
+        Versus, WrittenPages,
     },
     results::{self, Results},
     store::Store,
@@ -33,8 +33,9 @@ use crate::{
   expertgrid report experiments/table2.toml --dataset QUBIQ --reference
   expertgrid report experiments/table*.toml --profile phantom --claims --strict
 
-The tables are always written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv
-beside them; overrides and another data set are part of the folder's name.
+The tables are written to RESULTS/<name>/<profile>/ as .csv, .md and .tex, with runs.csv beside
+them; overrides and another data set are part of the folder's name. With --reference or --claims
+only that comparison is written. Nothing is written over a table that has more results.
 Exit codes: 0 complete, 1 runs are missing (or, with --strict, a claim does not hold), 2 the input
 is wrong.")]
 pub(super) struct Arguments {
@@ -56,6 +57,9 @@ pub(super) struct Arguments {
     verify: bool,
     #[command(flatten)]
     only: Picked,
+    /// Write also over tables that have more results than there are now.
+    #[arg(long, conflicts_with = "only")]
+    force: bool,
     /// Exit with 1 where a claim does not hold; undecided claims do not matter.
     #[arg(long, requires = "claims")]
     strict: bool,
@@ -140,9 +144,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         results: &results,
         folders: &folders,
         tables: &tables,
+        writes: arguments.only.is_all() && (arguments.force || !say_richer(&tables.richer())),
     };
-    if arguments.only.is_all() {
+    let compares = arguments.reference || arguments.claims;
+    if report.writes {
         folders.notes().for_each(|note| eprintln!("note: {note}"));
+    }
+    if report.writes && !compares {
         let pages = tables.write_pages().map_err(Failure::work)?;
         if let Done::WithFailures = say_pages(&pages) {
             done = Done::WithFailures;
@@ -158,7 +166,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         }
     } else {
         print_tables(&tables.each, format);
-        if arguments.only.is_all() {
+        if report.writes {
             say_where(&tables.each);
         }
     }
@@ -184,6 +192,24 @@ fn missing(results: &Results<'_>, plan: &Plan, folder: &Path) -> Result<usize, F
         ))),
         false => Ok(missing),
     }
+}
+
+/// Names the tables that have more results than there are now; whether there are any.
+fn say_richer(richer: &[RicherTable]) -> bool {
+    for RicherTable {
+        folder,
+        there,
+        here,
+    } in richer
+    {
+        eprintln!(
+            "warning: nothing is written: the table in {} has the scores of {there} runs, and \
+             those of {here} are in the store; `expertgrid run` computes the others, `--force` \
+             writes all the same",
+            folder.display()
+        );
+    }
+    !richer.is_empty()
 }
 
 /// How many damaged entries are named one by one.
@@ -228,8 +254,21 @@ pub(super) fn say_written(written: &Written) -> Done {
     say_damaged(&written.damaged);
     let pages = say_pages(&written.pages);
     print_tables(&written.tables, FormatChoice::or_default(None));
-    say_where(&written.tables);
-    match written.whole {
+    let is_kept = |table: &&Tabled| written.kept.iter().any(|k| k.folder == table.folder);
+    say_where(written.tables.iter().filter(|table| !is_kept(table)));
+    for RicherTable {
+        folder,
+        there,
+        here,
+    } in &written.kept
+    {
+        eprintln!(
+            "warning: the table in {} has the scores of {there} runs and is kept; those of {here} \
+             are in the store; `expertgrid report --force` writes it all the same",
+            folder.display()
+        );
+    }
+    match written.whole && written.kept.is_empty() {
         true => pages,
         false => Done::WithFailures,
     }
@@ -249,7 +288,7 @@ fn say_pages(pages: &WrittenPages) -> Done {
     }
 }
 
-fn say_where(tables: &[Tabled]) {
+fn say_where<'a>(tables: impl IntoIterator<Item = &'a Tabled>) {
     for table in tables {
         eprintln!("written to {}", table.folder.display());
     }
@@ -267,12 +306,23 @@ struct Report<'a> {
     results: &'a Results<'a>,
     folders: &'a Folders,
     tables: &'a Tables<'a>,
+    /// Whether files are written.
+    writes: bool,
 }
 
 impl Report<'_> {
     /// Every experiment with its table.
     fn each(&self) -> impl Iterator<Item = (&Experiment, &Tabled)> {
         self.results.plan.experiments.iter().zip(&self.tables.each)
+    }
+
+    /// Writes a document beside the table of an experiment.
+    fn write_beside(&self, document: &Document, what: &str, i: usize) -> Result<(), Failure> {
+        if self.writes {
+            let path = report::write_beside(document, what, self.folders.of(i));
+            eprintln!("written to {}", path.map_err(Failure::work)?.display());
+        }
+        Ok(())
     }
 
     /// Every experiment beside the published values, where its manifest names some.
@@ -294,9 +344,7 @@ impl Report<'_> {
             };
             let versus = report::versus(&tabled.table, spec, reference, &self.tables.provenance);
             let document = versus.document(&tabled.table, self.results, i, &self.tables.provenance);
-            let path = report::write_beside(&document, report::PUBLISHED, self.folders.of(i));
-            let path = path.map_err(Failure::work)?;
-            eprintln!("written to {}", path.display());
+            self.write_beside(&document, report::PUBLISHED, i)?;
             if doubted.insert(reference.path()) {
                 self.say_doubts(reference, references);
             }
@@ -332,9 +380,7 @@ impl Report<'_> {
             let claims = paper::claims(&tabled.table, spec);
             let document =
                 report::claims_document(&claims, &spec.name, spec, &self.tables.provenance);
-            let path = report::write_beside(&document, report::CLAIMS, self.folders.of(i));
-            let path = path.map_err(Failure::work)?;
-            eprintln!("written to {}", path.display());
+            self.write_beside(&document, report::CLAIMS, i)?;
             documents.push(document);
             all.extend(claims.into_iter().map(|claim| (spec.name.as_str(), claim)));
         }

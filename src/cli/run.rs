@@ -90,7 +90,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let interrupts = Interrupts::listen();
+    let interrupts = Interrupts::listen(this_command());
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
@@ -115,10 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let caller = Caller {
         warn: &|what| eprintln!("warning: {what}"),
         note: &|what| eprintln!("note: {what}"),
-        interruptible: &|interrupt| match interrupt {
-            Some(interrupt) => interrupts.next(interrupt),
-            None => interrupts.reset(),
-        },
+        interruptible: &|run| interrupts.set(run),
     };
     match sweep::run(sweep, &caller) {
         Ok(SweepEnd::Ended(written)) => Ok(say_written(&written)),
@@ -127,6 +124,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             eprintln!("  {}", this_command());
             Ok(Done::Interrupted)
         }
+        Ok(SweepEnd::DiskFull) => {
+            eprintln!("stopped; with more space, this command goes on from there:");
+            eprintln!("  {}", this_command());
+            Ok(Done::WithFailures)
+        }
+        Err(SweepError::Unwritable(error)) if error.is_no_space() => Err(Failure::work(error)),
         Err(error @ SweepError::PicksNothing(_)) => Err(Failure::input(error)),
         Err(error @ SweepError::Unwritable(_)) => {
             Err(Failure::Input(Error::new(error).context(
@@ -151,9 +154,9 @@ fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
     Ok(slots)
 }
 
-/// This command as it was typed.
+/// This command as it was typed, in words that a shell takes.
 fn this_command() -> String {
-    let words = std::env::args_os().map(|word| shell::word(&word.to_string_lossy()));
+    let words = std::env::args_os().map(|word| shell::bytes(word.as_encoded_bytes()));
     words.collect::<Vec<_>>().join(" ")
 }
 

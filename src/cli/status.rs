@@ -144,6 +144,7 @@ fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
         Life::Ended(how) => {
             let how = match how {
                 Ended::Interrupted => "interrupted",
+                Ended::DiskFull => "stopped by a full disk",
                 Ended::GaveUp | Ended::Done => "given up after failures",
             };
             let _ = writeln!(text, "{how} {}: {}", ago(board.heard), board.outcome());
@@ -151,7 +152,8 @@ fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
         Life::Gone => {
             let _ = writeln!(
                 text,
-                "ended unexpectedly (killed, or the machine went down), last event {}: {}",
+                "ended unexpectedly (killed, the machine went down, or the disk was full), last \
+                 event {}: {}",
                 ago(board.heard),
                 board.outcome()
             );

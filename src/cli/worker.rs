@@ -35,7 +35,15 @@ pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, F
     } = arguments.device;
     let (engine, name) = compute.open(device, threads).map_err(Failure::Input)?;
     let store = Store::within(&arguments.results);
-    let scratch = store.scratch().map_err(Failure::work)?;
+    let scratch = match store.scratch() {
+        Ok(scratch) => scratch,
+        Err(error) if error.is_no_space() => {
+            // The parent waits for the stage that it has asked for.
+            exec::refuse(error, &mut std::io::stdout());
+            return Ok(Done::WithFailures);
+        }
+        Err(error) => return Err(Failure::work(error)),
+    };
     let bench = Bench {
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,

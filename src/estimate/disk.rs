@@ -29,8 +29,21 @@ fn class(spec: &Spec) -> Class {
     (spec.kind(), spec.work().size, spec.keeps_weights())
 }
 
+/// A warning where a store's disk has less space than what is left to run needs.
+pub fn shortage(store: &Store, need: u64) -> Option<String> {
+    let free = store.free_bytes().filter(|free| *free < need)?;
+    Some(format!(
+        "the disk of {} has {} free, and what is left to run needs about {}: free some space, or \
+         choose another folder with `--results`; where the disk is full a sweep stops, and what is \
+         done is kept",
+        store.root().display(),
+        size(free),
+        size(need)
+    ))
+}
+
 /// Bytes of the stages that are left.
-pub(super) fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSet<Digest>) -> u64 {
+pub fn bytes(plan: &Plan, left: &[StageId], store: &Store, there: &HashSet<Digest>) -> u64 {
     let mut seen = Seen::new();
     for stage in plan.stages.iter().filter(|s| there.contains(&s.digest)) {
         look(class(&stage.spec), &stage.digest, store, &mut seen);
@@ -94,4 +107,19 @@ fn by_specification(spec: &Spec) -> u64 {
 /// Four bytes for every parameter.
 fn weights(train: &Train) -> u64 {
     4 * net::count(&train.recipe.network, train.support.experts.len())
+}
+
+/// `97.1 MB`.
+pub fn size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{value:.1} {}", units[unit]),
+    }
 }

@@ -67,6 +67,8 @@ struct Attempt {
     heard: f64,
     /// How long it took, where it reached its end.
     finished: Option<f64>,
+    /// Whether it continued where another one stopped.
+    resumed: bool,
 }
 
 /// What identifies an attempt: the run that made it, the slot, and when it began. An attempt in
@@ -92,11 +94,12 @@ impl Measured {
                 share,
                 heard,
                 finished,
+                resumed,
             } = attempt;
             let took = finished.unwrap_or(heard - f64::from_bits(began)) * share;
             *measured.spent.entry(stage).or_default() += took;
             // A second attempt may have continued where the first one stopped.
-            let whole = tried.insert(stage) && finished.is_some();
+            let whole = tried.insert(stage) && finished.is_some() && !resumed;
             match subject.work.size {
                 Some(size) if whole && subject.work.passes() > 0 => {
                     let trainings = measured.trainings.entry((device, size)).or_default();
@@ -188,6 +191,7 @@ fn attempts_of(path: &Path, attempts: &mut BTreeMap<Which, Attempt>) {
                         share: 1.0 / sharing as f64,
                         heard: at,
                         finished: None,
+                        resumed: false,
                     },
                 );
             }
@@ -204,11 +208,18 @@ fn attempts_of(path: &Path, attempts: &mut BTreeMap<Which, Attempt>) {
             | Event::Failed { slot, .. } => {
                 busy.remove(&slot);
             }
+            Event::Resumed { slot, .. } => {
+                let attempt = busy.get(&slot).and_then(|which| attempts.get_mut(which));
+                if let Some(attempt) = attempt {
+                    attempt.resumed = true;
+                }
+            }
             Event::Progress { .. }
             | Event::Found { .. }
             | Event::Elsewhere { .. }
             | Event::Blocked { .. }
             | Event::Interrupted
+            | Event::Continued { .. }
             | Event::Ended { .. } => {}
         }
     });

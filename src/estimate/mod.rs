@@ -17,6 +17,7 @@ use crate::{
     store::Store,
 };
 
+pub use disk::{bytes as disk_bytes, shortage, size};
 pub use measured::{Measured, Pace, TimeRange};
 
 /// The devices that an estimate is for.

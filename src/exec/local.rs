@@ -22,6 +22,7 @@ use std::{
 use super::{
     devices::{DeviceName, Slots},
     logs::{Log, Logs},
+    pause::pause,
     worker::{Reply, Request},
 };
 use crate::{
@@ -97,6 +98,24 @@ enum Signal {
     },
     /// The user interrupts the run.
     Interrupt,
+    /// The user pauses it.
+    Pause,
+}
+
+/// Interrupts or pauses a run, from any thread.
+pub struct RunControl(Sender<Signal>);
+
+impl RunControl {
+    /// Lets the run end at the next steps of its stages.
+    pub fn interrupt(&self) {
+        // The receiver is gone where the run is over.
+        let _ = self.0.send(Signal::Interrupt);
+    }
+
+    /// Stops the workers and this process until it is continued.
+    pub fn pause(&self) {
+        let _ = self.0.send(Signal::Pause);
+    }
 }
 
 /// A message from a worker.
@@ -138,12 +157,20 @@ impl Local {
         NonZeroUsize::new(self.slots.cores / running.max(1)).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// A function that interrupts the run, from any thread.
-    pub fn interrupter(&self) -> impl Fn() + Send + 'static {
-        let sender = self.sender.clone();
-        move || {
-            let _ = sender.send(Signal::Interrupt);
+    /// Interrupts or pauses the run, from any thread.
+    pub fn control(&self) -> RunControl {
+        RunControl(self.sender.clone())
+    }
+
+    /// Stops the workers and this process until it is continued. The time does not count for
+    /// timeouts.
+    fn pause(&mut self) -> Duration {
+        let workers = self.workers.iter().flatten();
+        let paused = pause(workers.map(|worker| &worker.child));
+        for since in self.busy.iter_mut().flatten() {
+            *since += paused;
         }
+        paused
     }
 
     fn spawn(&mut self, slot: usize) -> io::Result<Worker> {
@@ -190,6 +217,7 @@ impl Local {
             };
             for line in BufReader::new(replies).lines().map_while(Result::ok) {
                 match serde_json::from_str(&line) {
+                    Ok(Reply::Resumed(steps)) => tell(WorkerSignal::News(News::Resumed(steps))),
                     Ok(Reply::Step(step)) => tell(WorkerSignal::News(News::Progress(step))),
                     Ok(Reply::Finished) => tell(WorkerSignal::News(News::Finished)),
                     Ok(Reply::Failed(failure)) => tell(WorkerSignal::News(News::Failed(failure))),
@@ -273,6 +301,7 @@ impl Executor for Local {
             };
             let (slot, worker, what) = match signal {
                 Some(Signal::Interrupt) => return Some(Heard::Interrupt),
+                Some(Signal::Pause) => return Some(Heard::Continued(self.pause())),
                 Some(Signal::Worker { slot, worker, what }) => (slot, worker, what),
                 None => match overdue.filter(|(_, at)| *at <= Instant::now()) {
                     Some((slot, _)) => return Some(self.kill(slot)),
@@ -295,7 +324,7 @@ impl Executor for Local {
                     News::Failed(how)
                 }
             };
-            if !matches!(news, News::Progress(_)) {
+            if !matches!(news, News::Progress(_) | News::Resumed(_)) {
                 self.busy[slot] = None;
             }
             return Some(Heard::Stage(Message { slot, news }));

@@ -8,9 +8,11 @@ mod cuda;
 mod devices;
 mod local;
 mod logs;
+mod pause;
 mod worker;
 
 pub use claims::StoreLeases;
 pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
-pub use local::{Local, WorkerCommand};
-pub use worker::{Reply, Request, serve};
+pub use local::{Local, RunControl, WorkerCommand};
+pub use pause::pause_this_process;
+pub use worker::{Reply, Request, refuse, serve};

@@ -24,7 +24,7 @@ use crate::{
     plan::Spec,
     schedule::{Nature, StageFailure},
     stage::{self, Bench, StageError, StageWork},
-    store::{Scratch, Store},
+    store::{Scratch, Store, StoreError},
     train::{Next, TrainError, Watch},
 };
 
@@ -44,6 +44,8 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
+    /// The stage goes on from progress that was saved after so many steps.
+    Resumed(usize),
     /// A step of the stage is done.
     Step(Step),
     /// The stage's artefact is published.
@@ -113,10 +115,12 @@ pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: 
             stop: &stop,
             keep_every,
             kept: Instant::now(),
-            told: Instant::now(),
+            told: None,
+            full: None,
             reply: &mut reply,
         };
         let outcome = stage::run(&spec, work, &mut bench, &mut watching);
+        let full = watching.full.take();
         // Before the reply: after the last one the parent closes standard input at once.
         busy.store(false, Ordering::SeqCst);
         match outcome {
@@ -124,16 +128,34 @@ pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: 
                 bench.store.forget_progress(&digest);
                 reply(&Reply::Finished);
             }
-            Err(StageError::Train(TrainError::Stopped(_))) => reply(&Reply::Stopped),
-            Err(error) => reply(&Reply::Failed(StageFailure {
-                nature: match error.is_deterministic() {
-                    true => Nature::Deterministic,
-                    false => Nature::Accident,
-                },
-                reason: error.to_string(),
-            })),
+            Err(StageError::Train(TrainError::Stopped(_))) => reply(&match full {
+                None => Reply::Stopped,
+                Some(reason) => Reply::Failed(StageFailure {
+                    reason,
+                    nature: Nature::NoSpace,
+                }),
+            }),
+            Err(error) => reply(&Reply::Failed(failure(&error))),
         }
     }
+}
+
+fn failure(error: &StageError) -> StageFailure {
+    StageFailure {
+        nature: match error {
+            StageError::Store(error) if error.is_no_space() => Nature::NoSpace,
+            error if error.is_deterministic() => Nature::Deterministic,
+            _ => Nature::Accident,
+        },
+        reason: error.to_string(),
+    }
+}
+
+/// Reports that no stage can run, since the store cannot be written to.
+pub fn refuse(error: StoreError, out: &mut dyn Write) {
+    let reply = Reply::Failed(failure(&StageError::Store(error)));
+    let line = serde_json::to_string(&reply).expect("replies are plain data");
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Reports a training's steps to the parent, and saves its progress in the store.
@@ -146,7 +168,10 @@ struct Watching<'a> {
     stop: &'a AtomicBool,
     keep_every: Duration,
     kept: Instant,
-    told: Instant,
+    /// When a step was reported last.
+    told: Option<Instant>,
+    /// Why progress cannot be saved, where the disk is full.
+    full: Option<String>,
     reply: &'a mut dyn FnMut(&Reply),
 }
 
@@ -164,11 +189,21 @@ impl Watch for Watching<'_> {
     }
 
     fn step(&mut self, step: Step) -> Next {
-        if self.told.elapsed() >= BETWEEN_STEPS {
-            self.told = Instant::now();
-            (self.reply)(&Reply::Step(step));
+        match self.told {
+            None => {
+                self.told = Some(Instant::now());
+                if step.step > 1 {
+                    (self.reply)(&Reply::Resumed(step.step - 1));
+                }
+            }
+            Some(told) if told.elapsed() >= BETWEEN_STEPS => {
+                self.told = Some(Instant::now());
+                (self.reply)(&Reply::Step(step));
+            }
+            Some(_) => {}
         }
-        if self.stop.load(Ordering::SeqCst) {
+        // Hours of work could not be published later.
+        if self.stop.load(Ordering::SeqCst) || self.full.is_some() {
             return Next::Stop;
         }
         if self.kept.elapsed() >= self.keep_every {
@@ -188,8 +223,12 @@ impl Watch for Watching<'_> {
             .store
             .keep_progress(&self.scratch, &self.stage, &progress)
         {
-            // The training continues; only its progress would be lost.
-            eprintln!("warning: the progress of this training is not saved: {error}");
+            match error.is_no_space() {
+                true => self.full = Some(error.to_string()),
+                false => {
+                    eprintln!("warning: the progress of this training is not saved: {error}");
+                }
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod grid;
 mod json_schema;
 mod kind;
 mod layers;
+mod names;
 mod normal;
 mod problem;
 mod reader;
@@ -70,6 +71,9 @@ pub fn read(
     let (_, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
+        if let Some(why) = names::refused(path) {
+            problems.push(&Place::Whole(path.display().to_string().into()), why);
+        }
         match existing(path).and_then(|text| parse(path, &text, profile, overrides)) {
             Ok(experiment) => experiments.push(experiment),
             Err(more) => problems.extend(more),
@@ -81,6 +85,15 @@ pub fn read(
             format!(
                 "two manifests are called {name}.toml; their results would share a folder, rename \
                  one"
+            ),
+        );
+    }
+    for (one, other) in names::alike(experiments.iter().map(|e| e.name.as_str())) {
+        problems.push(
+            &Place::Whole(other.into()),
+            format!(
+                "{one}.toml and {other}.toml differ in case only; on many disks their results \
+                 would share a folder, rename one"
             ),
         );
     }
@@ -208,6 +221,17 @@ fn resolve(
         problems.push(
             &entry.place,
             "the profile `paper` is the manifest's own keys; give this one another name",
+        );
+    }
+    for (one, other) in names::alike(profiles.iter().copied()) {
+        let entry = files.iter().find_map(|file| file.profiles.get(other));
+        let whole = Place::Whole(shown.as_str().into());
+        problems.push(
+            entry.map_or(&whole, |entry| &entry.place),
+            format!(
+                "the profiles `{one}` and `{other}` differ in case only; on many disks their \
+                 results would share a folder, rename one"
+            ),
         );
     }
     if !profiles.contains(&profile) {

@@ -32,6 +32,8 @@ pub struct Board {
     pub failures: Vec<FailedStage>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
+    /// Seconds that it was paused.
+    pub paused: f64,
     /// How much work there is, and how much is done.
     work: WorkDone,
 }
@@ -56,6 +58,25 @@ pub struct Running {
     pub since: f64,
     /// Its last step.
     pub step: Option<Step>,
+    /// The steps that an earlier attempt had done, from which it goes on.
+    pub resumed: usize,
+}
+
+impl Running {
+    /// Batches that passed through the network: in this attempt, and before it.
+    fn passes(&self) -> [u64; 2] {
+        let work = self.subject.work;
+        let steps = self.step.map_or(0, |step| step.step.min(work.steps));
+        let before = self.resumed.min(work.steps);
+        let passes = |steps: usize| (steps * work.batches) as u64;
+        [passes(steps.saturating_sub(before)), passes(before)]
+    }
+
+    /// What a batch costs, as [`crate::plan::Work::cost`] counts.
+    fn cost_each(&self) -> u64 {
+        let work = self.subject.work;
+        work.cost() / work.passes().max(1)
+    }
 }
 
 /// A stage without artefact.
@@ -69,16 +90,31 @@ pub struct FailedStage {
     pub reason: String,
 }
 
+/// Work as [`crate::plan::Work::cost`] counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 struct WorkDone {
+    /// Done before the run began.
+    before: u64,
+    /// Outstanding when it began.
     cost: u64,
+    /// Of it, what finished stages have done now.
     cost_done: u64,
+    /// Of it, what finished stages found in saved progress.
+    cost_restored: u64,
+    /// Batches of finished stages, done now.
     batches_done: u64,
+    /// The largest share that was shown.
+    share_shown: f64,
 }
 
 impl Board {
     /// Applies a record.
     pub fn on(&mut self, record: &Record) {
+        self.take(record);
+        self.work.share_shown = self.share_done();
+    }
+
+    fn take(&mut self, record: &Record) {
         self.heard = record.at;
         self.counts = record.counts;
         match &record.event {
@@ -87,6 +123,7 @@ impl Board {
                 process,
                 slots,
                 cost,
+                before,
                 version: _,
             } => {
                 let slots = slots.iter().map(|device| SlotState {
@@ -100,6 +137,7 @@ impl Board {
                     slots: slots.collect(),
                     work: WorkDone {
                         cost: *cost,
+                        before: *before,
                         ..WorkDone::default()
                     },
                     heard: record.at,
@@ -118,7 +156,13 @@ impl Board {
                         subject: subject.clone(),
                         since: record.at,
                         step: None,
+                        resumed: 0,
                     });
+                }
+            }
+            Event::Resumed { slot, steps, .. } => {
+                if let Some(running) = self.running(*slot) {
+                    running.resumed = *steps;
                 }
             }
             Event::Progress { slot, step, .. } => {
@@ -127,12 +171,20 @@ impl Board {
                 }
             }
             Event::Finished { slot, .. } => {
-                if let Some(Running { subject, .. }) = self.free(*slot) {
-                    self.work.cost_done += subject.work.cost();
-                    self.work.batches_done += subject.work.passes();
+                if let Some(running) = self.free(*slot) {
+                    let work = running.subject.work;
+                    let [_, before] = running.passes();
+                    let restored = before * running.cost_each();
+                    self.work.cost_done += work.cost().saturating_sub(restored);
+                    self.work.cost_restored += restored;
+                    self.work.batches_done += work.passes().saturating_sub(before);
                 }
             }
-            Event::Found { cost, .. } => self.work.cost = self.work.cost.saturating_sub(*cost),
+            Event::Found { cost, .. } => {
+                self.work.cost = self.work.cost.saturating_sub(*cost);
+                self.work.before += *cost;
+            }
+            Event::Continued { seconds } => self.paused += seconds,
             Event::Retried { slot, .. } | Event::Stopped { slot, .. } => {
                 self.free(*slot);
             }
@@ -162,32 +214,52 @@ impl Board {
         self.slots.get_mut(slot)?.stage.take()
     }
 
-    /// What running stages have done so far: cost and batches.
-    fn under_way(&self) -> (u64, u64) {
+    /// The name of the stage in a slot.
+    pub fn name(&self, slot: usize) -> Option<&str> {
+        let running = self.slots.get(slot)?.stage.as_ref();
+        running.map(|running| running.subject.name.as_str())
+    }
+
+    /// What running stages have done: cost and batches now, and cost in saved progress.
+    fn under_way(&self) -> [u64; 3] {
         let running = self.slots.iter().filter_map(|slot| slot.stage.as_ref());
-        running.fold((0, 0), |(cost, batches), running| {
-            let work = running.subject.work;
-            let steps = running.step.map_or(0, |step| step.step.min(work.steps));
-            let passes = (steps * work.batches) as u64;
-            let cost_each = work.cost() / work.passes().max(1);
-            (cost + passes * cost_each, batches + passes)
+        running.fold([0; 3], |[cost, batches, restored], running| {
+            let ([now, before], each) = (running.passes(), running.cost_each());
+            [cost + now * each, batches + now, restored + before * each]
         })
     }
 
-    /// How much of the work is done, from 0 to 1.
+    /// How much of the work is done, from 0 to 1; it never falls, even where a stage begins anew.
     pub fn share_done(&self) -> f64 {
-        match self.work.cost {
+        let work = &self.work;
+        let [now, _, restored] = self.under_way();
+        let share = match work.before + work.cost {
             0 => 1.0,
-            cost => ((self.work.cost_done + self.under_way().0) as f64 / cost as f64).min(1.0),
-        }
+            all => {
+                let done = work.before + work.cost_done + work.cost_restored + now + restored;
+                (done as f64 / all as f64).min(1.0)
+            }
+        };
+        share.max(work.share_shown)
     }
 
-    /// How long the rest takes at the pace so far; `None` before there is a pace.
+    /// Seconds since it began, without pauses.
+    fn elapsed(&self, now: f64) -> f64 {
+        now - self.began - self.paused
+    }
+
+    /// How long the rest takes at the pace so far; `None` before there is a pace. What was done
+    /// before counts for neither.
     pub fn left(&self, now: f64) -> Option<Duration> {
-        let (elapsed, done) = (now - self.began, self.share_done());
-        let paced = elapsed >= 3.0 && self.work.cost_done + self.under_way().0 > 0;
+        let work = &self.work;
+        let [cost, _, restored] = self.under_way();
+        let (elapsed, done) = (self.elapsed(now), work.cost_done + cost);
+        let left = work
+            .cost
+            .saturating_sub(done + work.cost_restored + restored);
+        let paced = elapsed >= 3.0 && done > 0;
         paced
-            .then(|| Duration::try_from_secs_f64(elapsed * (1.0 - done) / done).ok())
+            .then(|| Duration::try_from_secs_f64(elapsed * left as f64 / done as f64).ok())
             .flatten()
     }
 
@@ -195,8 +267,9 @@ impl Board {
     /// `312 done, 0 cached, 2 running, 1,226 left  57 batches/s  ETA 4 min 10 s`.
     pub fn line(&self, now: f64) -> String {
         let mut text = summary(&self.counts);
-        let elapsed = now - self.began;
-        let batches = self.work.batches_done + self.under_way().1;
+        let elapsed = self.elapsed(now);
+        let [_, batches, _] = self.under_way();
+        let batches = self.work.batches_done + batches;
         if batches > 0 && elapsed > 1.0 {
             text.push_str(&format!("  {:.0} batches/s", batches as f64 / elapsed));
         }

@@ -44,6 +44,10 @@ const WHOLE: u64 = 1000;
 impl Listener for Progress {
     /// Shows a record.
     fn on(&mut self, record: &Record) {
+        let retried = match &record.event {
+            Event::Retried { slot, .. } => self.board.name(*slot).unwrap_or("a stage").to_owned(),
+            _ => String::new(),
+        };
         self.board.on(record);
         match &record.event {
             Event::Began { slots, .. } => {
@@ -68,9 +72,19 @@ impl Listener for Progress {
                 attempt,
                 reason,
                 ..
-            } => self.say(&format!("attempt {attempt}: [{}]: {reason}", stage.short())),
+            } => {
+                let digest = stage.short();
+                self.say(&format!(
+                    "attempt {attempt}: {retried} [{digest}]: {reason}"
+                ));
+            }
             Event::Interrupted => {
-                self.say("stopping at the next step; press Ctrl-C again to stop at once");
+                // The next interrupt ends the program, and must leave no bars behind.
+                self.end_live();
+                self.say(
+                    "stopping at the next step, progress is saved; a second Ctrl-C stops at once, \
+                     without saving it",
+                );
             }
             Event::Ended { .. } => return self.finish(),
             _ => {}
@@ -80,11 +94,19 @@ impl Listener for Progress {
 }
 
 impl Progress {
-    /// Ends the display with a line on how the run ended.
-    fn finish(&mut self) {
+    /// Replaces a live display by plain lines.
+    fn end_live(&mut self) {
         if let Some(Shown::Live { bars, .. }) = &self.shown {
             let _ = bars.clear();
+            self.shown = Some(Shown::Lines {
+                last: Instant::now(),
+            });
         }
+    }
+
+    /// Ends the display with a line on how the run ended.
+    fn finish(&mut self) {
+        self.end_live();
         self.shown = None;
         print(&self.board.outcome());
     }

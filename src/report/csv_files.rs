@@ -88,6 +88,20 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     write(&columns, results.of(experiment))
 }
 
+/// How many runs have scores, by a file of [`runs`]; none where it is another file.
+pub(super) fn scored(runs: &[u8]) -> usize {
+    let mut reader = csv::Reader::from_reader(runs);
+    let status = reader.headers().ok();
+    let Some(status) = status.and_then(|names| names.iter().position(|name| name == "status"))
+    else {
+        return 0;
+    };
+    let rows = reader.records().flatten();
+    let scored = [RunStatus::Ok, RunStatus::Undefined(String::new())].map(|s| s.to_string());
+    rows.filter(|row| scored.iter().any(|word| row.get(status) == Some(word)))
+        .count()
+}
+
 /// The columns of a cell's position: the axes of every table, then the further ones of these
 /// tables.
 fn place<'a, R: 'a>(

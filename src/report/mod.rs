@@ -50,7 +50,7 @@ pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};
 pub use versus::{PublishedPair, Standing, Versus, versus};
-pub use written::{Tables, WrittenPages};
+pub use written::{RicherTable, Tables, WrittenPages};
 
 /// What a table says of its data.
 #[derive(Clone, Debug)]

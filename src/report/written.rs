@@ -1,10 +1,10 @@
 //! The files of a plan's tables and pages: whether they are up to date, and writing them.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use super::{
-    Claims, DataOrigin, PageSources, Tabled, Unread, beside::Beside, is_whole_page, table,
-    write_pages,
+    Claims, DataOrigin, PageSources, Tabled, Unread, beside::Beside, csv_files, is_whole_page,
+    table, write_pages,
 };
 use crate::{
     data::Dataset,
@@ -27,6 +27,17 @@ pub struct Tables<'a> {
     pub provenance: DataOrigin,
     /// In the plan's order.
     pub each: Vec<Tabled>,
+}
+
+/// A table on disk that has more results than the one that would replace it.
+#[derive(Clone, Debug)]
+pub struct RicherTable {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How many of its runs have scores.
+    pub there: usize,
+    /// How many of the other one's have.
+    pub here: usize,
 }
 
 /// The pages that were written.
@@ -61,7 +72,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Writes the tables and, where one of them changes or a page is not whole, the pages.
+    /// Writes the tables and, where one of them changes or a page is not whole, the pages. Tables on
+    /// disk that have more results are kept.
     ///
     /// The pages are written first. Wherever this is interrupted, tables that are up to date then
     /// have pages that are, or that are marked as unfinished.
@@ -73,8 +85,25 @@ impl<'a> Tables<'a> {
             true => WrittenPages::default(),
             false => self.write_pages()?,
         };
-        self.write()?;
+        self.write_except(&self.richer())?;
         Ok(pages)
+    }
+
+    /// The tables on disk that have more results than these. A table of all its runs replaces any:
+    /// it is what its manifest asks for.
+    pub fn richer(&self) -> Vec<RicherTable> {
+        let richer = self.folders.each().enumerate().filter_map(|(i, folder)| {
+            let tally = self.results.tally(i);
+            let here = tally.ok + tally.undefined;
+            let there = fs::read(folder.runs()).map_or(0, |runs| csv_files::scored(&runs));
+            let folder = folder.path().to_owned();
+            (here < tally.runs() && here < there).then_some(RicherTable {
+                folder,
+                there,
+                here,
+            })
+        });
+        richer.collect()
     }
 
     /// Whether the files hold these tables, and every page exists and is finished.
@@ -89,7 +118,14 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// Where a folder cannot be written.
     pub fn write(&self) -> Result<(), StoreError> {
-        self.each.iter().enumerate().try_for_each(|(i, table)| {
+        self.write_except(&[])
+    }
+
+    fn write_except(&self, kept: &[RicherTable]) -> Result<(), StoreError> {
+        let tables = self.each.iter().enumerate();
+        let mut written =
+            tables.filter(|(_, table)| kept.iter().all(|kept| kept.folder != table.folder));
+        written.try_for_each(|(i, table)| {
             self.folders.write_identity(i)?;
             table.write()?;
             let beside = Beside {

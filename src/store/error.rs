@@ -12,6 +12,17 @@ pub struct StoreError {
     pub error: io::Error,
 }
 
+impl StoreError {
+    /// Whether the disk is full, or a quota used up.
+    pub fn is_no_space(&self) -> bool {
+        let kind = self.error.kind();
+        matches!(
+            kind,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+}
+
 /// What helps against an error of the operating system, where that is known.
 struct Remedy(Option<&'static str>);
 

@@ -19,6 +19,7 @@ mod made_by;
 mod partial;
 mod publish;
 mod scratch;
+mod space;
 
 use std::{
     collections::BTreeMap,

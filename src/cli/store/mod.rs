@@ -2,6 +2,7 @@
 
 mod audit;
 mod export;
+mod gc;
 mod upkeep;
 
 use clap::Subcommand;
@@ -17,7 +18,7 @@ pub(super) enum Command {
     /// Read everything and compare it with its digests.
     Verify(upkeep::Verify),
     /// Remove the stages that none of the given manifests needs.
-    Gc(upkeep::Gc),
+    Gc(gc::Arguments),
     /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's
     /// names.
     Export(export::Arguments),
@@ -30,7 +31,7 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
         Command::Ls(arguments) => upkeep::ls(arguments),
         Command::Du(arguments) => upkeep::du(arguments),
         Command::Verify(arguments) => upkeep::verify(arguments),
-        Command::Gc(arguments) => upkeep::gc(arguments),
+        Command::Gc(arguments) => gc::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
     }

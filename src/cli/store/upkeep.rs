@@ -1,33 +1,29 @@
-//! `expertgrid store ls | du | verify | gc`: the store as a tree on disk.
+//! `expertgrid store ls | du | verify`: the store as a tree on disk.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::super::{
-    DEFAULT_DATASET, Done, Failure, imports,
+    Done, Failure,
     output::{print, size},
 };
 use crate::{
     key::Digest,
-    manifest,
-    plan::{self, Inventory, Kind},
-    store::{Found, Removal, Store},
+    plan::Kind,
+    store::{Found, Store},
 };
 
 #[derive(Debug, Args)]
 pub struct StoreArguments {
     /// Folder of the tables and of the store.
     #[arg(long, default_value = "results", value_name = "DIR")]
-    results: PathBuf,
+    pub results: PathBuf,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -47,30 +43,6 @@ pub struct Du {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    #[command(flatten)]
-    place: StoreArguments,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The stages of all profiles of a manifest are kept. What was run with `--set` is \
-                  kept only if the same `--set` is given here.
-
-Example: expertgrid store gc --keep-manifests experiments/*.toml --dry-run"
-)]
-pub struct Gc {
-    /// Manifests whose stages are kept.
-    #[arg(long, required = true, num_args = 1.., value_name = "MANIFEST")]
-    keep_manifests: Vec<PathBuf>,
-    /// Overrides whose stages are kept too; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-    /// Folder of the data set that the stages were computed on.
-    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
-    dataset: PathBuf,
-    /// Remove nothing; show what would be removed.
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     place: StoreArguments,
 }
@@ -206,76 +178,4 @@ pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
         true => Ok(Done::Whole),
         false => Ok(Done::WithFailures),
     }
-}
-
-pub fn gc(arguments: &Gc) -> Result<Done, Failure> {
-    let store = Store::within(&arguments.place.results);
-    let kept = needed(arguments)?;
-    let scratch = store.scratch().map_err(Failure::input)?;
-    let (mut removed, mut freed, mut busy) = (Vec::new(), 0, 0);
-    let mut staying = 0;
-    for (kind, digest) in store.list() {
-        if kept.contains(&digest) {
-            staying += 1;
-            continue;
-        }
-        let bytes = store.size(kind, &digest);
-        if !arguments.dry_run {
-            let outcome = store
-                .remove(&scratch, kind, &digest)
-                .map_err(Failure::work)?;
-            if outcome == Removal::InUse {
-                busy += 1;
-                continue;
-            }
-        }
-        freed += bytes;
-        removed.push((kind, digest));
-    }
-    if arguments.place.json {
-        print(serde_json::to_string_pretty(&removed).expect("rows are plain data"));
-        return Ok(Done::Whole);
-    }
-    if arguments.dry_run {
-        for (kind, digest) in &removed {
-            print(format_args!("would be removed: {kind} {digest}"));
-        }
-    }
-    print(format_args!(
-        "{} stages {} ({}), {staying} stay{}",
-        removed.len(),
-        match arguments.dry_run {
-            true => "would be removed",
-            false => "removed",
-        },
-        size(freed),
-        match busy {
-            0 => String::new(),
-            n => format!(", {n} are in use"),
-        }
-    ));
-    Ok(Done::Whole)
-}
-
-/// Every stage that the manifests need, with all their profiles, as they are and with the
-/// overrides.
-fn needed(arguments: &Gc) -> Result<BTreeSet<Digest>, Failure> {
-    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
-    let mut kept = BTreeSet::new();
-    let none: &[String] = &[];
-    for path in &arguments.keep_manifests {
-        for profile in manifest::profiles(path).map_err(Failure::input)? {
-            for overrides in [none, &arguments.overrides] {
-                let experiments = manifest::read(std::slice::from_ref(path), &profile, overrides)
-                    .map_err(Failure::input)?;
-                let inventory = Inventory {
-                    imports: imports(&experiments)?,
-                    ..Inventory::of(&dataset)
-                };
-                let plan = plan::build(experiments, &inventory);
-                kept.extend(plan.stages.iter().map(|stage| stage.digest));
-            }
-        }
-    }
-    Ok(kept)
 }

@@ -572,6 +572,75 @@ fn two_manifests_of_one_name_would_share_a_folder() {
 }
 
 #[test]
+fn names_that_differ_in_case_only_would_share_a_folder_on_many_disks() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["small.toml", "Small.toml", "other.toml"].map(|name| folder.path().join(name));
+    for path in &paths {
+        fs::write(path, GOOD).unwrap();
+    }
+    let error = manifest::read(&paths, "paper", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("small.toml and Small.toml differ in case only"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+    // Their profiles are folders too.
+    let twice = format!(
+        "{GOOD}\n[profile.fast]\nseed = 1\n[profile.Fast]\nseed = 2\n[profile.PAPER]\nseed = 3\n"
+    );
+    let told = problems(&twice);
+    let alike = told
+        .iter()
+        .filter(|line| line.contains("differ in case only"));
+    assert_eq!(alike.count(), 2, "{told:#?}");
+}
+
+#[test]
+fn a_name_that_is_no_folder_everywhere_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, GOOD).unwrap();
+        manifest::read(&[path], "paper", &[])
+    };
+    let long = format!("{}.toml", "n".repeat(201));
+    let odd = [
+        "store.toml",
+        "Logs.toml",
+        "CON.toml",
+        "nul.v2.toml",
+        "Lpt1.toml",
+        "paper.html.toml",
+        "a:b.toml",
+        "a\\b.toml",
+        "a\nb.toml",
+        "what?.toml",
+        ".hidden.toml",
+        "-x.toml",
+        "end .toml",
+        &long,
+    ];
+    for name in odd {
+        let error = read(name).map(drop).expect_err(name).to_string();
+        assert!(error.contains("; rename it"), "{name:?}: {error}");
+    }
+    let usual = [
+        "my table.toml",
+        "Länge-µ.toml",
+        "store-2.toml",
+        "console.toml",
+        "com10.toml",
+        "v1.2.toml",
+    ];
+    for name in usual {
+        let experiments = read(name).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        assert_eq!(format!("{}.toml", experiments[0].name), name);
+    }
+}
+
+#[test]
 fn wrong_input_on_the_command_line_ends_with_code_two_and_loses_nothing() {
     let folder = tiny();
     let say = |arguments: &[&str]| run(folder.path(), arguments, 2).err;

@@ -12,7 +12,8 @@ use itertools::Itertools;
 use proptest::{collection::vec, prelude::*};
 
 use script::{
-    EVALUATIONS, EVERYTHING, Grid, STAGES, Script, Slot, TRAININGS, accident, mistake, progress,
+    EVALUATIONS, EVERYTHING, Grid, STAGES, Script, Slot, TRAININGS, accident, mistake, no_space,
+    progress,
 };
 
 /// Everything in one slot.
@@ -309,6 +310,53 @@ fn an_accident_after_the_most_failures_leaves_its_stage_ready() {
 }
 
 #[test]
+fn a_full_disk_stops_everything_and_nothing_is_tried_again() {
+    let played = Script::with_slots(3)
+        .retries(5)
+        .news("P1", [no_space()])
+        .news("S1", [no_space()])
+        .play();
+    assert_eq!(played.starts(), "P1 P2 S1");
+    assert_eq!(played.ended, Ended::DiskFull);
+    assert_eq!(played.trace.stops, 1);
+    assert_eq!(
+        played.told()[3..6],
+        [
+            "failed P1 in 0: full",
+            "blocked F1 by P1",
+            "blocked E1 by P1"
+        ]
+    );
+    // Told once: what the others lack is the same.
+    assert_eq!(played.told_of("S1"), ["started S1 in 2", "stopped S1 in 2"]);
+    assert_eq!(played.which(&State::Ready), "P2 S1 S2");
+}
+
+#[test]
+fn a_full_disk_ends_a_run_that_has_given_up_at_once() {
+    let played = Script::with_slots(3)
+        .most_failures(1)
+        .news("P1", [mistake()])
+        .news("P2", [no_space()])
+        .play();
+    assert_eq!(played.ended, Ended::DiskFull);
+    assert_eq!(played.which(&State::Ready), "S1 S2");
+    assert_eq!(played.counts.failed, 2);
+}
+
+#[test]
+fn progress_that_a_stage_goes_on_from_is_passed_on() {
+    let played = Script::with_slots(1)
+        .news("P1", [News::Resumed(40), progress()])
+        .play();
+    assert_eq!(
+        played.told_of("P1")[1..3],
+        ["resumed P1 after 40 in 0", "step 7 of P1 in 0"]
+    );
+    assert_eq!(played.counts, all_finished());
+}
+
+#[test]
 fn what_another_process_makes_meanwhile_is_found_and_what_stands_on_it_runs() {
     let played = Script::with_slots(2)
         .answers("S1", &[LeaseReply::Theirs, LeaseReply::Made])
@@ -585,10 +633,11 @@ fn answers(others: bool) -> BoxedStrategy<Vec<LeaseReply>> {
 
 fn news() -> impl Strategy<Value = News> {
     prop_oneof![
-        2 => Just(progress()),
-        4 => Just(News::Finished),
-        2 => Just(accident()),
-        1 => Just(mistake()),
+        10 => Just(progress()),
+        20 => Just(News::Finished),
+        10 => Just(accident()),
+        5 => Just(mistake()),
+        1 => Just(no_space()),
     ]
 }
 

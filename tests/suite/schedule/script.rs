@@ -131,6 +131,10 @@ pub fn mistake() -> News {
     failure("wrong", Nature::Deterministic)
 }
 
+pub fn no_space() -> News {
+    failure("full", Nature::NoSpace)
+}
+
 fn failure(reason: &str, nature: Nature) -> News {
     let reason = reason.to_owned();
     News::Failed(StageFailure { reason, nature })
@@ -361,6 +365,9 @@ fn tell(grid: &Grid, event: &Event) -> String {
     let name = |digest: &Digest| grid.name(grid.by_digest(*digest));
     match event {
         Event::Started { stage, slot, .. } => format!("started {} in {slot}", name(stage)),
+        Event::Resumed { stage, slot, steps } => {
+            format!("resumed {} after {steps} in {slot}", name(stage))
+        }
         Event::Progress { stage, slot, step } => {
             format!("step {} of {} in {slot}", step.step, name(stage))
         }
@@ -387,6 +394,7 @@ fn tell(grid: &Grid, event: &Event) -> String {
             format!("blocked {} by {}", name(stage), name(upstream))
         }
         Event::Interrupted => "interrupted".to_owned(),
+        Event::Continued { seconds } => format!("continued after {seconds} s"),
         Event::Began { .. } | Event::Ended { .. } => panic!("a schedule does not tell {event:?}"),
     }
 }
@@ -460,6 +468,8 @@ struct Simulation {
     failed: BTreeSet<StageId>,
     accidents: BTreeMap<StageId, usize>,
     interrupted: bool,
+    /// Whether there was no space before it was interrupted.
+    full: bool,
     /// How often nothing was running and the time went by.
     idle: usize,
     /// The counts by the events.
@@ -489,6 +499,7 @@ impl Simulation {
             failed: BTreeSet::new(),
             accidents: BTreeMap::new(),
             interrupted: false,
+            full: false,
             idle: 0,
             needed: sum(&schedule.counts()),
             script,
@@ -502,7 +513,7 @@ impl Simulation {
     /// Whether nothing more may begin.
     fn is_ending(&self) -> bool {
         let most = self.script.policy.most_failures;
-        self.interrupted || most.is_some_and(|most| self.failed.len() >= most)
+        self.interrupted || self.full || most.is_some_and(|most| self.failed.len() >= most)
     }
 
     fn is_done(&self, id: StageId) -> bool {
@@ -671,11 +682,18 @@ impl Simulation {
         };
         let news = self.script.news[id.index()].pop_front();
         let news = news.unwrap_or(default);
-        if !matches!(news, News::Progress(_)) {
+        if !matches!(news, News::Progress(_) | News::Resumed(_)) {
             self.running.remove(place);
         }
         match &news {
-            News::Progress(_) | News::Stopped => {}
+            News::Resumed(_) | News::Progress(_) | News::Stopped => {}
+            // What ends for want of space after the first is left for later.
+            News::Failed(failure) if failure.nature == Nature::NoSpace => {
+                if self.interrupted || !self.full {
+                    assert!(self.failed.insert(id));
+                }
+                self.full |= !self.interrupted;
+            }
             News::Finished => assert!(self.finished.insert(id)),
             News::Failed(failure) => {
                 let accidents = self.accidents.entry(id).or_default();
@@ -739,11 +757,12 @@ impl Simulation {
     fn check_end(&self, schedule: &Schedule<'_>, ended: Ended) {
         let expected = match self.is_ending() {
             true if self.interrupted => Ended::Interrupted,
+            true if self.full => Ended::DiskFull,
             true => Ended::GaveUp,
             false => Ended::Done,
         };
         assert_eq!(ended, expected);
-        assert_eq!(self.trace.stops > 0, self.interrupted);
+        assert_eq!(self.trace.stops > 0, self.interrupted || self.full);
         assert!(self.running.is_empty(), "running: {:?}", self.running);
         assert!(self.held.is_empty(), "not released: {:?}", self.held);
         assert_eq!(schedule.counts(), recount(schedule, self.script.grid));

@@ -81,6 +81,10 @@ fn a_disk_that_is_full_fails_stages_and_with_more_room_the_next_run_goes_on() {
             words.contains("the disk is full: free some space"),
             "{words}"
         );
+        // Whatever fails first, the rest is not tried one by one to fail in the same way.
+        assert!(!words.contains("attempt"), "{words}");
+        let told = words.matches("the disk is full: free some space").count();
+        assert_eq!(told, usize::from(round[1] == "1"), "{words}");
     }
     assert_eq!(
         (rounds[0][1], rounds.last().unwrap()[1]),
@@ -94,6 +98,76 @@ fn a_disk_that_is_full_fails_stages_and_with_more_room_the_next_run_goes_on() {
         &undisturbed.path().join("results"),
         "a full disk",
     );
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "mounts a tmpfs")]
+fn too_little_space_is_told_before_the_start_and_the_first_full_disk_ends_the_sweep() {
+    if !may_mount("too_little_space") {
+        return;
+    }
+    let folder = small();
+    let run = quoted(&small_run(&["--jobs", "1"]));
+    let dataset = few().to_str().unwrap();
+    let asks = |command: &str| quoted(&[command, "small.toml", "--dataset", dataset]);
+    let (plan, status) = (asks("plan"), asks("status"));
+    let script = format!(
+        "mkdir results; mount -t tmpfs -o size=120k tmpfs results
+         {plan} > planned 2>&1
+         code=0; {run} > first 2>&1 || code=$?; echo $code
+         code=0; {status} > status 2>&1 || code=$?
+         mount -o remount,size=40m results
+         code=0; {run} > second 2>&1 || code=$?; echo $code"
+    );
+    let output = alone(folder.path(), &script).output().unwrap();
+    let said = Said::of(&output);
+    let words = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+    let first = words("first");
+    assert_eq!(said.out, "1\n0\n", "{said:#?} {first}");
+    for told in [&words("planned"), &first] {
+        assert!(
+            told.contains("kB free, and what is left to run needs about"),
+            "{told}"
+        );
+    }
+    assert_eq!(first.matches("failed: ").count(), 1, "{first}");
+    assert!(
+        first.contains("1 failed") && first.contains("run small.toml"),
+        "{first}"
+    );
+    let status = words("status");
+    assert!(
+        status.contains("stopped by a full disk") || status.contains("or the disk was full"),
+        "{status}"
+    );
+    // No table of what is half done takes the last of the space.
+    assert!(!first.contains("# Samples"), "{first}");
+    assert!(!words("second").contains("free, and what is left"));
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "mounts a tmpfs")]
+fn a_training_whose_progress_finds_no_space_does_not_go_on_for_hours() {
+    if !may_mount("a_training_whose_progress") {
+        return;
+    }
+    let folder = small();
+    // Ten million steps, were it for their end.
+    let endless = ["--set", "scratch.steps=10000000", "--save-every", "20ms"];
+    let run = quoted(&small_run(&endless));
+    let script = format!(
+        "mkdir results; mount -t tmpfs -o size=2m tmpfs results
+         code=0; {run} > said 2>&1 || code=$?; echo $code
+         find results/store/partial -type f | wc -l"
+    );
+    let output = alone(folder.path(), &script).output().unwrap();
+    let said = Said::of(&output);
+    let words = fs::read_to_string(folder.path().join("said")).unwrap();
+    let (code, kept) = said.out.split_once('\n').unwrap();
+    assert_eq!(code, "1", "{said:#?} {words}");
+    assert!(kept.trim() != "0", "progress is kept: {words}");
+    let told = words.matches("the disk is full: free some space").count();
+    assert_eq!(told, 1, "{words}");
 }
 
 #[test]

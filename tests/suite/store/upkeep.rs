@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::common::*;
+use crate::support::{common::*, faults::*};
 
 #[test]
 fn a_part_of_a_grid_is_planned_and_run_alone_and_the_table_shows_all_there_is() {
@@ -87,7 +87,24 @@ fn the_store_is_listed_measured_verified_and_rid_of_what_no_manifest_reaches() {
         "nothing has gone"
     );
     assert!(gc(&["--dry-run", "--set", "finetune.steps=3"]).contains("0 stages would be removed"));
-    assert!(gc(&[]).contains("4 stages removed"));
+    let base = [
+        "store",
+        "gc",
+        "--keep-manifests",
+        "tiny.toml",
+        "--dataset",
+        dataset,
+    ];
+    let asked = run(folder.path(), &base, 2).err;
+    assert!(
+        asked.contains("4 stages would be removed") && asked.contains("`--yes`"),
+        "{asked}"
+    );
+    assert!(
+        store(&["verify"], 0).contains("13 of 13"),
+        "nothing has gone"
+    );
+    assert!(gc(&["--yes"]).contains("4 stages removed"));
     assert_eq!(run(folder.path(), &tiny_run(&[]), 0).counts(), None);
 
     let scores = files(&folder.path().join("results/store"));
@@ -101,6 +118,65 @@ fn the_store_is_listed_measured_verified_and_rid_of_what_no_manifest_reaches() {
         damaged.contains("damaged: evaluate") && damaged.contains("8 of 9"),
         "{damaged}"
     );
+}
+
+#[test]
+fn only_what_is_of_the_named_data_set_is_removed_and_never_all_of_it() {
+    let folder = tiny();
+    let other = ["data", "phantom", "--out", "other", "--seed", "2"];
+    run(folder.path(), &other, 0);
+    // Another data set of the same label: the label alone does not tell them apart.
+    let label = "{\"label\": \"part of the phantom\", \"synthetic\": true}";
+    fs::write(folder.path().join("other/dataset.json"), label).unwrap();
+    fs::write(folder.path().join("small.toml"), small_manifest()).unwrap();
+    run(folder.path(), &small_run(&[]), 0);
+    run(
+        folder.path(),
+        &["run", "tiny.toml", "--dataset", "other"],
+        0,
+    );
+    run(folder.path(), &tiny_run(&["--set", "finetune.steps=3"]), 0);
+    run(folder.path(), &tiny_run(&[]), 0);
+    let before = files(&folder.path().join("results/store"));
+    let gc = |manifest: &str, dataset: &str, code: i32| {
+        let base = ["store", "gc", "--keep-manifests", manifest, "--dataset"];
+        run(
+            folder.path(),
+            &[&base[..], &[dataset, "--yes"]].concat(),
+            code,
+        )
+    };
+    let phantom = phantom().to_str().unwrap();
+    // Nothing is left of the phantom: these are not the manifests that were run.
+    fs::write(
+        folder.path().join("never.toml"),
+        TINY.replace("seed = 3", "seed = 4"),
+    )
+    .unwrap();
+    let refused = gc("never.toml", phantom, 2).err;
+    assert!(refused.contains("none of the 13 stages"), "{refused}");
+    // Nor does a manifest that does not fit the data keep anything.
+    let unfit = gc("tiny.toml", few().to_str().unwrap(), 2).err;
+    assert!(unfit.contains("tiny is written for"), "{unfit}");
+    assert!(files(&folder.path().join("results/store")) == before);
+
+    let said = gc("tiny.toml", phantom, 0).out;
+    assert!(
+        said.contains("4 stages removed") && said.contains("9 stay"),
+        "{said}"
+    );
+    assert!(
+        said.contains("18 stages of another data set stay: part of the phantom"),
+        "{said}"
+    );
+    let said = gc("small.toml", few().to_str().unwrap(), 0).out;
+    assert!(said.contains("0 stages removed"), "{said}");
+    assert!(
+        said.contains("9 stages of another data set stay: part of the phantom"),
+        "{said}"
+    );
+    assert_eq!(run(folder.path(), &tiny_run(&[]), 0).counts(), None);
+    assert_eq!(run(folder.path(), &small_run(&[]), 0).counts(), None);
 }
 
 #[test]

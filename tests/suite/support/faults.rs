@@ -266,12 +266,16 @@ pub fn small() -> tempfile::TempDir {
 /// The same in a folder of one's own, for what stays to the end of the tests: nobody removes that
 /// from memory.
 pub fn small_in(folder: tempfile::TempDir) -> tempfile::TempDir {
+    fs::write(folder.path().join("small.toml"), small_manifest()).unwrap();
+    folder
+}
+
+/// The manifest in it.
+pub fn small_manifest() -> String {
     let few_cases = TINY
         .replace("samples = [5]", "samples = [1, 2]")
         .replace("starts = [1, 28]", "starts = [1]");
-    let manifest = format!("{few_cases}\n[dataset]\ntraining = 3\ntest = 1\n");
-    fs::write(folder.path().join("small.toml"), manifest).unwrap();
-    folder
+    format!("{few_cases}\n[dataset]\ntraining = 3\ntest = 1\n")
 }
 
 /// One fine-tuning on one pretraining, and its evaluation: every kind of publication there is.

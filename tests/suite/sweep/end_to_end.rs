@@ -522,3 +522,135 @@ fn both_engines_run_the_grid_and_a_table_of_both_says_so() {
         said.out
     );
 }
+
+/// A folder in which the tiny grid has been run, and two of its four scores are gone since.
+fn half_lost() -> tempfile::TempDir {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let runs = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    for row in &runs[..2] {
+        let digest = &row["evaluation"];
+        let place = format!("results/store/evaluate/{}/{digest}", &digest[..2]);
+        fs::remove_dir_all(folder.path().join(place)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn report_writes_no_table_over_one_with_more_results_unless_told() {
+    let folder = half_lost();
+    let dataset = phantom().to_str().unwrap();
+    let report = ["report", "tiny.toml", "--dataset", dataset];
+    let written = || files(&folder.path().join("results/tiny"));
+    let before = written();
+    for more in [&[][..], &["--claims"]] {
+        let said = run(folder.path(), &[&report[..], more].concat(), 1);
+        assert!(
+            said.err
+                .contains("has the scores of 4 runs, and those of 2 are"),
+            "{}",
+            said.err
+        );
+        assert!(said.err.contains("`--force`"), "{}", said.err);
+        assert!(!said.out.is_empty(), "what there is is shown");
+        assert!(written() == before, "{more:?}");
+    }
+    let said = run(folder.path(), &[&report[..], &["--force"]].concat(), 1);
+    assert!(said.err.contains("written to"), "{}", said.err);
+    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    let missing = rows.iter().filter(|row| row["status"] == "missing");
+    assert_eq!(missing.count(), 2);
+    // More than there was replaces it.
+    run(folder.path(), &tiny_run(&[]), 0);
+    assert!(timeless(written()) == timeless(before));
+}
+
+#[test]
+fn run_writes_no_table_over_one_with_more_results_either() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let table = || {
+        let mut files = files(&folder.path().join("results/tiny/paper"));
+        files.retain(|name, _| name.starts_with("tiny.") || name == "runs.csv");
+        files
+    };
+    let before = table();
+    assert_eq!(before.len(), 4);
+    fs::remove_dir_all(folder.path().join("results/store")).unwrap();
+    let one = tiny_run(&["--only", "arm=\"w/\" and start=28"]);
+    let said = run(folder.path(), &one, 1);
+    assert!(
+        said.err
+            .contains("has the scores of 4 runs and is kept; those of 1 are"),
+        "{}",
+        said.err
+    );
+    assert!(table() == before);
+    run(folder.path(), &tiny_run(&[]), 0);
+    assert!(table() == before);
+}
+
+#[test]
+fn a_smaller_grid_with_all_its_results_replaces_a_larger_one() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let smaller = TINY.replace("starts = [1, 28]", "starts = [1]");
+    fs::write(folder.path().join("tiny.toml"), smaller).unwrap();
+    let dataset = phantom().to_str().unwrap();
+    run(
+        folder.path(),
+        &["report", "tiny.toml", "--dataset", dataset],
+        0,
+    );
+    let rows = csv(&folder.path().join("results/tiny/paper/runs.csv"));
+    assert_eq!(rows.len(), 2);
+}
+
+#[test]
+fn claims_are_written_alone() {
+    let folder = tiny();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let results = folder.path().join("results/tiny/paper");
+    for name in ["tiny.md", "tiny.csv", "tiny.tex", "runs.csv", "index.html"] {
+        fs::write(results.join(name), "a note of somebody's").unwrap();
+    }
+    let dataset = phantom().to_str().unwrap();
+    let claims = ["report", "tiny.toml", "--dataset", dataset, "--claims"];
+    run(folder.path(), &claims, 0);
+    for (name, bytes) in files(&results) {
+        let own = ["journal.jsonl", "variant.toml"].contains(&name.as_str());
+        let noted = bytes == b"a note of somebody's";
+        assert_eq!(noted, !own && name != "tiny-claims.md", "{name}");
+    }
+    assert!(results.join("tiny-claims.md").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn paths_that_are_not_utf_8_are_paths() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = tiny();
+    let latin = folder.path().join(OsStr::from_bytes(b"d\xe4ten"));
+    for (name, bytes) in files(phantom()) {
+        let path = latin.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let mut command = expertgrid(folder.path(), &["run", "tiny.toml", "--dataset"]);
+    command.arg(&latin).arg("--results");
+    command.arg(OsStr::from_bytes(b"ergebnisse\xfc"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{:#?}", Said::of(&output));
+    let journal = b"ergebnisse\xfc/tiny/paper/journal.jsonl";
+    let journal = fs::read_to_string(folder.path().join(OsStr::from_bytes(journal))).unwrap();
+    // As a shell takes it.
+    assert!(journal.contains(r"ergebnisse\\xfc'"), "{journal}");
+    // A manifest's name is that of a folder, and part of texts.
+    let odd = OsStr::from_bytes(b"t\xe4fel.toml");
+    fs::write(folder.path().join(odd), TINY).unwrap();
+    let mut command = expertgrid(folder.path(), &["run"]);
+    let output = command.arg(odd).arg("--dataset").arg(&latin).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(Said::of(&output).err.contains("its name is not UTF-8"));
+}

@@ -5,5 +5,6 @@ mod golden;
 mod variants;
 mod display;
 mod seeing;
+mod long_runs;
 mod survival;
 mod tracing;

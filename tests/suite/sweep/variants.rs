@@ -230,10 +230,6 @@ fn names_of_variants_are_short_plain_and_apart() {
         name(&["title=\"longer\"", "seed=5"]),
         name(&["title=\"longer+seed=5\""]),
     ];
-    // A table called as a folder of the program's own leaves that alone.
-    let dir = ResultsDir::new(folder.path().join("results"));
-    let store = dir.variant("store", "paper");
-    assert!(!store.path().starts_with(dir.store()), "{store:?}");
     let apart: std::collections::BTreeSet<&String> = names.iter().collect();
     assert_eq!(apart.len(), names.len(), "{names:#?}");
     for name in &names {

@@ -90,6 +90,34 @@ fn predicted_masks_are_those_of_the_grid_and_lie_over_their_images() {
 }
 
 #[test]
+fn two_outputs_of_one_name_are_refused_before_any_is_written() {
+    let (folder, digest) = trained();
+    export(folder.path(), &digest);
+    let image = phantom().join("Validation/case35/image.nii.gz");
+    for name in ["x", "x_probability", "X_Logits"] {
+        fs::copy(&image, folder.path().join(format!("{name}.nii.gz"))).unwrap();
+    }
+    let predict = |images: &[&str], more: &[&str], code: i32| {
+        let weights = ["--weights", "pretrained.safetensors", "--expert", "2"];
+        let out = ["-o", "masks"];
+        let all = [&["predict"][..], &weights, images, &out, more].concat();
+        run(folder.path(), &all, code)
+    };
+    let two = ["x.nii.gz", "x_probability.nii.gz"];
+    let said = predict(&two, &["--probabilities"], 2).err;
+    assert!(
+        said.contains("would both be written to masks/x_probability.nii.gz"),
+        "{said}"
+    );
+    // Also where a disk ignores case.
+    let said = predict(&["x.nii.gz", "X_Logits.nii.gz"], &["--logits"], 2).err;
+    assert!(said.contains("would both be written to"), "{said}");
+    assert!(!folder.path().join("masks").exists());
+    // Without the other outputs there is nothing that they share.
+    predict(&two, &[], 0);
+}
+
+#[test]
 fn a_prediction_keeps_an_anisotropic_header_with_a_third_axis() {
     let (folder, digest) = trained();
     export(folder.path(), &digest);

@@ -1,0 +1,262 @@
+//! `expertgrid store gc`: removes the stages that no manifest needs.
+//!
+//! The rule: only stages of the named data set are removed, only when that is confirmed, and never
+//! all of them: whoever keeps nothing has most likely named other manifests or data than were run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use itertools::Itertools;
+use rayon::prelude::*;
+
+use super::{
+    super::{
+        DEFAULT_DATASET, Done, Failure, imports,
+        output::{print, size},
+    },
+    upkeep::StoreArguments,
+};
+use crate::{
+    data::{Dataset, fit},
+    key::Digest,
+    manifest,
+    plan::{self, Inventory, Kind, Spec},
+    store::{Description, Found, Removal, Store},
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The stages of all profiles of a manifest are kept. What was run with `--set` is \
+                  kept only if the same `--set` is given here. Stages of other data sets than the \
+                  named one are never removed.
+
+Example: expertgrid store gc --keep-manifests experiments/*.toml --dry-run"
+)]
+pub struct Arguments {
+    /// Manifests whose stages are kept.
+    #[arg(long, required = true, num_args = 1.., value_name = "MANIFEST")]
+    keep_manifests: Vec<PathBuf>,
+    /// Overrides whose stages are kept too; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Folder of the data set that the stages were computed on.
+    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Remove nothing; show what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove the stages; without it, they are only counted.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    place: StoreArguments,
+}
+
+/// The stages of a store, by what becomes of them.
+#[derive(Default)]
+struct StoredStages {
+    /// A manifest needs them.
+    needed: usize,
+    /// No manifest needs them.
+    unneeded: Vec<(Kind, Digest)>,
+    /// How many are of which other data set.
+    foreign: BTreeMap<String, usize>,
+    /// They cannot be read.
+    damaged: usize,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let store = Store::within(&arguments.place.results);
+    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
+    let kept = needed(arguments, &dataset)?;
+    let stages = sorted(&store, &dataset, &kept);
+    let bytes = |stages: &[(Kind, Digest)]| -> u64 {
+        let each = stages.iter();
+        each.map(|(kind, digest)| store.size(*kind, digest)).sum()
+    };
+    let count = stages.unneeded.len();
+    if stages.needed == 0 && count > 0 {
+        return Err(Failure::refused(format!(
+            "none of the {count} stages of {} in {} is one that these manifests need, so all of \
+             them would go; name the manifests, the `--set` and the `--dataset` that were run",
+            dataset.label,
+            store.root().display()
+        )));
+    }
+    if !arguments.yes && !arguments.dry_run && count > 0 {
+        return Err(Failure::refused(format!(
+            "{count} stages would be removed ({}), {} stay; `--dry-run` names them, `--yes` \
+             removes them",
+            size(bytes(&stages.unneeded)),
+            stages.needed
+        )));
+    }
+    let freed = bytes(&stages.unneeded);
+    let removed = match arguments.dry_run {
+        true => stages.unneeded.clone(),
+        false => remove(&store, &stages.unneeded)?,
+    };
+    if arguments.place.json {
+        print(serde_json::to_string_pretty(&removed).expect("rows are plain data"));
+        return Ok(Done::Whole);
+    }
+    if arguments.dry_run {
+        for (kind, digest) in &removed {
+            print(format_args!("would be removed: {kind} {digest}"));
+        }
+    }
+    print(format_args!(
+        "{} stages {} ({}), {} stay{}",
+        removed.len(),
+        match arguments.dry_run {
+            true => "would be removed",
+            false => "removed",
+        },
+        size(freed),
+        stages.needed,
+        match count - removed.len() {
+            0 => String::new(),
+            n => format!(", {n} are in use"),
+        }
+    ));
+    say_others(&stages);
+    Ok(Done::Whole)
+}
+
+/// Says which stages stay whether a manifest needs them or not.
+fn say_others(stages: &StoredStages) {
+    for (label, count) in &stages.foreign {
+        print(format_args!(
+            "{count} stages of another data set stay: {label}"
+        ));
+    }
+    if stages.damaged > 0 {
+        print(format_args!(
+            "{} damaged stages stay; `expertgrid store verify` names them",
+            stages.damaged
+        ));
+    }
+}
+
+/// Removes stages; returns those that no process works on.
+fn remove(store: &Store, stages: &[(Kind, Digest)]) -> Result<Vec<(Kind, Digest)>, Failure> {
+    let scratch = store.scratch().map_err(Failure::input)?;
+    let mut removed = Vec::new();
+    for (kind, digest) in stages {
+        let outcome = store.remove(&scratch, *kind, digest);
+        if outcome.map_err(Failure::work)? == Removal::Removed {
+            removed.push((*kind, *digest));
+        }
+    }
+    Ok(removed)
+}
+
+/// Sorts what is in the store.
+fn sorted(store: &Store, dataset: &Dataset, kept: &BTreeSet<Digest>) -> StoredStages {
+    let content = content(dataset);
+    let read = |(kind, digest): (Kind, Digest)| {
+        let found = match kept.contains(&digest) {
+            true => None,
+            false => Some(store.read(kind, &digest, &[])),
+        };
+        (kind, digest, found)
+    };
+    let read: Vec<_> = store.list().into_par_iter().map(read).collect();
+    let mut stages = StoredStages::default();
+    for (kind, digest, found) in read {
+        match found {
+            None => stages.needed += 1,
+            Some(Found::Intact(artefact)) => {
+                match is_of(&artefact.description, dataset, &content) {
+                    true => stages.unneeded.push((kind, digest)),
+                    false => {
+                        let label = artefact.description.dataset;
+                        *stages.foreign.entry(label).or_default() += 1;
+                    }
+                }
+            }
+            Some(Found::Missing) => {}
+            Some(Found::Damaged(_)) => stages.damaged += 1,
+        }
+    }
+    stages
+}
+
+/// The digests of all images and masks.
+fn content(dataset: &Dataset) -> HashSet<Digest> {
+    let inventory = Inventory::of(dataset);
+    let cases = inventory.training.iter().chain(&inventory.test);
+    let digests =
+        cases.flat_map(|case| [case.image].into_iter().chain(case.masks.values().copied()));
+    digests.collect()
+}
+
+/// Whether a stage was computed on a data set: it has its label, and images or masks of it. Two
+/// data sets may have one label, and one may have had other cases before.
+fn is_of(stage: &Description, dataset: &Dataset, content: &HashSet<Digest>) -> bool {
+    let of_it = |digests: &[Digest]| digests.iter().any(|digest| content.contains(digest));
+    let shared = match serde_json::from_str::<Spec>(stage.spec.get()) {
+        Ok(Spec::Train(train)) => of_it(&train.test.images) || of_it(&train.support.images),
+        Ok(Spec::Evaluate(evaluate)) => of_it(&evaluate.reference.masks),
+        // Written by another version: its label is all that is known.
+        Err(_) => true,
+    };
+    shared && stage.dataset == dataset.label
+}
+
+/// Every stage that the manifests need, with all their profiles, as they are and with the
+/// overrides.
+fn needed(arguments: &Arguments, dataset: &Dataset) -> Result<BTreeSet<Digest>, Failure> {
+    let mut kept = BTreeSet::new();
+    let none: &[String] = &[];
+    for path in &arguments.keep_manifests {
+        let mut unfit = Vec::new();
+        let profiles = manifest::profiles(path).map_err(Failure::input)?;
+        for profile in &profiles {
+            let mut problems = Vec::new();
+            for overrides in [none, &arguments.overrides] {
+                match digests(path, profile, overrides, dataset)? {
+                    Ok(digests) => kept.extend(digests),
+                    Err(more) => problems.extend(more),
+                }
+            }
+            if !problems.is_empty() {
+                unfit.push((profile, problems.into_iter().unique().join("\n")));
+            }
+        }
+        if unfit.len() == profiles.len() {
+            let all = unfit.into_iter().map(|(_, problems)| problems).unique();
+            return Err(Failure::refused(all.format("\n").to_string()));
+        }
+        for (profile, problems) in unfit {
+            eprintln!(
+                "note: the profile {profile} of {} has no stages on this data set: {problems}",
+                path.display()
+            );
+        }
+    }
+    Ok(kept)
+}
+
+/// The stages of a manifest's profile, or why it cannot be run on the data set.
+fn digests(
+    path: &Path,
+    profile: &str,
+    overrides: &[String],
+    dataset: &Dataset,
+) -> Result<Result<Vec<Digest>, Vec<String>>, Failure> {
+    let experiments = manifest::read(&[path], profile, overrides).map_err(Failure::input)?;
+    let problems = fit::fit_all(dataset, &experiments).problems;
+    if !problems.is_empty() {
+        return Ok(Err(problems));
+    }
+    let inventory = Inventory {
+        imports: imports(&experiments)?,
+        ..Inventory::of(dataset)
+    };
+    let plan = plan::build(experiments, &inventory);
+    Ok(Ok(plan.stages.iter().map(|stage| stage.digest).collect()))
+}
