@@ -9,7 +9,7 @@ use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
 use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
-        Case, Expert, folder,
+        Case, Expert, by_cause, folder, grouped,
         prepare::{cut_pixels, prepare, prepare_mask, too_small},
     },
     engine::{AnyEngine, Engine},
@@ -97,8 +97,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     let weights = LoadedWeights::open(&arguments.weights)?;
     let found = folder::annotated(&arguments.cases, arguments.expert).map_err(Failure::input)?;
-    for warning in &found.warnings {
-        eprintln!("{warning}");
+    for line in grouped(&found.warnings) {
+        eprintln!("{line}");
     }
     check_cases(&found.cases, arguments.expert, &weights.recipe)?;
     eprintln!("weights: {weights}");
@@ -166,16 +166,10 @@ fn budget(arguments: &Arguments) -> Budget {
 
 /// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
 fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
-    let problems: Vec<String> = cases
-        .iter()
-        .filter_map(|case| {
-            Some(format!(
-                "{}: {}",
-                case.name,
-                too_small(&case.image, &recipe.image)?
-            ))
-        })
-        .collect();
+    let problems = by_cause(cases.iter().filter_map(|case| {
+        let why = too_small(&case.image, &recipe.image)?;
+        Some((&case.name, why))
+    }));
     if !problems.is_empty() {
         return Err(Failure::refused(problems.join("\n")));
     }

@@ -1,7 +1,7 @@
 //! `expertgrid metric`: scores of masks against reference masks.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,9 @@ use serde::{Serialize, Serializer};
 use super::{Done, Failure, chain, output::print};
 use crate::{
     data::{
-        Expert, Mask, folder,
+        Expert, Mask,
+        alignment::{Aligned, align},
+        folder,
         nifti::{self, ReadMask},
     },
     manifest::{Fallback, Key, Metrics, SpacingFrom},
@@ -248,28 +250,42 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
         .with_context(|| dir.display().to_string())
         .map_err(Failure::Input)?;
     entries.sort();
-    let is_nifti = |path: &PathBuf| {
-        let name = path.to_string_lossy();
-        path.is_file() && (name.ends_with(".nii") || name.ends_with(".nii.gz"))
-    };
-    let (files, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_nifti);
-    let folders: Vec<PathBuf> = others.into_iter().filter(|path| path.is_dir()).collect();
+    let (files, others): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|path| folder::is_nifti(path));
+    let folders: Vec<PathBuf> = others
+        .into_iter()
+        .filter(|path| path.is_dir() && !folder::is_hidden(path))
+        .collect();
     let mut masks = BTreeMap::new();
     let mut add = |case: String, path: PathBuf| match masks.insert(case, path.clone()) {
         None => Ok(()),
         Some(other) => Err(Failure::Input(anyhow!(
-            "{} and {} are of the same case; keep one of the two",
+            "{} and {} are of the same case; move one of the two out of the folder",
             other.display(),
             path.display()
         ))),
     };
     if !files.is_empty() {
+        let names: BTreeSet<String> = files.iter().map(|path| folder::name(path)).collect();
+        // `predict` writes these beside the masks.
+        let of_mask = |name: &str| {
+            let mut endings = ["_probability", "_logits"].into_iter();
+            endings.any(|ending| {
+                let mask = name.strip_suffix(ending);
+                mask.is_some_and(|mask| names.contains(mask))
+            })
+        };
         for path in files {
-            // `predict` writes these beside the masks.
             let name = folder::name(&path);
-            if !name.ends_with("_probability") && !name.ends_with("_logits") {
+            if !of_mask(&name) {
                 add(name, path)?;
             }
+        }
+        for folder in folders {
+            eprintln!(
+                "note: {}: is a folder beside masks and is left out",
+                folder.display()
+            );
         }
         return Ok(masks);
     }
@@ -312,34 +328,39 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>
 fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
     let prediction = read(&pair.prediction)?;
     let reference = read(&pair.reference)?;
-    let spacing = match (metrics.spacing, reference.header.spacing()) {
-        (SpacingFrom::Unit, _) => Spacing::default(),
-        (SpacingFrom::Header, Some(spacing)) => Spacing {
-            row: spacing.y_mm,
-            column: spacing.x_mm,
-        },
-        (SpacingFrom::Header, None) => {
-            return Err(anyhow!(
-                "{}: its header has no spacing; set its pixel size, or measure in pixels with \
-                 `--spacing unit`",
-                pair.reference.display()
-            ));
-        }
-    };
-    if metrics.spacing == SpacingFrom::Header
-        && prediction.header.spacing() != reference.header.spacing()
-    {
-        eprintln!(
-            "warning: {}: its header has another spacing than the reference's, which is used",
-            pair.prediction.display()
-        );
-    }
     let both = || {
         let [prediction, reference] =
             [&pair.prediction, &pair.reference].map(|path| path.display());
         format!("{prediction} against {reference}")
     };
-    let [found, expected] = [&prediction.mask, &reference.mask].map(Mask::view);
+    let spacing = match metrics.spacing {
+        SpacingFrom::Unit => Spacing::default(),
+        SpacingFrom::Header => {
+            let spacing = reference.header.spacing().map_err(|fault| {
+                let what = fault.what;
+                anyhow!(
+                    "{}: {what}; write its pixel size to it, or measure in pixels with \
+                     `--spacing unit`",
+                    pair.reference.display()
+                )
+            })?;
+            Spacing {
+                row: spacing.y_mm,
+                column: spacing.x_mm,
+            }
+        }
+    };
+    let Aligned { mask, turned } = align(
+        prediction.mask,
+        &prediction.header,
+        &reference.header,
+        "reference",
+    )
+    .with_context(both)?;
+    if let Some(turned) = turned {
+        eprintln!("note: {}: {turned}", pair.prediction.display());
+    }
+    let [found, expected] = [&mask, &reference.mask].map(Mask::view);
     let compared =
         Compared::new(found, expected, spacing, metrics.definition()).with_context(both)?;
     let measured = metrics.report.iter();
@@ -362,15 +383,10 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
 
 fn read(path: &Path) -> anyhow::Result<ReadMask> {
     let read = nifti::read_mask(path).with_context(|| path.display().to_string())?;
-    // 0 and 255 make a mask as well as 0 and 1 do.
-    match read.two_valued {
-        true => Ok(read),
-        false => Err(anyhow!(
-            "{}: has more than two different values, so it is not a mask; threshold it at 0.5 \
-             first",
-            path.display()
-        )),
+    if let Some(remark) = read.header.remark() {
+        eprintln!("note: {}: {remark}", path.display());
     }
+    Ok(read)
 }
 
 fn table(rows: &[ScoredCase], metrics: &Metrics) -> String {

@@ -12,8 +12,9 @@ use clap::Args;
 use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
 use crate::{
     data::{
-        Expert, Image, Mask,
+        Expert, Image, Mask, by_cause,
         folder::{self, NamedImage},
+        grouped,
         nifti::{Fault, write_image, write_mask},
         prepare::{Plane, Prediction, Prepared, prepare, too_small},
     },
@@ -37,7 +38,7 @@ pub(super) struct Arguments {
     /// Whose masks to predict; needed where the network has several experts' branches.
     #[arg(long, value_name = "N")]
     expert: Option<Expert>,
-    /// 2-D NIfTI images, folders of a case, folders of cases.
+    /// 2-D NIfTI images, folders of a case, folders of images and of cases.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Folder to write to; files there are not replaced.
@@ -60,15 +61,16 @@ const TOGETHER: usize = 16;
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let weights = LoadedWeights::open(&arguments.weights)?;
     let branch = weights.branch(arguments.expert)?;
-    let images = folder::images(&arguments.images).map_err(Failure::input)?;
+    let found = folder::images(&arguments.images).map_err(Failure::input)?;
+    for line in grouped(&found.warnings) {
+        eprintln!("{line}");
+    }
+    let images = found.images;
     let spec = weights.recipe.image;
-    let mut problems: Vec<String> = images
-        .iter()
-        .filter_map(|named| {
-            let why = too_small(&named.image, &spec)?;
-            Some(format!("{}: {why}", named.path.display()))
-        })
-        .collect();
+    let mut problems = by_cause(images.iter().filter_map(|named| {
+        let why = too_small(&named.image, &spec)?;
+        Some((named.path.display(), why))
+    }));
     let planned = images
         .iter()
         .flat_map(|named| arguments.outputs(&named.name));

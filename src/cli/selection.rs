@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
+use itertools::Itertools;
 
 use super::Failure;
 use crate::{
     data::{
-        Dataset, Severity,
+        Dataset,
         fit::{self, Fit},
+        grouped, survey,
     },
     grid::Only,
     imports,
@@ -100,7 +102,20 @@ impl Selection {
             .map(|given| manifest::found(given))
             .collect();
         let read = manifest::read(&manifests, &self.profile, &self.overrides);
-        let experiments = read.map_err(Failure::input)?;
+        let experiments = read.map_err(|problems| {
+            // Which experts there are is asked of the data set.
+            let text = problems.to_string();
+            let asked = text.contains("`dataset.experts`");
+            let found = asked.then(|| survey::experts_named(&self.dataset_path()));
+            match found.filter(|experts| !experts.is_empty()) {
+                None => Failure::input(problems),
+                Some(experts) => Failure::refused(format!(
+                    "{text}\n{} has masks of experts {}",
+                    self.dataset_path().display(),
+                    experts.iter().format(", ")
+                )),
+            }
+        })?;
         for (key, values) in manifest::repeated(&self.overrides) {
             eprintln!(
                 "warning: --set sets {key} {} times, to {}; the last counts",
@@ -154,12 +169,8 @@ impl Selection {
     /// Opens the data set and checks the experiments against it.
     pub(super) fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
         let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
-        for warning in dataset
-            .warnings
-            .iter()
-            .filter(|w| w.severity == Severity::Warning)
-        {
-            eprintln!("{warning}");
+        for line in grouped(&dataset.warnings) {
+            eprintln!("{line}");
         }
         let Fit { problems, notes } = fit::fit_all(&dataset, experiments);
         for note in notes {

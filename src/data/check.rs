@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use itertools::Itertools;
 use rayon::prelude::*;
 
-use super::{Case, DataProblem, Expert, Mask, Severity, survey};
+use super::{Case, DataProblem, Expert, Mask, Severity, grouped, survey};
 use crate::key::Digest;
 
 /// The report on one folder.
@@ -23,7 +23,7 @@ pub struct Check {
     pub test: usize,
     /// Number of cases by image size, `(width, height)` in pixels.
     pub sizes: BTreeMap<(usize, usize), usize>,
-    /// Every expert found.
+    /// Experts that annotated every case.
     pub experts: Vec<Expert>,
     /// Figures of the readable cases; `None` if there is none.
     pub figures: Option<Figures>,
@@ -246,8 +246,8 @@ impl fmt::Display for Check {
             .count();
         let warnings = self.problems.len() - errors;
         writeln!(f, "\nproblems     {errors} errors, {warnings} warnings")?;
-        for problem in &self.problems {
-            writeln!(f, "{problem}")?;
+        for line in grouped(&self.problems) {
+            writeln!(f, "{line}")?;
         }
         Ok(())
     }

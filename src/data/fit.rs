@@ -5,7 +5,7 @@ use itertools::Itertools;
 use rayon::prelude::*;
 
 use super::{
-    Case, Dataset,
+    Case, Dataset, by_cause,
     prepare::{cut_pixels, too_small},
 };
 use crate::manifest::{CutMasks, Experiment, SpacingFrom};
@@ -83,17 +83,23 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
         }
     }
     let image = &experiment.recipe.image;
-    for case in dataset.cases() {
-        if let Some(why) = too_small(&case.image, image) {
-            fit.problems.push(format!("{name}: {}: {why}", case.name));
-        } else if experiment.metrics.spacing == SpacingFrom::Header && case.spacing().is_none() {
-            fit.problems.push(format!(
-                "{name}: {}: the header has no spacing, which `metrics.spacing = \"header\"` asks \
-                 for; use \"unit\"",
-                case.name
-            ));
-        }
-    }
+    let unfit = dataset.cases().filter_map(|case| {
+        let why = match too_small(&case.image, image) {
+            Some(why) => why,
+            None if experiment.metrics.spacing == SpacingFrom::Header => {
+                let fault = case.spacing().err()?;
+                format!(
+                    "{}, and `metrics.spacing = \"header\"` asks for its spacing; use \"unit\"",
+                    fault.what
+                )
+            }
+            None => return None,
+        };
+        Some((&case.name, why))
+    });
+    let lines = by_cause(unfit).into_iter();
+    fit.problems
+        .extend(lines.map(|line| format!("{name}: {line}")));
     if fit.problems.is_empty() {
         cut_masks(dataset, experiment, &wanted, &mut fit);
     }

@@ -11,10 +11,11 @@ use std::{
 use itertools::Itertools;
 use rayon::prelude::*;
 
+pub use super::qubiq::is_hidden;
 use super::{
     Case, DataProblem, DataProblems, Expert, Image, Severity, label,
     nifti::{self, Fault, Header},
-    qubiq::{CaseFiles, list_cases},
+    qubiq::{CaseFiles, Role, entries, list_cases, list_files},
     survey::read_case,
     two_valued,
 };
@@ -81,14 +82,18 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems
 
 fn folders_of_cases(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<CaseFiles> {
     if dir.join("Training").is_dir() {
-        problems.push(DataProblem::error(
-            dir,
-            "is a whole data set, not a folder of cases",
-            "give its folder `Training`",
-        ));
+        problems.push(whole_data_set(dir));
         return Vec::new();
     }
     list_cases(dir, problems)
+}
+
+fn whole_data_set(dir: &Path) -> DataProblem {
+    DataProblem::error(
+        dir,
+        "is a whole data set, not a folder of cases",
+        "give its folder `Training`",
+    )
 }
 
 /// An image to be predicted.
@@ -105,11 +110,20 @@ pub struct NamedImage {
     pub header: Header,
 }
 
-/// Reads images: files, folders of a case, folders of cases.
+/// Images to be predicted, and what was left out of the folders that were named.
+#[derive(Clone, Debug)]
+pub struct FoundImages {
+    /// In the order of the paths, each folder's by their names.
+    pub images: Vec<NamedImage>,
+    /// What is left out, and what is odd about the files.
+    pub warnings: Vec<DataProblem>,
+}
+
+/// Reads images: files, folders of a case, folders of images and of cases.
 ///
 /// # Errors
 /// Every problem found.
-pub fn images(paths: &[PathBuf]) -> Result<Vec<NamedImage>, DataProblems> {
+pub fn images(paths: &[PathBuf]) -> Result<FoundImages, DataProblems> {
     let mut problems = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -155,29 +169,72 @@ pub fn images(paths: &[PathBuf]) -> Result<Vec<NamedImage>, DataProblems> {
             Err(problem) => problems.push(problem),
         }
     }
-    match problems.is_empty() {
-        true => Ok(images),
-        false => Err(DataProblems(problems)),
+    for named in &images {
+        let remark = named.header.remark();
+        problems.extend(remark.map(|remark| DataProblem::remark(&named.path, remark)));
+    }
+    match problems.iter().any(|p| p.severity == Severity::Error) {
+        true => Err(DataProblems(problems)),
+        false => Ok(FoundImages {
+            images,
+            warnings: problems,
+        }),
     }
 }
 
+/// The images of a folder: its `image.nii.gz`, where it is a case's; else its NIfTI files and those
+/// of the cases in it. What else is there is told of.
 fn images_in(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
-    for file in ["image.nii.gz", "image.nii"] {
-        if dir.join(file).is_file() {
-            return vec![dir.join(file)];
+    if dir.join("Training").is_dir() {
+        problems.push(whole_data_set(dir));
+        return Vec::new();
+    }
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries(dir, problems)
+        .into_iter()
+        .partition(|path| path.is_dir());
+    let of_case = |path: &PathBuf| matches!(Role::of(path), Role::Image);
+    if files.iter().any(of_case) {
+        let case = list_files(dir.to_owned(), problems);
+        for path in folders {
+            problems.push(left_out(path, "is a folder within a case"));
+        }
+        return case.image.into_iter().collect();
+    }
+    let (mut images, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|path| is_nifti(path));
+    for path in others {
+        problems.push(left_out(path, "is not a NIfTI file (.nii or .nii.gz)"));
+    }
+    for folder in folders {
+        let case = list_files(folder, problems);
+        match case.image {
+            Some(image) => images.push(image),
+            None => problems.push(left_out(case.folder, "is a folder without an image.nii.gz")),
         }
     }
-    let cases = folders_of_cases(dir, problems);
-    // Warnings are of files that were not asked for.
-    problems.retain(|problem| problem.severity == Severity::Error);
-    for case in cases.iter().filter(|case| case.image.is_none()) {
+    if images.is_empty() {
         problems.push(DataProblem::error(
-            &case.folder,
-            "holds no image.nii.gz",
-            "give the image files instead of their folder",
+            dir,
+            "holds no image: neither NIfTI files nor folders with an image.nii.gz",
+            "give the image files themselves",
         ));
     }
-    cases.into_iter().filter_map(|case| case.image).collect()
+    images
+}
+
+fn left_out(path: PathBuf, what: &str) -> DataProblem {
+    DataProblem::warning(
+        path,
+        format!("{what} and is left out"),
+        "to predict it, give the image's file by its name",
+    )
+}
+
+/// Whether it is a visible file that is called as NIfTI files are. A name that begins with a dot is
+/// the system's.
+pub fn is_nifti(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    path.is_file() && !is_hidden(path) && (name.ends_with(".nii") || name.ends_with(".nii.gz"))
 }
 
 /// The name of a case's file without its ending; for `image`, the name of its folder.

@@ -78,7 +78,7 @@ pub(super) fn of(
                 problems.push(DataProblem::warning(
                     path,
                     "was written for other content than the folder holds now",
-                    "restore the files, or edit the label and remove the digest",
+                    "restore the files, or edit the label and take the digest out of it",
                 ));
                 return (format!("{}, changed since", marker.name()), provenance);
             }
@@ -88,7 +88,7 @@ pub(super) fn of(
         Err(what) => problems.push(DataProblem::error(
             path,
             what,
-            r#"write it as {"label": "my data", "synthetic": false}, or remove it"#,
+            r#"write it as {"label": "my data", "synthetic": false}, or give it another name"#,
         )),
     }
     let digest = digest.to_string();

@@ -4,6 +4,7 @@
 //! compressing a file anew or renaming a folder changes no key; and a data set opens whole or not
 //! at all, with every problem reported at once.
 
+pub mod alignment;
 pub mod augment;
 pub mod check;
 pub mod fit;
@@ -19,10 +20,10 @@ mod problem;
 
 use std::{collections::BTreeMap, path::Path};
 
-use self::nifti::{Header, SpacingMm};
+use self::nifti::{Fault, Header, SpacingMm};
 pub use self::{
     label::{MARKER, Marker},
-    problem::{DataProblem, DataProblems, Severity},
+    problem::{DataProblem, DataProblems, Severity, by_cause, grouped},
 };
 use crate::key::{Digest, Keyed, Sink};
 use crate::metric::MaskView;
@@ -158,8 +159,11 @@ impl Case {
         self.annotations.get(&expert).map(|a| &a.mask)
     }
 
-    /// Size of a pixel as the header gives it; `None` where the header gives no positive size.
-    pub fn spacing(&self) -> Option<SpacingMm> {
+    /// Size of a pixel as the header gives it.
+    ///
+    /// # Errors
+    /// The header gives no positive size, or two.
+    pub fn spacing(&self) -> Result<SpacingMm, Fault> {
         self.header.spacing()
     }
 }

@@ -1,13 +1,18 @@
 //! Problems of data files and folders.
 //!
-//! The rule: a problem names the file, what is wrong with it, and the remedy.
+//! The rule: a problem names the file, what is wrong with it, and the remedy. Files with the same
+//! problem share a line.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    path::PathBuf,
+};
 
 use itertools::Itertools;
 
 /// How bad a [`DataProblem`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The data set cannot be used.
     Error,
@@ -63,6 +68,14 @@ impl DataProblem {
             ..Self::error(path, what, remedy)
         }
     }
+
+    /// A warning of a text with both parts: `has ...; check ...`.
+    pub fn remark(path: impl Into<PathBuf>, text: &str) -> Self {
+        let (what, remedy) = text
+            .split_once("; ")
+            .unwrap_or((text, "check that it is intended"));
+        Self::warning(path, what, remedy)
+    }
 }
 
 impl fmt::Display for DataProblem {
@@ -79,5 +92,70 @@ impl fmt::Display for DataProblem {
 
 /// Everything that is wrong with a data set: errors first, then warnings, each by path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().format("\n"))]
+#[error("{}", grouped(.0).iter().format("\n"))]
 pub struct DataProblems(pub Vec<DataProblem>);
+
+/// Most files with the same problem that have a line each.
+const SINGLE: usize = 3;
+
+/// The lines of these problems, in their order. More than a few files with the same problem are one
+/// line, in the place of the first.
+pub fn grouped(problems: &[DataProblem]) -> Vec<String> {
+    let cause = |problem: &DataProblem| {
+        let DataProblem {
+            severity,
+            path: _,
+            what,
+            remedy,
+        } = problem;
+        (*severity, what.clone(), remedy.clone())
+    };
+    let mut like = problems.iter().into_group_map_by(|problem| cause(problem));
+    let line = |problem: &DataProblem| match like.get(&cause(problem)).map_or(0, Vec::len) {
+        0 => None,
+        1..=SINGLE => Some(problem.to_string()),
+        n => {
+            let group = like.remove(&cause(problem))?;
+            let DataProblem {
+                severity,
+                path: _,
+                what,
+                remedy,
+            } = problem;
+            let paths = some_of(group.iter().map(|problem| problem.path.display()));
+            Some(format!(
+                "{severity}: {n} files have the same problem, each {what}; {remedy}: {paths}"
+            ))
+        }
+    };
+    problems.iter().filter_map(line).collect()
+}
+
+/// `a, b, c and 28 more`.
+fn some_of<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
+    let all = items.len();
+    let shown = items.take(SINGLE).format(", ").to_string();
+    match all.saturating_sub(SINGLE) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Lines of what is wrong with named things, `name: cause`; more than a few of one cause share a
+/// line.
+pub fn by_cause<T: Display>(found: impl IntoIterator<Item = (T, String)>) -> Vec<String> {
+    let mut causes: BTreeMap<String, Vec<T>> = BTreeMap::new();
+    for (name, cause) in found {
+        causes.entry(cause).or_default().push(name);
+    }
+    let lines = causes
+        .into_iter()
+        .flat_map(|(cause, names)| match names.len() {
+            0..=SINGLE => names
+                .iter()
+                .map(|name| format!("{name}: {cause}"))
+                .collect(),
+            n => vec![format!("{n} cases ({}): {cause}", some_of(names.iter()))],
+        });
+    lines.collect()
+}

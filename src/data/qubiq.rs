@@ -62,10 +62,17 @@ pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), DataProblem> {
             };
         }
     }
+    let empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
     Err(DataProblem::error(
         dir,
         "holds neither `Training` nor `Validation`",
-        GET_DATA,
+        match empty {
+            true => GET_DATA,
+            false => {
+                "put a folder for each case, with its image.nii.gz and task01_segNN.nii.gz, into \
+                 these two"
+            }
+        },
     ))
 }
 
@@ -95,17 +102,21 @@ pub(super) fn list_cases(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<
             problems.push(DataProblem::warning(
                 path,
                 "is not the folder of a case and is ignored",
-                "keep one folder per case here",
+                "if it belongs to a case, move it into the case's folder",
             ));
         }
     }
     if cases.is_empty() {
-        problems.push(DataProblem::error(folder, "holds no case", GET_DATA));
+        problems.push(DataProblem::error(
+            folder,
+            "holds no case",
+            "put each case's image.nii.gz and masks in a folder of their own here",
+        ));
     }
     cases
 }
 
-fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
+pub(super) fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
     let mut case = CaseFiles {
         name: file_name(&folder),
         folder,
@@ -120,7 +131,7 @@ fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
                 problems.push(DataProblem::warning(
                     path,
                     "is neither `image.nii[.gz]` nor `task01_segNN.nii[.gz]` and is ignored",
-                    "remove it",
+                    "if it is the case's image or an expert's mask, rename it so",
                 ));
                 continue;
             }
@@ -129,7 +140,7 @@ fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
             problems.push(DataProblem::error(
                 path,
                 format!("is the same image or mask as `{}`", file_name(&earlier)),
-                "keep one of the two",
+                "move one of the two out of the folder",
             ));
         }
     }
@@ -137,12 +148,12 @@ fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
 }
 
 /// Entries in numerical order, without hidden ones.
-fn entries(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
+pub(super) fn entries(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     let listed: io::Result<Vec<PathBuf>> =
         fs::read_dir(folder).and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
     match listed {
         Ok(mut paths) => {
-            paths.retain(|path| !file_name(path).starts_with('.'));
+            paths.retain(|path| !is_hidden(path));
             paths.sort_by_cached_key(|path| natural(path));
             paths
         }
@@ -157,14 +168,15 @@ fn entries(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     }
 }
 
-enum Role {
+/// What a file of a case is, by its name.
+pub(super) enum Role {
     Image,
     Mask(Expert),
     Other,
 }
 
 impl Role {
-    fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path) -> Self {
         let name = file_name(path);
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         let Some(stem) = stem.strip_suffix(".nii") else {
@@ -178,6 +190,12 @@ impl Role {
             _ => Self::Other,
         }
     }
+}
+
+/// Whether a name begins with a dot: such files are the system's and hold no image or mask.
+pub fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name();
+    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn file_name(path: &Path) -> String {

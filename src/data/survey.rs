@@ -5,22 +5,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rayon::prelude::*;
 
 use super::{
-    Case, DataProblem, Dataset, Expert, Severity, content_digest, label,
-    nifti::{self, Fault, ReadMask},
+    Case, DataProblem, Dataset, Expert, Image, Mask, Severity,
+    alignment::{Aligned, align},
+    content_digest, label,
+    nifti::{self, Fault, Header, ReadMask},
     qubiq::{CaseFiles, Tree, list_cases, locate, natural},
+    two_valued,
 };
 use crate::key::Digest;
 
 /// What could be read of a data set, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// The cases without an error; experts found in any case. Warnings by path.
+    /// The cases without an error. Warnings by path.
     pub readable: Dataset,
     /// Problems that prevent the use of the data set, by path.
     pub errors: Vec<DataProblem>,
@@ -48,15 +51,11 @@ pub fn survey(dir: &Path) -> Survey {
             (Tree::Plain, [Vec::new(), Vec::new()])
         }
     };
-    let experts: BTreeSet<Expert> = [&training, &test]
-        .into_iter()
-        .flatten()
-        .flat_map(|files| files.masks.keys().copied())
-        .collect();
+    let experts = complete_experts(dir, [&training, &test], &mut problems);
     let [training, test] = [training, test].map(|listed| {
         let (cases, found): (Vec<_>, Vec<_>) = listed
             .into_par_iter()
-            .map(|files| read_case(&files, &experts))
+            .map(|files| read_case(&files, &files.masks.keys().copied().collect()))
             .unzip();
         problems.extend(found.into_iter().flatten());
         cases.into_iter().flatten().collect::<Vec<Case>>()
@@ -74,7 +73,7 @@ pub fn survey(dir: &Path) -> Survey {
             provenance,
             training,
             test,
-            experts: experts.into_iter().collect(),
+            experts,
             digest,
             warnings,
         },
@@ -82,7 +81,72 @@ pub fn survey(dir: &Path) -> Survey {
     }
 }
 
-/// A case with the masks of these experts, and its problems; `None` where one of them is an error.
+/// The experts of whom any case in `dir` has a mask, by the names of the files alone.
+pub fn experts_named(dir: &Path) -> BTreeSet<Expert> {
+    let mut unread = Vec::new();
+    let folders = locate(dir).map(|(_, folders)| folders);
+    let cases = folders
+        .into_iter()
+        .flatten()
+        .flat_map(|folder| list_cases(&folder, &mut unread));
+    cases.flat_map(|case| case.masks.into_keys()).collect()
+}
+
+/// The experts that annotated every case; adds what the others lack.
+fn complete_experts(
+    dir: &Path,
+    parts: [&Vec<CaseFiles>; 2],
+    problems: &mut Vec<DataProblem>,
+) -> Vec<Expert> {
+    let cases: Vec<&CaseFiles> = parts.into_iter().flatten().collect();
+    let experts: BTreeSet<Expert> = cases
+        .iter()
+        .flat_map(|case| case.masks.keys().copied())
+        .collect();
+    if experts.is_empty() && !cases.is_empty() {
+        problems.push(DataProblem::error(
+            dir,
+            "has no mask of any expert",
+            "name the masks task01_segNN.nii.gz (NN the expert's number), beside each image.nii.gz",
+        ));
+    }
+    let mut complete = Vec::new();
+    for expert in &experts {
+        let (with, without): (Vec<&CaseFiles>, Vec<&CaseFiles>) = cases
+            .iter()
+            .copied()
+            .partition(|case| case.masks.contains_key(expert));
+        let mut warn = |path: PathBuf, what: String| {
+            let remedy = format!("add what is missing where expert {expert} is to be used");
+            problems.push(DataProblem::warning(path, what, remedy));
+        };
+        if without.is_empty() {
+            complete.push(*expert);
+        } else if with.len() < without.len() {
+            // The odd ones are the files that are there.
+            for case in with {
+                let what = format!("is a mask of expert {expert}, who did not annotate every case");
+                warn(case.masks[expert].clone(), what);
+            }
+        } else {
+            for case in without {
+                let file = case.folder.join(format!("task01_seg{expert:02}.nii.gz"));
+                let what = format!("is missing, though expert {expert} annotated other cases");
+                warn(file, what);
+            }
+        }
+    }
+    if complete.is_empty() && !experts.is_empty() {
+        problems.push(DataProblem::error(
+            dir,
+            "has no expert who annotated every case",
+            "add the masks that are missing, or move cases without them out of the data set",
+        ));
+    }
+    complete
+}
+
+/// A case with its masks of these experts, and its problems; `None` where one of them is an error.
 pub(super) fn read_case(
     files: &CaseFiles,
     experts: &BTreeSet<Expert>,
@@ -97,65 +161,87 @@ pub(super) fn read_case(
             problems.push(DataProblem::error(
                 files.folder.join("image.nii.gz"),
                 "is missing",
-                "add the case's image, or remove the case",
+                "add the case's image, or move the case out of the data set",
             ));
             None
         }
     };
     let mut masks = Vec::new();
-    for expert in experts {
-        let Some(path) = files.masks.get(expert) else {
-            problems.push(DataProblem::error(
-                files.folder.join(format!("task01_seg{expert:02}.nii.gz")),
-                format!("is missing, though expert {expert} annotated other cases"),
-                "add it, or remove this expert's masks or this case",
-            ));
-            continue;
-        };
-        match nifti::read_mask(path) {
-            Ok(read) => {
-                problems.extend(oddities(path, &read));
-                masks.push((*expert, path, read.mask));
-            }
-            Err(fault) => problems.push(note(path, fault)),
+    let wanted = files.masks.iter().filter(|(e, _)| experts.contains(e));
+    for (expert, path) in wanted {
+        match read_mask(path, image.as_ref(), &mut problems) {
+            Ok(mask) => masks.push((*expert, mask)),
+            Err(problem) => problems.push(problem),
         }
     }
     let Some((image, header)) = image else {
         return (None, problems);
     };
-    for (_, path, mask) in &masks {
-        if (mask.width, mask.height) != (image.width, image.height) {
-            problems.push(DataProblem::error(
-                *path,
-                format!(
-                    "has {} x {} pixels, its image {} x {}",
-                    mask.width, mask.height, image.width, image.height
-                ),
-                "export the mask on the image's grid",
-            ));
-        }
+    let path = files.image.as_deref().unwrap_or(&files.folder);
+    if let Some(remark) = header.remark() {
+        problems.push(DataProblem::remark(path, remark));
     }
     if image.pixels.iter().all(|v| *v == image.pixels[0]) {
         problems.push(DataProblem::error(
-            files.image.as_deref().unwrap_or(&files.folder),
+            path,
             "has the same value everywhere",
             "export the image again",
         ));
+    } else if two_valued(&image.pixels) {
+        problems.push(DataProblem::error(
+            path,
+            "has no more than two different values: it looks like a mask",
+            "put the case's image in its place",
+        ));
     }
     let usable = problems.iter().all(|p| p.severity == Severity::Warning);
-    let masks = masks.into_iter().map(|(expert, _, mask)| (expert, mask));
     let case = usable.then(|| Case::new(&files.name, image, header, masks));
     (case, problems)
+}
+
+/// A mask on the grid of its image, where that could be read; adds what is odd about it.
+fn read_mask(
+    path: &Path,
+    image: Option<&(Image, Header)>,
+    problems: &mut Vec<DataProblem>,
+) -> Result<Mask, DataProblem> {
+    let note = |fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
+    let read = nifti::read_mask(path).map_err(|fault| {
+        let copied = image.is_some_and(|(image, _)| {
+            nifti::read_image(path).is_ok_and(|(copy, _)| copy == *image)
+        });
+        match copied {
+            true => DataProblem::error(
+                path,
+                "is a copy of its image, not a mask",
+                "put the expert's mask in its place",
+            ),
+            false => note(fault),
+        }
+    })?;
+    problems.extend(oddities(path, &read));
+    let Some((_, header)) = image else {
+        return Ok(read.mask);
+    };
+    let Aligned { mask, turned } = align(read.mask, &read.header, header, "image").map_err(note)?;
+    problems
+        .extend(turned.map(|what| DataProblem::warning(path, what, "check that this is intended")));
+    Ok(mask)
 }
 
 fn oddities(path: &Path, read: &ReadMask) -> Vec<DataProblem> {
     let mut found = Vec::new();
     let (area, all) = (read.mask.area_px(), read.mask.pixels.len());
-    if read.odd_pixels > 0 {
+    found.extend(
+        read.header
+            .remark()
+            .map(|remark| DataProblem::remark(path, remark)),
+    );
+    if let Some(inside) = read.inside.filter(|inside| *inside != 1.0) {
         found.push(DataProblem::warning(
             path,
-            format!("has {} pixels that are neither 0 nor 1", read.odd_pixels),
-            "check that this is intended: values above 0.5 count as inside",
+            format!("has the values 0 and {inside}"),
+            format!("check that this is intended: {inside} is inside, as 1 would be"),
         ));
     }
     if area == 0 || area == all {
@@ -185,7 +271,7 @@ fn note_repeated_images(
             problems.push(DataProblem::warning(
                 dir,
                 format!("{} has the same image as {first}", case.name),
-                "remove one of the two",
+                "check that this is intended",
             ));
         }
     }

@@ -185,7 +185,8 @@ fn experts(section: &Section<'_>, key: &str, list: &[Located<usize>], cohort: Co
     let experts = distinct(section, key, list, |expert| {
         (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
             format!(
-                "there is no expert {expert}; the data set has experts 1 to {}",
+                "there is no expert {expert} where `dataset.experts` is {0}: that is the highest \
+                 expert's number, so that experts are 1 to {0}",
                 cohort.experts
             )
         })

@@ -46,7 +46,7 @@ impl Inventory {
                         .iter()
                         .map(|(e, a)| (*e, a.digest))
                         .collect(),
-                    spacing_mm: case.spacing().map(|s| [s.y_mm, s.x_mm]),
+                    spacing_mm: case.spacing().ok().map(|s| [s.y_mm, s.x_mm]),
                 })
                 .collect()
         };

@@ -164,7 +164,7 @@ const PER_BYTE: usize = 12;
 
 impl Kind for Nifti {
     type Input = Vec<u8>;
-    type Output = ((Image, Header), ReadMask);
+    type Output = ((Image, Header), Option<ReadMask>);
 
     const NAME: &'static str = "nifti";
 
@@ -209,8 +209,11 @@ impl Kind for Nifti {
     fn parse(input: &Vec<u8>) -> Option<Self::Output> {
         let mask = decode_mask(&input[..]);
         let image = decode_image(&input[..]);
-        assert_eq!(mask.is_ok(), image.is_ok(), "a mask is read as an image is");
-        image.ok().zip(mask.ok())
+        assert!(
+            mask.is_err() || image.is_ok(),
+            "a mask is read as an image is"
+        );
+        image.ok().map(|image| (image, mask.ok()))
     }
 
     fn check(input: &Vec<u8>, ((image, header), read): Self::Output) {
@@ -226,16 +229,21 @@ impl Kind for Nifti {
         assert_eq!(pixels.len(), height * width);
         assert!(pixels.len() <= delivered(input), "pixels from nowhere");
         assert!(pixels.iter().all(|v| v.is_finite()));
-        assert_eq!((read.mask.height, read.mask.width), (*height, *width));
-        assert!(
-            read.mask
-                .pixels
-                .iter()
-                .eq(pixels.iter().map(|v| *v > 0.5).collect::<Vec<_>>().iter())
-        );
-        assert!(read.odd_pixels <= pixels.len());
+        let mut values = pixels.clone();
+        values.sort_by(f32::total_cmp);
+        values.dedup();
+        let expected = match values[..] {
+            [0.0] => Some(None),
+            [value @ (1.0 | 255.0)] | [0.0, value] => Some(Some(value)),
+            _ => None,
+        };
+        assert_eq!(read.as_ref().map(|read| read.inside), expected);
+        if let Some(ReadMask { mask, inside, .. }) = read {
+            assert_eq!((mask.height, mask.width), (*height, *width));
+            assert!(std::iter::zip(&mask.pixels, pixels).all(|(m, v)| *m == (Some(*v) == inside)));
+        }
         assert!(header.dims().iter().filter(|n| **n != 1).count() <= 2);
-        if let Some(spacing) = header.spacing() {
+        if let Ok(spacing) = header.spacing() {
             for mm in [spacing.x_mm, spacing.y_mm] {
                 assert!(mm.is_finite() && mm > 0.0);
             }

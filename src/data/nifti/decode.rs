@@ -9,9 +9,8 @@ use std::{
 };
 
 use ::nifti::{Endianness, NiftiError, NiftiHeader, NiftiType};
-use flate2::bufread::MultiGzDecoder;
 
-use super::{DATA_OFFSET, Fault, Header, MAX_AXIS_PX, MAX_PIXELS, axis_fault};
+use super::{DATA_OFFSET, Fault, Header, MAX_AXIS_PX, MAX_PIXELS, axis_fault, gzip::GzipMembers};
 
 /// Furthest into a file that pixels may start: room for any sensible header extension.
 const MAX_DATA_OFFSET: usize = 16 << 20;
@@ -37,7 +36,10 @@ pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Ve
         return Err(Fault::new("is empty", "copy the file again"));
     }
     if start.starts_with(&[0x1f, 0x8b]) {
-        plain_values(MultiGzDecoder::new(source))
+        let mut members = GzipMembers::new(source);
+        let (mut header, shape, values) = plain_values(&mut members)?;
+        header.trailing = members.trailing;
+        Ok((header, shape, values))
     } else {
         plain_values(source)
     }
@@ -83,6 +85,9 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
         .take(348)
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(&e))?;
+    if let Some(fault) = other_format(&bytes) {
+        return Err(fault);
+    }
     if bytes.len() < 348 {
         return Err(Fault::new(
             format!("ends within its header, after {} of 348 bytes", bytes.len()),
@@ -93,7 +98,7 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
     if &header.magic != b"n+1\0" || header.sizeof_hdr != 348 {
         return Err(Fault::new(
             "is not a single-file NIfTI-1",
-            "convert .hdr/.img pairs and NIfTI-2 to .nii or .nii.gz",
+            "convert .hdr/.img pairs to .nii or .nii.gz",
         ));
     }
     if header.dim().is_err() {
@@ -102,11 +107,46 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
             "export the file again",
         ));
     }
-    Ok(Header(header))
+    Ok(Header {
+        raw: header,
+        trailing: false,
+    })
+}
+
+/// What a file is that is known by its first bytes and is not NIfTI-1.
+fn other_format(start: &[u8]) -> Option<Fault> {
+    let number = start.first_chunk().map(|four| i32::from_le_bytes(*four));
+    if number.is_some_and(|n| n == 540 || n.swap_bytes() == 540)
+        && (start[4..].starts_with(b"n+2") || start[4..].starts_with(b"ni2"))
+    {
+        return Some(Fault::new(
+            "is NIfTI-2; NIfTI-1 is read",
+            "convert it, with nibabel: \
+             `nib.save(nib.Nifti1Image.from_image(nib.load(\"old.nii.gz\")), \"new.nii.gz\")`",
+        ));
+    }
+    let formats: [(usize, &[u8], &str); 7] = [
+        (128, b"DICM", "a DICOM file"),
+        (0, b"\x89PNG", "a PNG picture"),
+        (0, b"\xff\xd8\xff", "a JPEG picture"),
+        (0, b"NRRD", "an NRRD file"),
+        (0, b"ObjectType", "a MetaImage header"),
+        (0, b"\x89HDF", "an HDF5 or MINC file"),
+        (0, b"version https://git-lfs", "a pointer of Git LFS"),
+    ];
+    let is = |(at, magic, _): &&(usize, &[u8], &str)| {
+        start.get(*at..).is_some_and(|rest| rest.starts_with(magic))
+    };
+    let (_, magic, name) = formats.iter().find(is)?;
+    let remedy = match magic.starts_with(b"version") {
+        true => "fetch the file itself with `git lfs pull`",
+        false => "convert it to NIfTI-1 (.nii or .nii.gz), its spacing and place included",
+    };
+    Some(Fault::new(format!("is {name}, not a NIfTI-1 file"), remedy))
 }
 
 fn skip_to_pixels(source: &mut impl Read, header: &Header) -> Result<(), Fault> {
-    let offset = header.0.vox_offset;
+    let offset = header.raw.vox_offset;
     // Some writers leave 0 for the default. NaN fails both comparisons.
     let offset = if offset == 0.0 {
         DATA_OFFSET
@@ -142,7 +182,7 @@ fn read_pixels(source: &mut impl Read, header: &Header, count: usize) -> Result<
         if chunk.len() < wanted * pixel.size() {
             return Err(truncated(values.len() + chunk.len() / pixel.size(), count));
         }
-        let order = header.0.endianness;
+        let order = header.raw.endianness;
         match scaling {
             Scaling::AsStored => pixel.decode(&chunk, order, &mut values, |v| v),
             Scaling::Linear { slope, inter } => {
@@ -170,7 +210,7 @@ enum PixelType {
 
 impl PixelType {
     fn of(header: &Header) -> Result<Self, Fault> {
-        let declared = header.0.data_type();
+        let declared = header.raw.data_type();
         Ok(match declared {
             Ok(NiftiType::Uint8) => Self::U8,
             Ok(NiftiType::Int8) => Self::I8,
@@ -184,7 +224,7 @@ impl PixelType {
             Ok(NiftiType::Float64) => Self::F64,
             Ok(_) | Err(_) => {
                 let name = declared
-                    .map_or_else(|_| format!("{}", header.0.datatype), |t| format!("{t:?}"));
+                    .map_or_else(|_| format!("{}", header.raw.datatype), |t| format!("{t:?}"));
                 return Err(Fault::new(
                     format!("has pixels of type {name}"),
                     "convert it to one channel of whole or real numbers",
@@ -266,7 +306,7 @@ enum Scaling {
 
 impl Scaling {
     fn of(header: &Header) -> Result<Self, Fault> {
-        let (slope, inter) = (header.0.scl_slope, header.0.scl_inter);
+        let (slope, inter) = (header.raw.scl_slope, header.raw.scl_inter);
         // nibabel writes NaN for "no scaling", the standard says 0.
         if slope == 0.0 || slope.is_nan() {
             return Ok(Self::AsStored);

@@ -39,7 +39,7 @@ pub(super) fn write(
         scl_inter: 0.0,
         cal_min: 0.0,
         cal_max: 0.0,
-        ..header.0.clone()
+        ..header.raw.clone()
     };
     let mut bytes = header_bytes(&header);
     bytes.resize(DATA_OFFSET, 0);

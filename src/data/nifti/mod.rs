@@ -8,11 +8,16 @@
 
 mod decode;
 mod encode;
+mod geometry;
+mod gzip;
+mod mask_values;
 
 use std::{io::BufRead, path::Path};
 
 use ::nifti::{Endianness, NiftiHeader, NiftiType};
 
+pub(super) use self::geometry::same_spacing;
+pub use self::geometry::{HeaderGeometry, PixelGrid};
 use super::{Image, Mask};
 
 /// Longest axis that is read.
@@ -33,7 +38,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
@@ -53,7 +58,11 @@ pub struct SpacingMm {
 /// The header of a file. A prediction is written with its image's, so that a viewer overlays them.
 // Not `PartialEq`: headers hold NaN, and would differ from themselves.
 #[derive(Clone, Debug)]
-pub struct Header(NiftiHeader);
+pub struct Header {
+    raw: NiftiHeader,
+    /// Whether bytes that are no gzip data lay behind those of its file.
+    trailing: bool,
+}
 
 impl Header {
     /// A new header: `width` by `height` pixels of 1 mm, identity affine (sform 2, qform 0).
@@ -65,20 +74,24 @@ impl Header {
             Ok(n) if n > 0 && usize::from(n) <= MAX_AXIS_PX => Ok(n),
             _ => Err(axis_fault(n)),
         };
-        Ok(Self(NiftiHeader {
+        let raw = NiftiHeader {
             dim: [2, axis(width)?, axis(height)?, 1, 1, 1, 1, 1],
             sform_code: 2,
             qform_code: 0,
             xyzt_units: 2,
             endianness: Endianness::Little,
             ..NiftiHeader::default()
-        }))
+        };
+        Ok(Self {
+            raw,
+            trailing: false,
+        })
     }
 
     /// Lengths of all axes, singletons included.
     pub fn dims(&self) -> &[u16] {
-        let axes = usize::from(self.0.dim[0]).min(7);
-        &self.0.dim[1..=axes]
+        let axes = usize::from(self.raw.dim[0]).min(7);
+        &self.raw.dim[1..=axes]
     }
 
     /// The two axes of the image, as indices into `dims` and their lengths: x, then y.
@@ -94,29 +107,45 @@ impl Header {
             (&[x, y], _) => Ok([x, y]),
             // Two axes, of which at least one has a single pixel.
             (_, &[x, y]) => Ok([(0, usize::from(x)), (1, usize::from(y))]),
-            _ => Err(Fault::new(
-                format!("has shape {dims:?}, which is not one 2-D image"),
-                "store each slice in a file of its own",
-            )),
+            _ => Err(self.not_one_plane()),
         }
     }
 
-    /// Size of a pixel; `None` where the header gives no positive finite size.
-    pub fn spacing(&self) -> Option<SpacingMm> {
-        let [(x, _), (y, _)] = self.plane().ok()?;
-        let per_unit_mm = match self.0.xyzt_units & 7 {
-            1 => 1e3,
-            3 => 1e-3,
-            _ => 1.0,
-        };
-        let mm = |axis: usize| {
-            let size = f64::from(self.0.pixdim[axis + 1]) * per_unit_mm;
-            (size.is_finite() && size > 0.0).then_some(size)
-        };
-        Some(SpacingMm {
-            x_mm: mm(x)?,
-            y_mm: mm(y)?,
-        })
+    /// Why it is not one 2-D image.
+    fn not_one_plane(&self) -> Fault {
+        let dims = self.dims();
+        let several = dims.iter().enumerate().skip(3).find(|(_, n)| **n > 1);
+        match several {
+            // NIfTI's fourth axis is time, its fifth the components of a vector; both hold
+            // channels.
+            Some((axis, n)) if dims[..axis].iter().filter(|n| **n != 1).count() == 2 => {
+                let colons = ":, ".repeat(axis);
+                Fault::new(
+                    format!("has {n} channels (shape {dims:?}), not one"),
+                    format!(
+                        "choose one and store it as a file of its own, with nibabel for example \
+                         `image.slicer[{colons}0:1]`"
+                    ),
+                )
+            }
+            _ => Fault::new(
+                format!("has shape {dims:?}, which is not one 2-D image"),
+                "store each slice in a file of its own",
+            ),
+        }
+    }
+
+    /// Width and height of the image.
+    pub(super) fn shape(&self) -> Result<[usize; 2], Fault> {
+        Ok(self.plane()?.map(|(_, length)| length))
+    }
+
+    /// What should be known of the file that it was read from, though it could be read.
+    pub fn remark(&self) -> Option<&'static str> {
+        self.trailing.then_some(
+            "has bytes behind its gzip data that belong to no image and are left out; check that \
+             the file was copied whole",
+        )
     }
 }
 
@@ -128,23 +157,21 @@ pub fn read_image(path: &Path) -> Result<(Image, Header), Fault> {
     decode_image(decode::open(path)?)
 }
 
-/// A mask as read, with what is unusual about it.
+/// A mask as read.
 #[derive(Clone, Debug)]
 pub struct ReadMask {
-    /// The mask: value > 0.5.
+    /// The mask.
     pub mask: Mask,
     /// The file's header.
     pub header: Header,
-    /// How many pixels were neither 0 nor 1.
-    pub odd_pixels: usize,
-    /// Whether the file holds at most two different values, as a mask does.
-    pub two_valued: bool,
+    /// The value that marks the inside, after scaling; `None` where nothing is inside.
+    pub inside: Option<f32>,
 }
 
-/// Reads a mask: inside where the scaled value is above 0.5.
+/// Reads a mask: 0 outside, one other value, above 0, inside.
 ///
 /// # Errors
-/// As [`read_image`].
+/// As [`read_image`], and where the values are not those of a mask.
 pub fn read_mask(path: &Path) -> Result<ReadMask, Fault> {
     decode_mask(decode::open(path)?)
 }
@@ -166,14 +193,15 @@ pub fn decode_image(source: impl BufRead) -> Result<(Image, Header), Fault> {
 /// [`read_mask`] from bytes.
 ///
 /// # Errors
-/// As [`read_image`].
+/// As [`read_mask`].
 pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
     let (header, [width, height], values) = decode::values(source)?;
-    let odd_pixels = values.iter().filter(|v| **v != 0.0 && **v != 1.0).count();
-    let two_valued = odd_pixels == 0 || super::two_valued(&values);
+    let inside = mask_values::inside(&values)?;
     let mut pixels = vec![false; values.len()];
-    for (inside, value) in pixels.iter_mut().zip(&values) {
-        *inside = *value > 0.5;
+    if let Some(inside) = inside {
+        for (pixel, value) in pixels.iter_mut().zip(&values) {
+            *pixel = *value == inside;
+        }
     }
     let mask = Mask {
         height,
@@ -183,8 +211,7 @@ pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
     Ok(ReadMask {
         mask,
         header,
-        odd_pixels,
-        two_valued,
+        inside,
     })
 }
 

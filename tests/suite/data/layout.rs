@@ -222,7 +222,7 @@ fn a_missing_folder_says_how_to_get_data() {
 fn every_problem_is_reported_at_once_errors_first() {
     let dir = plain("nii.gz");
     let at = |path: &str| dir.path().join(path);
-    // Six errors ...
+    // Five errors ...
     fs::remove_file(at("Training/case1/task01_seg02.nii.gz")).unwrap();
     fs::remove_file(at("Training/case2/image.nii.gz")).unwrap();
     fs::write(at("Training/case2/task01_seg01.nii.gz"), b"nonsense").unwrap();
@@ -237,7 +237,8 @@ fn every_problem_is_reported_at_once_errors_first() {
     write_mask(&path, &small, &Header::identity(4, H).unwrap()).unwrap();
     let bytes = fs::read(at("Validation/case35/task01_seg02.nii.gz")).unwrap();
     fs::write(at("Validation/case35/task01_seg02.nii.gz"), &bytes[..40]).unwrap();
-    // ... and four warnings, the small mask's fullness among them; hidden files are none.
+    // ... and five warnings, the missing mask and the small one's fullness among them; hidden files
+    // are none.
     fs::write(at("Training/notes.txt"), "").unwrap();
     fs::write(at("Training/case1/task02_seg01.nii.gz"), "").unwrap();
     let empty = Mask {
@@ -256,11 +257,6 @@ fn every_problem_is_reported_at_once_errors_first() {
 
     let found = problems(dir.path());
     let wanted = [
-        (
-            Severity::Error,
-            "Training/case1/task01_seg02.nii.gz",
-            "is missing, though expert 2",
-        ),
         (Severity::Error, "Training/case2/image.nii.gz", "is missing"),
         (
             Severity::Error,
@@ -281,6 +277,11 @@ fn every_problem_is_reported_at_once_errors_first() {
             Severity::Error,
             "Validation/case35/task01_seg02.nii.gz",
             "ends early",
+        ),
+        (
+            Severity::Warning,
+            "Training/case1/task01_seg02.nii.gz",
+            "is missing, though expert 2",
         ),
         (
             Severity::Warning,
@@ -312,24 +313,24 @@ fn every_problem_is_reported_at_once_errors_first() {
 }
 
 #[test]
-fn values_between_and_repeated_images_are_warnings() {
+fn repeated_images_are_warnings() {
     let dir = plain("nii");
     let folder = dir.path().join("Training/case2");
-    write_image(&folder.join("task01_seg01.nii"), &image(0.0), &header()).unwrap();
     write_image(&folder.join("image.nii"), &image(35.0), &header()).unwrap();
     let found = problems(dir.path());
-    assert!(found.iter().all(|p| p.0 == Severity::Warning));
+    assert_eq!((found.len(), found[0].0), (1, Severity::Warning));
     assert!(
         found[0].2.contains("case35 has the same image as case2"),
         "{}",
         found[0].2
     );
-    let odd = W * H - 2;
-    assert!(
-        found[1]
-            .2
-            .contains(&format!("{odd} pixels that are neither")),
-        "{}",
-        found[1].2
-    );
+}
+
+#[test]
+fn a_folder_that_holds_something_else_is_told_the_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.nii.gz"), "").unwrap();
+    let said = data::open(dir.path()).unwrap_err().to_string();
+    assert!(said.contains("put a folder for each case"), "{said}");
+    assert!(!said.contains("phantom"), "{said}");
 }

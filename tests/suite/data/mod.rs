@@ -2,6 +2,8 @@
 
 mod layout;
 mod nifti;
+mod headers;
+mod masks;
 mod check;
 mod phantom;
 mod fetal;

@@ -2,4 +2,5 @@
 
 pub mod common;
 pub mod made_up;
+pub mod nifti_file;
 pub mod faults;

@@ -9,7 +9,7 @@ use expertgrid::data::{
 use serde_json::Value;
 
 use super::{export, trained};
-use crate::support::common::*;
+use crate::support::{common::*, nifti_file::*};
 
 /// A file of 4 x 3 pixels.
 fn write_mask(folder: &Path, name: &str, inside: &[usize]) {
@@ -72,6 +72,8 @@ fn distances_follow_the_headers_spacing_and_the_definition_asked_for() {
         let mut bytes = fs::read(&path).unwrap();
         bytes[80..84].copy_from_slice(&spacing[0].to_le_bytes());
         bytes[84..88].copy_from_slice(&spacing[1].to_le_bytes());
+        // No affine.
+        bytes[254..256].copy_from_slice(&0_i16.to_le_bytes());
         fs::write(path, bytes).unwrap();
     };
     spaced("p.nii", &[0, 3], [0.5, 2.0]);
@@ -162,4 +164,97 @@ fn predictions_are_scored_against_an_experts_masks_in_a_folder_of_cases() {
     let rows: Vec<Value> = serde_json::from_str(&said.out).unwrap();
     assert_eq!(rows.len(), 5);
     assert_eq!(rows[0]["case"], "case35");
+}
+
+#[test]
+fn equal_places_are_scored_and_other_places_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let shape = [40, 32];
+    let mask = NiftiFile::disc(shape, [14, 11], 7);
+    mask.clone().sform(IDENTITY).write(at("mask.nii"));
+    let other_way = rows([-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [39.0, 0.0, 0.0]);
+    NiftiFile::new(&[40, 32], &mirrored(&disc(shape, [14, 11], 7), 40))
+        .sform(other_way)
+        .write(at("mirrored.nii"));
+    let elsewhere = rows([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [10.0, -4.0, 0.0]);
+    mask.clone().sform(elsewhere).write(at("elsewhere.nii"));
+    mask.clone()
+        .qform([0.0; 3], [0.0; 3])
+        .write(at("quaternion.nii"));
+    mask.write(at("silent.nii"));
+
+    let perfect = |prediction: &str, reference: &str| {
+        let said = run(
+            folder.path(),
+            &["metric", prediction, reference, "--json"],
+            0,
+        );
+        let rows: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(rows[0]["dice"], 1.0, "{prediction} {reference}");
+        said.err
+    };
+    assert!(perfect("mirrored.nii", "mask.nii").contains("x reversed"));
+    assert!(perfect("mask.nii", "mirrored.nii").contains("x reversed"));
+    for (prediction, reference) in [
+        ("mask.nii", "quaternion.nii"),
+        ("silent.nii", "mask.nii"),
+        ("silent.nii", "silent.nii"),
+    ] {
+        assert_eq!(perfect(prediction, reference), "");
+    }
+    let said = run(folder.path(), &["metric", "mask.nii", "elsewhere.nii"], 2);
+    assert!(
+        said.err.contains("lies elsewhere than its reference"),
+        "{}",
+        said.err
+    );
+    assert_eq!(said.out, "");
+}
+
+#[test]
+fn values_that_do_not_say_what_is_inside_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = |name: &str, low: u8, high: u8| {
+        let values = disc([40, 32], [14, 11], 7);
+        let values: Vec<u8> = values
+            .iter()
+            .map(|v| if *v == 1 { high } else { low })
+            .collect();
+        NiftiFile::new(&[40, 32], &values).write(folder.path().join(name));
+    };
+    labels("mask.nii", 0, 1);
+    labels("two.nii", 0, 2);
+    labels("one-two.nii", 1, 2);
+    labels("hundreds.nii", 100, 200);
+    for (name, values) in [("one-two.nii", "1 and 2"), ("hundreds.nii", "100 and 200")] {
+        for pair in [["mask.nii", name], [name, "mask.nii"], [name, name]] {
+            let said = run(folder.path(), &["metric", pair[0], pair[1]], 2);
+            assert!(
+                said.err
+                    .contains(&format!("{name}: has the values {values}")),
+                "{said:#?}"
+            );
+        }
+    }
+    let same = run(
+        folder.path(),
+        &["metric", "two.nii", "mask.nii", "--json"],
+        0,
+    );
+    assert!(same.out.contains("\"dice\": 1.0"), "{}", same.out);
+}
+
+#[test]
+fn hidden_files_are_no_masks() {
+    let folder = tempfile::tempdir().unwrap();
+    for dir in ["pred", "ref"] {
+        fs::create_dir(folder.path().join(dir)).unwrap();
+        write_mask(folder.path(), &format!("{dir}/a.nii.gz"), &[1, 2]);
+    }
+    fs::write(folder.path().join("ref/._a.nii.gz"), [0, 5, 22, 7]).unwrap();
+    fs::create_dir(folder.path().join("pred/.Trash")).unwrap();
+    let said = run(folder.path(), &["metric", "pred", "ref", "--json"], 0);
+    let rows: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((rows.len(), &rows[0]["dice"]), (1, &1.0.into()));
 }

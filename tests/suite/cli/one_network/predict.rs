@@ -132,6 +132,9 @@ fn a_prediction_keeps_an_anisotropic_header_with_a_third_axis() {
     plain[40..42].copy_from_slice(&3_i16.to_le_bytes());
     plain[80..84].copy_from_slice(&0.5_f32.to_le_bytes());
     plain[84..88].copy_from_slice(&0.8_f32.to_le_bytes());
+    // The affine says the same.
+    plain[280..284].copy_from_slice(&0.5_f32.to_le_bytes());
+    plain[300..304].copy_from_slice(&0.8_f32.to_le_bytes());
     fs::write(folder.path().join("a.b.nii"), plain).unwrap();
     run(
         folder.path(),
@@ -247,4 +250,56 @@ fn wrong_use_of_one_network_is_refused_clearly() {
         forged.contains("its description has width 4") && forged.contains("have width 8"),
         "{forged}"
     );
+}
+
+#[test]
+fn a_folder_of_images_is_predicted_whole_and_what_is_left_out_is_told() {
+    let (folder, digest) = trained();
+    export(folder.path(), &digest);
+    let at = |name: &str| folder.path().join(name);
+    for name in ["flat", "mixed/case1", "mixed/empty"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    let image = phantom().join("Validation/case35/image.nii.gz");
+    for name in [
+        "flat/a.nii.gz",
+        "flat/b.nii.gz",
+        "mixed/a.nii.gz",
+        "mixed/case1/image.nii.gz",
+    ] {
+        fs::copy(&image, at(name)).unwrap();
+    }
+    for name in ["flat/._a.nii.gz", "mixed/notes.txt"] {
+        fs::write(at(name), "no image").unwrap();
+    }
+    let predict = |images: &str, code: i32| {
+        let out = format!("masks-of-{images}");
+        let mut arguments = vec!["predict", "--weights", "pretrained.safetensors"];
+        arguments.extend(["--expert", "1", images, "-o", &out]);
+        let said = run(folder.path(), &arguments, code);
+        let written = fs::read_dir(at(&out)).map_or_else(
+            |_| Vec::new(),
+            |files| {
+                files
+                    .map(|file| file.unwrap().file_name().into_string().unwrap())
+                    .collect()
+            },
+        );
+        let mut written: Vec<String> = written;
+        written.sort();
+        (said, written)
+    };
+    let (_, written) = predict("flat", 0);
+    assert_eq!(written, ["a.nii.gz", "b.nii.gz"]);
+    let (said, written) = predict("mixed", 0);
+    assert_eq!(written, ["a.nii.gz", "case1.nii.gz"]);
+    for left_out in [
+        "mixed/notes.txt: is not a NIfTI file",
+        "mixed/empty: is a folder without",
+    ] {
+        assert!(said.err.contains(left_out), "{}", said.err);
+    }
+    let (said, _) = predict("results", 2);
+    assert!(said.err.contains("holds no image"), "{}", said.err);
+    assert!(!said.err.contains("phantom --out"), "{}", said.err);
 }
