@@ -33,7 +33,7 @@ pub struct ImportError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub source: CheckpointError,
+    pub source: Box<CheckpointError>,
 }
 
 /// Reads the files that experiments name, for every network of their grids.
@@ -65,7 +65,7 @@ pub fn read(experiments: &[Experiment]) -> Result<Imports, ImportError> {
         let (digest, loaded) = import(path, experiment).map_err(|source| ImportError {
             experiment: experiment.name.clone(),
             path: path.clone(),
-            source,
+            source: source.into(),
         })?;
         imports.digests.insert(path.clone(), digest);
         for line in loaded {

@@ -72,7 +72,10 @@ pub fn align(mask: Mask, its: &Header, onto: &Header, other: &str) -> Result<Ali
         return Err(Fault::new(
             format!(
                 "has pixels of {} x {} mm by its header, its {other} {} x {} mm",
-                size.x_mm, size.y_mm, expected.x_mm, expected.y_mm
+                rounded(size.x_mm),
+                rounded(size.y_mm),
+                rounded(expected.x_mm),
+                rounded(expected.y_mm)
             ),
             remedy(other),
         ));

@@ -156,7 +156,9 @@ impl<'a> TextLine<'a> {
         };
         let delimits = |(i, c): &(usize, char)| "=,[]{}".contains(*c) && !inside(*i);
         let mut before = content[..column.min(content.len())].char_indices();
+        // The value begins behind the equals sign, whatever quotes stand before it.
         let start = before.rfind(delimits).map_or(0, |(i, _)| i + 1);
+        let start = start.max(equals + 1);
         let mut behind = content[start..].char_indices().map(|(i, c)| (start + i, c));
         let stop = behind.find(delimits).map_or(content.len(), |(i, _)| i);
         let value = content[start..stop].trim();
@@ -174,7 +176,7 @@ fn misspelt(key: &str, value: &str, listed: bool) -> Option<String> {
     let words: Vec<&str> = value.split_whitespace().collect();
     let number = |word: &&str| word.parse::<f64>().is_ok();
     let whole = |word: &&str| number(word) || word.starts_with(['"', '\'']);
-    if words.len() > 1 && words.iter().all(|word| whole(&word)) {
+    if words.len() > 1 && words.iter().all(whole) {
         return Some(match listed {
             true => format!(
                 "a comma is missing in `{value}`; write `{}`",

@@ -72,8 +72,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Writes the tables and, where one of them changes or a page is not whole, the pages. Tables on
-    /// disk that have more results are kept.
+    /// Writes the tables and, where one of them changes or a page is not whole, the pages. Tables
+    /// on disk that have more results are kept.
     ///
     /// The pages are written first. Wherever this is interrupted, tables that are up to date then
     /// have pages that are, or that are marked as unfinished.

@@ -107,7 +107,7 @@ pub struct FileDigest {
 #[derive(Clone, Debug)]
 pub struct Artefact {
     /// What is known of it.
-    pub description: Description,
+    pub description: Box<Description>,
     /// The files that were asked for.
     pub files: Files,
 }
@@ -280,7 +280,10 @@ impl Store {
             }
             files.insert(name.to_owned(), bytes);
         }
-        Ok(Artefact { description, files })
+        Ok(Artefact {
+            description: Box::new(description),
+            files,
+        })
     }
 }
 

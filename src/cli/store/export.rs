@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         dataset,
         made_by,
         ..
-    } = artefact.description;
+    } = *artefact.description;
     print(format_args!(
         "{kind} {}: width {}, experts {:?}, trained on {dataset}",
         digest.short(),

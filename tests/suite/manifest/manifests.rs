@@ -658,3 +658,11 @@ fn wrong_input_on_the_command_line_ends_with_code_two_and_loses_nothing() {
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "nothing was written beside the manifest");
 }
+
+#[test]
+fn an_equals_sign_in_quotes_is_no_key() {
+    for text in ["'=' 1 2\n", "\"a=b\" 1 2\n", "['='] 1 2\n"] {
+        let told = problems(text);
+        assert!(told[0].starts_with("m.toml:1:"), "{told:?}");
+    }
+}

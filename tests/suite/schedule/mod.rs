@@ -324,7 +324,7 @@ fn a_full_disk_stops_everything_and_nothing_is_tried_again() {
         [
             "failed P1 in 0: full",
             "blocked F1 by P1",
-            "blocked E1 by P1"
+            "blocked F2 by P1"
         ]
     );
     // Told once: what the others lack is the same.
