@@ -327,7 +327,7 @@ fn tables_that_cannot_be_written_are_a_failure_and_written_by_the_next_run() {
     let (said, code, _) = without(folder.path(), "small", "run", &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("results/small/paper") && said.contains("the disk is full"),
+        said.contains("results/small/paper") && said.contains("the disk is failing"),
         "{said}"
     );
     let (said, code) = disturbed(folder.path(), &store_of(folder.path()), None, &[]);
