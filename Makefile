@@ -87,5 +87,5 @@ bench-costs: ## the cost of running alone: stages that compute nothing, nothing 
 	@{ grep -m 1 'model name' /proc/cpuinfo || uname -mp; echo "load before: $$(uptime)"; \
 		cargo bench --locked --bench costs 2>/dev/null; } | tee results/bench/costs.txt
 
-bench-peers: build ## the same against PyTorch and MedPy (installs them under target/)
+bench-peers: build ## a training step and the distances, against PyTorch and MedPy (installs them under target/)
 	python3 benches/peers.py

@@ -62,6 +62,10 @@ pub fn read(experiments: &[Experiment]) -> Result<Imports, ImportError> {
         let Start::File(path) = &experiment.pretrain.start else {
             continue;
         };
+        // Without pretraining the key has no effect, and may stay.
+        if !experiment.grid.pretrains() {
+            continue;
+        }
         let (digest, loaded) = import(path, experiment).map_err(|source| ImportError {
             experiment: experiment.name.clone(),
             path: path.clone(),

@@ -104,13 +104,12 @@ impl Selection {
         let read = manifest::read(&manifests, &self.profile, &self.overrides);
         let experiments = read.map_err(|problems| {
             // Which experts there are is asked of the data set.
-            let text = problems.to_string();
-            let asked = text.contains("`dataset.experts`");
+            let asked = problems.unknown_expert;
             let found = asked.then(|| survey::experts_named(&self.dataset_path()));
             match found.filter(|experts| !experts.is_empty()) {
                 None => Failure::input(problems),
                 Some(experts) => Failure::refused(format!(
-                    "{text}\n{} has masks of experts {}",
+                    "{problems}\n{} has masks of experts {}",
                     self.dataset_path().display(),
                     experts.iter().format(", ")
                 )),

@@ -230,8 +230,8 @@ fn left_out(path: PathBuf, what: &str) -> DataProblem {
     )
 }
 
-/// Whether it is a visible file that is called as NIfTI files are. A name that begins with a dot is
-/// the system's.
+/// Whether it is a visible file whose name is that of a NIfTI file. A name that begins with a dot
+/// is the system's.
 pub fn is_nifti(path: &Path) -> bool {
     let name = path.to_string_lossy();
     path.is_file() && !is_hidden(path) && (name.ends_with(".nii") || name.ends_with(".nii.gz"))

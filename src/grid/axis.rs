@@ -163,7 +163,7 @@ impl Axis {
     /// The repeat of the pretraining.
     pub const REPEAT: Self = Self::Grid(7);
 
-    /// The axes that every grid has, in their order.
+    /// The axes of grids, in their order; a grid need not have values on all of them.
     pub fn of_grids() -> impl Iterator<Item = Self> {
         (0..TABLE.len()).map(Self::Grid)
     }

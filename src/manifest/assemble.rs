@@ -182,8 +182,12 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
 
 /// Experts of a list, each of whom the data set has.
 fn experts(section: &Section<'_>, key: &str, list: &[Located<usize>], cohort: Cohort) -> Vec<u8> {
+    let unknown = |expert: usize| expert < 1 || expert > usize::from(cohort.experts);
+    if list.iter().any(|expert| unknown(expert.value)) {
+        section.mark_unknown_expert();
+    }
     let experts = distinct(section, key, list, |expert| {
-        (expert < 1 || expert > usize::from(cohort.experts)).then(|| {
+        unknown(expert).then(|| {
             format!(
                 "there is no expert {expert} where `dataset.experts` is {0}: that is the highest \
                  expert's number, so that experts are 1 to {0}",

@@ -61,9 +61,9 @@ pub(super) fn table_spec(section: Section<'_>, grid: &Grid, sweep: &[Swept]) -> 
             .unwrap_or_else(|| default(&[Axis::NEW_EXPERT])),
         rows: rows_or_samples,
         columns: columns.clone().unwrap_or_default(),
-        average: average.clone().unwrap_or_else(|| match grid.repeats {
-            1 => default(&[Axis::ANNOTATORS]),
-            _ => default(&[Axis::ANNOTATORS, Axis::REPEAT]),
+        average: average.clone().unwrap_or_else(|| match grid.is_repeated() {
+            true => default(&[Axis::ANNOTATORS, Axis::REPEAT]),
+            false => default(&[Axis::ANNOTATORS]),
         }),
         results: results.clone().unwrap_or_else(|| default(&[Axis::START])),
         compare: Vec::new(),

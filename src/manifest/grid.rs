@@ -74,6 +74,11 @@ impl Grid {
         }
     }
 
+    /// Whether a combination of annotation experts is pretrained on more than once.
+    pub fn is_repeated(&self) -> bool {
+        self.repeats > 1 && self.pretrains()
+    }
+
     /// The repeats of a method's pretrainings, from 0; a single none where nothing is repeated.
     pub fn repeats(&self, method: &Method) -> Vec<Option<usize>> {
         match method.is_pretrained() && self.repeats > 1 {

@@ -38,7 +38,7 @@ pub(super) fn refused(manifest: &Path) -> Option<String> {
         return None;
     };
     Some(format!(
-        "{why}, and an experiment's folder is called as its manifest; rename it"
+        "{why}, and the folder of an experiment's results is named after its manifest; rename it"
     ))
 }
 

@@ -57,13 +57,18 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong, each once, in the order of the places.
 #[derive(Clone, Debug, Default, thiserror::Error)]
-#[error("{}", .0.iter().format("\n"))]
-pub struct Problems(BTreeSet<Problem>);
+#[error("{}", .all.iter().format("\n"))]
+pub struct Problems {
+    all: BTreeSet<Problem>,
+    /// Whether one of them is an expert whom `dataset.experts` excludes: which experts there are is
+    /// for the data set to say.
+    pub unknown_expert: bool,
+}
 
 impl Problems {
     /// Notes one more.
     pub fn push(&mut self, place: &Place, message: impl Into<String>) {
-        self.0.insert(Problem {
+        self.all.insert(Problem {
             place: place.clone(),
             message: message.into(),
         });
@@ -71,12 +76,13 @@ impl Problems {
 
     /// Takes over those of another reading.
     pub fn extend(&mut self, other: Problems) {
-        self.0.extend(other.0);
+        self.all.extend(other.all);
+        self.unknown_expert |= other.unknown_expert;
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// `Ok(value)` where nothing is wrong.

@@ -215,6 +215,11 @@ impl<'a> Section<'a> {
         self.problems.borrow_mut().push(place, message);
     }
 
+    /// Marks that one of the problems is an expert whom `dataset.experts` excludes.
+    pub fn mark_unknown_expert(&self) {
+        self.problems.borrow_mut().unknown_expert = true;
+    }
+
     /// Skips a key that is read elsewhere.
     pub fn skip(&self, key: &'static str) {
         self.asked.borrow_mut().push(key);

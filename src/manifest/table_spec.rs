@@ -40,7 +40,7 @@ impl TableSpec {
     /// The axes on which cells stand, in the order in which cells are compared.
     pub fn standing(&self, grid: &Grid, sweep: &[Swept]) -> Vec<Axis> {
         // Without repeats nothing has a place on their axis.
-        let of_grid = Axis::of_grids().filter(|axis| *axis != Axis::REPEAT || grid.repeats > 1);
+        let of_grid = Axis::of_grids().filter(|axis| *axis != Axis::REPEAT || grid.is_repeated());
         let axes = of_grid.chain(sweep.iter().map(Swept::axis));
         axes.filter(|axis| !self.average.contains(axis) && !self.results.contains(axis))
             .collect()
@@ -70,8 +70,26 @@ impl TableSpec {
         placing.into_iter().flatten().collect()
     }
 
+    /// A method without pretraining, where results are told apart by the repeat of theirs.
+    fn has_no_repeat<'a>(&self, grid: &'a Grid) -> Option<&'a str> {
+        let asked = grid.is_repeated() && self.results.contains(&Axis::REPEAT);
+        let mut methods = grid.methods.iter().filter(|_| asked);
+        let alone = methods.find(|chosen| !chosen.method.is_pretrained())?;
+        Some(&alone.word)
+    }
+
     /// What keeps the cells of a grid from being laid out, and what to do.
     pub(super) fn refusal(&self, grid: &Grid, sweep: &[Swept]) -> Option<Refusal> {
+        if let Some(alone) = self.has_no_repeat(grid) {
+            return Some(Refusal {
+                axes: vec![Axis::REPEAT],
+                why: format!(
+                    "`table.results` has `repeat`, but {alone} has no pretraining to be repeated, \
+                     so that its results have no pairs among the others; put `repeat` into \
+                     `table.average`"
+                ),
+            });
+        }
         let standing = self.standing(grid, sweep);
         let placing = self.placing();
         let mut cells: HashMap<Coordinates, Address> = HashMap::new();

@@ -50,7 +50,7 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
         Axis::SAMPLES,
         Axis::START,
     ];
-    let repeats = (spec.grid.repeats > 1).then_some(Axis::REPEAT);
+    let repeats = spec.grid.is_repeated().then_some(Axis::REPEAT);
     let axes = axes.into_iter().chain(repeats);
     let axes = axes.chain(spec.sweep.iter().map(Swept::axis));
     columns.extend(axes.map(|axis| {

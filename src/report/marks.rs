@@ -47,14 +47,19 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
 }
 
 /// The cell that another is compared with: the one at its counterpart's position, or the only one
-/// that differs from that in the experts who annotated or trained.
+/// that differs from that in the experts who annotated or trained, or in their pretraining.
 fn counterpart<'a>(cells: &'a [Cell], of: &Cell, spec: &Experiment) -> Option<&'a Cell> {
     let counterpart = of.position.counterpart(&spec.table.compare)?;
     let measured = || cells.iter().filter(|cell| cell.metric == of.metric);
     let exact = measured().find(|cell| cell.position == counterpart);
     exact.or_else(|| {
-        let whoever =
-            [Axis::EXPERTS, Axis::ANNOTATORS, Axis::TRAIN_EXPERT].map(|axis| (axis, None));
+        let whoever = [
+            Axis::EXPERTS,
+            Axis::ANNOTATORS,
+            Axis::TRAIN_EXPERT,
+            Axis::REPEAT,
+        ]
+        .map(|axis| (axis, None));
         let wanted = counterpart.with(&whoever);
         let alike = measured().filter(|cell| cell.position.with(&whoever) == wanted);
         alike.exactly_one().ok()

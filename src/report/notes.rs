@@ -223,14 +223,11 @@ fn averaged(table: &Table, spec: &Experiment) -> String {
         (1, _) => "Each cell is one result".to_owned(),
         (_, told) => format!("Each cell is the mean of {results} results, one per {told}"),
     };
-    let over = spec
-        .table
-        .average
-        .iter()
-        .filter(|axis| match **axis == Axis::ANNOTATORS {
-            true => spec.grid.pretrains(),
-            false => true,
-        });
+    let over = spec.table.average.iter().filter(|axis| match axis {
+        axis if **axis == Axis::ANNOTATORS => spec.grid.pretrains(),
+        axis if **axis == Axis::REPEAT => spec.grid.is_repeated(),
+        _ => true,
+    });
     let over = over.map(Axis::all).join(" and ");
     match over.is_empty() {
         true => format!("{of}."),

@@ -97,6 +97,7 @@ impl Position {
                 values.push((Axis::EXPERTS, Some(Value::Whole(0))));
                 values.push((Axis::ANNOTATORS, Some(Value::experts(Arc::from([])))));
                 values.push((Axis::TRAIN_EXPERT, None));
+                values.push((Axis::REPEAT, None));
             }
         }
         let other = self.with(&values);

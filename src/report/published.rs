@@ -49,8 +49,14 @@ struct CellKey {
 impl CellKey {
     /// That of a position; none where it has further axes, or lacks one of these.
     fn of(position: &Position) -> Option<Self> {
-        let further = |axis: &Axis| matches!(axis, Axis::Swept(_)) || *axis == Axis::ANNOTATORS;
-        if position.values().any(|(axis, _)| further(axis)) {
+        let own = [
+            Axis::NEW_EXPERT,
+            Axis::TRAIN_EXPERT,
+            Axis::METHOD,
+            Axis::EXPERTS,
+            Axis::SAMPLES,
+        ];
+        if position.values().any(|(axis, _)| !own.contains(axis)) {
             return None;
         }
         Some(Self {

@@ -12,7 +12,7 @@ use crate::{
     },
     key::{Digest, Keyed},
     manifest::ImageSpec,
-    net::Checkpoint,
+    net::{Checkpoint, CheckpointError},
     plan::Kind,
     store::Store,
 };
@@ -65,17 +65,29 @@ impl Library {
     /// # Errors
     /// Where no file holds them.
     pub fn import(&mut self, digest: &Digest) -> Result<Arc<Checkpoint>, StageError> {
+        let mut unreadable: Vec<(PathBuf, CheckpointError)> = Vec::new();
         while !self.imports.contains_key(digest) {
             let Some(path) = self.unread.pop() else {
+                let why = unreadable
+                    .iter()
+                    .map(|(path, why)| format!("\n  {}: {why}", path.display()));
+                let why: String = why.collect();
+                self.unread = unreadable.into_iter().map(|(path, _)| path).collect();
                 return Err(StageError::Data(format!(
                     "no file named by `pretrain.from` holds the weights {}; \
-                     has one changed since the plan was made?",
+                     has one changed since the plan was made?{why}",
                     digest.short()
                 )));
             };
-            let found = Checkpoint::open_import(&path)?;
-            self.imports.insert(found.digest(), Arc::new(found));
+            match Checkpoint::open_import(&path) {
+                Ok(found) => {
+                    self.imports.insert(found.digest(), Arc::new(found));
+                }
+                Err(why) => unreadable.push((path, why)),
+            }
         }
+        self.unread
+            .extend(unreadable.into_iter().map(|(path, _)| path));
         Ok(self.imports[digest].clone())
     }
 

@@ -53,12 +53,14 @@ impl StageError {
     /// Whether the same inputs would fail again.
     pub fn is_deterministic(&self) -> bool {
         match self {
+            // A device out of memory, a disk that is full.
+            Self::Train(TrainError::Tensor(_) | TrainError::Stopped(_))
+            | Self::Checkpoint(CheckpointError::Tensor(_) | CheckpointError::File(_))
+            | Self::Store(_) => false,
             Self::Data(_)
             | Self::Upstream(_)
             | Self::Checkpoint(_)
             | Self::Train(TrainError::Diverged { .. }) => true,
-            // A device out of memory, a disk that is full.
-            Self::Train(TrainError::Tensor(_) | TrainError::Stopped(_)) | Self::Store(_) => false,
         }
     }
 }

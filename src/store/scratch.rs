@@ -3,7 +3,7 @@
 //! The rule: an owner holds a file lock, which the operating system releases when the owner ends,
 //! however it ends; nothing is ever unlocked by hand. On some network file systems a lock is seen
 //! on its own machine only. So a folder is named by machine and boot: the lock decides for
-//! folders of this machine since it was started, and others are left alone for a day.
+//! folders of this machine since it was started, and others are left alone for a month.
 
 use std::{
     fs::{self, File},
@@ -34,25 +34,33 @@ const WRITING: &str = "writing-";
 const BEGINNING_TAKES: Duration = Duration::from_secs(10);
 
 /// How long a folder of another machine, or of this one before it was started again, is left alone
-/// after the last change in it.
-const OTHERS_ARE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// after the last change in it. An owner may change nothing in it for as long as a sweep takes.
+const OTHERS_ARE_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The end of the names of this machine's folders since it was started: `-<boot>-<host>`.
 static HERE: LazyLock<String> = LazyLock::new(|| {
-    let kernel = |name: &str| fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
-    let boot = kernel("random/boot_id").unwrap_or_default();
-    let host = kernel("hostname").or_else(|_| fs::read_to_string("/etc/hostname"));
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let host = host();
     let in_a_name = |text: &str, most: usize| -> String {
         let usual = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let characters = text.trim().chars().map(|c| if usual(c) { c } else { '_' });
         characters.take(most).collect()
     };
-    let (boot, host) = (
-        in_a_name(&boot, 8),
-        in_a_name(&host.unwrap_or_default(), 64),
-    );
+    let (boot, host) = (in_a_name(&boot, 8), in_a_name(&host, 64));
     format!("-{boot}-{host}")
 });
+
+/// This machine's name in its network.
+#[cfg(unix)]
+fn host() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
 
 impl Scratch {
     pub(super) fn open(parent: &Path) -> Result<Self, StoreError> {
@@ -73,7 +81,7 @@ impl Scratch {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let place = parent.join(name.replace(BEGINNING, WRITING));
+        let place = parent.join(name.replacen(BEGINNING, WRITING, 1));
         fs::rename(folder.path(), &place).doing(|| format!("creating {}", place.display()))?;
         // It is not under its temporary name any more.
         let _ = folder.keep();
@@ -175,7 +183,7 @@ fn sweep(parent: &Path, own: &Path, now: SystemTime) {
         };
         let left = match (name.ends_with(HERE.as_str()), name.starts_with(BEGINNING)) {
             (false, _) => unchanged_for(OTHERS_ARE_KEPT) && !is_locked(&path),
-            (true, true) => unchanged_for(BEGINNING_TAKES),
+            (true, true) => unchanged_for(BEGINNING_TAKES) && !is_locked(&path),
             (true, false) => !is_locked(&path),
         };
         if left {

@@ -364,13 +364,11 @@ fn seeds_are_repeats_where_they_tell_results_apart_and_averaged_where_the_table_
 
 #[test]
 fn repeats_of_the_pretraining_are_an_axis() {
-    let text = |table: &str| {
+    let grid_text = || {
         let grid = GRID.replace("starts =", "repeats = 3\nstarts =");
-        format!(
-            "[table]\n{table}\n{}",
-            grid.replace("choose = [1, 2]", "choose = 2")
-        )
+        grid.replace("choose = [1, 2]", "choose = 2")
     };
+    let text = |table: &str| format!("[table]\n{table}\n{}", grid_text());
     let tabulated = |table: &str| {
         let folder = tempfile::tempdir().unwrap();
         let (plan, store) = grid(folder.path(), &text(table), scores);
@@ -393,14 +391,43 @@ fn repeats_of_the_pretraining_are_an_axis() {
         ),
         "{text_of}"
     );
-    // Results of their own: one per pretraining; a method without one has those of its starts.
-    let (numbers, _) = tabulated("results = [\"start\", \"repeat\"]");
-    assert_eq!(numbers, [BTreeSet::from([9]), BTreeSet::from([3])]);
+    // Results of their own: one per pretraining. A method without one has no pairs for them.
+    let results = "[table]\nresults = [\"start\", \"repeat\"]\n";
+    let pretrained = grid_text().replace("[\"w/\", \"w/o\", \"customised-inherit\"]", "[\"w/\"]");
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, store) = grid(folder.path(), &format!("{results}{pretrained}"), scores);
+    let (table, _) = laid_out(&collected(&plan, &store));
+    let numbers = cells(&table, &Axis::METHOD, "w/");
+    assert!(numbers.iter().all(|cell| cell.results.len() == 9));
+    let said = refused(&format!("{results}{}", grid_text()));
+    assert!(
+        said.contains("w/o has no pretraining to be repeated"),
+        "{said}"
+    );
     // Rows.
-    let (_, text_of) = tabulated("rows = \"repeat\"\ncolumns = [\"samples\", \"method\"]");
+    let rows = "rows = \"repeat\"\ncolumns = [\"samples\", \"method\"]";
+    let (_, text_of) = tabulated(rows);
     for wanted in ["| Repeat |", "|      2 |"] {
         assert!(text_of.contains(wanted), "{text_of}");
     }
+    // Each repeat is compared with the networks that have no pretraining.
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, store) = grid(folder.path(), &text(rows), scores);
+    let (table, _) = laid_out(&collected(&plan, &store));
+    for cell in cells(&table, &Axis::METHOD, "w/") {
+        assert!(
+            cell.against_counterpart.comparison().is_some(),
+            "{}",
+            cell.position
+        );
+    }
+    // Nothing is repeated where nothing is pretrained.
+    let alone = grid_text().replace("[\"w/\", \"w/o\", \"customised-inherit\"]", "[\"w/o\"]");
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, store) = grid(folder.path(), &alone, scores);
+    let (_, document) = laid_out(&collected(&plan, &store));
+    let text_of = report::markdown(&document);
+    assert!(!text_of.contains("repeats of"), "{text_of}");
 }
 
 #[test]

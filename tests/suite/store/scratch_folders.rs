@@ -28,7 +28,7 @@ fn locked(folder: &Path) -> File {
 }
 
 #[test]
-fn a_folder_is_swept_when_its_lock_is_free_and_other_machines_have_a_day() {
+fn a_folder_is_swept_when_its_lock_is_free_and_other_machines_have_a_month() {
     let results = tempfile::tempdir().unwrap();
     let store = Store::within(results.path());
     let parent = results.path().join("store/tmp");
@@ -40,26 +40,32 @@ fn a_folder_is_swept_when_its_lock_is_free_and_other_machines_have_a_day() {
         (owner, here)
     };
     assert!(!parent.join(&owner).exists());
-    let [none, minute, hours, days] = [0, 60, 23 * 3600, 25 * 3600].map(Duration::from_secs);
+    let day = 24 * 3600;
+    let [none, minute, weeks, months] = [0, 60, 29 * day, 31 * day].map(Duration::from_secs);
     let other = "0123abcd-node17";
     let ours = |name: &str| format!("{name}-{here}");
     let swept = [
         left(&parent, &ours("writing-a"), none),
         left(&parent, &ours("beginning-b"), minute),
-        left(&parent, &format!("writing-c-{other}"), days),
-        left(&parent, &format!("beginning-d-{other}"), days),
+        left(&parent, &format!("writing-c-{other}"), months),
+        left(&parent, &format!("beginning-d-{other}"), months),
         // This machine, before it was started again; and a name of an older program.
-        left(&parent, &format!("writing-e-0123abcd{}", &here[8..]), days),
-        left(&parent, "writing-f", days),
+        left(
+            &parent,
+            &format!("writing-e-0123abcd{}", &here[8..]),
+            months,
+        ),
+        left(&parent, "writing-f", months),
     ];
     let held = [
-        left(&parent, &ours("writing-g"), days),
-        left(&parent, &format!("writing-h-{other}"), days),
+        left(&parent, &ours("writing-g"), months),
+        left(&parent, &ours("beginning-n"), minute),
+        left(&parent, &format!("writing-h-{other}"), months),
     ];
     let _locks = held.each_ref().map(|folder| locked(folder));
     let kept = [
         left(&parent, &ours("beginning-i"), none),
-        left(&parent, &format!("writing-j-{other}"), hours),
+        left(&parent, &format!("writing-j-{other}"), weeks),
         left(&parent, &format!("beginning-k-{other}"), minute),
         left(&parent, &format!("writing-l-0123abcd{}", &here[8..]), none),
         left(&parent, "writing-m", none),
