@@ -215,6 +215,34 @@ fn a_hundred_steps_take_pytorchs_course() {
 }
 
 #[test]
+fn no_instruction_set_changes_a_bit_of_a_training() {
+    for (width, size, batch) in [(8, 64, 16), (16, 64, 5), (12, 96, 17)] {
+        let course = Course {
+            width,
+            size,
+            batch,
+            ..course()
+        };
+        let bits = |isa: Isa| -> Vec<u64> {
+            let lanes = Lanes::with_kernels(Kernels::with_isa(isa, Threads::Caller).unwrap());
+            let (losses, parameters) = losses(&lanes, DType::F32, &course, 10, |_| {});
+            let all = losses.iter().chain(&parameters);
+            all.map(|value| value.to_bits()).collect()
+        };
+        let [first, others @ ..] = &Isa::available()[..] else {
+            panic!("every machine has an instruction set");
+        };
+        let expected = bits(*first);
+        for isa in others {
+            assert!(
+                expected == bits(*isa),
+                "width {width}: {isa} beside {first}"
+            );
+        }
+    }
+}
+
+#[test]
 fn lanes_and_stock_stay_close_over_a_hundred_steps() {
     let course = course();
     let steps = course.losses.len();

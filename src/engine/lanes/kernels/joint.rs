@@ -286,12 +286,12 @@ fn upsampled_grad_weight(
     dy: &[f32],
     dw: &mut [f32],
 ) {
-    let (spread, isa) = (joint.spread(), kernels.isa());
+    let spread = joint.spread();
     let shape = joint.tiling().half_alone();
     let transformed = match kernels.method() {
         ConvMethod::Cheapest => {
-            let direct = weight_sums::cost(&spread).min(outer_products::cost(&spread, isa));
-            winograd::weight_cost(&shape, isa) < direct
+            let direct = weight_sums::cost(&spread).min(outer_products::cost(&spread));
+            winograd::weight_cost(&shape) < direct
         }
         ConvMethod::Winograd => true,
         ConvMethod::Direct | ConvMethod::Turned => false,

@@ -25,7 +25,8 @@ pub enum ConvMethod {
 /// How kernels run: the instruction set, the threads and the convolutions' method. Every operation
 /// takes it as its first argument.
 ///
-/// Results depend on the instruction set in their last bits, and never on the number of threads.
+/// Results depend neither on the instruction set nor on the number of threads. They depend on the
+/// method in their last bits.
 #[derive(Clone, Debug)]
 pub struct Kernels {
     // Private, because running an unsupported instruction set would be undefined behaviour.

@@ -11,7 +11,7 @@ pub enum Isa {
     Avx2,
     /// AArch64: four lanes.
     Neon,
-    /// Anything else. Its multiply-adds round twice, so its last bits differ from the others'.
+    /// Anything else. Without an instruction for multiply-adds it is many times slower.
     Portable,
 }
 
@@ -71,7 +71,7 @@ impl Isa {
         }
     }
 
-    /// The name recorded beside results: on another instruction set the last bits may differ.
+    /// Its word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

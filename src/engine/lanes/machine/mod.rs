@@ -21,7 +21,7 @@ pub use buffers::{Buffer, Buffers};
 pub(in crate::engine::lanes) use dispatch::multiversion;
 pub use dispatch::{ConvMethod, Kernels};
 pub use isa::{Isa, Unsupported};
-pub use sample_group::{LANES, odd_lines};
+pub use sample_group::{LANES, lane_sum, odd_lines};
 pub use scratch::scratch;
 pub use shared::Shared;
 pub use threads::Threads;

@@ -5,6 +5,7 @@
 
 use super::{
     dispatch::{Kernels, multiversion},
+    sample_group::{LANES, lane_sum},
     vector::Vector,
 };
 
@@ -37,6 +38,10 @@ unsafe fn chains_body<V: Vector>(flops: u64, sum: &mut f32) {
                 *chain = chain.fma(factor, term);
             }
         }
-        *sum = sums.iter().map(|chain| chain.sum()).sum();
+        let mut lanes = [0.0; LANES];
+        for chain in sums {
+            V::load(lanes.as_ptr()).add(chain).store(lanes.as_mut_ptr());
+        }
+        *sum = lane_sum(&lanes);
     }
 }

@@ -25,11 +25,12 @@ pub trait Vector: Copy {
     fn sub(self, b: Self) -> Self;
     fn mul(self, b: Self) -> Self;
     fn div(self, b: Self) -> Self;
+    /// The larger one; `b` where they are equal or either is NaN.
     fn max(self, b: Self) -> Self;
     fn sqrt(self) -> Self;
-    /// `self * b + c`.
+    /// `self * b + c`, rounded once.
     fn fma(self, b: Self, c: Self) -> Self;
-    /// `c - self * b`.
+    /// `c - self * b`, rounded once.
     fn fnma(self, b: Self, c: Self) -> Self;
     /// `self > b`, false where either is NaN.
     fn gt(self, b: Self) -> Self::Mask;
@@ -37,8 +38,6 @@ pub trait Vector: Copy {
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
     /// `2^self` for integral lanes in -126..=127.
     fn pow2(self) -> Self;
-    /// The sum of the lanes, in a fixed order.
-    fn sum(self) -> f32;
 
     /// Prefetches a cache line. The address need not be valid.
     #[inline(always)]

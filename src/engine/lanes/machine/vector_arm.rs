@@ -34,8 +34,12 @@ impl Vector for Neon {
         sub = vsubq_f32(b);
         mul = vmulq_f32(b);
         div = vdivq_f32(b);
-        max = vmaxq_f32(b);
         sqrt = vsqrtq_f32();
+    }
+    // `vmaxq_f32` answers for zeros of two signs, and for NaN, what other machines do not.
+    #[inline(always)]
+    fn max(self, b: Self) -> Self {
+        Self::select(self.gt(b), self, b)
     }
     #[inline(always)]
     fn fma(self, b: Self, c: Self) -> Self {
@@ -64,10 +68,5 @@ impl Vector for Neon {
             let exponent = vaddq_s32(vcvtnq_s32_f32(self.0), vdupq_n_s32(127));
             Self(vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent)))
         }
-    }
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: `self` exists, so NEON is available.
-        unsafe { vaddvq_f32(self.0) }
     }
 }

@@ -28,6 +28,43 @@ macro_rules! scalar {
     )*};
 }
 
+/// `a * b + c` lane by lane, rounded once.
+///
+/// Where the processor has no instruction for it, the library's function would be called for each
+/// lane. A product of two f32 is exact in f64, so the f64 sum is the right one rounded twice. That
+/// makes a difference only where the first rounding ends half way between two f32, or below the
+/// least normal f32, where f32 has fewer digits.
+#[inline(always)]
+fn fused(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+    const HARDWARE: bool = cfg!(any(
+        target_feature = "fma",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "powerpc64",
+        target_arch = "s390x",
+        target_arch = "loongarch64"
+    ));
+    let mut out = [0.0f32; 4];
+    let mut doubtful = 0u32;
+    for i in 0..4 {
+        if HARDWARE {
+            out[i] = a[i].mul_add(b[i], c[i]);
+            continue;
+        }
+        let sum = f64::from(a[i]) * f64::from(b[i]) + f64::from(c[i]);
+        out[i] = sum as f32;
+        let half_way = sum.to_bits() as u32 & 0x1fff_ffff == 0x1000_0000;
+        let small = sum != 0.0 && sum.abs() < f64::from(f32::MIN_POSITIVE);
+        doubtful |= u32::from(half_way) | u32::from(small);
+    }
+    if doubtful != 0 {
+        for i in 0..4 {
+            out[i] = a[i].mul_add(b[i], c[i]);
+        }
+    }
+    out
+}
+
 impl Vector for Portable {
     type Mask = [bool; 4];
     const N: usize = 4;
@@ -47,7 +84,6 @@ impl Vector for Portable {
         // SAFETY: as the trait asks; an array of floats is aligned like a float.
         unsafe { *p.cast() = self.0 }
     }
-    // Multiply, then add: a fused multiply-add without hardware is a slow library call.
     scalar! {
         add(a, b) = a + b;
         sub(a, b) = a - b;
@@ -55,9 +91,15 @@ impl Vector for Portable {
         div(a, b) = a / b;
         max(a, b) = if a > b { a } else { b };
         sqrt(a) = a.sqrt();
-        fma(a, b, c) = a * b + c;
-        fnma(a, b, c) = c - a * b;
         pow2(a) = f32::from_bits(((a as i32 + 127) as u32) << 23);
+    }
+    #[inline(always)]
+    fn fma(self, b: Self, c: Self) -> Self {
+        Self(fused(self.0, b.0, c.0))
+    }
+    #[inline(always)]
+    fn fnma(self, b: Self, c: Self) -> Self {
+        Self(fused(self.0.map(|a| -a), b.0, c.0))
     }
     #[inline(always)]
     fn gt(self, b: Self) -> [bool; 4] {
@@ -77,8 +119,54 @@ impl Vector for Portable {
         }
         out
     }
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        (self.0[0] + self.0[1]) + (self.0[2] + self.0[3])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::fused;
+
+    /// What the library's function, which is right by definition, gives.
+    fn library(a: f32, b: f32, c: f32) -> u32 {
+        a.mul_add(b, c).to_bits()
+    }
+
+    /// Floats of every exponent, with few digits: so sums end half way between two floats often.
+    fn short() -> impl Strategy<Value = f32> {
+        (any::<bool>(), 0u32..255, 0u32..8, 0u32..24).prop_map(|(sign, exponent, digits, at)| {
+            f32::from_bits(u32::from(sign) << 31 | exponent << 23 | (digits << at) & 0x7f_ffff)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_multiply_add_is_rounded_once(
+            a in prop_oneof![short(), any::<f32>()],
+            b in prop_oneof![short(), any::<f32>()],
+            c in prop_oneof![short(), any::<f32>()],
+        ) {
+            let got = fused([a, 1.0, a, 0.0], [b, 1.0, b, 0.0], [c, 1.0, -c, 0.0]);
+            let want = library(a, b, c);
+            prop_assert!(got[0].to_bits() == want || got[0].is_nan());
+            prop_assert_eq!(got[0].is_nan(), f32::from_bits(want).is_nan());
+            prop_assert_eq!(got[1], 2.0);
+        }
+
+        #[test]
+        fn a_sum_that_ends_half_way_is_rounded_once(
+            digits in 0x80_0000u32..0x100_0000,
+            odd in 0u32..4,
+            scale in -40i32..-22,
+        ) {
+            // 1 + 2^-24 times a whole number is half way between two floats; what is added moves
+            // it to one side by less than f64 shows.
+            let a = digits as f32;
+            let b = 1.0 + 2f32.powi(-23) * odd as f32;
+            for c in [2f32.powi(scale), -(2f32.powi(scale)), 2f32.powi(scale - 60)] {
+                let got = fused([a; 4], [b; 4], [c; 4]);
+                prop_assert_eq!(got.map(f32::to_bits), [library(a, b, c); 4]);
+            }
+        }
     }
 }

@@ -67,11 +67,6 @@ impl Vector for Avx512 {
         }
     }
     #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: `self` exists, so AVX-512 is available.
-        unsafe { _mm512_reduce_add_ps(self.0) }
-    }
-    #[inline(always)]
     unsafe fn transpose(
         from: *const f32,
         from_step: usize,
@@ -176,18 +171,6 @@ impl Vector for Avx2 {
         unsafe {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
             Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
-        }
-    }
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: `self` exists, so AVX2 is available.
-        unsafe {
-            let four = _mm_add_ps(
-                _mm256_castps256_ps128(self.0),
-                _mm256_extractf128_ps::<1>(self.0),
-            );
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
     #[inline(always)]

@@ -1,7 +1,9 @@
-//! Convolutions: the three products against f64, the same bytes on any number of threads.
+//! Convolutions: the three products against f64, the same bytes on every instruction set and any
+//! number of threads.
 
 use super::plain::{
-    Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, random, threaded,
+    Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, every_way, random,
+    same_bytes,
 };
 use expertgrid::engine::lanes::conv::{self, Conv};
 use expertgrid::engine::lanes::{ConvMethod, Features, Kernels};
@@ -23,17 +25,18 @@ pub fn right(kernels: &Kernels, shape: &impl Debug, got: &[f32], want: &Summed) 
     }
 }
 
+pub const METHODS: [ConvMethod; 4] = [
+    ConvMethod::Cheapest,
+    ConvMethod::Direct,
+    ConvMethod::Turned,
+    ConvMethod::Winograd,
+];
+
 /// Kernels on each instruction set, convolving in each way.
 pub fn every_method() -> impl Iterator<Item = Kernels> {
-    let methods = [
-        ConvMethod::Cheapest,
-        ConvMethod::Direct,
-        ConvMethod::Turned,
-        ConvMethod::Winograd,
-    ];
     all()
         .into_iter()
-        .flat_map(move |kernels| methods.map(|method| kernels.clone().with_method(method)))
+        .flat_map(|kernels| METHODS.map(|method| kernels.clone().with_method(method)))
 }
 
 fn shape(
@@ -239,42 +242,33 @@ fn plain_gradients_agree_with_finite_differences() {
 }
 
 #[test]
-fn threads_do_not_change_a_byte() {
-    let shapes = [
+fn neither_threads_nor_instruction_sets_change_a_byte() {
+    let more = [
         shape(2, 12, 17, (13, 9), 3, 1),
         shape(1, 24, 40, (16, 16), 3, 1),
         shape(3, 5, 8, (8, 8), 3, 2),
         shape(1, 1, 20, (9, 9), 7, 2),
     ];
-    for c in shapes.into_iter().chain(shared()) {
+    for c in shapes().into_iter().chain(more).chain(shared()) {
         let (x, w, dy) = (
             random(c.input_len(), 1),
             random(c.weight_len(), 2),
             random(c.output_len(), 3),
         );
-        for method in [ConvMethod::Direct, ConvMethod::Turned, ConvMethod::Winograd] {
-            let run = |kernels: Kernels| -> Vec<u32> {
-                let kernels = &kernels.with_method(method);
+        for method in METHODS {
+            same_bytes(&format!("{method:?} {c:?}"), |kernels| {
+                let kernels = &kernels.clone().with_method(method);
+                let x = Features::Stored(&x);
                 let mut y = vec![0.0; c.output_len()];
                 let mut dx = vec![0.0; c.input_len()];
                 let mut dw = vec![0.0; c.weight_len()];
                 let mut db = vec![0.0; c.cout];
-                conv::forward(kernels, &c, Features::Stored(&x), &w, None, &mut y);
+                conv::forward(kernels, &c, x, &w, None, &mut y);
                 conv::grad_input(kernels, &c, &dy, &w, &mut dx);
-                conv::grad_weight(kernels, &c, Features::Stored(&x), &dy, &mut dw);
+                conv::grad_weight(kernels, &c, x, &dy, &mut dw);
                 conv::grad_bias(kernels, &c, &dy, &mut db);
-                y.iter()
-                    .chain(&dx)
-                    .chain(&dw)
-                    .chain(&db)
-                    .map(|v| v.to_bits())
-                    .collect()
-            };
-            let results: Vec<Vec<u32>> = threaded().into_iter().map(run).collect();
-            assert!(
-                results[0] == results[1] && results[0] == results[2],
-                "{method:?} {c:?}"
-            );
+                [y, dx, dw, db].concat()
+            });
         }
     }
 }
@@ -283,7 +277,7 @@ fn threads_do_not_change_a_byte() {
 /// pixel by pixel the same sums.
 #[test]
 fn a_group_alone_gets_the_bytes_it_gets_beside_another() {
-    for kernels in all().into_iter().chain(threaded()) {
+    for kernels in every_way() {
         let kernels = kernels.with_method(ConvMethod::Winograd);
         for c in shared() {
             let two = Conv { groups: 2, ..c };

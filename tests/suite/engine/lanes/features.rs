@@ -3,7 +3,7 @@
 
 use super::conv::{every_method, shapes, shared};
 use super::joint::joints;
-use super::plain::{all, random, threaded};
+use super::plain::{all, every_way, random};
 use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::norm::{self, AffineTables, Norm, PlaneStatistics, Saved};
 use expertgrid::engine::lanes::pool::{self, Pool};
@@ -130,7 +130,7 @@ fn statistics_alone_are_those_of_the_norm() {
 
 #[test]
 fn a_convolution_reads_what_would_be_in_memory() {
-    for kernels in every_method().chain(threaded()) {
+    for kernels in every_method().chain(every_way()) {
         for (i, c) in shapes().into_iter().chain(shared()).enumerate() {
             let seen = Seen::new(
                 &kernels,
@@ -186,7 +186,7 @@ fn a_joint_reads_what_would_be_in_memory() {
 
 #[test]
 fn pooling_reads_what_would_be_in_memory() {
-    for kernels in all().into_iter().chain(threaded()) {
+    for kernels in every_way() {
         for (height, width) in [(1, 1), (2, 2), (5, 3), (8, 8)] {
             let pool = Pool {
                 planes: 6,

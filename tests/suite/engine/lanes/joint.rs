@@ -1,13 +1,13 @@
 //! The decoder's joint, upsampling, concatenation and convolution in one, against the three one
 //! after the other.
 
-use super::conv::{every_method, right};
+use super::conv::{METHODS, every_method, right};
 use super::plain::{
-    L, Summed, conv_forward, conv_grad_input, conv_grad_weight, random, threaded, triples,
+    L, Summed, conv_forward, conv_grad_input, conv_grad_weight, random, same_bytes, triples,
 };
+use expertgrid::engine::lanes::Features;
 use expertgrid::engine::lanes::conv::Conv;
 use expertgrid::engine::lanes::joint::{self, Joint};
-use expertgrid::engine::lanes::{ConvMethod, Features};
 
 /// Over sizes from one pixel on, tiles that are whole and that are cut off, with and without a
 /// skip, channels in every kind of block.
@@ -171,7 +171,7 @@ fn grad_weight_is_that_of_what_is_joined() {
 }
 
 #[test]
-fn threads_do_not_change_a_byte() {
+fn neither_threads_nor_instruction_sets_change_a_byte() {
     let joint = Joint {
         groups: 2,
         up: 17,
@@ -189,44 +189,26 @@ fn threads_do_not_change_a_byte() {
         height: 4,
         width: 5,
     };
-    [joint, shared].iter().for_each(same_on_any_threads);
+    for joint in joints().into_iter().chain([joint, shared]) {
+        same_either_way(&joint);
+    }
 }
 
-fn same_on_any_threads(joint: &Joint) {
+fn same_either_way(joint: &Joint) {
     let (up, skip) = (random(joint.up_len(), 1), random(joint.skip_len(), 2));
     let (w, dy) = (random(joint.weight_len(), 3), random(joint.output_len(), 4));
-    for method in [ConvMethod::Direct, ConvMethod::Turned, ConvMethod::Winograd] {
-        let results: Vec<Vec<u32>> = threaded()
-            .into_iter()
-            .map(|kernels| {
-                let kernels = &kernels.with_method(method);
-                let mut y = vec![0.0; joint.output_len()];
-                let mut dw = vec![0.0; joint.weight_len()];
-                let (mut dup, mut dskip) = (vec![0.0; up.len()], vec![0.0; skip.len()]);
-                joint::forward(
-                    kernels,
-                    joint,
-                    Features::Stored(&up),
-                    Features::Stored(&skip),
-                    &w,
-                    &mut y,
-                );
-                joint::grad_input(kernels, joint, &dy, &w, &mut dup, &mut dskip);
-                joint::grad_weight(
-                    kernels,
-                    joint,
-                    Features::Stored(&up),
-                    Features::Stored(&skip),
-                    &dy,
-                    &mut dw,
-                );
-                let all = [y, dw, dup, dskip].concat();
-                all.iter().map(|value| value.to_bits()).collect()
-            })
-            .collect();
-        assert!(
-            results[0] == results[1] && results[0] == results[2],
-            "{method:?} {joint:?}"
-        );
+    for method in METHODS {
+        same_bytes(&format!("{method:?} {joint:?}"), |kernels| {
+            let kernels = &kernels.clone().with_method(method);
+            let (up, skip) = (Features::Stored(&up), Features::Stored(&skip));
+            let mut y = vec![0.0; joint.output_len()];
+            let mut dw = vec![0.0; joint.weight_len()];
+            let mut dup = vec![0.0; joint.up_len()];
+            let mut dskip = vec![0.0; joint.skip_len()];
+            joint::forward(kernels, joint, up, skip, &w, &mut y);
+            joint::grad_input(kernels, joint, &dy, &w, &mut dup, &mut dskip);
+            joint::grad_weight(kernels, joint, up, skip, &dy, &mut dw);
+            [y, dw, dup, dskip].concat()
+        });
     }
 }

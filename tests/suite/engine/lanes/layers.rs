@@ -1,6 +1,6 @@
 //! Pooling and the layouts against plain loops.
 
-use super::plain::{L, all, close, random, triples};
+use super::plain::{L, all, close, random, same_bytes, triples};
 use expertgrid::engine::lanes::layout::{self, Images};
 use expertgrid::engine::lanes::pool::{self, Pool};
 use expertgrid::engine::lanes::{Features, Onto};
@@ -93,6 +93,29 @@ fn pooling_takes_the_first_maximum_and_returns_its_gradient() {
             }
         }
     }
+}
+
+#[test]
+fn pooling_gives_the_same_bytes_either_way() {
+    let pool = Pool {
+        planes: 3,
+        height: 7,
+        width: 6,
+    };
+    let (from, to) = (7 * 6, 4 * 3);
+    // Ties, and zeros of both signs.
+    let x: Vec<f32> = random(3 * from * L, 7)
+        .iter()
+        .map(|v| (v * 2.0).round())
+        .collect();
+    let dy = random(3 * to * L, 8);
+    same_bytes("pool", |kernels| {
+        let features = Features::Stored(&x);
+        let (mut y, mut dx) = (vec![0.0; 3 * to * L], vec![0.0; 3 * from * L]);
+        pool::forward(kernels, &pool, features, &mut y);
+        pool::backward(kernels, &pool, features, &dy, &mut dx, Onto::Nothing);
+        [y, dx].concat()
+    });
 }
 
 #[test]

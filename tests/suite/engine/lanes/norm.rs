@@ -1,6 +1,6 @@
 //! The fused norm against the formula in f64 and its finite differences.
 
-use super::plain::{L, all, close, random, threaded, triples};
+use super::plain::{L, all, close, random, same_bytes, triples};
 use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::Kernels;
 use expertgrid::engine::lanes::norm::{
@@ -335,7 +335,7 @@ fn the_output_computed_once_more_is_the_same() {
 }
 
 #[test]
-fn threads_do_not_change_a_byte() {
+fn neither_threads_nor_instruction_sets_change_a_byte() {
     let n = Norm {
         groups: 2,
         channels: 7,
@@ -347,39 +347,46 @@ fn threads_do_not_change_a_byte() {
         random(n.len(), 2),
         random(n.tables(), 3),
     );
-    let results: Vec<Vec<u32>> = threaded()
-        .iter()
-        .map(|kernels| {
-            let affine = AffineTables {
-                gamma: &gamma,
-                beta: &gamma,
-            };
-            let [y, mean, rstd] = run(kernels, &n, &x, affine, Some(&dy), Activation::Relu);
-            let saved = Saved {
-                x: &x,
-                mean: &mean,
-                rstd: &rstd,
-                affine,
-            };
-            let mut again = vec![0.0; n.len()];
-            norm::apply(kernels, &n, saved, Activation::Relu, &mut again);
-            let mut gradient = dy.clone();
-            let mut out = [n.len(), n.tables(), n.tables()].map(|len| vec![0.0; len]);
-            let [dx, dgamma, dbeta] = &mut out;
-            let gradients = Gradients {
-                dy: &mut gradient,
-                dx: Some(dx),
-                dgamma,
-                dbeta,
-            };
-            norm::backward(kernels, &n, saved, Gate::Output(&y), gradients);
-            y.iter()
-                .chain(&again)
-                .chain(&gradient)
-                .chain(out.iter().flatten())
-                .map(|v| v.to_bits())
-                .collect()
-        })
-        .collect();
-    assert!(results[0] == results[1] && results[0] == results[2]);
+    same_bytes("norm", |kernels| {
+        let affine = AffineTables {
+            gamma: &gamma,
+            beta: &gamma,
+        };
+        let [y, mean, rstd] = run(kernels, &n, &x, affine, Some(&dy), Activation::Relu);
+        let saved = Saved {
+            x: &x,
+            mean: &mean,
+            rstd: &rstd,
+            affine,
+        };
+        let mut again = vec![0.0; n.len()];
+        norm::apply(kernels, &n, saved, Activation::Relu, &mut again);
+        let mut gradient = dy.clone();
+        let mut out = [n.len(), n.tables(), n.tables()].map(|len| vec![0.0; len]);
+        let [dx, dgamma, dbeta] = &mut out;
+        let gradients = Gradients {
+            dy: &mut gradient,
+            dx: Some(dx),
+            dgamma,
+            dbeta,
+        };
+        norm::backward(kernels, &n, saved, Gate::Output(&y), gradients);
+        let mut alone = dy.clone();
+        let mut tables = [n.tables(), n.tables()].map(|len| vec![0.0; len]);
+        let [dgamma, dbeta] = &mut tables;
+        let gradients = Gradients {
+            dy: &mut alone,
+            dx: None,
+            dgamma,
+            dbeta,
+        };
+        norm::backward(kernels, &n, saved, Gate::Input, gradients);
+        [
+            vec![y, mean.clone(), rstd.clone(), again, gradient, alone],
+            out.into(),
+            tables.into(),
+        ]
+        .concat()
+        .concat()
+    });
 }

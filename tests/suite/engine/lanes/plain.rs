@@ -28,11 +28,30 @@ pub fn all() -> Vec<Kernels> {
         .collect()
 }
 
-/// The fastest kernels on one, two and three threads.
-pub fn threaded() -> Vec<Kernels> {
-    (1..=3)
-        .map(|n| Kernels::new(Threads::eager(NonZeroUsize::new(n).unwrap())))
-        .collect()
+/// Kernels on each instruction set, and the fastest on two and three threads.
+pub fn every_way() -> Vec<Kernels> {
+    let threads = |n| Threads::eager(NonZeroUsize::new(n).unwrap());
+    let threaded = [2, 3].map(|n| Kernels::new(threads(n)));
+    all().into_iter().chain(threaded).collect()
+}
+
+/// Asserts that results are the same to the last bit, whichever way they were computed.
+pub fn same_bytes(what: &str, mut run: impl FnMut(&Kernels) -> Vec<f32>) {
+    let every_way = every_way();
+    let bits = |values: Vec<f32>| -> Vec<u32> { values.iter().map(|v| v.to_bits()).collect() };
+    let first = bits(run(&every_way[0]));
+    for kernels in &every_way[1..] {
+        let other = bits(run(kernels));
+        let differ = first.iter().zip(&other).filter(|(a, b)| a != b).count();
+        assert!(
+            first == other,
+            "{what}: {} on {} threads gives others than {}, {differ} of {}",
+            kernels.isa(),
+            kernels.threads().count(),
+            every_way[0].isa(),
+            first.len()
+        );
+    }
 }
 
 /// Asserts `|got - want| <= tolerance * scale`, element by element.

@@ -1,6 +1,6 @@
 //! Dice and the sigmoid against plain f64.
 
-use super::plain::{L, all, close, random, threaded, triples};
+use super::plain::{L, all, close, random, same_bytes, triples};
 use expertgrid::engine::lanes::dice::{self, Dice, LaneLosses};
 
 fn logistic(z: f64) -> f64 {
@@ -114,25 +114,32 @@ fn a_lane_without_a_sample_gets_no_gradient_and_no_nan() {
 }
 
 #[test]
-fn threads_do_not_change_a_byte() {
+fn neither_threads_nor_instruction_sets_change_a_byte() {
     let d = Dice {
         planes: 3,
         pixels: 100,
         smooth: 1e-7,
     };
     let (z, target) = (random(3 * 100 * L, 2), random(3 * 100 * L, 3));
-    let results: Vec<Vec<u32>> = threaded()
-        .iter()
-        .map(|kernels| {
-            let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![0.0; 3 * L]);
-            let losses = LaneLosses {
-                loss: &mut loss,
-                numerator: &mut n,
-                denominator: &mut s,
-            };
-            dice::forward(kernels, &d, &z, &target, losses);
-            [loss, n, s].iter().flatten().map(|v| v.to_bits()).collect()
-        })
-        .collect();
-    assert!(results[0] == results[1] && results[0] == results[2]);
+    let dloss = random(3 * L, 4);
+    same_bytes("dice", |kernels| {
+        let [mut loss, mut n, mut s] = [0; 3].map(|_| vec![0.0; 3 * L]);
+        let losses = LaneLosses {
+            loss: &mut loss,
+            numerator: &mut n,
+            denominator: &mut s,
+        };
+        dice::forward(kernels, &d, &z, &target, losses);
+        let [mut dz, mut probabilities] = [0; 2].map(|_| vec![0.0; z.len()]);
+        dice::backward(kernels, &d, &z, &target, &n, &s, &dloss, &mut dz);
+        dice::sigmoid(kernels, &z, &mut probabilities);
+        [loss, n, s, dz, probabilities].concat()
+    });
+    // Where the exponential is clamped, where it rounds, and between whole powers of two.
+    let x: Vec<f32> = (-16_000..16_000).map(|i| i as f32 * 6e-3).collect();
+    same_bytes("sigmoid", |kernels| {
+        let mut y = vec![0.0; x.len()];
+        dice::sigmoid(kernels, &x, &mut y);
+        y
+    });
 }

@@ -101,16 +101,9 @@ pub fn grad_weight(kernels: &Kernels, conv: &Conv, x: Features, dy: &[f32], dw: 
     );
     check("dy", dy.len(), conv.output_len());
     check("dw", dw.len(), conv.weight_len());
-    let shape = conv
-        .has_transform()
-        .then(|| winograd::weight_tiling(conv, kernels.isa()));
-    let (straight, turned) = (
-        weight_sums::cost(conv),
-        outer_products::cost(conv, kernels.isa()),
-    );
-    let tiles = shape.map_or(f64::INFINITY, |shape| {
-        winograd::weight_cost(&shape, kernels.isa())
-    });
+    let shape = conv.has_transform().then(|| winograd::weight_tiling(conv));
+    let (straight, turned) = (weight_sums::cost(conv), outer_products::cost(conv));
+    let tiles = shape.map_or(f64::INFINITY, |shape| winograd::weight_cost(&shape));
     let method = match kernels.method() {
         ConvMethod::Cheapest if tiles < straight.min(turned) => ConvMethod::Winograd,
         ConvMethod::Cheapest if turned < straight => ConvMethod::Turned,

@@ -13,7 +13,7 @@ use crate::engine::lanes::{
         },
         features::Features,
     },
-    machine::{Kernels, LANES, Shared, Vector, multiversion, scratch},
+    machine::{Kernels, LANES, Shared, Vector, lane_sum, multiversion, scratch},
 };
 
 /// Output pixels whose gradients, eight channels of them, stay in L1 while the taps go over them.
@@ -195,12 +195,8 @@ unsafe fn block<V: Vector, const CO: usize>(task: &TapSums, sums: &mut [f32]) {
     }
     for tap in 0..k * k {
         for c in 0..CO {
-            let lanes = &sums[(tap * CO + c) * LANES..][..LANES];
-            let mut total = 0.0;
-            for half in lanes.chunks_exact(V::N) {
-                // SAFETY: a chunk holds N floats.
-                total += unsafe { V::load(half.as_ptr()) }.sum();
-            }
+            let lanes = sums[(tap * CO + c) * LANES..].first_chunk();
+            let total = lane_sum(lanes.expect("sixteen lanes"));
             // SAFETY: the pair of channels is this task's alone.
             unsafe {
                 task.dw.part(

@@ -20,15 +20,15 @@ use crate::engine::lanes::{
         features::{AsStored, Features},
         operand::Onto,
     },
-    machine::{Isa, Kernels, LANES, Shared, Vector, multiversion, odd_lines, scratch},
+    machine::{Kernels, LANES, Shared, Vector, multiversion, odd_lines, scratch},
 };
 
 /// Tiles transformed together, if rows of tiles allow.
 const TILES: usize = 12;
 
 /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
-pub fn weight_cost(shape: &Tiling, isa: Isa) -> f64 {
-    let (wide, out) = (padded(shape.cin, isa) as f64, shape.cout as f64);
+pub fn weight_cost(shape: &Tiling) -> f64 {
+    let (wide, out) = (shape.cin.next_multiple_of(LANES) as f64, shape.cout as f64);
     let vanishing = if shape.half_in > 0 {
         shape.vanishing()
     } else {
@@ -42,8 +42,8 @@ pub fn weight_cost(shape: &Tiling, isa: Isa) -> f64 {
 }
 
 /// The tiling that makes the gradient cheapest.
-pub fn weight_tiling(conv: &Conv, isa: Isa) -> Tiling {
-    Tiling::cheapest(conv, |tiling| weight_cost(tiling, isa))
+pub fn weight_tiling(conv: &Conv) -> Tiling {
+    Tiling::cheapest(conv, weight_cost)
 }
 
 /// Overwrites `dw` `[C_out, C_in, 3, 3]`. All input channels of `x` have the same size: the
