@@ -1,4 +1,4 @@
-//! The engine and the instruction set that a command asks for, beside those of cached results.
+//! The engine that a command asks for, beside those of cached results.
 //!
 //! The rule: what computes is in no key, so results of another engine are used; where one was asked
 //! for, that is told.
@@ -10,30 +10,18 @@ use itertools::Itertools;
 use crate::{
     plan::Plan,
     schedule::{Schedule, State},
-    store::{EngineUsed, Found, Store},
+    store::{Found, Store},
 };
 
-/// An engine and an instruction set that the user asked for; either may be any.
+/// An engine that the user asked for by name.
 #[derive(Clone, Debug)]
-pub struct AskedEngine {
-    /// The engine's name.
-    pub name: Option<String>,
-    /// The instruction set.
-    pub isa: Option<String>,
-    /// The options, as they were typed.
-    pub options: String,
-}
+pub struct AskedEngine(
+    /// The name.
+    pub String,
+);
 
 impl AskedEngine {
-    fn is(&self, used: &EngineUsed) -> bool {
-        let same = |asked: &Option<String>, used: Option<&String>| {
-            asked.is_none() || asked.as_ref() == used
-        };
-        same(&self.name, Some(&used.name)) && same(&self.isa, used.isa.as_ref())
-    }
-
-    /// What the user should know of cached results: how many are of another engine or instruction
-    /// set, by these.
+    /// What the user should know of cached results: how many are of another engine, and which.
     pub fn told(&self, plan: &Plan, store: &Store, schedule: &Schedule<'_>) -> Option<String> {
         let cached = plan.ids().map(|(id, _)| id);
         let cached = cached.filter(|id| *schedule.state(*id) == State::Cached);
@@ -44,21 +32,21 @@ impl AskedEngine {
                 Found::Missing | Found::Damaged(_) => None,
             }
         });
-        let used: Vec<EngineUsed> = used.collect();
-        let mut others: BTreeMap<&EngineUsed, usize> = BTreeMap::new();
-        for other in used.iter().filter(|used| !self.is(used)) {
+        let used: Vec<String> = used.collect();
+        let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+        for other in used.iter().filter(|used| **used != self.0) {
             *others.entry(other).or_default() += 1;
         }
         let count: usize = others.values().sum();
         let each = others
             .iter()
-            .map(|(used, count)| format!("{count} with {used}"));
+            .map(|(engine, count)| format!("{count} with {engine}"));
         (count > 0).then(|| {
             format!(
-                "of {} cached results that are used, {count} were computed otherwise than `{}` \
-                 says: {}; another folder of `--results` computes all of them anew",
+                "of {} cached results that are used, {count} were computed otherwise than \
+                 `--engine {}` says: {}; another folder of `--results` computes all of them anew",
                 used.len(),
-                self.options,
+                self.0,
                 each.format(", ")
             )
         })

@@ -146,7 +146,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         steps,
         ..
     } = arguments;
-    let (engine, name) = compute.open(*device, *threads).map_err(Failure::Input)?;
+    let engine = compute.open(*device, *threads).map_err(Failure::Input)?;
     let identity = device.identity().map_err(Failure::input)?;
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());
@@ -165,7 +165,10 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         batch: shape.batch,
         threads: threads.get(),
         device: identity,
-        engine: name.to_string(),
+        engine: match &engine {
+            AnyEngine::Stock(_) => engine.name().to_owned(),
+            AnyEngine::Lanes(lanes) => format!("{}, {}", engine.name(), lanes.isa()),
+        },
         step_ms,
         peak_memory_mib: peak_memory_mib(),
         device_memory_mib: device_memory.map(|bytes| bytes as f64 / f64::from(1 << 20)),

@@ -13,7 +13,7 @@ use crate::{
         lanes::{Isa, Kernels, Threads},
     },
     exec::{DeviceName, DeviceRequest, Slot},
-    store::{EngineUsed, MadeBy},
+    store::MadeBy,
 };
 
 /// A number from 1, as an option's value.
@@ -41,7 +41,7 @@ pub(super) struct Compute {
     /// Engine that computes.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) engine: EngineChoice,
-    /// Instruction set of the lanes engine; results on different ones differ in their last bits.
+    /// Instruction set of the lanes engine; all give the same results.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) isa: IsaChoice,
 }
@@ -72,13 +72,6 @@ pub(super) enum IsaChoice {
     Portable,
 }
 
-impl IsaChoice {
-    /// By its name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        ValueEnum::from_str(name, false).ok()
-    }
-}
-
 impl Compute {
     /// The options that pass this choice on to a worker.
     pub(super) fn arguments(self) -> [OsString; 4] {
@@ -94,22 +87,13 @@ impl Compute {
         ]
     }
 
-    /// What was asked for by name.
+    /// The engine that was asked for by name.
     pub(super) fn asked(self) -> Option<AskedEngine> {
-        let words = self.arguments();
-        let [_, engine, _, isa] = words.map(|word| word.to_string_lossy().into_owned());
-        let name = (self.engine != EngineChoice::Auto).then_some(engine);
-        // The stock engine has none.
-        let lanes = self.engine != EngineChoice::Stock;
-        let isa = (self.isa != IsaChoice::Auto && lanes).then_some(isa);
-        let options = [("--engine", &name), ("--isa", &isa)];
-        let options = options.map(|(option, word)| Some(format!("{option} {}", word.as_ref()?)));
-        let options: Vec<String> = options.into_iter().flatten().collect();
-        (!options.is_empty()).then(|| AskedEngine {
-            name,
-            isa,
-            options: options.join(" "),
-        })
+        let chosen = self
+            .engine
+            .to_possible_value()
+            .expect("no choice is hidden");
+        (self.engine != EngineChoice::Auto).then(|| AskedEngine(chosen.get_name().to_owned()))
     }
 
     /// Checks that this machine has what was asked for, for the devices of these slots.
@@ -122,29 +106,20 @@ impl Compute {
         }
     }
 
-    /// The engine on a device, and its record in artefacts.
+    /// The engine on a device.
     pub(super) fn open(
         self,
         device: DeviceName,
         threads: NonZeroUsize,
-    ) -> anyhow::Result<(AnyEngine, EngineUsed)> {
+    ) -> anyhow::Result<AnyEngine> {
         match (self.engine, device) {
-            (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => {
-                let lanes = Lanes::with_kernels(self.kernels(threads)?);
-                let used = EngineUsed {
-                    name: "lanes".to_owned(),
-                    isa: Some(lanes.isa().to_string()),
-                };
-                Ok((AnyEngine::Lanes(lanes), used))
-            }
-            (EngineChoice::Lanes, device) => Err(not_on(device)),
-            (EngineChoice::Auto | EngineChoice::Stock, device) => Ok((
-                AnyEngine::Stock(Stock::new(device.open()?)),
-                EngineUsed {
-                    name: "stock".to_owned(),
-                    isa: None,
-                },
+            (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => Ok(AnyEngine::Lanes(
+                Lanes::with_kernels(self.kernels(threads)?),
             )),
+            (EngineChoice::Lanes, device) => Err(not_on(device)),
+            (EngineChoice::Auto | EngineChoice::Stock, device) => {
+                Ok(AnyEngine::Stock(Stock::new(device.open()?)))
+            }
         }
     }
 
@@ -201,20 +176,20 @@ impl OwnDevice {
             .threads
             .or_else(|| std::thread::available_parallelism().ok())
             .unwrap_or(NonZeroUsize::MIN);
-        let (engine, name) = self
+        let engine = self
             .compute
             .open(self.device, threads)
             .map_err(Failure::Input)?;
-        let made_by = made_by(self.device, name).map_err(Failure::Input)?;
+        let made_by = made_by(self.device, &engine).map_err(Failure::Input)?;
         Ok((engine, made_by))
     }
 }
 
 /// The record of what computes.
-pub(super) fn made_by(device: DeviceName, engine: EngineUsed) -> anyhow::Result<MadeBy> {
+pub(super) fn made_by(device: DeviceName, engine: &AnyEngine) -> anyhow::Result<MadeBy> {
     Ok(MadeBy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: device.identity()?,
-        engine,
+        engine: engine.name().to_owned(),
     })
 }

@@ -43,9 +43,7 @@ use clap::{Parser, Subcommand};
 
 use crate::stage::{StageWork, Stages};
 
-use compute::{
-    Compute, ExecutionArguments, IsaChoice, OwnDevice, WorkerDevice, at_least_one, made_by,
-};
+use compute::{Compute, ExecutionArguments, OwnDevice, WorkerDevice, at_least_one, made_by};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, F
         threads,
         compute,
     } = arguments.device;
-    let (engine, name) = compute.open(device, threads).map_err(Failure::Input)?;
+    let engine = compute.open(device, threads).map_err(Failure::Input)?;
     let store = Store::within(&arguments.results);
     let scratch = match store.scratch() {
         Ok(scratch) => scratch,
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, F
         library: Library::new(Arc::new(dataset), arguments.import.clone()),
         store,
         scratch: Arc::new(scratch),
-        made_by: made_by(device, name).map_err(Failure::Input)?,
+        made_by: made_by(device, &engine).map_err(Failure::Input)?,
         engine,
     };
     let keep_every = Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX);

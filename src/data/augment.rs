@@ -158,7 +158,7 @@ pub(super) struct SamplingGrid {
 
 impl SamplingGrid {
     pub(super) fn new(window: &Region, degrees: f64, factor: f64) -> Self {
-        let (sine, cosine) = degrees.to_radians().sin_cos();
+        let (sine, cosine) = libm::sincos(degrees.to_radians());
         Self {
             size: window.size,
             centre: std::array::from_fn(|axis| {
@@ -239,7 +239,7 @@ fn kernel(sigma: f64) -> Vec<f64> {
         return vec![1.0];
     }
     let weights: Vec<f64> = (-radius..=radius)
-        .map(|i| (-0.5 * (f64::from(i) / sigma).powi(2)).exp())
+        .map(|i| libm::exp(-0.5 * (f64::from(i) / sigma).powi(2)))
         .collect();
     let sum: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / sum).collect()

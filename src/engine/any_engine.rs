@@ -15,6 +15,14 @@ pub enum AnyEngine {
 }
 
 impl AnyEngine {
+    /// Its name, as artefacts record it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stock(_) => "stock",
+            Self::Lanes(_) => "lanes",
+        }
+    }
+
     /// The threads it uses, which may be adjusted meanwhile. `None` for candle's own operations,
     /// which use a fixed number.
     pub fn threads(&self) -> Option<Threads> {

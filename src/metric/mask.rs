@@ -101,7 +101,7 @@ impl Spacing {
     /// The diagonal of an image of `height` x `width` pixels: no distance inside it is as large, so
     /// it serves as the worst case of an undefined surface distance.
     pub fn diagonal(&self, height: usize, width: usize) -> f64 {
-        (height as f64 * self.row).hypot(width as f64 * self.column)
+        libm::hypot(height as f64 * self.row, width as f64 * self.column)
     }
 
     pub(super) fn check(&self) -> Result<(), MaskError> {

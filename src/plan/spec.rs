@@ -50,7 +50,7 @@ impl Kind {
     /// Raised whenever a change of code changes what this kind of stage computes.
     pub fn version(self) -> u64 {
         match self {
-            Self::Pretrain | Self::Finetune | Self::Scratch => 1,
+            Self::Pretrain | Self::Finetune | Self::Scratch => 2,
             Self::Evaluate => 1,
         }
     }

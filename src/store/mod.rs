@@ -38,7 +38,7 @@ use crate::{
 
 pub use error::StoreError;
 pub use lease::Lease;
-pub use made_by::{EngineUsed, MadeBy};
+pub use made_by::MadeBy;
 pub use publish::replace_file;
 pub use scratch::Scratch;
 

@@ -140,7 +140,7 @@ impl From<candle_core::Error> for TrainError {
 /// The polynomial schedule: `(lr - end)(1 - t/T)^power + end` after t of T updates.
 pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usize) -> f64 {
     let left = 1.0 - completed as f64 / steps as f64;
-    (lr - spec.lr_end) * left.powf(spec.lr_power) + spec.lr_end
+    (lr - spec.lr_end) * libm::pow(left, spec.lr_power) + spec.lr_end
 }
 
 /// Trains the network in place and reports each step to `watch`; returns the curve.

@@ -91,5 +91,5 @@ fn logits_of<E: Engine>(engine: &E, logits: &E::Tensor, batch: usize) -> Result<
 
 /// From a logit to a probability.
 pub fn sigmoid(z: f32) -> f32 {
-    1.0 / (1.0 + (-z).exp())
+    1.0 / (1.0 + libm::expf(-z))
 }

@@ -44,7 +44,7 @@ impl<'a, E: Engine> Probe<'a, E> {
         let spec = NetworkSpec { width, ..network };
         let net = UNet::init(&spec, 1, &Seed::new(0), engine.device())?;
         let pixels: Vec<f32> = (0..batch * size * size)
-            .map(|i| (i as f32 * 0.7).sin())
+            .map(|i| libm::sinf(i as f32 * 0.7))
             .collect();
         let target = pixels.iter().map(|v| f32::from(u8::from(*v > 0.5)));
         Ok(Self {

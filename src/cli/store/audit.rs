@@ -6,9 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::{
-    Compute, DEFAULT_DATASET, Done, Failure, IsaChoice, OwnDevice, at_least_one, output::print,
-};
+use super::super::{DEFAULT_DATASET, Done, Failure, OwnDevice, at_least_one, output::print};
 use crate::{
     event::Step,
     key::{Digest, Keyed},
@@ -16,7 +14,7 @@ use crate::{
     progress::Bar,
     results_dir::ResultsDir,
     stage::{self, Bench, Library},
-    store::{Found, MadeBy, Store},
+    store::{Found, Store},
 };
 
 #[derive(Debug, Args)]
@@ -86,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let mut rows = Vec::new();
     let mut bar = Bar::new("stage", chosen.len());
     for (kind, digest) in chosen {
-        let row = audit_one(kind, digest, arguments.device, &mut bench);
+        let row = audit_one(kind, digest, &mut bench);
         bar.at(rows.len() + 1, kind.word());
         rows.push(row);
     }
@@ -132,7 +130,7 @@ fn draw(store: &Store, arguments: &Arguments) -> Vec<(Kind, Digest)> {
     all
 }
 
-fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -> Audited {
+fn audit_one(kind: Kind, digest: Digest, bench: &mut Bench) -> Audited {
     let row = |outcome, detail| Audited {
         kind,
         digest,
@@ -151,7 +149,12 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
             return row(AuditOutcome::Different, Some(format!("damaged: {why}")));
         }
     };
-    if let Err(why) = same_engine(&description.made_by, device, bench) {
+    let (there, here) = (&description.made_by, &bench.made_by);
+    if (&there.device, &there.engine) != (&here.device, &here.engine) {
+        let why = format!(
+            "it was computed on {} ({}), this command computes on {} ({})",
+            there.device, there.engine, here.device, here.engine
+        );
         return row(AuditOutcome::NotComparable, Some(why));
     }
     let spec: Spec = match serde_json::from_str(description.spec.get()) {
@@ -179,36 +182,5 @@ fn audit_one(kind: Kind, digest: Digest, device: OwnDevice, bench: &mut Bench) -
     match differing.is_empty() {
         true => row(AuditOutcome::Same, None),
         false => row(AuditOutcome::Different, Some(differing.join(", "))),
-    }
-}
-
-/// Switches the bench to the instruction set of the artefact, since results on another one differ
-/// in their last bits.
-fn same_engine(made_by: &MadeBy, device: OwnDevice, bench: &mut Bench) -> Result<(), String> {
-    if (&made_by.device, &made_by.engine) == (&bench.made_by.device, &bench.made_by.engine) {
-        return Ok(());
-    }
-    let isa = made_by.engine.isa.as_deref();
-    let isa = isa
-        .and_then(IsaChoice::named)
-        .filter(|_| device.compute.isa == IsaChoice::Auto);
-    let elsewhere = || {
-        format!(
-            "it was computed on {} ({}), this machine computes on {} ({})",
-            made_by.device, made_by.engine, bench.made_by.device, bench.made_by.engine
-        )
-    };
-    let compute = Compute {
-        isa: isa.ok_or_else(elsewhere)?,
-        ..device.compute
-    };
-    let again = OwnDevice { compute, ..device };
-    match again.open() {
-        Ok((engine, opened)) if opened.engine == made_by.engine => {
-            bench.engine = engine;
-            bench.made_by = opened;
-            Ok(())
-        }
-        _ => Err(elsewhere()),
     }
 }

@@ -61,7 +61,7 @@ enum Normalisation {
 fn gaussian(sigma_px: f64, norm: Normalisation) -> Vec<f32> {
     let reach = (4.0 * sigma_px).ceil() as i32;
     let weights: Vec<f64> = (-reach..=reach)
-        .map(|i| (-0.5 * (f64::from(i) / sigma_px).powi(2)).exp())
+        .map(|i| libm::exp(-0.5 * (f64::from(i) / sigma_px).powi(2)))
         .collect();
     let size = match norm {
         Normalisation::Sum => weights.iter().sum(),

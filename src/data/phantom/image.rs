@@ -132,9 +132,9 @@ impl Scanner {
         let pixel = |(i, tissue): (usize, &Tissue)| match tissue {
             Tissue::Background => 0.0,
             _ => {
-                let signal = smooth[i] * (texture * self.texture[i]).exp() * self.bias[i];
+                let signal = smooth[i] * libm::exp(texture * self.texture[i]) * self.bias[i];
                 // The magnitude of a complex signal: Rician noise.
-                (signal + self.noise[0][i]).hypot(self.noise[1][i])
+                libm::hypot(signal + self.noise[0][i], self.noise[1][i])
             }
         };
         tissues.iter().enumerate().map(pixel).collect()
@@ -163,14 +163,14 @@ fn bias(seed: Seed) -> Vec<f64> {
     (0..SIDE_PX * SIDE_PX)
         .map(|i| {
             let (x, y) = (unit(i % SIDE_PX), unit(i / SIDE_PX));
-            (x1 * x + y1 * y + xy * x * y + xx * x * x + yy * y * y).exp()
+            libm::exp(x1 * x + y1 * y + xy * x * y + xx * x * x + yy * y * y)
         })
         .collect()
 }
 
 /// Limits a value smoothly to 1.5 on either side, against extreme pixels.
 fn bounded(value: f64) -> f64 {
-    1.5 * (value / 1.5).tanh()
+    1.5 * libm::tanh(value / 1.5)
 }
 
 fn texture(seed: Seed, tissues: &[Tissue]) -> Vec<f64> {

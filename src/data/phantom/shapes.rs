@@ -63,12 +63,12 @@ impl Outline {
     pub fn place(&self, x: usize, y: usize) -> BrainPoint {
         let dx = x as f64 - self.centre_px[0];
         let dy = y as f64 - self.centre_px[1];
-        let (sin, cos) = self.tilt.sin_cos();
+        let (sin, cos) = libm::sincos(self.tilt);
         // The front is at the top of the picture, where y is small.
         let (right, front) = (cos * dx + sin * dy, sin * dx - cos * dy);
         let [a, b] = self.half_axes_px;
-        let angle = (front / b).atan2(right / a);
-        let stretch = (right / a).hypot(front / b) / self.waves.at(angle);
+        let angle = libm::atan2(front / b, right / a);
+        let stretch = libm::hypot(right / a, front / b) / self.waves.at(angle);
         BrainPoint {
             u: right / self.radius_px(),
             v: front / self.radius_px(),
@@ -102,7 +102,7 @@ impl Waves {
         let waves = self
             .0
             .iter()
-            .map(|(mode, cos, sin)| cos * (mode * angle).cos() + sin * (mode * angle).sin());
+            .map(|(mode, cos, sin)| cos * libm::cos(mode * angle) + sin * libm::sin(mode * angle));
         1.0 + waves.sum::<f64>()
     }
 
@@ -174,7 +174,7 @@ impl Sulci {
             let turn = (bent + PI).rem_euclid(TAU) - PI;
             // An angle spans less and less towards the centre: widths are kept in pixels.
             let across = turn * (1.0 - place.depth).max(0.0);
-            sulcus.depth * (-0.5 * (across / sulcus.width).powi(2)).exp()
+            sulcus.depth * libm::exp(-0.5 * (across / sulcus.width).powi(2))
         };
         self.0.iter().map(one).fold(0.0, f64::max)
     }
@@ -269,7 +269,7 @@ impl Centre {
             let from_a = [place.u - a.at[0], place.v - a.at[1]];
             let squared = along[0] * along[0] + along[1] * along[1];
             let t = ((from_a[0] * along[0] + from_a[1] * along[1]) / squared).clamp(0.0, 1.0);
-            let distance = (from_a[0] - t * along[0]).hypot(from_a[1] - t * along[1]);
+            let distance = libm::hypot(from_a[0] - t * along[0], from_a[1] - t * along[1]);
             distance - (a.radius + t * (b.radius - a.radius))
         };
         self.horns.iter().map(from).fold(f64::INFINITY, f64::min)
@@ -290,8 +290,8 @@ impl Ellipse {
     /// 0 on the border, negative inside.
     fn level(&self, place: &BrainPoint) -> f64 {
         let (dx, dy) = (place.u - self.at[0], place.v - self.at[1]);
-        let (sin, cos) = self.tilt.sin_cos();
+        let (sin, cos) = libm::sincos(self.tilt);
         let (x, y) = (cos * dx + sin * dy, cos * dy - sin * dx);
-        (x / self.half_axes[0]).hypot(y / self.half_axes[1]) - 1.0
+        libm::hypot(x / self.half_axes[0], y / self.half_axes[1]) - 1.0
     }
 }

@@ -80,18 +80,14 @@ fn origin(origin: Provenance) -> Option<&'static str> {
     }
 }
 
-/// `cpu (lanes, avx2)` in words; a card is recorded by its name.
+/// `cpu (lanes)` in words; a card is recorded by its name.
 fn device(made: &MadeBy) -> String {
     let device = match made.device.as_str() {
         "cpu" => "processor",
         "cuda" => "CUDA device",
         other => other,
     };
-    let engine = &made.engine.name;
-    match &made.engine.isa {
-        Some(isa) => format!("{device}, engine {engine}, instruction set {isa}"),
-        None => format!("{device}, engine {engine}"),
-    }
+    format!("{device}, engine {}", made.engine)
 }
 
 /// The number of runs, and how many have which status.

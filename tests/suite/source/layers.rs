@@ -327,3 +327,47 @@ fn the_program_and_its_tests_share_every_compiled_dependency() {
         "compiled with other features for the tests; give the program the same: {otherwise:?}"
     );
 }
+
+/// What computes results asks no system's library for exp, sin and the like: libraries differ in
+/// their last bits. Square roots are rounded rightly everywhere.
+#[test]
+fn results_do_not_depend_on_a_systems_mathematics() {
+    let functions = [
+        "exp", "exp2", "exp_m1", "ln", "ln_1p", "log", "log2", "log10", "powf", "sin", "cos",
+        "sin_cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "hypot", "cbrt",
+    ];
+    let mut files = Vec::new();
+    for folder in [
+        "adaptation.rs",
+        "data",
+        "engine",
+        "metric",
+        "net",
+        "seed.rs",
+        "stage",
+        "train",
+    ] {
+        let path = repository().join("src").join(folder);
+        match path.is_dir() {
+            true => sources(&path, &mut files),
+            false => files.push(path),
+        }
+    }
+    let mut found = Vec::new();
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let product = text.split("#[cfg(test)]").next().unwrap();
+        for (number, line) in product.lines().enumerate() {
+            let calls = |function: &&str| line.contains(&format!(".{function}("));
+            if functions.iter().any(|function| calls(&function)) {
+                found.push(format!(
+                    "{}:{}: {}",
+                    path.display(),
+                    number + 1,
+                    line.trim()
+                ));
+            }
+        }
+    }
+    assert!(found.is_empty(), "take libm's:\n{}", found.join("\n"));
+}

@@ -4,49 +4,48 @@
 //! files under `tests/fixtures/golden/` anew. They change only where a result or its presentation
 //! is meant to change; the difference is then to be read line by line.
 //!
-//! Everything is computed with `--isa portable`, which every machine has. Its kernels add,
-//! multiply, divide and take square roots, each rounded on its own: they are the same to the bit
-//! everywhere by construction. Outside the kernels the mathematical library's exp, sin, cos and pow
-//! are called (the phantom, rotation, blur, the sigmoid, the schedule of learning rates), whose
-//! last bits may differ between libraries. These bytes are the same with glibc's fused and unfused
-//! variants of those functions; with another library they are not promised.
+//! Every instruction set that this machine has computes them.
 //!
 //! Nothing is left out of the four files of each table: none holds a time or a path.
 
 use std::path::Path;
 
+use expertgrid::engine::lanes::Isa;
+
 use crate::support::common::{compare_with_fixture, phantom, repository, run};
 
 #[test]
-fn the_papers_tables_have_the_committed_bytes_on_the_portable_instruction_set() {
-    let folder = tempfile::tempdir().unwrap();
+fn the_papers_tables_have_the_committed_bytes_on_every_instruction_set() {
     let tables = ["table1", "table2", "table3"];
     let manifests = tables.map(|table| {
         let path = repository().join(format!("experiments/{table}.toml"));
         path.to_str().unwrap().to_owned()
     });
     let dataset = phantom().to_str().unwrap();
-    let options = [
-        "run",
-        "--profile",
-        "smoke",
-        "--isa",
-        "portable",
-        "--dataset",
-        dataset,
-    ];
-    let arguments: Vec<&str> = options
-        .into_iter()
-        .chain(manifests.iter().map(String::as_str))
-        .collect();
-    run(folder.path(), &arguments, 0);
-    let results = folder.path().join("results");
-    // Every difference is to be seen, not the first file's alone.
-    let different: Vec<String> = tables
-        .iter()
-        .flat_map(|table| compare(&results, table))
-        .collect();
-    assert!(different.is_empty(), "{}", different.join("\n"));
+    for isa in Isa::available() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = [
+            "--profile",
+            "smoke",
+            "--isa",
+            isa.name(),
+            "--dataset",
+            dataset,
+        ];
+        let arguments: Vec<&str> = ["run"]
+            .into_iter()
+            .chain(options)
+            .chain(manifests.iter().map(String::as_str))
+            .collect();
+        run(folder.path(), &arguments, 0);
+        let results = folder.path().join("results");
+        // Every difference is to be seen, not the first file's alone.
+        let different: Vec<String> = tables
+            .iter()
+            .flat_map(|table| compare(&results, table))
+            .collect();
+        assert!(different.is_empty(), "{isa}: {}", different.join("\n"));
+    }
 }
 
 /// The first difference of each file of a table.

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use expertgrid::engine::lanes::Isa;
+
 use crate::support::{common::*, faults::*};
 
 /// A grid whose training from scratch takes a few seconds.
@@ -245,6 +247,33 @@ fn an_interrupted_training_goes_on_where_it_was() {
     signal(child.id(), "-INT");
     let (said, code) = end(child);
     assert_eq!(code, Some(130), "{said}");
+}
+
+#[test]
+fn an_interrupted_training_goes_on_on_another_instruction_set_to_the_same_bytes() {
+    let sets = Isa::available();
+    let [first, .., last] = &sets[..] else {
+        println!("skipped: this machine has one instruction set only");
+        return;
+    };
+    for (before, after) in [(first, last), (last, first)] {
+        let folder = tiny();
+        let child = start(
+            folder.path(),
+            &["--isa", before.name(), "--save-every", "20ms"],
+        );
+        until("progress that is saved", || partial(folder.path()) > 0);
+        signal(child.id(), "-INT");
+        let (said, code) = end(child);
+        assert_eq!(code, Some(130), "{said}");
+        assert!(partial(folder.path()) > 0, "{said}");
+        let (said, code) = end(start(folder.path(), &["--isa", after.name()]));
+        assert_eq!(code, Some(0), "{said}");
+        assert_same_files(
+            &undisturbed().path().join("results"),
+            &folder.path().join("results"),
+        );
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Isa {
         }
     }
 
-    /// Its word.
+    /// Its word, as `--isa` takes it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
