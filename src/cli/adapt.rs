@@ -11,6 +11,7 @@ use crate::{
     data::{
         Case, Expert, by_cause, folder, grouped,
         prepare::{cut_pixels, prepare, prepare_mask, too_small},
+        training_geometry::TrainingGeometry,
     },
     engine::{AnyEngine, Engine},
     event::Step,
@@ -101,6 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         eprintln!("{line}");
     }
     check_cases(&found.cases, arguments.expert, &weights.recipe)?;
+    weights.tell_differences(found.cases.iter().map(|case| (&case.name, &case.header)));
     eprintln!("weights: {weights}");
     eprintln!(
         "cases: {} with a mask of expert {}{}, of {}",
@@ -117,7 +119,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         AnyEngine::Stock(engine) => adapt(arguments, &weights, &found.cases, engine),
         AnyEngine::Lanes(engine) => adapt(arguments, &weights, &found.cases, engine),
     }?;
+    let headers = found.cases.iter().map(|case| &case.header);
+    let geometry = TrainingGeometry::of(headers).or(weights.geometry());
     let about = About {
+        geometry: Some(geometry).filter(|geometry| !geometry.is_silent()),
         recipe: weights.recipe,
         experts: vec![arguments.expert],
         provenance: NetworkOrigin::Adaptation(Box::new(Adaptation {

@@ -337,12 +337,8 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
         SpacingFrom::Unit => Spacing::default(),
         SpacingFrom::Header => {
             let spacing = reference.header.spacing().map_err(|fault| {
-                let what = fault.what;
-                anyhow!(
-                    "{}: {what}; write its pixel size to it, or measure in pixels with \
-                     `--spacing unit`",
-                    pair.reference.display()
-                )
+                let path = pair.reference.display();
+                anyhow!("{path}: {fault}, or measure in pixels with `--spacing unit`")
             })?;
             Spacing {
                 row: spacing.y_mm,
@@ -383,7 +379,7 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
 
 fn read(path: &Path) -> anyhow::Result<ReadMask> {
     let read = nifti::read_mask(path).with_context(|| path.display().to_string())?;
-    if let Some(remark) = read.header.remark() {
+    for remark in read.header.remarks() {
         eprintln!("note: {}: {remark}", path.display());
     }
     Ok(read)

@@ -90,6 +90,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         })
         .map_err(Failure::Input)?;
     eprintln!("weights: {weights}");
+    let headers = images
+        .iter()
+        .map(|named| (named.path.display(), &named.header));
+    weights.tell_differences(headers);
     let (engine, _) = arguments.device.open()?;
     match &engine {
         AnyEngine::Stock(engine) => predict_all(arguments, &weights, branch, &images, engine),

@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let dataset = selection.open_dataset(&experiments)?;
     let inventory = Inventory {
-        imports: imports(&experiments)?,
+        imports: imports(&experiments, Some(&dataset))?,
         ..Inventory::of(&dataset)
     };
     let mut plan = plan::build(experiments, &inventory);

@@ -8,7 +8,7 @@ use itertools::Itertools;
 
 use super::{
     Mask,
-    nifti::{Fault, Header, PixelGrid, SpacingMm, same_spacing},
+    nifti::{Fault, Header, PixelGrid, SpacingMm, rounded, same_spacing},
 };
 
 /// A mask on another image's grid.
@@ -118,11 +118,6 @@ fn elsewhere(grid: &PixelGrid, target: &PixelGrid, other: &str) -> Fault {
         ),
         remedy(other),
     )
-}
-
-/// A number with no more digits than matter.
-fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4 + 0.0
 }
 
 /// One of the eight ways in which the pixels of a plane can be stored.

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::{
     Case, Dataset, by_cause,
-    prepare::{cut_pixels, too_small},
+    prepare::{cut_pixels, lacks_foreground, too_small},
 };
-use crate::manifest::{CutMasks, Experiment, SpacingFrom};
+use crate::manifest::{CropAt, CutMasks, Experiment, ImageSpec, SpacingFrom};
 
 /// The result of a check.
 #[derive(Debug, Default)]
@@ -101,9 +101,24 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     fit.problems
         .extend(lines.map(|line| format!("{name}: {line}")));
     if fit.problems.is_empty() {
+        let lines = by_cause(without_foreground(dataset, image)).into_iter();
+        fit.notes
+            .extend(lines.map(|line| format!("{name}: {line}")));
         cut_masks(dataset, experiment, &wanted, &mut fit);
     }
     fit
+}
+
+/// The cases whose crop lies elsewhere than `image.crop_at` asks.
+fn without_foreground<'a>(
+    dataset: &'a Dataset,
+    image: &ImageSpec,
+) -> impl Iterator<Item = (&'a String, String)> {
+    let why = "no background is found (most of the border is not 0, nor is all of it one value), \
+               so the crop lies at the image's centre, not at the foreground";
+    let cases = dataset.cases();
+    let without = cases.filter(|case| lacks_foreground(&case.image, image));
+    without.map(move |case| (&case.name, why.to_owned()))
 }
 
 fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &mut Fit) {
@@ -127,9 +142,15 @@ fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &m
     );
     match experiment.cut_masks {
         CutMasks::Allow => fit.notes.push(what),
-        CutMasks::Refuse => fit.problems.push(format!(
-            "{what}; enlarge `image.crop`, set `image.crop_at = \"foreground\"`, or allow it with \
-             `image.cut_masks = \"allow\"`"
-        )),
+        CutMasks::Refuse => {
+            let remedy = match image.crop_at {
+                CropAt::Centre => ", set `image.crop_at = \"foreground\"`,",
+                CropAt::Foreground => "",
+            };
+            fit.problems.push(format!(
+                "{what}; enlarge `image.crop`{remedy} or allow it with \
+                 `image.cut_masks = \"allow\"`"
+            ));
+        }
     }
 }

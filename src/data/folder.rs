@@ -170,8 +170,7 @@ pub fn images(paths: &[PathBuf]) -> Result<FoundImages, DataProblems> {
         }
     }
     for named in &images {
-        let remark = named.header.remark();
-        problems.extend(remark.map(|remark| DataProblem::remark(&named.path, remark)));
+        problems.extend(DataProblem::remarks(&named.path, named.header.remarks()));
     }
     match problems.iter().any(|p| p.severity == Severity::Error) {
         true => Err(DataProblems(problems)),

@@ -178,9 +178,7 @@ pub(super) fn read_case(
         return (None, problems);
     };
     let path = files.image.as_deref().unwrap_or(&files.folder);
-    if let Some(remark) = header.remark() {
-        problems.push(DataProblem::remark(path, remark));
-    }
+    problems.extend(DataProblem::remarks(path, header.remarks()));
     if image.pixels.iter().all(|v| *v == image.pixels[0]) {
         problems.push(DataProblem::error(
             path,
@@ -230,13 +228,8 @@ fn read_mask(
 }
 
 fn oddities(path: &Path, read: &ReadMask) -> Vec<DataProblem> {
-    let mut found = Vec::new();
+    let mut found = DataProblem::remarks(path, read.header.remarks());
     let (area, all) = (read.mask.area_px(), read.mask.pixels.len());
-    found.extend(
-        read.header
-            .remark()
-            .map(|remark| DataProblem::remark(path, remark)),
-    );
     if let Some(inside) = read.inside.filter(|inside| *inside != 1.0) {
         found.push(DataProblem::warning(
             path,

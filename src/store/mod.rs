@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    data::training_geometry::TrainingGeometry,
     key::{Digest, Input},
     plan::Kind,
     results_dir::ResultsDir,
@@ -70,6 +71,10 @@ pub struct Description {
     pub spec: Box<RawValue>,
     /// What the data set was called.
     pub dataset: String,
+    /// What the headers of its training images say, beside weights that can leave the store.
+    /// Stages of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<TrainingGeometry>,
     /// Size and digest of every file.
     pub files: BTreeMap<String, FileDigest>,
     /// What computed it.
@@ -89,6 +94,8 @@ pub struct Unpublished {
     pub spec: Box<RawValue>,
     /// What the data set is called.
     pub dataset: String,
+    /// What the headers of its training images say.
+    pub geometry: Option<TrainingGeometry>,
     /// What computed it.
     pub made_by: MadeBy,
 }

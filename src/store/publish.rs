@@ -79,6 +79,7 @@ fn describe(about: Unpublished, files: &Files) -> Description {
         inputs,
         spec,
         dataset,
+        geometry,
         made_by,
     } = about;
     Description {
@@ -87,6 +88,7 @@ fn describe(about: Unpublished, files: &Files) -> Description {
         inputs,
         spec,
         dataset,
+        geometry,
         files: files
             .iter()
             .map(|(name, bytes)| {

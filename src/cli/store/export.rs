@@ -75,16 +75,22 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let Description {
         inputs,
         dataset,
+        geometry,
         made_by,
         ..
     } = *artefact.description;
     print(format_args!(
-        "{kind} {}: width {}, experts {:?}, trained on {dataset}",
+        "{kind} {}: width {}, experts {:?}, trained on {dataset}{}",
         digest.short(),
         about.recipe.network.width,
-        about.experts
+        about.experts,
+        match &geometry {
+            Some(geometry) => format!(" ({geometry})"),
+            None => String::new(),
+        }
     ));
     let about = About {
+        geometry,
         provenance: NetworkOrigin::Stage {
             kind,
             digest,

@@ -254,7 +254,7 @@ fn digests(
         return Ok(Err(problems));
     }
     let inventory = Inventory {
-        imports: imports(&experiments)?,
+        imports: imports(&experiments, Some(dataset))?,
         ..Inventory::of(dataset)
     };
     let plan = plan::build(experiments, &inventory);

@@ -73,7 +73,7 @@ fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>),
                 i % width,
                 i / width
             ),
-            "replace it; the background is 0",
+            "replace it, outside the body by the value of the background",
         ));
     }
     Ok((header, [width, height], values))

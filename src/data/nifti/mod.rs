@@ -16,8 +16,8 @@ use std::{io::BufRead, path::Path};
 
 use ::nifti::{Endianness, NiftiHeader, NiftiType};
 
-pub(super) use self::geometry::same_spacing;
 pub use self::geometry::{HeaderGeometry, PixelGrid};
+pub(super) use self::geometry::{rounded, same_spacing};
 use super::{Image, Mask};
 
 /// Longest axis that is read.
@@ -140,12 +140,15 @@ impl Header {
         Ok(self.plane()?.map(|(_, length)| length))
     }
 
-    /// What should be known of the file that it was read from, though it could be read.
-    pub fn remark(&self) -> Option<&'static str> {
-        self.trailing.then_some(
-            "has bytes behind its gzip data that belong to no image and are left out; check that \
-             the file was copied whole",
-        )
+    /// What is wrong with the file that it was read from, though it could be read.
+    pub fn remarks(&self) -> impl Iterator<Item = Fault> {
+        let trailing = self.trailing.then(|| {
+            Fault::new(
+                "has bytes behind its gzip data that belong to no image and are left out",
+                "check that the file was copied whole",
+            )
+        });
+        trailing.into_iter().chain(self.geometry().contradiction())
     }
 }
 

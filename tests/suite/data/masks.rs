@@ -256,7 +256,10 @@ fn for_the_grid(root: &Path) {
         let part = if case < 8 { "Training" } else { "Validation" };
         let folder = root.join("set").join(part).join(format!("case{case}"));
         fs::create_dir_all(&folder).unwrap();
-        let image: Vec<u8> = (0..1600).map(|i| (i % 97) as u8 + case).collect();
+        // Background all round.
+        let shown = |i: u32| (1..39).contains(&(i % 40)) && (40..1560).contains(&i);
+        let pixel = |i: u32| if shown(i) { (i % 97) as u8 + case } else { 0 };
+        let image: Vec<u8> = (0..1600).map(pixel).collect();
         NiftiFile::new(&[40, 40], &image).write(folder.join("image.nii"));
         for expert in [1, 3, 8] {
             NiftiFile::disc([40, 40], [20, 20 + expert], 6)

@@ -4,6 +4,8 @@ mod layout;
 mod nifti;
 mod headers;
 mod masks;
+mod training_geometry;
+mod background;
 mod check;
 mod phantom;
 mod fetal;

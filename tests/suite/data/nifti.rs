@@ -153,7 +153,7 @@ fn what_lies_behind_gzip_data_is_padding_or_told_of() {
             let bytes = [&start, tail].concat();
             let (image, header) = decode_image(&bytes[..]).unwrap();
             assert_eq!(image, wanted);
-            assert_eq!(header.remark().is_some(), told, "{tail:?}");
+            assert_eq!(header.remarks().next().is_some(), told, "{tail:?}");
         }
     }
     // A member that begins and does not end is damage.
