@@ -44,8 +44,9 @@ pub fn align(mask: Mask, its: &Header, onto: &Header, other: &str) -> Result<Ali
         )),
     };
     let of_other = |fault: Fault| {
-        let header = format!("the header of its {other}");
-        Fault::new(fault.what.replacen("its header", &header, 1), fault.remedy)
+        let header = format!("cannot be placed, as the header of its {other}");
+        let what = fault.what.replacen("has a header that", &header, 1);
+        Fault::new(what, fault.remedy)
     };
     let grids = (found.grid()?, expected.grid().map_err(of_other)?);
     let turn = match grids {

@@ -66,7 +66,7 @@ impl PixelGrid {
             return None;
         };
         Some(Fault::new(
-            format!("its header {what} ({form})"),
+            format!("has a header that {what} ({form})"),
             "write its affine anew",
         ))
     }
@@ -213,7 +213,7 @@ impl HeaderGeometry {
         match grids.into_iter().any(|grid| grid.cosine().abs() > ROUNDING) {
             false => Ok(size),
             true => Err(Fault::new(
-                "its header gives x and y no right angle, so that distances do not follow from \
+                "has a header that gives x and y no right angle, so that distances do not follow from \
                  the size of a pixel (sform)",
                 "resample it to pixels with right angles",
             )),
@@ -225,7 +225,7 @@ impl HeaderGeometry {
         let Some(size) = self.size else {
             let [x, y] = self.stored_size;
             return Err(Fault::new(
-                format!("its header has no spacing (pixdim {x} x {y})"),
+                format!("has a header that gives no spacing (pixdim {x} x {y})"),
                 "write the size of its pixels to it",
             ));
         };
@@ -234,7 +234,8 @@ impl HeaderGeometry {
         {
             return Err(Fault::new(
                 format!(
-                    "its header gives two spacings: {} x {} mm (pixdim) and {} x {} mm (sform)",
+                    "has a header that gives two spacings: {} x {} mm (pixdim) and {} x {} mm \
+                     (sform)",
                     rounded(size.x_mm),
                     rounded(size.y_mm),
                     rounded(x_mm),
@@ -298,7 +299,7 @@ impl HeaderGeometry {
         }
         match (self.quaternion, self.sform) {
             (Some(a), Some(b)) if !a.agrees(&b, 0) => Err(Fault::new(
-                "its header puts its pixels at two places (qform and sform)",
+                "has a header that puts its pixels at two places (qform and sform)",
                 "write the right one to both",
             )),
             (quaternion, sform) => Ok(sform.or(quaternion)),

@@ -227,7 +227,7 @@ fn headers_that_contradict_themselves_are_told_by_predict() {
     // A quaternion of no turn, 10 mm away from the affine's place; and at it.
     let away = with("b.nii", &[(252, &one), (268, &float(10.0))]);
     assert!(
-        away[0].contains("b.nii: its header puts its pixels at two places"),
+        away[0].contains("b.nii: has a header that puts its pixels at two places"),
         "{away:?}"
     );
     assert_eq!(with("c.nii", &[(252, &one)]), [""; 0]);

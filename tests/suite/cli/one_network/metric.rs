@@ -105,7 +105,10 @@ fn distances_follow_the_headers_spacing_and_the_definition_asked_for() {
     spaced("bare.nii", &[0], [0.0, 0.0]);
     let refused = |arguments: &[&str]| run(folder.path(), arguments, 2).err;
     let bare = refused(&["metric", "p.nii", "bare.nii", "--spacing", "header"]);
-    assert!(bare.contains("its header has no spacing"), "{bare}");
+    assert!(
+        bare.contains("has a header that gives no spacing"),
+        "{bare}"
+    );
     let word = refused(&["metric", "p.nii", "r.nii", "--definition", "hd95=largest"]);
     assert!(word.contains("hd95=max_directed"), "{word}");
     let negative = [
