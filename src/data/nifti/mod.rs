@@ -11,6 +11,7 @@ mod encode;
 mod geometry;
 mod gzip;
 mod mask_values;
+mod other_format;
 
 use std::{io::BufRead, path::Path};
 
@@ -61,7 +62,9 @@ pub struct SpacingMm {
 pub struct Header {
     raw: NiftiHeader,
     /// Whether bytes that are no gzip data lay behind those of its file.
-    trailing: bool,
+    behind_gzip: bool,
+    /// Whether bytes other than 0 lay behind the pixels.
+    behind_pixels: bool,
 }
 
 impl Header {
@@ -84,7 +87,8 @@ impl Header {
         };
         Ok(Self {
             raw,
-            trailing: false,
+            behind_gzip: false,
+            behind_pixels: false,
         })
     }
 
@@ -142,13 +146,25 @@ impl Header {
 
     /// What is wrong with the file that it was read from, though it could be read.
     pub fn remarks(&self) -> impl Iterator<Item = Fault> {
-        let trailing = self.trailing.then(|| {
+        let behind_gzip = self.behind_gzip.then(|| {
             Fault::new(
                 "has bytes behind its gzip data that belong to no image and are left out",
                 "check that the file was copied whole",
             )
         });
-        trailing.into_iter().chain(self.geometry().contradiction())
+        let behind_pixels = self.behind_pixels.then(|| {
+            Fault::new(
+                format!(
+                    "has bytes behind the pixels of its shape {:?}, which are left out",
+                    self.dims()
+                ),
+                "check that the header gives the whole shape",
+            )
+        });
+        let contradiction = self.geometry().contradiction();
+        [behind_gzip, behind_pixels, contradiction]
+            .into_iter()
+            .flatten()
     }
 }
 

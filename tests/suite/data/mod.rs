@@ -2,6 +2,7 @@
 
 mod layout;
 mod nifti;
+mod odd_files;
 mod headers;
 mod masks;
 mod training_geometry;
