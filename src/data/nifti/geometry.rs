@@ -213,8 +213,8 @@ impl HeaderGeometry {
         match grids.into_iter().any(|grid| grid.cosine().abs() > ROUNDING) {
             false => Ok(size),
             true => Err(Fault::new(
-                "has a header that gives x and y no right angle, so that distances do not follow from \
-                 the size of a pixel (sform)",
+                "has a header that gives x and y no right angle (sform), so that distances do not \
+                 follow from the size of a pixel",
                 "resample it to pixels with right angles",
             )),
         }
