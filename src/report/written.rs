@@ -40,6 +40,25 @@ pub struct RicherTable {
     pub here: usize,
 }
 
+impl RicherTable {
+    /// Those on disk that have more results than these. A table of all its runs replaces any: it is
+    /// what its manifest asks for.
+    pub fn find(results: &Results<'_>, folders: &Folders) -> Vec<Self> {
+        let richer = folders.each().enumerate().filter_map(|(i, folder)| {
+            let tally = results.tally(i);
+            let here = tally.ok + tally.undefined;
+            let there = fs::read(folder.runs()).map_or(0, |runs| csv_files::scored(&runs));
+            let folder = folder.path().to_owned();
+            (here < tally.runs() && here < there).then_some(Self {
+                folder,
+                there,
+                here,
+            })
+        });
+        richer.collect()
+    }
+}
+
 /// The pages that were written.
 #[derive(Debug, Default)]
 pub struct WrittenPages {
@@ -81,29 +100,18 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// Where a folder cannot be written.
     pub fn write_what_changed(&self) -> Result<WrittenPages, StoreError> {
+        let kept = self.richer();
         let pages = match self.are_written() {
             true => WrittenPages::default(),
-            false => self.write_pages()?,
+            false => self.write_pages_except(&kept)?,
         };
-        self.write_except(&self.richer())?;
+        self.write_except(&kept)?;
         Ok(pages)
     }
 
-    /// The tables on disk that have more results than these. A table of all its runs replaces any:
-    /// it is what its manifest asks for.
+    /// The tables on disk that have more results than these; see [`RicherTable::find`].
     pub fn richer(&self) -> Vec<RicherTable> {
-        let richer = self.folders.each().enumerate().filter_map(|(i, folder)| {
-            let tally = self.results.tally(i);
-            let here = tally.ok + tally.undefined;
-            let there = fs::read(folder.runs()).map_or(0, |runs| csv_files::scored(&runs));
-            let folder = folder.path().to_owned();
-            (here < tally.runs() && here < there).then_some(RicherTable {
-                folder,
-                there,
-                here,
-            })
-        });
-        richer.collect()
+        RicherTable::find(self.results, self.folders)
     }
 
     /// Whether the files hold these tables, and every page exists and is finished.
@@ -145,6 +153,10 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// Where a folder cannot be written.
     pub fn write_pages(&self) -> Result<WrittenPages, StoreError> {
+        self.write_pages_except(&[])
+    }
+
+    fn write_pages_except(&self, kept: &[RicherTable]) -> Result<WrittenPages, StoreError> {
         let unread = Unread::default();
         let sources = PageSources {
             results: self.results,
@@ -156,6 +168,7 @@ impl<'a> Tables<'a> {
             claims: self.claims,
             unread: &unread,
             underway: false,
+            kept,
         };
         let paths = write_pages(&sources)?;
         let left_out = unread.reasons();

@@ -5,6 +5,7 @@ mod audit;
 mod broken;
 mod imports;
 mod metric;
+mod outputs;
 mod predict;
 mod weights;
 
