@@ -1,8 +1,8 @@
 //! Names of files as file systems compare them.
 //!
-//! The rule: on the usual disks of macOS and Windows, names that differ in case only are one, and on
-//! macOS those that differ in the encoding of a letter only: `é` as one character or as `e` with an
-//! accent. Names that become files or folders are told apart by [`folded`].
+//! The rule: on the usual disks of macOS and Windows, names that differ in case only are one, and
+//! on macOS those that differ in the encoding of a letter only: `é` as one character or as `e` with
+//! an accent. Names that become files or folders are told apart by [`folded`].
 
 use unicode_normalization_alignments::UnicodeNormalization;
 

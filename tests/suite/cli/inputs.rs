@@ -79,7 +79,7 @@ fn cached_results_of_another_instruction_set_are_told() {
     assert!(said.contains(&told), "{said}");
     // Scores that were computed by it are those of networks that were not.
     fs::remove_dir_all(folder.path().join("results/store/evaluate")).unwrap();
-    assert_eq!(mine(folder.path()).counts(), Some((4, 5)));
+    assert_eq!(mine(folder.path()).counts(), Some((4, 4)));
     let said = mine(folder.path());
     assert!(said.err.contains(&told), "{}", said.err);
     assert!(said.out.contains("Mixed origin"), "{}", said.out);

@@ -295,8 +295,8 @@ fn a_disk_that_is_full_keeps_no_part_of_a_prediction() {
     let output = alone(folder.path(), &script).output().unwrap();
     let said = Said::of(&output);
     let words = fs::read_to_string(folder.path().join("said")).unwrap();
-    assert_eq!(said.out, "1\nimage.nii.gz\n", "{said:#?} {words}");
-    assert!(words.contains("image_logits.nii.gz"), "{words}");
+    assert_eq!(said.out, "1\ncase35.nii.gz\n", "{said:#?} {words}");
+    assert!(words.contains("case35_logits.nii.gz"), "{words}");
 }
 
 #[test]

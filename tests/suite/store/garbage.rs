@@ -74,11 +74,15 @@ fn nothing_is_removed_while_a_sweep_runs() {
     // Of the sweep that runs: its own manifest is not among those that are kept.
     until("its pretraining", || pretrained() == 2);
     let dataset = few().to_str().unwrap();
-    let said = gc(at, dataset, 2).err;
-    assert!(said.contains("while a process works on"), "{said}");
-    assert_eq!(pretrained(), 2);
+    let words = ["store", "gc", "--keep-manifests", "small.toml", "--yes"];
+    let mut command = expertgrid(at, &[&words[..], &["--dataset", dataset]].concat());
+    let refused = command.output().unwrap();
     signal(child.id(), "-INT");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(refused.status.code(), Some(2));
+    let said = Said::of(&refused).err;
+    assert!(said.contains("while a process works on"), "{said}");
+    assert_eq!(pretrained(), 2);
     gc(at, dataset, 0);
     assert_eq!(pretrained(), 1);
 }
