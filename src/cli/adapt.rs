@@ -21,7 +21,7 @@ use crate::{
     net::{About, Adaptation, Checkpoint, NetworkOrigin, UNet},
     progress::Bar,
     seed::Seed,
-    store::replace_file,
+    store::{check_writable, create_file},
     train::{Annotated, Training, train},
 };
 
@@ -103,6 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     check_cases(&found.cases, arguments.expert, &weights.recipe)?;
     weights.tell_differences(found.cases.iter().map(|case| (&case.name, &case.header)));
+    check_writable(&arguments.out).map_err(Failure::input)?;
     eprintln!("weights: {weights}");
     eprintln!(
         "cases: {} with a mask of expert {}{}, of {}",
@@ -146,7 +147,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         })),
     };
     let checkpoint = Checkpoint::of(&outcome.net, about).map_err(|error| weights.wrong(error))?;
-    replace_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
+    create_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
     print(format_args!(
         "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases \
          {:.4}",

@@ -19,6 +19,7 @@ use crate::{
         prepare::{Plane, Prediction, Prepared, prepare, too_small},
     },
     engine::{AnyEngine, Engine, plain},
+    file_name::folded,
     manifest::ImageSpec,
     progress::Bar,
     train::{logits, sigmoid},
@@ -113,14 +114,14 @@ impl Arguments {
 }
 
 impl Arguments {
-    /// The outputs that two images would share, on a disk that ignores case too.
+    /// The outputs that two images would share, on some disk at least.
     fn collisions(&self, images: &[NamedImage]) -> Vec<String> {
         let mut writers: HashMap<String, &NamedImage> = HashMap::new();
         let mut problems = Vec::new();
         for named in images {
             for path in self.outputs(&named.name) {
                 let shown = path.display().to_string();
-                match writers.insert(shown.to_lowercase(), named) {
+                match writers.insert(folded(&shown), named) {
                     Some(other) if other.path != named.path => problems.push(format!(
                         "{} and {} would both be written to {shown}; predict one of them into \
                          another folder",

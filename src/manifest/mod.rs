@@ -92,8 +92,9 @@ pub fn read(
         problems.push(
             &Place::Whole(other.into()),
             format!(
-                "{one}.toml and {other}.toml differ in case only; on many disks their results \
-                 would share a folder, rename one"
+                "{one}.toml and {other}.toml differ {}; on many disks their results would share a \
+                 folder, rename one",
+                names::difference(one, other)
             ),
         );
     }
@@ -229,8 +230,9 @@ fn resolve(
         problems.push(
             entry.map_or(&whole, |entry| &entry.place),
             format!(
-                "the profiles `{one}` and `{other}` differ in case only; on many disks their \
-                 results would share a folder, rename one"
+                "the profiles `{one}` and `{other}` differ {}; on many disks their results would \
+                 share a folder, rename one",
+                names::difference(one, other)
             ),
         );
     }

@@ -40,7 +40,7 @@ use crate::{
 pub use error::StoreError;
 pub use lease::Lease;
 pub use made_by::{EngineUsed, MadeBy};
-pub use publish::replace_file;
+pub use publish::{check_writable, create_file, replace_file};
 pub use scratch::Scratch;
 
 use error::Doing;
@@ -159,6 +159,13 @@ impl Store {
     /// long as it runs.
     pub fn is_alive(&self, owner: &str) -> bool {
         scratch::is_held(&self.root.join("tmp").join(owner))
+    }
+
+    /// Whether a process works on it: a sweep, a worker, an audit.
+    pub fn is_at_work(&self) -> bool {
+        let folders = fs::read_dir(self.root.join("tmp"));
+        let mut folders = folders.into_iter().flatten().flatten();
+        folders.any(|folder| scratch::is_held(&folder.path()))
     }
 
     /// Where an artefact is, or would be.

@@ -11,7 +11,7 @@ use crate::{
     key::Digest,
     net::{About, Checkpoint, NetworkOrigin, StageRecord},
     plan::Kind,
-    store::{Description, Found, Store, replace_file},
+    store::{Description, Found, Store, create_file},
 };
 
 #[derive(Debug, Args)]
@@ -102,8 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         },
         ..about
     };
-    replace_file(&arguments.out, &checkpoint.with_about(about).to_bytes())
-        .map_err(Failure::work)?;
+    create_file(&arguments.out, &checkpoint.with_about(about).to_bytes()).map_err(Failure::work)?;
     print(format_args!("written to {}", arguments.out.display()));
     Ok(Done::Whole)
 }

@@ -1,6 +1,6 @@
 //! What is wrong with the words of a command, and what they say of the results.
 
-use std::fs;
+use std::{fs, path::Path, process::Stdio};
 
 use crate::support::common::*;
 
@@ -66,24 +66,71 @@ fn cached_results_of_another_instruction_set_are_told() {
     assert_eq!(said.counts(), None);
     assert!(
         said.err.contains(
-            "note: of 4 cached results that are used, 4 were computed otherwise than `--engine \
-             stock` says: 4 with lanes, portable; another folder of `--results`"
+            "note: of 5 cached trainings that are used, 5 were computed otherwise than \
+             `--engine stock` says: 5 with lanes, portable; another folder of `--results`"
         ),
         "{}",
         said.err
     );
-    // An instruction set that this machine has and the results lack.
-    let others = ["avx512", "avx2", "neon"];
-    let Some(other) = others.into_iter().find(|isa| {
-        let bench = ["bench", "--isa", isa, "--steps", "1", "4:32:1"];
-        let output = expertgrid(folder.path(), &bench).output().unwrap();
-        output.status.success()
-    }) else {
-        return;
-    };
-    let said = run(folder.path(), &tiny_run(&["--isa", other]), 0).err;
-    let told = format!("than `--isa {other}` says: 4 with lanes, portable");
+    let Some(other) = another_set() else { return };
+    let mine = |folder: &Path| run(folder, &tiny_run(&["--isa", other]), 0);
+    let told = format!("than `--isa {other}` says: 5 with lanes, portable");
+    let said = mine(folder.path()).err;
     assert!(said.contains(&told), "{said}");
+    // Scores that were computed by it are those of networks that were not.
+    fs::remove_dir_all(folder.path().join("results/store/evaluate")).unwrap();
+    assert_eq!(mine(folder.path()).counts(), Some((4, 4)));
+    let said = mine(folder.path());
+    assert!(said.err.contains(&told), "{}", said.err);
+    assert!(said.out.contains("Mixed origin"), "{}", said.out);
+    // Nor are stages compared with those of another.
+    let dataset = phantom().to_str().unwrap();
+    let audit = ["store", "audit", "--dataset", dataset, "--isa", other];
+    let said = run(folder.path(), &audit, 1).out;
+    let told = "not comparable: pretrain";
+    assert!(said.contains(told), "{said}");
+    assert!(
+        said.contains("it was computed on cpu (lanes, portable)"),
+        "{said}"
+    );
+}
+
+/// An instruction set that this machine has, other than the portable one.
+fn another_set() -> Option<&'static str> {
+    let others = ["avx512", "avx2", "neon"];
+    others.into_iter().find(|isa| {
+        let bench = ["bench", "--isa", isa, "--steps", "1", "4:32:1"];
+        let output = expertgrid(Path::new("."), &bench).output().unwrap();
+        output.status.success()
+    })
+}
+
+#[test]
+fn trainings_of_another_process_with_another_instruction_set_are_told() {
+    let Some(other) = another_set() else { return };
+    let folder = tiny();
+    let long = ["--set", "scratch.steps=2500", "--isa"];
+    let start = |isa: &'static str| {
+        let mut command = expertgrid(folder.path(), &tiny_run(&[&long[..], &[isa]].concat()));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let theirs = start("portable");
+    let claims = folder.path().join("results/store/claims");
+    until("trainings", || {
+        fs::read_dir(&claims).is_ok_and(|claims| claims.count() == 2)
+            && folder.path().join("results/store/pretrain").exists()
+    });
+    let mine = start(other);
+    let said = Said::of(&mine.wait_with_output().unwrap()).err;
+    let of_theirs = theirs.wait_with_output().unwrap();
+    assert_eq!(of_theirs.status.code(), Some(0));
+    let line = said.lines().find(|line| line.contains("did meanwhile"));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.starts_with("note: of ") && line.contains("with lanes, portable"),
+        "{line}"
+    );
 }
 
 #[test]

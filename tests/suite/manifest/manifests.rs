@@ -586,6 +586,17 @@ fn names_that_differ_in_case_only_would_share_a_folder_on_many_disks() {
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");
+    // As macOS stores a letter, and as others do.
+    let paths = ["caf\u{e9}.toml", "cafe\u{301}.toml"].map(|name| folder.path().join(name));
+    for path in &paths {
+        fs::write(path, GOOD).unwrap();
+    }
+    let error = manifest::read(&paths, "paper", &[]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("differ in the encoding of letters only"),
+        "{error}"
+    );
     // Their profiles are folders too.
     let twice = format!(
         "{GOOD}\n[profile.fast]\nseed = 1\n[profile.Fast]\nseed = 2\n[profile.PAPER]\nseed = 3\n"
@@ -612,6 +623,8 @@ fn a_name_that_is_no_folder_everywhere_is_refused() {
         "CON.toml",
         "nul.v2.toml",
         "Lpt1.toml",
+        "conin$.toml",
+        "COM\u{b9}.toml",
         "paper.html.toml",
         "a:b.toml",
         "a\\b.toml",

@@ -63,7 +63,7 @@ fn a_journal_read_again_shows_what_the_display_showed() {
     assert!(
         board
             .outcome()
-            .starts_with("9 done, 0 cached, 0 running, 0 left in")
+            .starts_with("9 done, 0 cached, 0 running, 0 left, after ")
     );
     assert_eq!(board.share_done(), 1.0);
     assert_eq!(board.slots.len(), 2);

@@ -6,6 +6,7 @@ mod broken;
 mod geometry;
 mod imports;
 mod metric;
+mod outputs;
 mod predict;
 mod weights;
 
