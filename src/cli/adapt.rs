@@ -10,7 +10,7 @@ use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
         Case, Expert, by_cause, folder, grouped,
-        prepare::{cut_pixels, prepare, prepare_mask, too_small},
+        prepare::{cut_pixels, prepare, prepare_mask, too_small_for_network},
     },
     engine::{AnyEngine, Engine},
     event::Step,
@@ -167,7 +167,7 @@ fn budget(arguments: &Arguments) -> Budget {
 /// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
 fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
     let problems = by_cause(cases.iter().filter_map(|case| {
-        let why = too_small(&case.image, &recipe.image)?;
+        let why = too_small_for_network(&case.image, &recipe.image)?;
         Some((&case.name, why))
     }));
     if !problems.is_empty() {

@@ -16,6 +16,7 @@ pub mod qubiq;
 pub mod survey;
 
 mod label;
+mod listing;
 mod problem;
 
 use std::{collections::BTreeMap, path::Path};

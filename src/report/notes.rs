@@ -267,10 +267,13 @@ fn names(made: &[&Comparison], spec: &Experiment) -> String {
     }
 }
 
+/// The counterpart of a pretrained network.
+pub(super) const WITHOUT_PRETRAINING: &str = "without pretraining";
+
 /// What cells are compared with.
-fn counterpart(spec: &Experiment) -> String {
+pub(super) fn counterpart(spec: &Experiment) -> String {
     let mut each = spec.table.compare.iter().map(|(axis, value)| match value {
-        Value::Method(method) if method.method.is_alone() => "without pretraining".to_owned(),
+        Value::Method(method) if method.method.is_alone() => WITHOUT_PRETRAINING.to_owned(),
         value => format!("with {axis} = {value}"),
     });
     each.join(" and ")

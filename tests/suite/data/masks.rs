@@ -142,7 +142,7 @@ fn a_few_like_problems_have_a_line_each() {
         .into();
     assert_eq!(
         grouped(&many),
-        ["warning: 5 files have the same problem, each is odd; see to it: a, b, c and 2 more"]
+        ["warning: 5 files have the same problem: each is odd; see to it: a, b, c and 2 more"]
     );
     // An error is not told among warnings.
     let error = DataProblem {
@@ -160,7 +160,7 @@ fn a_set_without_any_mask_is_no_data_set() {
     assert!(!found.usable());
     let text = found.to_string();
     assert!(
-        text.contains("1 errors") && text.contains("has no mask of any expert"),
+        text.contains("1 error,") && text.contains("has no mask of any expert"),
         "{text}"
     );
 }

@@ -408,25 +408,25 @@ fn a_value_of_another_type_is_told_with_what_to_write() {
         (
             "[6, 7]",
             "[\"rater-a\"]",
-            "m.toml:3:16: `grid.new_experts` is a list, and each item a whole number, not the text \
+            "m.toml:3:16: each item of `grid.new_experts` is a whole number, not the text \
              \"rater-a\"",
         ),
         (
             "[6, 7]",
             "[6.0, 7]",
-            "m.toml:3:16: `grid.new_experts` is a list, and each item a whole number, not the \
+            "m.toml:3:16: each item of `grid.new_experts` is a whole number, not the \
              number 6.0; write 6",
         ),
         (
             "[\"w/\", \"w/o\"]",
             "[1]",
-            "m.toml:4:9: `grid.methods` is a list, and each item a text in quotes, not the whole \
+            "m.toml:4:9: each item of `grid.methods` is a text in quotes, not the whole \
              number 1; write \"1\"",
         ),
         (
             "[5, 10]",
             "[5, -10]",
-            "m.toml:6:15: `grid.samples` is a list, and each item a whole number that is not \
+            "m.toml:6:15: each item of `grid.samples` is a whole number that is not \
              negative, not the whole number -10",
         ),
     ] {

@@ -164,7 +164,7 @@ fn anything_else_is_said_not_to_be_a_comparison_and_shows_shapes() {
             ["+3.00", "+10.00", "+2.00", "+0.50", "+2.00", "+2.00"]
         );
         assert!(
-            text.contains("pretraining wins at 2 of 2, by +3.00 at n = 5, the gap does not close"),
+            text.contains("pretraining is ahead at 2 of 2, with a gain of +3.00 at n = 5, and the gap does not close"),
             "{text}"
         );
     }
@@ -182,7 +182,7 @@ fn a_file_of_values_is_understood_whole_or_refused() {
         read.unwrap_err().to_string()
     };
     let twice = format!("{VALUES}6,,w/,2,5,81,2,7,\n");
-    assert!(refused(&twice).contains("an earlier line has the same cell"));
+    assert!(refused(&twice).contains("line 6: line 3 has the same cell; keep one of the two"));
     assert!(refused(&VALUES.replace("2.5", "many")).contains("line 3"));
     assert!(refused(&VALUES.replace("assd", "asd")).contains("asd"));
     assert!(refused(&VALUES.replace("2.5", "inf")).contains("not a finite number"));
@@ -310,7 +310,7 @@ fn values_that_are_of_nothing_or_look_like_fractions_are_told() {
     assert!(
         said.contains(
             "1 of its 3 lines are of no cell of these tables; the first is line 3, of expert 6, \
-             customised, 2 experts, 6 samples"
+             w/ (customised), 2 experts, 6 samples"
         ),
         "{said}"
     );

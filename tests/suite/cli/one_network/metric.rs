@@ -58,7 +58,7 @@ fn masks_are_scored_one_by_one_and_by_the_folder() {
     write_mask(folder.path(), "ref/c.nii", &[1]);
     let unpaired = run(folder.path(), &["metric", "pred", "ref"], 2).err;
     assert!(
-        unpaired.contains("ref/c.nii: there is no prediction for it"),
+        unpaired.contains("ref/c.nii: has no prediction of its name in pred"),
         "{unpaired}"
     );
 }
