@@ -275,11 +275,17 @@ impl From<&'static str> for Misfit {
     }
 }
 
+/// Whether a key is of a section none of whose keys can be swept.
+fn is_fixed(name: &str) -> bool {
+    let section = name.split('.').next().unwrap_or_default();
+    ["grid", "dataset", "table", "statistics"].contains(&section)
+}
+
 /// What to write, where a value of another type says it.
 fn remedy(name: &str, expected: &str, found: &TomlValue) -> String {
     let number = expected.contains("number");
     let instead = match found {
-        TomlValue::Array(items) if number && items.len() > 1 => {
+        TomlValue::Array(items) if number && items.len() > 1 && !is_fixed(name) => {
             return format!(
                 "; to try each of them, write `\"{name}\" = {}` under `[sweep]`",
                 found.toml()

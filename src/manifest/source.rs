@@ -67,13 +67,17 @@ fn text_of(path: &Path) -> io::Result<String> {
 
 /// Why bytes are no text in UTF-8, and what to do.
 fn not_text(bytes: &[u8]) -> Option<String> {
-    // Two bytes for each letter, one of them 0; with a mark of their order before, or without.
-    let half = bytes.len() / 2;
-    let zeros = bytes.iter().filter(|byte| **byte == 0).count();
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || zeros > half / 2 {
+    // Two bytes for each letter, of which one is mostly 0; with a mark of their order, or without.
+    let zeros = |first: usize| {
+        let every_other = bytes.iter().skip(first).step_by(2);
+        every_other.filter(|byte| **byte == 0).count()
+    };
+    let (most, least) = (zeros(0).max(zeros(1)), zeros(0).min(zeros(1)));
+    let is_marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if is_marked || (least == 0 && most > bytes.len() / 4) {
         return Some("is in UTF-16, and a manifest is in UTF-8; save it in UTF-8".to_owned());
     }
-    if zeros > 0 {
+    if most > 0 {
         return Some("is not a text, so not a manifest; name the TOML file".to_owned());
     }
     let at = std::str::from_utf8(bytes).err()?.valid_up_to();

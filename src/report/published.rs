@@ -322,7 +322,7 @@ fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, PublishedFault> {
     for record in reader.records() {
         let record = record?;
         let line = record.position().map_or(0, csv::Position::line);
-        let read = Fields {
+        let read = LineFields {
             headers: &headers,
             record: &record,
             separator,
@@ -355,13 +355,13 @@ fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, PublishedFault> {
 }
 
 /// The fields of one line.
-struct Fields<'a> {
+struct LineFields<'a> {
     headers: &'a csv::StringRecord,
     record: &'a csv::StringRecord,
     separator: Separator,
 }
 
-impl Fields<'_> {
+impl LineFields<'_> {
     fn text(&self, column: &str) -> &str {
         let at = self.headers.iter().position(|name| name == column);
         at.and_then(|at| self.record.get(at)).unwrap_or_default()

@@ -2,6 +2,7 @@
 
 mod layout;
 mod nifti;
+mod folders;
 mod headers;
 mod masks;
 mod check;
