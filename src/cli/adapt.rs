@@ -28,7 +28,7 @@ use crate::{
 #[command(
     after_help = "DIR holds a folder for each case with image.nii.gz and, where the expert has \
                   annotated it, task01_segNN.nii.gz (NN the expert's number); other cases are left \
-                  out.
+                  out. It may also be the folder of one such case.
 
 Example: expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 \
                   -o expert8.safetensors"
