@@ -10,7 +10,7 @@ use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
         Case, Expert, by_cause, folder, grouped,
-        prepare::{cut_pixels, prepare, prepare_mask, too_small},
+        prepare::{cut_pixels, prepare, prepare_mask, too_small_for_network},
         training_geometry::TrainingGeometry,
     },
     engine::{AnyEngine, Engine},
@@ -29,7 +29,7 @@ use crate::{
 #[command(
     after_help = "DIR holds a folder for each case with image.nii.gz and, where the expert has \
                   annotated it, task01_segNN.nii.gz (NN the expert's number); other cases are left \
-                  out.
+                  out. It may also be the folder of one such case.
 
 Example: expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 \
                   -o expert8.safetensors"
@@ -173,7 +173,7 @@ fn budget(arguments: &Arguments) -> Budget {
 /// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
 fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
     let problems = by_cause(cases.iter().filter_map(|case| {
-        let why = too_small(&case.image, &recipe.image)?;
+        let why = too_small_for_network(&case.image, &recipe.image)?;
         Some((&case.name, why))
     }));
     if !problems.is_empty() {

@@ -16,7 +16,7 @@ use crate::{
         folder::{self, NamedImage},
         grouped,
         nifti::{Fault, write_image, write_mask},
-        prepare::{Plane, Prediction, Prepared, prepare, too_small},
+        prepare::{Plane, Prediction, Prepared, prepare, too_small_for_network},
     },
     engine::{AnyEngine, Engine, plain},
     file_name::folded,
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let images = found.images;
     let spec = weights.recipe.image;
     let mut problems = by_cause(images.iter().filter_map(|named| {
-        let why = too_small(&named.image, &spec)?;
+        let why = too_small_for_network(&named.image, &spec)?;
         Some((named.path.display(), why))
     }));
     let planned = images

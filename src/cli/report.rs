@@ -398,7 +398,7 @@ impl Report<'_> {
         let count = |verdict| all.iter().filter(|(_, c)| c.verdict() == verdict).count();
         let broken = count(Verdict::DoesNotHold);
         eprintln!(
-            "{} claims hold, {broken} do not, {} are undecided",
+            "claims that hold: {}, that do not: {broken}, undecided: {}",
             count(Verdict::Holds),
             count(Verdict::Undecided)
         );

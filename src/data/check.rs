@@ -251,7 +251,11 @@ impl fmt::Display for Check {
             }
         )?;
         writeln!(f, "headers      {}", self.geometry)?;
-        writeln!(f, "experts      {}", self.experts.iter().join(", "))?;
+        let experts = match self.experts.is_empty() {
+            true => "none".to_owned(),
+            false => self.experts.iter().join(", "),
+        };
+        writeln!(f, "experts      {experts}")?;
         if self
             .backgrounds
             .iter()
@@ -276,9 +280,22 @@ impl fmt::Display for Check {
             .filter(|p| p.severity == Severity::Error)
             .count();
         let warnings = self.problems.len() - errors;
-        writeln!(f, "\nproblems     {errors} errors, {warnings} warnings")?;
-        for line in grouped(&self.problems) {
+        let count = |n: usize, what: &str| match n {
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
+        writeln!(
+            f,
+            "\nproblems     {}, {}",
+            count(errors, "error"),
+            count(warnings, "warning")
+        )?;
+        let lines = grouped(&self.problems);
+        for line in &lines {
             writeln!(f, "{line}")?;
+        }
+        if lines.len() < self.problems.len() {
+            writeln!(f, "`--json` names every file")?;
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     let image = &experiment.recipe.image;
     let unfit = dataset.cases().filter_map(|case| {
         let why = match too_small(&case.image, image) {
-            Some(why) => why,
+            Some(why) => format!("{why}; {}", smaller_crop(dataset, image)),
             None if experiment.metrics.spacing == SpacingFrom::Header => {
                 let fault = case.spacing().err()?;
                 format!(
@@ -119,6 +119,21 @@ fn without_foreground<'a>(
     let cases = dataset.cases();
     let without = cases.filter(|case| lacks_foreground(&case.image, image));
     without.map(move |case| (&case.name, why.to_owned()))
+}
+
+/// How the largest crop that every image has is written, where there is one.
+fn smaller_crop(dataset: &Dataset, spec: &ImageSpec) -> String {
+    let sides = dataset
+        .cases()
+        .flat_map(|case| [case.image.width, case.image.height]);
+    let smallest = sides.min().unwrap_or_default();
+    // The network halves its input five times.
+    let crop = |reduce: usize| smallest / (32 * reduce) * (32 * reduce);
+    match (crop(spec.reduce), crop(1)) {
+        (0, 0) => "pad the images with background to 32 x 32 pixels or more".to_owned(),
+        (0, crop) => format!("set `image.crop = {crop}` and `image.reduce = 1`"),
+        (crop, _) => format!("set `image.crop = {crop}`"),
+    }
 }
 
 fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &mut Fit) {

@@ -17,6 +17,7 @@ pub mod survey;
 pub mod training_geometry;
 
 mod label;
+mod listing;
 mod problem;
 
 use std::{collections::BTreeMap, path::Path};

@@ -337,14 +337,22 @@ pub fn lacks_foreground(image: &Image, spec: &ImageSpec) -> bool {
     whole && frame.reduced() != [spec.input(); 2]
 }
 
-/// Why an image is too small to be the network's input; `None` where it is not.
+/// Why an image is too small to be the network's input, without a remedy; `None` where it is not.
 pub fn too_small(image: &Image, spec: &ImageSpec) -> Option<String> {
-    let reduced = [image.height, image.width].map(|n| n / spec.reduce);
+    let reduced = [image.width, image.height].map(|n| n / spec.reduce);
     reduced.iter().any(|n| *n < spec.input()).then(|| {
         format!(
-            "the image is {} x {} pixels, smaller than the crop of {2} x {2}; \
-             choose a smaller `image.crop`",
-            image.height, image.width, spec.crop
+            "the image is {} x {} pixels, smaller than the crop of {2} x {2}",
+            image.width, image.height, spec.crop
         )
     })
+}
+
+/// The same where the crop is the network's own and cannot be chosen any more.
+pub fn too_small_for_network(image: &Image, spec: &ImageSpec) -> Option<String> {
+    let why = too_small(image, spec)?;
+    Some(format!(
+        "{why} that the network was trained with; pad it with background, or take weights that \
+         were trained with a smaller crop"
+    ))
 }

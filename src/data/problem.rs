@@ -126,7 +126,7 @@ pub fn grouped(problems: &[DataProblem]) -> Vec<String> {
             } = problem;
             let paths = some_of(group.iter().map(|problem| problem.path.display()));
             Some(format!(
-                "{severity}: {n} files have the same problem, each {what}; {remedy}: {paths}"
+                "{severity}: {n} files have the same problem: each {what}; {remedy}: {paths}"
             ))
         }
     };

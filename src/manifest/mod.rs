@@ -71,7 +71,9 @@ pub fn read(
     let (_, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
-        if let Some(why) = names::refused(path) {
+        if let Some(why) = names::refused(path)
+            && !path.is_dir()
+        {
             problems.push(&Place::Whole(path.display().to_string().into()), why);
         }
         match existing(path).and_then(|text| parse(path, &text, profile, overrides)) {

@@ -23,10 +23,18 @@ const MAX_TRAILING: u64 = 1 << 20;
 /// Opens a file for [`values`].
 pub(super) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
     let file = File::open(path).map_err(|e| {
-        Fault::new(
-            format!("cannot be opened ({})", e.kind()),
-            "check that it exists and may be read",
-        )
+        let (what, remedy) = match e.kind() {
+            io::ErrorKind::NotFound => ("does not exist".to_owned(), "check the path"),
+            io::ErrorKind::PermissionDenied => (
+                "is a file that you may not read".to_owned(),
+                "check its permissions",
+            ),
+            _ => (
+                format!("cannot be opened ({e})"),
+                "check the path and the disk",
+            ),
+        };
+        Fault::new(what, remedy)
     })?;
     Ok(BufReader::with_capacity(64 << 10, file))
 }

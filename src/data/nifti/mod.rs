@@ -39,7 +39,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    /// Of these two texts.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),

@@ -3,6 +3,7 @@
 mod layout;
 mod nifti;
 mod odd_files;
+mod folders;
 mod headers;
 mod masks;
 mod training_geometry;
