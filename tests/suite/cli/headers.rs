@@ -303,7 +303,7 @@ fn an_image_whose_header_contradicts_itself_is_told_by_every_command() {
         two(mask(&values(), SHAPE, 1.0)).write(case.join(format!("task01_seg0{expert}.nii")));
     }
     let told =
-        "4 files have the same problem, each has a header that puts its pixels at two places";
+        "4 files have the same problem: each has a header that puts its pixels at two places";
     let check = run(folder.path(), &["data", "check", "set"], 0).out;
     assert!(check.contains(told), "{check}");
     let said = run(folder.path(), &["run", "grid.toml", "--dataset", "set"], 0);
