@@ -85,7 +85,7 @@ pub fn read(
         problems.push(
             &Place::Whole(name.as_str().into()),
             format!(
-                "two manifests are called {name}.toml; their results would share a folder, rename \
+                "two manifests are called {name}.toml; their results would share a folder; rename \
                  one"
             ),
         );
@@ -95,7 +95,7 @@ pub fn read(
             &Place::Whole(other.into()),
             format!(
                 "{one}.toml and {other}.toml differ {}; on many disks their results would share a \
-                 folder, rename one",
+                 folder; rename one",
                 names::difference(one, other)
             ),
         );

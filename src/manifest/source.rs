@@ -37,8 +37,19 @@ pub(super) fn existing(path: &Path) -> Result<String, Problems> {
 
 const ABSENT: &str = "no such manifest";
 
+/// Endings of files that stand beside manifests and are none.
+const OTHERS: [&str; 8] = ["csv", "tsv", "json", "yaml", "yml", "md", "tex", "html"];
+
 /// The text of a manifest; `say` makes the message of an error from its reason.
 pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
+    let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+    let other = ending.filter(|ending| OTHERS.iter().any(|other| ending == *other));
+    if let Some(ending) = other.filter(|_| path.is_file()) {
+        let ending = ending.display();
+        return Err(say(&format!(
+            "a .{ending} file, not a manifest; name the TOML file"
+        )));
+    }
     text_of(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => say(ABSENT),
         io::ErrorKind::InvalidData => say(&error.to_string()),

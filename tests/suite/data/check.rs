@@ -112,3 +112,13 @@ fn what_cannot_be_read_leaves_the_rest_readable() {
     );
     assert!(text.contains("does not exist"), "{text}");
 }
+
+#[test]
+fn a_file_in_place_of_a_folder_is_one_error() {
+    let folder = small();
+    let file = folder.path().join("Training/case1/image.nii");
+    let problems = check(&file).problems;
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("image.nii: is not a folder; "), "{told:?}");
+}

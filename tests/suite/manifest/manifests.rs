@@ -408,6 +408,15 @@ fn a_file_that_is_no_manifest_is_named_for_what_it_is() {
     for bytes in [&b"\x1f\x8b\x08\x00\x00\x00\x00\x00"[..], b"\x80\x02}q\x01."] {
         assert!(said(bytes).contains("is not a text, so not a manifest"));
     }
+    let table = folder.path().join("published.CSV");
+    fs::write(&table, "new_expert,samples\n4,5\n").unwrap();
+    let problems = manifest::read(&[&table], "paper", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        problems.ends_with("published.CSV: a .csv file, not a manifest; name the TOML file"),
+        "{problems}"
+    );
 }
 
 #[test]

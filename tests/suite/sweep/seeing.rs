@@ -282,6 +282,20 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
 }
 
 #[test]
+fn an_expression_that_picks_nothing_is_refused_by_every_command() {
+    let folder = tiny();
+    for command in ["run", "plan", "report", "status", "trace", "why", "logs"] {
+        let mut arguments = asking(command, &[]);
+        arguments.extend(["--only", "samples=7"]);
+        let said = run(folder.path(), &arguments, 2);
+        let told = " is `samples=7`; there are table tiny; expert 6; samples 5;";
+        assert!(said.err.contains(told), "{command}: {}", said.err);
+        assert_eq!(said.out, "", "{command}");
+    }
+    assert!(!folder.path().join("results/tiny").exists());
+}
+
+#[test]
 fn the_last_look_of_watching_is_the_end() {
     let folder = tiny();
     let child = start(folder.path(), &LONG);
