@@ -31,6 +31,7 @@ fn about(number: u64) -> Unpublished {
         inputs: Vec::new(),
         spec: to_raw_value(&()).expect("nothing is plain data"),
         dataset: "none".into(),
+        geometry: None,
         made_by: MadeBy {
             version: "0".into(),
             device: "cpu".into(),

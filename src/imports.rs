@@ -9,6 +9,7 @@ use candle_core::Device;
 use itertools::Itertools;
 
 use crate::{
+    data::{Dataset, training_geometry::TrainingGeometry},
     key::{Digest, Keyed},
     manifest::{Experiment, Start},
     net::{Checkpoint, CheckpointError},
@@ -22,6 +23,23 @@ pub struct Imports {
     pub digests: BTreeMap<PathBuf, Digest>,
     /// What is loaded of each file: one line per file and network.
     pub notes: Vec<String>,
+    /// What the files say of the images that they were trained on.
+    geometries: BTreeMap<PathBuf, TrainingGeometry>,
+}
+
+impl Imports {
+    /// How a data set's training images differ from those that the files were trained on.
+    pub fn differences(&self, dataset: &Dataset) -> Vec<String> {
+        let of_file = |(path, geometry): (&PathBuf, &TrainingGeometry)| {
+            let cases = dataset.training.iter();
+            let headers = cases.map(|case| (&case.name, &case.header));
+            let lines = geometry.differences(headers).into_iter();
+            lines
+                .map(|line| format!("{}: {line}", path.display()))
+                .collect::<Vec<_>>()
+        };
+        self.geometries.iter().flat_map(of_file).collect()
+    }
 }
 
 /// A file of weights that cannot be imported.
@@ -66,12 +84,15 @@ pub fn read(experiments: &[Experiment]) -> Result<Imports, ImportError> {
         if !experiment.grid.pretrains() {
             continue;
         }
-        let (digest, loaded) = import(path, experiment).map_err(|source| ImportError {
+        let (weights, loaded) = import(path, experiment).map_err(|source| ImportError {
             experiment: experiment.name.clone(),
             path: path.clone(),
             source: source.into(),
         })?;
-        imports.digests.insert(path.clone(), digest);
+        imports.digests.insert(path.clone(), weights.digest());
+        let geometry = weights.about().and_then(|about| about.geometry.clone());
+        let geometry = geometry.map(|geometry| (path.clone(), geometry));
+        imports.geometries.extend(geometry);
         for line in loaded {
             if notes.insert(line.clone()) {
                 imports.notes.push(line);
@@ -81,8 +102,11 @@ pub fn read(experiments: &[Experiment]) -> Result<Imports, ImportError> {
     Ok(imports)
 }
 
-/// The digest of a file's tensors, and what each network of an experiment takes from it.
-fn import(path: &Path, experiment: &Experiment) -> Result<(Digest, Vec<String>), CheckpointError> {
+/// A file, and what each network of an experiment takes from it.
+fn import(
+    path: &Path,
+    experiment: &Experiment,
+) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
     let weights = Checkpoint::open_import(path)?;
     let network = &experiment.recipe.network;
     let file = path.display();
@@ -101,5 +125,5 @@ fn import(path: &Path, experiment: &Experiment) -> Result<(Digest, Vec<String>),
         let (_, import) = weights.import(network, *experts, &Seed::new(0), &Device::Cpu)?;
         notes.push(format!("{file}: {import}"));
     }
-    Ok((weights.digest(), notes))
+    Ok((weights, notes))
 }

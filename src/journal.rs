@@ -39,7 +39,7 @@ impl Journals {
     /// written, and the second part says why.
     pub fn open(plan: &Plan, folders: &Folders) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
-        let mut files: Vec<(File, HashSet<Digest>)> = Vec::new();
+        let mut files: Vec<(Appended, HashSet<Digest>)> = Vec::new();
         for (index, folder) in folders.each().enumerate() {
             let path = folder.journal();
             match open(&path) {
@@ -47,7 +47,8 @@ impl Journals {
                     let runs = plan.runs.iter().filter(|run| run.experiment == index);
                     let stages = runs.flat_map(|run| plan.needed(run));
                     let digests = stages.map(|id| plan.stage(id).digest).collect();
-                    files.push((file, digests));
+                    let torn = false;
+                    files.push((Appended { file, torn }, digests));
                 }
                 Err(error) => problems.push(format!("{}: {error}", path.display())),
             }
@@ -59,10 +60,9 @@ impl Journals {
                 let mut line = serde_json::to_vec(&record).expect("a record is plain data");
                 line.push(b'\n');
                 let stage = record.event.stage();
-                for (file, stages) in &mut files {
+                for (journal, stages) in &mut files {
                     if stage.is_none_or(|stage| stages.contains(&stage)) {
-                        // Where the disk is full the line is lost, and the run goes on.
-                        let _ = file.write_all(&line);
+                        journal.add(&line);
                     }
                 }
             }
@@ -87,6 +87,25 @@ impl Drop for Journals {
         self.records = None;
         // A disk that hangs must not keep the run from ending.
         let _ = self.written.recv_timeout(LAST_LINES);
+    }
+}
+
+/// A journal that is written to.
+struct Appended {
+    file: File,
+    /// Whether its last line may lack its end.
+    torn: bool,
+}
+
+impl Appended {
+    /// Appends a line. Where the disk is full it is lost, and the run goes on.
+    fn add(&mut self, line: &[u8]) {
+        let written = match self.torn {
+            // In one write, as every line.
+            true => self.file.write_all(&[b"\n", line].concat()),
+            false => self.file.write_all(line),
+        };
+        self.torn = written.is_err();
     }
 }
 
@@ -140,5 +159,31 @@ fn read_lines(path: &Path, wanted: &dyn Fn(&[u8]) -> bool, each: &mut dyn FnMut(
             }
             Ok(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_after_one_that_was_cut_short_is_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        fs::write(&path, "whole\n").unwrap();
+        let mut journal = Appended {
+            // It cannot be written to.
+            file: File::open(&path).unwrap(),
+            torn: false,
+        };
+        journal.add(b"lost\n");
+        fs::write(&path, "whole\nha").unwrap();
+        journal.file = File::options().append(true).open(&path).unwrap();
+        journal.add(b"next\n");
+        journal.add(b"last\n");
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "whole\nha\nnext\nlast\n"
+        );
     }
 }

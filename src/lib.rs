@@ -55,6 +55,7 @@
 pub mod key;
 pub mod seed;
 pub mod shell;
+pub mod file_name;
 pub mod metric;
 pub mod method;
 pub mod grid;

@@ -15,7 +15,7 @@ use crate::{
     event::{Listener, Record},
     paper,
     plan::{Plan, StageId},
-    report::{self, DataOrigin, PageSources, Unread},
+    report::{self, DataOrigin, PageSources, RicherTable, Unread},
     results,
     store::Store,
     variant::Folders,
@@ -83,7 +83,9 @@ impl<'a> LivePages<'a> {
         }
     }
 
-    fn write(&self) {
+    /// Writes them now. Finished pages over tables that have more results than there are so far are
+    /// left alone.
+    pub fn write(&self) {
         let results = results::collect(self.plan, self.store, &|_: StageId| None);
         let sources = PageSources {
             results: &results,
@@ -95,6 +97,7 @@ impl<'a> LivePages<'a> {
             claims: paper::claims,
             unread: &Unread::default(),
             underway: true,
+            kept: &RicherTable::find(&results, self.folders),
         };
         let _ = report::write_pages(&sources);
     }

@@ -2,7 +2,10 @@
 //!
 //! The rule: a run has its scores, or a status that says why it has none; no run is left out.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -48,8 +51,8 @@ pub struct Outcome {
     pub means: Vec<(Measure, Score)>,
     /// For each of them that has a worst case, the mean with it in place of undefined values.
     pub worst: Vec<(Measure, f64)>,
-    /// What computed the scores.
-    pub made_by: Option<MadeBy>,
+    /// What computed the scores and the networks behind them.
+    pub made_by: BTreeSet<MadeBy>,
 }
 
 impl Outcome {
@@ -122,11 +125,10 @@ impl Results<'_> {
         tally
     }
 
-    /// What computed the scores of one experiment, each once.
+    /// What computed the results of one experiment, each once.
     pub fn made_by(&self, experiment: usize) -> BTreeSet<&MadeBy> {
-        self.of(experiment)
-            .filter_map(|(_, outcome)| outcome.made_by.as_ref())
-            .collect()
+        let each = self.of(experiment);
+        each.flat_map(|(_, outcome)| &outcome.made_by).collect()
     }
 
     /// The runs of one experiment with their outcomes.
@@ -142,13 +144,17 @@ pub fn collect<'a>(
     store: &Store,
     failure: &dyn Fn(StageId) -> Option<String>,
 ) -> Results<'a> {
+    let trained_by = trained_by(plan, store);
     let read = |run: &Run| {
         let digest = &plan.stage(run.evaluation).digest;
         match store.read(Kind::Evaluate, digest, &[SCORES]) {
             Found::Intact(artefact) => {
                 let report = &plan.experiments[run.experiment].metrics.report;
+                let behind = plan.chain(run.evaluation).into_iter();
+                let made_by = behind.filter_map(|id| trained_by.get(&id).cloned());
+                let made_by = made_by.chain([artefact.description.made_by]).collect();
                 let found = Scores::parse(&artefact.files[SCORES])
-                    .and_then(|scores| outcome(&scores, report, artefact.description.made_by));
+                    .and_then(|scores| outcome(&scores, report, made_by));
                 let outcome = found.unwrap_or_else(|why| without(RunStatus::Failed(why)));
                 (outcome, None)
             }
@@ -173,17 +179,35 @@ pub fn collect<'a>(
     }
 }
 
+/// What computed the trainings of a plan that are in the store.
+fn trained_by(plan: &Plan, store: &Store) -> HashMap<StageId, MadeBy> {
+    let ids: Vec<StageId> = plan.ids().map(|(id, _)| id).collect();
+    let read = |id: StageId| {
+        let stage = plan.stage(id);
+        let kind = stage.spec.kind();
+        match (kind != Kind::Evaluate).then(|| store.read(kind, &stage.digest, &[]))? {
+            Found::Intact(artefact) => Some((id, artefact.description.made_by)),
+            Found::Missing | Found::Damaged(_) => None,
+        }
+    };
+    ids.into_par_iter().filter_map(read).collect()
+}
+
 fn without(status: RunStatus) -> Outcome {
     Outcome {
         status,
         means: Vec::new(),
         worst: Vec::new(),
-        made_by: None,
+        made_by: BTreeSet::new(),
     }
 }
 
 /// The outcome of scores; an error where they lack a measure or hold no case.
-fn outcome(scores: &Scores, report: &[Measure], made_by: MadeBy) -> Result<Outcome, String> {
+fn outcome(
+    scores: &Scores,
+    report: &[Measure],
+    made_by: BTreeSet<MadeBy>,
+) -> Result<Outcome, String> {
     let (mut means, mut worst) = (Vec::new(), Vec::new());
     for measure in report {
         let values = scores.cases.iter().map(|case| {
@@ -223,6 +247,6 @@ fn outcome(scores: &Scores, report: &[Measure], made_by: MadeBy) -> Result<Outco
         },
         means,
         worst,
-        made_by: Some(made_by),
+        made_by,
     })
 }

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::{
     artefact::is_whole,
-    asked_engine::AskedEngine,
+    asked_engine::{self, AskedEngine},
     data::Dataset,
     estimate,
     event::{Counts, Ended, Event, Listener, Record, now},
@@ -143,10 +143,15 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     folders.notes().for_each(|note| (caller.note)(&note));
 
     let mut schedule = scheduled(&plan, wanted, &store, caller);
-    let asked = sweep.execution.asked.as_ref();
-    if let Some(told) = asked.and_then(|asked| asked.told(&plan, &store, &schedule)) {
-        (caller.note)(&told);
-    }
+    let asked = sweep.execution.asked.clone();
+    let before = asked_engine::used(&plan, &schedule);
+    let say_used = |what: &str, used: &BTreeSet<StageId>| {
+        let told = asked
+            .as_ref()
+            .and_then(|asked| asked.told(what, &plan, &store, used));
+        told.iter().for_each(|told| (caller.note)(told));
+    };
+    say_used("cached trainings that are used", &before);
     let mut curves = sweep.tensorboard.map(|to| {
         let curves = Curves::new(&plan, store.clone(), to);
         write_cached(&curves, &plan, &schedule);
@@ -163,11 +168,13 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     let ended = match schedule.counts().complete() {
         true => Ended::Done,
         false => {
-            let before = done_before(&plan, wanted, &schedule);
+            let done = done_before(&plan, wanted, &schedule);
             warn_of_space(&plan, &store, &schedule, caller);
-            running.run(&mut schedule, sweep.execution, before, curves.as_mut())
+            running.run(&mut schedule, sweep.execution, done, curves.as_mut())
         }
     };
+    let meanwhile = &asked_engine::used(&plan, &schedule) - &before;
+    say_used("trainings that other processes did meanwhile", &meanwhile);
     if let Some(Err(error)) = curves.map(Curves::finish) {
         (caller.warn)(&format!("TensorBoard's files are not complete: {error}"));
     }

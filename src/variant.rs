@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     data::{Dataset, phantom},
+    file_name::folded,
     key::Digest,
     manifest::{Experiment, settings},
     results_dir::{ResultsDir, VariantDir},
@@ -237,10 +238,13 @@ fn overridden(overrides: &[String]) -> String {
     }
     let each = settings(overrides).into_iter();
     let each = each.map(|(key, value)| format!("{key}={}", bare(&value)));
-    format!(
-        "+{}",
-        word(&each.format("+").to_string(), "+=,", OVERRIDES_BYTES)
-    )
+    let text = each.format("+").to_string();
+    let word = match plain(&text, "+=,", OVERRIDES_BYTES) {
+        // Some disks take it for another that differs in case.
+        (word, true) if folded(&word) == word => word,
+        (word, _) => digested(&word, &text),
+    };
+    format!("+{word}")
 }
 
 /// A text without its quotes, a list without its brackets: no two values of a key differ in those
@@ -271,11 +275,13 @@ fn of_data(dataset: Option<&Dataset>) -> String {
 fn word(text: &str, also: &str, most: usize) -> String {
     match plain(text, also, most) {
         (word, true) => word,
-        (word, false) => {
-            let digest = Digest::of_bytes(text.as_bytes());
-            format!("{word}-{}", brief(&digest))
-        }
+        (word, false) => digested(&word, text),
     }
+}
+
+/// What is kept of a text, and the digest of all of it.
+fn digested(word: &str, text: &str) -> String {
+    format!("{word}-{}", brief(&Digest::of_bytes(text.as_bytes())))
 }
 
 /// At most `most` bytes of a text, with hyphens for characters that are special to some file system

@@ -10,7 +10,8 @@ use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
         Case, Expert, by_cause, folder, grouped,
-        prepare::{cut_pixels, prepare, prepare_mask, too_small},
+        prepare::{cut_pixels, prepare, prepare_mask, too_small_for_network},
+        training_geometry::TrainingGeometry,
     },
     engine::{AnyEngine, Engine},
     event::Step,
@@ -20,7 +21,7 @@ use crate::{
     net::{About, Adaptation, Checkpoint, NetworkOrigin, UNet},
     progress::Bar,
     seed::Seed,
-    store::replace_file,
+    store::{check_writable, create_file},
     train::{Annotated, Training, train},
 };
 
@@ -28,7 +29,7 @@ use crate::{
 #[command(
     after_help = "DIR holds a folder for each case with image.nii.gz and, where the expert has \
                   annotated it, task01_segNN.nii.gz (NN the expert's number); other cases are left \
-                  out.
+                  out. It may also be the folder of one such case.
 
 Example: expertgrid adapt --weights pretrained.safetensors --cases my_cases --expert 8 \
                   -o expert8.safetensors"
@@ -101,6 +102,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         eprintln!("{line}");
     }
     check_cases(&found.cases, arguments.expert, &weights.recipe)?;
+    weights.tell_differences(found.cases.iter().map(|case| (&case.name, &case.header)));
+    check_writable(&arguments.out).map_err(Failure::input)?;
     eprintln!("weights: {weights}");
     eprintln!(
         "cases: {} with a mask of expert {}{}, of {}",
@@ -117,7 +120,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         AnyEngine::Stock(engine) => adapt(arguments, &weights, &found.cases, engine),
         AnyEngine::Lanes(engine) => adapt(arguments, &weights, &found.cases, engine),
     }?;
+    let headers = found.cases.iter().map(|case| &case.header);
+    let geometry = TrainingGeometry::of(headers).or(weights.geometry());
     let about = About {
+        geometry: Some(geometry).filter(|geometry| !geometry.is_silent()),
         recipe: weights.recipe,
         experts: vec![arguments.expert],
         provenance: NetworkOrigin::Adaptation(Box::new(Adaptation {
@@ -141,7 +147,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         })),
     };
     let checkpoint = Checkpoint::of(&outcome.net, about).map_err(|error| weights.wrong(error))?;
-    replace_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
+    create_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
     print(format_args!(
         "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases \
          {:.4}",
@@ -167,7 +173,7 @@ fn budget(arguments: &Arguments) -> Budget {
 /// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
 fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
     let problems = by_cause(cases.iter().filter_map(|case| {
-        let why = too_small(&case.image, &recipe.image)?;
+        let why = too_small_for_network(&case.image, &recipe.image)?;
         Some((&case.name, why))
     }));
     if !problems.is_empty() {

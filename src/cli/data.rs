@@ -1,12 +1,17 @@
 //! `expertgrid data`: make the phantom, check a data set.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use anyhow::anyhow;
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::{Done, Failure, output::print};
-use crate::data::{check, phantom};
+use crate::data::{
+    Expert,
+    check::{self, Check},
+    phantom,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -24,7 +29,50 @@ pub(super) enum Command {
         /// Folder of the data set.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+        /// Print what it holds and every problem of every file as JSON.
+        #[arg(long)]
+        json: bool,
     },
+}
+
+/// What a check found, as JSON.
+#[derive(Serialize)]
+struct CheckedSet<'a> {
+    label: &'a str,
+    content: String,
+    training: usize,
+    test: usize,
+    experts: &'a [Expert],
+    usable: bool,
+    problems: Vec<FileProblem<'a>>,
+}
+
+/// A problem of a file or folder, as JSON.
+#[derive(Serialize)]
+struct FileProblem<'a> {
+    severity: String,
+    path: Cow<'a, str>,
+    what: &'a str,
+    remedy: &'a str,
+}
+
+fn json(check: &Check) -> String {
+    let problems = check.problems.iter().map(|problem| FileProblem {
+        severity: problem.severity.to_string(),
+        path: problem.path.to_string_lossy(),
+        what: &problem.what,
+        remedy: &problem.remedy,
+    });
+    let set = CheckedSet {
+        label: &check.label,
+        content: check.digest.to_string(),
+        training: check.training,
+        test: check.test,
+        experts: &check.experts,
+        usable: check.usable(),
+        problems: problems.collect(),
+    };
+    serde_json::to_string_pretty(&set).expect("a check is plain data")
 }
 
 pub(super) fn run(command: &Command) -> Result<Done, Failure> {
@@ -37,9 +85,12 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             ));
             Ok(Done::Whole)
         }
-        Command::Check { dir } => {
+        Command::Check { dir, json: as_json } => {
             let check = check::check(dir);
-            print(check.to_string().trim_end());
+            match as_json {
+                true => print(json(&check)),
+                false => print(check.to_string().trim_end()),
+            }
             match check.usable() {
                 true => Ok(Done::Whole),
                 false => Err(Failure::Input(anyhow!(

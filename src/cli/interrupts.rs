@@ -1,23 +1,31 @@
 //! Ctrl-C, Ctrl-Z, a terminal that is closed, and requests to terminate.
 //!
 //! The rule: the first request to end lets a run end at its next steps; the second, or one that
-//! comes while no stage runs, ends the program at once, which is said. Workers end when their
-//! parent is gone. A pause is one of the workers too. A closed terminal and Ctrl-Z are ignored
-//! where they were ignored at the start, as with `nohup`.
+//! comes while no stage runs, ends the program at once, which is said. Who asks twice in a moment
+//! asks once: `timeout`, shells and service managers send two signals for one request. Nor is a
+//! terminal that is closed a second request. Workers end when their parent is gone. A pause is one
+//! of the workers too. A closed terminal and Ctrl-Z are ignored where they were ignored at the
+//! start, as with `nohup`, and Ctrl-Z where no shell could continue the run.
 
 use std::{
     io::{self, IsTerminal, stderr},
     process,
     sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
 };
 
-use crate::exec::{RunControl, pause_this_process};
+use crate::exec::{RunControl, can_be_continued, pause_this_process};
+
+/// Requests that come within this time of the first are the same request.
+const ONE_REQUEST: Duration = Duration::from_millis(250);
 
 /// What is asked of the program.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     /// To end.
     End,
+    /// To end, since the terminal is closed.
+    HangUp,
     /// To stop until it is continued.
     Pause,
 }
@@ -27,8 +35,8 @@ enum Asked {
 struct Interruptible {
     /// `None` while no stage runs.
     run: Option<RunControl>,
-    /// Whether it was interrupted.
-    interrupted: bool,
+    /// When it was interrupted.
+    interrupted: Option<Instant>,
 }
 
 /// What the next interrupt does.
@@ -43,6 +51,8 @@ impl Interrupts {
         let listening = interrupts.clone();
         let outcome = listen(move |asked| match asked {
             Asked::End => listening.end(&command),
+            Asked::HangUp if listening.is_interrupted() => {}
+            Asked::HangUp => listening.end(&command),
             Asked::Pause => listening.pause(),
         });
         if let Err(error) = outcome {
@@ -63,15 +73,20 @@ impl Interrupts {
         locked.expect("no thread panics while it holds the lock")
     }
 
+    fn is_interrupted(&self) -> bool {
+        self.locked().interrupted.is_some()
+    }
+
     fn end(&self, command: &str) {
         let mut now = self.locked();
         let why = match (&now.run, now.interrupted) {
-            (Some(run), false) => {
+            (_, Some(first)) if first.elapsed() < ONE_REQUEST => return,
+            (Some(run), None) => {
                 run.interrupt();
-                now.interrupted = true;
+                now.interrupted = Some(Instant::now());
                 return;
             }
-            (Some(_), true) => {
+            (Some(_), Some(_)) => {
                 "stopped at once; what is done is kept, trainings go on from their last saving:"
             }
             (None, _) => "interrupted; what is done is kept, and this command goes on from there:",
@@ -83,6 +98,9 @@ impl Interrupts {
     }
 
     fn pause(&self) {
+        if !can_be_continued() {
+            return;
+        }
         if let Some(run) = &self.locked().run {
             return run.pause();
         }
@@ -107,6 +125,7 @@ fn listen(each: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
         for signal in signals.forever() {
             each(match signal {
                 SIGTSTP => Asked::Pause,
+                SIGHUP => Asked::HangUp,
                 _ => Asked::End,
             });
         }

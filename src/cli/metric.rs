@@ -1,22 +1,20 @@
 //! `expertgrid metric`: scores of masks against reference masks.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
 use serde::{Serialize, Serializer};
 
-use super::{Done, Failure, chain, output::print};
+use super::{Done, Failure, output::print};
 use crate::{
     data::{
-        Expert, Mask,
+        DataProblem, DataProblems, Expert, Mask,
         alignment::{Aligned, align},
-        folder,
-        nifti::{self, ReadMask},
+        folder::{self, FoundMasks},
+        grouped,
+        nifti::{self, Fault, ReadMask},
     },
     manifest::{Fallback, Key, Metrics, SpacingFrom},
     metric::{Compared, Measure, Score, Spacing, Unit},
@@ -114,12 +112,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ..definitions(&arguments.definition)?
     };
     let pairs = pairs(arguments)?;
-    let (rows, problems): (Vec<ScoredCase>, Vec<Error>) = pairs
+    let (rows, problems): (Vec<ScoredCase>, Vec<Vec<DataProblem>>) = pairs
         .iter()
         .map(|pair| score(pair, &metrics))
         .partition_result();
     if !problems.is_empty() {
-        return Err(Failure::refused(problems.iter().map(chain).join("\n")));
+        return Err(Failure::input(DataProblems(problems.concat())));
     }
     match arguments.json {
         true => print(serde_json::to_string_pretty(&rows).expect("rows are plain data")),
@@ -217,132 +215,78 @@ fn pairs_of_folders(
     let mut problems = Vec::new();
     let mut pairs = Vec::new();
     for (case, prediction) in found {
-        match expected.remove(&case) {
-            Some(reference) => pairs.push(MaskPair {
+        match expected.iter().position(|(name, _)| *name == case) {
+            Some(i) => pairs.push(MaskPair {
                 case,
                 prediction,
-                reference,
+                reference: expected.remove(i).1,
             }),
-            None => problems.push(format!(
-                "{}: there is no reference for it in {}",
-                prediction.display(),
-                references.display()
+            None => problems.push(DataProblem::error(
+                prediction,
+                format!("has no reference of its name in {}", references.display()),
+                "give its reference the same name",
             )),
         }
     }
-    problems.extend(expected.into_values().map(|reference| {
-        format!(
-            "{}: there is no prediction for it in {}",
-            reference.display(),
-            predictions.display()
+    problems.extend(expected.into_iter().map(|(_, reference)| {
+        DataProblem::error(
+            reference,
+            format!("has no prediction of its name in {}", predictions.display()),
+            "give its prediction the same name",
         )
     }));
     match problems.is_empty() {
         true => Ok(pairs),
-        false => Err(Failure::refused(problems.join("\n"))),
+        false => Err(Failure::input(DataProblems(problems))),
     }
 }
 
-/// The masks of a folder by case: its NIfTI files, or else an expert's masks in its case folders.
-fn masks(dir: &Path, expert: Option<Expert>) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(dir)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .with_context(|| dir.display().to_string())
-        .map_err(Failure::Input)?;
-    entries.sort();
-    let (files, others): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|path| folder::is_nifti(path));
-    let folders: Vec<PathBuf> = others
-        .into_iter()
-        .filter(|path| path.is_dir() && !folder::is_hidden(path))
-        .collect();
-    let mut masks = BTreeMap::new();
-    let mut add = |case: String, path: PathBuf| match masks.insert(case, path.clone()) {
-        None => Ok(()),
-        Some(other) => Err(Failure::Input(anyhow!(
-            "{} and {} are of the same case; move one of the two out of the folder",
-            other.display(),
-            path.display()
-        ))),
-    };
-    if !files.is_empty() {
-        let names: BTreeSet<String> = files.iter().map(|path| folder::name(path)).collect();
-        // `predict` writes these beside the masks.
-        let of_mask = |name: &str| {
-            let mut endings = ["_probability", "_logits"].into_iter();
-            endings.any(|ending| {
-                let mask = name.strip_suffix(ending);
-                mask.is_some_and(|mask| names.contains(mask))
-            })
-        };
-        for path in files {
-            let name = folder::name(&path);
-            if !of_mask(&name) {
-                add(name, path)?;
-            }
-        }
-        for folder in folders {
-            eprintln!(
-                "note: {}: is a folder beside masks and is left out",
-                folder.display()
-            );
-        }
-        return Ok(masks);
+/// The masks of a folder with their names; tells of what is left out.
+fn masks(dir: &Path, expert: Option<Expert>) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let FoundMasks {
+        masks,
+        beside,
+        warnings,
+    } = folder::masks(dir, expert).map_err(Failure::input)?;
+    for line in grouped(&warnings) {
+        eprintln!("{line}");
     }
-    let Some(expert) = expert else {
-        return Err(Failure::Input(anyhow!(
-            "{} holds no .nii or .nii.gz file{}",
-            dir.display(),
-            match folders.is_empty() {
-                true => "",
-                false => "; where its folders are cases, say whose masks with `--expert N`",
-            }
-        )));
-    };
-    for case in folders {
-        let name = case
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let file = |ending: &str| case.join(format!("task01_seg{expert:02}.{ending}"));
-        match [file("nii.gz"), file("nii")]
-            .into_iter()
-            .find(|path| path.is_file())
-        {
-            Some(path) => add(name, path)?,
-            None => {
-                return Err(Failure::Input(anyhow!(
-                    "{}: there is no mask of expert {expert} (task01_seg{expert:02}.nii.gz)",
-                    case.display()
-                )));
-            }
-        }
+    if beside > 0 {
+        eprintln!(
+            "note: {}: probabilities and logits beside masks are left out ({beside})",
+            dir.display()
+        );
     }
-    match masks.is_empty() {
-        true => Err(Failure::Input(anyhow!("{} holds no case", dir.display()))),
-        false => Ok(masks),
-    }
+    Ok(masks)
 }
 
-fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
-    let prediction = read(&pair.prediction)?;
-    let reference = read(&pair.reference)?;
-    let both = || {
+/// Scores a pair, or lists what is wrong with it.
+fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, Vec<DataProblem>> {
+    let (prediction, reference) = match (read(&pair.prediction), read(&pair.reference)) {
+        (Ok(prediction), Ok(reference)) => (prediction, reference),
+        (prediction, reference) => {
+            let faults = [prediction, reference].into_iter();
+            return Err(faults.filter_map(Result::err).collect());
+        }
+    };
+    let both = |fault: Fault| {
         let [prediction, reference] =
             [&pair.prediction, &pair.reference].map(|path| path.display());
-        format!("{prediction} against {reference}")
+        let both = format!("{prediction} against {reference}");
+        vec![DataProblem::error(both, fault.what, fault.remedy)]
     };
     let spacing = match metrics.spacing {
         SpacingFrom::Unit => Spacing::default(),
         SpacingFrom::Header => {
             let spacing = reference.header.spacing().map_err(|fault| {
-                let what = fault.what;
-                anyhow!(
-                    "{}: {what}; write its pixel size to it, or measure in pixels with \
-                     `--spacing unit`",
-                    pair.reference.display()
-                )
+                vec![DataProblem::error(
+                    &pair.reference,
+                    fault.what,
+                    format!(
+                        "{}, or measure in pixels with `--spacing unit`",
+                        fault.remedy
+                    ),
+                )]
             })?;
             Spacing {
                 row: spacing.y_mm,
@@ -356,13 +300,13 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
         &reference.header,
         "reference",
     )
-    .with_context(both)?;
+    .map_err(both)?;
     if let Some(turned) = turned {
         eprintln!("note: {}: {turned}", pair.prediction.display());
     }
     let [found, expected] = [&mask, &reference.mask].map(Mask::view);
-    let compared =
-        Compared::new(found, expected, spacing, metrics.definition()).with_context(both)?;
+    let compared = Compared::new(found, expected, spacing, metrics.definition())
+        .map_err(|error| both(Fault::new(error.to_string(), "check both files")))?;
     let measured = metrics.report.iter();
     let scores: Vec<(Measure, Score)> = measured
         .map(|measure| (*measure, measure.of(&compared)))
@@ -381,9 +325,10 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> anyhow::Result<ScoredCase> {
     })
 }
 
-fn read(path: &Path) -> anyhow::Result<ReadMask> {
-    let read = nifti::read_mask(path).with_context(|| path.display().to_string())?;
-    if let Some(remark) = read.header.remark() {
+fn read(path: &Path) -> Result<ReadMask, DataProblem> {
+    let read = nifti::read_mask(path);
+    let read = read.map_err(|fault| DataProblem::error(path, fault.what, fault.remedy))?;
+    for remark in read.header.remarks() {
         eprintln!("note: {}: {remark}", path.display());
     }
     Ok(read)

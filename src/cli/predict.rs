@@ -16,9 +16,10 @@ use crate::{
         folder::{self, NamedImage},
         grouped,
         nifti::{Fault, write_image, write_mask},
-        prepare::{Plane, Prediction, Prepared, prepare, too_small},
+        prepare::{Plane, Prediction, Prepared, prepare, too_small_for_network},
     },
     engine::{AnyEngine, Engine, plain},
+    file_name::folded,
     manifest::ImageSpec,
     progress::Bar,
     train::{logits, sigmoid},
@@ -68,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let images = found.images;
     let spec = weights.recipe.image;
     let mut problems = by_cause(images.iter().filter_map(|named| {
-        let why = too_small(&named.image, &spec)?;
+        let why = too_small_for_network(&named.image, &spec)?;
         Some((named.path.display(), why))
     }));
     let planned = images
@@ -90,6 +91,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         })
         .map_err(Failure::Input)?;
     eprintln!("weights: {weights}");
+    let headers = images
+        .iter()
+        .map(|named| (named.path.display(), &named.header));
+    weights.tell_differences(headers);
     let (engine, _) = arguments.device.open()?;
     match &engine {
         AnyEngine::Stock(engine) => predict_all(arguments, &weights, branch, &images, engine),
@@ -109,14 +114,14 @@ impl Arguments {
 }
 
 impl Arguments {
-    /// The outputs that two images would share, on a disk that ignores case too.
+    /// The outputs that two images would share, on some disk at least.
     fn collisions(&self, images: &[NamedImage]) -> Vec<String> {
         let mut writers: HashMap<String, &NamedImage> = HashMap::new();
         let mut problems = Vec::new();
         for named in images {
             for path in self.outputs(&named.name) {
                 let shown = path.display().to_string();
-                match writers.insert(shown.to_lowercase(), named) {
+                match writers.insert(folded(&shown), named) {
                     Some(other) if other.path != named.path => problems.push(format!(
                         "{} and {} would both be written to {shown}; predict one of them into \
                          another folder",

@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     };
     let dataset = selection.open_dataset(&experiments)?;
     let inventory = Inventory {
-        imports: imports(&experiments)?,
+        imports: imports(&experiments, Some(&dataset))?,
         ..Inventory::of(&dataset)
     };
     let mut plan = plan::build(experiments, &inventory);
@@ -150,13 +150,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     if report.writes {
         folders.notes().for_each(|note| eprintln!("note: {note}"));
     }
-    if report.writes && !compares {
-        let pages = tables.write_pages().map_err(Failure::work)?;
-        if let Done::WithFailures = say_pages(&pages) {
-            done = Done::WithFailures;
-        }
-        tables.write().map_err(Failure::work)?;
-    }
+    let written = match report.writes && !compares {
+        true => write(&tables),
+        false => Ok(Done::Whole),
+    };
     if arguments.reference {
         report.against(&references, format)?;
     } else if arguments.claims {
@@ -166,7 +163,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         }
     } else {
         print_tables(&tables.each, format);
-        if report.writes {
+        if report.writes && written.is_ok() {
             say_where(&tables.each);
         }
     }
@@ -177,7 +174,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         );
         done = Done::WithFailures;
     }
-    Ok(done)
+    // A folder that can only be read keeps nobody from the tables, which have been printed.
+    match written? {
+        Done::Whole => Ok(done),
+        other => Ok(other),
+    }
+}
+
+/// Writes pages and tables, and says where the pages are.
+fn write(tables: &Tables<'_>) -> Result<Done, Failure> {
+    let pages = tables.write_pages().map_err(Failure::work)?;
+    tables.write().map_err(Failure::work)?;
+    Ok(say_pages(&pages))
 }
 
 /// How many runs have not been run; an error where that is all of them.
@@ -263,8 +271,8 @@ pub(super) fn say_written(written: &Written) -> Done {
     } in &written.kept
     {
         eprintln!(
-            "warning: the table in {} has the scores of {there} runs and is kept; those of {here} \
-             are in the store; `expertgrid report --force` writes it all the same",
+            "warning: the table in {}, with its page, has the scores of {there} runs and is kept; \
+             those of {here} are in the store; `expertgrid report --force` writes it all the same",
             folder.display()
         );
     }
@@ -390,7 +398,7 @@ impl Report<'_> {
         let count = |verdict| all.iter().filter(|(_, c)| c.verdict() == verdict).count();
         let broken = count(Verdict::DoesNotHold);
         eprintln!(
-            "{} claims hold, {broken} do not, {} are undecided",
+            "claims that hold: {}, that do not: {broken}, undecided: {}",
             count(Verdict::Holds),
             count(Verdict::Undecided)
         );

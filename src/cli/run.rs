@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
     let slots = slots(&arguments.execution)?;
-    let imports = imports(&experiments)?;
+    let imports = imports(&experiments, Some(&dataset))?;
     let sweep = Sweep {
         execution: sweep::Execution {
             command: this_command(),

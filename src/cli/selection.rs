@@ -142,7 +142,7 @@ impl Selection {
         let experiments = self.experiments()?;
         let absent = self.dataset.is_none() && !self.dataset_path().exists();
         let dir = self.results_dir();
-        let (inventory, folders) = match absent {
+        let (inventory, folders, imports) = match absent {
             true => {
                 eprintln!(
                     "note: there is no data set at {}: stages are counted for the size that the \
@@ -150,16 +150,18 @@ impl Selection {
                     self.dataset_path().display()
                 );
                 let folders = Folders::find(&experiments, None, &dir);
-                (Inventory::assumed_for(&experiments), folders)
+                let imports = imports(&experiments, None)?;
+                (Inventory::assumed_for(&experiments), folders, imports)
             }
             false => {
                 let dataset = self.open_dataset(&experiments)?;
                 let folders = Folders::find(&experiments, Some(&dataset), &dir);
-                (Inventory::of(&dataset), folders)
+                let imports = imports(&experiments, Some(&dataset))?;
+                (Inventory::of(&dataset), folders, imports)
             }
         };
         let inventory = Inventory {
-            imports: imports(&experiments)?,
+            imports,
             ..inventory
         };
         Ok((crate::plan::build(experiments, &inventory), folders))
@@ -182,12 +184,19 @@ impl Selection {
     }
 }
 
-/// Reads the weights that pretrainings start from, and notes what is loaded of them. Returns the
-/// digests of their tensors, by file.
-pub(super) fn imports(experiments: &[Experiment]) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
+/// Reads the weights that pretrainings start from; notes what is loaded of them, and warns of how
+/// the data set differs from theirs. Returns the digests of their tensors, by file.
+pub(super) fn imports(
+    experiments: &[Experiment],
+    dataset: Option<&Dataset>,
+) -> Result<BTreeMap<PathBuf, Digest>, Failure> {
     let read = imports::read(experiments).map_err(Failure::input)?;
     for note in &read.notes {
         eprintln!("note: {note}");
+    }
+    let differences = dataset.map(|dataset| read.differences(dataset));
+    for line in differences.into_iter().flatten() {
+        eprintln!("warning: {line}");
     }
     Ok(read.digests)
 }

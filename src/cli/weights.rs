@@ -10,7 +10,7 @@ use itertools::Itertools;
 
 use super::Failure;
 use crate::{
-    data::Expert,
+    data::{Expert, nifti::Header, training_geometry::TrainingGeometry},
     manifest::Recipe,
     net::{Checkpoint, CheckpointError, NetworkSize},
 };
@@ -58,6 +58,23 @@ impl LoadedWeights {
             recipe,
             experts,
         })
+    }
+
+    /// What the headers of the images that it was trained on say, if the file has it.
+    pub fn geometry(&self) -> Option<&TrainingGeometry> {
+        self.checkpoint.about()?.geometry.as_ref()
+    }
+
+    /// Warns of images whose headers say something else than those of the training images did.
+    pub fn tell_differences<'a, T: fmt::Display>(
+        &self,
+        images: impl Iterator<Item = (T, &'a Header)>,
+    ) {
+        let geometry = self.geometry();
+        let lines = geometry.map(|geometry| geometry.differences(images));
+        for line in lines.into_iter().flatten() {
+            eprintln!("warning: {line}");
+        }
     }
 
     /// The failure of a checkpoint that cannot be used.

@@ -27,6 +27,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, Failure> {
+    leave_requests_to_the_parent();
     let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
     let WorkerDevice {
         device,
@@ -54,4 +55,17 @@ pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, F
     let keep_every = Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX);
     exec::serve(bench, work, keep_every, &mut std::io::stdout());
     Ok(Done::Whole)
+}
+
+/// Service managers and schedulers of clusters ask all processes to end at once. The parent then
+/// lets the workers save their progress, and they end with it.
+fn leave_requests_to_the_parent() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            // Nobody reads it: what counts is that the signal does not end the process.
+            let _ = signal_hook::flag::register(signal, Arc::default());
+        }
+    }
 }

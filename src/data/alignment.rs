@@ -8,7 +8,7 @@ use itertools::Itertools;
 
 use super::{
     Mask,
-    nifti::{Fault, Header, PixelGrid, SpacingMm, same_spacing},
+    nifti::{Fault, Header, PixelGrid, SpacingMm, rounded, same_spacing},
 };
 
 /// A mask on another image's grid.
@@ -44,8 +44,9 @@ pub fn align(mask: Mask, its: &Header, onto: &Header, other: &str) -> Result<Ali
         )),
     };
     let of_other = |fault: Fault| {
-        let header = format!("the header of its {other}");
-        Fault::new(fault.what.replacen("its header", &header, 1), fault.remedy)
+        let header = format!("cannot be placed, as the header of its {other}");
+        let what = fault.what.replacen("has a header that", &header, 1);
+        Fault::new(what, fault.remedy)
     };
     let grids = (found.grid()?, expected.grid().map_err(of_other)?);
     let turn = match grids {
@@ -118,11 +119,6 @@ fn elsewhere(grid: &PixelGrid, target: &PixelGrid, other: &str) -> Fault {
         ),
         remedy(other),
     )
-}
-
-/// A number with no more digits than matter.
-fn rounded(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4 + 0.0
 }
 
 /// One of the eight ways in which the pixels of a plane can be stored.

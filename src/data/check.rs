@@ -2,12 +2,14 @@
 //!
 //! The rule: figures are of the cases that could be read; without such a case there are none.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, path::Path};
 
 use itertools::Itertools;
 use rayon::prelude::*;
 
-use super::{Case, DataProblem, Expert, Mask, Severity, grouped, survey};
+use super::{
+    Case, DataProblem, Expert, Mask, Severity, grouped, survey, training_geometry::TrainingGeometry,
+};
 use crate::key::Digest;
 
 /// The report on one folder.
@@ -23,6 +25,11 @@ pub struct Check {
     pub test: usize,
     /// Number of cases by image size, `(width, height)` in pixels.
     pub sizes: BTreeMap<(usize, usize), usize>,
+    /// Number of cases by the intensity of the background; `None` where no background surrounds
+    /// what is shown.
+    pub backgrounds: Vec<(Option<f32>, usize)>,
+    /// What the headers of the images say of their pixels.
+    pub geometry: TrainingGeometry,
     /// Experts that annotated every case.
     pub experts: Vec<Expert>,
     /// Figures of the readable cases; `None` if there is none.
@@ -31,7 +38,7 @@ pub struct Check {
     pub problems: Vec<DataProblem>,
 }
 
-/// Figures of at least one case. The brain is where the image is not 0.
+/// Figures of at least one case. The brain is where the image is not background.
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// Lowest and highest intensity within any brain.
@@ -100,7 +107,20 @@ pub fn check(dir: &Path) -> Check {
             .entry((case.image.width, case.image.height))
             .or_insert(0) += 1;
     }
+    let backgrounds = cases.iter().map(|case| {
+        let image = &case.image;
+        image.is_surrounded().then(|| image.background())
+    });
+    let mut backgrounds: Vec<(Option<f32>, usize)> = backgrounds
+        .map(|found| found.map(f32::to_bits))
+        .counts()
+        .into_iter()
+        .map(|(found, count)| (found.map(f32::from_bits), count))
+        .collect();
+    backgrounds.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
     Check {
+        backgrounds,
+        geometry: TrainingGeometry::of(cases.iter().map(|case| &case.header)),
         figures: figures(&cases, &readable.experts),
         label: readable.label.clone(),
         digest: readable.digest,
@@ -168,13 +188,9 @@ struct CaseFigures {
 impl CaseFigures {
     fn of(case: &Case, experts: &[Expert]) -> Self {
         let frame = case.image.pixels.len() as f64;
-        let brain: Vec<f32> = case
-            .image
-            .pixels
-            .iter()
-            .copied()
-            .filter(|v| *v != 0.0)
-            .collect();
+        let background = case.image.background();
+        let pixels = case.image.pixels.iter().copied();
+        let brain: Vec<f32> = pixels.filter(|v| *v != background).collect();
         let count = brain.len() as f64;
         let mean = brain.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
         let square = |v: &f32| (f64::from(*v) - mean).powi(2);
@@ -234,7 +250,26 @@ impl fmt::Display for Check {
                 &sizes
             }
         )?;
-        writeln!(f, "experts      {}", self.experts.iter().join(", "))?;
+        writeln!(f, "headers      {}", self.geometry)?;
+        let experts = match self.experts.is_empty() {
+            true => "none".to_owned(),
+            false => self.experts.iter().join(", "),
+        };
+        writeln!(f, "experts      {experts}")?;
+        if self
+            .backgrounds
+            .iter()
+            .any(|(found, _)| *found != Some(0.0))
+        {
+            let each = self.backgrounds.iter().map(|(found, count)| match found {
+                Some(value) => format!("{value} in {count}"),
+                None => format!(
+                    "none in {count} (where most of the border is not 0, so that a crop at the \
+                     foreground is one at the centre)"
+                ),
+            });
+            writeln!(f, "background   {}", each.format(", "))?;
+        }
         writeln!(f, "content      {}", self.digest.short())?;
         if let Some(figures) = &self.figures {
             write!(f, "{figures}")?;
@@ -245,9 +280,22 @@ impl fmt::Display for Check {
             .filter(|p| p.severity == Severity::Error)
             .count();
         let warnings = self.problems.len() - errors;
-        writeln!(f, "\nproblems     {errors} errors, {warnings} warnings")?;
-        for line in grouped(&self.problems) {
+        let count = |n: usize, what: &str| match n {
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
+        writeln!(
+            f,
+            "\nproblems     {}, {}",
+            count(errors, "error"),
+            count(warnings, "warning")
+        )?;
+        let lines = grouped(&self.problems);
+        for line in &lines {
             writeln!(f, "{line}")?;
+        }
+        if lines.len() < self.problems.len() {
+            writeln!(f, "`--json` names every file")?;
         }
         Ok(())
     }

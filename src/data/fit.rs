@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::{
     Case, Dataset, by_cause,
-    prepare::{cut_pixels, too_small},
+    prepare::{cut_pixels, lacks_foreground, too_small},
 };
-use crate::manifest::{CutMasks, Experiment, SpacingFrom};
+use crate::manifest::{CropAt, CutMasks, Experiment, ImageSpec, SpacingFrom};
 
 /// The result of a check.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     let image = &experiment.recipe.image;
     let unfit = dataset.cases().filter_map(|case| {
         let why = match too_small(&case.image, image) {
-            Some(why) => why,
+            Some(why) => format!("{why}; {}", smaller_crop(dataset, image)),
             None if experiment.metrics.spacing == SpacingFrom::Header => {
                 let fault = case.spacing().err()?;
                 format!(
@@ -101,9 +101,39 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     fit.problems
         .extend(lines.map(|line| format!("{name}: {line}")));
     if fit.problems.is_empty() {
+        let lines = by_cause(without_foreground(dataset, image)).into_iter();
+        fit.notes
+            .extend(lines.map(|line| format!("{name}: {line}")));
         cut_masks(dataset, experiment, &wanted, &mut fit);
     }
     fit
+}
+
+/// The cases whose crop lies elsewhere than `image.crop_at` asks.
+fn without_foreground<'a>(
+    dataset: &'a Dataset,
+    image: &ImageSpec,
+) -> impl Iterator<Item = (&'a String, String)> {
+    let why = "no background is found (most of the border is not 0, nor is all of it one value), \
+               so the crop lies at the image's centre, not at the foreground";
+    let cases = dataset.cases();
+    let without = cases.filter(|case| lacks_foreground(&case.image, image));
+    without.map(move |case| (&case.name, why.to_owned()))
+}
+
+/// How the largest crop that every image has is written, where there is one.
+fn smaller_crop(dataset: &Dataset, spec: &ImageSpec) -> String {
+    let sides = dataset
+        .cases()
+        .flat_map(|case| [case.image.width, case.image.height]);
+    let smallest = sides.min().unwrap_or_default();
+    // The network halves its input five times.
+    let crop = |reduce: usize| smallest / (32 * reduce) * (32 * reduce);
+    match (crop(spec.reduce), crop(1)) {
+        (0, 0) => "pad the images with background to 32 x 32 pixels or more".to_owned(),
+        (0, crop) => format!("set `image.crop = {crop}` and `image.reduce = 1`"),
+        (crop, _) => format!("set `image.crop = {crop}`"),
+    }
 }
 
 fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &mut Fit) {
@@ -127,9 +157,15 @@ fn cut_masks(dataset: &Dataset, experiment: &Experiment, experts: &[u8], fit: &m
     );
     match experiment.cut_masks {
         CutMasks::Allow => fit.notes.push(what),
-        CutMasks::Refuse => fit.problems.push(format!(
-            "{what}; enlarge `image.crop`, set `image.crop_at = \"foreground\"`, or allow it with \
-             `image.cut_masks = \"allow\"`"
-        )),
+        CutMasks::Refuse => {
+            let remedy = match image.crop_at {
+                CropAt::Centre => ", set `image.crop_at = \"foreground\"`,",
+                CropAt::Foreground => "",
+            };
+            fit.problems.push(format!(
+                "{what}; enlarge `image.crop`{remedy} or allow it with \
+                 `image.cut_masks = \"allow\"`"
+            ));
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! Cases outside a data set: those that one expert annotated, and images without any mask.
+//! Cases outside a data set: those that one expert annotated, images without any mask, masks alone.
 //!
-//! The rule: as for a data set, every problem of every file is reported at once; cases that are
-//! left out are counted.
+//! The rule: as for a data set, every problem of every file is reported at once; what is left out
+//! is told of or counted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,11 +11,11 @@ use std::{
 use itertools::Itertools;
 use rayon::prelude::*;
 
-pub use super::qubiq::is_hidden;
 use super::{
     Case, DataProblem, DataProblems, Expert, Image, Severity, label,
+    listing::{entries, file_name, folder_name, nifti_stem},
     nifti::{self, Fault, Header},
-    qubiq::{CaseFiles, Role, entries, list_cases, list_files},
+    qubiq::{CaseFiles, Role, case_of, cases_among, list_files},
     survey::read_case,
     two_valued,
 };
@@ -33,66 +33,122 @@ pub struct ExpertCases {
     pub warnings: Vec<DataProblem>,
 }
 
-/// Reads the cases in `dir`, a folder each, that have a mask of `expert`.
+/// Reads the cases in `dir`, a folder each, or the case whose folder it is, that have a mask of
+/// `expert`.
 ///
 /// # Errors
 /// Every problem, warnings included, where at least one of them is an error.
 pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems> {
     let mut problems = Vec::new();
-    let listed = folders_of_cases(dir, &mut problems);
-    let others: BTreeSet<Expert> = listed
+    let listed = match opened(dir, &mut problems) {
+        None => Vec::new(),
+        Some(listed) if is_case(&listed) => vec![case_of(dir.to_owned(), listed, &mut problems)],
+        Some(listed) => cases_among(dir, listed, &mut problems),
+    };
+    let without = listed
         .iter()
-        .flat_map(|c| c.masks.keys().copied())
-        .collect();
-    let (annotated, left_out): (Vec<_>, Vec<_>) = listed
-        .into_iter()
-        .partition(|case| case.masks.contains_key(&expert));
-    let broken = problems.iter().any(|p| p.severity == Severity::Error);
-    if annotated.is_empty() && !broken {
-        problems.push(DataProblem::error(
-            dir,
-            match others.is_empty() {
-                true => "has no masks".to_owned(),
-                false => format!(
-                    "has no mask of expert {expert}, only of experts {}",
-                    others.iter().join(", ")
-                ),
-            },
-            format!(
-                "name the expert's masks task01_seg{expert:02}.nii.gz, beside each image.nii.gz"
-            ),
-        ));
+        .filter(|case| !case.masks.contains_key(&expert))
+        .count();
+    if without == listed.len() && !is_broken(&problems) {
+        problems.push(no_mask(dir, expert, &listed));
     }
+    let annotated: Vec<CaseFiles> = listed
+        .into_iter()
+        .filter(|case| case.masks.contains_key(&expert))
+        .collect();
     let experts = BTreeSet::from([expert]);
     let (cases, found): (Vec<_>, Vec<_>) = annotated
         .par_iter()
         .map(|files| read_case(files, &experts))
         .unzip();
     problems.extend(found.into_iter().flatten());
-    match problems.iter().any(|p| p.severity == Severity::Error) {
+    match is_broken(&problems) {
         true => Err(DataProblems(problems)),
         false => Ok(ExpertCases {
             label: label::of_part(dir),
             cases: cases.into_iter().flatten().collect(),
-            left_out: left_out.len(),
+            left_out: without,
             warnings: problems,
         }),
     }
 }
 
-fn folders_of_cases(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<CaseFiles> {
+fn is_broken(problems: &[DataProblem]) -> bool {
+    problems.iter().any(|p| p.severity == Severity::Error)
+}
+
+/// The problem of cases none of which has a mask of an expert.
+fn no_mask(dir: &Path, expert: Expert, cases: &[CaseFiles]) -> DataProblem {
+    let others: BTreeSet<Expert> = cases.iter().flat_map(|c| c.masks.keys().copied()).collect();
+    DataProblem::error(
+        dir,
+        match others.is_empty() {
+            true => "has no masks".to_owned(),
+            false => format!(
+                "has no mask of expert {expert}, only of experts {}",
+                others.iter().join(", ")
+            ),
+        },
+        format!("name the expert's masks task01_seg{expert:02}.nii.gz, beside each image.nii.gz"),
+    )
+}
+
+/// The entries of a folder that is not a whole data set.
+fn opened(dir: &Path, problems: &mut Vec<DataProblem>) -> Option<Vec<PathBuf>> {
     if dir.join("Training").is_dir() {
         problems.push(whole_data_set(dir));
-        return Vec::new();
+        return None;
     }
-    list_cases(dir, problems)
+    entries(dir, problems)
+}
+
+/// Whether the folder of these entries is that of one case: it has the case's image.
+fn is_case(listed: &[PathBuf]) -> bool {
+    let is_image = |path: &PathBuf| matches!(Role::of(path), Role::Image) && !path.is_dir();
+    listed.iter().any(is_image)
+}
+
+/// What a folder holds that need not be a folder of cases.
+enum FolderContent {
+    /// The files of one case.
+    Case(CaseFiles),
+    /// NIfTI files, and cases in folders of their own.
+    Several {
+        files: Vec<PathBuf>,
+        cases: Vec<CaseFiles>,
+    },
+}
+
+/// What a folder holds; what is neither NIfTI file nor case is told of. None where it is of no use.
+fn content(dir: &Path, problems: &mut Vec<DataProblem>) -> Option<FolderContent> {
+    let listed = opened(dir, problems)?;
+    if is_case(&listed) {
+        let case = case_of(dir.to_owned(), listed, problems);
+        return Some(FolderContent::Case(case));
+    }
+    let (folders, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        listed.into_iter().partition(|path| path.is_dir());
+    let (files, others): (Vec<PathBuf>, Vec<PathBuf>) = others
+        .into_iter()
+        .partition(|path| nifti_stem(&file_name(path)).is_some());
+    problems.extend(others.into_iter().map(|path| {
+        DataProblem::warning(
+            path,
+            "is not a NIfTI file (.nii or .nii.gz) and is left out",
+            "if it is an image or a mask, convert it to one",
+        )
+    }));
+    let cases = folders.into_iter();
+    let cases = cases.filter_map(|folder| list_files(folder, problems));
+    let cases = cases.collect();
+    Some(FolderContent::Several { files, cases })
 }
 
 fn whole_data_set(dir: &Path) -> DataProblem {
     DataProblem::error(
         dir,
         "is a whole data set, not a folder of cases",
-        "give its folder `Training`",
+        "give its folder `Training` or `Validation`",
     )
 }
 
@@ -170,10 +226,9 @@ pub fn images(paths: &[PathBuf]) -> Result<FoundImages, DataProblems> {
         }
     }
     for named in &images {
-        let remark = named.header.remark();
-        problems.extend(remark.map(|remark| DataProblem::remark(&named.path, remark)));
+        problems.extend(DataProblem::remarks(&named.path, named.header.remarks()));
     }
-    match problems.iter().any(|p| p.severity == Severity::Error) {
+    match is_broken(&problems) {
         true => Err(DataProblems(problems)),
         false => Ok(FoundImages {
             images,
@@ -185,31 +240,19 @@ pub fn images(paths: &[PathBuf]) -> Result<FoundImages, DataProblems> {
 /// The images of a folder: its `image.nii.gz`, where it is a case's; else its NIfTI files and those
 /// of the cases in it. What else is there is told of.
 fn images_in(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
-    if dir.join("Training").is_dir() {
-        problems.push(whole_data_set(dir));
-        return Vec::new();
-    }
-    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries(dir, problems)
-        .into_iter()
-        .partition(|path| path.is_dir());
-    let of_case = |path: &PathBuf| matches!(Role::of(path), Role::Image);
-    if files.iter().any(of_case) {
-        let case = list_files(dir.to_owned(), problems);
-        for path in folders {
-            problems.push(left_out(path, "is a folder within a case"));
-        }
-        return case.image.into_iter().collect();
-    }
-    let (mut images, others): (Vec<PathBuf>, Vec<PathBuf>) =
-        files.into_iter().partition(|path| is_nifti(path));
-    for path in others {
-        problems.push(left_out(path, "is not a NIfTI file (.nii or .nii.gz)"));
-    }
-    for folder in folders {
-        let case = list_files(folder, problems);
+    let (mut images, cases) = match content(dir, problems) {
+        None => return Vec::new(),
+        Some(FolderContent::Case(case)) => return case.image.into_iter().collect(),
+        Some(FolderContent::Several { files, cases }) => (files, cases),
+    };
+    for case in cases {
         match case.image {
             Some(image) => images.push(image),
-            None => problems.push(left_out(case.folder, "is a folder without an image.nii.gz")),
+            None => problems.push(DataProblem::warning(
+                case.folder,
+                "is a folder without an image.nii.gz and is left out",
+                "to predict it, give the image's file by its name",
+            )),
         }
     }
     if images.is_empty() {
@@ -222,33 +265,107 @@ fn images_in(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     images
 }
 
-fn left_out(path: PathBuf, what: &str) -> DataProblem {
-    DataProblem::warning(
-        path,
-        format!("{what} and is left out"),
-        "to predict it, give the image's file by its name",
-    )
+/// Masks of a folder, not yet read.
+#[derive(Clone, Debug)]
+pub struct FoundMasks {
+    /// By the names of the files or, for an expert's masks, of their cases; in numerical order.
+    pub masks: Vec<(String, PathBuf)>,
+    /// How many files of probabilities and logits, which `predict` writes beside masks, are left
+    /// out.
+    pub beside: usize,
+    /// What else is left out.
+    pub warnings: Vec<DataProblem>,
 }
 
-/// Whether it is a visible file whose name is that of a NIfTI file. A name that begins with a dot
-/// is the system's.
-pub fn is_nifti(path: &Path) -> bool {
-    let name = path.to_string_lossy();
-    path.is_file() && !is_hidden(path) && (name.ends_with(".nii") || name.ends_with(".nii.gz"))
+/// The masks of a folder: its NIfTI files and, where an expert is named, that expert's masks in the
+/// cases in it; or that of the case whose folder it is.
+///
+/// # Errors
+/// Every problem, warnings included, where at least one of them is an error.
+pub fn masks(dir: &Path, expert: Option<Expert>) -> Result<FoundMasks, DataProblems> {
+    let mut problems = Vec::new();
+    let (files, cases) = match content(dir, &mut problems) {
+        None => (Vec::new(), Vec::new()),
+        Some(FolderContent::Case(case)) => (Vec::new(), vec![case]),
+        Some(FolderContent::Several { files, cases }) => (files, cases),
+    };
+    let names: BTreeSet<String> = files.iter().map(|path| name(path)).collect();
+    let is_beside = |name: &str| {
+        let mut endings = ["_probability", "_logits"].into_iter();
+        endings.any(|ending| {
+            let mask = name.strip_suffix(ending);
+            mask.is_some_and(|mask| names.contains(mask))
+        })
+    };
+    let named = files.into_iter().map(|path| (name(&path), path));
+    let (beside, mut masks): (Vec<_>, Vec<_>) = named.partition(|(name, _)| is_beside(name));
+    let is_new = |cases: &[CaseFiles]| masks.is_empty() && !cases.is_empty();
+    match expert {
+        Some(expert) => {
+            let annotates = |case: &CaseFiles| case.masks.contains_key(&expert);
+            if is_new(&cases) && !cases.iter().any(annotates) && !is_broken(&problems) {
+                problems.push(no_mask(dir, expert, &cases));
+            }
+            for mut case in cases {
+                match case.masks.remove(&expert) {
+                    Some(path) => masks.push((case.name, path)),
+                    None => problems.push(DataProblem::warning(
+                        case.folder,
+                        format!("has no mask of expert {expert} and is left out"),
+                        format!("name the expert's mask task01_seg{expert:02}.nii.gz"),
+                    )),
+                }
+            }
+        }
+        None if is_new(&cases) => problems.push(DataProblem::error(
+            dir,
+            "holds cases, each with the masks of its experts",
+            "say whose masks with `--expert N`",
+        )),
+        None => problems.extend(cases.into_iter().map(|case| {
+            DataProblem::warning(
+                case.folder,
+                "is a folder beside masks and is left out",
+                "if it is a case, say whose mask is meant with `--expert N`",
+            )
+        })),
+    }
+    if masks.is_empty() && !is_broken(&problems) {
+        problems.push(DataProblem::error(
+            dir,
+            "holds no .nii or .nii.gz file",
+            "give a folder of masks",
+        ));
+    }
+    let mut by_name: BTreeMap<&str, &Path> = BTreeMap::new();
+    for (name, path) in &masks {
+        if let Some(other) = by_name.insert(name, path) {
+            problems.push(DataProblem::error(
+                path,
+                format!("is of the same case as {}", other.display()),
+                "move one of the two out of the folder",
+            ));
+        }
+    }
+    match is_broken(&problems) {
+        true => Err(DataProblems(problems)),
+        false => Ok(FoundMasks {
+            masks,
+            beside: beside.len(),
+            warnings: problems,
+        }),
+    }
 }
 
 /// The name of a case's file without its ending; for `image`, the name of its folder.
 pub fn name(path: &Path) -> String {
-    let file = |path: &Path| {
-        path.file_name()
-            .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
-    };
-    let whole = file(path);
-    let stem = whole.strip_suffix(".gz").unwrap_or(&whole);
-    let stem = stem.strip_suffix(".nii").unwrap_or(stem);
-    let folder = path.canonicalize().ok();
-    match (stem, folder.as_deref().and_then(Path::parent)) {
-        ("image", Some(folder)) => file(folder),
-        _ => stem.to_owned(),
+    let whole = file_name(path);
+    let stem = nifti_stem(&whole).or_else(|| whole.strip_suffix(".gz"));
+    match stem.unwrap_or(&whole) {
+        "image" => match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder_name(folder),
+            _ => folder_name(Path::new(".")),
+        },
+        stem => stem.to_owned(),
     }
 }

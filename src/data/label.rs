@@ -4,7 +4,7 @@
 //! else of content that is recognised, else of the QUBIQ challenge's folder names, else the
 //! folder's name.
 
-use std::{fs, io, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,8 @@ fn read_marker(path: &Path) -> Result<Option<Marker>, String> {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|e| format!("is not a data set's marker ({e})")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A file in place of the folder is told by itself.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(format!("cannot be read ({})", e.kind())),
     }
 }

@@ -14,8 +14,10 @@ pub mod phantom;
 pub mod prepare;
 pub mod qubiq;
 pub mod survey;
+pub mod training_geometry;
 
 mod label;
+mod listing;
 mod problem;
 
 use std::{collections::BTreeMap, path::Path};
@@ -34,8 +36,7 @@ pub type Expert = u8;
 /// A 2-D image of one channel, `[height, width]`, row-major: pixel (x, y) is
 /// `pixels[y * width + x]`.
 ///
-/// x runs along NIfTI's first (fastest) axis, so the order in memory is the order in the file. The
-/// background is exactly 0.
+/// x runs along NIfTI's first (fastest) axis, so the order in memory is the order in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Rows: NIfTI's second axis.
@@ -44,6 +45,39 @@ pub struct Image {
     pub width: usize,
     /// `height * width` intensities, all finite.
     pub pixels: Vec<f32>,
+}
+
+impl Image {
+    /// The intensity of the background: the value that the whole border has, as in CT (-1024), or
+    /// else 0.
+    pub fn background(&self) -> f32 {
+        let mut border = self.border();
+        let first = border.next().unwrap_or(0.0);
+        match border.all(|value| value == first) {
+            true => first,
+            false => 0.0,
+        }
+    }
+
+    /// Whether background surrounds what is shown: at least half of the border is background.
+    pub fn is_surrounded(&self) -> bool {
+        let background = self.background();
+        let (of_it, others): (Vec<f32>, Vec<f32>) =
+            self.border().partition(|value| *value == background);
+        of_it.len() >= others.len()
+    }
+
+    /// The intensities of the outermost rows and columns.
+    fn border(&self) -> impl Iterator<Item = f32> {
+        let Self { height, width, .. } = *self;
+        let rows = move |y: usize| match y == 0 || y + 1 == height {
+            true => 1,
+            // The first and the last column only.
+            false => width.max(2) - 1,
+        };
+        let places = (0..height).flat_map(move |y| (y * width..(y + 1) * width).step_by(rows(y)));
+        places.map(|place| self.pixels[place])
+    }
 }
 
 /// A binary mask, `[height, width]`, in the order of [`Image`].
@@ -92,6 +126,11 @@ impl Keyed for Image {
         sink.u64("height", *height as u64);
         sink.u64("width", *width as u64);
         sink.digest("intensities", &Digest::of_bytes(bytes.as_flattened()));
+        // Earlier versions took 0 for the background of every image. The extra field separates
+        // their results of these images, and leaves all other keys as they were.
+        if self.background() != 0.0 {
+            sink.f64("background", self.background().into());
+        }
     }
 }
 
@@ -162,7 +201,7 @@ impl Case {
     /// Size of a pixel as the header gives it.
     ///
     /// # Errors
-    /// The header gives no positive size, or two.
+    /// See [`HeaderGeometry::spacing`](nifti::HeaderGeometry::spacing).
     pub fn spacing(&self) -> Result<SpacingMm, Fault> {
         self.header.spacing()
     }

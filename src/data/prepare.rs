@@ -43,9 +43,9 @@ pub struct Region {
 pub struct Prepared {
     /// The z-scored image.
     pub image: Plane,
-    /// The z-scored value of the background (intensity 0).
+    /// The z-scored value of the background; see [`Image::background`].
     pub background: f32,
-    /// The bounding box of what is not background; the whole image where nothing is background.
+    /// The bounding box of what is not background; the whole image where all is background.
     pub foreground: Region,
     /// Where it lies in the original image.
     pub frame: Frame,
@@ -76,7 +76,8 @@ impl Frame {
 /// Reduces an image and z-scores it.
 pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
     let (frame, mut plane) = reduce(image, spec);
-    let foreground = foreground(&plane);
+    let background = image.background();
+    let foreground = foreground(&plane, background);
     let n = plane.values.len() as f64;
     let mean = plane.values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
     let variance = plane
@@ -96,7 +97,7 @@ pub fn prepare(image: &Image, spec: &ImageSpec) -> Prepared {
     }
     Prepared {
         image: plane,
-        background: (-mean * scale) as f32,
+        background: (-(mean - f64::from(background)) * scale) as f32,
         foreground,
         frame,
     }
@@ -139,10 +140,10 @@ fn average(frame: &Frame, value: impl Fn(usize) -> f64) -> Plane {
     plane
 }
 
-fn foreground(image: &Plane) -> Region {
+fn foreground(image: &Plane, background: f32) -> Region {
     let mut bounds: Option<[usize; 4]> = None;
     for (i, value) in image.values.iter().enumerate() {
-        if *value != 0.0 {
+        if *value != background {
             let (y, x) = (i / image.width, i % image.width);
             let [y0, x0, y1, x1] = bounds.unwrap_or([y, x, y, x]);
             bounds = Some([y0.min(y), x0.min(x), y1.max(y), x1.max(x)]);
@@ -297,7 +298,8 @@ impl Frame {
 /// How many pixels of each of these experts' masks lie outside the network's field of view.
 pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usize> {
     let (frame, reduced) = reduce(&case.image, spec);
-    let region = view(frame.reduced(), &foreground(&reduced), spec);
+    let foreground = foreground(&reduced, case.image.background());
+    let region = view(frame.reduced(), &foreground, spec);
     let (offset, r) = (frame.offset(), spec.reduce);
     let seen = |axis: usize, length: usize| {
         let first = offset[axis] + region.origin[axis] * r;
@@ -323,14 +325,34 @@ pub fn cut_pixels(case: &Case, experts: &[Expert], spec: &ImageSpec) -> Vec<usiz
         .collect()
 }
 
-/// Why an image is too small to be the network's input; `None` where it is not.
+/// Whether a crop that should lie around the foreground lies at the image's centre, because no
+/// background is found.
+pub fn lacks_foreground(image: &Image, spec: &ImageSpec) -> bool {
+    let asked = (spec.field_of_view, spec.crop_at) == (FieldOfView::Crop, CropAt::Foreground);
+    if !asked || image.is_surrounded() {
+        return false;
+    }
+    let (frame, reduced) = reduce(image, spec);
+    let whole = foreground(&reduced, image.background()).size == frame.reduced();
+    whole && frame.reduced() != [spec.input(); 2]
+}
+
+/// Why an image is too small to be the network's input, without a remedy; `None` where it is not.
 pub fn too_small(image: &Image, spec: &ImageSpec) -> Option<String> {
-    let reduced = [image.height, image.width].map(|n| n / spec.reduce);
+    let reduced = [image.width, image.height].map(|n| n / spec.reduce);
     reduced.iter().any(|n| *n < spec.input()).then(|| {
         format!(
-            "the image is {} x {} pixels, smaller than the crop of {2} x {2}; \
-             choose a smaller `image.crop`",
-            image.height, image.width, spec.crop
+            "the image is {} x {} pixels, smaller than the crop of {2} x {2}",
+            image.width, image.height, spec.crop
         )
     })
+}
+
+/// The same where the crop is the network's own and cannot be chosen any more.
+pub fn too_small_for_network(image: &Image, spec: &ImageSpec) -> Option<String> {
+    let why = too_small(image, spec)?;
+    Some(format!(
+        "{why} that the network was trained with; pad it with background, or take weights that \
+         were trained with a smaller crop"
+    ))
 }

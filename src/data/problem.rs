@@ -6,10 +6,12 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use itertools::Itertools;
+
+use super::nifti::Fault;
 
 /// How bad a [`DataProblem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,12 +71,12 @@ impl DataProblem {
         }
     }
 
-    /// A warning of a text with both parts: `has ...; check ...`.
-    pub fn remark(path: impl Into<PathBuf>, text: &str) -> Self {
-        let (what, remedy) = text
-            .split_once("; ")
-            .unwrap_or((text, "check that it is intended"));
-        Self::warning(path, what, remedy)
+    /// The warnings of a file that is read in spite of its faults.
+    pub fn remarks(path: &Path, faults: impl IntoIterator<Item = Fault>) -> Vec<Self> {
+        let faults = faults.into_iter();
+        faults
+            .map(|fault| Self::warning(path, fault.what, fault.remedy))
+            .collect()
     }
 }
 
@@ -124,7 +126,7 @@ pub fn grouped(problems: &[DataProblem]) -> Vec<String> {
             } = problem;
             let paths = some_of(group.iter().map(|problem| problem.path.display()));
             Some(format!(
-                "{severity}: {n} files have the same problem, each {what}; {remedy}: {paths}"
+                "{severity}: {n} files have the same problem: each {what}; {remedy}: {paths}"
             ))
         }
     };
@@ -132,7 +134,7 @@ pub fn grouped(problems: &[DataProblem]) -> Vec<String> {
 }
 
 /// `a, b, c and 28 more`.
-fn some_of<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
+pub(super) fn some_of<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
     let all = items.len();
     let shown = items.take(SINGLE).format(", ").to_string();
     match all.saturating_sub(SINGLE) {

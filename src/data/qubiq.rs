@@ -5,11 +5,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use super::{DataProblem, Expert};
+use super::{
+    DataProblem, Expert,
+    listing::{entries, file_name, folder_name, nifti_stem},
+};
 
 /// The layout of the folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Tree {
 
 const TRAINING_2021: &str = "training_data_v3_QC";
 const TEST_2021: &str = "validation_data_qubiq2021_QC";
+/// The folders of training and test cases.
+pub(super) const PARTS: [&str; 2] = ["Training", "Validation"];
 const TASK: &str = "brain-growth";
 const GET_DATA: &str = "make a phantom with `expertgrid data phantom --out DIR`, or register for \
     the QUBIQ challenge (https://qubiq21.grand-challenge.org) and unpack its brain-growth \
@@ -46,10 +51,10 @@ pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), DataProblem> {
     for (tree, root) in candidates.into_iter().flatten() {
         let folders = match tree {
             Tree::Qubiq2021 => [
-                root.join(TRAINING_2021).join(TASK).join("Training"),
-                root.join(TEST_2021).join(TASK).join("Validation"),
+                root.join(TRAINING_2021).join(TASK).join(PARTS[0]),
+                root.join(TEST_2021).join(TASK).join(PARTS[1]),
             ],
-            Tree::Plain => [root.join("Training"), root.join("Validation")],
+            Tree::Plain => PARTS.map(|part| root.join(part)),
         };
         if folders.iter().any(|folder| folder.is_dir()) {
             return match folders.iter().find(|folder| !folder.is_dir()) {
@@ -94,10 +99,22 @@ pub(super) struct CaseFiles {
 
 /// The files of every case in `folder`, in numerical order.
 pub(super) fn list_cases(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<CaseFiles> {
+    match entries(folder, problems) {
+        Some(listed) => cases_among(folder, listed, problems),
+        None => Vec::new(),
+    }
+}
+
+/// The cases among the entries of `folder`; what is no case is told of.
+pub(super) fn cases_among(
+    folder: &Path,
+    listed: Vec<PathBuf>,
+    problems: &mut Vec<DataProblem>,
+) -> Vec<CaseFiles> {
     let mut cases = Vec::new();
-    for path in entries(folder, problems) {
+    for path in listed {
         if path.is_dir() {
-            cases.push(list_files(path, problems));
+            cases.extend(list_files(path, problems));
         } else {
             problems.push(DataProblem::warning(
                 path,
@@ -116,30 +133,50 @@ pub(super) fn list_cases(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<
     cases
 }
 
-pub(super) fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> CaseFiles {
+/// The files of the case in `folder`; none where nothing is in it, or it cannot be listed.
+pub(super) fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> Option<CaseFiles> {
+    let listed = entries(&folder, problems)?;
+    if listed.is_empty() {
+        problems.push(DataProblem::warning(
+            folder,
+            "is an empty folder and is left out",
+            "if it is a case's, put the case's image and masks into it",
+        ));
+        return None;
+    }
+    Some(case_of(folder, listed, problems))
+}
+
+/// The case whose folder has these entries; what is neither image nor mask is told of.
+pub(super) fn case_of(
+    folder: PathBuf,
+    listed: Vec<PathBuf>,
+    problems: &mut Vec<DataProblem>,
+) -> CaseFiles {
     let mut case = CaseFiles {
-        name: file_name(&folder),
+        name: folder_name(&folder),
         folder,
         image: None,
         masks: BTreeMap::new(),
     };
-    for path in entries(&case.folder, problems) {
-        let earlier = match Role::of(&path) {
+    for path in listed {
+        let role = Role::of(&path);
+        let earlier = match role {
             Role::Image => case.image.replace(path.clone()),
             Role::Mask(expert) => case.masks.insert(expert, path.clone()),
-            Role::Other => {
-                problems.push(DataProblem::warning(
-                    path,
-                    "is neither `image.nii[.gz]` nor `task01_segNN.nii[.gz]` and is ignored",
-                    "if it is the case's image or an expert's mask, rename it so",
-                ));
+            Role::Nameless | Role::Other => {
+                problems.push(ignored(path, &role));
                 continue;
             }
         };
         if let Some(earlier) = earlier {
+            let what = match role {
+                Role::Mask(expert) => format!("a mask of expert {expert}"),
+                _ => "an image of the case".to_owned(),
+            };
             problems.push(DataProblem::error(
                 path,
-                format!("is the same image or mask as `{}`", file_name(&earlier)),
+                format!("is {what}, and so is `{}`", file_name(&earlier)),
                 "move one of the two out of the folder",
             ));
         }
@@ -147,39 +184,40 @@ pub(super) fn list_files(folder: PathBuf, problems: &mut Vec<DataProblem>) -> Ca
     case
 }
 
-/// Entries in numerical order, without hidden ones.
-pub(super) fn entries(folder: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
-    let listed: io::Result<Vec<PathBuf>> =
-        fs::read_dir(folder).and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
-    match listed {
-        Ok(mut paths) => {
-            paths.retain(|path| !is_hidden(path));
-            paths.sort_by_cached_key(|path| natural(path));
-            paths
-        }
-        Err(e) => {
-            problems.push(DataProblem::error(
-                folder,
-                format!("cannot be listed ({})", e.kind()),
-                "check its permissions",
-            ));
-            Vec::new()
-        }
-    }
+/// What is neither image nor mask, and what to do if it should be.
+fn ignored(path: PathBuf, role: &Role) -> DataProblem {
+    let (what, remedy) = match role {
+        _ if path.is_dir() => (
+            "is a folder within a case and is ignored",
+            "if it is the folder of a case, move it beside the others",
+        ),
+        Role::Other => (
+            "is not a NIfTI file (.nii or .nii.gz) and is ignored",
+            "if it is the case's image or an expert's mask, convert it to image.nii.gz or \
+             task01_segNN.nii.gz",
+        ),
+        _ => (
+            "is neither `image.nii[.gz]` nor `task01_segNN.nii[.gz]` and is ignored",
+            "if it is the case's image or an expert's mask, rename it so",
+        ),
+    };
+    DataProblem::warning(path, what, remedy)
 }
 
 /// What a file of a case is, by its name.
 pub(super) enum Role {
     Image,
     Mask(Expert),
+    /// A NIfTI file that is neither by its name.
+    Nameless,
+    /// Another file.
     Other,
 }
 
 impl Role {
     pub(super) fn of(path: &Path) -> Self {
         let name = file_name(path);
-        let stem = name.strip_suffix(".gz").unwrap_or(&name);
-        let Some(stem) = stem.strip_suffix(".nii") else {
+        let Some(stem) = nifti_stem(&name) else {
             return Self::Other;
         };
         if stem == "image" {
@@ -187,40 +225,7 @@ impl Role {
         }
         match stem.strip_prefix("task01_seg").map(str::parse) {
             Some(Ok(expert)) if expert > 0 => Self::Mask(expert),
-            _ => Self::Other,
+            _ => Self::Nameless,
         }
     }
-}
-
-/// Whether a name begins with a dot: such files are the system's and hold no image or mask.
-pub fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name();
-    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
-}
-
-/// A sort key in which `case9` precedes `case10`: runs of digits compare as numbers.
-pub(super) fn natural(path: &Path) -> Vec<(String, u128, String)> {
-    let text = path.to_string_lossy();
-    let mut parts = Vec::new();
-    let mut rest = text.as_ref();
-    while !rest.is_empty() {
-        let digits_at = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (word, tail) = rest.split_at(digits_at);
-        let end = tail
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (digits, tail) = tail.split_at(end);
-        // The digits break ties between `1` and `01`.
-        let number = digits.parse().unwrap_or(0);
-        parts.push((word.to_owned(), number, digits.to_owned()));
-        rest = tail;
-    }
-    parts
 }

@@ -14,8 +14,9 @@ use super::{
     Case, DataProblem, Dataset, Expert, Image, Mask, Severity,
     alignment::{Aligned, align},
     content_digest, label,
+    listing::{entries, natural},
     nifti::{self, Fault, Header, ReadMask},
-    qubiq::{CaseFiles, Tree, list_cases, locate, natural},
+    qubiq::{CaseFiles, PARTS, Tree, list_cases, locate},
     two_valued,
 };
 use crate::key::Digest;
@@ -43,6 +44,9 @@ pub fn survey(dir: &Path) -> Survey {
     let mut problems = Vec::new();
     let (tree, [training, test]) = match locate(dir) {
         Ok((tree, folders)) => {
+            if tree == Tree::Plain {
+                tell_of_other_folders(dir, &mut problems);
+            }
             let cases = folders.map(|folder| list_cases(&folder, &mut problems));
             (tree, cases)
         }
@@ -79,6 +83,26 @@ pub fn survey(dir: &Path) -> Survey {
         },
         errors,
     }
+}
+
+/// Warns of folders beside those of training and test: the cases in them would not be missed.
+fn tell_of_other_folders(dir: &Path, problems: &mut Vec<DataProblem>) {
+    // What else lies there is no part of the data set.
+    let mut unread = Vec::new();
+    let beside = entries(dir, &mut unread).unwrap_or_default().into_iter();
+    let others = beside.filter(|path| {
+        let is_part = path
+            .file_name()
+            .is_some_and(|name| PARTS.iter().any(|part| name == *part));
+        path.is_dir() && !is_part
+    });
+    problems.extend(others.map(|path| {
+        DataProblem::warning(
+            path,
+            "is a folder beside `Training` and `Validation` and is ignored",
+            "if it holds cases, move them into one of these",
+        )
+    }));
 }
 
 /// The experts of whom any case in `dir` has a mask, by the names of the files alone.
@@ -178,9 +202,7 @@ pub(super) fn read_case(
         return (None, problems);
     };
     let path = files.image.as_deref().unwrap_or(&files.folder);
-    if let Some(remark) = header.remark() {
-        problems.push(DataProblem::remark(path, remark));
-    }
+    problems.extend(DataProblem::remarks(path, header.remarks()));
     if image.pixels.iter().all(|v| *v == image.pixels[0]) {
         problems.push(DataProblem::error(
             path,
@@ -230,13 +252,8 @@ fn read_mask(
 }
 
 fn oddities(path: &Path, read: &ReadMask) -> Vec<DataProblem> {
-    let mut found = Vec::new();
+    let mut found = DataProblem::remarks(path, read.header.remarks());
     let (area, all) = (read.mask.area_px(), read.mask.pixels.len());
-    found.extend(
-        read.header
-            .remark()
-            .map(|remark| DataProblem::remark(path, remark)),
-    );
     if let Some(inside) = read.inside.filter(|inside| *inside != 1.0) {
         found.push(DataProblem::warning(
             path,

@@ -1,7 +1,8 @@
 //! Pausing: the workers stop with their parent, and go on with it.
 //!
 //! The rule: workers are in process groups of their own, so what a terminal sends to stop this
-//! process does not reach them. They are stopped before it and continued after it.
+//! process does not reach them. They are stopped before it and continued after it. Where no
+//! shell could continue it, as over `ssh -t`, Ctrl-Z is ignored, as the system does by itself.
 
 use std::{
     process::Child,
@@ -50,5 +51,52 @@ pub fn pause_this_process() {
     #[cfg(unix)]
     {
         let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
+    }
+}
+
+/// Whether somebody can continue this process once it has stopped: a shell in its session, or,
+/// where it has no terminal, whoever stopped it. Only Linux tells; elsewhere it is taken for so.
+pub fn can_be_continued() -> bool {
+    let Some(own) = ProcessPlace::of("self").filter(|own| own.terminal != 0) else {
+        return true;
+    };
+    // A shell gives its commands process groups of their own. What is in this group, as `make` may
+    // be, stops with it.
+    let mut at = own;
+    loop {
+        match ProcessPlace::of(&at.parent.to_string()) {
+            Some(parent) if parent.session != own.session => return false,
+            Some(parent) if parent.group != own.group => return true,
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+}
+
+/// Where a process is among the others.
+#[derive(Clone, Copy, Debug)]
+struct ProcessPlace {
+    parent: i32,
+    group: i32,
+    session: i32,
+    /// 0 where it has none.
+    terminal: i32,
+}
+
+impl ProcessPlace {
+    /// That of a process, by its number or `self` (proc(5), `/proc/pid/stat`).
+    fn of(process: &str) -> Option<Self> {
+        let told = std::fs::read(format!("/proc/{process}/stat")).ok()?;
+        let told = String::from_utf8_lossy(&told);
+        // The program's name, in brackets, may hold anything.
+        let (_, after) = told.rsplit_once(") ")?;
+        let mut numbers = after.split(' ').skip(1).map_while(|word| word.parse().ok());
+        let mut next = || numbers.next();
+        Some(Self {
+            parent: next()?,
+            group: next()?,
+            session: next()?,
+            terminal: next()?,
+        })
     }
 }

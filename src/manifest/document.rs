@@ -32,6 +32,9 @@ pub struct TomlNode {
     pub value: TomlValue,
 }
 
+/// The name of a whole number that is none for this program.
+pub const BEYOND: &str = "whole number beyond 64 bits";
+
 /// A TOML value, as far as manifests use them.
 #[derive(Clone, Debug)]
 pub enum TomlValue {
@@ -155,8 +158,11 @@ pub fn parse(path: &str, text: &str) -> Result<TomlTable, Problems> {
     };
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut problems = Problems::default();
-    for error in errors {
-        let found = syntax::explain(text, error.span().unwrap_or(0..0), error.message());
+    let errors = errors.iter().map(|error| {
+        let span = error.span().unwrap_or(0..0);
+        (span, error.message())
+    });
+    for found in syntax::explain_all(text, errors) {
         problems.push(&at(found.at..found.at), found.message);
     }
     problems.or(()).map(|()| table(document.get_ref(), &at, 0))
@@ -316,10 +322,8 @@ fn node(
         DeValue::Array(items) => {
             TomlValue::Array(items.iter().map(|item| node(item, at, depth + 1)).collect())
         }
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).map_or(
-            TomlValue::Other("whole number beyond 64 bits"),
-            TomlValue::Integer,
-        ),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(TomlValue::Other(BEYOND), TomlValue::Integer),
         DeValue::Float(number) => number
             .as_str()
             .parse()

@@ -71,7 +71,9 @@ pub fn read(
     let (_, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
-        if let Some(why) = names::refused(path) {
+        if let Some(why) = names::refused(path)
+            && !path.is_dir()
+        {
             problems.push(&Place::Whole(path.display().to_string().into()), why);
         }
         match existing(path).and_then(|text| parse(path, &text, profile, overrides)) {
@@ -83,7 +85,7 @@ pub fn read(
         problems.push(
             &Place::Whole(name.as_str().into()),
             format!(
-                "two manifests are called {name}.toml; their results would share a folder, rename \
+                "two manifests are called {name}.toml; their results would share a folder; rename \
                  one"
             ),
         );
@@ -92,8 +94,9 @@ pub fn read(
         problems.push(
             &Place::Whole(other.into()),
             format!(
-                "{one}.toml and {other}.toml differ in case only; on many disks their results \
-                 would share a folder, rename one"
+                "{one}.toml and {other}.toml differ {}; on many disks their results would share a \
+                 folder; rename one",
+                names::difference(one, other)
             ),
         );
     }
@@ -229,8 +232,9 @@ fn resolve(
         problems.push(
             entry.map_or(&whole, |entry| &entry.place),
             format!(
-                "the profiles `{one}` and `{other}` differ in case only; on many disks their \
-                 results would share a folder, rename one"
+                "the profiles `{one}` and `{other}` differ {}; on many disks their results would \
+                 share a folder, rename one",
+                names::difference(one, other)
             ),
         );
     }

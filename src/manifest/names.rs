@@ -7,6 +7,8 @@ use std::path::Path;
 
 use itertools::Itertools;
 
+use crate::file_name::folded;
+
 /// The longest name in bytes: that of a file beside a table has some more, and 255 at most.
 const MAX_BYTES: usize = 200;
 /// The program's own folders beside those of experiments.
@@ -21,8 +23,9 @@ pub(super) fn refused(manifest: &Path) -> Option<String> {
         return Some("its name is not UTF-8, and becomes that of a folder; rename it".into());
     };
     let lower = name.to_lowercase();
+    let plain = folded(name);
     let odd = |c: &char| c.is_control() || FORBIDDEN.contains(*c);
-    let why = if OWN.contains(&lower.as_str()) {
+    let why = if OWN.contains(&plain.as_str()) {
         format!("`{name}` is a folder of the program's own beside those of experiments")
     } else if is_device(&lower) {
         format!("`{name}` is the name of a device on Windows")
@@ -46,14 +49,23 @@ pub(super) fn refused(manifest: &Path) -> Option<String> {
 fn is_device(lower: &str) -> bool {
     let base = lower.split('.').next().unwrap_or_default().trim_end();
     let numbered = base.strip_prefix("com").or(base.strip_prefix("lpt"));
-    ["con", "prn", "aux", "nul"].contains(&base)
-        || numbered.is_some_and(|n| matches!(n.as_bytes(), [b'0'..=b'9']))
+    ["con", "prn", "aux", "nul", "conin$", "conout$"].contains(&base)
+        || numbered
+            .is_some_and(|n| matches!(n.chars().collect_vec()[..], ['0'..='9' | '¹' | '²' | '³']))
 }
 
-/// Pairs of different names that a file system which ignores case takes for one.
+/// How two different names that some file systems take for one differ.
+pub(super) fn difference(one: &str, other: &str) -> &'static str {
+    match one.to_lowercase() == other.to_lowercase() {
+        true => "in case only",
+        false => "in the encoding of letters only",
+    }
+}
+
+/// Pairs of different names that some file systems take for one.
 pub(super) fn alike<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str, &'a str)> {
     let names = names.into_iter().unique();
-    let groups = names.into_group_map_by(|name| name.to_lowercase());
+    let groups = names.into_group_map_by(|name| folded(name));
     let pairs = groups.into_values().flat_map(|group| {
         let (first, others) = (group[0], group.into_iter().skip(1));
         others.map(move |other| (first, other)).collect_vec()

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    document::{TomlNode, TomlTable, TomlValue},
+    document::{BEYOND, TomlNode, TomlTable, TomlValue},
     problem::{Place, Problems},
 };
 
@@ -121,15 +121,18 @@ impl<'a> Section<'a> {
             };
         };
         let value = T::from_node(node).unwrap_or_else(|Misfit { expected, item }| {
-            let (what, found) = match &item {
-                None => ("is", node),
-                Some(item) => ("is a list, and each item", item),
+            let (name, found) = (self.name(key), item.as_ref().unwrap_or(node));
+            let what = match &item {
+                None => format!("`{name}`"),
+                Some(_) => format!("each item of `{name}`"),
             };
             let message = format!(
-                "`{}` {what} {expected}, not {}{}",
-                self.name(key),
+                "{what} is {expected}, not {}{}",
                 found.value.describe(),
-                remedy(expected, &found.value)
+                match (&item, &found.value) {
+                    (Some(_), TomlValue::Array(_)) => String::new(),
+                    (_, value) => remedy(&name, expected, value),
+                }
             );
             self.note(&found.place, message);
             default
@@ -272,10 +275,26 @@ impl From<&'static str> for Misfit {
     }
 }
 
+/// Whether a key is of a section none of whose keys can be swept.
+fn is_fixed(name: &str) -> bool {
+    let section = name.split('.').next().unwrap_or_default();
+    ["grid", "dataset", "table", "statistics"].contains(&section)
+}
+
 /// What to write, where a value of another type says it.
-fn remedy(expected: &str, found: &TomlValue) -> String {
+fn remedy(name: &str, expected: &str, found: &TomlValue) -> String {
     let number = expected.contains("number");
     let instead = match found {
+        TomlValue::Array(items) if number && items.len() > 1 && !is_fixed(name) => {
+            return format!(
+                "; to try each of them, write `\"{name}\" = {}` under `[sweep]`",
+                found.toml()
+            );
+        }
+        TomlValue::Array(items) => match &items[..] {
+            [item] if !matches!(item.value, TomlValue::Array(_)) => item.value.toml(),
+            _ => return String::new(),
+        },
         TomlValue::Float(value) if number && value.fract() == 0.0 && value.abs() < 1e15 => {
             format!("{value:.0}")
         }
@@ -312,6 +331,7 @@ impl FromNode for usize {
             TomlValue::Integer(number) => {
                 usize::try_from(number).map_err(|_| "a whole number that is not negative".into())
             }
+            TomlValue::Other(BEYOND) => Err("a whole number within 64 bits".into()),
             _ => Err("a whole number".into()),
         }
     }
@@ -328,6 +348,7 @@ impl FromNode for f64 {
         match node.value {
             TomlValue::Float(number) if number.is_finite() => Ok(number),
             TomlValue::Integer(number) => Ok(number as f64),
+            TomlValue::Float(_) => Err("a finite number".into()),
             _ => Err("a number".into()),
         }
     }

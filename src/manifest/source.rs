@@ -37,11 +37,22 @@ pub(super) fn existing(path: &Path) -> Result<String, Problems> {
 
 const ABSENT: &str = "no such manifest";
 
+/// Endings of files that stand beside manifests and are none.
+const OTHERS: [&str; 8] = ["csv", "tsv", "json", "yaml", "yml", "md", "tex", "html"];
+
 /// The text of a manifest; `say` makes the message of an error from its reason.
 pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
+    let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+    let other = ending.filter(|ending| OTHERS.iter().any(|other| ending == *other));
+    if let Some(ending) = other.filter(|_| path.is_file()) {
+        let ending = ending.display();
+        return Err(say(&format!(
+            "a .{ending} file, not a manifest; name the TOML file"
+        )));
+    }
     text_of(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => say(ABSENT),
-        io::ErrorKind::InvalidData => say("not a text file (UTF-8), so not a manifest"),
+        io::ErrorKind::InvalidData => say(&error.to_string()),
         io::ErrorKind::FileTooLarge => say(&too_long()),
         io::ErrorKind::IsADirectory => say(&format!(
             "a folder, not a manifest; name the files in it, as in {}",
@@ -59,7 +70,34 @@ fn text_of(path: &Path) -> io::Result<String> {
     if bytes.len() > MAX_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+    match not_text(&bytes) {
+        Some(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+        None => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// Why bytes are no text in UTF-8, and what to do.
+fn not_text(bytes: &[u8]) -> Option<String> {
+    // Two bytes for each letter, of which one is mostly 0; with a mark of their order, or without.
+    let zeros = |first: usize| {
+        let every_other = bytes.iter().skip(first).step_by(2);
+        every_other.filter(|byte| **byte == 0).count()
+    };
+    let (most, least) = (zeros(0).max(zeros(1)), zeros(0).min(zeros(1)));
+    let is_marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if is_marked || (least == 0 && most > bytes.len() / 4) {
+        return Some("is in UTF-16, and a manifest is in UTF-8; save it in UTF-8".to_owned());
+    }
+    if most > 0 {
+        return Some("is not a text, so not a manifest; name the TOML file".to_owned());
+    }
+    let at = std::str::from_utf8(bytes).err()?.valid_up_to();
+    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    let control = |byte: &&u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    Some(match bytes.iter().any(|byte| control(&byte)) {
+        true => "is not a text, so not a manifest; name the TOML file".to_owned(),
+        false => format!("has a letter on line {line} that is not in UTF-8; save it in UTF-8"),
+    })
 }
 
 pub(super) fn too_long() -> String {

@@ -11,21 +11,104 @@ pub(super) struct Mistake {
     pub message: String,
 }
 
-/// Explains an error of the parser.
-pub(super) fn explain(text: &str, span: Range<usize>, message: &str) -> Mistake {
+/// Explains the errors of the parser. What only follows from a mistake is left out.
+pub(super) fn explain_all<'a>(
+    text: &str,
+    errors: impl IntoIterator<Item = (Range<usize>, &'a str)>,
+) -> Vec<Mistake> {
+    let errors: Vec<(Range<usize>, &str)> = errors.into_iter().collect();
+    if errors.is_empty() {
+        return Vec::new();
+    }
+    if let Some(mistake) = other_language(text).or_else(|| open_bracket(text)) {
+        return vec![mistake];
+    }
+    let mut explained = Vec::new();
+    let mut others = Vec::new();
+    for (span, message) in errors {
+        match explain(text, span.clone(), message) {
+            Some(mistake) => explained.push(mistake),
+            None => others.push((floor(text, span.start), message)),
+        }
+    }
+    let line = |at: usize| TextLine::of(text, at).begin;
+    // The parser goes on behind a mistake and stumbles over the rest of the line.
+    others.retain(|(at, _)| {
+        explained
+            .iter()
+            .all(|mistake| line(mistake.at) != line(*at))
+    });
+    explained.extend(
+        others
+            .into_iter()
+            .map(|(at, message)| not_toml(at, message.trim().to_owned())),
+    );
+    explained
+}
+
+/// Explains an error of the parser; none where it is none of the usual mistakes.
+fn explain(text: &str, span: Range<usize>, message: &str) -> Option<Mistake> {
     let at = floor(text, span.start);
     let line = TextLine::of(text, at);
     let found = match message {
         "duplicate key" => repeated(text, at..floor(text, span.end)),
         _ => line.unclosed().or_else(|| open_lines(text, at)),
     };
-    let found = found
+    found
         .or_else(|| line.escape(message))
-        .or_else(|| line.value(at));
-    found.unwrap_or_else(|| Mistake {
-        at,
-        message: format!("not valid TOML: {}", message.trim()),
+        .or_else(|| line.value(at, message))
+}
+
+/// A text in another language than TOML.
+fn other_language(text: &str) -> Option<Mistake> {
+    let begin = text.find(|c: char| !c.is_whitespace())?;
+    text[begin..].starts_with('{').then(|| {
+        not_toml(
+            begin,
+            "this is JSON; in TOML a section is `[name]` and a value `key = value`".to_owned(),
+        )
     })
+}
+
+/// A list or the head of a section that is not closed, before another key or section begins.
+fn open_bracket(text: &str) -> Option<Mistake> {
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return None;
+    }
+    let mut open: Vec<usize> = Vec::new();
+    let mut begin = 0;
+    for row in text.split_inclusive('\n') {
+        let line = TextLine {
+            text: row.trim_end(),
+            begin,
+        };
+        if let Some(first) = open.first()
+            && line.begins_anew()
+        {
+            return Some(unclosed_bracket(*first));
+        }
+        let (quoted, end) = line.quoted();
+        if quoted.iter().any(|(_, close)| close.is_none()) {
+            return None;
+        }
+        let inside = |i: usize| quoted.iter().any(|(from, to)| *from < i && Some(i) < *to);
+        for (i, c) in line.text[..end].char_indices().filter(|(i, _)| !inside(*i)) {
+            match c {
+                '[' => open.push(begin + i),
+                ']' => drop(open.pop()),
+                _ => {}
+            }
+        }
+        begin += row.len();
+    }
+    open.first().map(|first| unclosed_bracket(*first))
+}
+
+fn unclosed_bracket(at: usize) -> Mistake {
+    not_toml(
+        at,
+        "a bracket is missing: no `]` closes the one that stands here".to_owned(),
+    )
 }
 
 /// The largest boundary of characters up to a byte.
@@ -60,6 +143,20 @@ impl<'a> TextLine<'a> {
             text: text[begin..end].trim_end(),
             begin,
         }
+    }
+
+    /// Whether a key or a section begins with it.
+    fn begins_anew(&self) -> bool {
+        let content = self.text.trim_start();
+        let name = |text: &str| {
+            let plain = |c: char| c.is_alphanumeric() || "_-.\"' ".contains(c);
+            text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(plain)
+        };
+        let head = content
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'));
+        let key = content.split_once('=');
+        head.is_some_and(|(head, _)| name(head)) || key.is_some_and(|(key, _)| name(key))
     }
 
     /// What is in quotes, where each begins and ends; the last may have no end. And where a comment
@@ -133,7 +230,7 @@ impl<'a> TextLine<'a> {
     }
 
     /// A value that needs quotes, a comma, or another spelling.
-    fn value(&self, at: usize) -> Option<Mistake> {
+    fn value(&self, at: usize, message: &str) -> Option<Mistake> {
         let (quoted, end) = self.quoted();
         let content = &self.text[..end];
         let equals = content.find('=');
@@ -146,7 +243,9 @@ impl<'a> TextLine<'a> {
                 "write `=` between a key and its value, not `:`".to_owned(),
             ));
         }
-        let equals = equals?;
+        let Some(equals) = equals else {
+            return self.without_equals(content);
+        };
         let column = (at - self.begin).clamp(equals + 1, end.max(equals + 1));
         let inside = |i: usize| {
             let within = |(open, close): &(usize, Option<usize>)| {
@@ -165,14 +264,106 @@ impl<'a> TextLine<'a> {
         let begin = start + content[start..stop].find(value)?;
         let listed = content[equals..start].contains('[');
         let key = content[..equals].trim();
-        let why =
-            misspelt(key, value, listed).or_else(|| decimal_comma(key, &content[equals + 1..]))?;
+        let why = misspelt(key, value, listed)
+            .or_else(|| decimal_comma(key, &content[equals + 1..]))
+            .or_else(|| no_value(value, message))?;
         Some(not_toml(self.begin + begin, why))
     }
+
+    /// A key with its value, and nothing between them.
+    fn without_equals(&self, content: &str) -> Option<Mistake> {
+        let words: Vec<&str> = content.split_whitespace().collect();
+        let key = words.first().filter(|key| !key.starts_with('['))?;
+        let why = match words.len() {
+            1 => format!("`{key}` has no value; write `{key} = ` and the value"),
+            _ => format!(
+                "write `=` between a key and its value: `{key} = {}`",
+                words[1..].join(" ")
+            ),
+        };
+        Some(not_toml(self.begin + content.find(key)?, why))
+    }
+}
+
+/// What stands in place of a value, where that is none of the usual mistakes.
+fn no_value(value: &str, message: &str) -> Option<String> {
+    let unknown = message.contains("string values must be quoted") && !value.is_empty();
+    unknown.then(|| {
+        format!("`{value}` is neither a number nor a text in quotes nor `true` or `false`")
+    })
+}
+
+/// Characters that look like those of TOML, and what belongs to other languages.
+fn foreign(key: &str, value: &str) -> Option<String> {
+    const QUOTES: &str = "\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}\u{201a}\u{ab}\u{bb}";
+    const DASHES: &str = "\u{2212}\u{2013}\u{2014}";
+    let quote = |c: char| QUOTES.contains(c);
+    if value.starts_with(quote) {
+        return Some(format!(
+            "these quotes are those of printed text; write `{key} = \"{}\"`",
+            value.trim_matches(quote)
+        ));
+    }
+    let plain = value.replace(|c: char| DASHES.contains(c), "-");
+    if plain != value && plain.parse::<f64>().is_ok() {
+        return Some(format!(
+            "this minus sign is that of printed text; write `{key} = {plain}`"
+        ));
+    }
+    if let Some((before, _)) = value.split_once("//")
+        && !value.starts_with(['"', '\''])
+    {
+        return Some(format!(
+            "a comment begins with `#`, not with `//`; write `{key} = {} # ...`",
+            before.trim()
+        ));
+    }
+    let before = value.strip_suffix(';')?.trim_end();
+    Some(format!("a line ends without `;`; write `{key} = {before}`"))
+}
+
+/// A number that TOML does not read as one.
+fn number_like(key: &str, value: &str) -> Option<String> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (sign, bare) = match value.strip_prefix('-') {
+        Some(bare) => ("-", bare),
+        None => ("", value),
+    };
+    if digits(bare) && bare.len() > 1 && bare.starts_with('0') {
+        let short = bare.trim_start_matches('0');
+        let short = if short.is_empty() { "0" } else { short };
+        return Some(format!(
+            "a number does not begin with 0; write `{key} = {sign}{short}`"
+        ));
+    }
+    if bare.parse::<f64>().is_ok()
+        && let Some((whole, rest)) = bare.split_once('.')
+    {
+        let whole = if whole.is_empty() { "0" } else { whole };
+        let rest = match rest.starts_with(|c: char| c.is_ascii_digit()) {
+            true => rest.to_owned(),
+            false => format!("0{rest}"),
+        };
+        return (format!("{whole}.{rest}") != bare).then(|| {
+            format!("a point stands between digits; write `{key} = {sign}{whole}.{rest}`")
+        });
+    }
+    const LONGEST_UNIT: usize = 3;
+    let end = value.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let (number, unit) = value.split_at(end);
+    let unit = unit.trim_start();
+    let is_unit = !unit.is_empty()
+        && unit.chars().count() <= LONGEST_UNIT
+        && unit.chars().all(|c| c.is_alphabetic() || c == '%');
+    (is_unit && number.parse::<f64>().is_ok())
+        .then(|| format!("`{value}` is not a number; write it without `{unit}`"))
 }
 
 /// What is wrong with the text of a value.
 fn misspelt(key: &str, value: &str, listed: bool) -> Option<String> {
+    if let Some(why) = foreign(key, value).or_else(|| number_like(key, value)) {
+        return Some(why);
+    }
     let words: Vec<&str> = value.split_whitespace().collect();
     let number = |word: &&str| word.parse::<f64>().is_ok();
     let whole = |word: &&str| number(word) || word.starts_with(['"', '\'']);

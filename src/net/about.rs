@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data::Expert,
+    data::{Expert, training_geometry::TrainingGeometry},
     key::{Digest, Input},
     manifest::{Budget, Recipe},
     plan::Kind,
@@ -18,6 +18,10 @@ pub struct About {
     pub recipe: Recipe,
     /// The experts, in the order of the branches.
     pub experts: Vec<Expert>,
+    /// What the headers of the images that it was trained on last say; `None` where they say
+    /// nothing, and in the store, where the stage's description has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<TrainingGeometry>,
     /// Its origin.
     pub provenance: NetworkOrigin,
 }

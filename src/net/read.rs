@@ -104,6 +104,6 @@ fn foreign(bytes: &[u8], error: &SafeTensorError) -> CheckpointError {
         ) => {
             format!("{error}: its end is missing, or more follows it; copy the file again")
         }
-        (None, _) => error.to_string(),
+        (None, _) => format!("{error}; check that it is the file that was meant"),
     })
 }

@@ -1,9 +1,6 @@
 //! The progress of a single piece of work: a bar on a terminal, plain lines elsewhere.
 
-use std::{
-    io::IsTerminal,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,16 +19,15 @@ pub struct Bar {
 impl Bar {
     /// For `total` steps, each called `what`.
     pub fn new(what: &'static str, total: usize) -> Self {
-        let live = std::io::stderr().is_terminal().then(|| {
-            let style = "[{bar:24}] {percent:>3} %  {wide_msg}";
-            let style = ProgressStyle::with_template(style).expect("a template of this file");
-            ProgressBar::new(total as u64).with_style(style.progress_chars("=> "))
-        });
+        let style = "[{bar:24}] {percent:>3} %  {wide_msg}";
+        let style = ProgressStyle::with_template(style).expect("a template of this file");
+        let bar = ProgressBar::new(total as u64).with_style(style.progress_chars("=> "));
         Self {
             what,
             total: total as u64,
             started: Instant::now(),
-            live,
+            // No terminal, or one that takes no escape sequences.
+            live: (!bar.is_hidden()).then_some(bar),
             last: Instant::now(),
         }
     }

@@ -302,7 +302,7 @@ impl Board {
     /// The line on how the run ended.
     pub fn outcome(&self) -> String {
         let took = Duration::try_from_secs_f64(self.heard - self.began).unwrap_or_default();
-        format!("{} in {}", summary(&self.counts), duration(took))
+        format!("{}, after {}", summary(&self.counts), duration(took))
     }
 }
 

@@ -6,7 +6,7 @@ mod bar;
 mod board;
 
 use std::{
-    io::{IsTerminal, Write},
+    io::Write,
     time::{Duration, Instant},
 };
 
@@ -51,12 +51,9 @@ impl Listener for Progress {
         self.board.on(record);
         match &record.event {
             Event::Began { slots, .. } => {
-                self.shown = Some(match std::io::stderr().is_terminal() {
-                    true => live(slots.len()),
-                    false => Shown::Lines {
-                        last: Instant::now(),
-                    },
-                });
+                self.shown = Some(live(slots.len()).unwrap_or(Shown::Lines {
+                    last: Instant::now(),
+                }));
             }
             Event::Failed {
                 stage,
@@ -146,8 +143,12 @@ fn print(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn live(slots: usize) -> Shown {
+/// A live display; `None` where there is no terminal, or one that takes no escape sequences.
+fn live(slots: usize) -> Option<Shown> {
     let bars = MultiProgress::new();
+    if bars.is_hidden() {
+        return None;
+    }
     let style = |template: &str| {
         let style = ProgressStyle::with_template(template).expect("a template of this file");
         style.progress_chars("=> ")
@@ -161,11 +162,11 @@ fn live(slots: usize) -> Shown {
             bar
         })
         .collect();
-    Shown::Live {
+    Some(Shown::Live {
         bars,
         overall,
         slots,
-    }
+    })
 }
 
 /// `75 s`, `12 min 5 s`, `3 h 20 min`.

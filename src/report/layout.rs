@@ -88,11 +88,14 @@ pub(super) fn panels(results: &Results<'_>, experiment: usize) -> Vec<Panel> {
 
 impl Panel {
     /// `(a) Adapted to expert 6`.
-    fn heading(&self, spec: &TableSpec) -> String {
-        let to = match (spec.panels.first(), spec.rows.contains(&Axis::TRAIN_EXPERT)) {
-            (Some(first), true) if *first == Axis::NEW_EXPERT => "Tested on ",
-            (Some(first), false) if *first == Axis::NEW_EXPERT => "Adapted to ",
-            _ => "",
+    fn heading(&self, spec: &Experiment) -> String {
+        let mut methods = spec.grid.methods.iter();
+        let to = match &spec.table {
+            table if table.panels.first() != Some(&Axis::NEW_EXPERT) => "",
+            table if table.rows.contains(&Axis::TRAIN_EXPERT) => "Tested on ",
+            // Nothing is adapted where every network is trained on the expert's masks alone.
+            _ if methods.all(|chosen| chosen.method.is_alone()) => "Trained on ",
+            _ => "Adapted to ",
         };
         format!("{} {to}{}", self.letter, self.words)
             .trim()
@@ -170,7 +173,7 @@ fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Tabular {
         }
     };
     Tabular {
-        heading: panel.heading(&spec.table),
+        heading: panel.heading(spec),
         new_expert: panel.new_expert(&spec.table),
         corner: corner(&spec.table),
         columns: heads(spec, &keys),

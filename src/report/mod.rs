@@ -17,6 +17,7 @@ mod notes;
 mod page;
 mod position;
 mod published;
+mod richer;
 mod separator;
 pub mod table;
 mod tabulate;
@@ -46,11 +47,12 @@ pub use marks::{paired, unpaired};
 pub use page::{PageSources, Unread, is_whole_page, write_pages};
 pub use position::Position;
 pub use published::{PublishedError, PublishedFault, PublishedMeans};
+pub use richer::RicherTable;
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};
 pub use versus::{PublishedPair, Standing, Versus, versus};
-pub use written::{RicherTable, Tables, WrittenPages};
+pub use written::{Tables, WrittenPages};
 
 /// What a table says of its data.
 #[derive(Clone, Debug)]

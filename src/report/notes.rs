@@ -28,19 +28,24 @@ pub(super) fn caption(
     provenance: &DataOrigin,
 ) -> MarkedText {
     let recipe = &spec.recipe;
-    // A swept key has no single value.
-    let value = |key: &str, own: usize| match spec.sweep.iter().any(|swept| swept.key == key) {
-        true => "swept".to_owned(),
-        false => own.to_string(),
+    let value = |key: &str, own: usize| match swept_values(spec, key) {
+        Some(values) => values,
+        None => own.to_string(),
     };
-    let input = match ["image.crop", "image.reduce"].map(|key| value(key, 0) == "swept") {
-        [false, false] => recipe.image.input().to_string(),
-        _ => "swept".to_owned(),
+    let crop = value("image.crop", recipe.image.crop);
+    let input = match ["image.crop", "image.reduce"].map(|key| swept_values(spec, key)) {
+        [None, None] => {
+            let side = recipe.image.input();
+            format!("{side} x {side} pixels from a crop of {crop}")
+        }
+        [_, _] => format!(
+            "a crop of {crop} pixels, each the mean of {0} x {0}",
+            value("image.reduce", recipe.image.reduce)
+        ),
     };
     let size = format!(
-        ": width {}, {input} x {input} pixels from a crop of {}, batch {}, {}.",
+        ": width {}, {input}, batch {}, {}.",
         value("network.width", recipe.network.width),
-        value("image.crop", recipe.image.crop),
         value("training.batch", recipe.training.batch),
         trainings(spec, &value),
     );
@@ -74,8 +79,8 @@ fn trainings(spec: &Experiment, value: &dyn Fn(&str, usize) -> String) -> String
     };
     let budget = |from: BudgetFrom| any(&|method| method.budget == from);
     let start = match &spec.pretrain.start {
-        _ if spec.sweep.iter().any(|swept| swept.key == "pretrain.from") => {
-            " from swept weights".to_owned()
+        _ if swept_values(spec, "pretrain.from").is_some() => {
+            " from the weights of each file".to_owned()
         }
         Start::Random => String::new(),
         Start::File(path) => {
@@ -138,6 +143,18 @@ fn swept(spec: &Experiment) -> String {
         format!(" {} takes {}.", swept.key, values.format(", "))
     });
     keys.collect()
+}
+
+/// The values that a key takes in turn, `6, 12 or 18`; none where it has one.
+fn swept_values(spec: &Experiment, key: &str) -> Option<String> {
+    let swept = spec.sweep.iter().find(|swept| swept.key == key)?;
+    let values = swept.values.iter().map(|value| value.text.as_str());
+    match values.collect_vec().as_slice() {
+        [first @ .., last] if !first.is_empty() => {
+            Some(format!("{} or {last}", first.iter().format(", ")))
+        }
+        all => Some(all.concat()),
+    }
 }
 
 /// Which data, and that they are synthetic where they are.
@@ -267,10 +284,13 @@ fn names(made: &[&Comparison], spec: &Experiment) -> String {
     }
 }
 
+/// The counterpart of a pretrained network.
+pub(super) const WITHOUT_PRETRAINING: &str = "without pretraining";
+
 /// What cells are compared with.
-fn counterpart(spec: &Experiment) -> String {
+pub(super) fn counterpart(spec: &Experiment) -> String {
     let mut each = spec.table.compare.iter().map(|(axis, value)| match value {
-        Value::Method(method) if method.method.is_alone() => "without pretraining".to_owned(),
+        Value::Method(method) if method.method.is_alone() => WITHOUT_PRETRAINING.to_owned(),
         value => format!("with {axis} = {value}"),
     });
     each.join(" and ")

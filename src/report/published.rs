@@ -10,7 +10,6 @@ use std::{
 };
 
 use itertools::Itertools;
-use serde::Deserialize;
 use thiserror::Error;
 
 use super::{
@@ -69,7 +68,7 @@ impl CellKey {
     }
 }
 
-/// `expert 6, w/, 3 experts, 10 samples`.
+/// `expert 6, w/ (customised), 3 experts, 10 samples`.
 impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -83,7 +82,12 @@ impl fmt::Display for CellKey {
         if let Some(expert) = train_expert {
             write!(f, "trained on expert {expert}, ")?;
         }
-        write!(f, "{method}, {experts} experts, {samples} samples")
+        let named = Method::named(method).ok();
+        match named.as_ref().and_then(Method::alias) {
+            Some(alias) => write!(f, "{alias} ({method})")?,
+            None => f.write_str(method)?,
+        }
+        write!(f, ", {experts} experts, {samples} samples")
     }
 }
 
@@ -92,18 +96,6 @@ impl fmt::Display for CellKey {
 struct PublishedRow {
     line: u64,
     values: Vec<(Measure, Option<f64>)>,
-    note: String,
-}
-
-/// The columns of a line other than those of measures.
-#[derive(Debug, Deserialize)]
-struct Line {
-    new_expert: u8,
-    train_expert: Option<u8>,
-    arm: String,
-    experts: usize,
-    samples: usize,
-    #[serde(default)]
     note: String,
 }
 
@@ -130,26 +122,73 @@ pub enum PublishedFault {
     /// Its bytes are no text.
     #[error("is not text in UTF-8; save it as CSV in UTF-8")]
     NotText,
+    /// It is a workbook of a spreadsheet program.
+    #[error("is a workbook (.xlsx or .ods), not CSV; save the sheet as CSV in UTF-8")]
+    Workbook,
     /// It has no head.
     #[error("it is empty; {}", COLUMNS)]
     Empty,
     /// The head lacks a column.
     #[error("it has no column `{0}`; {columns}", columns = COLUMNS)]
     MissingColumn(&'static str),
-    /// A line cannot be parsed.
+    /// A line has more or fewer fields than the head.
+    #[error(
+        "line {line} has {found} fields and the head has {head}; a comma within a field stands \
+             in quotes"
+    )]
+    Fields {
+        /// Its number, from 1.
+        line: u64,
+        /// How many fields it has.
+        found: u64,
+        /// How many the head has.
+        head: u64,
+    },
+    /// It cannot be taken apart.
     #[error("{0}; {columns}", columns = COLUMNS)]
-    Csv(#[from] csv::Error),
+    Csv(csv::Error),
     /// A column is neither a measure nor one of the columns that every file has.
     #[error("unknown column `{0}`; {columns}", columns = COLUMNS)]
     UnknownColumn(String),
-    /// A value in a line is wrong, or an earlier line has the same cell.
-    #[error("line {line}: {what}")]
-    Line {
-        /// Its number, from 1.
-        line: u64,
-        /// What is wrong with it.
-        what: String,
-    },
+    /// Values in lines are wrong, or two lines have the same cell.
+    #[error("{}", listed(.0))]
+    Lines(Vec<WrongLine>),
+}
+
+/// A line that cannot be used.
+#[derive(Debug)]
+pub struct WrongLine {
+    /// Its number, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// The first wrong lines, and how many there are more.
+fn listed(wrong: &[WrongLine]) -> String {
+    let shown = wrong.iter().take(NAMED);
+    let shown = shown.map(|WrongLine { line, what }| format!("line {line}: {what}"));
+    match wrong.len().saturating_sub(NAMED) {
+        0 => shown.format("; ").to_string(),
+        more => format!("{}; and {more} more", shown.format("; ")),
+    }
+}
+
+impl From<csv::Error> for PublishedFault {
+    fn from(error: csv::Error) -> Self {
+        match error.kind() {
+            csv::ErrorKind::UnequalLengths {
+                pos,
+                expected_len,
+                len,
+            } => Self::Fields {
+                line: pos.as_ref().map_or(0, csv::Position::line),
+                found: *len,
+                head: *expected_len,
+            },
+            _ => Self::Csv(error),
+        }
+    }
 }
 
 impl PublishedMeans {
@@ -195,7 +234,8 @@ impl PublishedMeans {
         if self.values.is_empty() {
             return vec![format!("{file} has no line of values, only a head")];
         }
-        let mut doubts = self.fractions();
+        let fractions = self.fractions().into_iter();
+        let mut doubts: Vec<String> = fractions.map(|doubt| format!("{file}: {doubt}")).collect();
         let cells: BTreeSet<CellKey> = positions.into_iter().filter_map(CellKey::of).collect();
         let others = self
             .values
@@ -221,7 +261,7 @@ impl PublishedMeans {
     }
 
     /// The measures in per cent that have values like fractions.
-    fn fractions(&self) -> Vec<String> {
+    pub(super) fn fractions(&self) -> Vec<String> {
         let mut small: BTreeMap<Measure, BTreeMap<u64, f64>> = BTreeMap::new();
         for row in self.values.values() {
             for (measure, value) in &row.values {
@@ -241,9 +281,7 @@ impl PublishedMeans {
                 more => format!(", and {more} more"),
             };
             format!(
-                "{}: {} is in per cent, but these look like fractions ({}{more}); multiply them \
-                 by 100",
-                self.path.display(),
+                "{} is in per cent, but these look like fractions ({}{more}); multiply them by 100",
                 measure.column(),
                 shown.format(", "),
             )
@@ -256,10 +294,12 @@ impl PublishedMeans {
 const NAMED: usize = 3;
 
 fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, PublishedFault> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => PublishedFault::NotText,
-        _ => PublishedFault::Unreadable(error),
-    })?;
+    let bytes = fs::read(path).map_err(PublishedFault::Unreadable)?;
+    // A workbook is a zip archive.
+    if bytes.starts_with(b"PK\x03\x04") {
+        return Err(PublishedFault::Workbook);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| PublishedFault::NotText)?;
     let text = text.trim_start_matches(BYTE_ORDER_MARK);
     let separator = Separator::of(text);
     let mut reader = csv::ReaderBuilder::new()
@@ -277,43 +317,144 @@ fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, PublishedFault> {
     if let Some(name) = missing.next() {
         return Err(PublishedFault::MissingColumn(name));
     }
-    let mut values = HashMap::new();
+    let mut values: HashMap<CellKey, PublishedRow> = HashMap::new();
+    let mut wrong = Vec::new();
     for record in reader.records() {
         let record = record?;
-        let line: Line = record.deserialize(Some(&headers))?;
-        let number = record.position().map_or(0, csv::Position::line);
-        let wrong = |what: String| PublishedFault::Line { line: number, what };
-        let method = Method::named(&line.arm).map_err(|why| wrong(why.to_string()))?;
-        let cell = CellKey {
-            new_expert: line.new_expert,
-            train_expert: line.train_expert,
-            method: method.name.to_string(),
-            samples: line.samples,
-            experts: line.experts,
+        let line = record.position().map_or(0, csv::Position::line);
+        let read = LineFields {
+            headers: &headers,
+            record: &record,
+            separator,
         };
-        let numbers = measures.iter().map(|(column, measure)| {
-            let text = record.get(*column).unwrap_or_default();
+        let (cell, row) = match (read.cell(), read.values(&measures)) {
+            (Ok(cell), Ok(values)) => {
+                let note = read.text("note").to_owned();
+                (cell, PublishedRow { line, values, note })
+            }
+            (cell, values) => {
+                let whats = [cell.err(), values.err()].into_iter().flatten().flatten();
+                wrong.extend(whats.map(|what| WrongLine { line, what }));
+                continue;
+            }
+        };
+        if let Some(earlier) = values.get(&cell) {
+            let what = format!(
+                "line {} has the same cell; keep one of the two",
+                earlier.line
+            );
+            wrong.push(WrongLine { line, what });
+            continue;
+        }
+        values.insert(cell, row);
+    }
+    match wrong.is_empty() {
+        true => Ok(values),
+        false => Err(PublishedFault::Lines(wrong)),
+    }
+}
+
+/// The fields of one line.
+struct LineFields<'a> {
+    headers: &'a csv::StringRecord,
+    record: &'a csv::StringRecord,
+    separator: Separator,
+}
+
+impl LineFields<'_> {
+    fn text(&self, column: &str) -> &str {
+        let at = self.headers.iter().position(|name| name == column);
+        at.and_then(|at| self.record.get(at)).unwrap_or_default()
+    }
+
+    /// The cell; or everything that is wrong.
+    fn cell(&self) -> Result<CellKey, Vec<String>> {
+        fn whole<T: std::str::FromStr>(column: &str, text: &str) -> Result<T, String> {
+            let wrong = |_| format!("{column} is `{text}`; write a whole number, such as 5");
+            text.parse().map_err(wrong)
+        }
+        let method = Method::named(self.text("arm"));
+        let number = |column| whole(column, self.text(column));
+        let train_expert = match self.text("train_expert") {
+            "" => Ok(None),
+            text => whole("train_expert", text).map(Some),
+        };
+        let new_expert = whole("new_expert", self.text("new_expert"));
+        match (
+            new_expert,
+            train_expert,
+            method,
+            number("experts"),
+            number("samples"),
+        ) {
+            (Ok(new_expert), Ok(train_expert), Ok(method), Ok(experts), Ok(samples)) => {
+                Ok(CellKey {
+                    new_expert,
+                    train_expert,
+                    method: method.name.to_string(),
+                    experts,
+                    samples,
+                })
+            }
+            (new_expert, train_expert, method, experts, samples) => {
+                let all = [
+                    new_expert.err(),
+                    train_expert.err(),
+                    method.err(),
+                    experts.err(),
+                    samples.err(),
+                ];
+                Err(all.into_iter().flatten().collect())
+            }
+        }
+    }
+
+    /// The values of the measures; or everything that is wrong.
+    fn values(
+        &self,
+        measures: &[(usize, Measure)],
+    ) -> Result<Vec<(Measure, Option<f64>)>, Vec<String>> {
+        let read = measures.iter().map(|(column, measure)| {
+            let text = self.record.get(*column).unwrap_or_default();
             if text.is_empty() {
                 return Ok((*measure, None));
             }
-            let value = separator.number(text).parse().ok();
+            let value = self.separator.number(text).parse().ok();
             let value = value.filter(|value: &f64| value.is_finite());
-            let value = value.ok_or_else(|| wrong(format!("`{text}` is not a finite number")))?;
+            let name = measure.column();
+            let value = value.ok_or_else(|| match number_in(text) {
+                "" => format!(
+                    "{name} is `{text}`, not a finite number; leave the field empty where no value \
+                     was published"
+                ),
+                number => {
+                    format!("{name} is `{text}`, not a finite number; write `{number}` alone")
+                }
+            })?;
             match out_of_range(*measure, value) {
-                Some(why) => Err(wrong(format!("{} is {text}; {why}", measure.column()))),
+                Some(why) => Err(format!("{name} is {text}; {why}")),
                 None => Ok((*measure, Some(value))),
             }
         });
-        let row = PublishedRow {
-            line: number,
-            values: numbers.collect::<Result<_, PublishedFault>>()?,
-            note: line.note,
-        };
-        if values.insert(cell, row).is_some() {
-            return Err(wrong("an earlier line has the same cell".to_owned()));
+        let (values, wrong): (Vec<_>, Vec<String>) = read.partition_result();
+        match wrong.is_empty() {
+            true => Ok(values),
+            false => Err(wrong),
         }
     }
-    Ok(values)
+}
+
+/// The number that a text begins with, where more follows that is no part of it: `80.5` of
+/// `80.5 %`, `80.5 (2.1)`, `80.5 ± 2.1`. Nothing where it is not certain.
+fn number_in(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-'));
+    let (number, rest) = text.split_at(end.unwrap_or(text.len()));
+    let rest = rest.trim_start();
+    let certain = rest.starts_with(['%', '(', '\u{b1}', '[']) || rest.starts_with("+-");
+    match certain && number.parse::<f64>().is_ok() {
+        true => number,
+        false => "",
+    }
 }
 
 /// What values a measure can have, where this is none.

@@ -32,6 +32,8 @@ pub struct Versus {
     pub standing: Standing,
     /// One per cell of the table, in its order.
     pub pairs: Vec<PublishedPair>,
+    /// What is odd about the published values.
+    doubts: Vec<String>,
 }
 
 /// Whether results can be compared with published values.
@@ -97,6 +99,7 @@ pub fn versus(
         source: reference.source.clone(),
         pairs: pairs.collect(),
         standing,
+        doubts: reference.fractions(),
     }
 }
 
@@ -144,6 +147,11 @@ impl Versus {
             Element::Paragraph(self.verdict()),
             Element::Paragraph(notes::caption(spec, &made_by, provenance)),
         ];
+        let doubts = self.doubts.iter();
+        elements.extend(doubts.map(|doubt| {
+            let text = MarkedText::default().bold("Doubtful values:");
+            Element::Paragraph(text.plain(format!(" {doubt}.")))
+        }));
         for panel in layout::panels(results, experiment) {
             let Panel { letter, words, .. } = &panel;
             let mut words = words.clone();
@@ -334,11 +342,17 @@ fn row_number(position: &Position, spec: &Experiment) -> Option<usize> {
     position.get(spec.table.rows.first()?)?.whole()
 }
 
-fn gain_over(spec: &Experiment) -> &'static str {
-    match is_row(spec, &Axis::TRAIN_EXPERT) {
-        true => "gain over the network trained on the expert's own masks",
-        false => "gain over training without pretraining",
+fn gain_over(spec: &Experiment) -> String {
+    match (is_row(spec, &Axis::TRAIN_EXPERT), is_of_pretraining(spec)) {
+        (true, _) => "gain over the network trained on the expert's own masks".to_owned(),
+        (false, true) => "gain over training without pretraining".to_owned(),
+        (false, false) => format!("gain over the counterpart {}", notes::counterpart(spec)),
     }
+}
+
+/// Whether gains are those of pretraining.
+fn is_of_pretraining(spec: &Experiment) -> bool {
+    notes::counterpart(spec) == notes::WITHOUT_PRETRAINING
 }
 
 /// A sentence on gains by row.
@@ -346,25 +360,26 @@ fn shape(spec: &Experiment, gains: &[(usize, f64)]) -> String {
     let best = gains.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
     let worst = gains.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
     let (Some(best), Some(worst)) = (best, worst) else {
-        return "nothing to look at".to_owned();
+        return "no gain is known".to_owned();
     };
     let ahead = gains.iter().filter(|(_, gain)| *gain > 0.0).count();
     let of = gains.len();
-    if is_row(spec, &Axis::SAMPLES) {
+    if is_row(spec, &Axis::SAMPLES) && is_of_pretraining(spec) {
         let (fewest, first) = gains[0];
         let closes = match (first > 0.0, closes(gains)) {
             (false, _) => "there is no gap to close".to_owned(),
-            (true, Some(n)) => format!("closes at n = {n}"),
-            (true, None) => "does not close".to_owned(),
+            (true, Some(n)) => format!("the gap closes at n = {n}"),
+            (true, None) => "the gap does not close".to_owned(),
         };
         format!(
-            "pretraining wins at {ahead} of {of}, by {first:+.2} at n = {fewest}, the gap {closes}"
+            "pretraining is ahead at {ahead} of {of}, with a gain of {first:+.2} at n = {fewest}, \
+             and {closes}"
         )
-    } else if is_row(spec, &Axis::EXPERTS) {
+    } else if is_row(spec, &Axis::EXPERTS) && is_of_pretraining(spec) {
         let up = gains.windows(2).filter(|two| two[1].1 >= two[0].1).count();
         format!(
-            "pretraining wins at {ahead} of {of}, most with k = {} ({:+.2}), {up} of {} steps up \
-             are no loss",
+            "pretraining is ahead at {ahead} of {of}, most with k = {} ({:+.2}), and {up} of {} \
+             steps up are no loss",
             best.0,
             best.1,
             of - 1

@@ -1,9 +1,9 @@
 //! The files of a plan's tables and pages: whether they are up to date, and writing them.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{
-    Claims, DataOrigin, PageSources, Tabled, Unread, beside::Beside, csv_files, is_whole_page,
+    Claims, DataOrigin, PageSources, RicherTable, Tabled, Unread, beside::Beside, is_whole_page,
     table, write_pages,
 };
 use crate::{
@@ -27,17 +27,6 @@ pub struct Tables<'a> {
     pub provenance: DataOrigin,
     /// In the plan's order.
     pub each: Vec<Tabled>,
-}
-
-/// A table on disk that has more results than the one that would replace it.
-#[derive(Clone, Debug)]
-pub struct RicherTable {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// How many of its runs have scores.
-    pub there: usize,
-    /// How many of the other one's have.
-    pub here: usize,
 }
 
 /// The pages that were written.
@@ -81,29 +70,18 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// Where a folder cannot be written.
     pub fn write_what_changed(&self) -> Result<WrittenPages, StoreError> {
+        let kept = self.richer();
         let pages = match self.are_written() {
             true => WrittenPages::default(),
-            false => self.write_pages()?,
+            false => self.write_pages_except(&kept)?,
         };
-        self.write_except(&self.richer())?;
+        self.write_except(&kept)?;
         Ok(pages)
     }
 
-    /// The tables on disk that have more results than these. A table of all its runs replaces any:
-    /// it is what its manifest asks for.
+    /// The tables on disk that have more results than these; see [`RicherTable::find`].
     pub fn richer(&self) -> Vec<RicherTable> {
-        let richer = self.folders.each().enumerate().filter_map(|(i, folder)| {
-            let tally = self.results.tally(i);
-            let here = tally.ok + tally.undefined;
-            let there = fs::read(folder.runs()).map_or(0, |runs| csv_files::scored(&runs));
-            let folder = folder.path().to_owned();
-            (here < tally.runs() && here < there).then_some(RicherTable {
-                folder,
-                there,
-                here,
-            })
-        });
-        richer.collect()
+        RicherTable::find(self.results, self.folders)
     }
 
     /// Whether the files hold these tables, and every page exists and is finished.
@@ -145,6 +123,10 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// Where a folder cannot be written.
     pub fn write_pages(&self) -> Result<WrittenPages, StoreError> {
+        self.write_pages_except(&[])
+    }
+
+    fn write_pages_except(&self, kept: &[RicherTable]) -> Result<WrittenPages, StoreError> {
         let unread = Unread::default();
         let sources = PageSources {
             results: self.results,
@@ -156,6 +138,7 @@ impl<'a> Tables<'a> {
             claims: self.claims,
             unread: &unread,
             underway: false,
+            kept,
         };
         let paths = write_pages(&sources)?;
         let left_out = unread.reasons();

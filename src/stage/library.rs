@@ -8,6 +8,7 @@ use crate::{
     artefact::WEIGHTS,
     data::{
         Dataset, Mask,
+        nifti::Header,
         prepare::{Plane, Prepared, prepare, prepare_mask},
     },
     key::{Digest, Keyed},
@@ -58,6 +59,12 @@ impl Library {
     /// The data set.
     pub fn dataset(&self) -> &Dataset {
         &self.dataset
+    }
+
+    /// The header of an image, if the data set has it.
+    pub fn header(&self, image: &Digest) -> Option<&Header> {
+        let case = self.images.get(image)?;
+        Some(&self.dataset.cases().nth(*case)?.header)
     }
 
     /// Weights by the digest of their tensors.

@@ -16,6 +16,7 @@ use crate::{
     data::{
         Mask,
         prepare::{Prediction, Prepared},
+        training_geometry::TrainingGeometry,
     },
     engine::{AnyEngine, Engine},
     key::{Digest, Keyed},
@@ -144,10 +145,23 @@ pub fn run(
         inputs: spec.explain(),
         spec: serde_json::value::to_raw_value(spec).expect("a spec is plain data"),
         dataset: bench.library.dataset().label.clone(),
+        geometry: geometry(spec, &bench.library),
         made_by: bench.made_by.clone(),
     };
     bench.store.publish(&bench.scratch, about, &files)?;
     Ok(digest)
+}
+
+/// What the headers of the training images say, where the stage's weights can leave the store.
+fn geometry(spec: &Spec, library: &Library) -> Option<TrainingGeometry> {
+    match spec {
+        Spec::Train(train) if spec.keeps_weights() => {
+            let images = train.support.images.iter();
+            let headers = images.filter_map(|digest| library.header(digest));
+            Some(TrainingGeometry::of(headers)).filter(|geometry| !geometry.is_silent())
+        }
+        Spec::Train(_) | Spec::Evaluate(_) => None,
+    }
 }
 
 /// Runs a stage and publishes nothing: the files of its artefact.
@@ -221,6 +235,8 @@ fn train_and_predict<E: Engine>(
         let about = About {
             recipe: **spec.recipe,
             experts: spec.support.experts.clone(),
+            // Weights depend on their key alone, in which no header is.
+            geometry: None,
             provenance: NetworkOrigin::Stage {
                 kind: spec.kind(),
                 digest: Spec::Train(spec.clone()).digest(),

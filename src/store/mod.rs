@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    data::training_geometry::TrainingGeometry,
     key::{Digest, Input},
     plan::Kind,
     results_dir::ResultsDir,
@@ -39,7 +40,7 @@ use crate::{
 pub use error::StoreError;
 pub use lease::Lease;
 pub use made_by::MadeBy;
-pub use publish::replace_file;
+pub use publish::{check_writable, create_file, replace_file};
 pub use scratch::Scratch;
 
 use error::Doing;
@@ -70,6 +71,10 @@ pub struct Description {
     pub spec: Box<RawValue>,
     /// What the data set was called.
     pub dataset: String,
+    /// What the headers of its training images say, beside weights that can leave the store.
+    /// Stages of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<TrainingGeometry>,
     /// Size and digest of every file.
     pub files: BTreeMap<String, FileDigest>,
     /// What computed it.
@@ -89,6 +94,8 @@ pub struct Unpublished {
     pub spec: Box<RawValue>,
     /// What the data set is called.
     pub dataset: String,
+    /// What the headers of its training images say.
+    pub geometry: Option<TrainingGeometry>,
     /// What computed it.
     pub made_by: MadeBy,
 }
@@ -152,6 +159,13 @@ impl Store {
     /// long as it runs.
     pub fn is_alive(&self, owner: &str) -> bool {
         scratch::is_held(&self.root.join("tmp").join(owner))
+    }
+
+    /// Whether a process works on it: a sweep, a worker, an audit.
+    pub fn is_at_work(&self) -> bool {
+        let folders = fs::read_dir(self.root.join("tmp"));
+        let mut folders = folders.into_iter().flatten().flatten();
+        folders.any(|folder| scratch::is_held(&folder.path()))
     }
 
     /// Where an artefact is, or would be.

@@ -79,6 +79,7 @@ fn describe(about: Unpublished, files: &Files) -> Description {
         inputs,
         spec,
         dataset,
+        geometry,
         made_by,
     } = about;
     Description {
@@ -87,6 +88,7 @@ fn describe(about: Unpublished, files: &Files) -> Description {
         inputs,
         spec,
         dataset,
+        geometry,
         files: files
             .iter()
             .map(|(name, bytes)| {
@@ -194,7 +196,46 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let written = aside(path, bytes)?
+        .persist(path)
+        .map_err(|error| error.error);
+    written
+        .doing(|| format!("writing {}", path.display()))
+        .map(drop)
+}
+
+/// Writes a file that is not there yet: all of it or nothing.
+///
+/// # Errors
+/// It is there, or cannot be written.
+pub fn create_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let written = match aside(path, bytes)?.persist_noclobber(path) {
+        // Not every file system can tell.
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+            error.file.persist(path)
+        }
+        written => written,
+    };
+    let written = written.map_err(|error| error.error);
+    written
+        .doing(|| format!("writing {}", path.display()))
+        .map(drop)
+}
+
+/// Checks that a file could be written, before the work that leads to it.
+///
+/// # Errors
+/// It could not.
+pub fn check_writable(path: &Path) -> Result<(), StoreError> {
+    aside(path, &[]).map(drop)
+}
+
+/// Bytes on disk beside a file, to be renamed into its place.
+fn aside(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, StoreError> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
     fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
     let write = || {
         use std::io::Write;
@@ -209,8 +250,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         }
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        Ok(file)
     };
     write().doing(|| format!("writing {}", path.display()))
 }

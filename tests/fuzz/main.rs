@@ -4,6 +4,7 @@
 //! `make fuzz` gives each a million inputs.
 
 mod damage;
+mod header_pairs;
 mod manifest;
 mod memory;
 mod nifti;
@@ -34,6 +35,11 @@ fn assert_mixed(tally: Tally) {
 #[test]
 fn nifti_files_are_refused_or_read_within_their_bytes() {
     assert_mixed(watch::feed(nifti::Nifti, 10_000));
+}
+
+#[test]
+fn headers_of_two_files_agree_or_contradict_each_other_both_ways() {
+    assert_mixed(watch::feed(header_pairs::HeaderPairs, 20_000));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     key::Digest,
     net::{About, Checkpoint, NetworkOrigin, StageRecord},
     plan::Kind,
-    store::{Description, Found, Store, replace_file},
+    store::{Description, Found, Store, create_file},
 };
 
 #[derive(Debug, Args)]
@@ -75,16 +75,22 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let Description {
         inputs,
         dataset,
+        geometry,
         made_by,
         ..
     } = *artefact.description;
     print(format_args!(
-        "{kind} {}: width {}, experts {:?}, trained on {dataset}",
+        "{kind} {}: width {}, experts {:?}, trained on {dataset}{}",
         digest.short(),
         about.recipe.network.width,
-        about.experts
+        about.experts,
+        match &geometry {
+            Some(geometry) => format!(" ({geometry})"),
+            None => String::new(),
+        }
     ));
     let about = About {
+        geometry,
         provenance: NetworkOrigin::Stage {
             kind,
             digest,
@@ -96,8 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         },
         ..about
     };
-    replace_file(&arguments.out, &checkpoint.with_about(about).to_bytes())
-        .map_err(Failure::work)?;
+    create_file(&arguments.out, &checkpoint.with_about(about).to_bytes()).map_err(Failure::work)?;
     print(format_args!("written to {}", arguments.out.display()));
     Ok(Done::Whole)
 }

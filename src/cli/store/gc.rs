@@ -2,9 +2,12 @@
 //!
 //! The rule: only stages of the named data set are removed, only when that is confirmed, and never
 //! all of them: whoever keeps nothing has most likely named other manifests or data than were run.
+//! Nothing is removed while a process works on the store, which may need what is finished. What is
+//! removed is gone: it can be computed again to the same bytes, and is named before.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -23,8 +26,8 @@ use crate::{
     data::{Dataset, fit},
     key::Digest,
     manifest,
-    plan::{self, Inventory, Kind, Spec},
-    store::{Description, Found, Removal, Store},
+    plan::{self, CaseDigests, Inventory, Kind, Origin, Spec},
+    store::{Found, Removal, Store},
 };
 
 #[derive(Debug, Args)]
@@ -64,6 +67,8 @@ struct StoredStages {
     unneeded: Vec<(Kind, Digest)>,
     /// How many are of which other data set.
     foreign: BTreeMap<String, usize>,
+    /// Written by another version of the program: which images they are of is not known.
+    unknown: usize,
     /// They cannot be read.
     damaged: usize,
 }
@@ -92,6 +97,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
              removes them",
             size(bytes(&stages.unneeded)),
             stages.needed
+        )));
+    }
+    if arguments.yes && !arguments.dry_run && count > 0 && store.is_at_work() {
+        return Err(Failure::refused(format!(
+            "nothing is removed while a process works on {}, which may need what is finished; \
+             wait for its end, or interrupt it: its progress is saved",
+            store.root().display()
         )));
     }
     let freed = bytes(&stages.unneeded);
@@ -133,6 +145,12 @@ fn say_others(stages: &StoredStages) {
             "{count} stages of another data set stay: {label}"
         ));
     }
+    if stages.unknown > 0 {
+        print(format_args!(
+            "{} stages of another version of the program stay",
+            stages.unknown
+        ));
+    }
     if stages.damaged > 0 {
         print(format_args!(
             "{} damaged stages stay; `expertgrid store verify` names them",
@@ -156,7 +174,7 @@ fn remove(store: &Store, stages: &[(Kind, Digest)]) -> Result<Vec<(Kind, Digest)
 
 /// Sorts what is in the store.
 fn sorted(store: &Store, dataset: &Dataset, kept: &BTreeSet<Digest>) -> StoredStages {
-    let content = content(dataset);
+    let content = SetContent::of(dataset);
     let read = |(kind, digest): (Kind, Digest)| {
         let found = match kept.contains(&digest) {
             true => None,
@@ -165,17 +183,24 @@ fn sorted(store: &Store, dataset: &Dataset, kept: &BTreeSet<Digest>) -> StoredSt
         (kind, digest, found)
     };
     let read: Vec<_> = store.list().into_par_iter().map(read).collect();
+    let known = read.iter().filter_map(|(_, digest, found)| match found {
+        Some(Found::Intact(artefact)) => {
+            let spec = serde_json::from_str(artefact.description.spec.get()).ok()?;
+            Some((*digest, StageImages::of(&spec, &content)))
+        }
+        _ => None,
+    });
+    let known: HashMap<Digest, StageImages> = known.collect();
     let mut stages = StoredStages::default();
     for (kind, digest, found) in read {
         match found {
             None => stages.needed += 1,
             Some(Found::Intact(artefact)) => {
-                match is_of(&artefact.description, dataset, &content) {
-                    true => stages.unneeded.push((kind, digest)),
-                    false => {
-                        let label = artefact.description.dataset;
-                        *stages.foreign.entry(label).or_default() += 1;
-                    }
+                let label = artefact.description.dataset;
+                match is_of(digest, &known) {
+                    None => stages.unknown += 1,
+                    Some(true) if label == dataset.label => stages.unneeded.push((kind, digest)),
+                    Some(_) => *stages.foreign.entry(label).or_default() += 1,
                 }
             }
             Some(Found::Missing) => {}
@@ -186,25 +211,76 @@ fn sorted(store: &Store, dataset: &Dataset, kept: &BTreeSet<Digest>) -> StoredSt
 }
 
 /// The digests of all images and masks.
-fn content(dataset: &Dataset) -> HashSet<Digest> {
-    let inventory = Inventory::of(dataset);
-    let cases = inventory.training.iter().chain(&inventory.test);
-    let digests =
-        cases.flat_map(|case| [case.image].into_iter().chain(case.masks.values().copied()));
-    digests.collect()
+struct SetContent {
+    training: HashSet<Digest>,
+    test: HashSet<Digest>,
 }
 
-/// Whether a stage was computed on a data set: it has its label, and images or masks of it. Two
-/// data sets may have one label, and one may have had other cases before.
-fn is_of(stage: &Description, dataset: &Dataset, content: &HashSet<Digest>) -> bool {
-    let of_it = |digests: &[Digest]| digests.iter().any(|digest| content.contains(digest));
-    let shared = match serde_json::from_str::<Spec>(stage.spec.get()) {
-        Ok(Spec::Train(train)) => of_it(&train.test.images) || of_it(&train.support.images),
-        Ok(Spec::Evaluate(evaluate)) => of_it(&evaluate.reference.masks),
-        // Written by another version: its label is all that is known.
-        Err(_) => true,
-    };
-    shared && stage.dataset == dataset.label
+impl SetContent {
+    fn of(dataset: &Dataset) -> Self {
+        let inventory = Inventory::of(dataset);
+        let digests = |cases: &[CaseDigests]| {
+            let each = cases.iter();
+            let each = each.flat_map(|case| iter::once(&case.image).chain(case.masks.values()));
+            each.copied().collect()
+        };
+        Self {
+            training: digests(&inventory.training),
+            test: digests(&inventory.test),
+        }
+    }
+}
+
+/// What a stage was computed on.
+struct StageImages {
+    /// Whether all its own images and masks are in the data set, and in the same part of it.
+    own: bool,
+    /// The stage before it.
+    upstream: Option<Digest>,
+}
+
+impl StageImages {
+    fn of(spec: &Spec, content: &SetContent) -> Self {
+        let all = |digests: &[Digest], part: &HashSet<Digest>| {
+            digests.iter().all(|digest| part.contains(digest))
+        };
+        match spec {
+            Spec::Train(train) => {
+                let mut masks = train.support.masks.iter();
+                Self {
+                    own: all(&train.support.images, &content.training)
+                        && masks.all(|masks| all(masks, &content.training))
+                        && all(&train.test.images, &content.test),
+                    upstream: match train.origin {
+                        Origin::Pretrained(pretrained) | Origin::Adapted { pretrained, .. } => {
+                            Some(pretrained)
+                        }
+                        Origin::Random
+                        | Origin::RandomForExperts(_)
+                        | Origin::ImportedForExperts(..) => None,
+                    },
+                }
+            }
+            Spec::Evaluate(evaluate) => Self {
+                own: all(&evaluate.reference.masks, &content.test),
+                upstream: Some(evaluate.training),
+            },
+        }
+    }
+}
+
+/// Whether a stage and all before it were computed on the data set alone: two data sets may share
+/// cases, as the folds of one do. `None` where this version cannot read what it was computed on.
+fn is_of(stage: Digest, known: &HashMap<Digest, StageImages>) -> Option<bool> {
+    let mut images = known.get(&stage)?;
+    // A stage before it that is not here is needed by the manifests, or has been removed.
+    while let Some(before) = images.upstream.and_then(|before| known.get(&before)) {
+        if !images.own {
+            return Some(false);
+        }
+        images = before;
+    }
+    Some(images.own)
 }
 
 /// Every stage that the manifests need, with all their profiles, as they are and with the
@@ -254,7 +330,7 @@ fn digests(
         return Ok(Err(problems));
     }
     let inventory = Inventory {
-        imports: imports(&experiments)?,
+        imports: imports(&experiments, Some(dataset))?,
         ..Inventory::of(dataset)
     };
     let plan = plan::build(experiments, &inventory);

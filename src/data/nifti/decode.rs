@@ -4,13 +4,16 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
 
 use ::nifti::{Endianness, NiftiError, NiftiHeader, NiftiType};
 
-use super::{DATA_OFFSET, Fault, Header, MAX_AXIS_PX, MAX_PIXELS, axis_fault, gzip::GzipMembers};
+use super::{
+    DATA_OFFSET, Fault, Header, MAX_AXIS_PX, MAX_PIXELS, axis_fault, gzip::GzipMembers,
+    other_format,
+};
 
 /// Furthest into a file that pixels may start: room for any sensible header extension.
 const MAX_DATA_OFFSET: usize = 16 << 20;
@@ -20,10 +23,18 @@ const MAX_TRAILING: u64 = 1 << 20;
 /// Opens a file for [`values`].
 pub(super) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
     let file = File::open(path).map_err(|e| {
-        Fault::new(
-            format!("cannot be opened ({})", e.kind()),
-            "check that it exists and may be read",
-        )
+        let (what, remedy) = match e.kind() {
+            io::ErrorKind::NotFound => ("does not exist".to_owned(), "check the path"),
+            io::ErrorKind::PermissionDenied => (
+                "is a file that you may not read".to_owned(),
+                "check its permissions",
+            ),
+            _ => (
+                format!("cannot be opened ({e})"),
+                "check the path and the disk",
+            ),
+        };
+        Fault::new(what, remedy)
     })?;
     Ok(BufReader::with_capacity(64 << 10, file))
 }
@@ -38,7 +49,7 @@ pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Ve
     if start.starts_with(&[0x1f, 0x8b]) {
         let mut members = GzipMembers::new(source);
         let (mut header, shape, values) = plain_values(&mut members)?;
-        header.trailing = members.trailing;
+        header.behind_gzip = members.trailing;
         Ok((header, shape, values))
     } else {
         plain_values(source)
@@ -46,7 +57,7 @@ pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Ve
 }
 
 fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>), Fault> {
-    let header = read_header(&mut source)?;
+    let mut header = read_header(&mut source)?;
     let [(_, width), (_, height)] = header.plane()?;
     for length in [width, height] {
         if length == 0 || length > MAX_AXIS_PX {
@@ -62,7 +73,9 @@ fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>),
     skip_to_pixels(&mut source, &header)?;
     let values = read_pixels(&mut source, &header, width * height)?;
     // The end of a gzip stream carries its checksum; reading on is what verifies it.
-    io::copy(&mut source.take(MAX_TRAILING), &mut io::sink()).map_err(|e| unreadable(&e))?;
+    let mut rest = Rest::default();
+    io::copy(&mut source.take(MAX_TRAILING), &mut rest).map_err(|e| unreadable(&e))?;
+    header.behind_pixels = rest.is_content;
     // A fold without early exit is vectorised.
     let finite = values.iter().fold(true, |all, v| all & v.is_finite());
     if !finite && let Some(i) = values.iter().position(|v| !v.is_finite()) {
@@ -73,10 +86,28 @@ fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>),
                 i % width,
                 i / width
             ),
-            "replace it; the background is 0",
+            "replace it, outside the body by the value of the background",
         ));
     }
     Ok((header, [width, height], values))
+}
+
+/// What follows the pixels.
+#[derive(Default)]
+struct Rest {
+    /// Whether it is more than zeros, which are padding.
+    is_content: bool,
+}
+
+impl Write for Rest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.is_content |= bytes.iter().any(|byte| *byte != 0);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
@@ -85,7 +116,7 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
         .take(348)
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(&e))?;
-    if let Some(fault) = other_format(&bytes) {
+    if let Some(fault) = other_format::named(&bytes) {
         return Err(fault);
     }
     if bytes.len() < 348 {
@@ -97,8 +128,8 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
     let header = NiftiHeader::from_reader(&bytes[..]).map_err(|e| not_nifti(&e))?;
     if &header.magic != b"n+1\0" || header.sizeof_hdr != 348 {
         return Err(Fault::new(
-            "is not a single-file NIfTI-1",
-            "convert .hdr/.img pairs to .nii or .nii.gz",
+            "is not a NIfTI-1 file",
+            "export it as .nii or .nii.gz",
         ));
     }
     if header.dim().is_err() {
@@ -109,40 +140,9 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
     }
     Ok(Header {
         raw: header,
-        trailing: false,
+        behind_gzip: false,
+        behind_pixels: false,
     })
-}
-
-/// What a file is that is known by its first bytes and is not NIfTI-1.
-fn other_format(start: &[u8]) -> Option<Fault> {
-    let number = start.first_chunk().map(|four| i32::from_le_bytes(*four));
-    if number.is_some_and(|n| n == 540 || n.swap_bytes() == 540)
-        && (start[4..].starts_with(b"n+2") || start[4..].starts_with(b"ni2"))
-    {
-        return Some(Fault::new(
-            "is NIfTI-2; NIfTI-1 is read",
-            "convert it, with nibabel: \
-             `nib.save(nib.Nifti1Image.from_image(nib.load(\"old.nii.gz\")), \"new.nii.gz\")`",
-        ));
-    }
-    let formats: [(usize, &[u8], &str); 7] = [
-        (128, b"DICM", "a DICOM file"),
-        (0, b"\x89PNG", "a PNG picture"),
-        (0, b"\xff\xd8\xff", "a JPEG picture"),
-        (0, b"NRRD", "an NRRD file"),
-        (0, b"ObjectType", "a MetaImage header"),
-        (0, b"\x89HDF", "an HDF5 or MINC file"),
-        (0, b"version https://git-lfs", "a pointer of Git LFS"),
-    ];
-    let is = |(at, magic, _): &&(usize, &[u8], &str)| {
-        start.get(*at..).is_some_and(|rest| rest.starts_with(magic))
-    };
-    let (_, magic, name) = formats.iter().find(is)?;
-    let remedy = match magic.starts_with(b"version") {
-        true => "fetch the file itself with `git lfs pull`",
-        false => "convert it to NIfTI-1 (.nii or .nii.gz), its spacing and place included",
-    };
-    Some(Fault::new(format!("is {name}, not a NIfTI-1 file"), remedy))
 }
 
 fn skip_to_pixels(source: &mut impl Read, header: &Header) -> Result<(), Fault> {

@@ -47,7 +47,25 @@ pub(super) fn write(
     if path.extension().is_some_and(|e| e == "gz") {
         bytes = compressed(&bytes).map_err(|e| unwritable(&e))?;
     }
-    std::fs::write(path, bytes).map_err(|e| unwritable(&e))
+    write_whole(path, &bytes).map_err(|e| unwritable(&e))
+}
+
+/// Writes a file whole or not at all: what is interrupted, or finds no space, leaves no part that
+/// could be taken for an image.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As far as the user's mask allows.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -28,19 +28,60 @@ impl PixelGrid {
     /// Whether another grid is the same but for rounding. `moved` is how many steps the first pixel
     /// was moved by to compare the two; each of them may carry the rounding of a step.
     pub fn agrees(&self, other: &Self, moved: usize) -> bool {
-        let [x, y] = self.steps();
-        let tolerance = ROUNDING * x.min(y);
+        let steps = [self.steps(), other.steps()];
+        let tolerance = ROUNDING * steps.into_iter().flatten().fold(f64::INFINITY, f64::min);
         let near = |a: [f64; 3], b: [f64; 3], tolerance: f64| {
             std::iter::zip(a, b).all(|(a, b)| {
                 // Files hold single precision.
                 let stored = 2.0 * f64::from(f32::EPSILON) * a.abs().max(b.abs());
-                (a - b).abs() <= tolerance + stored
+                let finite = a.is_finite() && b.is_finite();
+                // What is not finite agrees with itself alone.
+                a.to_bits() == b.to_bits() || (finite && (a - b).abs() <= tolerance + stored)
             })
         };
         near(self.along_x, other.along_x, tolerance)
             && near(self.along_y, other.along_y, tolerance)
             && near(self.first, other.first, tolerance * (1 + moved) as f64)
     }
+
+    /// Why an affine (`form`: qform or sform) is none that an image can have.
+    fn fault(&self, form: &str) -> Option<Fault> {
+        let Self {
+            first,
+            along_x,
+            along_y,
+        } = self;
+        let finite = [first, along_x, along_y]
+            .into_iter()
+            .flatten()
+            .all(|v| v.is_finite());
+        let [x, y] = self.steps();
+        let what = if !finite {
+            "places its pixels by values that are not finite"
+        } else if x == 0.0 || y == 0.0 {
+            "gives its pixels no size"
+        } else if self.cosine().abs() > 1.0 - ROUNDING {
+            "gives x and y one direction"
+        } else {
+            return None;
+        };
+        Some(Fault::new(
+            format!("has a header that {what} ({form})"),
+            "write its affine anew",
+        ))
+    }
+
+    /// The cosine of the angle between x and y.
+    fn cosine(&self) -> f64 {
+        let [x, y] = self.steps();
+        let product = std::iter::zip(self.along_x, self.along_y).map(|(a, b)| a / x * (b / y));
+        product.sum()
+    }
+}
+
+/// A number of millimetres with no more digits than matter.
+pub(in crate::data) fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4 + 0.0
 }
 
 /// Whether two spacings are the same but for rounding.
@@ -52,7 +93,9 @@ pub(in crate::data) fn same_spacing(a: SpacingMm, b: SpacingMm) -> bool {
 /// The statements of one header.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderGeometry {
-    /// Size of a pixel (`pixdim`), where it is positive and finite.
+    /// What is stored as the size of a pixel (`pixdim`), along x and y.
+    stored_size: [f64; 2],
+    /// The size of a pixel, where what is stored is finite and not 0; its sign says nothing.
     size: Option<SpacingMm>,
     /// By the quaternion, where its code is above 0.
     quaternion: Option<PixelGrid>,
@@ -72,6 +115,7 @@ impl Header {
             _ => 1.0,
         };
         let mut geometry = HeaderGeometry {
+            stored_size: [0.0; 2],
             size: None,
             quaternion: None,
             sform: None,
@@ -80,11 +124,10 @@ impl Header {
         let Ok([(x, _), (y, _)]) = self.plane() else {
             return geometry;
         };
-        let mm = |axis: usize| {
-            let size = f64::from(h.pixdim[axis + 1]) * per_unit_mm;
-            (size.is_finite() && size > 0.0).then_some(size)
-        };
-        if let (Some(x_mm), Some(y_mm)) = (mm(x), mm(y)) {
+        let stored = [x, y].map(|axis| f64::from(h.pixdim[axis + 1]) * per_unit_mm);
+        geometry.stored_size = stored;
+        let mm = |size: f64| (size.is_finite() && size != 0.0).then_some(size.abs());
+        if let [Some(x_mm), Some(y_mm)] = stored.map(mm) {
             geometry.size = Some(SpacingMm { x_mm, y_mm });
             geometry.default_size = h.xyzt_units & 7 == 0 && (x_mm, y_mm) == (1.0, 1.0);
         }
@@ -109,7 +152,7 @@ impl Header {
     /// Size of a pixel.
     ///
     /// # Errors
-    /// The header gives no positive finite size, or two.
+    /// See [`HeaderGeometry::spacing`].
     pub fn spacing(&self) -> Result<SpacingMm, Fault> {
         self.geometry().spacing()
     }
@@ -127,9 +170,9 @@ impl Header {
             }
             rest => rest.sqrt(),
         };
-        let mut sizes = [1, 2, 3].map(|axis| match f64::from(h.pixdim[axis]) {
-            size if size > 0.0 => size,
-            _ => 1.0,
+        let mut sizes = [1, 2, 3].map(|axis| match f64::from(h.pixdim[axis]).abs() {
+            0.0 => 1.0,
+            size => size,
         });
         if h.pixdim[0] < 0.0 {
             sizes[2] = -sizes[2];
@@ -163,12 +206,27 @@ impl HeaderGeometry {
     /// Size of a pixel.
     ///
     /// # Errors
-    /// The header gives no positive finite size, or its affine another one.
+    /// The header gives no finite size, its affine another one, or its pixels have no right angles.
     pub fn spacing(&self) -> Result<SpacingMm, Fault> {
+        let size = self.one_size()?;
+        let grids = [self.quaternion, self.sform].into_iter().flatten();
+        match grids.into_iter().any(|grid| grid.cosine().abs() > ROUNDING) {
+            false => Ok(size),
+            true => Err(Fault::new(
+                "has a header that gives x and y no right angle (sform), so that distances do not \
+                 follow from the size of a pixel",
+                "resample it to pixels with right angles",
+            )),
+        }
+    }
+
+    /// Size of a pixel, of whatever angles.
+    fn one_size(&self) -> Result<SpacingMm, Fault> {
         let Some(size) = self.size else {
+            let [x, y] = self.stored_size;
             return Err(Fault::new(
-                "its header has no spacing",
-                "set its pixel size, or measure in pixels",
+                format!("has a header that gives no spacing (pixdim {x} x {y})"),
+                "write the size of its pixels to it",
             ));
         };
         if let Some([x_mm, y_mm]) = self.sform.map(|grid| grid.steps())
@@ -176,14 +234,49 @@ impl HeaderGeometry {
         {
             return Err(Fault::new(
                 format!(
-                    "its header gives two spacings: {} x {} mm (pixdim) and {x_mm} x {y_mm} mm \
+                    "has a header that gives two spacings: {} x {} mm (pixdim) and {} x {} mm \
                      (sform)",
-                    size.x_mm, size.y_mm
+                    rounded(size.x_mm),
+                    rounded(size.y_mm),
+                    rounded(x_mm),
+                    rounded(y_mm)
                 ),
-                "write the right one to both, or measure in pixels",
+                "write the right one to both",
             ));
         }
         Ok(size)
+    }
+
+    /// Why there is not one answer to where the pixels lie and how large they are; `None` where
+    /// there is one, and where the header says nothing.
+    pub fn contradiction(&self) -> Option<Fault> {
+        let says_nothing =
+            self.stored_size == [0.0; 2] && self.quaternion.is_none() && self.sform.is_none();
+        if says_nothing {
+            return None;
+        }
+        self.grid().err().or_else(|| self.one_size().err())
+    }
+
+    /// [`HeaderGeometry::spacing`], where somebody set it.
+    pub(in crate::data) fn stated_spacing(&self) -> Option<SpacingMm> {
+        self.stated_size().and(self.spacing().ok())
+    }
+
+    /// Where x and y lead, as two of the letters R, L, A, P, S and I: the nearest of the patient's
+    /// axes. `None` where the header does not say, or says two places.
+    pub fn orientation(&self) -> Option<String> {
+        let grid = self.grid().ok()??;
+        let letter = |step: [f64; 3]| {
+            let named = std::iter::zip(step, [['R', 'L'], ['A', 'P'], ['S', 'I']]);
+            let (length, [plus, minus]) =
+                named.max_by(|(a, _), (b, _)| a.abs().total_cmp(&b.abs()))?;
+            Some(if length < 0.0 { minus } else { plus })
+        };
+        [grid.along_x, grid.along_y]
+            .map(letter)
+            .into_iter()
+            .collect()
     }
 
     /// A spacing that somebody set.
@@ -195,23 +288,21 @@ impl HeaderGeometry {
     /// Where the pixels lie; `None` where the header does not say.
     ///
     /// # Errors
-    /// The quaternion and the affine matrix give two places, or no two directions are given.
+    /// The quaternion and the affine matrix give two places, or one of them gives none.
     pub fn grid(&self) -> Result<Option<PixelGrid>, Fault> {
-        let grid = match (self.quaternion, self.sform) {
-            (Some(a), Some(b)) if !a.agrees(&b, 0) => {
-                return Err(Fault::new(
-                    "its header puts its pixels at two places (qform and sform)",
-                    "write the right one to both",
-                ));
-            }
-            (quaternion, sform) => sform.or(quaternion),
-        };
-        match grid.filter(|grid| !grid.steps().iter().all(|step| *step > 0.0)) {
-            Some(_) => Err(Fault::new(
-                "its header gives its pixels no size (sform)",
-                "write its affine anew",
+        let forms = [(self.quaternion, "qform"), (self.sform, "sform")];
+        let mut faults = forms
+            .into_iter()
+            .filter_map(|(grid, form)| grid?.fault(form));
+        if let Some(fault) = faults.next() {
+            return Err(fault);
+        }
+        match (self.quaternion, self.sform) {
+            (Some(a), Some(b)) if !a.agrees(&b, 0) => Err(Fault::new(
+                "has a header that puts its pixels at two places (qform and sform)",
+                "write the right one to both",
             )),
-            None => Ok(grid),
+            (quaternion, sform) => Ok(sform.or(quaternion)),
         }
     }
 

@@ -11,13 +11,14 @@ mod encode;
 mod geometry;
 mod gzip;
 mod mask_values;
+mod other_format;
 
 use std::{io::BufRead, path::Path};
 
 use ::nifti::{Endianness, NiftiHeader, NiftiType};
 
-pub(super) use self::geometry::same_spacing;
 pub use self::geometry::{HeaderGeometry, PixelGrid};
+pub(super) use self::geometry::{rounded, same_spacing};
 use super::{Image, Mask};
 
 /// Longest axis that is read.
@@ -38,7 +39,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    /// Of these two texts.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
@@ -61,7 +63,9 @@ pub struct SpacingMm {
 pub struct Header {
     raw: NiftiHeader,
     /// Whether bytes that are no gzip data lay behind those of its file.
-    trailing: bool,
+    behind_gzip: bool,
+    /// Whether bytes other than 0 lay behind the pixels.
+    behind_pixels: bool,
 }
 
 impl Header {
@@ -84,7 +88,8 @@ impl Header {
         };
         Ok(Self {
             raw,
-            trailing: false,
+            behind_gzip: false,
+            behind_pixels: false,
         })
     }
 
@@ -140,12 +145,27 @@ impl Header {
         Ok(self.plane()?.map(|(_, length)| length))
     }
 
-    /// What should be known of the file that it was read from, though it could be read.
-    pub fn remark(&self) -> Option<&'static str> {
-        self.trailing.then_some(
-            "has bytes behind its gzip data that belong to no image and are left out; check that \
-             the file was copied whole",
-        )
+    /// What is wrong with the file that it was read from, though it could be read.
+    pub fn remarks(&self) -> impl Iterator<Item = Fault> {
+        let behind_gzip = self.behind_gzip.then(|| {
+            Fault::new(
+                "has bytes behind its gzip data that belong to no image and are left out",
+                "check that the file was copied whole",
+            )
+        });
+        let behind_pixels = self.behind_pixels.then(|| {
+            Fault::new(
+                format!(
+                    "has bytes behind the pixels of its shape {:?}, which are left out",
+                    self.dims()
+                ),
+                "check that the header gives the whole shape",
+            )
+        });
+        let contradiction = self.geometry().contradiction();
+        [behind_gzip, behind_pixels, contradiction]
+            .into_iter()
+            .flatten()
     }
 }
 

@@ -111,7 +111,7 @@ fn refuse_occupied(dir: &Path) -> Result<(), DataProblem> {
         return Err(DataProblem::error(
             dir,
             "exists already and is not an empty folder",
-            "choose another folder, or remove this one",
+            "choose another folder",
         ));
     }
     Ok(())

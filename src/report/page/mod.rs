@@ -29,8 +29,8 @@ use std::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Claims, DataOrigin, Document, PublishedMeans, Table, claims_document, document::Element,
-    lay_out, tabulate, versus,
+    Claims, DataOrigin, Document, PublishedMeans, RicherTable, Table, claims_document,
+    document::Element, lay_out, tabulate, versus,
 };
 use crate::{
     data::{Dataset, Provenance},
@@ -64,6 +64,8 @@ pub struct PageSources<'a> {
     pub unread: &'a Unread,
     /// Whether a sweep is running, after which the pages are written again.
     pub underway: bool,
+    /// The tables on disk that have more results: finished pages over them stay.
+    pub kept: &'a [RicherTable],
 }
 
 /// Artefacts in the store that could not be read, and why.
@@ -162,7 +164,8 @@ impl<'a> PageSection<'a> {
 }
 
 /// Writes `index.html` beside each experiment's tables and, where there are several, one page over
-/// all of them. A file that would not change is not touched. Returns their paths.
+/// all of them. A file that would not change is not touched, nor a finished page over a table that
+/// is kept. Returns the paths of the others.
 ///
 /// # Errors
 /// Where the folder cannot be written.
@@ -172,9 +175,16 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
         .map(|index| PageSection::of(sources, index))
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
-    let paths = sources.folders.pages();
     let unfinished = sources.underway || !sources.unread.reasons().is_empty();
-    for (i, path) in paths.iter().enumerate() {
+    let mut paths = Vec::new();
+    for (i, path) in sources.folders.pages().into_iter().enumerate() {
+        let is_over = |kept: &RicherTable| match i < parts.len() {
+            true => kept.folder == sources.folders.of(i).path(),
+            false => true,
+        };
+        if sources.kept.iter().any(is_over) && is_whole_page(&path) {
+            continue;
+        }
         let page = match i < parts.len() {
             true => page(sources, &parts[i..=i], &bodies[i..=i]),
             false => page(sources, &parts, &bodies),
@@ -183,7 +193,8 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
         if unfinished {
             page.push_str(UNFINISHED);
         }
-        replace_file(path, page.as_bytes())?;
+        replace_file(&path, page.as_bytes())?;
+        paths.push(path);
     }
     Ok(paths)
 }

@@ -1,6 +1,6 @@
 //! What is wrong with the words of a command, and what they say of the results.
 
-use std::fs;
+use std::{fs, path::Path, process::Stdio};
 
 use crate::support::common::*;
 
@@ -65,11 +65,44 @@ fn cached_results_of_another_engine_are_told() {
     assert_eq!(said.counts(), None);
     assert!(
         said.err.contains(
-            "note: of 4 cached results that are used, 4 were computed otherwise than `--engine \
-             stock` says: 4 with lanes; another folder of `--results`"
+            "note: of 5 cached trainings that are used, 5 were computed otherwise than \
+             `--engine stock` says: 5 with lanes; another folder of `--results`"
         ),
         "{}",
         said.err
+    );
+    // Nor are stages compared with those of another.
+    let dataset = phantom().to_str().unwrap();
+    let audit = ["store", "audit", "--dataset", dataset, "--engine", "stock"];
+    let said = run(folder.path(), &audit, 1).out;
+    assert!(said.contains("not comparable: pretrain"), "{said}");
+    assert!(said.contains("it was computed on cpu (lanes)"), "{said}");
+}
+
+#[test]
+fn trainings_of_another_process_with_another_engine_are_told() {
+    let folder = tiny();
+    let long = ["--set", "scratch.steps=2500", "--engine"];
+    let start = |engine: &'static str| {
+        let mut command = expertgrid(folder.path(), &tiny_run(&[&long[..], &[engine]].concat()));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let theirs = start("lanes");
+    let claims = folder.path().join("results/store/claims");
+    until("trainings", || {
+        fs::read_dir(&claims).is_ok_and(|claims| claims.count() == 2)
+            && folder.path().join("results/store/pretrain").exists()
+    });
+    let mine = start("stock");
+    let said = Said::of(&mine.wait_with_output().unwrap()).err;
+    let of_theirs = theirs.wait_with_output().unwrap();
+    assert_eq!(of_theirs.status.code(), Some(0));
+    let line = said.lines().find(|line| line.contains("did meanwhile"));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.starts_with("note: of ") && line.contains("with lanes"),
+        "{line}"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Commands beside the grid.
 
 mod benchmark;
+mod headers;
 mod inputs;
 mod one_network;

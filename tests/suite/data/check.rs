@@ -86,7 +86,7 @@ fn the_text_says_all_of_it() {
         "    2  0.750     - 0.333\n",
         "pairs        0.333 to 0.750\n",
         "all experts  0.200 intersection over union",
-        "problems     0 errors, 1 warnings\n",
+        "problems     0 errors, 1 warning\n",
         "task01_seg03.nii: is empty;",
     ];
     for line in wanted {
@@ -101,7 +101,7 @@ fn what_cannot_be_read_leaves_the_rest_readable() {
     let found = check(dir.path());
     assert_eq!((found.training, found.test), (1, 0));
     assert_eq!(found.figures.as_ref().unwrap().consensus, 0.25);
-    assert!(found.to_string().contains("1 errors"));
+    assert!(found.to_string().contains("1 error,"));
 
     let nowhere = check(&dir.path().join("nowhere"));
     assert!(nowhere.figures.is_none());
@@ -111,4 +111,14 @@ fn what_cannot_be_read_leaves_the_rest_readable() {
         "{text}"
     );
     assert!(text.contains("does not exist"), "{text}");
+}
+
+#[test]
+fn a_file_in_place_of_a_folder_is_one_error() {
+    let folder = small();
+    let file = folder.path().join("Training/case1/image.nii");
+    let problems = check(&file).problems;
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("image.nii: is not a folder; "), "{told:?}");
 }

@@ -167,7 +167,7 @@ fn a_header_that_contradicts_itself_gives_no_answer() {
         .unwrap_err()
         .to_string();
     assert!(
-        said.contains("its header puts its pixels at two places"),
+        said.contains("has a header that puts its pixels at two places"),
         "{said}"
     );
     let said = aligned(&mask().sform(IDENTITY), &two)

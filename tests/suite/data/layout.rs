@@ -266,7 +266,7 @@ fn every_problem_is_reported_at_once_errors_first() {
         (
             Severity::Error,
             "Training/case10/task01_seg09.nii.gz",
-            "same image or mask as `task01_seg09.nii`",
+            "is a mask of expert 9, and so is `task01_seg09.nii`",
         ),
         (
             Severity::Error,

@@ -126,6 +126,53 @@ fn like_masks_share_a_line_and_the_odd_one_has_its_own() {
     let text = found.to_string();
     assert!(text.contains("seg02.nii: has more than two different values, the labels 0, 1, 2, 3"));
     assert!(text.contains("9 files have the same problem"), "{text}");
+
+    // The line names three of the files, and JSON all of them.
+    assert!(text.contains("`--json` names every file"), "{text}");
+    let path = dir.path().to_str().unwrap();
+    let said = run(dir.path(), &["data", "check", path, "--json"], 2);
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let problems = found["problems"].as_array().unwrap();
+    assert_eq!((problems.len(), &found["usable"]), (10, &false.into()));
+    let mut named: Vec<&str> = problems.iter().filter_map(|p| p["path"].as_str()).collect();
+    named.dedup();
+    assert_eq!(named.len(), 10, "{named:?}");
+    assert_eq!(problems[0]["severity"], "error");
+    assert_eq!(problems[1]["what"], "has the values 0 and 255");
+}
+
+#[test]
+fn odd_kinds_of_numbers_are_masks_where_they_say_what_is_inside() {
+    let real = |values: [f32; 6]| {
+        let mut file = NiftiFile::new(&[3, 2], &values.map(f32::to_le_bytes).concat());
+        file.put(70, 16_i16.to_le_bytes())
+            .put(72, 32_i16.to_le_bytes());
+        decode_mask(&file.0[..]).map_err(|fault| fault.to_string())
+    };
+    let read = real([0.0, 1.0, 1.0, -0.0, 0.0, 0.0]).unwrap();
+    assert_eq!((read.mask.area_px(), read.inside), (2, Some(1.0)));
+    for (values, said) in [
+        (
+            [-1.0, 1.0, 1.0, -1.0, -1.0, -1.0],
+            "has the values -1 and 1, so it does not say",
+        ),
+        (
+            [0.0, 1.0, f32::NAN, 0.0, 0.0, 0.0],
+            "not finite (NaN) at x = 2, y = 0",
+        ),
+        (
+            [0.0, 1.0, f32::INFINITY, 0.0, 0.0, 0.0],
+            "not finite (inf) at x = 2, y = 0",
+        ),
+        ([0.0, 0.0, -1.0, 0.0, 0.0, 0.0], "has the values -1 and 0"),
+        (
+            [0.0, 1.0, 0.9999, 0.0, 0.0, 0.0],
+            "from 0 to 1, so it is not a mask",
+        ),
+    ] {
+        let refused = real(values).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
 }
 
 #[test]
@@ -142,7 +189,7 @@ fn a_few_like_problems_have_a_line_each() {
         .into();
     assert_eq!(
         grouped(&many),
-        ["warning: 5 files have the same problem, each is odd; see to it: a, b, c and 2 more"]
+        ["warning: 5 files have the same problem: each is odd; see to it: a, b, c and 2 more"]
     );
     // An error is not told among warnings.
     let error = DataProblem {
@@ -160,7 +207,7 @@ fn a_set_without_any_mask_is_no_data_set() {
     assert!(!found.usable());
     let text = found.to_string();
     assert!(
-        text.contains("1 errors") && text.contains("has no mask of any expert"),
+        text.contains("1 error,") && text.contains("has no mask of any expert"),
         "{text}"
     );
 }
@@ -256,7 +303,10 @@ fn for_the_grid(root: &Path) {
         let part = if case < 8 { "Training" } else { "Validation" };
         let folder = root.join("set").join(part).join(format!("case{case}"));
         fs::create_dir_all(&folder).unwrap();
-        let image: Vec<u8> = (0..1600).map(|i| (i % 97) as u8 + case).collect();
+        // Background all round.
+        let shown = |i: u32| (1..39).contains(&(i % 40)) && (40..1560).contains(&i);
+        let pixel = |i: u32| if shown(i) { (i % 97) as u8 + case } else { 0 };
+        let image: Vec<u8> = (0..1600).map(pixel).collect();
         NiftiFile::new(&[40, 40], &image).write(folder.join("image.nii"));
         for expert in [1, 3, 8] {
             NiftiFile::disc([40, 40], [20, 20 + expert], 6)

@@ -2,8 +2,12 @@
 
 mod layout;
 mod nifti;
+mod odd_files;
+mod folders;
 mod headers;
 mod masks;
+mod training_geometry;
+mod background;
 mod check;
 mod phantom;
 mod fetal;

@@ -153,7 +153,7 @@ fn what_lies_behind_gzip_data_is_padding_or_told_of() {
             let bytes = [&start, tail].concat();
             let (image, header) = decode_image(&bytes[..]).unwrap();
             assert_eq!(image, wanted);
-            assert_eq!(header.remark().is_some(), told, "{tail:?}");
+            assert_eq!(header.remarks().next().is_some(), told, "{tail:?}");
         }
     }
     // A member that begins and does not end is damage.
@@ -187,6 +187,26 @@ fn other_formats_are_called_by_their_names() {
     assert!(fault(&dicom).contains("is a DICOM file"));
     assert!(fault(b"\x89PNG\r\n\x1a\n").contains("is a PNG picture"));
     assert!(fault(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+    // Compressed or not.
+    let array = b"\x93NUMPY\x01\0v\0{'descr': '<f4'}";
+    for bytes in [array.to_vec(), gz(array)] {
+        assert!(fault(&bytes).contains("is a NumPy array"));
+    }
+
+    // Headers of a pair, of NIfTI-1 and of Analyze 7.5, in both orders.
+    let header = |order: [u8; 4], magic: &[u8]| {
+        let mut bytes = bytes_of_u8();
+        put(&mut bytes, 0, order);
+        put(&mut bytes, 344, magic);
+        fault(&bytes[..348])
+    };
+    for order in [348_i32.to_le_bytes(), 348_i32.to_be_bytes()] {
+        for (magic, name) in [(b"ni1\0", "the header of a pair"), (&[0; 4], "Analyze 7.5")] {
+            let said = header(order, magic);
+            assert!(said.contains(name), "{said}");
+            assert!(said.contains("nib.load(\"old.hdr\")"), "{said}");
+        }
+    }
 }
 
 #[test]

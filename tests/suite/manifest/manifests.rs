@@ -296,6 +296,73 @@ fn the_usual_mistakes_are_named_where_they_were_made() {
             "m.toml:2:2: `[network]` is there already, on line 1; write the keys of both under \
              one",
         ),
+        (
+            "[grid]\nsamples = [5, 10\nstarts = [1]\n[network]\nwidth = 8\n",
+            "m.toml:2:11: not valid TOML: a bracket is missing: no `]` closes the one that stands \
+             here",
+        ),
+        (
+            "[grid\nsamples = [5]\n",
+            "m.toml:1:1: not valid TOML: a bracket is missing: no `]` closes the one that stands \
+             here",
+        ),
+        (
+            "{\"title\": \"a\"}\n",
+            "m.toml:1:1: not valid TOML: this is JSON; in TOML a section is `[name]` and a value \
+             `key = value`",
+        ),
+        (
+            "width 8\n",
+            "m.toml:1:1: not valid TOML: write `=` between a key and its value: `width = 8`",
+        ),
+        (
+            "a = 1\nwidth\n",
+            "m.toml:2:1: not valid TOML: `width` has no value; write `width = ` and the value",
+        ),
+        (
+            "width = 8;\n",
+            "m.toml:1:9: not valid TOML: a line ends without `;`; write `width = 8`",
+        ),
+        (
+            "width = 8 // wide\n",
+            "m.toml:1:9: not valid TOML: a comment begins with `#`, not with `//`; write \
+             `width = 8 # ...`",
+        ),
+        (
+            "title = \u{201c}a grid\u{201d}\n",
+            "m.toml:1:9: not valid TOML: these quotes are those of printed text; write \
+             `title = \"a grid\"`",
+        ),
+        (
+            "lr = 1e\u{2212}3\n",
+            "m.toml:1:6: not valid TOML: this minus sign is that of printed text; write \
+             `lr = 1e-3`",
+        ),
+        (
+            "crop = 32px\n",
+            "m.toml:1:8: not valid TOML: `32px` is not a number; write it without `px`",
+        ),
+        (
+            "lr = 1 %\n",
+            "m.toml:1:6: not valid TOML: `1 %` is not a number; write it without `%`",
+        ),
+        (
+            "lr = .01\n",
+            "m.toml:1:6: not valid TOML: a point stands between digits; write `lr = 0.01`",
+        ),
+        (
+            "lr = -1.e-3\n",
+            "m.toml:1:6: not valid TOML: a point stands between digits; write `lr = -1.0e-3`",
+        ),
+        (
+            "width = 064\n",
+            "m.toml:1:9: not valid TOML: a number does not begin with 0; write `width = 64`",
+        ),
+        (
+            "width = 8 * 2\n",
+            "m.toml:1:9: not valid TOML: `8 * 2` is neither a number nor a text in quotes nor \
+             `true` or `false`",
+        ),
     ] {
         let said = problems(text);
         assert_eq!(
@@ -303,7 +370,53 @@ fn the_usual_mistakes_are_named_where_they_were_made() {
             Some(expected),
             "{text}: {said:#?}"
         );
+        // What follows from a mistake is no mistake of its own; a key set twice is one.
+        let twice = usize::from(text.starts_with("network.width"));
+        assert_eq!(said.len(), 1 + twice, "{text}: {said:#?}");
     }
+}
+
+#[test]
+fn a_list_over_several_lines_hides_no_other_mistake() {
+    let found = problems("samples = [\n  5, # [ five\n  10,\n]\nwidth = 8;\ncrop = 3 px\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("m.toml:5:9: ") && found[1].starts_with("m.toml:6:8: "));
+}
+
+#[test]
+fn a_file_that_is_no_manifest_is_named_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |bytes: &[u8]| {
+        let path = folder.path().join("m.toml");
+        fs::write(&path, bytes).unwrap();
+        let problems = manifest::read(&[&path], "paper", &[])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+        problems
+    };
+    let wide: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let marked = [&[0xff, 0xfe], &wide[..]].concat();
+    for bytes in [&wide, &big, &marked] {
+        assert!(said(bytes).contains("is in UTF-16, and a manifest is in UTF-8; save it in UTF-8"));
+    }
+    let latin = [GOOD.as_bytes(), b"# gr\xfc\xdfe\n"].concat();
+    let line = GOOD.lines().count() + 1;
+    let expected = format!("has a letter on line {line} that is not in UTF-8; save it in UTF-8");
+    assert!(said(&latin).contains(&expected), "{}", said(&latin));
+    for bytes in [&b"\x1f\x8b\x08\x00\x00\x00\x00\x00"[..], b"\x80\x02}q\x01."] {
+        assert!(said(bytes).contains("is not a text, so not a manifest"));
+    }
+    let table = folder.path().join("published.CSV");
+    fs::write(&table, "new_expert,samples\n4,5\n").unwrap();
+    let problems = manifest::read(&[&table], "paper", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        problems.ends_with("published.CSV: a .csv file, not a manifest; name the TOML file"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -408,25 +521,25 @@ fn a_value_of_another_type_is_told_with_what_to_write() {
         (
             "[6, 7]",
             "[\"rater-a\"]",
-            "m.toml:3:16: `grid.new_experts` is a list, and each item a whole number, not the text \
+            "m.toml:3:16: each item of `grid.new_experts` is a whole number, not the text \
              \"rater-a\"",
         ),
         (
             "[6, 7]",
             "[6.0, 7]",
-            "m.toml:3:16: `grid.new_experts` is a list, and each item a whole number, not the \
+            "m.toml:3:16: each item of `grid.new_experts` is a whole number, not the \
              number 6.0; write 6",
         ),
         (
             "[\"w/\", \"w/o\"]",
             "[1]",
-            "m.toml:4:9: `grid.methods` is a list, and each item a text in quotes, not the whole \
+            "m.toml:4:9: each item of `grid.methods` is a text in quotes, not the whole \
              number 1; write \"1\"",
         ),
         (
             "[5, 10]",
             "[5, -10]",
-            "m.toml:6:15: `grid.samples` is a list, and each item a whole number that is not \
+            "m.toml:6:15: each item of `grid.samples` is a whole number that is not \
              negative, not the whole number -10",
         ),
     ] {
@@ -440,6 +553,29 @@ fn a_value_of_another_type_is_told_with_what_to_write() {
             "m.toml:9:9: `network.width` is a whole number, not the number 64.0; write 64",
             "m.toml:10:12: `network.norm_eps` is a number, not the text \"1e-5\"; write 1e-5",
         ]
+    );
+    for (value, expected) in [
+        ("2024-01-02", "a whole number, not a date"),
+        ("{ a = 4 }", "a whole number, not a table"),
+        ("[4]", "a whole number, not the list [4]; write 4"),
+        (
+            "[4, 8]",
+            "a whole number, not the list [4, 8]; to try each of them, write \
+             `\"network.width\" = [4, 8]` under `[sweep]`",
+        ),
+        (
+            "99999999999999999999",
+            "a whole number within 64 bits, not a whole number beyond 64 bits",
+        ),
+    ] {
+        assert_eq!(
+            problems(&format!("{GOOD}[network]\nwidth = {value}\n")),
+            [format!("m.toml:9:9: `network.width` is {expected}")]
+        );
+    }
+    assert_eq!(
+        problems(&format!("{GOOD}[training]\nlr = inf\n")),
+        ["m.toml:9:6: `training.lr` is a finite number, not the number inf"]
     );
 }
 
@@ -586,6 +722,17 @@ fn names_that_differ_in_case_only_would_share_a_folder_on_many_disks() {
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");
+    // As macOS stores a letter, and as others do.
+    let paths = ["caf\u{e9}.toml", "cafe\u{301}.toml"].map(|name| folder.path().join(name));
+    for path in &paths {
+        fs::write(path, GOOD).unwrap();
+    }
+    let error = manifest::read(&paths, "paper", &[]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("differ in the encoding of letters only"),
+        "{error}"
+    );
     // Their profiles are folders too.
     let twice = format!(
         "{GOOD}\n[profile.fast]\nseed = 1\n[profile.Fast]\nseed = 2\n[profile.PAPER]\nseed = 3\n"
@@ -612,6 +759,8 @@ fn a_name_that_is_no_folder_everywhere_is_refused() {
         "CON.toml",
         "nul.v2.toml",
         "Lpt1.toml",
+        "conin$.toml",
+        "COM\u{b9}.toml",
         "paper.html.toml",
         "a:b.toml",
         "a\\b.toml",

@@ -72,7 +72,20 @@ fn a_caption_names_the_trainings_that_the_methods_have() {
         "{said}"
     );
     let swept = with("[\"w/\"]", "[sweep]\npretrain.steps = [40, 80]\n");
-    assert!(swept.contains("swept steps of pretraining"), "{swept}");
+    assert!(
+        swept.contains("batch 16, 40 or 80 steps of pretraining, 6 of fine-tuning."),
+        "{swept}"
+    );
+    let sweep =
+        "[sweep]\nscratch.steps = [1, 2, 3]\nimage.crop = [192, 224]\nnetwork.width = [4, 8]\n";
+    let swept = with("[\"w/o\"]", sweep);
+    assert!(
+        swept.contains(
+            "width 4 or 8, a crop of 192 or 224 pixels, each the mean of 1 x 1, batch 16, 1, 2 or \
+             3 steps from random initialisation."
+        ),
+        "{swept}"
+    );
 }
 
 #[test]
@@ -245,4 +258,25 @@ fn markup_in_a_title_is_text_in_every_format() {
     );
     // No escape sequence reaches a terminal.
     assert_eq!(title("a\u{1b}[31mred")[2], "*made_up: a [31mred*");
+}
+
+#[test]
+fn a_panel_says_whether_anything_was_adapted() {
+    let heading = |methods: &str| {
+        let text = MANIFEST.replace("[\"w/\", \"w/o\"]", methods);
+        let plan = plan::build(
+            vec![parsed(&text, "paper")],
+            &Inventory::assumed(&parsed(&text, "paper").cohort),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let store = expertgrid::store::Store::within(folder.path());
+        let results = results::collect(&plan, &store, &|_| None);
+        let table = report::tabulate(&results, 0);
+        let text = report::markdown(&report::lay_out(&table, &results, 0, &provenance()));
+        let heading = text.lines().find(|line| line.starts_with("## "));
+        heading.unwrap().to_owned()
+    };
+    assert_eq!(heading("[\"w/\", \"w/o\"]"), "## (a) Adapted to expert 6");
+    assert_eq!(heading("[\"w/\"]"), "## (a) Adapted to expert 6");
+    assert_eq!(heading("[\"w/o\"]"), "## (a) Trained on expert 6");
 }

@@ -12,7 +12,9 @@ use std::{
 
 use expertgrid::{
     artefact::{SCORES, Scores},
-    data, estimate, manifest, paper,
+    data, estimate,
+    live_pages::LivePages,
+    manifest, paper,
     plan::{self, Inventory, Kind, StageId},
     report::{self, DataOrigin, PageSources, Unread},
     results,
@@ -22,7 +24,7 @@ use expertgrid::{
 };
 use serde_json::Value;
 
-use crate::support::common::{Metric, TINY, csv, phantom, repository, run};
+use crate::support::common::{Metric, TINY, csv, files, phantom, repository, run, tiny, tiny_run};
 
 /// Networks of single experts, with the recipe of the tiny grid.
 fn single() -> String {
@@ -232,6 +234,7 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
         claims: paper::claims,
         unread: &Unread::default(),
         underway: true,
+        kept: &[],
     };
     report::write_pages(&sources).unwrap();
     assert!(fs::read_to_string(&page).unwrap().contains("4 not run yet"));
@@ -284,4 +287,62 @@ fn pages_pass_in_a_browser() {
         Some(77) => writeln!(std::io::stderr(), "{said}").unwrap(),
         code => panic!("{code:?}: {said}"),
     }
+}
+
+#[test]
+fn finished_pages_over_tables_with_more_results_are_kept() {
+    let folder = tiny();
+    let at = folder.path();
+    fs::write(at.join("other.toml"), TINY.replace("seed = 3", "seed = 4")).unwrap();
+    let mut both = tiny_run(&[]);
+    both.insert(2, "other.toml");
+    run(at, &both, 0);
+    let results = at.join("results");
+    let [own, other, over] = ["tiny/paper", "other/paper", ""].map(|folder| results.join(folder));
+    let (own, other) = (own.join("index.html"), other.join("index.html"));
+    let over = over.join("paper.html");
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let [whole, whole_over] = [&own, &over].map(|path| read(path));
+
+    // A sweep that begins again: two of the four scores of one table are there.
+    for row in &csv(&results.join("tiny/paper/runs.csv"))[..2] {
+        let digest = &row["evaluation"];
+        let place = format!("store/evaluate/{}/{digest}", &digest[..2]);
+        fs::remove_dir_all(results.join(place)).unwrap();
+    }
+    let manifests = ["tiny.toml", "other.toml"].map(|name| at.join(name));
+    let experiments = manifest::read(&manifests, "paper", &[]).unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let plan = plan::build(experiments, &Inventory::of(&dataset));
+    let dir = ResultsDir::new(&results);
+    let live = LivePages {
+        plan: &plan,
+        store: &Store::within(&results),
+        dataset: &dataset,
+        folders: &Folders::find(&plan.experiments, Some(&dataset), &dir),
+    };
+    live.write();
+    assert!(read(&own) == whole && read(&over) == whole_over);
+    assert!(read(&other).contains("to be written again"));
+    // A page that is not there takes nothing from anybody.
+    fs::remove_file(&own).unwrap();
+    live.write();
+    assert!(read(&own).contains("2 not run yet"));
+    fs::write(&own, &whole).unwrap();
+
+    // The same at the end of a sweep; what is forced is written.
+    fs::remove_dir_all(results.join("store")).unwrap();
+    let one = [
+        &both[..],
+        &["--only", "table=tiny and arm=\"w/\" and start=28"],
+    ]
+    .concat();
+    let said = run(at, &one, 1).err;
+    assert!(said.contains("tiny/paper, with its page, has the scores of 4 runs and is kept"));
+    assert!(read(&own) == whole && read(&over) == whole_over);
+    let dataset = phantom().to_str().unwrap();
+    let report = ["report", "tiny.toml", "--dataset", dataset, "--force"];
+    run(at, &report, 1);
+    assert!(read(&own).contains("3 not run yet"));
+    assert!(files(&results.join("tiny"))["paper/runs.csv"] != whole.as_bytes());
 }

@@ -164,7 +164,10 @@ fn anything_else_is_said_not_to_be_a_comparison_and_shows_shapes() {
             ["+3.00", "+10.00", "+2.00", "+0.50", "+2.00", "+2.00"]
         );
         assert!(
-            text.contains("pretraining wins at 2 of 2, by +3.00 at n = 5, the gap does not close"),
+            text.contains(
+                "pretraining is ahead at 2 of 2, with a gain of +3.00 at n = 5, and the gap does \
+                 not close"
+            ),
             "{text}"
         );
     }
@@ -182,7 +185,7 @@ fn a_file_of_values_is_understood_whole_or_refused() {
         read.unwrap_err().to_string()
     };
     let twice = format!("{VALUES}6,,w/,2,5,81,2,7,\n");
-    assert!(refused(&twice).contains("an earlier line has the same cell"));
+    assert!(refused(&twice).contains("line 6: line 3 has the same cell; keep one of the two"));
     assert!(refused(&VALUES.replace("2.5", "many")).contains("line 3"));
     assert!(refused(&VALUES.replace("assd", "asd")).contains("asd"));
     assert!(refused(&VALUES.replace("2.5", "inf")).contains("not a finite number"));
@@ -249,6 +252,79 @@ fn impossible_values_are_refused_with_their_line() {
 }
 
 #[test]
+fn a_field_that_is_no_number_is_told_with_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to, expected) in [
+        (
+            ",80,",
+            ",80.5 %,",
+            "line 3: dice_percent is `80.5 %`, not a finite number; write `80.5` alone",
+        ),
+        (
+            ",80,",
+            ",80.5 \u{b1} 2.1,",
+            "dice_percent is `80.5 \u{b1} 2.1`, not a finite number; write `80.5`",
+        ),
+        (",80,", ",80 (2),", "write `80` alone"),
+        (
+            ",80,",
+            ",-,",
+            "dice_percent is `-`, not a finite number; leave the field empty where no value",
+        ),
+        (",80,", ",n/a,", "leave the field empty"),
+        (
+            "2,5,80",
+            "two,5,80",
+            "line 3: experts is `two`; write a whole number, such as 5",
+        ),
+        (
+            "\n6,,w/,2,5",
+            "\n600,,w/,2,5",
+            "line 3: new_expert is `600`; write a whole number",
+        ),
+        (
+            "\n6,,w/,2,5",
+            "\n6,x,w/,2,5",
+            "line 3: train_expert is `x`; write a whole number",
+        ),
+        (
+            "\n6,,w/,2,5",
+            "\n6,,with,2,5",
+            "line 3: there is no method \"with\"",
+        ),
+        (
+            ",80,",
+            ",80,5,",
+            "line 3 has 10 fields and the head has 9; a comma within a field stands in quotes",
+        ),
+        ("84,,,", "84,,", "line 5 has 8 fields and the head has 9"),
+    ] {
+        assert!(VALUES.contains(from), "{from}");
+        let said = read(folder.path(), &VALUES.replacen(from, to, 1)).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+    // Thousands are separated by what a decimal comma would be.
+    let thousands = VALUES.replace(',', ";").replace(";80;", ";1.234,5;");
+    let said = read(folder.path(), &thousands).unwrap_err();
+    assert!(
+        said.contains("line 3: dice_percent is `1.234,5`, not a finite number"),
+        "{said}"
+    );
+    // All lines are told at once.
+    let all = VALUES.replace(",80,", ",8000,").replace(",3,9,", ",-3,-9,");
+    assert_eq!(
+        read(folder.path(), &all).unwrap_err(),
+        "line 3: dice_percent is 8000; it is a value in per cent, 0 to 100; line 4: assd is -3; it \
+         is a distance, 0 or more; line 4: hd95 is -9; it is a distance, 0 or more"
+    );
+    fs::write(folder.path().join("values.csv"), b"PK\x03\x04\x14\0").unwrap();
+    let workbook = PublishedMeans::read(&named(folder.path()))
+        .unwrap_err()
+        .to_string();
+    assert!(workbook.contains("is a workbook"), "{workbook}");
+}
+
+#[test]
 fn a_file_as_spreadsheets_save_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let value = |values: &str| {
@@ -303,6 +379,22 @@ fn values_that_are_of_nothing_or_look_like_fractions_are_told() {
         ),
         "{said}"
     );
+    // The document says so too, whoever reads it later.
+    let text = with_reference(folder.path(), &fractions);
+    let (plan, store) = grid(folder.path(), &text, scores);
+    let results = results::collect(&plan, &store, &|_| None);
+    let table = report::tabulate(&results, 0);
+    let means = read(folder.path(), &fractions).unwrap();
+    let origin = DataOrigin {
+        dataset: "the data".into(),
+        origin: Provenance::Acquired,
+    };
+    let versus = report::versus(&table, &plan.experiments[0], &means, &origin);
+    let document = report::markdown(&versus.document(&table, &results, 0, &origin));
+    assert!(
+        document.contains("**Doubtful values:** dice_percent is in per cent, but these look like"),
+        "{document}"
+    );
     // Distances are small, and a Dice of 0 happens.
     assert_eq!(doubts(&VALUES.replace(",80,2.5,", ",0,0.5,")), "");
     let others = VALUES.replace(",2,5,80", ",2,6,80");
@@ -310,7 +402,7 @@ fn values_that_are_of_nothing_or_look_like_fractions_are_told() {
     assert!(
         said.contains(
             "1 of its 3 lines are of no cell of these tables; the first is line 3, of expert 6, \
-             customised, 2 experts, 6 samples"
+             w/ (customised), 2 experts, 6 samples"
         ),
         "{said}"
     );

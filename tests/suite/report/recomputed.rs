@@ -48,7 +48,7 @@ fn outcome(run: &Value) -> Outcome {
             false => Vec::new(),
         },
         worst: Vec::new(),
-        made_by: None,
+        made_by: std::collections::BTreeSet::new(),
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod graph;
 pub mod layers;
+mod messages;
 mod type_names;

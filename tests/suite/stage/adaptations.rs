@@ -182,6 +182,7 @@ fn with_a_blind_first_branch(plan: &Plan, bench: &mut Bench) -> Vec<u8> {
         inputs: spec.explain(),
         spec: serde_json::value::to_raw_value(spec).unwrap(),
         dataset: "a test".into(),
+        geometry: None,
         made_by: bench.made_by.clone(),
     };
     bench.store.publish(&bench.scratch, about, &files).unwrap();

@@ -257,3 +257,72 @@ fn output_that_cannot_be_written_is_a_failure_and_the_tables_are_there() {
             .exists()
     );
 }
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "mounts a tmpfs")]
+fn a_disk_that_is_full_keeps_no_part_of_a_prediction() {
+    if !may_mount("a_disk_that_is_full_keeps_no_part") {
+        return;
+    }
+    let folder = small();
+    run(folder.path(), &small_run(&[]), 0);
+    let runs = csv(&results_of(folder.path(), "small", "paper@").join("runs.csv"));
+    let export = [
+        "store",
+        "export",
+        &runs[0]["pretraining"],
+        "-o",
+        "w.safetensors",
+    ];
+    run(folder.path(), &export, 0);
+    let image = few().join("Validation/case35/image.nii.gz");
+    let predict = [
+        "predict",
+        "--weights",
+        "w.safetensors",
+        "--expert",
+        "1",
+        "--logits",
+        image.to_str().unwrap(),
+        "-o",
+        "masks",
+    ];
+    let script = format!(
+        "mkdir masks; mount -t tmpfs -o size=32k tmpfs masks
+         code=0; {} > said 2>&1 || code=$?; echo $code; ls -A masks",
+        quoted(&predict)
+    );
+    let output = alone(folder.path(), &script).output().unwrap();
+    let said = Said::of(&output);
+    let words = fs::read_to_string(folder.path().join("said")).unwrap();
+    assert_eq!(said.out, "1\ncase35.nii.gz\n", "{said:#?} {words}");
+    assert!(words.contains("case35_logits.nii.gz"), "{words}");
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "mounts a tmpfs")]
+fn tables_that_cannot_be_written_are_shown_all_the_same() {
+    if !may_mount("tables_that_cannot_be_written") {
+        return;
+    }
+    let folder = small();
+    let report = quoted(&["report", "small.toml", "--dataset", few().to_str().unwrap()]);
+    let script = format!(
+        "mkdir results; mount -t tmpfs tmpfs results
+         {} > first 2>&1
+         rm results/small/*/small.md
+         mount -o remount,ro results
+         code=0; {report} > second 2> told || code=$?; echo $code",
+        quoted(&small_run(&[])),
+    );
+    let output = alone(folder.path(), &script).output().unwrap();
+    let said = Said::of(&output);
+    let words = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(said.out, "1\n", "{said:#?} {}", words("told"));
+    assert!(words("second").contains("# Samples"), "{}", words("second"));
+    let told = words("told");
+    assert!(
+        told.contains("read-only") && !told.contains("written to"),
+        "{told}"
+    );
+}

@@ -5,4 +5,5 @@ mod scratch_folders;
 mod publication;
 mod disks;
 mod torture;
+mod garbage;
 mod upkeep;

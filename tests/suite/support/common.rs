@@ -86,6 +86,7 @@ pub fn about(width: usize, experts: usize) -> About {
     About {
         recipe,
         experts: (1..=experts as u8).collect(),
+        geometry: None,
         provenance: NetworkOrigin::Stage {
             kind: Kind::Pretrain,
             digest: Digest::of_bytes(b"a test"),

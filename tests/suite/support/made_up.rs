@@ -69,6 +69,7 @@ pub fn grid(
             inputs: stage.spec.explain(),
             spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
             dataset: "made up".into(),
+            geometry: None,
             made_by,
         };
         store.publish(&scratch, about, &files).unwrap();

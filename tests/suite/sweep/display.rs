@@ -8,6 +8,16 @@ use crate::support::common::*;
 /// A run on a terminal of so many columns, as `script` (util-linux) makes one; what the terminal
 /// got. `None` where there is no such program.
 fn on_terminal(folder: &Path, columns: usize, more: &[&str]) -> Option<String> {
+    on_terminal_of(folder, columns, more, &[("TERM", "xterm")])
+}
+
+/// The same in an environment.
+fn on_terminal_of(
+    folder: &Path,
+    columns: usize,
+    more: &[&str],
+    environment: &[(&str, &str)],
+) -> Option<String> {
     let arguments = tiny_run(&[&["--set", "scratch.steps=1500", "--jobs", "2"], more].concat());
     let program = env!("CARGO_BIN_EXE_expertgrid");
     let command = format!(
@@ -18,13 +28,10 @@ fn on_terminal(folder: &Path, columns: usize, more: &[&str]) -> Option<String> {
         .current_dir(folder)
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .env("NO_COLOR", "1")
-        .env("TERM", "xterm")
+        .envs(environment.iter().copied())
         .output();
     match output {
-        Ok(output) if output.status.success() => {
-            Some(String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-        Ok(output) => panic!("{output:?}"),
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(error) => {
             eprintln!("skipped: no terminal can be had: script: {error}");
             None
@@ -61,7 +68,7 @@ fn lines(got: &str, columns: usize) -> Vec<String> {
 
 #[test]
 fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
-    for columns in [40, 132] {
+    for columns in [20, 40, 132] {
         let folder = tiny();
         let Some(got) = on_terminal(folder.path(), columns, &[]) else {
             return;
@@ -82,10 +89,12 @@ fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
             "{live:#?}"
         );
         assert!(slots.len() > 4, "{live:#?}");
-        assert!(
-            live.iter().any(|line| line.contains("scratch on 6, n = 5")),
-            "{live:#?}"
-        );
+        let what = if columns == 20 {
+            "scratch on"
+        } else {
+            "scratch on 6, n = 5"
+        };
+        assert!(live.iter().any(|line| line.contains(what)), "{live:#?}");
         if columns == 132 {
             assert!(
                 live.iter().any(|line| line.contains("of 1500  loss 0.")),
@@ -97,13 +106,8 @@ fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
             );
         }
         // Nothing of it stays but the line on how it went.
-        assert_eq!(
-            lines
-                .iter()
-                .filter(|line| line.contains("9 done, 0 cached, 0 running, 0 left in"))
-                .count(),
-            1
-        );
+        let last = got.matches("9 done, 0 cached, 0 running, 0 left, after ");
+        assert_eq!(last.count(), 1);
     }
 }
 
@@ -133,4 +137,28 @@ fn where_there_is_no_terminal_plain_lines_are_printed() {
     );
     assert!(!said.out.contains('\x1b'), "{:?}", said.out);
     assert_eq!(said.counts(), Some((9, 0)));
+}
+
+#[test]
+fn a_terminal_without_escape_sequences_gets_lines_and_every_failure() {
+    let folder = tiny();
+    let diverging = ["--set", "scratch.lr=1e25"];
+    let dumb = [("TERM", "dumb")];
+    let Some(got) = on_terminal_of(folder.path(), 100, &diverging, &dumb) else {
+        return;
+    };
+    assert!(!got.contains('\x1b'), "{got:?}");
+    assert_eq!(got.matches("failed: scratch on 6").count(), 2, "{got}");
+    assert!(got.contains("2 failed, 2 blocked by them, after "), "{got}");
+}
+
+#[test]
+fn a_locale_without_the_signs_gets_none_of_them() {
+    let folder = tiny();
+    let simple = [("LC_ALL", "C"), ("TERM", "xterm")];
+    let Some(got) = on_terminal_of(folder.path(), 132, &[], &simple) else {
+        return;
+    };
+    assert!(got.contains("ASSD (px) v"), "{got}");
+    assert!(got.is_ascii(), "{got}");
 }

@@ -6,5 +6,6 @@ mod variants;
 mod display;
 mod seeing;
 mod long_runs;
+mod signals;
 mod survival;
 mod tracing;

@@ -63,7 +63,7 @@ fn a_journal_read_again_shows_what_the_display_showed() {
     assert!(
         board
             .outcome()
-            .starts_with("9 done, 0 cached, 0 running, 0 left in")
+            .starts_with("9 done, 0 cached, 0 running, 0 left, after ")
     );
     assert_eq!(board.share_done(), 1.0);
     assert_eq!(board.slots.len(), 2);
@@ -279,6 +279,20 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
         "{said}"
     );
     assert!(said.contains("expert 6;"), "{said}");
+}
+
+#[test]
+fn an_expression_that_picks_nothing_is_refused_by_every_command() {
+    let folder = tiny();
+    for command in ["run", "plan", "report", "status", "trace", "why", "logs"] {
+        let mut arguments = asking(command, &[]);
+        arguments.extend(["--only", "samples=7"]);
+        let said = run(folder.path(), &arguments, 2);
+        let told = " is `samples=7`; there are table tiny; expert 6; samples 5;";
+        assert!(said.err.contains(told), "{command}: {}", said.err);
+        assert_eq!(said.out, "", "{command}");
+    }
+    assert!(!folder.path().join("results/tiny").exists());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use expertgrid::{data, manifest, results_dir::ResultsDir, variant::Folders};
+use expertgrid::{data, file_name::folded, manifest, results_dir::ResultsDir, variant::Folders};
 
 use crate::support::common::*;
 
@@ -230,8 +230,20 @@ fn names_of_variants_are_short_plain_and_apart() {
         name(&["title=\"longer\"", "seed=5"]),
         name(&["title=\"longer+seed=5\""]),
     ];
-    let apart: std::collections::BTreeSet<&String> = names.iter().collect();
-    assert_eq!(apart.len(), names.len(), "{names:#?}");
+    // Also on a disk that ignores case, and does not tell accents that are stored otherwise.
+    let others = [
+        name(&["title=\"A B\""]),
+        name(&["title=\"A b\""]),
+        name(&["title=\"caf\u{e9}\""]),
+        name(&["title=\"cafe\u{301}\""]),
+    ];
+    let apart = names.iter().chain(&others).map(|name| folded(name));
+    let apart: std::collections::BTreeSet<String> = apart.collect();
+    assert_eq!(
+        apart.len(),
+        names.len() + others.len(),
+        "{names:#?} {others:#?}"
+    );
     for name in &names {
         let plain = |c: char| c.is_ascii_alphanumeric() || "+=,._-".contains(c);
         assert!(name.len() < 120 && name.chars().all(plain), "{name}");

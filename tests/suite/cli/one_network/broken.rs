@@ -251,7 +251,7 @@ fn a_prefix_of_names_is_taken_off_or_the_file_refused() {
 fn a_file_that_is_no_checkpoint_is_named_for_what_it_is() {
     let folder = tiny();
     let path = folder.path().join("x.safetensors");
-    let cases: [(&[u8], &str, &str); 5] = [
+    let cases: [(&[u8], &str, &str); 9] = [
         (b"\x80\x02}q\x00X\x05", "a Python pickle", "save_file"),
         (
             b"PK\x03\x04\0\0\0\0\0\0",
@@ -269,6 +269,26 @@ fn a_file_that_is_no_checkpoint_is_named_for_what_it_is() {
             "download",
         ),
         (b"", "an empty file", "again"),
+        (
+            b"\x08\x07\x12\x07pytorch\x1a",
+            "an ONNX model",
+            "numpy.save_file",
+        ),
+        (
+            b"\x89HDF\r\n\x1a\n\0\0\0",
+            "an HDF5 file",
+            "numpy.save_file",
+        ),
+        (
+            b"{\"abcd\":{\"weight_map\": 1}}",
+            "JSON",
+            "name the file of the weights",
+        ),
+        (
+            b"# a text of no kind at all",
+            "not a safetensors checkpoint",
+            "check that it is the file that was meant",
+        ),
     ];
     for (bytes, what, remedy) in cases {
         fs::write(&path, bytes).unwrap();

@@ -58,7 +58,7 @@ fn masks_are_scored_one_by_one_and_by_the_folder() {
     write_mask(folder.path(), "ref/c.nii", &[1]);
     let unpaired = run(folder.path(), &["metric", "pred", "ref"], 2).err;
     assert!(
-        unpaired.contains("ref/c.nii: there is no prediction for it"),
+        unpaired.contains("ref/c.nii: has no prediction of its name in pred"),
         "{unpaired}"
     );
 }
@@ -105,7 +105,10 @@ fn distances_follow_the_headers_spacing_and_the_definition_asked_for() {
     spaced("bare.nii", &[0], [0.0, 0.0]);
     let refused = |arguments: &[&str]| run(folder.path(), arguments, 2).err;
     let bare = refused(&["metric", "p.nii", "bare.nii", "--spacing", "header"]);
-    assert!(bare.contains("its header has no spacing"), "{bare}");
+    assert!(
+        bare.contains("has a header that gives no spacing"),
+        "{bare}"
+    );
     let word = refused(&["metric", "p.nii", "r.nii", "--definition", "hd95=largest"]);
     assert!(word.contains("hd95=max_directed"), "{word}");
     let negative = [
@@ -257,4 +260,74 @@ fn hidden_files_are_no_masks() {
     let said = run(folder.path(), &["metric", "pred", "ref", "--json"], 0);
     let rows: Vec<Value> = serde_json::from_str(&said.out).unwrap();
     assert_eq!((rows.len(), &rows[0]["dice"]), (1, &1.0.into()));
+}
+
+#[test]
+fn folders_are_read_in_numerical_order_and_what_is_left_out_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for dir in ["pred", "ref/case2", "ref/case10", "ref/case11"] {
+        fs::create_dir_all(folder.path().join(dir)).unwrap();
+    }
+    // An expert's number need not have two digits.
+    for (name, inside) in [
+        ("pred/case2.nii.gz", &[1, 2][..]),
+        ("pred/case10.NII", &[1, 2]),
+        ("pred/case2_probability.nii.gz", &[1, 2]),
+        ("ref/case2/task01_seg6.nii", &[1, 2]),
+        ("ref/case10/task01_seg06.nii.gz", &[1]),
+    ] {
+        write_mask(folder.path(), name, inside);
+    }
+    fs::write(folder.path().join("pred/overlay.png"), "").unwrap();
+    let arguments = ["metric", "pred", "ref", "--expert", "6", "--json"];
+    fs::write(folder.path().join("ref/case11/notes.txt"), "").unwrap();
+    let said = run(folder.path(), &arguments, 0);
+    let rows: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+    let cases: Vec<&str> = rows.iter().filter_map(|row| row["case"].as_str()).collect();
+    assert_eq!(cases, ["case2", "case10"]);
+    assert_eq!(rows[0]["dice"], 1.0);
+    for told in [
+        "pred/overlay.png: is not a NIfTI file",
+        "pred: probabilities and logits beside masks are left out (1)",
+        "ref/case11: has no mask of expert 6 and is left out",
+        "ref/case11/notes.txt: is not a NIfTI file",
+    ] {
+        assert!(said.err.contains(told), "{}", said.err);
+    }
+    let nobody = run(
+        folder.path(),
+        &["metric", "pred", "ref", "--expert", "7"],
+        2,
+    )
+    .err;
+    assert!(
+        nobody.contains("ref: has no mask of expert 7, only of experts 6"),
+        "{nobody}"
+    );
+}
+
+#[test]
+fn like_faults_of_many_pairs_share_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for dir in ["pred", "ref"] {
+        fs::create_dir(folder.path().join(dir)).unwrap();
+        for case in 1..=7 {
+            let values: Vec<u8> = (0..12).map(|i| 1 + u8::from(i == case)).collect();
+            NiftiFile::new(&[4, 3], &values)
+                .write(folder.path().join(format!("{dir}/c{case}.nii")));
+        }
+    }
+    write_mask(folder.path(), "pred/extra.nii", &[1]);
+    let said = run(folder.path(), &["metric", "pred", "ref"], 2).err;
+    assert!(
+        said.contains("pred/extra.nii: has no reference of its name in ref"),
+        "{said}"
+    );
+    fs::remove_file(folder.path().join("pred/extra.nii")).unwrap();
+    let said = run(folder.path(), &["metric", "pred", "ref"], 2).err;
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("14 files have the same problem: each has the values 1 and 2"),
+        "{said}"
+    );
 }

@@ -3,8 +3,10 @@
 
 mod audit;
 mod broken;
+mod geometry;
 mod imports;
 mod metric;
+mod outputs;
 mod predict;
 mod weights;
 
@@ -59,6 +61,13 @@ pub fn some_cases(folder: &Path, names: &[&str]) -> PathBuf {
         }
     }
     to
+}
+
+/// Every file of the store by its path below it.
+pub fn files_of_store(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut stored = files(&folder.join("results/store"));
+    stored.retain(|name, _| !name.starts_with("tmp/") && !name.starts_with("claims/"));
+    stored
 }
 
 pub fn about(path: &Path) -> Value {

@@ -6,7 +6,7 @@ use expertgrid::{artefact::parse_predictions, data::nifti};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{export, some_cases, trained};
-use crate::support::common::*;
+use crate::support::{common::*, nifti_file::NiftiFile};
 
 #[test]
 fn predicted_masks_are_those_of_the_grid_and_lie_over_their_images() {
@@ -295,11 +295,83 @@ fn a_folder_of_images_is_predicted_whole_and_what_is_left_out_is_told() {
     assert_eq!(written, ["a.nii.gz", "case1.nii.gz"]);
     for left_out in [
         "mixed/notes.txt: is not a NIfTI file",
-        "mixed/empty: is a folder without",
+        "mixed/empty: is an empty folder",
     ] {
         assert!(said.err.contains(left_out), "{}", said.err);
     }
     let (said, _) = predict("results", 2);
     assert!(said.err.contains("holds no image"), "{}", said.err);
     assert!(!said.err.contains("phantom --out"), "{}", said.err);
+}
+
+#[test]
+fn an_image_smaller_than_the_crop_is_refused_with_what_the_command_can_change() {
+    let (folder, digest) = trained();
+    export(folder.path(), &digest);
+    for part in ["Training", "Validation"] {
+        for case in 1..=4 {
+            let to = folder.path().join(format!("small/{part}/case{case}"));
+            fs::create_dir_all(&to).unwrap();
+            let pixels: Vec<u8> = (0..40 * 33).map(|i| (i % 89) as u8 + case).collect();
+            NiftiFile::new(&[40, 33], &pixels).write(to.join("image.nii"));
+            for expert in 1..=6 {
+                NiftiFile::disc([40, 33], [20, 16], 5)
+                    .write(to.join(format!("task01_seg0{expert}.nii")));
+            }
+        }
+    }
+    let weights = ["--weights", "pretrained.safetensors"];
+    let refused = |command: &str, more: &[&str]| {
+        let arguments = [&[command], &weights[..], more].concat();
+        let said = run(folder.path(), &arguments, 2).err;
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("4 cases ("), "{said}");
+        assert!(
+            said.contains("the image is 40 x 33 pixels, smaller than the crop of 192 x 192 that"),
+            "{said}"
+        );
+        assert!(
+            said.contains("pad it with background") && !said.contains("image.crop"),
+            "{said}"
+        );
+    };
+    refused(
+        "predict",
+        &["--expert", "1", "small/Training", "-o", "masks"],
+    );
+    let adapt = [
+        "--expert",
+        "6",
+        "--cases",
+        "small/Training",
+        "-o",
+        "out.safetensors",
+    ];
+    refused("adapt", &adapt);
+    let tiny = [
+        "run",
+        "tiny.toml",
+        "--dataset",
+        "small",
+        "--set",
+        "dataset.training=4",
+    ];
+    let more = [
+        "--set",
+        "dataset.test=4",
+        "--set",
+        "grid.samples=2",
+        "--set",
+        "grid.starts=1",
+    ];
+    let said = run(folder.path(), &[&tiny[..], &more].concat(), 2).err;
+    assert!(said.contains("8 cases ("), "{said}");
+    assert!(
+        said.contains("set `image.crop = 32` and `image.reduce = 1`"),
+        "{said}"
+    );
+    // The remedy is one.
+    let fits = ["--set", "image.crop=32", "--set", "image.reduce=1"];
+    let cut = ["--set", "image.cut_masks=allow"];
+    run(folder.path(), &[&tiny[..], &more, &fits, &cut].concat(), 0);
 }
