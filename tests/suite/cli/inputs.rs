@@ -1,6 +1,6 @@
 //! What is wrong with the words of a command, and what they say of the results.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{fs, process::Stdio};
 
 use crate::support::common::*;
 
