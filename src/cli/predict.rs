@@ -16,7 +16,7 @@ use crate::{
         folder::{self, NamedImage},
         grouped,
         nifti::{Fault, write_image, write_mask},
-        prepare::{Plane, Prediction, Prepared, padded, prepare},
+        prepare::{Plane, Prediction, Prepared, padded, prepare, vanishes},
     },
     engine::{AnyEngine, Engine, plain},
     file_name::folded,
@@ -78,10 +78,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let planned = images
         .iter()
         .flat_map(|named| arguments.outputs(&named.name));
-    let mut problems: Vec<String> = planned
-        .filter(|path| path.exists())
-        .map(|path| format!("{} exists already; choose another folder", path.display()))
-        .collect();
+    let mut problems = by_cause(images.iter().filter_map(|named| {
+        let why = vanishes(&named.image, &spec)?;
+        Some((named.path.display(), why))
+    }));
+    problems.extend(
+        planned
+            .filter(|path| path.exists())
+            .map(|path| format!("{} exists already; choose another folder", path.display())),
+    );
     problems.extend(arguments.collisions(&images));
     if !problems.is_empty() {
         return Err(Failure::refused(problems.join("\n")));

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     Case, Dataset, by_cause,
-    prepare::{cut_pixels, lacks_foreground, padded},
+    prepare::{cut_pixels, lacks_foreground, padded, vanishes},
 };
 use crate::manifest::{CropAt, CutMasks, Experiment, ImageSpec, SpacingFrom};
 
@@ -84,24 +84,27 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     }
     let image = &experiment.recipe.image;
     let unfit = dataset.cases().filter_map(|case| {
-        let asked = experiment.metrics.spacing == SpacingFrom::Header;
-        let fault = case.spacing().err().filter(|_| asked)?;
-        let why = format!(
-            "{}, and `metrics.spacing = \"header\"` asks for its spacing; use \"unit\"",
-            fault.what
-        );
+        let why = match vanishes(&case.image, image) {
+            Some(why) => why,
+            None if experiment.metrics.spacing == SpacingFrom::Header => {
+                let fault = case.spacing().err()?;
+                format!(
+                    "{}, and `metrics.spacing = \"header\"` asks for its spacing; use \"unit\"",
+                    fault.what
+                )
+            }
+            None => return None,
+        };
         Some((&case.name, why))
     });
     let lines = by_cause(unfit).into_iter();
     fit.problems
         .extend(lines.map(|line| format!("{name}: {line}")));
     if fit.problems.is_empty() {
+        let crop = smaller_crop(dataset, image);
         let small = dataset.cases().filter_map(|case| {
             let why = padded(&case.image, image)?;
-            Some((
-                &case.name,
-                format!("{why}; {}", smaller_crop(dataset, image)),
-            ))
+            Some((&case.name, format!("{why}; {crop}")))
         });
         let lines = by_cause(small).into_iter();
         let lines = lines.chain(by_cause(without_foreground(dataset, image)));

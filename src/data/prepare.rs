@@ -338,6 +338,18 @@ pub fn lacks_foreground(image: &Image, spec: &ImageSpec) -> bool {
     whole && frame.reduced() != [spec.input(); 2]
 }
 
+/// Why nothing is left of an image once it is reduced; `None` where something is.
+pub fn vanishes(image: &Image, spec: &ImageSpec) -> Option<String> {
+    let [width, height] = [image.width, image.height];
+    (width.min(height) < spec.reduce).then(|| {
+        format!(
+            "the image is {width} x {height} pixels, less than the {0} x {0} that are averaged \
+             into one; check that it is the image",
+            spec.reduce
+        )
+    })
+}
+
 /// That an image is smaller than the crop, so that it is padded; `None` where it is not.
 pub fn padded(image: &Image, spec: &ImageSpec) -> Option<String> {
     let reduced = [image.width, image.height].map(|n| n / spec.reduce);

@@ -373,6 +373,21 @@ fn images_smaller_than_the_crop_are_padded_and_told() {
     let said = padded(&[&tiny[..], &more].concat(), "8 cases (");
     let crop = "every image fills `image.crop = 32` with `image.reduce = 1`";
     assert!(said.contains(crop), "{said}");
+    // The crop is reduced by six: of two pixels nothing is left, of six one is.
+    for (file, side) in [("dot", 2), ("block", 6)] {
+        let path = folder.path().join(format!("{file}.nii"));
+        let pixels: Vec<u8> = (0..side * 6).map(|i| i as u8).collect();
+        NiftiFile::new(&[side, 6], &pixels).write(path);
+    }
+    let predict = ["--expert", "1", "dot.nii", "block.nii", "-o", "tiny"];
+    let arguments = [&["predict"], &weights[..], &predict].concat();
+    let said = run(folder.path(), &arguments, 2).err;
+    let told = "dot.nii: the image is 2 x 6 pixels, less than the 6 x 6 that are averaged";
+    assert!(said.contains(told), "{said}");
+    assert!(
+        !said.contains("block.nii: the image is 6 x 6 pixels, less"),
+        "{said}"
+    );
     // What is advised fits.
     let fits = ["--set", "image.crop=32", "--set", "image.reduce=1"];
     let cut = ["--set", "image.cut_masks=allow"];
