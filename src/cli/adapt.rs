@@ -10,7 +10,7 @@ use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
         Case, Expert, by_cause, folder, grouped,
-        prepare::{cut_pixels, prepare, prepare_mask, too_small_for_network},
+        prepare::{cut_pixels, padded, prepare, prepare_mask, vanishes},
         training_geometry::TrainingGeometry,
     },
     engine::{AnyEngine, Engine},
@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     for line in grouped(&found.warnings) {
         eprintln!("{line}");
     }
-    check_cases(&found.cases, arguments.expert, &weights.recipe)?;
+    tell_fit(&found.cases, arguments.expert, &weights.recipe)?;
     weights.tell_differences(found.cases.iter().map(|case| (&case.name, &case.header)));
     check_writable(&arguments.out).map_err(Failure::input)?;
     eprintln!("weights: {weights}");
@@ -170,14 +170,22 @@ fn budget(arguments: &Arguments) -> Budget {
     }
 }
 
-/// Checks that the cases fit the network's input; warns where it cuts off part of a mask.
-fn check_cases(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
+/// Refuses images of which nothing is left, and notes which are padded to the network's input;
+/// warns where it cuts off part of a mask.
+fn tell_fit(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failure> {
     let problems = by_cause(cases.iter().filter_map(|case| {
-        let why = too_small_for_network(&case.image, &recipe.image)?;
+        let why = vanishes(&case.image, &recipe.image)?;
         Some((&case.name, why))
     }));
     if !problems.is_empty() {
         return Err(Failure::refused(problems.join("\n")));
+    }
+    let small = cases.iter().filter_map(|case| {
+        let why = padded(&case.image, &recipe.image)?;
+        Some((&case.name, why))
+    });
+    for line in by_cause(small) {
+        eprintln!("note: {line}");
     }
     for case in cases {
         let cut: usize = cut_pixels(case, &[expert], &recipe.image).iter().sum();

@@ -16,7 +16,7 @@ use crate::{
         folder::{self, NamedImage},
         grouped,
         nifti::{Fault, write_image, write_mask},
-        prepare::{Plane, Prediction, Prepared, prepare, too_small_for_network},
+        prepare::{Plane, Prediction, Prepared, padded, prepare, vanishes},
     },
     engine::{AnyEngine, Engine, plain},
     file_name::folded,
@@ -68,13 +68,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     let images = found.images;
     let spec = weights.recipe.image;
-    let mut problems = by_cause(images.iter().filter_map(|named| {
-        let why = too_small_for_network(&named.image, &spec)?;
+    let small = images.iter().filter_map(|named| {
+        let why = padded(&named.image, &spec)?;
         Some((named.path.display(), why))
-    }));
+    });
+    for line in by_cause(small) {
+        eprintln!("note: {line}");
+    }
     let planned = images
         .iter()
         .flat_map(|named| arguments.outputs(&named.name));
+    let mut problems = by_cause(images.iter().filter_map(|named| {
+        let why = vanishes(&named.image, &spec)?;
+        Some((named.path.display(), why))
+    }));
     problems.extend(
         planned
             .filter(|path| path.exists())

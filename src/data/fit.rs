@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     Case, Dataset, by_cause,
-    prepare::{cut_pixels, lacks_foreground, too_small},
+    prepare::{cut_pixels, lacks_foreground, padded, vanishes},
 };
 use crate::manifest::{CropAt, CutMasks, Experiment, ImageSpec, SpacingFrom};
 
@@ -84,8 +84,8 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     }
     let image = &experiment.recipe.image;
     let unfit = dataset.cases().filter_map(|case| {
-        let why = match too_small(&case.image, image) {
-            Some(why) => format!("{why}; {}", smaller_crop(dataset, image)),
+        let why = match vanishes(&case.image, image) {
+            Some(why) => why,
             None if experiment.metrics.spacing == SpacingFrom::Header => {
                 let fault = case.spacing().err()?;
                 format!(
@@ -101,7 +101,13 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     fit.problems
         .extend(lines.map(|line| format!("{name}: {line}")));
     if fit.problems.is_empty() {
-        let lines = by_cause(without_foreground(dataset, image)).into_iter();
+        let crop = smaller_crop(dataset, image);
+        let small = dataset.cases().filter_map(|case| {
+            let why = padded(&case.image, image)?;
+            Some((&case.name, format!("{why}; {crop}")))
+        });
+        let lines = by_cause(small).into_iter();
+        let lines = lines.chain(by_cause(without_foreground(dataset, image)));
         fit.notes
             .extend(lines.map(|line| format!("{name}: {line}")));
         cut_masks(dataset, experiment, &wanted, &mut fit);
@@ -121,7 +127,7 @@ fn without_foreground<'a>(
     without.map(move |case| (&case.name, why.to_owned()))
 }
 
-/// How the largest crop that every image has is written, where there is one.
+/// How the largest crop that every image fills is written, where there is one.
 fn smaller_crop(dataset: &Dataset, spec: &ImageSpec) -> String {
     let sides = dataset
         .cases()
@@ -130,9 +136,11 @@ fn smaller_crop(dataset: &Dataset, spec: &ImageSpec) -> String {
     // The network halves its input five times.
     let crop = |reduce: usize| smallest / (32 * reduce) * (32 * reduce);
     match (crop(spec.reduce), crop(1)) {
-        (0, 0) => "pad the images with background to 32 x 32 pixels or more".to_owned(),
-        (0, crop) => format!("set `image.crop = {crop}` and `image.reduce = 1`"),
-        (crop, _) => format!("set `image.crop = {crop}`"),
+        (0, 0) => "no crop is filled by all images".to_owned(),
+        (0, crop) => {
+            format!("every image fills `image.crop = {crop}` with `image.reduce = 1`")
+        }
+        (crop, _) => format!("every image fills `image.crop = {crop}`"),
     }
 }
 

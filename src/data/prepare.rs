@@ -175,7 +175,7 @@ fn view(size: [usize; 2], foreground: &Region, spec: &ImageSpec) -> Region {
                     CropAt::Foreground => 2 * foreground.origin[axis] + foreground.size[axis],
                     CropAt::Centre => size[axis],
                 };
-                (centre2.saturating_sub(crop) / 2).min(size[axis] - crop)
+                (centre2.saturating_sub(crop) / 2).min(size[axis].saturating_sub(crop))
             });
             Region {
                 origin,
@@ -186,8 +186,9 @@ fn view(size: [usize; 2], foreground: &Region, spec: &ImageSpec) -> Region {
 }
 
 impl Prepared {
-    /// The network's field of view in a test. With [`FieldOfView::Full`] it may reach beyond the
-    /// image, which is padded to a multiple of 32.
+    /// The network's field of view in a test. It may reach beyond the image: with
+    /// [`FieldOfView::Full`] to a multiple of 32, else where the image is smaller than the crop.
+    /// The image is then padded with background, on the right and at the bottom.
     pub fn view(&self, spec: &ImageSpec) -> Region {
         let size = [self.image.height, self.image.width];
         view(size, &self.foreground, spec)
@@ -337,22 +338,26 @@ pub fn lacks_foreground(image: &Image, spec: &ImageSpec) -> bool {
     whole && frame.reduced() != [spec.input(); 2]
 }
 
-/// Why an image is too small to be the network's input, without a remedy; `None` where it is not.
-pub fn too_small(image: &Image, spec: &ImageSpec) -> Option<String> {
-    let reduced = [image.width, image.height].map(|n| n / spec.reduce);
-    reduced.iter().any(|n| *n < spec.input()).then(|| {
+/// Why nothing is left of an image once it is reduced; `None` where something is.
+pub fn vanishes(image: &Image, spec: &ImageSpec) -> Option<String> {
+    let [width, height] = [image.width, image.height];
+    (width.min(height) < spec.reduce).then(|| {
         format!(
-            "the image is {} x {} pixels, smaller than the crop of {2} x {2}",
-            image.width, image.height, spec.crop
+            "the image is {width} x {height} pixels, less than the {0} x {0} that are averaged \
+             into one; check that it is the image",
+            spec.reduce
         )
     })
 }
 
-/// The same where the crop is the network's own and cannot be chosen any more.
-pub fn too_small_for_network(image: &Image, spec: &ImageSpec) -> Option<String> {
-    let why = too_small(image, spec)?;
-    Some(format!(
-        "{why} that the network was trained with; pad it with background, or take weights that \
-         were trained with a smaller crop"
-    ))
+/// That an image is smaller than the crop, so that it is padded; `None` where it is not.
+pub fn padded(image: &Image, spec: &ImageSpec) -> Option<String> {
+    let reduced = [image.width, image.height].map(|n| n / spec.reduce);
+    reduced.iter().any(|n| *n < spec.input()).then(|| {
+        format!(
+            "the image is {} x {} pixels, smaller than the crop of {2} x {2}, and is padded with \
+             background on the right and at the bottom",
+            image.width, image.height, spec.crop
+        )
+    })
 }

@@ -61,7 +61,7 @@ section! {
     /// How an image becomes the network's input.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
     ImageSpec {
-        /// Side of the square crop, in pixels of the image.
+        /// Side of the square crop, in pixels of the image; smaller images are padded.
         crop: usize = 192, ValueKind::Side, keyed;
         /// Side of the block of pixels that is averaged into one of the network's; 1 keeps the
         /// image.

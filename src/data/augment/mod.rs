@@ -98,7 +98,8 @@ pub fn sample(
     sample
 }
 
-/// The training crop: anywhere within the image that keeps the centre of the foreground inside.
+/// The training crop: anywhere within the image that keeps the centre of the foreground inside. An
+/// image that is smaller is padded, as in a test.
 fn window(
     case: &Prepared,
     image: &ImageSpec,
@@ -118,7 +119,7 @@ fn window(
         }
         Translation::Random => std::array::from_fn(|axis| {
             let centre = case.foreground.origin[axis] + case.foreground.size[axis] / 2;
-            let last = frame[axis] - size;
+            let last = frame[axis].saturating_sub(size);
             let low = (centre + 1).saturating_sub(size).min(last);
             let high = centre.min(last);
             rng.random_range(low..=high)
@@ -133,9 +134,11 @@ fn window(
 fn cut_mask(mask: &Plane, window: &Region) -> Plane {
     let [height, width] = window.size;
     let mut plane = Plane::zeros(height, width);
-    for y in 0..height {
+    let rows = height.min(mask.height - window.origin[0]);
+    let columns = width.min(mask.width - window.origin[1]);
+    for y in 0..rows {
         let from = (window.origin[0] + y) * mask.width + window.origin[1];
-        plane.values[y * width..][..width].copy_from_slice(&mask.values[from..][..width]);
+        plane.values[y * width..][..columns].copy_from_slice(&mask.values[from..][..columns]);
     }
     plane
 }
@@ -226,6 +229,41 @@ mod tests {
         let expected: std::collections::BTreeSet<_> =
             (0..=4).flat_map(|y| (0..=5).map(move |x| [y, x])).collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_case_smaller_than_the_crop_is_padded() {
+        let (case, masks) = (case(), masks());
+        let large = ImageSpec {
+            crop: 32,
+            ..image()
+        };
+        for translation in [Translation::None, Translation::Random] {
+            let spec = AugmentSpec {
+                translation,
+                ..nothing()
+            };
+            let sample = sample(&case, &masks, &large, &spec, &Seed::new(1));
+            assert_eq!((sample.image.height, sample.image.width), (32, 32));
+            for y in 0..32 {
+                for x in 0..32 {
+                    let (i, inside) = (y * 24 + x, y < 20 && x < 24);
+                    let (image, mask) = match inside {
+                        true => (case.image.values[i], masks[0].values[i]),
+                        false => (case.background, 0.0),
+                    };
+                    assert_eq!(sample.image.values[y * 32 + x], image, "{y} {x}");
+                    assert_eq!(sample.masks[0].values[y * 32 + x], mask, "{y} {x}");
+                }
+            }
+        }
+        let turned = AugmentSpec {
+            rotation: 1.0,
+            zoom: 1.0,
+            ..nothing()
+        };
+        let sample = sample(&case, &masks, &large, &turned, &Seed::new(2));
+        assert_eq!(sample.image.values.len(), 32 * 32);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! computed first, for the image and all masks, with the widest registers that the processor has;
 //! no sum depends on them.
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crate::data::prepare::{Plane, Region};
 
@@ -47,7 +47,7 @@ impl SamplingGrid {
     }
 
     /// The image, linearly, with a value for what is outside; the masks linearly, then cut at one
-    /// half, 0 outside. All have the same size, at least two pixels each way.
+    /// half, 0 outside. All have the same size.
     pub(super) fn resample(
         &self,
         image: &Plane,
@@ -57,28 +57,30 @@ impl SamplingGrid {
         let [height, width] = self.size;
         let mut resampled = Plane::zeros(height, width);
         let mut cut = vec![resampled.clone(); masks.len()];
+        let last = [image.height - 1, image.width - 1];
+        let image = two_pixels_wide(image);
+        let masks: Vec<_> = masks.iter().map(|mask| two_pixels_wide(mask)).collect();
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || self.rows(image, outside, masks, &mut resampled, &mut cut),
+            || self.rows(last, &image, outside, &masks, &mut resampled, &mut cut),
         );
         (resampled, cut)
     }
 
+    /// Every output row. What lies beyond row and column `last` is outside; the planes may have
+    /// more.
     #[inline(always)]
     fn rows(
         &self,
+        last: [usize; 2],
         image: &Plane,
         outside: f32,
-        masks: &[Arc<Plane>],
+        masks: &[Cow<Plane>],
         resampled: &mut Plane,
         cut: &mut [Plane],
     ) {
         let [height, width] = self.size;
         let plane = [image.height, image.width];
-        assert!(
-            plane[0] > 1 && plane[1] > 1,
-            "four pixels around a coordinate"
-        );
         let mut row = SampledRow {
             inside: 0..0,
             is_inside: vec![false; width],
@@ -87,7 +89,7 @@ impl SamplingGrid {
             right: vec![0.0; width],
         };
         for y in 0..height {
-            self.place(y, plane, &mut row);
+            self.place(y, last, plane, &mut row);
             let line = y * width..(y + 1) * width;
             row.linear(image, outside, &mut resampled.values[line.clone()]);
             for (mask, cut) in masks.iter().zip(&mut *cut) {
@@ -96,12 +98,12 @@ impl SamplingGrid {
         }
     }
 
-    /// The coordinates of output row `y` in a plane.
+    /// The coordinates of output row `y` in a plane of `height x width`.
     #[inline(always)]
-    fn place(&self, y: usize, [height, width]: [usize; 2], row: &mut SampledRow) {
+    fn place(&self, y: usize, last: [usize; 2], [height, width]: [usize; 2], row: &mut SampledRow) {
         /// Added to a whole number below 2^32, it leaves the number in the low bits.
         const WHOLE: f64 = (1u64 << 52) as f64;
-        let last = [(height - 1) as f64, (width - 1) as f64];
+        let last = last.map(|last| last as f64);
         // From the last row or column the pixel before it is taken, at a distance of 1.
         let last_first = [(height - 2) as f64, (width - 2) as f64];
         let middle = (self.size[1] as f64 - 1.0) / 2.0;
@@ -164,6 +166,21 @@ impl SampledRow {
             *to = f32::from(u8::from(top + (bottom - top) * below >= 0.5));
         }
     }
+}
+
+/// The plane, its only row or column repeated: interpolation reads two each way.
+fn two_pixels_wide(plane: &Plane) -> Cow<'_, Plane> {
+    if plane.height > 1 && plane.width > 1 {
+        return Cow::Borrowed(plane);
+    }
+    let mut wide = Plane::zeros(plane.height.max(2), plane.width.max(2));
+    for (y, row) in wide.values.chunks_exact_mut(wide.width).enumerate() {
+        let y = y.min(plane.height - 1);
+        for (x, value) in row.iter_mut().enumerate() {
+            *value = plane.values[y * plane.width + x.min(plane.width - 1)];
+        }
+    }
+    Cow::Owned(wide)
 }
 
 /// The four pixels from a place on, two above two.
@@ -256,6 +273,43 @@ mod tests {
             }
         }
         assert!(compared > 30);
+    }
+
+    /// SciPy 1.17: `map_coordinates([[1, 2, 4]], [[y, y, ...], x], order=1, cval=-1)`.
+    #[test]
+    fn a_plane_of_one_row_is_resampled_along_it() {
+        let row = Plane {
+            height: 1,
+            width: 3,
+            values: vec![1.0, 2.0, 4.0],
+        };
+        let window = Region {
+            origin: [0, 0],
+            size: [3, 3],
+        };
+        // Of three output rows the middle one is a row below the plane.
+        let below = linear(&SamplingGrid::new(&window, 0.0, 0.5), &row, -1.0);
+        assert_eq!(below, [-1.0; 9]);
+        let window = Region {
+            size: [1, 3],
+            ..window
+        };
+        let along = SamplingGrid::new(&window, 0.0, 0.5);
+        assert_eq!(linear(&along, &row, -1.0), [1.5, 2.0, 3.0]);
+        assert_eq!(cut(&along, row), [1.0; 3]);
+        let pixel = Plane {
+            height: 1,
+            width: 1,
+            values: vec![5.0],
+        };
+        let window = Region {
+            origin: [0, 0],
+            size: [3, 3],
+        };
+        let grid = SamplingGrid::new(&window, 0.0, 1.0);
+        let mut expected = [-1.0; 9];
+        expected[0] = 5.0;
+        assert_eq!(linear(&grid, &pixel, -1.0), expected);
     }
 
     #[test]

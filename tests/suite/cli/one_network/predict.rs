@@ -305,7 +305,7 @@ fn a_folder_of_images_is_predicted_whole_and_what_is_left_out_is_told() {
 }
 
 #[test]
-fn an_image_smaller_than_the_crop_is_refused_with_what_the_command_can_change() {
+fn images_smaller_than_the_crop_are_padded_and_told() {
     let (folder, digest) = trained();
     export(folder.path(), &digest);
     for part in ["Training", "Validation"] {
@@ -320,34 +320,40 @@ fn an_image_smaller_than_the_crop_is_refused_with_what_the_command_can_change() 
             }
         }
     }
-    let weights = ["--weights", "pretrained.safetensors"];
-    let refused = |command: &str, more: &[&str]| {
-        let arguments = [&[command], &weights[..], more].concat();
-        let said = run(folder.path(), &arguments, 2).err;
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("4 cases ("), "{said}");
-        assert!(
-            said.contains("the image is 40 x 33 pixels, smaller than the crop of 192 x 192 that"),
-            "{said}"
-        );
-        assert!(
-            said.contains("pad it with background") && !said.contains("image.crop"),
-            "{said}"
-        );
+    let told = "the image is 40 x 33 pixels, smaller than the crop of 192 x 192, and is padded \
+                with background on the right and at the bottom";
+    let padded = |arguments: &[&str], count: &str| {
+        let said = run(folder.path(), arguments, 0).err;
+        assert_eq!(said.matches(told).count(), 1, "{said}");
+        assert!(said.contains(count), "{said}");
+        said
     };
-    refused(
-        "predict",
-        &["--expert", "1", "small/Training", "-o", "masks"],
+    let weights = ["--weights", "pretrained.safetensors"];
+    let predict = ["--expert", "1", "small/Training", "-o", "masks"];
+    padded(
+        &[&["predict"], &weights[..], &predict].concat(),
+        "note: 4 cases (",
     );
+    let masks: Vec<_> = fs::read_dir(folder.path().join("masks")).unwrap().collect();
+    assert_eq!(masks.len(), 4);
+    for mask in masks {
+        let mask = nifti::read_mask(&mask.unwrap().path()).unwrap().mask;
+        assert_eq!((mask.width, mask.height), (40, 33));
+    }
     let adapt = [
         "--expert",
         "6",
         "--cases",
         "small/Training",
+        "--steps",
+        "2",
         "-o",
         "out.safetensors",
     ];
-    refused("adapt", &adapt);
+    padded(
+        &[&["adapt"], &weights[..], &adapt].concat(),
+        "note: 4 cases (",
+    );
     let tiny = [
         "run",
         "tiny.toml",
@@ -364,14 +370,27 @@ fn an_image_smaller_than_the_crop_is_refused_with_what_the_command_can_change() 
         "--set",
         "grid.starts=1",
     ];
-    let said = run(folder.path(), &[&tiny[..], &more].concat(), 2).err;
-    assert!(said.contains("8 cases ("), "{said}");
+    let said = padded(&[&tiny[..], &more].concat(), "8 cases (");
+    let crop = "every image fills `image.crop = 32` with `image.reduce = 1`";
+    assert!(said.contains(crop), "{said}");
+    // The crop is reduced by six: of two pixels nothing is left, of six one is.
+    for (file, side) in [("dot", 2), ("block", 6)] {
+        let path = folder.path().join(format!("{file}.nii"));
+        let pixels: Vec<u8> = (0..side * 6).map(|i| i as u8).collect();
+        NiftiFile::new(&[side, 6], &pixels).write(path);
+    }
+    let predict = ["--expert", "1", "dot.nii", "block.nii", "-o", "tiny"];
+    let arguments = [&["predict"], &weights[..], &predict].concat();
+    let said = run(folder.path(), &arguments, 2).err;
+    let told = "dot.nii: the image is 2 x 6 pixels, less than the 6 x 6 that are averaged";
+    assert!(said.contains(told), "{said}");
     assert!(
-        said.contains("set `image.crop = 32` and `image.reduce = 1`"),
+        !said.contains("block.nii: the image is 6 x 6 pixels, less"),
         "{said}"
     );
-    // The remedy is one.
+    // What is advised fits.
     let fits = ["--set", "image.crop=32", "--set", "image.reduce=1"];
     let cut = ["--set", "image.cut_masks=allow"];
-    run(folder.path(), &[&tiny[..], &more, &fits, &cut].concat(), 0);
+    let said = run(folder.path(), &[&tiny[..], &more, &fits, &cut].concat(), 0).err;
+    assert!(!said.contains("is padded"), "{said}");
 }
