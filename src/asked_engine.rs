@@ -49,8 +49,8 @@ impl AskedEngine {
             .map(|(engine, count)| format!("{count} with {engine}"));
         (count > 0).then(|| {
             format!(
-                "of {} {what}, {count} were computed otherwise than `--engine {}` says: {}; another \
-                 folder of `--results` computes all of them anew",
+                "of {} {what}, {count} were computed otherwise than `--engine {}` says: {}; \
+                 another folder of `--results` computes all of them anew",
                 used.len(),
                 self.0,
                 each.format(", ")
