@@ -56,6 +56,9 @@ pub(super) struct Arguments {
     /// Initial learning rate.
     #[arg(long, default_value_t = Budget::FINETUNE.lr, value_name = "RATE")]
     lr: f64,
+    /// Factor of the learning rate for the expert's normalisation layers.
+    #[arg(long, default_value_t = Budget::FINETUNE.expert_lr_factor, value_name = "FACTOR")]
+    expert_lr_factor: f64,
     /// Seed of all randomness.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -167,6 +170,7 @@ fn budget(arguments: &Arguments) -> Budget {
     Budget {
         steps: arguments.steps,
         lr: arguments.lr,
+        expert_lr_factor: arguments.expert_lr_factor,
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn experiment(
     let training = TrainingSpec::read_whole(training_section, &TrainingSpec::default());
     let network = NetworkSpec::read_whole(root.section("network"), &NetworkSpec::default());
     let augment = AugmentSpec::read_whole(root.section("augment"), &AugmentSpec::default());
-    let budget = |key, steps| Budget::read_whole(root.section(key), &Budget { steps, lr });
+    let budget =
+        |key, default: Budget| Budget::read_whole(root.section(key), &Budget { lr, ..default });
     let metrics = Metrics::read_whole(root.section("metrics"), &Metrics::default());
     let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
     let own = methods(root.tables("method"));
@@ -73,8 +74,8 @@ pub(super) fn experiment(
             augment,
         }),
         pretrain: pretrain(root.section("pretrain"), lr),
-        scratch: budget("scratch", Budget::FROM_RANDOM.steps),
-        finetune: budget("finetune", Budget::FINETUNE.steps),
+        scratch: budget("scratch", Budget::FROM_RANDOM),
+        finetune: budget("finetune", Budget::FINETUNE),
         metrics: Memo::new(metrics),
         statistics,
         cut_masks,
@@ -348,11 +349,16 @@ fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
         Some(path) => (Start::File(path), 0),
         None => (Start::Random, 1),
     };
-    let steps = Budget::FROM_RANDOM.steps;
+    let default = Budget::FROM_RANDOM;
     let pretrain = Pretrain {
         budget: Budget {
-            steps: ManifestValue::read(&section, &table::pretrain_steps(least), &steps),
+            steps: ManifestValue::read(&section, &table::pretrain_steps(least), &default.steps),
             lr: ManifestValue::read(&section, &Budget::KEYS[1], &lr),
+            expert_lr_factor: ManifestValue::read(
+                &section,
+                &Budget::KEYS[2],
+                &default.expert_lr_factor,
+            ),
         },
         batching: MorePretrain::read(&section, &MorePretrain::default()).expert_batching,
         start,

@@ -130,8 +130,19 @@ section! {
         steps: usize = Budget::FROM_RANDOM.steps, whole(1, Budget::MOST_STEPS), keyed;
         /// Initial learning rate.
         lr: f64 = Budget::FROM_RANDOM.lr, ValueKind::Rate, keyed;
+        /// Factor of the learning rate for the expert-specific parameters.
+        #[serde(default = "equal_rates", skip_serializing_if = "are_equal_rates")]
+        expert_lr_factor: f64 = equal_rates(), number(0.0, 1e3), keyed_if_set;
     }
     hashed []
+}
+
+fn equal_rates() -> f64 {
+    1.0
+}
+
+fn are_equal_rates(factor: &f64) -> bool {
+    *factor == equal_rates()
 }
 
 impl Budget {
@@ -141,11 +152,13 @@ impl Budget {
     pub const FROM_RANDOM: Self = Self {
         steps: 5000,
         lr: 1e-3,
+        expert_lr_factor: 1.0,
     };
     /// The paper's for fine-tuning.
     pub const FINETUNE: Self = Self {
         steps: 1000,
         lr: 1e-3,
+        expert_lr_factor: 1.0,
     };
 }
 

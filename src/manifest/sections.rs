@@ -178,7 +178,8 @@ impl ManifestValue for String {
 /// A spec and the table of its keys, one line each: `name: type = default, values, keyed;`.
 ///
 /// With `hashed [..]` the spec enters keys of stages, by its fields that are `keyed`: those in the
-/// brackets first, then the others as declared. A new key comes last, or old keys change.
+/// brackets first, then the others as declared. A new key comes last and is `keyed_if_set`: only a
+/// value other than its default enters, so that the keys of older manifests stay as they were.
 macro_rules! section {
     (
         $(#[$($meta:tt)+])+
@@ -262,6 +263,7 @@ macro_rules! hashed {
         $name:ident [$($first:ident),*]
         $(
             $(#[doc = $doc:literal])+
+            $(#[serde($($serde:tt)+)])?
             $field:ident: $type:ty = $default:expr, $kind:expr, $keyed:ident;
         )+
     ) => {
@@ -275,7 +277,9 @@ macro_rules! hashed {
                 );)*
                 $(
                     let later = !FIRST.contains(&stringify!($field));
-                    if later && $crate::manifest::sections::keyed!($keyed) {
+                    let default: $type = $default;
+                    let is_set = self.$field != default;
+                    if later && $crate::manifest::sections::enters!($keyed, is_set) {
                         $crate::manifest::sections::ManifestValue::enter(
                             &self.$field,
                             stringify!($field),
@@ -293,9 +297,22 @@ macro_rules! keyed {
     (keyed) => {
         true
     };
+    (keyed_if_set) => {
+        true
+    };
     (unkeyed) => {
         false
     };
 }
 
-pub(super) use {hashed, keyed, section};
+/// Whether the value of a field enters keys of stages.
+macro_rules! enters {
+    (keyed_if_set, $is_set:expr) => {
+        $is_set
+    };
+    ($keyed:ident, $is_set:expr) => {
+        $crate::manifest::sections::keyed!($keyed)
+    };
+}
+
+pub(super) use {enters, hashed, keyed, section};

@@ -316,17 +316,21 @@ fn all() -> Vec<SectionTable> {
         table(
             "pretrain",
             "Training on the annotation experts' masks.",
-            &[&[pretrain_steps(0), lr()], MorePretrain::KEYS, &[START]],
+            &[
+                &[pretrain_steps(0), lr(), Budget::KEYS[2]],
+                MorePretrain::KEYS,
+                &[START],
+            ],
         ),
         table(
             "finetune",
             "Adapting a pretrained network to the new expert.",
-            &[&[steps(tuned), lr()]],
+            &[&[steps(tuned), lr(), Budget::KEYS[2]]],
         ),
         table(
             "scratch",
             "Training from random initialisation on one expert's masks.",
-            &[&[steps(random), lr()]],
+            &[&[steps(random), lr(), Budget::KEYS[2]]],
         ),
         table("metrics", Metrics::ABOUT, &[Metrics::KEYS]),
         table("statistics", Statistics::ABOUT, &[Statistics::KEYS]),

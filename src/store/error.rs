@@ -81,3 +81,29 @@ impl<T> Doing<T> for io::Result<T> {
         })
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Numbers of errors as Linux gives them.
+    #[test]
+    fn a_full_disk_and_a_used_up_quota_end_a_sweep_and_say_which_it_is() {
+        const EIO: i32 = 5;
+        const ENOSPC: i32 = 28;
+        const EDQUOT: i32 = 122;
+        let of = |number: i32| {
+            let failed: io::Result<()> = Err(io::Error::from_raw_os_error(number));
+            failed.doing(|| "writing x".to_owned()).unwrap_err()
+        };
+        for (number, said) in [
+            (ENOSPC, "the disk is full"),
+            (EDQUOT, "the quota is used up"),
+        ] {
+            assert!(of(number).is_no_space(), "{number}");
+            let text = of(number).to_string();
+            assert!(text.contains(said), "{text}");
+        }
+        assert!(!of(EIO).is_no_space());
+    }
+}

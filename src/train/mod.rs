@@ -154,7 +154,8 @@ pub fn train<E: Engine>(
 ) -> std::result::Result<Vec<Step>, TrainError> {
     let Training { recipe, .. } = training;
     let parameters = tuned(training.tuned, training.net);
-    let mut optimiser = RAdam::new(&parameters, &recipe.training);
+    let mut optimiser = RAdam::new(&parameters, &recipe.training)
+        .with_expert_factor(&parameters, training.budget.expert_lr_factor);
     let mut steps = match watch.kept() {
         Some(state) => progress::restore(&state, &parameters, &mut optimiser)?.unwrap_or_default(),
         None => Vec::new(),

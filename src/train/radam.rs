@@ -7,7 +7,10 @@ use std::cell::RefCell;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var};
 
-use crate::{manifest::TrainingSpec, net::Parameter};
+use crate::{
+    manifest::TrainingSpec,
+    net::{Parameter, Part},
+};
 
 /// The optimiser with its moments.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ struct ParameterState {
     var: Var,
     moments: Moments,
     steps: i32,
+    /// Factor of the learning rate.
+    factor: f64,
 }
 
 /// First and second moment, on the parameter's device.
@@ -54,6 +59,7 @@ impl RAdam {
             var: parameter.var.clone(),
             moments: Moments::None,
             steps: 0,
+            factor: 1.0,
         };
         Self {
             beta1: spec.beta1,
@@ -61,6 +67,16 @@ impl RAdam {
             eps: spec.eps,
             states: parameters.iter().map(state).collect(),
         }
+    }
+
+    /// The same, with another learning rate for the expert-specific ones among its parameters.
+    pub fn with_expert_factor(mut self, parameters: &[Parameter], factor: f64) -> Self {
+        for (state, parameter) in self.states.iter_mut().zip(parameters) {
+            if let Part::Expert(_) = parameter.part {
+                state.factor = factor;
+            }
+        }
+        self
     }
 
     /// Updates every parameter that has a gradient; they come in the parameters' order.
@@ -87,6 +103,7 @@ impl RAdam {
         if matches!(state.moments, Moments::None) {
             state.moments = Moments::zeros(&state.var)?;
         }
+        let lr = lr * state.factor;
         let update = Update::new(self.beta1, self.beta2, self.eps, state.steps, lr);
         if let Moments::Device(moments) = &mut state.moments {
             *moments = update.with_tensors(&state.var, moments, gradient)?;

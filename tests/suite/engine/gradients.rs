@@ -203,7 +203,11 @@ fn a_training_ends_where_one_that_waits_for_all_gradients_does() {
             .collect(),
     };
     let start = || UNet::init(&recipe.network, EXPERTS, &Seed::new(3), &Device::Cpu).unwrap();
-    let budget = Budget { steps: 2, lr: 1e-2 };
+    let budget = Budget {
+        steps: 2,
+        lr: 1e-2,
+        ..Budget::FINETUNE
+    };
     let engine = Lanes::new(NonZeroUsize::MIN);
 
     let trained = start();

@@ -336,7 +336,11 @@ fn trained(
 
 /// At a rate of nothing the network stays what it is.
 fn still(steps: usize) -> Budget {
-    Budget { steps, lr: 0.0 }
+    Budget {
+        steps,
+        lr: 0.0,
+        ..Budget::FINETUNE
+    }
 }
 
 fn assert_close(found: &[f64], expected: &[f64]) {
@@ -398,7 +402,11 @@ fn a_step_changes_the_branches_that_it_passes_through_and_no_other() {
             .collect()
         };
         let before: Vec<Vec<f32>> = (0..3).map(|expert| bits(&net, expert)).collect();
-        let budget = Budget { steps, lr: 1e-2 };
+        let budget = Budget {
+            steps,
+            lr: 1e-2,
+            ..Budget::FINETUNE
+        };
         trained(&net, &[annotated(1, 3)], &recipe(1), batching, budget);
         (0..3).filter(|e| bits(&net, *e) != before[*e]).count()
     };
@@ -406,6 +414,41 @@ fn a_step_changes_the_branches_that_it_passes_through_and_no_other() {
     for steps in [1, 2, 3] {
         assert_eq!(changed(ExpertBatching::OnePerImage, steps), steps);
     }
+}
+
+#[test]
+fn the_experts_own_parameters_can_learn_at_a_rate_of_their_own() {
+    // The parameters after a first step, which is the rate times the gradient.
+    let after = |factor: f64, lr: f64| -> Vec<(Part, Vec<f32>)> {
+        let net = branched(2);
+        let budget = Budget {
+            steps: 1,
+            lr,
+            expert_lr_factor: factor,
+        };
+        let cases = [annotated(1, 2)];
+        trained(&net, &cases, &recipe(1), ExpertBatching::All, budget);
+        let parameters = net.parameters().iter();
+        parameters
+            .map(|p| {
+                let flat = p.var.as_tensor().flatten_all().unwrap();
+                (p.part, flat.to_vec1::<f32>().unwrap())
+            })
+            .collect()
+    };
+    let (start, once, thrice) = (after(1.0, 0.0), after(1.0, 1e-2), after(3.0, 1e-2));
+    let mut moved = 0;
+    for (((part, start), (_, once)), (_, thrice)) in start.iter().zip(&once).zip(&thrice) {
+        if *part == Part::Shared {
+            assert_eq!(once, thrice);
+            continue;
+        }
+        for ((start, once), thrice) in start.iter().zip(once).zip(thrice) {
+            assert!((3.0 * (once - start) - (thrice - start)).abs() < 1e-6);
+            moved += usize::from(start != once);
+        }
+    }
+    assert!(moved > 100);
 }
 
 #[test]

@@ -70,6 +70,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("training.eps", &["1e-6"]),
     ("pretrain.steps", &["4000"]),
     ("pretrain.lr", &["2e-3"]),
+    ("pretrain.expert_lr_factor", &["0.5"]),
     ("pretrain.expert_batching", &["\"one_per_image\""]),
     // The second file holds the tensors of the first, the third does not.
     (
@@ -82,8 +83,10 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ),
     ("finetune.steps", &["900"]),
     ("finetune.lr", &["2e-3"]),
+    ("finetune.expert_lr_factor", &["10.0"]),
     ("scratch.steps", &["4000"]),
     ("scratch.lr", &["2e-3"]),
+    ("scratch.expert_lr_factor", &["2.0"]),
     ("augment.rotation", &["0.3"]),
     ("augment.rotation_degrees", &["90.0"]),
     ("augment.zoom", &["0.3"]),
