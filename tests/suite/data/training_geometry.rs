@@ -118,6 +118,7 @@ fn what_is_not_said_is_as_before_and_all_of_it_is_plain_data() {
     let both = sized.clone().or(Some(&before));
     assert_eq!(both.to_string(), "pixels of 2 x 2 mm, orientation RA");
     assert_eq!(sized.clone().or(None), sized);
+    assert_eq!(TrainingGeometry::default().or(Some(&before)), before);
     assert_eq!(before.clone().or(Some(&both)), before);
     for geometry in [before, sized, both, TrainingGeometry::default()] {
         let text = serde_json::to_string(&geometry).unwrap();
