@@ -59,6 +59,9 @@ pub(super) struct Arguments {
     /// Factor of the learning rate for the expert's normalisation layers.
     #[arg(long, default_value_t = Budget::FINETUNE.expert_lr_factor, value_name = "FACTOR")]
     expert_lr_factor: f64,
+    /// Share of the last steps over which the parameters are averaged; 0 keeps those of the last.
+    #[arg(long, default_value_t = Budget::FINETUNE.average, value_name = "SHARE")]
+    average: f64,
     /// Seed of all randomness.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
@@ -87,10 +90,9 @@ impl AdaptationMethod {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    if arguments.steps == 0 || !arguments.lr.is_finite() || arguments.lr <= 0.0 {
-        return Err(Failure::refused(
-            "`--steps` is at least 1 and `--lr` a number above 0",
-        ));
+    if let Some((key, why)) = budget(arguments).refused() {
+        let option = key.replace('_', "-");
+        return Err(Failure::refused(format!("`--{option}`: {why}")));
     }
     // Checked before any work: a file is never replaced.
     if arguments.out.exists() {
@@ -171,6 +173,7 @@ fn budget(arguments: &Arguments) -> Budget {
         steps: arguments.steps,
         lr: arguments.lr,
         expert_lr_factor: arguments.expert_lr_factor,
+        average: arguments.average,
     }
 }
 

@@ -359,6 +359,7 @@ fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
                 &Budget::KEYS[2],
                 &default.expert_lr_factor,
             ),
+            average: ManifestValue::read(&section, &Budget::KEYS[3], &default.average),
         },
         batching: MorePretrain::read(&section, &MorePretrain::default()).expert_batching,
         start,

@@ -133,6 +133,10 @@ section! {
         /// Factor of the learning rate for the expert-specific parameters.
         #[serde(default = "equal_rates", skip_serializing_if = "are_equal_rates")]
         expert_lr_factor: f64 = equal_rates(), number(0.0, 1e3), keyed_if_set;
+        /// Share of the last steps over which the parameters are averaged; 0 keeps those of the
+        /// last step.
+        #[serde(default, skip_serializing_if = "is_last_alone")]
+        average: f64 = 0.0, number(0.0, 1.0), keyed_if_set;
     }
     hashed []
 }
@@ -145,20 +149,45 @@ fn are_equal_rates(factor: &f64) -> bool {
     *factor == equal_rates()
 }
 
+fn is_last_alone(average: &f64) -> bool {
+    *average == 0.0
+}
+
 impl Budget {
     /// More steps are a mistake.
     pub(super) const MOST_STEPS: u64 = 100_000_000;
+    /// The first value that a manifest could not have: its key, and what the value must be.
+    pub fn refused(&self) -> Option<(&'static str, String)> {
+        let Self {
+            steps,
+            lr,
+            expert_lr_factor,
+            average,
+        } = *self;
+        let positive = lr > 0.0 && lr.is_finite();
+        let why = [
+            Self::KEYS[0].kind.refuses_whole(steps as u64),
+            (!positive).then(|| "it must be a number greater than 0".to_owned()),
+            Self::KEYS[2].kind.refuses_number(expert_lr_factor),
+            Self::KEYS[3].kind.refuses_number(average),
+        ];
+        let mut all = Self::KEYS.iter().zip(why);
+        all.find_map(|(key, why)| Some((key.name, why?)))
+    }
+
     /// The paper's, wherever a network starts from random values.
     pub const FROM_RANDOM: Self = Self {
         steps: 5000,
         lr: 1e-3,
         expert_lr_factor: 1.0,
+        average: 0.0,
     };
     /// The paper's for fine-tuning.
     pub const FINETUNE: Self = Self {
         steps: 1000,
         lr: 1e-3,
         expert_lr_factor: 1.0,
+        average: 0.0,
     };
 }
 

@@ -248,6 +248,11 @@ fn lr() -> Key {
     }
 }
 
+/// The keys of a budget beside steps and rate.
+fn more_budget() -> &'static [Key] {
+    &Budget::KEYS[2..]
+}
+
 fn steps(default: fn() -> String) -> Key {
     Key {
         default: Fallback::Value(default),
@@ -317,7 +322,8 @@ fn all() -> Vec<SectionTable> {
             "pretrain",
             "Training on the annotation experts' masks.",
             &[
-                &[pretrain_steps(0), lr(), Budget::KEYS[2]],
+                &[pretrain_steps(0), lr()],
+                more_budget(),
                 MorePretrain::KEYS,
                 &[START],
             ],
@@ -325,12 +331,12 @@ fn all() -> Vec<SectionTable> {
         table(
             "finetune",
             "Adapting a pretrained network to the new expert.",
-            &[&[steps(tuned), lr(), Budget::KEYS[2]]],
+            &[&[steps(tuned), lr()], more_budget()],
         ),
         table(
             "scratch",
             "Training from random initialisation on one expert's masks.",
-            &[&[steps(random), lr(), Budget::KEYS[2]]],
+            &[&[steps(random), lr()], more_budget()],
         ),
         table("metrics", Metrics::ABOUT, &[Metrics::KEYS]),
         table("statistics", Statistics::ABOUT, &[Statistics::KEYS]),

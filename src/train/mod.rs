@@ -1,10 +1,12 @@
 //! Training and prediction: the only training loop there is.
 //!
-//! The rule: every training uses its full budget and keeps the last iterate. There is no early
-//! stopping and no model selection. Random numbers depend on the seed, the step and the slot alone,
-//! so the same inputs give the same weights, whatever else runs.
+//! The rule: every training uses its full budget and keeps the last iterate, or the mean of the
+//! last ones where the manifest says so. There is no early stopping and no model selection. Random
+//! numbers depend on the seed, the step and the slot alone, so the same inputs give the same
+//! weights, whatever else runs.
 
 mod ahead;
+mod average;
 mod batches;
 mod predict;
 mod probe;
@@ -33,6 +35,7 @@ pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
 
 use ahead::Ahead;
+use average::Average;
 use batches::Batches;
 
 /// An annotated image.
@@ -156,8 +159,10 @@ pub fn train<E: Engine>(
     let parameters = tuned(training.tuned, training.net);
     let mut optimiser = RAdam::new(&parameters, &recipe.training)
         .with_expert_factor(&parameters, training.budget.expert_lr_factor);
+    let mut average = Average::of(&training.budget);
     let mut steps = match watch.kept() {
-        Some(state) => progress::restore(&state, &parameters, &mut optimiser)?.unwrap_or_default(),
+        Some(state) => progress::restore(&state, &parameters, &mut optimiser, &mut average)?
+            .unwrap_or_default(),
         None => Vec::new(),
     };
     let drawing = Drawing::of(training);
@@ -169,11 +174,13 @@ pub fn train<E: Engine>(
             training,
             &parameters,
             &mut optimiser,
+            &mut average,
             &mut steps,
             &mut next,
             watch,
         )
     })?;
+    average.set(&parameters)?;
     Ok(steps)
 }
 
@@ -182,6 +189,7 @@ fn go_on<E: Engine>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
     optimiser: &mut RAdam,
+    average: &mut Average,
     steps: &mut Vec<Step>,
     batches: &mut dyn FnMut() -> Vec<Sample>,
     watch: &mut dyn Watch,
@@ -204,8 +212,9 @@ fn go_on<E: Engine>(
                 rate_key: training.rate_key.clone(),
             });
         }
+        average.add(parameters, completed + 1)?;
         if next != Next::GoOn {
-            watch.keep(progress::to_bytes(parameters, optimiser, steps)?);
+            watch.keep(progress::to_bytes(parameters, optimiser, average, steps)?);
         }
         if next == Next::Stop {
             return Err(TrainError::Stopped(steps.len()));

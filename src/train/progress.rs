@@ -1,15 +1,19 @@
-//! The state of a training between two steps, as bytes: parameters, moments, the curve so far.
+//! The state of a training between two steps, as bytes: parameters, moments, means of parameters,
+//! the curve so far.
 //!
 //! The rule: a training that continues from these bytes ends with the same bytes as one that was
 //! never stopped. All random numbers come from the seed and the step, so nothing else is saved.
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::radam::{Moment, RAdam};
+use super::{
+    average::{Average, flat},
+    radam::{Moment, RAdam},
+};
 use crate::{event::Step, net::Parameter};
 
 /// The state beside the tensors.
@@ -20,6 +24,13 @@ struct Course {
     steps: Vec<Step>,
     /// For each parameter, its own count of updates.
     updates: Vec<i32>,
+    /// The number of steps that were averaged.
+    #[serde(default, skip_serializing_if = "is_none")]
+    averaged: usize,
+}
+
+fn is_none(averaged: &usize) -> bool {
+    *averaged == 0
 }
 
 const COURSE: &str = "course";
@@ -28,15 +39,18 @@ const COURSE: &str = "course";
 pub(super) fn to_bytes(
     parameters: &[Parameter],
     optimiser: &RAdam,
+    average: &Average,
     steps: &[Step],
 ) -> candle_core::Result<Vec<u8>> {
     let moments = optimiser.moments()?;
     let mut rows: Vec<(String, Vec<u8>)> = Vec::new();
     for (i, (parameter, moment)) in parameters.iter().zip(&moments).enumerate() {
-        let values = parameter.var.flatten_all()?.to_dtype(DType::F32)?;
-        rows.push((format!("{i}/value"), bytes_of(&values.to_vec1()?)));
+        rows.push((format!("{i}/value"), bytes_of(&flat(parameter)?)));
         rows.push((format!("{i}/first"), bytes_of(&moment.first)));
         rows.push((format!("{i}/second"), bytes_of(&moment.second)));
+    }
+    for (i, mean) in average.means.iter().enumerate() {
+        rows.push((format!("{i}/mean"), bytes_of(mean)));
     }
     let views = rows.iter().map(|(name, bytes)| {
         let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)
@@ -46,26 +60,33 @@ pub(super) fn to_bytes(
     let course = Course {
         steps: steps.to_vec(),
         updates: moments.iter().map(|moment| moment.updates).collect(),
+        averaged: average.steps,
     };
     let course = serde_json::to_string(&course).expect("a course is plain data");
     let metadata = HashMap::from([(COURSE.to_owned(), course)]);
     Ok(safetensors::serialize(views, Some(metadata)).expect("names are distinct"))
 }
 
-/// Sets parameters and optimiser to a stored state; returns the curve up to there. `None`, with
-/// nothing changed, where the bytes are of another training.
+/// Sets parameters, optimiser and average to a stored state; returns the curve up to there. `None`,
+/// with nothing changed, where the bytes are of another training.
 pub(super) fn restore(
     bytes: &[u8],
     parameters: &[Parameter],
     optimiser: &mut RAdam,
+    average: &mut Average,
 ) -> candle_core::Result<Option<Vec<Step>>> {
     let Some((course, tensors)) = parse(bytes, parameters) else {
         return Ok(None);
     };
     let mut moments = Vec::new();
-    for ((parameter, [value, first, second]), updates) in
-        parameters.iter().zip(tensors).zip(course.updates)
-    {
+    for ((parameter, stored), updates) in parameters.iter().zip(tensors).zip(course.updates) {
+        let StoredTensors {
+            value,
+            first,
+            second,
+            mean,
+        } = stored;
+        average.means.extend(mean);
         let var = &parameter.var;
         let value = Tensor::from_vec(value, var.shape(), var.device())?;
         var.set(&value.to_dtype(var.dtype())?)?;
@@ -75,11 +96,20 @@ pub(super) fn restore(
             second,
         });
     }
+    average.steps = course.averaged;
     optimiser.restore(moments)?;
     Ok(Some(course.steps))
 }
 
-fn parse(bytes: &[u8], parameters: &[Parameter]) -> Option<(Course, Vec<[Vec<f32>; 3]>)> {
+/// What is stored of one parameter.
+struct StoredTensors {
+    value: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
+    mean: Option<Vec<f32>>,
+}
+
+fn parse(bytes: &[u8], parameters: &[Parameter]) -> Option<(Course, Vec<StoredTensors>)> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     let course = header.metadata().as_ref()?.get(COURSE)?;
     let course: Course = serde_json::from_str(course).ok()?;
@@ -91,16 +121,23 @@ fn parse(bytes: &[u8], parameters: &[Parameter]) -> Option<(Course, Vec<[Vec<f32
     };
     let mut tensors = Vec::new();
     for (i, parameter) in parameters.iter().enumerate() {
-        let [value, first, second] = [
-            tensor(i, "value")?,
-            tensor(i, "first")?,
-            tensor(i, "second")?,
-        ];
-        let fits = |moment: &Vec<f32>| moment.is_empty() || moment.len() == value.len();
-        if value.len() != parameter.var.elem_count() || !fits(&first) || !fits(&second) {
+        let stored = StoredTensors {
+            value: tensor(i, "value")?,
+            first: tensor(i, "first")?,
+            second: tensor(i, "second")?,
+            mean: match course.averaged {
+                0 => None,
+                _ => Some(tensor(i, "mean")?),
+            },
+        };
+        let size = parameter.var.elem_count();
+        let fits = |moment: &Vec<f32>| moment.is_empty() || moment.len() == size;
+        let mean_fits = stored.mean.as_ref().is_none_or(|mean| mean.len() == size);
+        if stored.value.len() != size || !fits(&stored.first) || !fits(&stored.second) || !mean_fits
+        {
             return None;
         }
-        tensors.push([value, first, second]);
+        tensors.push(stored);
     }
     (course.updates.len() == parameters.len()).then_some((course, tensors))
 }

@@ -12,6 +12,7 @@ use expertgrid::{
         prepare::{Frame, Plane, Prepared, Region, prepare},
     },
     engine::{Engine, Lanes},
+    event::Step,
     manifest::{
         AugmentSpec, Budget, CropAt, ExpertBatching, FieldOfView, FirstConv, ImageSpec, Metrics,
         NetworkSpec, Recipe, Reduction, Translation,
@@ -22,7 +23,7 @@ use expertgrid::{
     plan::{self, Inventory, Spec},
     results,
     seed::Seed,
-    train::{Annotated, Training, train},
+    train::{Annotated, Next, Training, Watch, train},
 };
 
 use super::options::experiment;
@@ -425,6 +426,7 @@ fn the_experts_own_parameters_can_learn_at_a_rate_of_their_own() {
             steps: 1,
             lr,
             expert_lr_factor: factor,
+            ..Budget::FINETUNE
         };
         let cases = [annotated(1, 2)];
         trained(&net, &cases, &recipe(1), ExpertBatching::All, budget);
@@ -449,6 +451,84 @@ fn the_experts_own_parameters_can_learn_at_a_rate_of_their_own() {
         }
     }
     assert!(moved > 100);
+}
+
+/// Stops a training after some steps, and keeps its state.
+struct StopAfter {
+    steps: usize,
+    state: Option<Vec<u8>>,
+}
+
+impl Watch for StopAfter {
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        self.state.take()
+    }
+
+    fn step(&mut self, step: Step) -> Next {
+        match step.step == self.steps {
+            true => Next::Stop,
+            false => Next::GoOn,
+        }
+    }
+
+    fn keep(&mut self, state: Vec<u8>) {
+        self.state = Some(state);
+    }
+}
+
+#[test]
+fn a_share_of_the_last_steps_can_be_averaged_also_over_an_interruption() {
+    let values = |net: &UNet| -> Vec<f32> {
+        let parameters = net.parameters().iter();
+        let flat = parameters.map(|p| p.var.as_tensor().flatten_all().unwrap());
+        flat.flat_map(|tensor| tensor.to_vec1::<f32>().unwrap())
+            .collect()
+    };
+    let cases = [annotated(1, 2)];
+    let recipe = recipe(1);
+    // After each step, and in the end; stopped on the way where `stops` says so.
+    let course = |average: f64, stops: Option<usize>| {
+        let net = branched(2);
+        let mut after = Vec::new();
+        let training = Training {
+            net: &net,
+            engine: &Lanes::new(NonZeroUsize::MIN),
+            cases: &cases,
+            recipe: &recipe,
+            budget: Budget {
+                steps: 4,
+                lr: 1e-2,
+                average,
+                ..Budget::FINETUNE
+            },
+            batching: ExpertBatching::All,
+            rate_key: "finetune.lr".to_owned(),
+            tuned: Tuned::Everything,
+            seed: Seed::new(4),
+        };
+        match stops {
+            None => drop(train(&training, &mut |_| after.push(values(&net))).unwrap()),
+            Some(steps) => {
+                let mut watch = StopAfter { steps, state: None };
+                assert!(train(&training, &mut watch).is_err());
+                watch.steps = 0;
+                train(&training, &mut watch).unwrap();
+            }
+        }
+        (after, values(&net))
+    };
+    let (after, last) = course(0.0, None);
+    assert_eq!(after[3], last);
+    let (seen, averaged) = course(0.5, None);
+    assert_eq!(seen, after, "the course is the same");
+    assert_ne!(averaged, last);
+    for ((third, fourth), averaged) in after[2].iter().zip(&after[3]).zip(&averaged) {
+        assert!(((third + fourth) / 2.0 - averaged).abs() < 1e-6);
+    }
+    // Before the first step that counts, and between two that do.
+    for steps in [1, 3] {
+        assert_eq!(course(0.5, Some(steps)).1, averaged);
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("pretrain.steps", &["4000"]),
     ("pretrain.lr", &["2e-3"]),
     ("pretrain.expert_lr_factor", &["0.5"]),
+    ("pretrain.average", &["0.5"]),
     ("pretrain.expert_batching", &["\"one_per_image\""]),
     // The second file holds the tensors of the first, the third does not.
     (
@@ -84,9 +85,11 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("finetune.steps", &["900"]),
     ("finetune.lr", &["2e-3"]),
     ("finetune.expert_lr_factor", &["10.0"]),
+    ("finetune.average", &["0.5"]),
     ("scratch.steps", &["4000"]),
     ("scratch.lr", &["2e-3"]),
     ("scratch.expert_lr_factor", &["2.0"]),
+    ("scratch.average", &["0.5"]),
     ("augment.rotation", &["0.3"]),
     ("augment.rotation_degrees", &["90.0"]),
     ("augment.zoom", &["0.3"]),

@@ -216,7 +216,7 @@ fn wrong_use_of_one_network_is_refused_clearly() {
     let whole = adapt(&["--cases", phantom().to_str().unwrap(), "--expert", "6"]);
     assert!(whole.contains("is a whole data set"), "{whole}");
     let idle = adapt(&["--cases", "cases", "--expert", "6", "--steps", "0"]);
-    assert!(idle.contains("`--steps` is at least 1"), "{idle}");
+    assert!(idle.contains("`--steps`: it must be from 1 to"), "{idle}");
     assert!(!folder.path().join("out").exists() && !folder.path().join("out.safetensors").exists());
 
     // A file that contradicts itself: it says width 4 and its first layer is another's.
