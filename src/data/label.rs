@@ -14,6 +14,9 @@ use crate::key::Digest;
 /// Name of the marker file, in the root of a data set.
 pub const MARKER: &str = "dataset.json";
 
+/// Version of the phantom's generator: to be raised when the same seed gives other data.
+pub const GENERATOR: u32 = 2;
+
 /// The marker file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +85,7 @@ pub(super) fn of(
                 ));
                 return (format!("{}, changed since", marker.name()), provenance);
             }
+            problems.extend(older_phantom(dir, &marker));
             return (marker.name(), provenance);
         }
         Ok(None) => {}
@@ -99,6 +103,20 @@ pub(super) fn of(
         Tree::Qubiq2021 => ("QUBIQ 2021 brain-growth".to_owned(), Provenance::Acquired),
         Tree::Plain => (folder_name(dir), Provenance::Undeclared),
     }
+}
+
+/// A phantom that another version of this program drew: results on it are not comparable with those
+/// on the present one.
+fn older_phantom(dir: &Path, marker: &Marker) -> Option<DataProblem> {
+    let version = marker.generator.filter(|version| *version != GENERATOR)?;
+    Some(DataProblem::warning(
+        dir,
+        format!(
+            "is a phantom of version {version}, and this program draws version {GENERATOR}, whose \
+             experts differ"
+        ),
+        "draw another with `expertgrid data phantom --out DIR` to compare with its results",
+    ))
 }
 
 /// The label of the cases in `dir`: that of the marker there or in the folder above, so that a part

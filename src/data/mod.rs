@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use self::nifti::{Fault, Header, SpacingMm};
 pub use self::{
-    label::{MARKER, Marker},
+    label::{GENERATOR, MARKER, Marker},
     problem::{DataProblem, DataProblems, Severity, by_cause, grouped},
 };
 use crate::key::{Digest, Keyed, Sink};

@@ -21,13 +21,11 @@ use rayon::prelude::*;
 
 use self::anatomy::Tissue;
 use super::{
-    Case, DataProblem, Image, MARKER, Marker, content_digest,
+    Case, DataProblem, GENERATOR, Image, MARKER, Marker, content_digest,
     nifti::{Fault, Header, write_image, write_mask},
 };
 use crate::seed::Seed;
 
-/// Version of the generator: to be raised when the same seed gives other data.
-pub const GENERATOR: u32 = 1;
 /// The seed of the phantom where none is given.
 pub const DEFAULT_SEED: u64 = 1;
 /// Height and width of every frame.

@@ -164,7 +164,7 @@ fn a_marker_gives_the_label() {
     let marker = dir.path().join("dataset.json");
     for (text, label, provenance) in [
         (
-            r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 1}"#,
+            r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 2}"#,
             "phantom (synthetic, seed 1)",
             Provenance::Synthetic,
         ),
@@ -179,6 +179,15 @@ fn a_marker_gives_the_label() {
         assert_eq!((set.label.as_str(), set.provenance), (label, provenance));
         assert_eq!(set.warnings, []);
     }
+    let older = r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 1}"#;
+    fs::write(&marker, older).unwrap();
+    let warnings = data::open(dir.path()).unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].what.contains("a phantom of version 1"),
+        "{}",
+        warnings[0].what
+    );
     fs::write(&marker, r#"{"label": "x", "synthetic": true, "sed": 3}"#).unwrap();
     let found = problems(dir.path());
     assert_eq!((found.len(), found[0].0), (1, Severity::Error));

@@ -123,11 +123,11 @@ fn a_seed_is_a_data_set() {
         .build()
         .unwrap();
     let first = digests(1);
-    let pinned = "a2be6ea8e1af627fee839ae20fbf338ced25648953faf4df5ed3e0c51dc5470d";
+    let pinned = "2f5d80603a8470ff7da4f23ef612048112df96920c46c22b0a3e04ca4fd9ff13";
     assert_eq!(
         first.to_string(),
         pinned,
-        "raise `phantom::GENERATOR` and pin anew"
+        "raise `data::GENERATOR` and pin anew"
     );
     assert_eq!(first, alone.install(|| digests(1)));
     assert_ne!(first, digests(2));
