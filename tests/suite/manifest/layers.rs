@@ -227,16 +227,16 @@ fn every_change_is_recorded_by_what_counts() {
 #[test]
 fn a_value_set_by_hand_that_a_profile_overrides_is_warned_of() {
     let text = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
-    let files = folder(&[("my.toml", &text.replace("width = 64 ", "width = 16 "))]);
+    let files = folder(&[("my.toml", &text.replace("width = 64 ", "width = 32 "))]);
     let path = files.path().join("my.toml");
     let line = |needle: &str| text.lines().position(|l| l.starts_with(needle)).unwrap() + 1;
-    let (own, over) = (line("width = 64"), line("network.width = 8"));
+    let (own, over) = (line("width = 64"), line("network.width = 16"));
     let at = path.display();
     assert_eq!(
         read(&path, "phantom", &[]).warnings,
         [format!(
-            "{at}:{own}:9: network.width = 16 is overridden by profile phantom ({at}:{over}:17: \
-             8); edit the profile, or use --set network.width=16"
+            "{at}:{own}:9: network.width = 32 is overridden by profile phantom ({at}:{over}:17: \
+             16); edit the profile, or use --set network.width=32"
         )]
     );
     let said = run(
@@ -244,9 +244,9 @@ fn a_value_set_by_hand_that_a_profile_overrides_is_warned_of() {
         &["plan", "my.toml", "--profile", "phantom"],
         0,
     );
-    let warned = format!("warning: my.toml:{own}:9: network.width = 16 is overridden by profile");
+    let warned = format!("warning: my.toml:{own}:9: network.width = 32 is overridden by profile");
     assert!(said.err.contains(&warned), "{}", said.err);
-    let changed = format!("profile phantom (my.toml:{over}): network.width = 8 (was 16)");
+    let changed = format!("profile phantom (my.toml:{over}): network.width = 16 (was 32)");
     assert!(said.out.lines().any(|line| line == changed), "{}", said.out);
     // Where the profile's value does not count in the end, there is nothing to warn of.
     assert!(

@@ -1,5 +1,6 @@
 //! Whole sweeps with the real program: on their way, their results, and what they survive.
 
+mod committed;
 mod end_to_end;
 mod golden;
 mod variants;
