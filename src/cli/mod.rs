@@ -15,6 +15,7 @@ mod adapt;
 mod bench;
 mod compute;
 mod data;
+mod described;
 mod interrupts;
 mod logs;
 mod manifest;
@@ -22,6 +23,7 @@ mod metric;
 mod output;
 mod plan;
 mod predict;
+mod reading;
 mod report;
 mod run;
 mod selection;
@@ -46,6 +48,8 @@ use crate::stage::{StageWork, Stages};
 use compute::{
     Compute, ExecutionArguments, IsaChoice, OwnDevice, WorkerDevice, at_least_one, made_by,
 };
+use described::{DescribedSet, OpenedSets};
+use reading::{ImageOptions, MaskOptions};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.

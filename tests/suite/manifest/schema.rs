@@ -269,6 +269,10 @@ fn a_key_is_said_to_enter_stages_where_another_value_changes_a_stage() {
                         .find(|word| format!("\"{}\"", word.word) != default);
                     format!("\"{}\"", other.unwrap().word)
                 }
+                // As many names would do as well.
+                (ValueKind::Either(_), default) => {
+                    (default.parse::<u64>().unwrap() + 1).to_string()
+                }
                 (ValueKind::Whole { multiple_of, .. }, default) => {
                     (default.parse::<u64>().unwrap() + multiple_of).to_string()
                 }
