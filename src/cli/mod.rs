@@ -20,6 +20,7 @@ mod interrupts;
 mod logs;
 mod manifest;
 mod metric;
+mod new;
 mod output;
 mod plan;
 mod predict;
@@ -77,6 +78,8 @@ enum Command {
     /// Make or check a data set.
     #[command(subcommand)]
     Data(data::Command),
+    /// Write a manifest that fits a data set.
+    New(new::Arguments),
     /// List the keys that manifests have, or print their JSON Schema.
     #[command(subcommand)]
     Manifest(manifest::Command),
@@ -168,6 +171,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
     let command = Cli::parse().command;
     let outcome = match command {
         Command::Data(command) => data::run(&command),
+        Command::New(arguments) => new::run(&arguments),
         Command::Manifest(command) => manifest::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),

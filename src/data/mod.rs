@@ -9,6 +9,7 @@ pub mod augment;
 pub mod check;
 pub mod fit;
 pub mod folder;
+pub mod guess;
 pub mod nifti;
 pub mod phantom;
 pub mod prepare;

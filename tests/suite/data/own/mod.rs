@@ -6,3 +6,5 @@ mod pictures;
 mod planes;
 mod resampling;
 mod end_to_end;
+mod new_manifest;
+mod public_sets;
