@@ -95,7 +95,13 @@ pub(super) const SLICE_KEEP: Key = optional(
 );
 pub(super) const SPACING_MM: Key = optional(
     "spacing_mm",
-    ValueKind::List(&number(1e-3, 1e3)),
+    ValueKind::Either(&[
+        number(1e-3, 1e3),
+        ValueKind::Pair {
+            least: 1e-3,
+            most: 1e3,
+        },
+    ]),
     false,
     "Size of a pixel in millimetres, or its width and height, to which images (linearly) and \
      masks (linearly, inside from 0.5) are resampled; absent: nothing is resampled.",

@@ -15,9 +15,9 @@ use super::{
     reader::{FromNode, Located, Misfit, Section},
 };
 
-/// The least split of names, where a pattern names `{split}` and the manifest nothing else.
+/// The texts of `{split}` for training and test cases, where the manifest names none.
 const USUAL_PARTS: [&str; 2] = ["Training", "Validation"];
-/// QUBIQ's patterns, where only one of the two is given.
+/// QUBIQ's patterns, each of which counts where only the other one is given.
 const USUAL_IMAGES: &str = "{split}/{case}/image.nii*";
 const USUAL_MASKS: &str = "{split}/{case}/task01_seg{expert}.nii*";
 /// The greatest number of a channel.
@@ -430,8 +430,11 @@ pub(super) fn written(spec: &DataSpec) -> Vec<(&'static str, String)> {
         keys.push(("slice", format!("{{ axis = {axis}, keep = {keep} }}")));
     }
     if let Some(sizes) = spacing_mm {
-        let [x, y] = sizes.map(real);
-        keys.push((data_keys::SPACING_MM.name, format!("[{x}, {y}]")));
+        let sizes = match sizes.map(real) {
+            [x, y] if x == y => x,
+            [x, y] => format!("[{x}, {y}]"),
+        };
+        keys.push((data_keys::SPACING_MM.name, sizes));
     }
     keys
 }

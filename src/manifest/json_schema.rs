@@ -319,7 +319,7 @@ fn value_schema(kind: &ValueKind) -> Json {
         ]),
         ValueKind::Number { least, most } => bounded(*least, *most),
         ValueKind::Rate => map([("type", plain("number")), ("exclusiveMinimum", plain(0))]),
-        ValueKind::Range { least, most } => map([
+        ValueKind::Range { least, most } | ValueKind::Pair { least, most } => map([
             ("type", plain("array")),
             ("items", bounded(*least, *most)),
             ("minItems", plain(2)),

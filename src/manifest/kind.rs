@@ -94,6 +94,13 @@ pub enum ValueKind {
         /// The greatest of `high`.
         most: f64,
     },
+    /// Two numbers `[width, height]` within bounds.
+    Pair {
+        /// The least of both.
+        least: f64,
+        /// The greatest of both.
+        most: f64,
+    },
     /// One of several words.
     Words(&'static [Word]),
     /// A text.
@@ -252,6 +259,9 @@ impl ValueKind {
             Self::Rate => "number greater than 0".into(),
             Self::Range { least, most } => {
                 format!("range [low, high] within {least:?} and {most:?}")
+            }
+            Self::Pair { least, most } => {
+                format!("two of them [width, height] within {least:?} and {most:?}")
             }
             Self::Words(words) => {
                 let words = words.iter().map(|word| quoted(word.word));

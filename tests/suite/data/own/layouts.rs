@@ -100,6 +100,25 @@ fn every_layout_of_the_same_cases_has_the_same_content() {
 }
 
 #[test]
+fn masks_of_a_pattern_without_an_expert_are_of_expert_1() {
+    let dir = tempfile::tempdir().unwrap();
+    for case in 1..=4 {
+        write(
+            &dir.path().join(format!("images/c{case}.png")),
+            &image(case),
+        );
+        write(
+            &dir.path().join(format!("masks/c{case}.png")),
+            &mask(case, 1),
+        );
+    }
+    let keys = "images = \"images/{case}.png\"\nmasks = \"masks/{case}.png\"\n";
+    let set = open(dir.path(), &format!("{SIZE}{keys}{SHARE}"));
+    assert_eq!((set.experts, set.test.len()), (vec![1], 1));
+    assert_eq!(set.warnings, []);
+}
+
+#[test]
 fn a_share_is_drawn_from_names_and_seed_and_keeps_units_together() {
     let dir = tempfile::tempdir().unwrap();
     let keys = |seed: u32, share: f64| {
