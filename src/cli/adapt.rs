@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context, Error, anyhow};
 use clap::Args;
 
-use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
+use super::{
+    Done, Failure, ImageOptions, MaskOptions, OwnDevice, output::print, weights::LoadedWeights,
+};
 use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
     data::{
@@ -16,7 +18,7 @@ use crate::{
     engine::{AnyEngine, Engine},
     event::Step,
     key::Keyed,
-    manifest::{Budget, ExpertBatching, Recipe},
+    manifest::{Budget, ExpertBatching, FileReading, Recipe},
     method::{Branch, Tuned},
     net::{About, Adaptation, Checkpoint, NetworkOrigin, UNet},
     progress::Bar,
@@ -44,6 +46,10 @@ pub(super) struct Arguments {
     /// The new expert's number, as in `task01_seg08`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(Expert).range(1..))]
     expert: Expert,
+    #[command(flatten)]
+    images: ImageOptions,
+    #[command(flatten)]
+    masks: MaskOptions,
     /// Checkpoint to write; it must not exist yet.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -102,7 +108,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         )));
     }
     let weights = LoadedWeights::open(&arguments.weights)?;
-    let found = folder::annotated(&arguments.cases, arguments.expert).map_err(Failure::input)?;
+    let reading = FileReading {
+        labels: arguments.masks.label.clone(),
+        ..arguments.images.reading()
+    };
+    let found = folder::annotated(&arguments.cases, arguments.expert, &reading);
+    let found = found.map_err(Failure::input)?;
     for line in grouped(&found.warnings) {
         eprintln!("{line}");
     }

@@ -6,10 +6,11 @@ use anyhow::anyhow;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Done, Failure, output::print};
+use super::{DescribedSet, Done, Failure, output::print};
 use crate::data::{
     Expert,
     check::{self, Check},
+    fit::{Fit, fit},
     phantom,
 };
 
@@ -25,10 +26,22 @@ pub(super) enum Command {
         seed: u64,
     },
     /// Check a data set: what it holds, and what is wrong with it.
+    #[command(
+        after_help = "A folder is read in QUBIQ's layout. A manifest says under `[dataset]` how \
+                      its data set is found and read, and is held against what is there.
+
+Examples:
+  expertgrid data check data/phantom
+  expertgrid data check mine.toml --dataset scans"
+    )]
     Check {
-        /// Folder of the data set.
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
+        /// Folder of the data set, or a manifest that describes one.
+        #[arg(value_name = "DIR|MANIFEST")]
+        set: PathBuf,
+        /// Folder of the data set that the manifest describes [default: its `dataset.path`, or
+        /// data/phantom].
+        #[arg(long, value_name = "DIR")]
+        dataset: Option<PathBuf>,
         /// Print what it holds and every problem of every file as JSON.
         #[arg(long)]
         json: bool,
@@ -43,6 +56,8 @@ struct CheckedSet<'a> {
     training: usize,
     test: usize,
     experts: &'a [Expert],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<String>,
     usable: bool,
     problems: Vec<FileProblem<'a>>,
 }
@@ -69,6 +84,10 @@ fn json(check: &Check) -> String {
         training: check.training,
         test: check.test,
         experts: &check.experts,
+        names: match check.names.are_there() {
+            true => check.experts.iter().map(|e| check.names.show(*e)).collect(),
+            false => Vec::new(),
+        },
         usable: check.usable(),
         problems: problems.collect(),
     };
@@ -85,19 +104,39 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             ));
             Ok(Done::Whole)
         }
-        Command::Check { dir, json: as_json } => {
-            let check = check::check(dir);
+        Command::Check {
+            set,
+            dataset,
+            json: as_json,
+        } => {
+            let described = DescribedSet::of(set, dataset.as_deref())?;
+            let check = check::check_as(&described.dir, &described.spec);
             match as_json {
                 true => print(json(&check)),
                 false => print(check.to_string().trim_end()),
             }
             match check.usable() {
-                true => Ok(Done::Whole),
+                true => fits(&described),
                 false => Err(Failure::Input(anyhow!(
                     "{}: not usable as a data set",
-                    dir.display()
+                    described.dir.display()
                 ))),
             }
         }
+    }
+}
+
+/// Holds a manifest against the data set that it describes.
+fn fits(described: &DescribedSet) -> Result<Done, Failure> {
+    let Some(experiment) = &described.experiment else {
+        return Ok(Done::Whole);
+    };
+    let Fit { problems, notes } = fit(&described.open()?, experiment);
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    match problems.is_empty() {
+        true => Ok(Done::Whole),
+        false => Err(Failure::refused(problems.join("\n"))),
     }
 }

@@ -7,16 +7,17 @@ use clap::{Args, ValueEnum};
 use itertools::Itertools;
 use serde::{Serialize, Serializer};
 
-use super::{Done, Failure, output::print};
+use super::{Done, Failure, MaskOptions, output::print};
 use crate::{
     data::{
         DataProblem, DataProblems, Expert, Mask,
         alignment::{Aligned, align},
         folder::{self, FoundMasks},
         grouped,
-        nifti::{self, Fault, ReadMask},
+        nifti::{Fault, ReadMask},
+        raster,
     },
-    manifest::{Fallback, Key, Metrics, SpacingFrom},
+    manifest::{Fallback, FileReading, Key, Metrics, SpacingFrom},
     metric::{Compared, Measure, Score, Spacing, Unit},
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Arguments {
     /// Whose masks are the reference, in a folder of cases.
     #[arg(long, value_name = "N")]
     expert: Option<Expert>,
+    #[command(flatten)]
+    masks: MaskOptions,
     /// Measures to report [default: dice, assd, hd95].
     #[arg(long, value_name = "MEASURE", value_delimiter = ',', value_parser = measure)]
     report: Vec<Measure>,
@@ -114,7 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let pairs = pairs(arguments)?;
     let (rows, problems): (Vec<ScoredCase>, Vec<Vec<DataProblem>>) = pairs
         .iter()
-        .map(|pair| score(pair, &metrics))
+        .map(|pair| score(pair, &metrics, &arguments.masks.label))
         .partition_result();
     if !problems.is_empty() {
         return Err(Failure::input(DataProblems(problems.concat())));
@@ -261,8 +264,14 @@ fn masks(dir: &Path, expert: Option<Expert>) -> Result<Vec<(String, PathBuf)>, F
 }
 
 /// Scores a pair, or lists what is wrong with it.
-fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, Vec<DataProblem>> {
-    let (prediction, reference) = match (read(&pair.prediction), read(&pair.reference)) {
+fn score(
+    pair: &MaskPair,
+    metrics: &Metrics,
+    labels: &[u32],
+) -> Result<ScoredCase, Vec<DataProblem>> {
+    let [prediction, reference] =
+        [&pair.prediction, &pair.reference].map(|path| read(path, labels));
+    let (prediction, reference) = match (prediction, reference) {
         (Ok(prediction), Ok(reference)) => (prediction, reference),
         (prediction, reference) => {
             let faults = [prediction, reference].into_iter();
@@ -325,8 +334,21 @@ fn score(pair: &MaskPair, metrics: &Metrics) -> Result<ScoredCase, Vec<DataProbl
     })
 }
 
-fn read(path: &Path) -> Result<ReadMask, DataProblem> {
-    let read = nifti::read_mask(path);
+fn read(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
+    let asked = FileReading {
+        labels: labels.to_vec(),
+        ..FileReading::default()
+    };
+    let read = match raster::mask(path, &asked) {
+        // The other of the two may hold labels, and this one 0 and 1 as predictions do.
+        Ok(read) if read.oddity.is_some() && !labels.is_empty() => {
+            match raster::mask(path, &FileReading::default()) {
+                Ok(binary) if binary.inside == Some(1.0) => Ok(binary),
+                _ => Ok(read),
+            }
+        }
+        read => read,
+    };
     let read = read.map_err(|fault| DataProblem::error(path, fault.what, fault.remedy))?;
     for remark in read.header.remarks() {
         eprintln!("note: {}: {remark}", path.display());

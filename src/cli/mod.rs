@@ -15,13 +15,16 @@ mod adapt;
 mod bench;
 mod compute;
 mod data;
+mod described;
 mod interrupts;
 mod logs;
 mod manifest;
 mod metric;
+mod new;
 mod output;
 mod plan;
 mod predict;
+mod reading;
 mod report;
 mod run;
 mod selection;
@@ -44,6 +47,8 @@ use clap::{Parser, Subcommand};
 use crate::stage::{StageWork, Stages};
 
 use compute::{Compute, ExecutionArguments, OwnDevice, WorkerDevice, at_least_one, made_by};
+use described::{DescribedSet, OpenedSets};
+use reading::{ImageOptions, MaskOptions};
 use selection::{DEFAULT_DATASET, Picked, Selection, imports};
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.
@@ -71,6 +76,8 @@ enum Command {
     /// Make or check a data set.
     #[command(subcommand)]
     Data(data::Command),
+    /// Write a manifest that fits a data set.
+    New(new::Arguments),
     /// List the keys that manifests have, or print their JSON Schema.
     #[command(subcommand)]
     Manifest(manifest::Command),
@@ -162,6 +169,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
     let command = Cli::parse().command;
     let outcome = match command {
         Command::Data(command) => data::run(&command),
+        Command::New(arguments) => new::run(&arguments),
         Command::Manifest(command) => manifest::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),

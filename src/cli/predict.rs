@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Error};
 use clap::Args;
 
-use super::{Done, Failure, OwnDevice, output::print, weights::LoadedWeights};
+use super::{Done, Failure, ImageOptions, OwnDevice, output::print, weights::LoadedWeights};
 use crate::{
     data::{
         Expert, Image, Mask, by_cause,
@@ -39,9 +39,11 @@ pub(super) struct Arguments {
     /// Whose masks to predict; needed where the network has several experts' branches.
     #[arg(long, value_name = "N")]
     expert: Option<Expert>,
-    /// 2-D NIfTI images, folders of a case, folders of images and of cases.
+    /// 2-D images (NIfTI, PNG), folders of a case, folders of images and of cases.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ImageOptions,
     /// Folder to write to; files there are not replaced.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -62,7 +64,8 @@ const TOGETHER: usize = 16;
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let weights = LoadedWeights::open(&arguments.weights)?;
     let branch = weights.branch(arguments.expert)?;
-    let found = folder::images(&arguments.images).map_err(Failure::input)?;
+    let reading = arguments.reading.reading();
+    let found = folder::images(&arguments.images, &reading).map_err(Failure::input)?;
     for line in grouped(&found.warnings) {
         eprintln!("{line}");
     }

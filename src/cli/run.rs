@@ -12,6 +12,7 @@ use super::{
 use crate::{
     exec::{Slots, WorkerCommand},
     key::Digest,
+    manifest::DataSpec,
     schedule::Policy,
     shell,
     sweep::{self, Caller, Sweep, SweepEnd, SweepError},
@@ -96,10 +97,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let dataset = selection.open_dataset(&experiments)?;
     let slots = slots(&arguments.execution)?;
     let imports = imports(&experiments, Some(&dataset))?;
+    let described = Selection::described(&experiments)?;
     let sweep = Sweep {
         execution: sweep::Execution {
             command: this_command(),
-            worker: worker_command(arguments, &imports)?,
+            worker: worker_command(arguments, &described, &imports)?,
             slots,
             policy: arguments.failing.policy(),
             stage_timeout: arguments.failing.stage_timeout,
@@ -162,6 +164,7 @@ fn this_command() -> String {
 
 fn worker_command(
     arguments: &Arguments,
+    described: &DataSpec,
     imports: &BTreeMap<PathBuf, Digest>,
 ) -> Result<WorkerCommand, Failure> {
     let selection = &arguments.selection;
@@ -172,14 +175,24 @@ fn worker_command(
     let paths: [OsString; 5] = [
         "worker".into(),
         "--dataset".into(),
-        selection.dataset_path().into(),
+        selection.dataset_path(described).into(),
         "--results".into(),
         selection.results.clone().into(),
     ];
+    // A path need not be a text, and the worker is told the folder.
+    let described = DataSpec {
+        path: None,
+        ..described.clone()
+    };
+    let description = (described != DataSpec::default()).then(|| {
+        let json = serde_json::to_string(&described).expect("a description is plain data");
+        [OsString::from("--described"), json.into()]
+    });
     Ok(WorkerCommand {
         program,
         arguments: paths
             .into_iter()
+            .chain(description.into_iter().flatten())
             .chain(arguments.execution.compute.arguments())
             .chain(["--keep-every".into(), keep_every.into()])
             .chain(

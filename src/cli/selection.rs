@@ -1,12 +1,12 @@
 //! Which experiments a command is about, on which data, and which of their runs.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::anyhow;
 use clap::Args;
 use itertools::Itertools;
 
-use super::Failure;
+use super::{Failure, described::folder};
 use crate::{
     data::{
         Dataset,
@@ -16,7 +16,7 @@ use crate::{
     grid::Only,
     imports,
     key::Digest,
-    manifest::{self, Experiment, PAPER},
+    manifest::{self, DataSpec, Experiment, PAPER},
     plan::{Inventory, Picking, Plan},
     results_dir::ResultsDir,
     variant::Folders,
@@ -34,7 +34,8 @@ pub(super) struct Selection {
     /// Override a key, for example `finetune.steps=200`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) overrides: Vec<String>,
-    /// Folder of the data set, in the QUBIQ layout [default: data/phantom].
+    /// Folder of the data set, in QUBIQ's layout or as the manifest's `[dataset]` describes it
+    /// [default: the manifest's `dataset.path`, or data/phantom].
     #[arg(long, value_name = "DIR")]
     pub(super) dataset: Option<PathBuf>,
     /// Folder of the tables and of the store.
@@ -76,10 +77,25 @@ impl Picked {
 pub(super) const DEFAULT_DATASET: &str = "data/phantom";
 
 impl Selection {
-    pub(super) fn dataset_path(&self) -> PathBuf {
-        self.dataset
-            .clone()
-            .unwrap_or_else(|| DEFAULT_DATASET.into())
+    /// The folder of the data set.
+    pub(super) fn dataset_path(&self, described: &DataSpec) -> PathBuf {
+        folder(self.dataset.as_deref(), described)
+    }
+
+    /// How the data set of all manifests is found and read.
+    pub(super) fn described(experiments: &[Experiment]) -> Result<Arc<DataSpec>, Failure> {
+        let Some(first) = experiments.first() else {
+            return Ok(Arc::default());
+        };
+        match experiments.iter().find(|other| other.data != first.data) {
+            None => Ok(first.data.clone()),
+            Some(other) => Err(Failure::refused(format!(
+                "{} and {} describe different data sets under `[dataset]`; name them in commands \
+                 of their own",
+                first.path.display(),
+                other.path.display()
+            ))),
+        }
     }
 
     pub(super) fn results_dir(&self) -> ResultsDir {
@@ -105,12 +121,13 @@ impl Selection {
         let experiments = read.map_err(|problems| {
             // Which experts there are is asked of the data set.
             let asked = problems.unknown_expert;
-            let found = asked.then(|| survey::experts_named(&self.dataset_path()));
+            let path = self.dataset_path(&DataSpec::default());
+            let found = asked.then(|| survey::experts_named(&path));
             match found.filter(|experts| !experts.is_empty()) {
                 None => Failure::input(problems),
                 Some(experts) => Failure::refused(format!(
                     "{problems}\n{} has masks of experts {}",
-                    self.dataset_path().display(),
+                    path.display(),
                     experts.iter().format(", ")
                 )),
             }
@@ -140,14 +157,17 @@ impl Selection {
     /// The same, with the folders of the results.
     pub(super) fn plan_and_folders(&self) -> Result<(Plan, Folders), Failure> {
         let experiments = self.experiments()?;
-        let absent = self.dataset.is_none() && !self.dataset_path().exists();
+        let described = Self::described(&experiments)?;
+        let path = self.dataset_path(&described);
+        let named = self.dataset.is_some() || described.path.is_some();
+        let absent = !named && !path.exists();
         let dir = self.results_dir();
         let (inventory, folders, imports) = match absent {
             true => {
                 eprintln!(
                     "note: there is no data set at {}: stages are counted for the size that the \
                      manifests expect, and none counts as cached",
-                    self.dataset_path().display()
+                    path.display()
                 );
                 let folders = Folders::find(&experiments, None, &dir);
                 let imports = imports(&experiments, None)?;
@@ -169,7 +189,9 @@ impl Selection {
 
     /// Opens the data set and checks the experiments against it.
     pub(super) fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
-        let dataset = crate::data::open(&self.dataset_path()).map_err(Failure::input)?;
+        let described = Self::described(experiments)?;
+        let path = self.dataset_path(&described);
+        let dataset = crate::data::open_as(&path, &described).map_err(Failure::input)?;
         for line in grouped(&dataset.warnings) {
             eprintln!("{line}");
         }

@@ -202,7 +202,7 @@ impl TracedRun {
         let cases = scores.map_or_else(Vec::new, |scores| scores.cases);
         Self {
             start: run.at.start,
-            combination: run.at.experts.iter().join("+"),
+            combination: run.at.names.joined(&run.at.experts),
             repeat: run.at.repeat,
             swept: run
                 .at

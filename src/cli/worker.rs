@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Done, Failure, WorkerDevice, made_by};
 use crate::{
     exec,
+    manifest::DataSpec,
     stage::{Bench, Library, StageWork},
     store::Store,
 };
@@ -15,6 +16,9 @@ use crate::{
 pub(super) struct Arguments {
     #[arg(long)]
     dataset: PathBuf,
+    /// How its files are found and read, as JSON.
+    #[arg(long)]
+    described: Option<String>,
     #[arg(long)]
     results: PathBuf,
     #[arg(long)]
@@ -28,7 +32,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, Failure> {
     leave_requests_to_the_parent();
-    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
+    let described: DataSpec = match &arguments.described {
+        Some(json) => serde_json::from_str(json).map_err(Failure::input)?,
+        None => DataSpec::default(),
+    };
+    let dataset = crate::data::open_as(&arguments.dataset, &described).map_err(Failure::input)?;
     let WorkerDevice {
         device,
         threads,

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     Case, DataProblem, Expert, Mask, Severity, grouped, survey, training_geometry::TrainingGeometry,
 };
-use crate::key::Digest;
+use crate::{grid::ExpertNames, key::Digest, manifest::DataSpec};
 
 /// The report on one folder.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Check {
     pub geometry: TrainingGeometry,
     /// Experts that annotated every case.
     pub experts: Vec<Expert>,
+    /// What experts are called.
+    pub names: ExpertNames,
     /// Figures of the readable cases; `None` if there is none.
     pub figures: Option<Figures>,
     /// Errors first, then warnings.
@@ -98,7 +100,12 @@ impl Check {
 
 /// Reads and checks everything in `dir`.
 pub fn check(dir: &Path) -> Check {
-    let survey = survey::survey(dir);
+    check_as(dir, &DataSpec::default())
+}
+
+/// Reads and checks everything in `dir`, by the description of a manifest.
+pub fn check_as(dir: &Path, spec: &DataSpec) -> Check {
+    let survey = survey::survey(dir, spec);
     let readable = &survey.readable;
     let cases: Vec<&Case> = readable.cases().collect();
     let mut sizes = BTreeMap::new();
@@ -128,6 +135,7 @@ pub fn check(dir: &Path) -> Check {
         test: readable.test.len(),
         sizes,
         experts: readable.experts.clone(),
+        names: ExpertNames::new(&readable.names),
         problems: survey.into_problems(),
     }
 }
@@ -253,7 +261,14 @@ impl fmt::Display for Check {
         writeln!(f, "headers      {}", self.geometry)?;
         let experts = match self.experts.is_empty() {
             true => "none".to_owned(),
-            false => self.experts.iter().join(", "),
+            false => self
+                .experts
+                .iter()
+                .map(|expert| match self.names.of((*expert).into()) {
+                    Some(name) => format!("{expert} {name}"),
+                    None => expert.to_string(),
+                })
+                .join(", "),
         };
         writeln!(f, "experts      {experts}")?;
         if self

@@ -76,9 +76,14 @@ pub fn fit(dataset: &Dataset, experiment: &Experiment) -> Fit {
     for expert in &wanted {
         if !dataset.experts.contains(expert) {
             fit.problems.push(format!(
-                "{name} asks for expert {expert}, who did not annotate every case of the data set; \
+                "{name} asks for expert {}, who did not annotate every case of the data set; \
                  choose among its experts {}",
-                dataset.experts.iter().format(", ")
+                grid.names.show(*expert),
+                dataset
+                    .experts
+                    .iter()
+                    .map(|e| grid.names.show(*e))
+                    .format(", ")
             ));
         }
     }

@@ -12,13 +12,17 @@ use itertools::Itertools;
 use rayon::prelude::*;
 
 use super::{
-    Case, DataProblem, DataProblems, Expert, Image, Severity, label,
-    listing::{entries, file_name, folder_name, nifti_stem},
-    nifti::{self, Fault, Header},
-    qubiq::{CaseFiles, Role, case_of, cases_among, list_files},
-    survey::read_case,
+    Case, DataProblem, DataProblems, Expert, Image, Severity,
+    case_files::CaseFiles,
+    label,
+    listing::{entries, file_name, folder_name, nifti_stem, picture_stem, raster_stem},
+    nifti::{Fault, Header},
+    qubiq::{Role, case_of, cases_among, list_files},
+    raster,
+    survey::read_cases,
     two_valued,
 };
+use crate::manifest::FileReading;
 
 /// The cases of a folder that one expert annotated.
 #[derive(Clone, Debug)]
@@ -34,11 +38,15 @@ pub struct ExpertCases {
 }
 
 /// Reads the cases in `dir`, a folder each, or the case whose folder it is, that have a mask of
-/// `expert`.
+/// `expert`, with files read as `reading` says.
 ///
 /// # Errors
 /// Every problem, warnings included, where at least one of them is an error.
-pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems> {
+pub fn annotated(
+    dir: &Path,
+    expert: Expert,
+    reading: &FileReading,
+) -> Result<ExpertCases, DataProblems> {
     let mut problems = Vec::new();
     let listed = match opened(dir, &mut problems) {
         None => Vec::new(),
@@ -59,7 +67,7 @@ pub fn annotated(dir: &Path, expert: Expert) -> Result<ExpertCases, DataProblems
     let experts = BTreeSet::from([expert]);
     let (cases, found): (Vec<_>, Vec<_>) = annotated
         .par_iter()
-        .map(|files| read_case(files, &experts))
+        .map(|files| read_cases(files, &experts, reading))
         .unzip();
     problems.extend(found.into_iter().flatten());
     match is_broken(&problems) {
@@ -128,13 +136,27 @@ fn content(dir: &Path, problems: &mut Vec<DataProblem>) -> Option<FolderContent>
     }
     let (folders, others): (Vec<PathBuf>, Vec<PathBuf>) =
         listed.into_iter().partition(|path| path.is_dir());
-    let (files, others): (Vec<PathBuf>, Vec<PathBuf>) = others
+    let (mut files, others): (Vec<PathBuf>, Vec<PathBuf>) = others
         .into_iter()
         .partition(|path| nifti_stem(&file_name(path)).is_some());
+    let (pictures, others): (Vec<PathBuf>, Vec<PathBuf>) = others
+        .into_iter()
+        .partition(|path| picture_stem(&file_name(path)).is_some());
+    match files.is_empty() {
+        true => files = pictures,
+        // Pictures for the eye lie beside images and masks.
+        false => problems.extend(pictures.into_iter().map(|path| {
+            DataProblem::warning(
+                path,
+                "is a PNG beside NIfTI files and is left out",
+                "if it is an image or a mask, move it into a folder of PNGs",
+            )
+        })),
+    }
     problems.extend(others.into_iter().map(|path| {
         DataProblem::warning(
             path,
-            "is not a NIfTI file (.nii or .nii.gz) and is left out",
+            "is neither a NIfTI file (.nii or .nii.gz) nor a PNG and is left out",
             "if it is an image or a mask, convert it to one",
         )
     }));
@@ -175,11 +197,12 @@ pub struct FoundImages {
     pub warnings: Vec<DataProblem>,
 }
 
-/// Reads images: files, folders of a case, folders of images and of cases.
+/// Reads images: files, folders of a case, folders of images and of cases; files are read as
+/// `reading` says.
 ///
 /// # Errors
 /// Every problem found.
-pub fn images(paths: &[PathBuf]) -> Result<FoundImages, DataProblems> {
+pub fn images(paths: &[PathBuf], reading: &FileReading) -> Result<FoundImages, DataProblems> {
     let mut problems = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -203,7 +226,7 @@ pub fn images(paths: &[PathBuf]) -> Result<FoundImages, DataProblems> {
     }
     let read = |path: &PathBuf| {
         let fault = |fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
-        let (image, header) = nifti::read_image(path).map_err(fault)?;
+        let (image, header) = raster::image(path, reading).map_err(fault)?;
         if two_valued(&image.pixels) {
             return Err(DataProblem::error(
                 path,
@@ -258,7 +281,7 @@ fn images_in(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<PathBuf> {
     if images.is_empty() {
         problems.push(DataProblem::error(
             dir,
-            "holds no image: neither NIfTI files nor folders with an image.nii.gz",
+            "holds no image: neither NIfTI files nor PNGs nor folders with an image.nii.gz",
             "give the image files themselves",
         ));
     }
@@ -333,7 +356,7 @@ pub fn masks(dir: &Path, expert: Option<Expert>) -> Result<FoundMasks, DataProbl
     if masks.is_empty() && !is_broken(&problems) {
         problems.push(DataProblem::error(
             dir,
-            "holds no .nii or .nii.gz file",
+            "holds no .nii, .nii.gz or .png file",
             "give a folder of masks",
         ));
     }
@@ -360,7 +383,7 @@ pub fn masks(dir: &Path, expert: Option<Expert>) -> Result<FoundMasks, DataProbl
 /// The name of a case's file without its ending; for `image`, the name of its folder.
 pub fn name(path: &Path) -> String {
     let whole = file_name(path);
-    let stem = nifti_stem(&whole).or_else(|| whole.strip_suffix(".gz"));
+    let stem = raster_stem(&whole).or_else(|| whole.strip_suffix(".gz"));
     match stem.unwrap_or(&whole) {
         "image" => match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder_name(folder),

@@ -108,6 +108,18 @@ pub(super) fn nifti_stem(name: &str) -> Option<&str> {
     without(plain, ".nii").map(|at| &name[..at])
 }
 
+/// The name of an image or mask without its ending: of a NIfTI file or a PNG.
+pub(super) fn raster_stem(name: &str) -> Option<&str> {
+    nifti_stem(name).or_else(|| picture_stem(name))
+}
+
+/// The name of a PNG without its ending, in capitals or not; none for another file.
+pub(super) fn picture_stem(name: &str) -> Option<&str> {
+    let at = name.len().checked_sub(".png".len())?;
+    let found = name.get(at..)?.eq_ignore_ascii_case(".png");
+    found.then_some(&name[..at])
+}
+
 /// A sort key in which `case9` precedes `case10`: runs of digits compare as numbers.
 pub(super) fn natural(path: &Path) -> Vec<(String, u128, String)> {
     let text = path.to_string_lossy();

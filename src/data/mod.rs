@@ -9,16 +9,23 @@ pub mod augment;
 pub mod check;
 pub mod fit;
 pub mod folder;
+pub mod guess;
 pub mod nifti;
 pub mod phantom;
 pub mod prepare;
 pub mod qubiq;
+pub mod raster;
 pub mod survey;
 pub mod training_geometry;
 
+mod case_files;
+mod described;
 mod label;
 mod listing;
+mod picture;
 mod problem;
+mod resample;
+mod split;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -28,6 +35,7 @@ pub use self::{
     problem::{DataProblem, DataProblems, Severity, by_cause, grouped},
 };
 use crate::key::{Digest, Keyed, Sink};
+use crate::manifest::DataSpec;
 use crate::metric::MaskView;
 
 /// An expert's number, as in `task01_seg07`: 7.
@@ -251,6 +259,10 @@ pub struct Dataset {
     pub test: Vec<Case>,
     /// Experts that annotated every case, ascending.
     pub experts: Vec<Expert>,
+    /// Names of experts, from number 1 on; empty where they have none.
+    pub names: Vec<String>,
+    /// What was done to images and masks on their way from the files; `None` where nothing was.
+    pub preparation: Option<String>,
     /// [`content_digest`] of its cases.
     pub digest: Digest,
     /// Problems that do not prevent its use.
@@ -289,7 +301,15 @@ pub fn content_digest(training: &[Case], test: &[Case]) -> Digest {
 /// # Errors
 /// Every problem found, warnings included, where at least one of them is an error.
 pub fn open(dir: &Path) -> Result<Dataset, DataProblems> {
-    let survey = survey::survey(dir);
+    open_as(dir, &DataSpec::default())
+}
+
+/// As [`open`], by the description of a manifest.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_as(dir: &Path, spec: &DataSpec) -> Result<Dataset, DataProblems> {
+    let survey = survey::survey(dir, spec);
     match survey.errors.is_empty() {
         true => Ok(survey.readable),
         false => Err(DataProblems(survey.into_problems())),

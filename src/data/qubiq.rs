@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     DataProblem, Expert,
-    listing::{entries, file_name, folder_name, nifti_stem},
+    case_files::{CaseFiles, MaskNames},
+    listing::{entries, file_name, folder_name, picture_stem, raster_stem},
 };
 
 /// The layout of the folders.
@@ -75,7 +76,9 @@ pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), DataProblem> {
             true => GET_DATA,
             false => {
                 "put a folder for each case, with its image.nii.gz and task01_segNN.nii.gz, into \
-                 these two"
+                 these two, or describe the folders and names there are with `images`, `masks` \
+                 and `split` under `[dataset]` in a manifest, as `expertgrid new NAME --dataset \
+                 DIR` writes it"
             }
         },
     ))
@@ -87,14 +90,6 @@ fn common_parent_2021(dir: &Path) -> Option<PathBuf> {
     let named = |path: &Path, name: &str| path.file_name().is_some_and(|n| n == name);
     let within = named(dir, TASK) && (named(tree, TRAINING_2021) || named(tree, TEST_2021));
     within.then(|| tree.parent().map(Path::to_owned)).flatten()
-}
-
-/// The files of one case, not yet read.
-pub(super) struct CaseFiles {
-    pub folder: PathBuf,
-    pub name: String,
-    pub image: Option<PathBuf>,
-    pub masks: BTreeMap<Expert, PathBuf>,
 }
 
 /// The files of every case in `folder`, in numerical order.
@@ -155,21 +150,37 @@ pub(super) fn case_of(
 ) -> CaseFiles {
     let mut case = CaseFiles {
         name: folder_name(&folder),
+        unit: folder_name(&folder),
+        part: None,
         folder,
         image: None,
         masks: BTreeMap::new(),
+        mask_names: MaskNames::Qubiq,
     };
     for path in listed {
         let role = Role::of(&path);
         let earlier = match role {
             Role::Image => case.image.replace(path.clone()),
             Role::Mask(expert) => case.masks.insert(expert, path.clone()),
-            Role::Nameless | Role::Other => {
+            Role::OtherTask(_) | Role::Nameless | Role::Other => {
                 problems.push(ignored(path, &role));
                 continue;
             }
         };
         if let Some(earlier) = earlier {
+            // Pictures for the eye lie beside images and masks.
+            if is_picture(&path) && !is_picture(&earlier) {
+                match role {
+                    Role::Mask(expert) => case.masks.insert(expert, earlier),
+                    _ => case.image.replace(earlier),
+                };
+                problems.push(DataProblem::warning(
+                    path,
+                    "is a PNG beside a NIfTI file of its name and is ignored",
+                    "if it is what is meant, convert it to NIfTI and put it in its place",
+                ));
+                continue;
+            }
             let what = match role {
                 Role::Mask(expert) => format!("a mask of expert {expert}"),
                 _ => "an image of the case".to_owned(),
@@ -184,6 +195,10 @@ pub(super) fn case_of(
     case
 }
 
+fn is_picture(path: &Path) -> bool {
+    picture_stem(&file_name(path)).is_some()
+}
+
 /// What is neither image nor mask, and what to do if it should be.
 fn ignored(path: PathBuf, role: &Role) -> DataProblem {
     let (what, remedy) = match role {
@@ -191,14 +206,26 @@ fn ignored(path: PathBuf, role: &Role) -> DataProblem {
             "is a folder within a case and is ignored",
             "if it is the folder of a case, move it beside the others",
         ),
+        Role::OtherTask(task) => {
+            return DataProblem::warning(
+                path,
+                format!("is a mask of task {task} and is ignored, as those of task 1 are read"),
+                format!(
+                    "to use task {task}, write `masks = \
+                     \"{{split}}/{{case}}/task{task:02}_seg{{expert}}.nii*\"` under `[dataset]` in \
+                     the manifest"
+                ),
+            );
+        }
         Role::Other => (
-            "is not a NIfTI file (.nii or .nii.gz) and is ignored",
+            "is neither a NIfTI file (.nii or .nii.gz) nor a PNG and is ignored",
             "if it is the case's image or an expert's mask, convert it to image.nii.gz or \
              task01_segNN.nii.gz",
         ),
         _ => (
             "is neither `image.nii[.gz]` nor `task01_segNN.nii[.gz]` and is ignored",
-            "if it is the case's image or an expert's mask, rename it so",
+            "if it is the case's image or an expert's mask, rename it so, or describe your names \
+             with `images` and `masks` under `[dataset]` in the manifest",
         ),
     };
     DataProblem::warning(path, what, remedy)
@@ -208,6 +235,8 @@ fn ignored(path: PathBuf, role: &Role) -> DataProblem {
 pub(super) enum Role {
     Image,
     Mask(Expert),
+    /// A mask of another task than the first.
+    OtherTask(u8),
     /// A NIfTI file that is neither by its name.
     Nameless,
     /// Another file.
@@ -217,14 +246,19 @@ pub(super) enum Role {
 impl Role {
     pub(super) fn of(path: &Path) -> Self {
         let name = file_name(path);
-        let Some(stem) = nifti_stem(&name) else {
+        let Some(stem) = raster_stem(&name) else {
             return Self::Other;
         };
         if stem == "image" {
             return Self::Image;
         }
-        match stem.strip_prefix("task01_seg").map(str::parse) {
-            Some(Ok(expert)) if expert > 0 => Self::Mask(expert),
+        let Some((task, expert)) = stem.strip_prefix("task").and_then(|s| s.split_once("_seg"))
+        else {
+            return Self::Nameless;
+        };
+        match (task, task.parse(), expert.parse()) {
+            ("01", _, Ok(expert)) if expert > 0 => Self::Mask(expert),
+            (_, Ok(task), Ok(1_u8..)) if task > 1 => Self::OtherTask(task),
             _ => Self::Nameless,
         }
     }

@@ -13,13 +13,20 @@ use rayon::prelude::*;
 use super::{
     Case, DataProblem, Dataset, Expert, Image, Mask, Severity,
     alignment::{Aligned, align},
-    content_digest, label,
+    case_files::CaseFiles,
+    content_digest, described, label,
     listing::{entries, natural},
-    nifti::{self, Fault, Header, ReadMask},
-    qubiq::{CaseFiles, PARTS, Tree, list_cases, locate},
+    nifti::{Fault, FilePlane, ReadMask},
+    problem::some_of,
+    qubiq::{PARTS, Tree, list_cases, locate},
+    raster,
+    resample::Resampling,
     two_valued,
 };
-use crate::key::Digest;
+use crate::{
+    key::Digest,
+    manifest::{DataSpec, FileReading, KeepSlices, Slices},
+};
 
 /// What could be read of a data set, and what is wrong with it.
 #[derive(Clone, Debug)]
@@ -39,32 +46,38 @@ impl Survey {
     }
 }
 
-/// Reads everything in `dir` that can be read, cases in parallel, and lists every problem.
-pub fn survey(dir: &Path) -> Survey {
+/// Reads everything in `dir` that can be read, by the description of a manifest, cases in parallel,
+/// and lists every problem.
+pub fn survey(dir: &Path, spec: &DataSpec) -> Survey {
     let mut problems = Vec::new();
-    let (tree, [training, test]) = match locate(dir) {
-        Ok((tree, folders)) => {
-            if tree == Tree::Plain {
-                tell_of_other_folders(dir, &mut problems);
-            }
-            let cases = folders.map(|folder| list_cases(&folder, &mut problems));
-            (tree, cases)
-        }
-        Err(problem) => {
-            problems.push(problem);
-            (Tree::Plain, [Vec::new(), Vec::new()])
-        }
-    };
-    let experts = complete_experts(dir, [&training, &test], &mut problems);
+    let (tree, [training, test]) = listed(dir, spec, &mut problems);
+    let experts = complete_experts(dir, spec, [&training, &test], &mut problems);
     let [training, test] = [training, test].map(|listed| {
         let (cases, found): (Vec<_>, Vec<_>) = listed
             .into_par_iter()
-            .map(|files| read_case(&files, &files.masks.keys().copied().collect()))
+            .map(|files| {
+                let experts = files.masks.keys().copied().collect();
+                read_cases(&files, &experts, &spec.reading)
+            })
             .unzip();
         problems.extend(found.into_iter().flatten());
         cases.into_iter().flatten().collect::<Vec<Case>>()
     });
     note_repeated_images(dir, &training, &test, &mut problems);
+    let masks = || {
+        training
+            .iter()
+            .chain(&test)
+            .flat_map(|case| case.annotations.values())
+    };
+    let is_empty = masks().all(|annotation| annotation.mask.area_px() == 0);
+    if !spec.reading.labels.is_empty() && masks().next().is_some() && is_empty {
+        problems.push(DataProblem::error(
+            dir,
+            "is a data set in which no mask has anything inside",
+            "name another label of the masks in `dataset.label`",
+        ));
+    }
     let digest = content_digest(&training, &test);
     let (label, provenance) = label::of(dir, tree, digest, &mut problems);
     problems.sort_by_cached_key(|problem| natural(&problem.path));
@@ -78,10 +91,35 @@ pub fn survey(dir: &Path) -> Survey {
             training,
             test,
             experts,
+            names: spec.experts.clone(),
+            preparation: spec.preparation(),
             digest,
             warnings,
         },
         errors,
+    }
+}
+
+/// The files of training and test cases, and the layout in which they were found.
+fn listed(
+    dir: &Path,
+    spec: &DataSpec,
+    problems: &mut Vec<DataProblem>,
+) -> (Tree, [Vec<CaseFiles>; 2]) {
+    if let Some(layout) = &spec.files {
+        return (Tree::Plain, described::list(dir, spec, layout, problems));
+    }
+    match locate(dir) {
+        Ok((tree, folders)) => {
+            if tree == Tree::Plain {
+                tell_of_other_folders(dir, problems);
+            }
+            (tree, folders.map(|folder| list_cases(&folder, problems)))
+        }
+        Err(problem) => {
+            problems.push(problem);
+            (Tree::Plain, [Vec::new(), Vec::new()])
+        }
     }
 }
 
@@ -119,6 +157,7 @@ pub fn experts_named(dir: &Path) -> BTreeSet<Expert> {
 /// The experts that annotated every case; adds what the others lack.
 fn complete_experts(
     dir: &Path,
+    spec: &DataSpec,
     parts: [&Vec<CaseFiles>; 2],
     problems: &mut Vec<DataProblem>,
 ) -> Vec<Expert> {
@@ -131,7 +170,16 @@ fn complete_experts(
         problems.push(DataProblem::error(
             dir,
             "has no mask of any expert",
-            "name the masks task01_segNN.nii.gz (NN the expert's number), beside each image.nii.gz",
+            match &spec.files {
+                None => "name the masks task01_segNN.nii.gz (NN the expert's number), beside each \
+                     image.nii.gz"
+                    .to_owned(),
+                Some(layout) => format!(
+                    "check `masks = {:?}` and `experts` under `[dataset]`; {{expert}} is a number \
+                     from 1, or one of the names in `experts`",
+                    layout.masks.text()
+                ),
+            },
         ));
     }
     let mut complete = Vec::new();
@@ -140,8 +188,9 @@ fn complete_experts(
             .iter()
             .copied()
             .partition(|case| case.masks.contains_key(expert));
+        let name = spec.expert(*expert);
         let mut warn = |path: PathBuf, what: String| {
-            let remedy = format!("add what is missing where expert {expert} is to be used");
+            let remedy = format!("add what is missing where expert {name} is to be used");
             problems.push(DataProblem::warning(path, what, remedy));
         };
         if without.is_empty() {
@@ -149,14 +198,13 @@ fn complete_experts(
         } else if with.len() < without.len() {
             // The odd ones are the files that are there.
             for case in with {
-                let what = format!("is a mask of expert {expert}, who did not annotate every case");
+                let what = format!("is a mask of expert {name}, who did not annotate every case");
                 warn(case.masks[expert].clone(), what);
             }
         } else {
             for case in without {
-                let file = case.folder.join(format!("task01_seg{expert:02}.nii.gz"));
-                let what = format!("is missing, though expert {expert} annotated other cases");
-                warn(file, what);
+                let what = format!("is missing, though expert {name} annotated other cases");
+                warn(case.mask_path(*expert, spec), what);
             }
         }
     }
@@ -170,15 +218,17 @@ fn complete_experts(
     complete
 }
 
-/// A case with its masks of these experts, and its problems; `None` where one of them is an error.
-pub(super) fn read_case(
+/// The cases of an image with its masks of these experts, one or one for each slice, and its
+/// problems; no case where one of them is an error.
+pub(super) fn read_cases(
     files: &CaseFiles,
     experts: &BTreeSet<Expert>,
-) -> (Option<Case>, Vec<DataProblem>) {
+    reading: &FileReading,
+) -> (Vec<Case>, Vec<DataProblem>) {
     let mut problems = Vec::new();
     let note = |path: &Path, fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
-    let image = match &files.image {
-        Some(path) => nifti::read_image(path)
+    let planes = match &files.image {
+        Some(path) => raster::images(path, reading)
             .map_err(|fault| problems.push(note(path, fault)))
             .ok(),
         None => {
@@ -190,48 +240,138 @@ pub(super) fn read_case(
             None
         }
     };
-    let mut masks = Vec::new();
+    let mut masks: Vec<(Expert, Vec<Mask>)> = Vec::new();
     let wanted = files.masks.iter().filter(|(e, _)| experts.contains(e));
     for (expert, path) in wanted {
-        match read_mask(path, image.as_ref(), &mut problems) {
-            Ok(mask) => masks.push((*expert, mask)),
+        match read_masks(path, planes.as_deref(), reading, &mut problems) {
+            Ok(read) => masks.push((*expert, read)),
             Err(problem) => problems.push(problem),
         }
     }
-    let Some((image, header)) = image else {
-        return (None, problems);
+    let Some(planes) = planes else {
+        return (Vec::new(), problems);
     };
     let path = files.image.as_deref().unwrap_or(&files.folder);
-    problems.extend(DataProblem::remarks(path, header.remarks()));
-    if image.pixels.iter().all(|v| *v == image.pixels[0]) {
-        problems.push(DataProblem::error(
+    problems.extend(
+        planes
+            .first()
+            .into_iter()
+            .flat_map(|plane| DataProblem::remarks(path, plane.header.remarks())),
+    );
+    let count = planes.len();
+    let mut cases = Vec::new();
+    let mut left_out = Vec::new();
+    for (i, plane) in planes.into_iter().enumerate() {
+        let masks = masks.iter().filter_map(|(e, all)| Some((*e, all.get(i)?)));
+        let masks: Vec<(Expert, &Mask)> = masks.collect();
+        let marked = masks.iter().any(|(_, mask)| mask.area_px() > 0);
+        if reading
+            .slices
+            .is_some_and(|s| s.keep == KeepSlices::Foreground)
+            && !marked
+        {
+            continue;
+        }
+        let fault = without_content(&plane.image);
+        if let (Some(slice), Some(_)) = (plane.slice, &fault) {
+            left_out.push(slice);
+            continue;
+        }
+        if let Some(fault) = fault {
+            problems.push(note(path, fault));
+        }
+        let name = match (plane.slice, reading.slices) {
+            (Some(slice), Some(Slices { axis, .. })) => {
+                let digits = (count - 1).to_string().len();
+                format!("{}_{}{slice:0digits$}", files.name, axis.word())
+            }
+            _ => files.name.clone(),
+        };
+        match case(name, plane, &masks, reading) {
+            Ok(case) => cases.push(case),
+            Err(fault) => problems.push(note(path, fault)),
+        }
+    }
+    if !left_out.is_empty() {
+        problems.push(DataProblem::warning(
             path,
-            "has the same value everywhere",
-            "export the image again",
+            format!(
+                "has slices with no more than two different values, which are left out: {}",
+                some_of(left_out.iter())
+            ),
+            "check that this is intended",
         ));
-    } else if two_valued(&image.pixels) {
-        problems.push(DataProblem::error(
+    }
+    if cases.is_empty() && left_out.is_empty() && problems.is_empty() {
+        problems.push(DataProblem::warning(
             path,
-            "has no more than two different values: it looks like a mask",
-            "put the case's image in its place",
+            "has no slice with a mask and is left out",
+            "check the masks, or keep all slices with `slice.keep = \"all\"`",
         ));
     }
     let usable = problems.iter().all(|p| p.severity == Severity::Warning);
-    let case = usable.then(|| Case::new(&files.name, image, header, masks));
-    (case, problems)
+    (if usable { cases } else { Vec::new() }, problems)
 }
 
-/// A mask on the grid of its image, where that could be read; adds what is odd about it.
-fn read_mask(
+/// A case of a plane and its masks, on the grid that is asked for.
+fn case(
+    name: String,
+    plane: FilePlane,
+    masks: &[(Expert, &Mask)],
+    reading: &FileReading,
+) -> Result<Case, Fault> {
+    let FilePlane { header, image, .. } = plane;
+    let resampling = match reading.spacing_mm {
+        Some(size) => Resampling::of(&header, size)?,
+        None => None,
+    };
+    let masks = masks.iter();
+    Ok(match resampling {
+        None => Case::new(name, image, header, masks.map(|(e, m)| (*e, (*m).clone()))),
+        Some(grid) => Case::new(
+            name,
+            grid.image(&image),
+            grid.header(&header)?,
+            masks.map(|(e, m)| (*e, grid.mask(m))),
+        ),
+    })
+}
+
+/// Why an image is none.
+fn without_content(image: &Image) -> Option<Fault> {
+    if image.pixels.iter().all(|v| *v == image.pixels[0]) {
+        Some(Fault::new(
+            "has the same value everywhere",
+            "export the image again",
+        ))
+    } else if two_valued(&image.pixels) {
+        Some(Fault::new(
+            "has no more than two different values: it looks like a mask",
+            "put the case's image in its place",
+        ))
+    } else {
+        None
+    }
+}
+
+/// The masks of a file on the grids of its image's planes, where that could be read; adds what is
+/// odd about them.
+fn read_masks(
     path: &Path,
-    image: Option<&(Image, Header)>,
+    planes: Option<&[FilePlane]>,
+    reading: &FileReading,
     problems: &mut Vec<DataProblem>,
-) -> Result<Mask, DataProblem> {
+) -> Result<Vec<Mask>, DataProblem> {
     let note = |fault: Fault| DataProblem::error(path, fault.what, fault.remedy);
-    let read = nifti::read_mask(path).map_err(|fault| {
-        let copied = image.is_some_and(|(image, _)| {
-            nifti::read_image(path).is_ok_and(|(copy, _)| copy == *image)
-        });
+    let read = raster::masks(path, reading).map_err(|fault| {
+        let as_images = raster::images(path, reading);
+        let copied = match (planes, as_images) {
+            (Some(planes), Ok(copies)) => {
+                let pairs = std::iter::zip(planes, &copies);
+                planes.len() == copies.len() && pairs.clone().all(|(a, b)| a.image == b.image)
+            }
+            _ => false,
+        };
         match copied {
             true => DataProblem::error(
                 path,
@@ -242,26 +382,52 @@ fn read_mask(
         }
     })?;
     problems.extend(oddities(path, &read));
-    let Some((_, header)) = image else {
-        return Ok(read.mask);
+    let Some(planes) = planes else {
+        return Ok(read.into_iter().map(|read| read.mask).collect());
     };
-    let Aligned { mask, turned } = align(read.mask, &read.header, header, "image").map_err(note)?;
-    problems
-        .extend(turned.map(|what| DataProblem::warning(path, what, "check that this is intended")));
-    Ok(mask)
-}
-
-fn oddities(path: &Path, read: &ReadMask) -> Vec<DataProblem> {
-    let mut found = DataProblem::remarks(path, read.header.remarks());
-    let (area, all) = (read.mask.area_px(), read.mask.pixels.len());
-    if let Some(inside) = read.inside.filter(|inside| *inside != 1.0) {
-        found.push(DataProblem::warning(
+    if planes.len() != read.len() {
+        return Err(note(Fault::new(
+            format!("has {} slices, its image {}", read.len(), planes.len()),
+            "export the mask on the grid of its image",
+        )));
+    }
+    let of_pictures = (read.first(), planes.first());
+    if let (Some(read), Some(plane)) = of_pictures
+        && read.header.is_picture() != plane.header.is_picture()
+    {
+        problems.push(DataProblem::warning(
             path,
-            format!("has the values 0 and {inside}"),
-            format!("check that this is intended: {inside} is inside, as 1 would be"),
+            match read.header.is_picture() {
+                true => "is a PNG and its image is NIfTI",
+                false => "is NIfTI and its image is a PNG",
+            },
+            "check that the mask lies over its image: a PNG does not say which corner comes first",
         ));
     }
-    if area == 0 || area == all {
+    let mut masks = Vec::new();
+    let mut turns = BTreeSet::new();
+    for (read, plane) in read.into_iter().zip(planes) {
+        let aligned = align(read.mask, &read.header, &plane.header, "image");
+        let Aligned { mask, turned } = aligned.map_err(note)?;
+        turns.extend(turned);
+        masks.push(mask);
+    }
+    let turned = turns.into_iter();
+    problems
+        .extend(turned.map(|what| DataProblem::warning(path, what, "check that this is intended")));
+    Ok(masks)
+}
+
+/// What is odd about a file of masks: one, or one for each slice.
+fn oddities(path: &Path, read: &[ReadMask]) -> Vec<DataProblem> {
+    let Some(first) = read.first() else {
+        return Vec::new();
+    };
+    let mut found = DataProblem::remarks(path, first.header.remarks());
+    found.extend(DataProblem::remarks(path, first.oddity.clone()));
+    let area: usize = read.iter().map(|read| read.mask.area_px()).sum();
+    let all: usize = read.iter().map(|read| read.mask.pixels.len()).sum();
+    if (area == 0 && first.oddity.is_none()) || area == all {
         let what = match area {
             0 => "is empty",
             _ => "covers the whole image",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Chosen, Setting};
+use super::{Chosen, ExpertNames, Setting};
 use crate::method::TrainedOn;
 
 /// The position of a run in its grid.
@@ -15,6 +15,8 @@ pub struct Address {
     /// The experts who annotated its pretraining; without pretraining, another expert whose masks
     /// it is trained on. Empty where all its masks are the new expert's.
     pub experts: Arc<[u8]>,
+    /// What experts are called.
+    pub names: ExpertNames,
     /// Annotated samples.
     pub samples: usize,
     /// First case of its way of sampling, from 1.

@@ -50,7 +50,7 @@ const TABLE: [AxisRow; 8] = [
         numeric: true,
         head: |value| format!("expert {value}"),
         row_head: |value| format!("expert {value}"),
-        of: |at| Some(Value::Whole(at.new_expert.into())),
+        of: |at| Some(Value::expert(at.new_expert, &at.names)),
     },
     AxisRow {
         word: "train_expert",
@@ -62,7 +62,10 @@ const TABLE: [AxisRow; 8] = [
         numeric: true,
         head: |value| format!("trained on {value}"),
         row_head: |value| format!("expert {value}"),
-        of: |at| at.train_expert().map(|expert| Value::Whole(expert.into())),
+        of: |at| {
+            at.train_expert()
+                .map(|expert| Value::expert(expert, &at.names))
+        },
     },
     AxisRow {
         word: "samples",
@@ -104,7 +107,13 @@ const TABLE: [AxisRow; 8] = [
             none if none.is_empty() => "none".to_owned(),
             annotators => annotators,
         },
-        of: |at| Some(Value::experts(at.experts.clone())),
+        of: |at| {
+            Some(Value::Experts {
+                count: at.experts.len(),
+                experts: at.experts.clone(),
+                names: at.names.clone(),
+            })
+        },
     },
     AxisRow {
         word: "method",
@@ -219,6 +228,11 @@ impl Axis {
             Some(row) => row.all.to_owned(),
             None => format!("values of {}", self.word()),
         }
+    }
+
+    /// Whether its values are experts, one or several.
+    pub fn is_of_experts(&self) -> bool {
+        [Self::NEW_EXPERT, Self::TRAIN_EXPERT, Self::ANNOTATORS].contains(self)
     }
 
     /// Whether its values are numbers; `None` for a swept key, whose values decide.

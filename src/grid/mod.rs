@@ -6,6 +6,7 @@
 mod address;
 mod axis;
 mod chosen;
+mod expert_names;
 mod only;
 mod setting;
 mod value;
@@ -13,6 +14,7 @@ mod value;
 pub use address::Address;
 pub use axis::Axis;
 pub use chosen::Chosen;
+pub use expert_names::ExpertNames;
 pub use only::{Field, Only, Pick};
 pub use setting::Setting;
 pub use value::{Coordinates, Value};

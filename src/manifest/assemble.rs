@@ -12,8 +12,11 @@ use std::{
 use itertools::Itertools;
 
 use super::{
+    data_keys, data_set,
+    data_spec::DataSpec,
     declared,
     experiment::*,
+    experts,
     grid::{Annotators, Grid, MOST_RUNS},
     kind::{Key, SIDE_UNIT},
     problem::Place,
@@ -24,7 +27,7 @@ use super::{
     table::{self, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top},
 };
 use crate::{
-    grid::Chosen,
+    grid::{Chosen, ExpertNames},
     key::Memo,
     method::{Method, TrainedOn, Words},
 };
@@ -37,7 +40,7 @@ pub(super) fn experiment(
     sweep: &[Swept],
 ) -> Experiment {
     let top = Top::read(&root, &Top::default());
-    let cohort = Cohort::read_whole(root.section("dataset"), &Cohort::default());
+    let (cohort, data) = described(root.section("dataset"));
     let image_section = root.section("image");
     let MoreImage { cut_masks } = MoreImage::read(&image_section, &MoreImage::default());
     let image = image(image_section);
@@ -51,7 +54,7 @@ pub(super) fn experiment(
     let metrics = Metrics::read_whole(root.section("metrics"), &Metrics::default());
     let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
     let own = methods(root.tables("method"));
-    let grid = grid(root.section("grid"), cohort, &own);
+    let grid = grid(root.section("grid"), cohort, &data.experts, &own);
     let table = declared::table_spec(root.section("table"), &grid, sweep);
     let experiment = Experiment {
         name: name.to_owned(),
@@ -65,6 +68,7 @@ pub(super) fn experiment(
         document: None,
         seed: top.seed,
         cohort,
+        data: Arc::new(data),
         grid,
         table,
         recipe: Memo::new(Recipe {
@@ -88,6 +92,15 @@ pub(super) fn experiment(
     }
     root.finish();
     experiment
+}
+
+/// What the manifest expects of the data set, and how it is found and read.
+fn described(section: Section<'_>) -> (Cohort, DataSpec) {
+    let cohort = Cohort::read(&section, &Cohort::default());
+    let names = experts::names(&section, cohort);
+    let data = data_set::read(&section, path(&section, &data_keys::DATA_PATH), names);
+    section.finish();
+    (cohort, data)
 }
 
 /// The values of an axis.
@@ -128,16 +141,16 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<Method> {
     methods
 }
 
-fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
-    let new_experts = list(&section, &table::NEW_EXPERTS);
+fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) -> Grid {
+    let new_experts = experts::list(&section, &table::NEW_EXPERTS, names);
     let methods = chosen(&section, own);
     let any = |is: fn(&Method) -> bool| methods.iter().any(|chosen| is(&chosen.method));
     let with = any(Method::is_pretrained);
     let single = any(|method| method.trained_on == TrainedOn::AnotherExpert);
 
-    let annotators = annotators(&section, with, &new_experts, cohort);
+    let annotators = annotators(&section, with, &new_experts, cohort, names);
     let train_experts = if single {
-        list(&section, &table::TRAIN_EXPERTS)
+        experts::list(&section, &table::TRAIN_EXPERTS, names)
     } else {
         section.skip(table::TRAIN_EXPERTS.last());
         Vec::new()
@@ -145,10 +158,10 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
     let samples = list(&section, &table::SAMPLES);
     let starts = list(&section, &table::STARTS);
     let grid = Grid {
-        new_experts: experts(&section, "grid.new_experts", &new_experts, cohort),
+        new_experts: known_experts(&section, "grid.new_experts", &new_experts, cohort),
         methods,
         annotators,
-        train_experts: experts(&section, "grid.train_experts", &train_experts, cohort),
+        train_experts: known_experts(&section, "grid.train_experts", &train_experts, cohort),
         samples: distinct(&section, "grid.samples", &samples, |n| {
             (n < 1 || n > cohort.training).then(|| {
                 format!(
@@ -165,6 +178,7 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
                 )
             })
         }),
+        names: ExpertNames::new(names),
         repeats: MoreGrid::read(&section, &MoreGrid::default()).repeats,
     };
     let runs = grid.runs();
@@ -182,7 +196,12 @@ fn grid(section: Section<'_>, cohort: Cohort, own: &[Method]) -> Grid {
 }
 
 /// Experts of a list, each of whom the data set has.
-fn experts(section: &Section<'_>, key: &str, list: &[Located<usize>], cohort: Cohort) -> Vec<u8> {
+fn known_experts(
+    section: &Section<'_>,
+    key: &str,
+    list: &[Located<usize>],
+    cohort: Cohort,
+) -> Vec<u8> {
     let unknown = |expert: usize| expert < 1 || expert > usize::from(cohort.experts);
     if list.iter().any(|expert| unknown(expert.value)) {
         section.mark_unknown_expert();
@@ -205,12 +224,13 @@ fn annotators(
     with: bool,
     new_experts: &[Located<usize>],
     cohort: Cohort,
+    names: &[String],
 ) -> Annotators {
     let annotators_section = section.section("annotators");
     let mut from = Vec::new();
     let mut choose = Vec::new();
     if with {
-        from = list(&annotators_section, &table::FROM);
+        from = experts::list(&annotators_section, &table::FROM, names);
         choose = list(&annotators_section, &table::CHOOSE);
     } else {
         // Without pretraining the keys have no effect, and may stay.
@@ -231,7 +251,7 @@ fn annotators(
     }
     let candidates = from.len();
     let annotators = Annotators {
-        from: experts(&annotators_section, "grid.annotators.from", &from, cohort),
+        from: known_experts(&annotators_section, "grid.annotators.from", &from, cohort),
         choose: distinct(
             &annotators_section,
             "grid.annotators.choose",

@@ -82,6 +82,39 @@ words! {
 }
 
 words! {
+    /// An axis of a file, in the order in which NIfTI stores them.
+    FileAxis {
+        /// The first.
+        X = "x",
+        /// The second.
+        Y = "y",
+        /// The third.
+        Z = "z",
+        /// The fourth.
+        T = "t",
+    }
+}
+words! {
+    /// An axis of a volume.
+    SliceAxis {
+        /// The first of its file.
+        X = "x",
+        /// The second.
+        Y = "y",
+        /// The third.
+        Z = "z",
+    }
+}
+words! {
+    /// Which slices of a volume are cases.
+    KeepSlices {
+        /// Those in which any of the masks has a pixel inside.
+        Foreground = "foreground",
+        /// All of them.
+        All = "all",
+    }
+}
+words! {
     /// The part of a test image that is the network's input. Instance norm's statistics depend on
     /// it.
     FieldOfView {

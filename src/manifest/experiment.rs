@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     changes::{Change, ChangedBy},
     choices::{Block, CutMasks, Keep, Unpaired},
+    data_spec::DataSpec,
     document::TomlTable,
     grid::Grid,
-    kind::{number, whole},
+    kind::{ValueKind, number, whole},
     recipe::{Budget, Metrics, Pretrain, Recipe},
     sections::section,
     swept::Swept,
@@ -42,6 +43,8 @@ pub struct Experiment {
     pub seed: u64,
     /// What the protocol expects of the data set.
     pub cohort: Cohort,
+    /// How the data set's files are found and read.
+    pub data: Arc<DataSpec>,
     /// The axes of the grid.
     pub grid: Grid,
     /// What every training has in common.
@@ -98,6 +101,9 @@ pub struct Published {
     pub dataset: String,
 }
 
+const NUMBER_OR_NAMES: ValueKind =
+    ValueKind::Either(&[whole(1, 200), ValueKind::List(&ValueKind::Text)]);
+
 section! {
     /// The size of the data set that the protocol is written for.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +112,9 @@ section! {
         training: usize = 34, whole(1, 100_000), unkeyed;
         /// Test cases.
         test: usize = 5, whole(1, 100_000), unkeyed;
-        /// Experts who annotated every case.
-        experts: u8 = 7, whole(1, 200), unkeyed;
+        /// Experts who annotated every case: how many, or their names in an order that gives them
+        /// their numbers.
+        experts: u8 = 7, NUMBER_OR_NAMES, unkeyed;
     }
 }
 

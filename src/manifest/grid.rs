@@ -6,7 +6,7 @@ use itertools::Itertools;
 
 use super::swept::Swept;
 use crate::{
-    grid::{Address, Axis, Chosen, Value},
+    grid::{Address, Axis, Chosen, ExpertNames, Value},
     method::{Method, TrainedOn},
 };
 
@@ -24,6 +24,8 @@ pub struct Grid {
     pub annotators: Annotators,
     /// Whose masks train the networks of method `single`.
     pub train_experts: Vec<u8>,
+    /// What experts are called.
+    pub names: ExpertNames,
     /// How many annotated samples.
     pub samples: Vec<usize>,
     /// First case of each way of sampling, from 1.
@@ -122,6 +124,7 @@ impl Grid {
                         new_expert: *new_expert,
                         method: method.clone(),
                         experts: experts.clone(),
+                        names: self.names.clone(),
                         samples: *samples,
                         start: *start,
                         repeat: *repeat,

@@ -319,7 +319,7 @@ fn value_schema(kind: &ValueKind) -> Json {
         ]),
         ValueKind::Number { least, most } => bounded(*least, *most),
         ValueKind::Rate => map([("type", plain("number")), ("exclusiveMinimum", plain(0))]),
-        ValueKind::Range { least, most } => map([
+        ValueKind::Range { least, most } | ValueKind::Pair { least, most } => map([
             ("type", plain("array")),
             ("items", bounded(*least, *most)),
             ("minItems", plain(2)),
@@ -329,7 +329,11 @@ fn value_schema(kind: &ValueKind) -> Json {
             let words = words.iter().map(|word| plain(word.word));
             map([("enum", Json::List(words.collect()))])
         }
-        ValueKind::Text | ValueKind::Path => map([("type", plain("string"))]),
+        ValueKind::Text | ValueKind::Path | ValueKind::Folder => map([("type", plain("string"))]),
+        ValueKind::Either(kinds) => {
+            let kinds = kinds.iter().map(value_schema);
+            map([("anyOf", Json::List(kinds.collect()))])
+        }
         ValueKind::List(item) => {
             map([("anyOf", Json::List(vec![value_schema(item), list_of(item)]))])
         }

@@ -94,14 +94,25 @@ pub enum ValueKind {
         /// The greatest of `high`.
         most: f64,
     },
+    /// Two numbers `[width, height]` within bounds.
+    Pair {
+        /// The least of both.
+        least: f64,
+        /// The greatest of both.
+        most: f64,
+    },
     /// One of several words.
     Words(&'static [Word]),
     /// A text.
     Text,
     /// The path of a file, relative to the manifest that names it.
     Path,
+    /// The path of a folder, relative to the manifest that names it.
+    Folder,
     /// A list of distinct values that is not empty, or a single value.
     List(&'static ValueKind),
+    /// Any of several kinds.
+    Either(&'static [ValueKind]),
     /// An axis of the grid, or a list of axes.
     Axes,
     /// `axis=value`, or a list of those, or `none`.
@@ -150,6 +161,22 @@ pub(super) const fn number(least: f64, most: f64) -> ValueKind {
     ValueKind::Number { least, most }
 }
 
+/// A key that may be absent.
+pub(super) const fn optional(
+    name: &'static str,
+    kind: ValueKind,
+    keyed: bool,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        default: Fallback::Absent,
+        doc,
+        keyed,
+    }
+}
+
 /// A probability.
 pub(super) const CHANCE: ValueKind = number(0.0, 1.0);
 
@@ -161,6 +188,10 @@ pub(super) const fn range(least: f64, most: f64) -> ValueKind {
 impl ValueKind {
     /// What a whole number must be, where it is not.
     pub(super) fn refuses_whole(&self, value: u64) -> Option<String> {
+        if let Self::Either(kinds) = self {
+            let is_whole = |kind: &&Self| matches!(kind, Self::Whole { .. });
+            return kinds.iter().find(is_whole)?.refuses_whole(value);
+        }
         let Self::Whole {
             least,
             most,
@@ -229,13 +260,18 @@ impl ValueKind {
             Self::Range { least, most } => {
                 format!("range [low, high] within {least:?} and {most:?}")
             }
+            Self::Pair { least, most } => {
+                format!("two of them [width, height] within {least:?} and {most:?}")
+            }
             Self::Words(words) => {
                 let words = words.iter().map(|word| quoted(word.word));
                 format!("one of {}", words.format(", "))
             }
             Self::Text => "text".into(),
             Self::Path => "path of a file, relative to the manifest".into(),
+            Self::Folder => "path of a folder, relative to the manifest".into(),
             Self::List(item) => format!("{}, or a list of them", item.describe()),
+            Self::Either(kinds) => kinds.iter().map(Self::describe).join(", or "),
             Self::Axes => {
                 let known = Axis::of_grids();
                 let known = known.map(|axis| quoted(axis.word())).join(", ");

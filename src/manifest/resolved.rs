@@ -8,6 +8,8 @@ use std::fmt::{Debug, Write};
 use itertools::Itertools;
 
 use super::{
+    data_set,
+    data_spec::DataSpec,
     document::{bare, quoted},
     experiment::*,
     grid::{Annotators, Grid},
@@ -33,6 +35,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         sweep,
         seed,
         cohort,
+        data,
         grid,
         recipe,
         pretrain,
@@ -53,8 +56,8 @@ pub fn resolved(experiment: &Experiment) -> String {
     };
     out.keys(top.written());
     write_table(&mut out, table);
-    write_grid(&mut out, grid);
-    out.spec("dataset", cohort.written());
+    write_grid(&mut out, grid, &data.experts);
+    write_data_set(&mut out, *cohort, data);
     let Recipe {
         image,
         network,
@@ -148,29 +151,51 @@ fn write_table(out: &mut Toml, table: &TableSpec) {
     }
 }
 
-fn write_grid(out: &mut Toml, grid: &Grid) {
+fn write_data_set(out: &mut Toml, cohort: Cohort, data: &DataSpec) {
+    out.section("dataset");
+    for (key, value) in cohort.written() {
+        match (key, data.experts.as_slice()) {
+            ("experts", names @ [_, ..]) => out.key(key, list(names)),
+            _ => out.key(key, value),
+        }
+    }
+    out.keys(data_set::written(data));
+}
+
+fn write_grid(out: &mut Toml, grid: &Grid, names: &[String]) {
     let Grid {
         new_experts,
         methods,
         annotators: Annotators { from, choose },
         train_experts,
+        // They are in the lists.
+        names: _,
         samples,
         starts,
         repeats,
     } = grid;
     out.section("grid");
-    out.key("new_experts", list(new_experts));
+    let list_of_experts = |experts: &[u8]| match names {
+        [] => list(experts),
+        names => {
+            let named = experts
+                .iter()
+                .map(|expert| &names[usize::from(*expert) - 1]);
+            list(&named.collect_vec())
+        }
+    };
+    out.key("new_experts", list_of_experts(new_experts));
     let words = methods.iter().map(|method| quoted(&method.word));
     out.key("methods", format_args!("[{}]", words.format(", ")));
     if !from.is_empty() {
-        let (from, choose) = (list(from), list(choose));
+        let (from, choose) = (list_of_experts(from), list(choose));
         out.key(
             "annotators",
             format_args!("{{ from = {from}, choose = {choose} }}"),
         );
     }
     if !train_experts.is_empty() {
-        out.key("train_experts", list(train_experts));
+        out.key("train_experts", list_of_experts(train_experts));
     }
     out.key("samples", list(samples));
     out.key("starts", list(starts));

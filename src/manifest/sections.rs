@@ -5,10 +5,12 @@
 //! stages keep the order they always had, which the declaration says where it is another. It does
 //! not know the structural sections (see `table`), nor checks that concern several keys.
 
+use std::fmt;
+
 use super::{
-    document::{quoted, real},
+    document::{TomlNode, TomlValue, quoted, real},
     kind::{Key, ValueKind},
-    reader::{FromNode, Range, Section},
+    reader::{FromNode, Misfit, Range, Section},
 };
 use crate::key::Sink;
 
@@ -99,9 +101,13 @@ impl ManifestValue for u64 {
     }
 }
 
+/// A number, or a list of names that are counted.
 impl ManifestValue for u8 {
     fn read(section: &Section<'_>, key: &Key, default: &Self) -> Self {
-        let found = usize::read(section, key, &usize::from(*default));
+        let ListedCount(found) =
+            checked(section, key, ListedCount(usize::from(*default)), |count| {
+                key.kind.refuses_whole(count.0 as u64)
+            });
         Self::try_from(found).expect("the bounds of its key are those of a byte")
     }
 
@@ -111,6 +117,28 @@ impl ManifestValue for u8 {
 
     fn enter(&self, name: &str, sink: &mut Sink) {
         sink.u64(name, u64::from(*self));
+    }
+}
+
+/// A number of things, some of which are listed by name instead.
+#[derive(Clone, Copy)]
+struct ListedCount(usize);
+
+impl fmt::Display for ListedCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromNode for ListedCount {
+    fn from_node(node: &TomlNode) -> Result<Self, Misfit> {
+        let is_name = |item: &TomlNode| matches!(item.value, TomlValue::Text(_));
+        match &node.value {
+            TomlValue::Array(items) if !items.is_empty() && items.iter().all(is_name) => {
+                Ok(Self(items.len()))
+            }
+            _ => usize::from_node(node).map(Self),
+        }
     }
 }
 
@@ -277,9 +305,11 @@ macro_rules! hashed {
                 );)*
                 $(
                     let later = !FIRST.contains(&stringify!($field));
-                    let default: $type = $default;
-                    let is_set = self.$field != default;
-                    if later && $crate::manifest::sections::enters!($keyed, is_set) {
+                    if later
+                        && $crate::manifest::sections::enters!(
+                            $keyed, self.$field, $type, $default
+                        )
+                    {
                         $crate::manifest::sections::ManifestValue::enter(
                             &self.$field,
                             stringify!($field),
@@ -307,10 +337,11 @@ macro_rules! keyed {
 
 /// Whether the value of a field enters keys of stages.
 macro_rules! enters {
-    (keyed_if_set, $is_set:expr) => {
-        $is_set
-    };
-    ($keyed:ident, $is_set:expr) => {
+    (keyed_if_set, $value:expr, $type:ty, $default:expr) => {{
+        let default: $type = $default;
+        $value != default
+    }};
+    ($keyed:ident, $value:expr, $type:ty, $default:expr) => {
         $crate::manifest::sections::keyed!($keyed)
     };
 }

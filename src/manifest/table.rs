@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 
 use super::{
     choices::{CutMasks, ExpertBatching, Keep},
+    data_keys,
     experiment::{Cohort, Statistics},
-    kind::{Fallback, Key, ValueKind, from, whole},
+    kind::{Fallback, Key, ValueKind, from, optional, whole},
     recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
     sections::{SectionSpec, section},
 };
@@ -84,7 +85,8 @@ section! {
     }
 }
 
-const EXPERT: ValueKind = whole(1, 200);
+/// An expert: a number, or one of the names in `dataset.experts`.
+const EXPERT: ValueKind = ValueKind::Either(&[whole(1, 200), ValueKind::Text]);
 const COUNT: ValueKind = whole(1, 100_000);
 const fn axis(
     name: &'static str,
@@ -121,7 +123,7 @@ pub(super) const FROM: Key = axis(
 );
 pub(super) const CHOOSE: Key = axis(
     "annotators.choose",
-    ValueKind::List(&EXPERT),
+    ValueKind::List(&whole(1, 200)),
     "3",
     "How many of them annotate at a time: every combination of that size; methods that pretrain \
      need it.",
@@ -144,16 +146,6 @@ pub(super) const STARTS: Key = axis(
     "[1, 4, 7]",
     "First case of each way of sampling, from 1; cases wrap around.",
 );
-
-const fn optional(name: &'static str, kind: ValueKind, keyed: bool, doc: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        default: Fallback::Absent,
-        doc,
-        keyed,
-    }
-}
 
 pub(super) const ARMS: Key = optional(
     "arms",
@@ -305,7 +297,12 @@ fn all() -> Vec<SectionTable> {
             "The axes of the grid: every combination of their values is a run.",
             &[&grid, MoreGrid::KEYS],
         ),
-        table("dataset", Cohort::ABOUT, &[Cohort::KEYS]),
+        table(
+            "dataset",
+            "The data set: how many cases and experts it has, where its files lie and how they are \
+             read.",
+            &[Cohort::KEYS, &data_keys::ALL],
+        ),
         table(
             "image",
             ImageSpec::ABOUT,

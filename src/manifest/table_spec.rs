@@ -151,6 +151,7 @@ fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
                     new_expert: *new_expert,
                     method: method.clone(),
                     experts: experts.clone(),
+                    names: grid.names.clone(),
                     samples,
                     start,
                     repeat: *repeat,

@@ -31,7 +31,10 @@ pub(super) fn position(
         true => method.clone(),
         false => {
             let found = values.iter().find(|(known, _)| known == axis);
-            found.map(|(_, number)| Value::Whole(*number))
+            found.map(|(_, number)| match u8::try_from(*number) {
+                Ok(expert) if axis.is_of_experts() => Value::expert(expert, &spec.grid.names),
+                _ => Value::Whole(*number),
+            })
         }
     };
     table

@@ -18,7 +18,7 @@ use itertools::Itertools;
 use rayon::prelude::*;
 
 use crate::{
-    grid::{Address, Chosen, Setting},
+    grid::{Address, Chosen, ExpertNames, Setting},
     key::{Digest, Keyed, Memo},
     manifest::{Budget, Experiment, Grid, Metrics, Recipe, SpacingFrom, Start},
     method::{BudgetFrom, Method, TrainedOn},
@@ -143,6 +143,7 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
         known: HashTable::new(),
         stages: Vec::new(),
         runs: Vec::new(),
+        names: ExpertNames::default(),
     };
     for (index, experiment) in experiments.iter().enumerate() {
         for point in experiment.points() {
@@ -241,11 +242,14 @@ struct Builder<'a> {
     known: HashTable<StageId>,
     stages: Vec<Stage>,
     runs: Vec<Run>,
+    /// What the experts of the experiment at hand are called.
+    names: ExpertNames,
 }
 
 impl Builder<'_> {
     fn expand(&mut self, index: usize, experiment: &Experiment, swept: Arc<[Setting]>) {
         let grid = &experiment.grid;
+        self.names = grid.names.clone();
         let methods = &grid.methods;
         let sources = methods.iter().map(|method| grid.sources(&method.method));
         let sources: Vec<_> = sources.collect();
@@ -343,6 +347,7 @@ impl Builder<'_> {
                     new_expert: group.new_expert,
                     method: group.method.clone(),
                     experts: group.experts.clone(),
+                    names: self.names.clone(),
                     samples: way.samples,
                     start: way.start,
                     repeat: group.repeat,

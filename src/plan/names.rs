@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use itertools::Itertools;
-
 use super::{Origin, Plan, Run, Spec, StageId};
 use crate::method::TrainedOn;
 
@@ -52,8 +50,9 @@ impl<'a> Names<'a> {
             return kind.to_string();
         };
         let run = &self.plan.runs[user.run];
-        let experts = run.at.experts.iter().join("+");
-        let new = run.at.new_expert;
+        let names = &run.at.names;
+        let experts = names.joined(&run.at.experts);
+        let new = names.show(run.at.new_expert);
         let swept = run.at.swept.iter().zip(&user.shared);
         let swept = swept.filter(|(_, shared)| **shared);
         let swept = swept.map(|(setting, _)| format!(", {} = {}", setting.key(), setting.text()));
@@ -70,7 +69,7 @@ impl<'a> Names<'a> {
                     format!("{kind} on {experts}{swept}")
                 }
                 Origin::Random => {
-                    let trainer = train.support.experts.iter().join("+");
+                    let trainer = names.joined(&train.support.experts);
                     format!("{kind} on {trainer}, {way}")
                 }
                 Origin::Pretrained(_) | Origin::Adapted { .. } => {

@@ -32,11 +32,14 @@ impl Fields {
             numeric: false,
         }];
         let mut axes = Vec::new();
+        let named = plan.experiments.iter().any(|e| e.grid.names.are_there());
         for axis in Axis::of_grids() {
+            // Who has a name is asked for by name or number.
+            let by_name = named && axis.is_of_experts();
             fields.push(Field {
                 name: axis.word().to_owned(),
                 others: axis.words().skip(1).map(str::to_owned).collect(),
-                numeric: axis.is_numeric().unwrap_or_default(),
+                numeric: axis.is_numeric().unwrap_or_default() && !by_name,
             });
             axes.push(axis);
         }

@@ -13,8 +13,8 @@ use crate::{
 pub fn base(position: &Position, compare: &[(Axis, Value)]) -> Option<Position> {
     match (position.train_expert(), position.new_expert()) {
         (Some(trainer), Some(own)) => (trainer != own).then(|| {
-            let own = Value::Whole(own.into());
-            position.with(&[(Axis::TRAIN_EXPERT, Some(own))])
+            let own = position.get(&Axis::NEW_EXPERT).cloned();
+            position.with(&[(Axis::TRAIN_EXPERT, own)])
         }),
         _ => position.counterpart(compare),
     }

@@ -61,6 +61,8 @@ pub struct DataOrigin {
     pub dataset: String,
     /// Where images and masks come from.
     pub origin: Provenance,
+    /// What was done to images and masks on their way from the files; `None` where nothing was.
+    pub preparation: Option<String>,
 }
 
 impl DataOrigin {
@@ -69,6 +71,7 @@ impl DataOrigin {
         Self {
             dataset: dataset.label.clone(),
             origin: dataset.provenance,
+            preparation: dataset.preparation.clone(),
         }
     }
 }

@@ -168,7 +168,11 @@ pub(super) fn data(provenance: &DataOrigin) -> MarkedText {
             .plain(" the images are real, the experts' masks were derived by a program. "),
         Provenance::Acquired | Provenance::Undeclared => MarkedText::default(),
     };
-    text.plain(format!("Data set: {}.", provenance.dataset))
+    let text = text.plain(format!("Data set: {}.", provenance.dataset));
+    match &provenance.preparation {
+        Some(preparation) => text.plain(format!(" Of its files: {preparation}.")),
+        None => text,
+    }
 }
 
 /// How to read the table, and what it lacks.

@@ -115,10 +115,10 @@ impl FromIterator<(Axis, Option<Value>)> for Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        if let Some(expert) = self.new_expert() {
+        if let Some(expert) = self.get(&Axis::NEW_EXPERT) {
             parts.push(format!("expert {expert}"));
         }
-        match (self.train_expert(), self.chosen()) {
+        match (self.get(&Axis::TRAIN_EXPERT), self.chosen()) {
             (Some(trainer), _) => parts.push(format!("trained on expert {trainer}")),
             (None, Some(chosen)) => {
                 parts.push(chosen.word.to_string());

@@ -6,7 +6,9 @@ use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
-use super::super::{DEFAULT_DATASET, Done, Failure, OwnDevice, at_least_one, output::print};
+use super::super::{
+    DEFAULT_DATASET, DescribedSet, Done, Failure, OwnDevice, at_least_one, output::print,
+};
 use crate::{
     event::Step,
     key::{Digest, Keyed},
@@ -25,8 +27,8 @@ pub struct Arguments {
     /// Seed; another one draws other stages.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Folder of the data set that the stages were computed on.
-    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
+    /// Folder of the data set that the stages were computed on, or a manifest that describes it.
+    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR|MANIFEST")]
     dataset: PathBuf,
     /// Weights that pretrainings have started from, if any.
     #[arg(long, value_name = "FILE")]
@@ -71,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
             ResultsDir::new(&arguments.results).store().display()
         )));
     }
-    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
+    let dataset = DescribedSet::of(&arguments.dataset, None)?.open()?;
     let scratch = store.scratch().map_err(Failure::work)?;
     let (engine, made_by) = arguments.device.open()?;
     let mut bench = Bench {

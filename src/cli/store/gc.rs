@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     iter,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
@@ -17,7 +18,7 @@ use rayon::prelude::*;
 
 use super::{
     super::{
-        DEFAULT_DATASET, Done, Failure, imports,
+        Done, Failure, OpenedSets, Selection, imports,
         output::{print, size},
     },
     upkeep::StoreArguments,
@@ -45,9 +46,10 @@ pub struct Arguments {
     /// Overrides whose stages are kept too; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Folder of the data set that the stages were computed on.
-    #[arg(long, default_value = DEFAULT_DATASET, value_name = "DIR")]
-    dataset: PathBuf,
+    /// Folder of the data set that the stages were computed on [default: the manifests'
+    /// `dataset.path`, or data/phantom].
+    #[arg(long, value_name = "DIR")]
+    dataset: Option<PathBuf>,
     /// Remove nothing; show what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -75,9 +77,18 @@ struct StoredStages {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let store = Store::within(&arguments.place.results);
-    let dataset = crate::data::open(&arguments.dataset).map_err(Failure::input)?;
-    let kept = needed(arguments, &dataset)?;
-    let stages = sorted(&store, &dataset, &kept);
+    let mut sets = OpenedSets {
+        named: arguments.dataset.clone(),
+        opened: Vec::new(),
+    };
+    let kept = needed(arguments, &mut sets)?;
+    let datasets: Vec<Arc<Dataset>> = sets.opened.into_iter().map(|(_, set)| set).collect();
+    let labels = datasets
+        .iter()
+        .map(|dataset| dataset.label.as_str())
+        .unique();
+    let labels = labels.format(", ").to_string();
+    let stages = sorted(&store, &datasets, &kept);
     let bytes = |stages: &[(Kind, Digest)]| -> u64 {
         let each = stages.iter();
         each.map(|(kind, digest)| store.size(*kind, digest)).sum()
@@ -87,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         return Err(Failure::refused(format!(
             "none of the {count} stages of {} in {} is one that these manifests need, so all of \
              them would go; name the manifests, the `--set` and the `--dataset` that were run",
-            dataset.label,
+            labels,
             store.root().display()
         )));
     }
@@ -173,8 +184,7 @@ fn remove(store: &Store, stages: &[(Kind, Digest)]) -> Result<Vec<(Kind, Digest)
 }
 
 /// Sorts what is in the store.
-fn sorted(store: &Store, dataset: &Dataset, kept: &BTreeSet<Digest>) -> StoredStages {
-    let content = SetContent::of(dataset);
+fn sorted(store: &Store, datasets: &[Arc<Dataset>], kept: &BTreeSet<Digest>) -> StoredStages {
     let read = |(kind, digest): (Kind, Digest)| {
         let found = match kept.contains(&digest) {
             true => None,
@@ -183,24 +193,33 @@ fn sorted(store: &Store, dataset: &Dataset, kept: &BTreeSet<Digest>) -> StoredSt
         (kind, digest, found)
     };
     let read: Vec<_> = store.list().into_par_iter().map(read).collect();
-    let known = read.iter().filter_map(|(_, digest, found)| match found {
-        Some(Found::Intact(artefact)) => {
-            let spec = serde_json::from_str(artefact.description.spec.get()).ok()?;
-            Some((*digest, StageImages::of(&spec, &content)))
-        }
-        _ => None,
-    });
-    let known: HashMap<Digest, StageImages> = known.collect();
+    let known = |dataset: &Arc<Dataset>| -> HashMap<Digest, StageImages> {
+        let content = SetContent::of(dataset);
+        let known = read.iter().filter_map(|(_, digest, found)| match found {
+            Some(Found::Intact(artefact)) => {
+                let spec = serde_json::from_str(artefact.description.spec.get()).ok()?;
+                Some((*digest, StageImages::of(&spec, &content)))
+            }
+            _ => None,
+        });
+        known.collect()
+    };
+    let known: Vec<_> = datasets.iter().map(|set| (set, known(set))).collect();
     let mut stages = StoredStages::default();
     for (kind, digest, found) in read {
         match found {
             None => stages.needed += 1,
             Some(Found::Intact(artefact)) => {
                 let label = artefact.description.dataset;
-                match is_of(digest, &known) {
+                let of_each = known.iter().map(|(set, known)| {
+                    let is_of = is_of(digest, known)?;
+                    Some(is_of && label == set.label)
+                });
+                let of_each: Option<Vec<bool>> = of_each.collect();
+                match of_each.map(|each| each.contains(&true)) {
                     None => stages.unknown += 1,
-                    Some(true) if label == dataset.label => stages.unneeded.push((kind, digest)),
-                    Some(_) => *stages.foreign.entry(label).or_default() += 1,
+                    Some(true) => stages.unneeded.push((kind, digest)),
+                    Some(false) => *stages.foreign.entry(label).or_default() += 1,
                 }
             }
             Some(Found::Missing) => {}
@@ -285,7 +304,7 @@ fn is_of(stage: Digest, known: &HashMap<Digest, StageImages>) -> Option<bool> {
 
 /// Every stage that the manifests need, with all their profiles, as they are and with the
 /// overrides.
-fn needed(arguments: &Arguments, dataset: &Dataset) -> Result<BTreeSet<Digest>, Failure> {
+fn needed(arguments: &Arguments, sets: &mut OpenedSets) -> Result<BTreeSet<Digest>, Failure> {
     let mut kept = BTreeSet::new();
     let none: &[String] = &[];
     for path in &arguments.keep_manifests {
@@ -294,7 +313,7 @@ fn needed(arguments: &Arguments, dataset: &Dataset) -> Result<BTreeSet<Digest>, 
         for profile in &profiles {
             let mut problems = Vec::new();
             for overrides in [none, &arguments.overrides] {
-                match digests(path, profile, overrides, dataset)? {
+                match digests(path, profile, overrides, sets)? {
                     Ok(digests) => kept.extend(digests),
                     Err(more) => problems.extend(more),
                 }
@@ -322,9 +341,11 @@ fn digests(
     path: &Path,
     profile: &str,
     overrides: &[String],
-    dataset: &Dataset,
+    sets: &mut OpenedSets,
 ) -> Result<Result<Vec<Digest>, Vec<String>>, Failure> {
     let experiments = manifest::read(&[path], profile, overrides).map_err(Failure::input)?;
+    let described = Selection::described(&experiments)?;
+    let dataset = &*sets.get(&described)?;
     let problems = fit::fit_all(dataset, &experiments).problems;
     if !problems.is_empty() {
         return Ok(Err(problems));

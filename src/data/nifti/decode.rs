@@ -10,10 +10,8 @@ use std::{
 
 use ::nifti::{Endianness, NiftiError, NiftiHeader, NiftiType};
 
-use super::{
-    DATA_OFFSET, Fault, Header, MAX_AXIS_PX, MAX_PIXELS, axis_fault, gzip::GzipMembers,
-    other_format,
-};
+use super::{DATA_OFFSET, Fault, Header, axes::FileAxes, gzip::GzipMembers, other_format};
+use crate::manifest::FileReading;
 
 /// Furthest into a file that pixels may start: room for any sensible header extension.
 const MAX_DATA_OFFSET: usize = 16 << 20;
@@ -21,7 +19,7 @@ const MAX_DATA_OFFSET: usize = 16 << 20;
 const MAX_TRAILING: u64 = 1 << 20;
 
 /// Opens a file for [`values`].
-pub(super) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
+pub(in crate::data) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
     let file = File::open(path).map_err(|e| {
         let (what, remedy) = match e.kind() {
             io::ErrorKind::NotFound => ("does not exist".to_owned(), "check the path"),
@@ -39,8 +37,22 @@ pub(super) fn open(path: &Path) -> Result<BufReader<File>, Fault> {
     Ok(BufReader::with_capacity(64 << 10, file))
 }
 
-/// Header, `[width, height]` and scaled values, all finite.
-pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Vec<f32>), Fault> {
+/// The values of a file, scaled and all finite, the first axis fastest.
+pub(in crate::data) struct Decoded {
+    /// The header as read.
+    pub(super) header: Header,
+    /// What its axes are.
+    pub(super) axes: FileAxes,
+    /// As many values as all axes have places.
+    pub(in crate::data) values: Vec<f32>,
+}
+
+/// The values of a file whose axes `reading` says what they are; those of a mask have no channels.
+pub(in crate::data) fn values(
+    mut source: impl BufRead,
+    reading: &FileReading,
+    is_mask: bool,
+) -> Result<Decoded, Fault> {
     // Gzip is recognised by its magic bytes: names are unreliable.
     let start = source.fill_buf().map_err(|e| unreadable(&e))?;
     if start.is_empty() {
@@ -48,30 +60,24 @@ pub(super) fn values(mut source: impl BufRead) -> Result<(Header, [usize; 2], Ve
     }
     if start.starts_with(&[0x1f, 0x8b]) {
         let mut members = GzipMembers::new(source);
-        let (mut header, shape, values) = plain_values(&mut members)?;
-        header.behind_gzip = members.trailing;
-        Ok((header, shape, values))
+        let mut decoded = plain_values(&mut members, reading, is_mask)?;
+        decoded.header.behind_gzip = members.trailing;
+        Ok(decoded)
     } else {
-        plain_values(source)
+        plain_values(source, reading, is_mask)
     }
 }
 
-fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>), Fault> {
+fn plain_values(
+    mut source: impl Read,
+    reading: &FileReading,
+    is_mask: bool,
+) -> Result<Decoded, Fault> {
     let mut header = read_header(&mut source)?;
-    let [(_, width), (_, height)] = header.plane()?;
-    for length in [width, height] {
-        if length == 0 || length > MAX_AXIS_PX {
-            return Err(axis_fault(length));
-        }
-    }
-    if width * height > MAX_PIXELS {
-        return Err(Fault::new(
-            format!("has {width} x {height} pixels, more than {MAX_PIXELS}"),
-            "check that the file is one 2-D slice",
-        ));
-    }
+    let axes = header.axes(reading, is_mask)?;
+    let count = axes.checked_count(&header)?;
     skip_to_pixels(&mut source, &header)?;
-    let values = read_pixels(&mut source, &header, width * height)?;
+    let values = read_pixels(&mut source, &header, count)?;
     // The end of a gzip stream carries its checksum; reading on is what verifies it.
     let mut rest = Rest::default();
     io::copy(&mut source.take(MAX_TRAILING), &mut rest).map_err(|e| unreadable(&e))?;
@@ -81,15 +87,18 @@ fn plain_values(mut source: impl Read) -> Result<(Header, [usize; 2], Vec<f32>),
     if !finite && let Some(i) = values.iter().position(|v| !v.is_finite()) {
         return Err(Fault::new(
             format!(
-                "holds a value that is not finite ({}) at x = {}, y = {}",
+                "holds a value that is not finite ({}) at {}",
                 values[i],
-                i % width,
-                i / width
+                axes.position(&header, i)
             ),
             "replace it, outside the body by the value of the background",
         ));
     }
-    Ok((header, [width, height], values))
+    Ok(Decoded {
+        header,
+        axes,
+        values,
+    })
 }
 
 /// What follows the pixels.
@@ -142,6 +151,7 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
         raw: header,
         behind_gzip: false,
         behind_pixels: false,
+        is_picture: false,
     })
 }
 

@@ -103,6 +103,8 @@ pub struct HeaderGeometry {
     sform: Option<PixelGrid>,
     /// Whether the spacing is what a writer leaves who knows none: 1 x 1 without a unit.
     default_size: bool,
+    /// Whether it is that of a picture, whose format has no spacing.
+    is_picture: bool,
 }
 
 impl Header {
@@ -120,6 +122,7 @@ impl Header {
             quaternion: None,
             sform: None,
             default_size: false,
+            is_picture: self.is_picture,
         };
         let Ok([(x, _), (y, _)]) = self.plane() else {
             return geometry;
@@ -158,7 +161,7 @@ impl Header {
     }
 
     /// The affine of the quaternion, as nifti1.h defines it.
-    fn by_quaternion(&self) -> [[f64; 4]; 3] {
+    pub(super) fn by_quaternion(&self) -> [[f64; 4]; 3] {
         let h = &self.raw;
         let [mut b, mut c, mut d] = [h.quatern_b, h.quatern_c, h.quatern_d].map(f64::from);
         let square = b * b + c * c + d * d;
@@ -202,12 +205,60 @@ impl Header {
     }
 }
 
+impl Header {
+    /// The header of its plane resampled; `scale` is the step between pixels of the new grid and
+    /// `first` the place of its first one, both in pixels of this one, along x and y.
+    pub(in crate::data) fn resampled(
+        &self,
+        shape: [usize; 2],
+        spacing: SpacingMm,
+        scale: [f64; 2],
+        first: [f64; 2],
+    ) -> Result<Self, Fault> {
+        let plane = self.plane()?.map(|(axis, _)| axis);
+        let mut header = self.clone();
+        let by_quaternion = self.by_quaternion();
+        let per_unit_mm = match self.raw.xyzt_units & 7 {
+            1 => 1e3,
+            3 => 1e-3,
+            _ => 1.0,
+        };
+        let sizes = [spacing.x_mm, spacing.y_mm];
+        let raw = &mut header.raw;
+        for (i, axis) in plane.into_iter().enumerate() {
+            raw.dim[axis + 1] = shape[i] as u16;
+            raw.pixdim[axis + 1] = (sizes[i] / per_unit_mm) as f32;
+        }
+        if plane.iter().all(|axis| *axis < 3) {
+            let moved = |row: [f64; 4]| row[plane[0]] * first[0] + row[plane[1]] * first[1];
+            for row in [&mut raw.srow_x, &mut raw.srow_y, &mut raw.srow_z] {
+                let wide = row.map(f64::from);
+                row[3] = (wide[3] + moved(wide)) as f32;
+                for (axis, scale) in plane.into_iter().zip(scale) {
+                    row[axis] = (wide[axis] * scale) as f32;
+                }
+            }
+            let [x, y, z] = by_quaternion.map(moved);
+            raw.quatern_x = (f64::from(raw.quatern_x) + x) as f32;
+            raw.quatern_y = (f64::from(raw.quatern_y) + y) as f32;
+            raw.quatern_z = (f64::from(raw.quatern_z) + z) as f32;
+        }
+        Ok(header)
+    }
+}
+
 impl HeaderGeometry {
     /// Size of a pixel.
     ///
     /// # Errors
     /// The header gives no finite size, its affine another one, or its pixels have no right angles.
     pub fn spacing(&self) -> Result<SpacingMm, Fault> {
+        if self.is_picture {
+            return Err(Fault::new(
+                "is a picture, which does not say how large its pixels are",
+                "store it as NIfTI with the size of its pixels",
+            ));
+        }
         let size = self.one_size()?;
         let grids = [self.quaternion, self.sform].into_iter().flatten();
         match grids.into_iter().any(|grid| grid.cosine().abs() > ROUNDING) {

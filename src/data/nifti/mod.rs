@@ -1,4 +1,4 @@
-//! One 2-D NIfTI-1 file (`.nii`, `.nii.gz`) to one image or mask, and back.
+//! A NIfTI-1 file (`.nii`, `.nii.gz`) to its values, one image or mask, and back.
 //!
 //! The rule: a header is checked against the data. Memory grows with the pixels that are read,
 //! within fixed bounds, whatever size the header names; and the same pixels always give the same
@@ -6,6 +6,7 @@
 //! a NaN slope, casts before it scales, and recognises gzip by the file's name; files are written
 //! here, because it writes `a.b.nii` as `a.nii`.
 
+mod axes;
 mod decode;
 mod encode;
 mod geometry;
@@ -18,8 +19,14 @@ use std::{io::BufRead, path::Path};
 use ::nifti::{Endianness, NiftiHeader, NiftiType};
 
 pub use self::geometry::{HeaderGeometry, PixelGrid};
-pub(super) use self::geometry::{rounded, same_spacing};
+pub(super) use self::{
+    axes::FilePlane,
+    decode::{Decoded, open, values},
+    geometry::{rounded, same_spacing},
+    mask_values::inside,
+};
 use super::{Image, Mask};
+use crate::manifest::FileReading;
 
 /// Longest axis that is read.
 pub const MAX_AXIS_PX: usize = 16_384;
@@ -66,6 +73,8 @@ pub struct Header {
     behind_gzip: bool,
     /// Whether bytes other than 0 lay behind the pixels.
     behind_pixels: bool,
+    /// Whether it is that of a picture, which says nothing of size and place.
+    is_picture: bool,
 }
 
 impl Header {
@@ -90,7 +99,25 @@ impl Header {
             raw,
             behind_gzip: false,
             behind_pixels: false,
+            is_picture: false,
         })
+    }
+
+    /// The header of a picture, which says nothing of the size and the place of its pixels.
+    ///
+    /// # Errors
+    /// As [`Header::identity`].
+    pub(super) fn of_picture(width: usize, height: usize) -> Result<Self, Fault> {
+        let mut header = Self::identity(width, height)?;
+        header.raw.sform_code = 0;
+        header.raw.xyzt_units = 0;
+        header.is_picture = true;
+        Ok(header)
+    }
+
+    /// Whether it is that of a picture, which says nothing of size and place.
+    pub(super) fn is_picture(&self) -> bool {
+        self.is_picture
     }
 
     /// Lengths of all axes, singletons included.
@@ -100,7 +127,7 @@ impl Header {
     }
 
     /// The two axes of the image, as indices into `dims` and their lengths: x, then y.
-    fn plane(&self) -> Result<[(usize, usize); 2], Fault> {
+    pub(super) fn plane(&self) -> Result<[(usize, usize); 2], Fault> {
         let dims = self.dims();
         let long: Vec<_> = dims
             .iter()
@@ -128,14 +155,17 @@ impl Header {
                 Fault::new(
                     format!("has {n} channels (shape {dims:?}), not one"),
                     format!(
-                        "choose one and store it as a file of its own, with nibabel for example \
+                        "choose one, with `channel = 0` under `[dataset]` in the manifest, or \
+                         store it as a file of its own, with nibabel for example \
                          `image.slicer[{colons}0:1]`"
                     ),
                 )
             }
             _ => Fault::new(
                 format!("has shape {dims:?}, which is not one 2-D image"),
-                "store each slice in a file of its own",
+                "make each of its slices a case, with `slice = { axis = \"z\" }` under \
+                 `[dataset]` in the manifest, or store each in a file of its own; where an axis \
+                 holds channels, choose one with `channel = 0`",
             ),
         }
     }
@@ -174,7 +204,7 @@ impl Header {
 /// # Errors
 /// The file cannot be read, is no NIfTI-1, is not 2-D, is truncated or holds a non-finite value.
 pub fn read_image(path: &Path) -> Result<(Image, Header), Fault> {
-    decode_image(decode::open(path)?)
+    decode_image(open(path)?)
 }
 
 /// A mask as read.
@@ -184,8 +214,11 @@ pub struct ReadMask {
     pub mask: Mask,
     /// The file's header.
     pub header: Header,
-    /// The value that marks the inside, after scaling; `None` where nothing is inside.
+    /// The value that marks the inside, after scaling; `None` where nothing is inside, or labels
+    /// were named.
     pub inside: Option<f32>,
+    /// What is odd about the values that are inside.
+    pub oddity: Option<Fault>,
 }
 
 /// Reads a mask: 0 outside, one other value, above 0, inside.
@@ -193,7 +226,7 @@ pub struct ReadMask {
 /// # Errors
 /// As [`read_image`], and where the values are not those of a mask.
 pub fn read_mask(path: &Path) -> Result<ReadMask, Fault> {
-    decode_mask(decode::open(path)?)
+    decode_mask(open(path)?)
 }
 
 /// [`read_image`] from bytes.
@@ -201,12 +234,9 @@ pub fn read_mask(path: &Path) -> Result<ReadMask, Fault> {
 /// # Errors
 /// As [`read_image`].
 pub fn decode_image(source: impl BufRead) -> Result<(Image, Header), Fault> {
-    let (header, [width, height], pixels) = decode::values(source)?;
-    let image = Image {
-        height,
-        width,
-        pixels,
-    };
+    let planes = decode::values(source, &FileReading::default(), false)?.planes(None);
+    let plane = planes.into_iter().next();
+    let FilePlane { header, image, .. } = plane.expect("a file of one plane has one");
     Ok((image, header))
 }
 
@@ -215,24 +245,11 @@ pub fn decode_image(source: impl BufRead) -> Result<(Image, Header), Fault> {
 /// # Errors
 /// As [`read_mask`].
 pub fn decode_mask(source: impl BufRead) -> Result<ReadMask, Fault> {
-    let (header, [width, height], values) = decode::values(source)?;
-    let inside = mask_values::inside(&values)?;
-    let mut pixels = vec![false; values.len()];
-    if let Some(inside) = inside {
-        for (pixel, value) in pixels.iter_mut().zip(&values) {
-            *pixel = *value == inside;
-        }
-    }
-    let mask = Mask {
-        height,
-        width,
-        pixels,
-    };
-    Ok(ReadMask {
-        mask,
-        header,
-        inside,
-    })
+    let decoded = decode::values(source, &FileReading::default(), true)?;
+    let inside = mask_values::inside(&decoded.values, &[])?;
+    let planes = decoded.planes(None).into_iter();
+    let mut masks = planes.map(|plane| plane.mask(&inside));
+    Ok(masks.next().expect("a file of one plane has one"))
 }
 
 /// Writes an image as 32-bit real numbers; gzip if the name ends in `.gz`. `header` gives position

@@ -228,13 +228,10 @@ fn runs(sources: &PageSources<'_>, part: &PageSection<'_>, position: &Position) 
     cell.behind
         .iter()
         .map(|behind| {
+            let at = &sources.results.plan.runs[behind.run].at;
             RunData(
                 words(&behind.result),
-                sources.results.plan.runs[behind.run]
-                    .at
-                    .experts
-                    .iter()
-                    .join("+"),
+                at.names.joined(&at.experts),
                 report
                     .iter()
                     .map(|metric| shown(behind.run, *metric))

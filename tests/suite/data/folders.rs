@@ -8,6 +8,8 @@ use std::{
 use expertgrid::data::{self, DataProblem, DataProblems, Severity, folder};
 use tempfile::TempDir;
 
+use expertgrid::manifest::FileReading;
+
 use crate::support::nifti_file::*;
 
 /// The folder of a case of 4 x 4 pixels with the masks of experts 1 and 2.
@@ -49,14 +51,14 @@ fn by_every_reader(dir: &TempDir) -> [Found; 4] {
 }
 
 fn of_adapt(dir: &Path) -> Found {
-    folder::annotated(dir, 1).map(|found| {
+    folder::annotated(dir, 1, &FileReading::default()).map(|found| {
         let names = found.cases.iter().map(|case| case.name.clone());
         (names.collect(), found.warnings)
     })
 }
 
 fn of_predict(dir: &Path) -> Found {
-    folder::images(&[dir.to_owned()]).map(|found| {
+    folder::images(&[dir.to_owned()], &FileReading::default()).map(|found| {
         let names = found.images.iter().map(|image| image.name.clone());
         (names.collect(), found.warnings)
     })

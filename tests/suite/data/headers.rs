@@ -9,6 +9,8 @@ use expertgrid::data::{
     nifti::{Fault, decode_image, decode_mask},
 };
 
+use expertgrid::manifest::FileReading;
+
 use crate::support::nifti_file::*;
 
 const SHAPE: [usize; 2] = [40, 32];
@@ -215,7 +217,7 @@ fn a_data_sets_masks_are_turned_to_their_images_or_refused() {
     };
     assert_eq!(warning.severity, Severity::Warning);
     assert!(warning.what.contains("(x reversed)"), "{warning}");
-    let adapted = annotated(&dir.path().join("Training"), 1).unwrap();
+    let adapted = annotated(&dir.path().join("Training"), 1, &FileReading::default()).unwrap();
     assert_eq!(adapted.warnings, turned.warnings);
     assert_eq!(adapted.cases[0].mask(1), straight.training[0].mask(1));
 
@@ -223,6 +225,6 @@ fn a_data_sets_masks_are_turned_to_their_images_or_refused() {
     mask().sform(elsewhere).write(&path);
     let said = data::open(dir.path()).unwrap_err().to_string();
     assert!(said.contains("lies elsewhere than its image"), "{said}");
-    let adapted = annotated(&dir.path().join("Training"), 1).unwrap_err();
+    let adapted = annotated(&dir.path().join("Training"), 1, &FileReading::default()).unwrap_err();
     assert!(said.starts_with(&adapted.to_string()), "{adapted}");
 }

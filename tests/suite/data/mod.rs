@@ -6,6 +6,7 @@ mod odd_files;
 mod folders;
 mod headers;
 mod masks;
+mod own;
 mod training_geometry;
 mod background;
 mod check;

@@ -521,8 +521,8 @@ fn a_value_of_another_type_is_told_with_what_to_write() {
         (
             "[6, 7]",
             "[\"rater-a\"]",
-            "m.toml:3:16: each item of `grid.new_experts` is a whole number, not the text \
-             \"rater-a\"",
+            "m.toml:3:16: `grid.new_experts`: \"rater-a\" is the name of no expert, as \
+             `dataset.experts` lists none; write numbers, or list the names there",
         ),
         (
             "[6, 7]",

@@ -51,6 +51,21 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("dataset.training", &["40"]),
     ("dataset.test", &["6"]),
     ("dataset.experts", &["8"]),
+    ("dataset.path", &["\"scans\""]),
+    ("dataset.images", &["\"{split}/{case}/mri.nii\""]),
+    (
+        "dataset.masks",
+        &["\"{split}/{case}/task02_seg{expert}.nii*\""],
+    ),
+    ("dataset.split.training", &["[\"train\"]"]),
+    ("dataset.split.test", &["[\"case2*\", \"case31\"]", "0.25"]),
+    ("dataset.split.seed", &["1"]),
+    ("dataset.label", &["[2]", "[1, 2]"]),
+    ("dataset.channel", &["1", "\"mean\""]),
+    ("dataset.channel_axis", &["\"x\""]),
+    ("dataset.slice.axis", &["\"z\""]),
+    ("dataset.slice.keep", &["\"all\""]),
+    ("dataset.spacing_mm", &["[1.0, 0.8]"]),
     ("image.crop", &["224"]),
     ("image.reduce", &["2"]),
     ("image.crop_at", &["\"centre\""]),
@@ -161,15 +176,27 @@ fn plan_of(overrides: &[String]) -> Plan {
 
 /// The override that gives a key a value, with what the key needs to be read at all.
 fn set(key: &str, value: &str) -> Vec<String> {
-    let values = match key {
-        "reference.source" | "reference.dataset" => Some("reference.values=\"published.csv\""),
+    let patterns = [
+        "dataset.images=\"{case}.png\"",
+        "dataset.masks=\"{case}_{expert}.png\"",
+    ];
+    let needed: Vec<&str> = match (key, value) {
+        ("reference.source" | "reference.dataset", _) => {
+            vec!["reference.values=\"published.csv\""]
+        }
         // It shapes what NSD is measured, where it is.
-        "metrics.nsd_tolerance" => Some("metrics.report=[\"nsd\"]"),
-        _ => None,
+        ("metrics.nsd_tolerance", _) => vec!["metrics.report=[\"nsd\"]"],
+        ("dataset.split.test", _) => patterns.into(),
+        ("dataset.split.training", _) => {
+            [&patterns[..], &["dataset.split.test=[\"test\"]"]].concat()
+        }
+        ("dataset.split.seed", _) => [&patterns[..], &["dataset.split.test=0.5"]].concat(),
+        ("dataset.slice.keep", _) => vec!["dataset.slice.axis=\"z\""],
+        _ => Vec::new(),
     };
-    let needed = values.map(str::to_owned);
     needed
         .into_iter()
+        .map(str::to_owned)
         .chain([format!("{key}={value}")])
         .collect()
 }

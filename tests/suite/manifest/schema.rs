@@ -140,8 +140,40 @@ fn the_schema_accepts_the_papers_manifests_resolved_ones_and_extending_ones() {
     assert!(accepts(&format!("extends = \"table2.toml\"\n{sweep}")));
 }
 
+#[test]
+fn the_schema_accepts_descriptions_of_data_sets_as_written_and_as_resolved() {
+    for keys in [
+        "experts = [\"anna\", \"bert\"]\nimages = \"{case}.png\"\n\
+         masks = \"{case}_{expert}.png\"\nsplit = { test = 0.25, seed = 1 }\nlabel = 2",
+        "experts = 2\nimages = \"{split}/{case}.nii\"\nmasks = \"{split}/{case}_{expert}.nii\"\n\
+         split = { training = \"a\", test = [\"b\", \"c*\"] }\nlabel = [1, 2]\n\
+         channel = \"mean\"\nchannel_axis = \"x\"\nspacing_mm = 1",
+        "experts = 2\nslice = { axis = \"z\", keep = \"all\" }\nchannel = 0\n\
+         spacing_mm = [1.0, 0.5]\npath = \"scans\"",
+    ] {
+        let expert = match keys.contains("anna") {
+            true => "\"bert\"",
+            false => "2",
+        };
+        let text = format!(
+            "[dataset]\n{keys}\n[grid]\nnew_experts = [{expert}]\nmethods = [\"w/o\"]\n\
+             samples = [5]\nstarts = [1]\n"
+        );
+        assert!(accepts(&text), "{text}");
+        let read = manifest::parse(Path::new("m.toml"), &text, "paper", &[]);
+        let resolved = manifest::resolved(&read.unwrap_or_else(|why| panic!("{text}\n{why}")));
+        assert!(accepts(&resolved), "{resolved}");
+        assert!(
+            resolved.contains(&format!("new_experts = [{expert}]")),
+            "{resolved}"
+        );
+        let again = manifest::parse(Path::new("m.toml"), &resolved, "paper", &[]).unwrap();
+        assert_eq!(manifest::resolved(&again), resolved);
+    }
+}
+
 /// Mistakes of a single key, each as a line.
-const MISTAKES: [&str; 28] = [
+const MISTAKES: [&str; 34] = [
     "titel = \"x\"",
     "title = 3",
     "rows = \"row\"",
@@ -153,6 +185,12 @@ const MISTAKES: [&str; 28] = [
     "grid.methods = []",
     "grid.annotators.choose = []",
     "dataset.experts = 201",
+    "dataset.experts = [\"anna\", 2]",
+    "dataset.label = -1",
+    "dataset.channel = \"red\"",
+    "dataset.slice.axis = \"t\"",
+    "dataset.spacing_mm = 0",
+    "dataset.split.test = -0.5",
     "image.crop = 33",
     "image.reduce = 65",
     "network.width = 10",
@@ -268,6 +306,10 @@ fn a_key_is_said_to_enter_stages_where_another_value_changes_a_stage() {
                         .iter()
                         .find(|word| format!("\"{}\"", word.word) != default);
                     format!("\"{}\"", other.unwrap().word)
+                }
+                // As many names would do as well.
+                (ValueKind::Either(_), default) => {
+                    (default.parse::<u64>().unwrap() + 1).to_string()
                 }
                 (ValueKind::Whole { multiple_of, .. }, default) => {
                     (default.parse::<u64>().unwrap() + multiple_of).to_string()

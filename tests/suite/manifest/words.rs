@@ -107,6 +107,51 @@ const WORDS: &[(&str, &str, &str)] = &[
         "the_full_view_is_the_whole_image_padded_with_background_to_multiples_of_32",
     ),
     (
+        "dataset.channel_axis",
+        "x",
+        "one_channel_or_their_sum_or_mean_is_the_image",
+    ),
+    (
+        "dataset.channel_axis",
+        "y",
+        "channels_and_slices_lie_along_any_axis",
+    ),
+    (
+        "dataset.channel_axis",
+        "z",
+        "channels_and_slices_lie_along_any_axis",
+    ),
+    (
+        "dataset.channel_axis",
+        "t",
+        "channels_and_slices_lie_along_any_axis",
+    ),
+    (
+        "dataset.slice.axis",
+        "x",
+        "each_slice_with_a_mask_is_a_case_and_a_volume_is_on_one_side",
+    ),
+    (
+        "dataset.slice.axis",
+        "y",
+        "channels_and_slices_lie_along_any_axis",
+    ),
+    (
+        "dataset.slice.axis",
+        "z",
+        "each_slice_with_a_mask_is_a_case_and_a_volume_is_on_one_side",
+    ),
+    (
+        "dataset.slice.keep",
+        "foreground",
+        "each_slice_with_a_mask_is_a_case_and_a_volume_is_on_one_side",
+    ),
+    (
+        "dataset.slice.keep",
+        "all",
+        "each_slice_with_a_mask_is_a_case_and_a_volume_is_on_one_side",
+    ),
+    (
         "image.cut_masks",
         "refuse",
         "a_data_set_that_does_not_fit_the_experiment_is_refused",
@@ -257,12 +302,16 @@ fn every_word_is_read_and_written_as_itself() {
             "grid.methods" | "table.rows" => format!("[\"{word}\"]"),
             _ => format!("\"{word}\""),
         };
-        let written = manifest::resolved(&experiment(&[format!("{key}={value}")]));
+        let needed = (*key == "dataset.slice.keep").then_some("dataset.slice.axis=\"z\"");
+        let needed = needed.map(str::to_owned);
+        let set = needed.iter().cloned().chain([format!("{key}={value}")]);
+        let written = manifest::resolved(&experiment(&set.collect::<Vec<_>>()));
         let document: toml::Value = toml::from_str(&written).unwrap();
         let found = key.split('.').fold(&document, |table, part| &table[part]);
         let expected: toml::Value = toml::from_str(&format!("v = {value}")).unwrap();
         assert_eq!(*found, expected["v"], "{key}");
-        let again = experiment(&[format!("{key}={found}")]);
+        let again = needed.into_iter().chain([format!("{key}={found}")]);
+        let again = experiment(&again.collect::<Vec<_>>());
         assert_eq!(manifest::resolved(&again), written, "{key} = {word}");
     }
 }

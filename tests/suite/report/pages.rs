@@ -228,6 +228,7 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
         provenance: &DataOrigin {
             dataset: dataset.label.clone(),
             origin: dataset.provenance,
+            preparation: None,
         },
         folders: &folders,
         spent: &estimate::spent(&dir),

@@ -71,6 +71,7 @@ fn against(
     let provenance = DataOrigin {
         dataset: dataset.into(),
         origin,
+        preparation: None,
     };
     let versus = report::versus(&table, spec, &reference, &provenance);
     let text = report::markdown(&versus.document(&table, &results, 0, &provenance));
@@ -388,6 +389,7 @@ fn values_that_are_of_nothing_or_look_like_fractions_are_told() {
     let origin = DataOrigin {
         dataset: "the data".into(),
         origin: Provenance::Acquired,
+        preparation: None,
     };
     let versus = report::versus(&table, &plan.experiments[0], &means, &origin);
     let document = report::markdown(&versus.document(&table, &results, 0, &origin));

@@ -88,6 +88,7 @@ pub fn provenance() -> DataOrigin {
     DataOrigin {
         dataset: "made up".into(),
         origin: Provenance::Synthetic,
+        preparation: None,
     }
 }
 

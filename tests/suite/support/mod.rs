@@ -3,4 +3,5 @@
 pub mod common;
 pub mod made_up;
 pub mod nifti_file;
+pub mod own_sets;
 pub mod faults;

@@ -239,7 +239,7 @@ fn figure(
         format!(
             "{case}: the contour of expert {} and that predicted by the network {}; Dice \
              {:.1}\u{a0}%.",
-            run.at.new_expert,
+            run.at.names.show(run.at.new_expert),
             origin(by),
             100.0 * dice
         )
@@ -256,7 +256,7 @@ fn figure(
                 }
             }
             figcaption {
-                strong { (word) " of " (of) ", expert " (run.at.new_expert) }
+                strong { (word) " of " (of) ", expert " (run.at.names.show(run.at.new_expert)) }
                 ": " (case) ", " (origin(run)) ", n = " (run.at.samples) " from case "
                 (run.at.start) ": Dice " (format!("{:.1}", 100.0 * dice)) "\u{a0}%"
                 @if let Some((other, dice, _)) = &beside {
@@ -270,7 +270,7 @@ fn figure(
 
 /// The origin of a run's network, in words.
 fn origin(run: &Run) -> String {
-    let experts = run.at.experts.iter().format("+");
+    let experts = run.at.names.joined(&run.at.experts);
     match run.method() {
         method if method.is_pretrained() => format!("pretrained on experts {experts}"),
         method if method.is_alone() => "from random initialisation".to_owned(),

@@ -203,7 +203,8 @@ fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) 
     let says = format!(
         "{} of expert {} against {across}. {}",
         heading,
-        grid.new_expert.map_or_else(String::new, |e| e.to_string()),
+        grid.new_expert
+            .map_or_else(String::new, |e| part.spec.grid.names.show(e)),
         series
             .iter()
             .map(|one| in_words(part.spec, one))

@@ -43,6 +43,7 @@ fn map(part: &PageSection<'_>, metric: Measure) -> Markup {
     let positions = || cells.iter().map(|(_, cell)| &cell.position);
     let trainers: BTreeSet<u8> = positions().filter_map(Position::train_expert).collect();
     let testers: BTreeSet<u8> = positions().filter_map(Position::new_expert).collect();
+    let names = &part.spec.grid.names;
     let means = cells.iter().filter_map(|(_, cell)| cell.mean);
     let (low, high) = match means.minmax() {
         itertools::MinMaxResult::MinMax(low, high) => (low, high),
@@ -68,13 +69,13 @@ fn map(part: &PageSection<'_>, metric: Measure) -> Markup {
             text.label.end x=(px(SIDE - 8.0)) y=(px(TOP - 8.0)) { "trained on" }
             @for (i, tester) in testers.iter().enumerate() {
                 text.tick.mid x=(px(SIDE + width * (i as f64 + 0.5))) y=(px(TOP - 8.0)) {
-                    "tested on expert " (tester)
+                    "tested on expert " (names.show(*tester))
                 }
             }
             @for (j, trainer) in trainers.iter().enumerate() {
                 @let y = TOP + ROW * j as f64;
                 text.tick.end x=(px(SIDE - 8.0)) y=(px(y + ROW / 2.0)) dy=".34em" {
-                    "expert " (trainer)
+                    "expert " (names.show(*trainer))
                 }
                 @for (i, tester) in testers.iter().enumerate() {
                     @let found = cells.iter().find(|(_, cell)| {

@@ -287,10 +287,10 @@ fn folders_are_read_in_numerical_order_and_what_is_left_out_is_told() {
     assert_eq!(cases, ["case2", "case10"]);
     assert_eq!(rows[0]["dice"], 1.0);
     for told in [
-        "pred/overlay.png: is not a NIfTI file",
+        "pred/overlay.png: is a PNG beside NIfTI files",
         "pred: probabilities and logits beside masks are left out (1)",
         "ref/case11: has no mask of expert 6 and is left out",
-        "ref/case11/notes.txt: is not a NIfTI file",
+        "ref/case11/notes.txt: is neither a NIfTI file",
     ] {
         assert!(said.err.contains(told), "{}", said.err);
     }

@@ -294,7 +294,7 @@ fn a_folder_of_images_is_predicted_whole_and_what_is_left_out_is_told() {
     let (said, written) = predict("mixed", 0);
     assert_eq!(written, ["a.nii.gz", "case1.nii.gz"]);
     for left_out in [
-        "mixed/notes.txt: is not a NIfTI file",
+        "mixed/notes.txt: is neither a NIfTI file",
         "mixed/empty: is an empty folder",
     ] {
         assert!(said.err.contains(left_out), "{}", said.err);
