@@ -51,7 +51,7 @@ pub(super) fn mask_values(path: &Path, reading: &FileReading) -> Result<Vec<f32>
 /// The one image of a file.
 ///
 /// # Errors
-/// As [`images`].
+/// The file cannot be read, or is not such an image.
 pub fn image(path: &Path, reading: &FileReading) -> Result<(Image, Header), Fault> {
     let one = FileReading {
         slices: None,
@@ -65,7 +65,7 @@ pub fn image(path: &Path, reading: &FileReading) -> Result<(Image, Header), Faul
 /// The one mask of a file.
 ///
 /// # Errors
-/// As [`masks`].
+/// The file cannot be read, or its values are not those of a mask.
 pub fn mask(path: &Path, reading: &FileReading) -> Result<ReadMask, Fault> {
     let one = FileReading {
         slices: None,

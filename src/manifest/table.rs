@@ -261,6 +261,18 @@ pub(super) fn pretrain_steps(least: u64) -> Key {
     }
 }
 
+/// The keys of the grid that every grid names.
+const GRID: [Key; 8] = [
+    NEW_EXPERTS,
+    METHODS,
+    ARMS,
+    FROM,
+    CHOOSE,
+    TRAIN_EXPERTS,
+    SAMPLES,
+    STARTS,
+];
+
 /// All sections, in the order in which they are written.
 pub fn sections() -> &'static [SectionTable] {
     static SECTIONS: LazyLock<Vec<SectionTable>> = LazyLock::new(all);
@@ -275,16 +287,6 @@ fn all() -> Vec<SectionTable> {
     };
     let random = || Budget::FROM_RANDOM.steps.to_string();
     let tuned = || Budget::FINETUNE.steps.to_string();
-    let grid = [
-        NEW_EXPERTS,
-        METHODS,
-        ARMS,
-        FROM,
-        CHOOSE,
-        TRAIN_EXPERTS,
-        SAMPLES,
-        STARTS,
-    ];
     vec![
         table("", Top::ABOUT, &[&[EXTENDS], Top::KEYS, &[TOP_ROWS]]),
         table(
@@ -295,7 +297,7 @@ fn all() -> Vec<SectionTable> {
         table(
             "grid",
             "The axes of the grid: every combination of their values is a run.",
-            &[&grid, MoreGrid::KEYS],
+            &[&GRID, MoreGrid::KEYS],
         ),
         table(
             "dataset",
