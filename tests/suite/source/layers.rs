@@ -359,7 +359,7 @@ fn results_do_not_depend_on_a_systems_mathematics() {
         let product = text.split("#[cfg(test)]").next().unwrap();
         for (number, line) in product.lines().enumerate() {
             let calls = |function: &&str| line.contains(&format!(".{function}("));
-            if functions.iter().any(|function| calls(function)) {
+            if functions.iter().any(&calls) {
                 found.push(format!(
                     "{}:{}: {}",
                     path.display(),
