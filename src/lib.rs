@@ -31,8 +31,8 @@
 //!    what comes before it. What only changes *how* it runs is never in it.
 //! 2. A key's digest and its explanation come from the same walk ([`key`]).
 //! 3. One truth: the artefact on disk ([`store`]). Everything else can be deleted.
-//! 4. Same inputs, same bytes, on one instruction set: whatever the threads, workers and
-//!    interruptions.
+//! 4. Same inputs, same bytes: whatever the processor, its instruction set, the threads, workers
+//!    and interruptions. (Stages of another engine or device say so.)
 //! 5. Nothing is dropped in silence: not an undefined metric, not a failed stage, not a missing
 //!    run.
 //! 6. A stage runs once, however many runs on one store need it at the same time: the process that
@@ -63,6 +63,7 @@ pub mod results_dir;
 
 pub mod manifest;
 pub mod data;
+pub mod manifest_draft;
 pub mod plan;
 pub mod store;
 pub mod variant;

@@ -5,6 +5,10 @@ use super::{
     kind::{Key, ValueKind, Word, from, number, optional, whole},
 };
 
+/// The greatest number of a channel.
+pub(super) const MOST_CHANNEL: u64 = 4095;
+/// Smallest and greatest size of a pixel to resample to, in millimetres.
+pub(super) const SIZES_MM: [f64; 2] = [1e-3, 1e3];
 /// The greatest label.
 pub(super) const MOST_LABEL: u64 = 1 << 24;
 
@@ -59,7 +63,7 @@ pub(super) const LABEL: Key = optional(
 );
 pub(super) const CHANNEL: Key = optional(
     "channel",
-    ValueKind::Either(&[whole(0, 4095), ValueKind::Words(&CHANNEL_WORDS)]),
+    ValueKind::Either(&[whole(0, MOST_CHANNEL), ValueKind::Words(&CHANNEL_WORDS)]),
     false,
     "Which channel of an image that has several, from 0, or \"sum\" or \"mean\" of all.",
 );
@@ -96,10 +100,10 @@ pub(super) const SLICE_KEEP: Key = optional(
 pub(super) const SPACING_MM: Key = optional(
     "spacing_mm",
     ValueKind::Either(&[
-        number(1e-3, 1e3),
+        number(SIZES_MM[0], SIZES_MM[1]),
         ValueKind::Pair {
-            least: 1e-3,
-            most: 1e3,
+            least: SIZES_MM[0],
+            most: SIZES_MM[1],
         },
     ]),
     false,

@@ -6,7 +6,7 @@ use itertools::Itertools;
 
 use super::{
     choices::{FileAxis, KeepSlices, SliceAxis},
-    data_keys::{self, MOST_LABEL},
+    data_keys::{self, MOST_CHANNEL, MOST_LABEL, SIZES_MM},
     data_spec::{CaseSplit, Channel, DataSpec, FileLayout, FileReading, Slices},
     document::{TomlNode, TomlValue, quoted, real},
     kind::Key,
@@ -20,10 +20,6 @@ const USUAL_PARTS: [&str; 2] = ["Training", "Validation"];
 /// QUBIQ's patterns, each of which counts where only the other one is given.
 const USUAL_IMAGES: &str = "{split}/{case}/image.nii*";
 const USUAL_MASKS: &str = "{split}/{case}/task01_seg{expert}.nii*";
-/// The greatest number of a channel.
-const MOST_CHANNEL: u64 = 4095;
-/// Smallest and greatest size of a pixel to resample to, in millimetres.
-const SIZES_MM: [f64; 2] = [1e-3, 1e3];
 
 /// A whole number or a text.
 #[derive(Clone, Debug)]

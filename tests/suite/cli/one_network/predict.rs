@@ -217,6 +217,15 @@ fn wrong_use_of_one_network_is_refused_clearly() {
     assert!(whole.contains("is a whole data set"), "{whole}");
     let idle = adapt(&["--cases", "cases", "--expert", "6", "--steps", "0"]);
     assert!(idle.contains("`--steps`: it must be from 1 to"), "{idle}");
+    for (option, value, must) in [
+        ("--lr", "0", "a number greater than 0"),
+        ("--expert-lr-factor", "inf", "from 0 to 1000"),
+        ("--average", "2", "from 0 to 1"),
+    ] {
+        let said = adapt(&["--cases", "cases", "--expert", "6", option, value]);
+        let expected = format!("`{option}`: it must be {must}");
+        assert!(said.contains(&expected), "{said}");
+    }
     assert!(!folder.path().join("out").exists() && !folder.path().join("out.safetensors").exists());
 
     // A file that contradicts itself: it says width 4 and its first layer is another's.
