@@ -14,7 +14,7 @@ use itertools::Itertools;
 use crate::{
     data::{Dataset, fit::fit, guess::GuessedSpec},
     grid::ExpertNames,
-    manifest::{self, DataSpec, PAPER, Problems, data_set_keys},
+    manifest::{self, DataSpec, PAPER, Problems, data_set_keys, quoted},
 };
 
 /// Most ways of sampling, as in the paper.
@@ -63,27 +63,27 @@ impl Draft {
 
     fn text(&self, dataset: &Dataset, crop: usize) -> String {
         let names = ExpertNames::new(&self.found.spec.experts);
-        let quoted = |expert: &u8| match names.of((*expert).into()) {
-            Some(name) => format!("\"{name}\""),
+        let shown = |expert: &u8| match names.of((*expert).into()) {
+            Some(name) => quoted(&name),
             None => expert.to_string(),
         };
         let (others, new) = match dataset.experts.as_slice() {
             [one] => (&[][..], std::slice::from_ref(one)),
             all => all.split_at(all.len() - (all.len() / 3).clamp(1, 2)),
         };
-        let list = |experts: &[u8]| experts.iter().map(quoted).join(", ");
+        let list = |experts: &[u8]| experts.iter().map(shown).join(", ");
         let training = dataset.training.len();
         let samples = [8, 4, 2, 1].map(|part| (training / part).max(1));
         let samples = samples.into_iter().dedup().join(", ");
         let starts = MOST_STARTS.min(training);
         let starts = (0..starts).map(|i| 1 + i * training / starts).join(", ");
-        let title = dataset.label.replace(['"', '\\'], "'");
         let mut out = String::new();
         let _ = write!(
             out,
             "# Made by `expertgrid new` from what is in the folder; every key can be edited.\n\
-             extends = \"{}\"\ntitle = \"own data, {title}\"\n\n[dataset]\n",
-            self.relative_to_it(&self.base),
+             extends = {}\ntitle = {}\n\n[dataset]\n",
+            quoted(&self.relative_to_it(&self.base)),
+            quoted(&format!("own data, {}", dataset.label)),
         );
         let spec = DataSpec {
             path: Some(PathBuf::from(self.relative_to_it(&self.data))),

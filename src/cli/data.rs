@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{DescribedSet, Done, Failure, output::print};
 use crate::data::{
-    Expert,
+    Dataset, Expert,
     check::{self, Check},
     fit::{Fit, fit},
     phantom,
@@ -110,13 +110,14 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             json: as_json,
         } => {
             let described = DescribedSet::of(set, dataset.as_deref())?;
-            let check = check::check_as(&described.dir, &described.spec);
+            let survey = described.survey();
+            let check = check::of(&survey);
             match as_json {
                 true => print(json(&check)),
                 false => print(check.to_string().trim_end()),
             }
             match check.usable() {
-                true => fits(&described),
+                true => fits(&described, &survey.readable),
                 false => Err(Failure::Input(anyhow!(
                     "{}: not usable as a data set",
                     described.dir.display()
@@ -127,11 +128,11 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
 }
 
 /// Holds a manifest against the data set that it describes.
-fn fits(described: &DescribedSet) -> Result<Done, Failure> {
+fn fits(described: &DescribedSet, dataset: &Dataset) -> Result<Done, Failure> {
     let Some(experiment) = &described.experiment else {
         return Ok(Done::Whole);
     };
-    let Fit { problems, notes } = fit(&described.open()?, experiment);
+    let Fit { problems, notes } = fit(dataset, experiment);
     for note in notes {
         eprintln!("note: {note}");
     }

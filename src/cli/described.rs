@@ -9,7 +9,10 @@ use anyhow::anyhow;
 
 use super::{DEFAULT_DATASET, Failure};
 use crate::{
-    data::{self, Dataset},
+    data::{
+        self, Dataset,
+        survey::{Survey, survey},
+    },
     manifest::{self, DataSpec, Experiment, PAPER},
 };
 
@@ -58,12 +61,28 @@ impl DescribedSet {
     pub(super) fn open(&self) -> Result<Dataset, Failure> {
         data::open_as(&self.dir, &self.spec).map_err(Failure::input)
     }
+
+    /// Reads what can be read of it.
+    pub(super) fn survey(&self) -> Survey {
+        survey(&self.dir, &self.spec)
+    }
 }
 
 /// The folder that counts: one named on the command line, the manifest's, the phantom's.
 pub(super) fn folder(named: Option<&Path>, spec: &DataSpec) -> PathBuf {
     let found = named.or(spec.path.as_deref());
     found.unwrap_or(Path::new(DEFAULT_DATASET)).to_owned()
+}
+
+/// What counts of a description: not its folder, where another is named.
+pub(super) fn counting(spec: &Arc<DataSpec>, named: Option<&Path>) -> Arc<DataSpec> {
+    match (named, &spec.path) {
+        (Some(_), Some(_)) => Arc::new(DataSpec {
+            path: None,
+            ..DataSpec::clone(spec)
+        }),
+        _ => spec.clone(),
+    }
 }
 
 /// The data sets that manifests describe in one folder, each opened once.

@@ -269,8 +269,8 @@ fn score(
     metrics: &Metrics,
     labels: &[u32],
 ) -> Result<ScoredCase, Vec<DataProblem>> {
-    let [prediction, reference] =
-        [&pair.prediction, &pair.reference].map(|path| read(path, labels));
+    let prediction = read_prediction(&pair.prediction, labels);
+    let reference = read_reference(&pair.reference, labels);
     let (prediction, reference) = match (prediction, reference) {
         (Ok(prediction), Ok(reference)) => (prediction, reference),
         (prediction, reference) => {
@@ -334,26 +334,44 @@ fn score(
     })
 }
 
-fn read(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
+/// Reads a prediction: where it holds 0 and 1 and none of the labels, 1 is inside, as in this
+/// program's predictions.
+fn read_prediction(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
+    let of_labels = read_mask(path, labels)?;
+    let lacks_them = !labels.is_empty() && of_labels.oddity.is_some();
+    if lacks_them && let Ok(binary) = read_mask(path, &[]) {
+        if binary.inside == Some(1.0) {
+            eprintln!(
+                "note: {}: holds 0 and 1 and none of the labels {}; 1 is inside",
+                path.display(),
+                labels.iter().format(", ")
+            );
+            return Ok(told(path, binary, false));
+        }
+    }
+    Ok(told(path, of_labels, lacks_them))
+}
+
+/// Reads a reference: what is inside is what the labels say.
+fn read_reference(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
+    Ok(told(path, read_mask(path, labels)?, !labels.is_empty()))
+}
+
+fn read_mask(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
     let asked = FileReading {
         labels: labels.to_vec(),
         ..FileReading::default()
     };
-    let read = match raster::mask(path, &asked) {
-        // The other of the two may hold labels, and this one 0 and 1 as predictions do.
-        Ok(read) if read.oddity.is_some() && !labels.is_empty() => {
-            match raster::mask(path, &FileReading::default()) {
-                Ok(binary) if binary.inside == Some(1.0) => Ok(binary),
-                _ => Ok(read),
-            }
-        }
-        read => read,
-    };
-    let read = read.map_err(|fault| DataProblem::error(path, fault.what, fault.remedy))?;
-    for remark in read.header.remarks() {
+    raster::mask(path, &asked).map_err(|fault| DataProblem::error(path, fault.what, fault.remedy))
+}
+
+/// Prints what is odd about a mask; about its values only where that is asked for.
+fn told(path: &Path, read: ReadMask, with_values: bool) -> ReadMask {
+    let of_values = read.oddity.clone().filter(|_| with_values);
+    for remark in read.header.remarks().chain(of_values) {
         eprintln!("note: {}: {remark}", path.display());
     }
-    Ok(read)
+    read
 }
 
 fn table(rows: &[ScoredCase], metrics: &Metrics) -> String {

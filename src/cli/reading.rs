@@ -2,14 +2,15 @@
 
 use clap::Args;
 
-use crate::manifest::{Channel, FileReading};
+use crate::manifest::{Channel, FileReading, MOST_LABEL};
 
 /// How masks are read.
 #[derive(Clone, Debug, Args)]
 pub(super) struct MaskOptions {
     /// Label of the masks that is inside, or several that are merged: `--label 1,2` [default: the
     /// one value above 0].
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(..=i64::from(MOST_LABEL)))]
     pub(super) label: Vec<u32>,
 }
 

@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let dataset = selection.open_dataset(&experiments)?;
     let slots = slots(&arguments.execution)?;
     let imports = imports(&experiments, Some(&dataset))?;
-    let described = Selection::described(&experiments)?;
+    let described = Selection::described(&experiments, selection.dataset.as_deref())?;
     let sweep = Sweep {
         execution: sweep::Execution {
             command: this_command(),

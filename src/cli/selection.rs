@@ -1,12 +1,19 @@
 //! Which experiments a command is about, on which data, and which of their runs.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::anyhow;
 use clap::Args;
 use itertools::Itertools;
 
-use super::{Failure, described::folder};
+use super::{
+    Failure,
+    described::{counting, folder},
+};
 use crate::{
     data::{
         Dataset,
@@ -82,13 +89,19 @@ impl Selection {
         folder(self.dataset.as_deref(), described)
     }
 
-    /// How the data set of all manifests is found and read.
-    pub(super) fn described(experiments: &[Experiment]) -> Result<Arc<DataSpec>, Failure> {
+    /// How the data set of all manifests is found and read; `named` is a folder that counts before
+    /// theirs.
+    pub(super) fn described(
+        experiments: &[Experiment],
+        named: Option<&Path>,
+    ) -> Result<Arc<DataSpec>, Failure> {
         let Some(first) = experiments.first() else {
             return Ok(Arc::default());
         };
-        match experiments.iter().find(|other| other.data != first.data) {
-            None => Ok(first.data.clone()),
+        let spec = counting(&first.data, named);
+        let differs = |other: &&Experiment| counting(&other.data, named) != spec;
+        match experiments.iter().find(differs) {
+            None => Ok(spec),
             Some(other) => Err(Failure::refused(format!(
                 "{} and {} describe different data sets under `[dataset]`; name them in commands \
                  of their own",
@@ -119,8 +132,8 @@ impl Selection {
             .collect();
         let read = manifest::read(&manifests, &self.profile, &self.overrides);
         let experiments = read.map_err(|problems| {
-            // Which experts there are is asked of the data set.
-            let asked = problems.unknown_expert;
+            // Which experts there are is asked of a data set in QUBIQ's layout.
+            let asked = problems.unknown_expert && !problems.describes_data;
             let path = self.dataset_path(&DataSpec::default());
             let found = asked.then(|| survey::experts_named(&path));
             match found.filter(|experts| !experts.is_empty()) {
@@ -157,7 +170,7 @@ impl Selection {
     /// The same, with the folders of the results.
     pub(super) fn plan_and_folders(&self) -> Result<(Plan, Folders), Failure> {
         let experiments = self.experiments()?;
-        let described = Self::described(&experiments)?;
+        let described = Self::described(&experiments, self.dataset.as_deref())?;
         let path = self.dataset_path(&described);
         let named = self.dataset.is_some() || described.path.is_some();
         let absent = !named && !path.exists();
@@ -189,7 +202,7 @@ impl Selection {
 
     /// Opens the data set and checks the experiments against it.
     pub(super) fn open_dataset(&self, experiments: &[Experiment]) -> Result<Dataset, Failure> {
-        let described = Self::described(experiments)?;
+        let described = Self::described(experiments, self.dataset.as_deref())?;
         let path = self.dataset_path(&described);
         let dataset = crate::data::open_as(&path, &described).map_err(Failure::input)?;
         for line in grouped(&dataset.warnings) {

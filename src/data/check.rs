@@ -8,7 +8,9 @@ use itertools::Itertools;
 use rayon::prelude::*;
 
 use super::{
-    Case, DataProblem, Expert, Mask, Severity, grouped, survey, training_geometry::TrainingGeometry,
+    Case, DataProblem, Expert, Mask, Severity, grouped,
+    survey::{Survey, survey},
+    training_geometry::TrainingGeometry,
 };
 use crate::{grid::ExpertNames, key::Digest, manifest::DataSpec};
 
@@ -100,12 +102,11 @@ impl Check {
 
 /// Reads and checks everything in `dir`.
 pub fn check(dir: &Path) -> Check {
-    check_as(dir, &DataSpec::default())
+    of(&survey(dir, &DataSpec::default()))
 }
 
-/// Reads and checks everything in `dir`, by the description of a manifest.
-pub fn check_as(dir: &Path, spec: &DataSpec) -> Check {
-    let survey = survey::survey(dir, spec);
+/// The report on what was read.
+pub fn of(survey: &Survey) -> Check {
     let readable = &survey.readable;
     let cases: Vec<&Case> = readable.cases().collect();
     let mut sizes = BTreeMap::new();
@@ -136,7 +137,7 @@ pub fn check_as(dir: &Path, spec: &DataSpec) -> Check {
         sizes,
         experts: readable.experts.clone(),
         names: ExpertNames::new(&readable.names),
-        problems: survey.into_problems(),
+        problems: survey.problems().cloned().collect(),
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn list(
         return [Vec::new(), Vec::new()];
     }
     let mut found = FittingFiles::default();
-    let walk = Walk { dir, spec, layout };
+    let walk = Walk { spec, layout };
     let start = [Some(Parts::new()), Some(Parts::new())];
     walk.through(dir, 0, &start, &mut found, problems);
     let words = layout.images.words();
@@ -68,9 +68,17 @@ pub(super) fn list(
         .chain(both.iter().map(|(image, _)| image))
         .map(|image| case_parts(&words, &image.parts))
         .collect();
+    let with_masks: BTreeSet<CaseParts> = masks
+        .iter()
+        .chain(both.iter().map(|(_, mask)| mask))
+        .map(|mask| case_parts(&words, &mask.parts))
+        .collect();
     let mut images = images;
     for (image, mask) in both {
-        match with_image.contains(&case_parts(&words, &mask.parts)) {
+        let of_known_image = with_image.contains(&case_parts(&words, &mask.parts));
+        let has_masks = with_masks.contains(&case_parts(&words, &image.parts));
+        let of_known_expert = expert_of(spec, &mask.parts).is_some();
+        match of_known_image || (of_known_expert && !has_masks) {
             true => masks.push(mask),
             false => images.push(image),
         }
@@ -89,37 +97,38 @@ pub(super) fn list(
     }
     let without_image = add_masks(masks, &words, spec, &mut cases, problems);
     tell_of_others(dir, layout, others, problems);
-    for (path, name) in without_image {
-        problems.push(DataProblem::error(
-            path,
-            format!("is a mask of the case {name}, which has no image that fits `dataset.images`"),
-            format!(
-                "add the image {}, or change the pattern",
-                layout.images.text()
-            ),
-        ));
-    }
-    if cases.is_empty() {
-        problems.push(no_case(dir, layout));
+    match cases.is_empty() {
+        // That masks have no image follows from it.
+        true => problems.push(no_case(dir, layout)),
+        false => problems.extend(without_image.into_iter().map(|path| {
+            DataProblem::error(
+                path,
+                "is a mask of a case which has no image that fits `dataset.images`",
+                format!(
+                    "add the image {}, or change the pattern",
+                    layout.images.text()
+                ),
+            )
+        })),
     }
     let mut cases: Vec<CaseFiles> = cases.into_values().collect();
     cases.sort_by_cached_key(|case| natural(Path::new(&case.name)));
-    split::parts(dir, cases, &layout.split, problems)
+    split::parts(dir, cases, spec.split_word(), &layout.split, problems)
 }
 
-/// Adds each mask to its case; returns those whose case has no image, with its name.
+/// Adds each mask to its case; returns those whose case has no image.
 fn add_masks(
     masks: Vec<Fitting>,
     words: &[&str],
     spec: &DataSpec,
     cases: &mut BTreeMap<CaseParts, CaseFiles>,
     problems: &mut Vec<DataProblem>,
-) -> Vec<(PathBuf, String)> {
+) -> Vec<PathBuf> {
     let mut without_image = Vec::new();
     let mut unknown: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for Fitting { path, parts } in masks {
         let Some(case) = cases.get_mut(&case_parts(words, &parts)) else {
-            without_image.push((path, CaseFiles::name_of(words, &parts)));
+            without_image.push(path);
             continue;
         };
         let Some(expert) = expert_of(spec, &parts) else {
@@ -197,7 +206,7 @@ fn twice(path: &Path, what: &str, earlier: &Path) -> DataProblem {
     )
 }
 
-/// Tells of the files that fit no pattern: each of a few, or how many there are in a folder.
+/// Tells of the files that fit no pattern.
 fn tell_of_others(
     dir: &Path,
     layout: &FileLayout,
@@ -238,7 +247,6 @@ fn no_case(dir: &Path, layout: &FileLayout) -> DataProblem {
 
 /// A walk through the folders that patterns lead into.
 struct Walk<'a> {
-    dir: &'a Path,
     spec: &'a DataSpec,
     layout: &'a FileLayout,
 }
@@ -291,7 +299,6 @@ impl Walk<'_> {
                 }
             }
         }
-        debug_assert!(folder.starts_with(self.dir));
     }
 
     /// The parts of a name; known experts before others.

@@ -312,6 +312,6 @@ pub fn open_as(dir: &Path, spec: &DataSpec) -> Result<Dataset, DataProblems> {
     let survey = survey::survey(dir, spec);
     match survey.errors.is_empty() {
         true => Ok(survey.readable),
-        false => Err(DataProblems(survey.into_problems())),
+        false => Err(DataProblems(survey.problems().cloned().collect())),
     }
 }

@@ -1,15 +1,15 @@
 //! PNG pictures to values: grey of up to 16 bits, exactly as stored.
 //!
 //! The rule: a sample is read as the number that is stored, without gamma or scaling. Colour counts
-//! as channels; where all are equal, or only the first is asked for, it is grey. A palette's
-//! indices are labels of a mask and no intensities. What would be lost, as transparency, is refused
-//! with a way to convert it.
+//! as channels; where all are equal and none is asked for, it is grey. A palette's indices are
+//! labels of a mask and no intensities. What would be lost, as transparency, is refused with a way
+//! to convert it.
 
 use std::io::{self, BufRead, Seek, SeekFrom};
 
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
-use super::nifti::{Decoded, Fault, MAX_AXIS_PX, MAX_PIXELS};
+use super::nifti::{Decoded, Fault, MAX_AXIS_PX, MAX_PIXELS, channel_count};
 use crate::manifest::{Channel, FileReading};
 
 /// How every PNG begins.
@@ -156,7 +156,8 @@ impl StoredPixels {
         match asked {
             Some(Channel::One(wanted)) if wanted >= channels => Err(Fault::new(
                 format!(
-                    "is a PNG of {channels} channels, and `channel = {wanted}` asks for another"
+                    "is a PNG with {}, and `channel = {wanted}` asks for another",
+                    channel_count(channels)
                 ),
                 "channels count from 0; name one that there is",
             )),

@@ -9,7 +9,7 @@
 
 use super::{
     Image, Mask,
-    nifti::{Fault, Header, MAX_AXIS_PX, SpacingMm, same_spacing},
+    nifti::{Fault, Header, MAX_AXIS_PX, MAX_PIXELS, SpacingMm, same_spacing},
 };
 
 /// Sums of weights that are 0.5 but for rounding are inside.
@@ -67,6 +67,15 @@ impl Resampling {
             }
             to[axis] = length as usize;
             first[axis] = ((from[axis] - 1) as f64 - (length - 1.0) * scale[axis]) / 2.0;
+        }
+        if to[0] * to[1] > MAX_PIXELS {
+            return Err(Fault::new(
+                format!(
+                    "would have {} x {} pixels once resampled, more than {MAX_PIXELS}",
+                    to[0], to[1]
+                ),
+                "check `spacing_mm`, and the size of a pixel in the header",
+            ));
         }
         Ok(Some(Self {
             from,

@@ -14,15 +14,29 @@ use crate::{
     manifest::{CaseSplit, glob_fits},
 };
 
-/// Training and test cases; what is in neither, or both, is told of.
+/// Training and test cases; what is in neither, or both, is told of. A share is of the values of
+/// `word`.
 pub(super) fn parts(
     dir: &Path,
     cases: Vec<CaseFiles>,
+    word: &str,
     split: &CaseSplit,
     problems: &mut Vec<DataProblem>,
 ) -> [Vec<CaseFiles>; 2] {
     if cases.is_empty() {
         return [Vec::new(), Vec::new()];
+    }
+    let units: BTreeSet<&str> = cases.iter().map(|case| case.unit.as_str()).collect();
+    if let (CaseSplit::Share { .. }, [one]) = (split, Vec::from_iter(&units).as_slice()) {
+        problems.push(DataProblem::error(
+            dir,
+            format!(
+                "has no share of test cases: all have the {{{word}}} {one}, and what shares it is \
+                 not split"
+            ),
+            "name the test cases in `dataset.split.test`",
+        ));
+        return [cases, Vec::new()];
     }
     let parts = match split {
         CaseSplit::Share { test, seed } => by_share(cases, *test, *seed),
@@ -40,7 +54,10 @@ pub(super) fn parts(
             problems.push(DataProblem::error(
                 dir,
                 format!("has no {what} case by `dataset.split`"),
-                "change the share, or the names there",
+                match split {
+                    CaseSplit::Share { .. } => "change the share",
+                    CaseSplit::Named { .. } => "change the names there",
+                },
             ));
         }
     }
@@ -52,7 +69,7 @@ fn by_share(cases: Vec<CaseFiles>, share: f64, seed: u64) -> [Vec<CaseFiles>; 2]
     let rank = |unit: &&str| Digest::of_bytes(format!("{seed}/{unit}").as_bytes());
     let ranked = units.iter().copied().sorted_by_cached_key(rank);
     let count = (units.len() as f64 * share).round() as usize;
-    let count = count.clamp(1, units.len().saturating_sub(1).max(1));
+    let count = count.clamp(1, units.len() - 1);
     let test: BTreeSet<String> = ranked.take(count).map(str::to_owned).collect();
     let (test, training) = cases
         .into_iter()

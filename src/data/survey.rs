@@ -39,10 +39,8 @@ pub struct Survey {
 
 impl Survey {
     /// Errors first, then warnings; each by path.
-    pub fn into_problems(self) -> Vec<DataProblem> {
-        let mut problems = self.errors;
-        problems.extend(self.readable.warnings);
-        problems
+    pub fn problems(&self) -> impl Iterator<Item = &DataProblem> {
+        self.errors.iter().chain(&self.readable.warnings)
     }
 }
 
@@ -76,6 +74,13 @@ pub fn survey(dir: &Path, spec: &DataSpec) -> Survey {
             dir,
             "is a data set in which no mask has anything inside",
             "name another label of the masks in `dataset.label`",
+        ));
+    }
+    if spec.reading.channel_axis.is_some() && spec.reading.channel.is_none() {
+        problems.push(DataProblem::warning(
+            dir,
+            "is described with `channel_axis` and without `channel`, so it has no effect",
+            "write for example `channel = 0` under `[dataset]`, or take `channel_axis` out",
         ));
     }
     let digest = content_digest(&training, &test);
@@ -302,14 +307,14 @@ pub(super) fn read_cases(
             "check that this is intended",
         ));
     }
-    if cases.is_empty() && left_out.is_empty() && problems.is_empty() {
+    let usable = problems.iter().all(|p| p.severity == Severity::Warning);
+    if cases.is_empty() && left_out.is_empty() && usable {
         problems.push(DataProblem::warning(
             path,
             "has no slice with a mask and is left out",
             "check the masks, or keep all slices with `slice.keep = \"all\"`",
         ));
     }
-    let usable = problems.iter().all(|p| p.severity == Severity::Warning);
     (if usable { cases } else { Vec::new() }, problems)
 }
 

@@ -97,8 +97,21 @@ pub(super) fn experiment(
 /// What the manifest expects of the data set, and how it is found and read.
 fn described(section: Section<'_>) -> (Cohort, DataSpec) {
     let cohort = Cohort::read(&section, &Cohort::default());
-    let names = experts::names(&section, cohort);
-    let data = data_set::read(&section, path(&section, &data_keys::DATA_PATH), names);
+    let names = experts::names(&section);
+    let path_key = &data_keys::DATA_PATH;
+    if section
+        .optional::<String>(path_key.last())
+        .is_some_and(|path| path.is_empty())
+    {
+        section.note(
+            section.place_of(path_key.last()),
+            "`dataset.path` is empty; name the folder, or take the key out",
+        );
+    }
+    let data = data_set::read(&section, path(&section, path_key), names);
+    if data.path.is_some() || data.files.is_some() {
+        section.mark_described_data();
+    }
     section.finish();
     (cohort, data)
 }

@@ -10,7 +10,7 @@ pub(super) const MOST_CHANNEL: u64 = 4095;
 /// Smallest and greatest size of a pixel to resample to, in millimetres.
 pub(super) const SIZES_MM: [f64; 2] = [1e-3, 1e3];
 /// The greatest label.
-pub(super) const MOST_LABEL: u64 = 1 << 24;
+pub const MOST_LABEL: u32 = 1 << 24;
 
 pub(super) const DATA_PATH: Key = optional(
     "path",
@@ -39,8 +39,8 @@ pub(super) const SPLIT_TEST: Key = optional(
     false,
     "Which cases are test cases: a share of them, drawn from names and `split.seed` (all cases \
      that agree in the first part of their name on one side), or names of cases, or of folders \
-     where a pattern has {split}; `*` stands for anything. Absent: those of the folder \
-     \"Validation\".",
+     where a pattern has {split}; `*` stands for anything. Absent, where a pattern has {split}: \
+     those of the folder \"Validation\".",
 );
 pub(super) const SPLIT_TRAINING: Key = optional(
     "split.training",
@@ -56,7 +56,7 @@ pub(super) const SPLIT_SEED: Key = optional(
 );
 pub(super) const LABEL: Key = optional(
     "label",
-    ValueKind::List(&whole(0, MOST_LABEL)),
+    ValueKind::List(&whole(0, MOST_LABEL as u64)),
     false,
     "The label of a mask that is inside, or several that are merged; all others are outside. \
      Absent: a mask has 0 and one other value, which is inside.",

@@ -87,7 +87,7 @@ fn labels(section: &Section<'_>) -> Vec<u32> {
             Ok(label) if labels.contains(&label) => {
                 section.note(place, format!("`dataset.label` names {label} twice"));
             }
-            Ok(label) if u64::from(label) <= MOST_LABEL => labels.push(label),
+            Ok(label) if label <= MOST_LABEL => labels.push(label),
             _ => section.note(
                 place,
                 format!("`dataset.label` is {value}; a label is from 0 to {MOST_LABEL}"),

@@ -1,11 +1,10 @@
-//! NameList of experts: those that `dataset.experts` lists, and where one stands for a number.
+//! Names of experts: those that `dataset.experts` lists, and where one stands for a number.
 
 use itertools::Itertools;
 
 use super::{
     data_set::NumberOrName,
     document::{TomlNode, TomlValue},
-    experiment::Cohort,
     kind::Key,
     reader::{FromNode, Located, Misfit, Section},
 };
@@ -34,29 +33,40 @@ impl FromNode for NameList {
 }
 
 /// The names in `dataset.experts`; none where it is a number.
-pub(super) fn names(section: &Section<'_>, cohort: Cohort) -> Vec<String> {
+pub(super) fn names(section: &Section<'_>) -> Vec<String> {
     let found = section.read("experts", NameList(Vec::new())).value.0;
-    let mut names: Vec<String> = Vec::new();
-    for Located { value, place } in found {
+    let names: Vec<String> = found.iter().map(|name| name.value.clone()).collect();
+    for (at, (name, why)) in refused_at(&names) {
+        let message = format!("the expert's name \"{name}\" {why}; give the expert another name");
+        section.note(&found[at].place, message);
+    }
+    // Also those that are refused: where they are used is no mistake of its own.
+    names
+}
+
+/// The names that experts cannot have, each with why not.
+pub fn refused_names(names: &[String]) -> Vec<(String, String)> {
+    refused_at(names).map(|(_, refused)| refused).collect()
+}
+
+fn refused_at(names: &[String]) -> impl Iterator<Item = (usize, (String, String))> {
+    let refused = |(at, value): (usize, &String)| {
         let forbidden = |c: char| c.is_control() || "+/\\,;|*?\"<>{}".contains(c);
         let why = if value.is_empty() || value.trim() != value || value.len() > MOST_BYTES {
             format!("is empty, has blanks at an end, or more than {MOST_BYTES} bytes")
         } else if value.contains(forbidden) || value.starts_with('.') {
             "has a character that separates names in tables, paths or expressions".to_owned()
-        } else if names.iter().any(|known| folded(known) == folded(&value)) {
+        } else if names[..at]
+            .iter()
+            .any(|known| folded(known) == folded(value))
+        {
             "stands for two experts, or differs in case only".to_owned()
         } else {
-            names.push(value);
-            continue;
+            return None;
         };
-        let message = format!("the expert's name \"{value}\" {why}; give the expert another name");
-        section.note(&place, message);
-    }
-    // The number of a list with mistakes is not that of its names.
-    match names.len() == usize::from(cohort.experts) {
-        true => names,
-        false => Vec::new(),
-    }
+        Some((at, (value.clone(), why)))
+    };
+    names.iter().enumerate().filter_map(refused)
 }
 
 /// The experts of a list, by number or by name.

@@ -43,9 +43,12 @@ use source::{complaint, existing, too_long};
 
 pub use changes::{Change, ChangedBy};
 pub use choices::*;
+pub use data_keys::MOST_LABEL;
 pub use data_set::data_set_keys;
 pub use data_spec::{CaseSplit, Channel, DataSpec, FileLayout, FileReading, Slices};
+pub use document::quoted;
 pub use experiment::*;
+pub use experts::refused_names;
 pub use grid::{Annotators, Grid};
 pub use json_schema::{Json, json_schema};
 pub use kind::{Fallback, Key, ValueKind, Word};

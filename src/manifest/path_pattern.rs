@@ -21,6 +21,7 @@ const MOST_NAMES: usize = 8;
 
 /// A pattern of relative paths.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PathPattern {
     /// As it was written.
     text: String,
@@ -28,7 +29,7 @@ pub struct PathPattern {
 }
 
 /// A piece of the pattern of a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
     Anything,
@@ -42,6 +43,20 @@ pub type Parts = Vec<(String, String)>;
 pub fn part<'a>(parts: &'a Parts, word: &str) -> Option<&'a str> {
     let found = parts.iter().find(|(known, _)| known == word);
     found.map(|(_, text)| text.as_str())
+}
+
+impl TryFrom<String> for PathPattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<PathPattern> for String {
+    fn from(pattern: PathPattern) -> Self {
+        pattern.text
+    }
 }
 
 impl PathPattern {

@@ -63,6 +63,8 @@ pub struct Problems {
     /// Whether one of them is an expert whom `dataset.experts` excludes: which experts there are is
     /// for the data set to say.
     pub unknown_expert: bool,
+    /// Whether a manifest describes a data set of its own, by folder or patterns.
+    pub describes_data: bool,
 }
 
 impl Problems {
@@ -78,6 +80,7 @@ impl Problems {
     pub fn extend(&mut self, other: Problems) {
         self.all.extend(other.all);
         self.unknown_expert |= other.unknown_expert;
+        self.describes_data |= other.describes_data;
     }
 
     /// Whether there is none.

@@ -223,6 +223,11 @@ impl<'a> Section<'a> {
         self.problems.borrow_mut().unknown_expert = true;
     }
 
+    /// Notes that the manifest describes a data set of its own.
+    pub fn mark_described_data(&self) {
+        self.problems.borrow_mut().describes_data = true;
+    }
+
     /// Skips a key that is read elsewhere.
     pub fn skip(&self, key: &'static str) {
         self.asked.borrow_mut().push(key);

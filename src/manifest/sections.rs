@@ -137,7 +137,9 @@ impl FromNode for ListedCount {
             TomlValue::Array(items) if !items.is_empty() && items.iter().all(is_name) => {
                 Ok(Self(items.len()))
             }
-            _ => usize::from_node(node).map(Self),
+            _ => usize::from_node(node)
+                .map(Self)
+                .map_err(|_| "a whole number, or a list of names in quotes".into()),
         }
     }
 }

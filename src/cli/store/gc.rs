@@ -344,7 +344,7 @@ fn digests(
     sets: &mut OpenedSets,
 ) -> Result<Result<Vec<Digest>, Vec<String>>, Failure> {
     let experiments = manifest::read(&[path], profile, overrides).map_err(Failure::input)?;
-    let described = Selection::described(&experiments)?;
+    let described = Selection::described(&experiments, sets.named.as_deref())?;
     let dataset = &*sets.get(&described)?;
     let problems = fit::fit_all(dataset, &experiments).problems;
     if !problems.is_empty() {

@@ -5,23 +5,22 @@
 
 mod name_patterns;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use itertools::Itertools;
 use rayon::prelude::*;
 
-use self::name_patterns::layout;
+use self::name_patterns::{NamedFile, layout};
 use super::{
-    DataProblem,
+    DataProblem, Severity,
     listing::{entries, file_name, raster_stem},
     nifti::Fault,
     qubiq::locate,
     raster,
 };
-use crate::manifest::{Channel, DataSpec, FileReading, KeepSlices, SliceAxis, Slices};
+use crate::manifest::{
+    Channel, DataSpec, FileAxis, FileReading, KeepSlices, SliceAxis, Slices, refused_names,
+};
 
 /// A guessed description, and what its owner should look at.
 #[derive(Clone, Debug)]
@@ -37,13 +36,6 @@ const DEEPEST: usize = 6;
 /// Most different values of a mask.
 const MOST_LABELS: usize = 12;
 
-/// A file with the names of its path from the data set's folder.
-#[derive(Clone, Debug)]
-struct NamedFile {
-    path: PathBuf,
-    names: Vec<String>,
-}
-
 /// Guesses how the data set in `dir` is laid out.
 ///
 /// # Errors
@@ -56,17 +48,13 @@ pub fn guess(dir: &Path) -> Result<GuessedSpec, DataProblem> {
             "describe it under `[dataset]` in a manifest: `images`, `masks`, `experts`, `split`",
         )
     };
-    if locate(dir).is_ok() {
-        return Ok(GuessedSpec {
-            spec: DataSpec::default(),
-            labels: Vec::new(),
-        });
-    }
     let mut files = Vec::new();
     let mut problems = Vec::new();
     collect(dir, &[], &mut files, &mut problems);
-    if let Some(problem) = problems.into_iter().next() {
-        return Err(problem);
+    // Warnings are told again when the data set is opened.
+    let mut errors = problems.into_iter();
+    if let Some(error) = errors.find(|problem| problem.severity == Severity::Error) {
+        return Err(error);
     }
     if files.is_empty() {
         return Err(unknown("holds no NIfTI file and no PNG".to_owned()));
@@ -79,11 +67,13 @@ pub fn guess(dir: &Path) -> Result<GuessedSpec, DataProblem> {
     let mut masks = Vec::new();
     let mut labels = BTreeSet::new();
     let mut reading = FileReading::default();
+    let mut masks_have_slices = false;
     for (file, seen) in files.into_iter().zip(seen) {
         let seen = seen.map_err(|f| DataProblem::error(&file.path, f.what, f.remedy))?;
         match seen.labels {
             Some(found) => {
                 labels.extend(found);
+                masks_have_slices |= seen.reading.slices.is_some();
                 masks.push(file);
             }
             None => {
@@ -100,25 +90,42 @@ pub fn guess(dir: &Path) -> Result<GuessedSpec, DataProblem> {
             masks.len()
         )));
     }
-    let layout = layout(&images, &masks).ok_or_else(|| {
-        unknown(format!(
-            "holds {} images and {} masks, such as {} and {}, whose names do not say which belong \
-             together",
-            images.len(),
-            masks.len(),
-            images[0].names.join("/"),
-            masks[0].names.join("/")
-        ))
-    })?;
+    if reading.slices.is_some() && !masks_have_slices {
+        // What looked like slices has no masks as slices have.
+        reading.slices = None;
+        reading.channel = Some(Channel::Mean);
+        reading.channel_axis = Some(FileAxis::Z);
+    }
+    let layout = match locate(dir) {
+        Ok(_) => None,
+        Err(_) => Some(layout(&images, &masks).ok_or_else(|| {
+            unknown(format!(
+                "holds {} images and {} masks, such as {} and {}, whose names do not say which \
+                 belong together",
+                images.len(),
+                masks.len(),
+                images[0].names.join("/"),
+                masks[0].names.join("/")
+            ))
+        })?),
+    };
     let several = labels.len() > 2;
     if let Some(highest) = labels.last().filter(|_| several) {
         reading.labels = vec![*highest];
     }
-    let (files, experts) = layout;
+    let (files, experts) = match layout {
+        Some((files, experts)) => (Some(files), experts),
+        None => (None, Vec::new()),
+    };
+    if let Some((name, why)) = refused_names(&experts).into_iter().next() {
+        return Err(unknown(format!(
+            "has masks of an expert \"{name}\", whose name {why}"
+        )));
+    }
     Ok(GuessedSpec {
         spec: DataSpec {
             path: None,
-            files: Some(files),
+            files,
             experts,
             reading,
         },

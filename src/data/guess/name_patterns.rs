@@ -3,12 +3,22 @@
 //! The rule: what differs between the paths of images is a case, or a side of the split where the
 //! words are those of one; what differs between the masks of a case is an expert.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use itertools::Itertools;
 
-use super::NamedFile;
 use crate::manifest::{CaseSplit, FileLayout, PathPattern};
+
+/// A file of a data set.
+#[derive(Clone, Debug)]
+pub(super) struct NamedFile {
+    pub(super) path: PathBuf,
+    /// The names of its path from the data set's folder.
+    pub(super) names: Vec<String>,
+}
 
 /// The share of test cases, where nothing says which they are.
 const SHARE: f64 = 0.25;

@@ -20,6 +20,8 @@ pub(in crate::data) struct FileAxes {
     x: usize,
     y: usize,
     channels: Option<usize>,
+    /// Whether that of channels is the third, which nobody named.
+    assumed: bool,
     slices: Option<usize>,
 }
 
@@ -39,6 +41,14 @@ fn slice_index(axis: SliceAxis) -> usize {
         SliceAxis::X => 0,
         SliceAxis::Y => 1,
         SliceAxis::Z => 2,
+    }
+}
+
+/// `one channel`, `3 channels`.
+pub(in crate::data) fn channel_count(count: usize) -> String {
+    match count {
+        1 => "one channel".to_owned(),
+        several => format!("{several} channels"),
     }
 }
 
@@ -66,13 +76,15 @@ impl Header {
             Some(_) if !is_mask => self.channels(&dims, reading.channel_axis, slices)?,
             _ => None,
         };
+        let assumed = channels == Some(2) && reading.channel_axis.is_none();
         if let Some(Channel::One(wanted)) = reading.channel.filter(|_| !is_mask) {
             let there = channels.map_or(1, |axis| dims[axis]);
             if wanted >= there {
                 return Err(Fault::new(
                     format!(
-                        "has {there} channels (shape {dims:?}), and `channel = {wanted}` asks for \
-                         another: they count from 0"
+                        "has {} (shape {dims:?}), and `channel = {wanted}` asks for another: they \
+                         count from 0",
+                        channel_count(there)
                     ),
                     "name a channel that there is, or their axis with `channel_axis`",
                 ));
@@ -84,6 +96,7 @@ impl Header {
                 x,
                 y,
                 channels,
+                assumed,
                 slices,
             });
         }
@@ -112,6 +125,7 @@ impl Header {
             x,
             y,
             channels,
+            assumed,
             slices,
         })
     }
@@ -144,6 +158,7 @@ impl Header {
     /// The header of one plane of it.
     fn of_plane(&self, axes: &FileAxes, slice: usize) -> Self {
         let mut header = self.clone();
+        header.assumed_channels = axes.assumed;
         if let Some(axis) = axes.slices
             && axis < 3
         {
@@ -181,6 +196,7 @@ impl Decoded {
             x: 0,
             y: 1,
             channels: (channels > 1).then_some(3),
+            assumed: false,
             slices: None,
         };
         Ok(Self {

@@ -152,6 +152,7 @@ fn read_header(source: &mut impl Read) -> Result<Header, Fault> {
         behind_gzip: false,
         behind_pixels: false,
         is_picture: false,
+        assumed_channels: false,
     })
 }
 

@@ -20,7 +20,7 @@ use ::nifti::{Endianness, NiftiHeader, NiftiType};
 
 pub use self::geometry::{HeaderGeometry, PixelGrid};
 pub(super) use self::{
-    axes::FilePlane,
+    axes::{FilePlane, channel_count},
     decode::{Decoded, open, values},
     geometry::{rounded, same_spacing},
     mask_values::inside,
@@ -75,6 +75,8 @@ pub struct Header {
     behind_pixels: bool,
     /// Whether it is that of a picture, which says nothing of size and place.
     is_picture: bool,
+    /// Whether its third axis was read as that of channels, which nobody named.
+    assumed_channels: bool,
 }
 
 impl Header {
@@ -100,6 +102,7 @@ impl Header {
             behind_gzip: false,
             behind_pixels: false,
             is_picture: false,
+            assumed_channels: false,
         })
     }
 
@@ -192,8 +195,15 @@ impl Header {
                 "check that the header gives the whole shape",
             )
         });
+        let assumed_channels = self.assumed_channels.then(|| {
+            Fault::new(
+                "has channels along its third axis, if `channel` is meant so: it has no fourth",
+                "write `channel_axis = \"z\"` under `[dataset]`; where the axis holds slices, \
+                 write `slice = { axis = \"z\" }` instead of `channel`",
+            )
+        });
         let contradiction = self.geometry().contradiction();
-        [behind_gzip, behind_pixels, contradiction]
+        [behind_gzip, behind_pixels, assumed_channels, contradiction]
             .into_iter()
             .flatten()
     }

@@ -76,6 +76,21 @@ pub fn png(
     writer.write_image_data(bytes).unwrap();
 }
 
+/// QUBIQ's folders with six training and two test cases of three experts.
+pub fn qubiq(root: &Path, mask: impl Fn(u32, u32) -> Vec<u8>) {
+    for case in 1..=8 {
+        let part = if case <= 6 { "Training" } else { "Validation" };
+        let folder = root.join(part).join(format!("case{case}"));
+        write(&folder.join("image.nii"), &image(case));
+        for expert in 1..=3 {
+            write(
+                &folder.join(format!("task01_seg{expert:02}.nii")),
+                &mask(case, expert),
+            );
+        }
+    }
+}
+
 /// A manifest of a small grid with these keys under `[dataset]`.
 pub fn manifest(dataset: &str) -> String {
     format!(

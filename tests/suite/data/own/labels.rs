@@ -6,21 +6,6 @@ use expertgrid::data::{self, Dataset};
 
 use crate::support::{common::run, nifti_file::NiftiFile, own_sets::*};
 
-/// QUBIQ's folders with six training and two test cases of three experts.
-fn qubiq(root: &Path, mask: impl Fn(u32, u32) -> Vec<u8>) {
-    for case in 1..=8 {
-        let part = if case <= 6 { "Training" } else { "Validation" };
-        let folder = root.join(part).join(format!("case{case}"));
-        write(&folder.join("image.nii"), &image(case));
-        for expert in 1..=3 {
-            write(
-                &folder.join(format!("task01_seg{expert:02}.nii")),
-                &mask(case, expert),
-            );
-        }
-    }
-}
-
 const SIZE: &str = "training = 6\ntest = 2\nexperts = 3\n";
 
 fn open(root: &Path, keys: &str) -> Dataset {

@@ -16,9 +16,9 @@ fn open(root: &Path, keys: &str) -> Dataset {
 
 /// What is wrong with it, errors first, one in a line.
 fn told(root: &Path, keys: &str) -> String {
-    let problems = survey(root, &experiment(keys).data).into_problems();
-    problems
-        .iter()
+    let survey = survey(root, &experiment(keys).data);
+    survey
+        .problems()
         .map(|problem| format!("{problem}\n"))
         .collect()
 }

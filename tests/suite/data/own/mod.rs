@@ -2,6 +2,7 @@
 
 mod labels;
 mod layouts;
+mod mistakes;
 mod pictures;
 mod planes;
 mod resampling;

@@ -8,7 +8,10 @@ use expertgrid::{
 };
 use png::{BitDepth, ColorType};
 
-use crate::support::{common::run, own_sets};
+use crate::support::{
+    common::{repository, run},
+    own_sets,
+};
 
 /// A picture of 3 x 2 pixels as an image, and what is read of it.
 fn read(
@@ -26,6 +29,35 @@ fn read(
     let (image, _) = raster::image(&path, &reading)?;
     assert_eq!((image.width, image.height), (3, 2));
     Ok(image.pixels)
+}
+
+/// `tests/reference/pictures.py` wrote them with Pillow, the interlaced one with zlib.
+#[test]
+fn pictures_of_other_writers_are_read_as_they_were_meant() {
+    let folder = repository().join("tests/fixtures/pictures");
+    type OfPlace = fn(usize, usize) -> usize;
+    let byte: OfPlace = |x, y| (x * 7 + y * 11) % 256;
+    let grey: [(&str, OfPlace); 4] = [
+        ("grey8.png", byte),
+        ("interlaced.png", byte),
+        ("grey16.png", |x, y| (x * 257 + y * 4099) % 65536),
+        ("grey1.png", |x, y| usize::from((x + y) % 3 == 0)),
+    ];
+    for (name, value) in grey {
+        let (image, _) = raster::image(&folder.join(name), &FileReading::default()).unwrap();
+        assert_eq!((image.width, image.height), (13, 9), "{name}");
+        for (i, found) in image.pixels.iter().enumerate() {
+            assert_eq!(*found, value(i % 13, i / 13) as f32, "{name}, pixel {i}");
+        }
+    }
+    let labelled = FileReading {
+        labels: vec![3],
+        ..FileReading::default()
+    };
+    let mask = raster::mask(&folder.join("palette.png"), &labelled).unwrap();
+    for (i, inside) in mask.mask.pixels.iter().enumerate() {
+        assert_eq!(*inside, (i % 13 + 2 * (i / 13)) % 5 == 3, "pixel {i}");
+    }
 }
 
 #[test]

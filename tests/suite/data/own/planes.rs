@@ -20,9 +20,9 @@ fn open(root: &Path, more: &str) -> Dataset {
 }
 
 fn told(root: &Path, more: &str) -> String {
-    let problems = survey(root, &experiment(&keys(more)).data).into_problems();
-    problems
-        .iter()
+    let survey = survey(root, &experiment(&keys(more)).data);
+    survey
+        .problems()
         .map(|problem| format!("{problem}\n"))
         .collect()
 }
@@ -96,6 +96,38 @@ fn each_slice_with_a_mask_is_a_case_and_a_volume_is_on_one_side() {
         .flat_map(|z| (0..4).map(move |y| f32::from(value(3, [1, y, z]))))
         .collect();
     assert_eq!(case.image.pixels, expected);
+}
+
+#[test]
+fn a_volume_without_a_mask_in_any_slice_is_left_out_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    volumes(dir.path(), None);
+    let dims = SHAPE.map(|n| n as i16);
+    NiftiFile::new(&dims, &volume(|_| 0)).write(dir.path().join("v2_1.nii"));
+    let said = told(dir.path(), "slice = { axis = \"z\" }");
+    assert!(
+        said.contains("v2.nii: has no slice with a mask and is left out"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_third_axis_that_is_read_as_channels_is_told_until_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for case in 1..=3 {
+        let image = volume(|at| value(case, at));
+        NiftiFile::new(&[5, 4, 3], &image).write(dir.path().join(format!("v{case}.nii")));
+        let mask: Vec<u8> = (0..20).map(|i| u8::from(i % 3 == 0)).collect();
+        NiftiFile::new(&[5, 4], &mask).write(dir.path().join(format!("v{case}_1.nii")));
+    }
+    let said = told(dir.path(), "channel = 0");
+    assert_eq!(
+        said.matches("has channels along its third axis, if")
+            .count(),
+        3,
+        "{said}"
+    );
+    assert_eq!(told(dir.path(), "channel = 0\nchannel_axis = \"z\""), "");
 }
 
 #[test]

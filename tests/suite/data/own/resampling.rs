@@ -160,3 +160,19 @@ fn images_that_do_not_say_how_large_their_pixels_are_are_refused() {
     let said = open(dir.path(), "spacing_mm = 0.001").unwrap_err();
     assert!(said.contains("once resampled"), "{said}");
 }
+
+#[test]
+fn a_grid_of_too_many_pixels_is_refused_before_it_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for case in ["a", "b"] {
+        let blob = NiftiFile::new(&[SIDE as i16; 2], &image(1)).pixdim(1.0, 1.0);
+        blob.write(dir.path().join(format!("{case}.nii")));
+        let disc = NiftiFile::new(&[SIDE as i16; 2], &mask(1, 1)).pixdim(1.0, 1.0);
+        disc.write(dir.path().join(format!("{case}_1.nii")));
+    }
+    let said = open(dir.path(), "spacing_mm = 0.004").unwrap_err();
+    assert!(
+        said.contains("would have 10000 x 10000 pixels once resampled"),
+        "{said}"
+    );
+}
