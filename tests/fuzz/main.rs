@@ -8,6 +8,8 @@ mod header_pairs;
 mod manifest;
 mod memory;
 mod nifti;
+mod path_patterns;
+mod pictures;
 mod safetensors;
 mod scores;
 mod watch;
@@ -35,6 +37,16 @@ fn assert_mixed(tally: Tally) {
 #[test]
 fn nifti_files_are_refused_or_read_within_their_bytes() {
     assert_mixed(watch::feed(nifti::Nifti, 10_000));
+}
+
+#[test]
+fn pictures_are_refused_or_read_within_their_bytes() {
+    assert_mixed(watch::feed(pictures::Pictures, 10_000));
+}
+
+#[test]
+fn patterns_of_paths_are_refused_or_give_each_path_its_parts() {
+    assert_mixed(watch::feed(path_patterns::PathPatterns, 20_000));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Asked {
     overrides: Vec<String>,
 }
 
-/// The paper's manifests without their comments, and three that are shorter.
+/// The paper's manifests without their comments, and four that are shorter.
 static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
     let mut texts: Vec<String> = ["table1.toml", "table2.toml", "table3.toml"]
@@ -55,10 +55,17 @@ static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
          sweep.seed = [3]\n"
             .to_owned(),
     );
+    texts.push(
+        "[grid]\nnew_experts = [\"rater-c\"]\narms = [\"w/o\"]\nsamples = [1]\nstarts = [1]\n\
+         [dataset]\nexperts = [\"rater-a\", \"rater-b\", \"rater-c\"]\nimages = \"x/{case}.png\"\n\
+         masks = \"y/{case}/{expert}.png\"\nlabel = 1\nsplit = { test = 0.25, seed = 0 }\n\
+         spacing_mm = [1.0, 1.0]\nchannel = 0\n"
+            .to_owned(),
+    );
     texts
 });
 
-const KEYS: [&str; 65] = [
+const KEYS: [&str; 139] = [
     "title",
     "rows",
     "seed",
@@ -124,9 +131,83 @@ const KEYS: [&str; 65] = [
     "paper",
     "extends",
     "sweep",
+    "adapt",
+    "annotation",
+    "augment.blur",
+    "augment.blur_sigma",
+    "augment.brightness",
+    "augment.brightness_factor",
+    "augment.noise",
+    "augment.noise_sd",
+    "augment.rotation",
+    "augment.rotation_degrees",
+    "augment.translation",
+    "augment.zoom",
+    "augment.zoom_factors",
+    "average",
+    "axis",
+    "branch",
+    "channel",
+    "channel_axis",
+    "columns",
+    "compare",
+    "expert_lr_factor",
+    "finetune.average",
+    "finetune.expert_lr_factor",
+    "finetune.lr",
+    "finetune.steps",
+    "image.crop",
+    "image.crop_at",
+    "image.field_of_view",
+    "image.reduce",
+    "images",
+    "keep",
+    "label",
+    "masks",
+    "method",
+    "methods",
+    "metrics.assd",
+    "metrics.hd95",
+    "metrics.nsd_tolerance",
+    "metrics.spacing",
+    "multitask",
+    "network.first_conv",
+    "network.norm_eps",
+    "network.width",
+    "panels",
+    "path",
+    "pretrain.average",
+    "pretrain.expert_batching",
+    "pretrain.expert_lr_factor",
+    "pretrain.from",
+    "pretrain.lr",
+    "pretrain.steps",
+    "reference",
+    "repeats",
+    "report",
+    "results",
+    "scratch.average",
+    "scratch.expert_lr_factor",
+    "scratch.lr",
+    "scratch.steps",
+    "slice",
+    "source",
+    "spacing_mm",
+    "split",
+    "table",
+    "training.batch",
+    "training.beta1",
+    "training.beta2",
+    "training.eps",
+    "training.lr",
+    "training.lr_end",
+    "training.lr_power",
+    "training.reduction",
+    "training.smooth",
+    "values",
 ];
 
-const VALUES: [&str; 46] = [
+const VALUES: [&str; 53] = [
     "0",
     "1",
     "-1",
@@ -173,6 +254,13 @@ const VALUES: [&str; 46] = [
     "\"experts\"",
     "[4, 8, 16]",
     "[[0.5, 1.5], [1, 1]]",
+    "\"{case}.png\"",
+    "\"m/{case}-{expert}.png\"",
+    "{ test = 0.25, seed = 1 }",
+    "[\"a\", \"b\"]",
+    "{ axis = \"z\", from = 1, to = 3 }",
+    "\"mean\"",
+    "\"rater-a\"",
 ];
 
 fn value(rng: &mut ChaCha8Rng) -> String {
