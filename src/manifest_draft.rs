@@ -64,7 +64,7 @@ impl Draft {
     fn text(&self, dataset: &Dataset, crop: usize) -> String {
         let names = ExpertNames::new(&self.found.spec.experts);
         let shown = |expert: &u8| match names.of((*expert).into()) {
-            Some(name) => quoted(&name),
+            Some(name) => quoted(name),
             None => expert.to_string(),
         };
         let (others, new) = match dataset.experts.as_slice() {

@@ -339,15 +339,16 @@ fn score(
 fn read_prediction(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
     let of_labels = read_mask(path, labels)?;
     let lacks_them = !labels.is_empty() && of_labels.oddity.is_some();
-    if lacks_them && let Ok(binary) = read_mask(path, &[]) {
-        if binary.inside == Some(1.0) {
-            eprintln!(
-                "note: {}: holds 0 and 1 and none of the labels {}; 1 is inside",
-                path.display(),
-                labels.iter().format(", ")
-            );
-            return Ok(told(path, binary, false));
-        }
+    if lacks_them
+        && let Ok(binary) = read_mask(path, &[])
+        && binary.inside == Some(1.0)
+    {
+        eprintln!(
+            "note: {}: holds 0 and 1 and none of the labels {}; 1 is inside",
+            path.display(),
+            labels.iter().format(", ")
+        );
+        return Ok(told(path, binary, false));
     }
     Ok(told(path, of_labels, lacks_them))
 }
