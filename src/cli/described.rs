@@ -74,8 +74,8 @@ pub(super) fn folder(named: Option<&Path>, spec: &DataSpec) -> PathBuf {
     found.unwrap_or(Path::new(DEFAULT_DATASET)).to_owned()
 }
 
-/// What counts of a description: not its folder, where another is named.
-pub(super) fn counting(spec: &Arc<DataSpec>, named: Option<&Path>) -> Arc<DataSpec> {
+/// A description as it is in effect: without its folder, where the command line names one.
+pub(super) fn in_effect(spec: &Arc<DataSpec>, named: Option<&Path>) -> Arc<DataSpec> {
     match (named, &spec.path) {
         (Some(_), Some(_)) => Arc::new(DataSpec {
             path: None,

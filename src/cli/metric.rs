@@ -348,14 +348,18 @@ fn read_prediction(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem>
             path.display(),
             labels.iter().format(", ")
         );
-        return Ok(told(path, binary, false));
+        print_remarks(path, &binary, false);
+        return Ok(binary);
     }
-    Ok(told(path, of_labels, lacks_them))
+    print_remarks(path, &of_labels, lacks_them);
+    Ok(of_labels)
 }
 
 /// Reads a reference: what is inside is what the labels say.
 fn read_reference(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
-    Ok(told(path, read_mask(path, labels)?, !labels.is_empty()))
+    let read = read_mask(path, labels)?;
+    print_remarks(path, &read, !labels.is_empty());
+    Ok(read)
 }
 
 fn read_mask(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
@@ -366,13 +370,12 @@ fn read_mask(path: &Path, labels: &[u32]) -> Result<ReadMask, DataProblem> {
     raster::mask(path, &asked).map_err(|fault| DataProblem::error(path, fault.what, fault.remedy))
 }
 
-/// Prints what is odd about a mask; about its values only where that is asked for.
-fn told(path: &Path, read: ReadMask, with_values: bool) -> ReadMask {
+/// Prints what is odd about a mask's header, and about its values where that is asked for.
+fn print_remarks(path: &Path, read: &ReadMask, with_values: bool) {
     let of_values = read.oddity.clone().filter(|_| with_values);
     for remark in read.header.remarks().chain(of_values) {
         eprintln!("note: {}: {remark}", path.display());
     }
-    read
 }
 
 fn table(rows: &[ScoredCase], metrics: &Metrics) -> String {

@@ -12,7 +12,7 @@ use itertools::Itertools;
 
 use super::{
     Failure,
-    described::{counting, folder},
+    described::{folder, in_effect},
 };
 use crate::{
     data::{
@@ -89,8 +89,8 @@ impl Selection {
         folder(self.dataset.as_deref(), described)
     }
 
-    /// How the data set of all manifests is found and read; `named` is a folder that counts before
-    /// theirs.
+    /// How the data set of all manifests is found and read; `named` is the folder that the command
+    /// line names.
     pub(super) fn described(
         experiments: &[Experiment],
         named: Option<&Path>,
@@ -98,8 +98,8 @@ impl Selection {
         let Some(first) = experiments.first() else {
             return Ok(Arc::default());
         };
-        let spec = counting(&first.data, named);
-        let differs = |other: &&Experiment| counting(&other.data, named) != spec;
+        let spec = in_effect(&first.data, named);
+        let differs = |other: &&Experiment| in_effect(&other.data, named) != spec;
         match experiments.iter().find(differs) {
             None => Ok(spec),
             Some(other) => Err(Failure::refused(format!(

@@ -31,8 +31,8 @@ pub(super) fn parts(
         problems.push(DataProblem::error(
             dir,
             format!(
-                "has no share of test cases: all have the {{{word}}} {one}, and what shares it is \
-                 not split"
+                "cannot be split by a share: all cases have the {{{word}}} {one}, and cases of one \
+                 {{{word}}} stay on one side"
             ),
             "name the test cases in `dataset.split.test`",
         ));

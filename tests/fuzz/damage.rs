@@ -1,4 +1,6 @@
-//! What can be done to bytes so that they are almost still a file.
+//! Files that are read, and what can be done to their bytes so that they are almost still files.
+
+use std::{fs, path::Path};
 
 use rand::{Rng, RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -50,6 +52,20 @@ pub const REAL_EDGES: [f64; 14] = [
     f64::NEG_INFINITY,
     f64::NAN,
 ];
+
+/// The fixtures of a folder whose names end in `.EXTENSION`, by name.
+pub fn fixtures(folder: &str, extension: &str, at_least: usize) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{folder}"));
+    let entries = fs::read_dir(folder).expect("the fixtures are there");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("the folder can be listed").path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= at_least, "too few fixtures");
+    let read = |path| fs::read(path).expect("it can be read");
+    paths.iter().map(read).collect()
+}
 
 /// One of a list.
 pub fn one<'a, T>(rng: &mut ChaCha8Rng, of: &'a [T]) -> &'a T {

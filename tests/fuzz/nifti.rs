@@ -1,9 +1,7 @@
 //! NIfTI files, plain and gzipped, damaged before and after compression.
 
 use std::{
-    fs,
     io::{self, Read, Write},
-    path::Path,
     sync::LazyLock,
 };
 
@@ -16,7 +14,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    damage::{EDGES, REAL_EDGES, damage, noise, once_in, one, overwrite},
+    damage::{EDGES, REAL_EDGES, damage, fixtures, noise, once_in, one, overwrite},
     watch::Kind,
 };
 
@@ -25,21 +23,7 @@ use crate::{
 pub struct Nifti;
 
 /// Files by another program, of every type and byte order.
-static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/nifti");
-    let mut paths: Vec<_> = fs::read_dir(folder)
-        .expect("the fixtures are there")
-        .map(|entry| entry.expect("the folder can be listed").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "nii"))
-        .collect();
-    paths.sort();
-    let files: Vec<_> = paths
-        .iter()
-        .map(|path| fs::read(path).expect("it can be read"))
-        .collect();
-    assert!(files.len() > 20, "too few fixtures");
-    files
-});
+static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| fixtures("nifti", "nii", 21));
 
 /// Gzip files a thousandth of what they hold: an image of 2048 x 2048, one that promises sixteen
 /// times as many pixels as there are, and one that goes on behind its pixels.

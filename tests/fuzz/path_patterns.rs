@@ -39,7 +39,7 @@ const TEXTS: [&str; 12] = [
     " ",
 ];
 
-/// Names of pieces that alternate with plain text, mostly.
+/// A path of a few names, each of a few pieces.
 fn text(rng: &mut ChaCha8Rng, pieces: &[&str]) -> String {
     let longest = if once_in(rng, 16) { 12 } else { 3 };
     (0..rng.random_range(1..=longest))

@@ -1,11 +1,6 @@
 //! PNG pictures, damaged, with check sums that fit again, and read in every way.
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::LazyLock,
-};
+use std::{fs, io::Write, path::Path, sync::LazyLock};
 
 use expertgrid::{
     data::{
@@ -20,7 +15,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    damage::{EDGES, damage, noise, once_in, one, overwrite},
+    damage::{EDGES, damage, fixtures, noise, once_in, one, overwrite},
     watch::Kind,
 };
 
@@ -36,20 +31,7 @@ pub struct Picture {
 }
 
 /// Pictures by Pillow and zlib.
-static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pictures");
-    let entries = fs::read_dir(folder).expect("the fixtures are there");
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("the folder can be listed").path())
-        .collect();
-    paths.sort();
-    let files: Vec<_> = paths
-        .iter()
-        .map(|path| fs::read(path).expect("it can be read"))
-        .collect();
-    assert!(files.len() >= 5, "too few fixtures");
-    files
-});
+static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| fixtures("pictures", "png", 5));
 
 /// Type and data.
 type Chunk = ([u8; 4], Vec<u8>);
@@ -89,11 +71,11 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
         .expect("a list takes everything")
 }
 
-/// Samples a pixel has in each type of colour that there is.
+/// The types of colour, each with the samples of a pixel.
 const COLOURS: [(u8, usize); 5] = [(0, 1), (2, 3), (3, 1), (4, 2), (6, 4)];
 
-/// A picture of any type of colour and depth, with rows of any filter; the numbers of its header
-/// sometimes fit nothing.
+/// A sound picture of any type of colour and depth. Half of them have the few values of a mask, the
+/// others any value and any filter.
 fn drawn(rng: &mut ChaCha8Rng) -> Vec<Chunk> {
     let (colour, samples) = *one(rng, &COLOURS);
     let depth: u8 = match colour {
@@ -103,14 +85,16 @@ fn drawn(rng: &mut ChaCha8Rng) -> Vec<Chunk> {
     };
     let [width, height] = [rng.random_range(1..=20_usize), rng.random_range(1..=9)];
     let line = (width * samples * usize::from(depth)).div_ceil(8);
-    let few = rng.random::<bool>();
-    let grey = rng.random::<bool>();
+    let is_mask = rng.random::<bool>();
+    let extremes = rng.random::<bool>();
     let mut rows = Vec::new();
     for _ in 0..height {
-        rows.push(if few { 0 } else { rng.random_range(0..=4) });
+        let filter = if is_mask { 0 } else { rng.random_range(0..=4) };
+        rows.push(filter);
         let row: Vec<u8> = (0..line)
-            .map(|i| match (few, grey) {
+            .map(|i| match (is_mask, extremes) {
                 (true, true) => *one(rng, &[0, 255]),
+                // The low byte of a sample of 16 bits.
                 (true, false) => u8::from(i % 2 == 1 && rng.random()),
                 (false, _) => rng.random(),
             })

@@ -66,8 +66,8 @@ pub struct Tally {
     pub most: usize,
     /// The most memory as a share of what was allowed.
     pub share: f64,
-    /// The longest that one took.
-    pub longest: Duration,
+    /// The longest that one took, and its number.
+    pub longest: (Duration, u64),
 }
 
 fn input<K: Kind>(kind: K, number: u64) -> K::Input {
@@ -126,7 +126,7 @@ pub fn feed<K: Kind>(kind: K, few: u64) -> Tally {
         tally.accepted += u64::from(accepted);
         tally.most = tally.most.max(most);
         tally.share = tally.share.max(most as f64 / bound as f64);
-        tally.longest = tally.longest.max(start.elapsed());
+        tally.longest = tally.longest.max((start.elapsed(), number));
     }
     let Tally {
         inputs,
@@ -137,11 +137,12 @@ pub fn feed<K: Kind>(kind: K, few: u64) -> Tally {
     } = tally;
     println!(
         "{}: {accepted} of {inputs} accepted, {} refused; at most {most} bytes held, {:.0} % of \
-         what is allowed; {} ms at the longest",
+         what is allowed; {} ms at the longest, for input {}",
         K::NAME,
         inputs - accepted,
         100.0 * share,
-        longest.as_millis(),
+        longest.0.as_millis(),
+        longest.1,
     );
     tally
 }

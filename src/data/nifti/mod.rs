@@ -197,7 +197,7 @@ impl Header {
         });
         let assumed_channels = self.assumed_channels.then(|| {
             Fault::new(
-                "has channels along its third axis, if `channel` is meant so: it has no fourth",
+                "has no fourth axis, so its third is read as that of channels",
                 "write `channel_axis = \"z\"` under `[dataset]`; where the axis holds slices, \
                  write `slice = { axis = \"z\" }` instead of `channel`",
             )

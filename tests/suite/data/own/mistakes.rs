@@ -87,7 +87,7 @@ fn what_cannot_be_shared_out_is_told() {
     let keys = "images = \"{site}/{case}.png\"\nmasks = \"{site}/{case}_{expert}.png\"\n\
                 split = { test = 0.25 }\n";
     let told = said(dir.path(), keys).join("\n");
-    assert!(told.contains("all have the {site} here"), "{told}");
+    assert!(told.contains("all cases have the {site} here"), "{told}");
 }
 
 #[test]

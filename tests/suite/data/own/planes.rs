@@ -122,7 +122,7 @@ fn a_third_axis_that_is_read_as_channels_is_told_until_it_is_named() {
     }
     let said = told(dir.path(), "channel = 0");
     assert_eq!(
-        said.matches("has channels along its third axis, if")
+        said.matches("its third is read as that of channels")
             .count(),
         3,
         "{said}"
