@@ -4,7 +4,7 @@
 //! The rule: the keys of a spec come from its own declaration; only keys that belong to no spec
 //! (the grid's, the reference's, those at the top, those read beside a spec) are declared here.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     choices::{CutMasks, ExpertBatching, Keep},
@@ -379,10 +379,16 @@ fn all() -> Vec<SectionTable> {
 
 /// The section and the key of a name from the top of the manifest.
 pub(super) fn key(path: &str) -> Option<(&'static SectionTable, &'static Key)> {
-    let mut all = sections()
-        .iter()
-        .flat_map(|s| s.keys.iter().map(move |key| (s, key)));
-    all.find(|(section, key)| section.path(key) == path)
+    static BY_PATH: LazyLock<HashMap<String, (&SectionTable, &Key)>> = LazyLock::new(|| {
+        let mut by_path = HashMap::new();
+        for section in sections() {
+            for key in &section.keys {
+                by_path.entry(section.path(key)).or_insert((section, key));
+            }
+        }
+        by_path
+    });
+    BY_PATH.get(path).copied()
 }
 
 /// The default of a key as TOML; `None` where it has none.
