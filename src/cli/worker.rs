@@ -32,6 +32,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, Failure> {
     leave_requests_to_the_parent();
+    exec::continue_when_the_parent_dies();
     let described: DataSpec = match &arguments.described {
         Some(json) => serde_json::from_str(json).map_err(Failure::input)?,
         None => DataSpec::default(),

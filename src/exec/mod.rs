@@ -14,5 +14,5 @@ mod worker;
 pub use claims::StoreLeases;
 pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
 pub use local::{Local, RunControl, WorkerCommand};
-pub use pause::{can_be_continued, pause_this_process};
+pub use pause::{can_be_continued, continue_when_the_parent_dies, pause_this_process};
 pub use worker::{Reply, Request, refuse, serve};

@@ -1,8 +1,9 @@
 //! Pausing: the workers stop with their parent, and go on with it.
 //!
 //! The rule: workers are in process groups of their own, so what a terminal sends to stop this
-//! process does not reach them. They are stopped before it and continued after it. Where no
-//! shell could continue it, as over `ssh -t`, Ctrl-Z is ignored, as the system does by itself.
+//! process does not reach them. They are stopped before it and continued after it, or when it dies.
+//! Where no shell could continue it, as over `ssh -t`, Ctrl-Z is ignored, as the system does by
+//! itself.
 
 use std::{
     process::Child,
@@ -51,6 +52,19 @@ pub fn pause_this_process() {
     #[cfg(unix)]
     {
         let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
+    }
+}
+
+/// Has the system continue this worker, should it be stopped, when its parent dies: a parent that
+/// is killed while it pauses continues nobody, and a stopped worker would hold its stage for ever.
+/// The system does so by itself only for groups without a relative in their session, and only once
+/// every thread has stopped. Only Linux can be asked.
+pub fn continue_when_the_parent_dies() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // A worker that runs is not disturbed by it. It fails for unknown signals alone.
+        let _ = set_parent_process_death_signal(Some(Signal::CONT));
     }
 }
 

@@ -107,6 +107,58 @@ fn a_run_that_is_quit_or_killed_while_it_is_paused_leaves_no_worker() {
     }
 }
 
+/// Says to a process of the test program that it is the one that takes in orphans.
+#[cfg(target_os = "linux")]
+const TAKES_IN_ORPHANS: &str = "EXPERTGRID_TEST_TAKES_IN_ORPHANS";
+
+/// The system continues the stopped workers of a parent that dies only where nobody of the same
+/// session takes them in, and where all their threads have stopped already.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_paused_worker_ends_with_its_parent_whoever_takes_it_in() {
+    use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
+
+    if std::env::var_os(TAKES_IN_ORPHANS).is_none() {
+        // In a process of its own: orphans of other tests stay what they are.
+        let name = "sweep::signals::a_paused_worker_ends_with_its_parent_whoever_takes_it_in";
+        let again = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(TAKES_IN_ORPHANS, "1")
+            .output()
+            .unwrap();
+        assert!(
+            again.status.success(),
+            "{}",
+            String::from_utf8_lossy(&again.stdout)
+        );
+        return;
+    }
+    set_child_subreaper(Some(getpid())).unwrap();
+    let folder = tiny();
+    let child = start(folder.path());
+    let at_work = workers(child.id());
+    signal(child.id(), "-TSTP");
+    let stopped = |process: u32| {
+        let told = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        told.contains(") T ")
+    };
+    until("everything to stop", || {
+        at_work.iter().chain(&[child.id()]).all(|at| stopped(*at))
+    });
+    signal(child.id(), "-KILL");
+    end(child);
+    let mut left = at_work;
+    until("the end of the workers", || {
+        left.retain(|worker| {
+            let worker = Pid::from_raw(*worker as i32).unwrap();
+            waitpid(Some(worker), WaitOptions::NOHANG)
+                .unwrap()
+                .is_none()
+        });
+        left.is_empty()
+    });
+}
+
 /// A command on a terminal of its own, as `script` (util-linux) makes one; its standard input is
 /// the keyboard. `None` where there is no such program.
 fn on_terminal(folder: &Path, command: &str) -> Option<Child> {
