@@ -170,6 +170,7 @@ fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) 
     };
     let samples = list(&section, &table::SAMPLES);
     let starts = list(&section, &table::STARTS);
+    let MoreGrid { pairing, repeats } = MoreGrid::read(&section, &MoreGrid::default());
     let grid = Grid {
         new_experts: known_experts(&section, "grid.new_experts", &new_experts, cohort),
         methods,
@@ -192,7 +193,8 @@ fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) 
             })
         }),
         names: ExpertNames::new(names),
-        repeats: MoreGrid::read(&section, &MoreGrid::default()).repeats,
+        pairing,
+        repeats,
     };
     let runs = grid.runs();
     if runs > MOST_RUNS {

@@ -146,6 +146,18 @@ words! {
 }
 
 words! {
+    /// Which combinations of annotation experts meet which ways of sampling.
+    Pairing {
+        /// Every combination with every way of sampling. Results share their pretrainings: a test
+        /// does not see how much these differ by chance.
+        Crossed = "crossed",
+        /// Every way of sampling with a combination and a pretraining of its own, in turn. What
+        /// pretrainings differ by is part of what a test sees.
+        Matched = "matched",
+    }
+}
+
+words! {
     /// What one Dice loss is taken over.
     Reduction {
         /// One image at a time, then the mean.

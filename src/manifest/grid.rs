@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use itertools::Itertools;
 
-use super::swept::Swept;
+use super::{choices::Pairing, swept::Swept};
 use crate::{
     grid::{Address, Axis, Chosen, ExpertNames, Value},
     method::{Method, TrainedOn},
@@ -30,63 +30,128 @@ pub struct Grid {
     pub samples: Vec<usize>,
     /// First case of each way of sampling, from 1.
     pub starts: Vec<usize>,
-    /// Pretrainings of each combination of annotation experts.
+    /// Which combinations of annotation experts meet which ways of sampling.
+    pub pairing: Pairing,
+    /// Pretrainings of each combination of annotation experts; with [`Pairing::Matched`] rounds of
+    /// the ways of sampling.
     pub repeats: usize,
+}
+
+/// A network before its adaptation to a new expert, and the ways of sampling it is adapted with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The experts whose masks train it; empty where all masks are the new expert's.
+    pub experts: Arc<[u8]>,
+    /// Which pretraining of these experts, from 0; none where there is one or none.
+    pub repeat: Option<usize>,
+    /// First case of each of its ways of sampling, from 1.
+    pub starts: Arc<[usize]>,
 }
 
 impl Grid {
     /// How many runs the grid has; a real number, as combinations may overflow whole numbers.
     pub fn runs(&self) -> f64 {
-        let sources = |method: &Arc<Chosen>| match Sources::of(&method.method) {
-            Sources::Annotators => {
-                let choose = self.annotators.choose.iter();
-                let combinations = choose.map(|k| binomial(self.annotators.from.len(), *k));
-                combinations.sum::<f64>() * self.repeats as f64
-            }
-            Sources::NewExpert => 1.0,
-            Sources::AnotherExpert => self.train_experts.len() as f64,
+        let starts = self.starts.len() as f64;
+        let choose = self.annotators.choose.iter();
+        let networks = |method: &Arc<Chosen>| match Sources::of(&method.method) {
+            Sources::Annotators => match self.pairing {
+                Pairing::Crossed => {
+                    let combinations = choose.clone().map(|k| self.combinations(*k));
+                    combinations.sum::<f64>() * (self.repeats * self.starts.len()) as f64
+                }
+                Pairing::Matched => (choose.len() * self.repeats * self.starts.len()) as f64,
+            },
+            Sources::NewExpert => starts,
+            Sources::AnotherExpert => self.train_experts.len() as f64 * starts,
         };
-        let cells = self.new_experts.len() * self.samples.len() * self.starts.len();
-        self.methods.iter().map(sources).sum::<f64>() * cells as f64
+        let cells = self.new_experts.len() * self.samples.len();
+        self.methods.iter().map(networks).sum::<f64>() * cells as f64
     }
 
-    /// For each network of a method before its adaptation to a new expert: the experts whose masks
-    /// train it; empty where all masks are the new expert's.
-    pub fn sources(&self, method: &Method) -> Vec<Arc<[u8]>> {
-        self.some_sources(method, usize::MAX)
+    /// How many combinations of `k` annotation experts there are.
+    fn combinations(&self, k: usize) -> f64 {
+        binomial(self.annotators.from.len(), k)
     }
 
-    /// As [`Grid::sources`], with at most `of_a_size` combinations of each size.
-    pub(super) fn some_sources(&self, method: &Method, of_a_size: usize) -> Vec<Arc<[u8]>> {
+    /// The networks of a method before their adaptation to a new expert.
+    pub fn networks(&self, method: &Method) -> Vec<Network> {
+        self.some_networks(method, usize::MAX)
+    }
+
+    /// As [`Grid::networks`], with at most `of_a_size` combinations of each size where each of
+    /// them meets every way of sampling.
+    pub(super) fn some_networks(&self, method: &Method, of_a_size: usize) -> Vec<Network> {
+        let starts: Arc<[usize]> = Arc::from(&self.starts[..]);
+        let once = |experts: Vec<u8>| Network {
+            experts: Arc::from(experts),
+            repeat: None,
+            starts: starts.clone(),
+        };
         match Sources::of(method) {
+            Sources::NewExpert => vec![once(Vec::new())],
+            Sources::AnotherExpert => {
+                let trainers = self.train_experts.iter();
+                trainers.map(|expert| once(vec![*expert])).collect()
+            }
             Sources::Annotators => {
                 let mut from = self.annotators.from.clone();
                 from.sort_unstable();
-                let choose = self.annotators.choose.iter();
-                choose
-                    .flat_map(|k| from.iter().copied().combinations(*k).take(of_a_size))
-                    .map(Arc::from)
-                    .collect()
-            }
-            Sources::NewExpert => vec![Arc::from([])],
-            Sources::AnotherExpert => {
-                let trainers = self.train_experts.iter();
-                trainers.map(|expert| Arc::from([*expert])).collect()
+                let sizes = self.annotators.choose.iter();
+                let of_size = |k: &usize| {
+                    let combinations = from.iter().copied().combinations(*k);
+                    match self.pairing {
+                        Pairing::Crossed => self.crossed(combinations.take(of_a_size)),
+                        Pairing::Matched => self.matched(&combinations.collect_vec()),
+                    }
+                };
+                sizes.flat_map(of_size).collect()
             }
         }
+    }
+
+    /// Every combination with every way of sampling.
+    fn crossed(&self, combinations: impl Iterator<Item = Vec<u8>>) -> Vec<Network> {
+        let starts: Arc<[usize]> = Arc::from(&self.starts[..]);
+        let networks = combinations.cartesian_product(0..self.repeats);
+        networks
+            .map(|(experts, repeat)| Network {
+                experts: Arc::from(experts),
+                repeat: self.is_repeated().then_some(repeat),
+                starts: starts.clone(),
+            })
+            .collect()
+    }
+
+    /// Every way of sampling with the next combination; once all combinations are used, with a
+    /// further pretraining of the first. Every round of the ways has pretrainings of its own.
+    fn matched(&self, combinations: &[Vec<u8>]) -> Vec<Network> {
+        let count = combinations.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let per_round = self.starts.len().div_ceil(count);
+        let mut networks = Vec::new();
+        for (first, experts) in combinations.iter().enumerate() {
+            for repeat in 0..self.repeats * per_round {
+                let way = first + count * (repeat % per_round);
+                networks.extend(self.starts.get(way).map(|start| Network {
+                    experts: Arc::from(&experts[..]),
+                    repeat: self.is_repeated().then_some(repeat),
+                    starts: Arc::from([*start]),
+                }));
+            }
+        }
+        networks
     }
 
     /// Whether a combination of annotation experts is pretrained on more than once.
     pub fn is_repeated(&self) -> bool {
-        self.repeats > 1 && self.pretrains()
-    }
-
-    /// The repeats of a method's pretrainings, from 0; a single none where nothing is repeated.
-    pub fn repeats(&self, method: &Method) -> Vec<Option<usize>> {
-        match method.is_pretrained() && self.repeats > 1 {
-            true => (0..self.repeats).map(Some).collect(),
-            false => vec![None],
-        }
+        let fewer = |k: &usize| self.combinations(*k) < self.starts.len() as f64;
+        let again = match self.pairing {
+            Pairing::Crossed => false,
+            Pairing::Matched => self.annotators.choose.iter().any(fewer),
+        };
+        self.pretrains() && (self.repeats > 1 || again)
     }
 
     /// The values of an axis, in its order.
@@ -100,34 +165,27 @@ impl Grid {
             false => 1,
         };
         for method in &self.methods {
-            for experts in self.some_sources(&method.method, of_a_size) {
-                let repeats = self.repeats(&method.method);
+            for network in self.some_networks(&method.method, of_a_size) {
                 // Axes whose many values tell nothing of each other's stand still.
                 let first = |values: &[usize]| values.iter().copied().take(1).collect_vec();
                 let starts = match *axis == Axis::START {
-                    true => self.starts.clone(),
-                    false => first(&self.starts),
+                    true => network.starts.to_vec(),
+                    false => first(&network.starts),
                 };
                 let samples = match *axis == Axis::SAMPLES {
                     true => self.samples.clone(),
                     false => first(&self.samples),
                 };
-                let repeats = match *axis == Axis::REPEAT {
-                    true => &repeats[..],
-                    false => &repeats[..1],
-                };
                 let ways = samples.iter().cartesian_product(&starts);
-                for ((samples, start), (repeat, new_expert)) in
-                    ways.cartesian_product(repeats.iter().cartesian_product(&self.new_experts))
-                {
+                for ((samples, start), new_expert) in ways.cartesian_product(&self.new_experts) {
                     values.extend(axis.of(&Address {
                         new_expert: *new_expert,
                         method: method.clone(),
-                        experts: experts.clone(),
+                        experts: network.experts.clone(),
                         names: self.names.clone(),
                         samples: *samples,
                         start: *start,
-                        repeat: *repeat,
+                        repeat: network.repeat,
                         swept: Arc::from([]),
                     }));
                 }

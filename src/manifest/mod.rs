@@ -49,7 +49,7 @@ pub use data_spec::{CaseSplit, Channel, DataSpec, FileLayout, FileReading, Slice
 pub use document::quoted;
 pub use experiment::*;
 pub use experts::refused_names;
-pub use grid::{Annotators, Grid};
+pub use grid::{Annotators, Grid, Network};
 pub use json_schema::{Json, json_schema};
 pub use kind::{Fallback, Key, ValueKind, Word};
 pub use layers::MAX_CHAIN;

@@ -172,6 +172,7 @@ fn write_grid(out: &mut Toml, grid: &Grid, names: &[String]) {
         names: _,
         samples,
         starts,
+        pairing,
         repeats,
     } = grid;
     out.section("grid");
@@ -199,7 +200,11 @@ fn write_grid(out: &mut Toml, grid: &Grid, names: &[String]) {
     }
     out.key("samples", list(samples));
     out.key("starts", list(starts));
-    out.keys(MoreGrid { repeats: *repeats }.written());
+    let more = MoreGrid {
+        pairing: *pairing,
+        repeats: *repeats,
+    };
+    out.keys(more.written());
 }
 
 #[derive(Default)]

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
-    choices::{CutMasks, ExpertBatching, Keep},
+    choices::{CutMasks, ExpertBatching, Keep, Pairing},
     data_keys,
     experiment::{Cohort, Statistics},
     kind::{Fallback, Key, ValueKind, from, optional, whole},
@@ -80,6 +80,8 @@ section! {
     /// What is read beside the axes that every grid names.
     #[derive(Clone, Debug)]
     MoreGrid {
+        /// Which combinations of annotation experts meet which ways of sampling.
+        pairing: Pairing = Pairing::Crossed, Pairing::KIND, keyed;
         /// Pretrainings of each combination of annotation experts, which differ in their seed.
         repeats: usize = 1, whole(1, 1000), keyed;
     }

@@ -139,22 +139,20 @@ fn sample(grid: &Grid, sweep: &[Swept], annotators: bool) -> Vec<Address> {
     let settings = settings(sweep);
     let mut found = Vec::new();
     for method in &grid.methods {
-        let sources = grid.some_sources(&method.method, if annotators { 2 } else { 1 });
-        let repeats = grid.repeats(&method.method);
-        let networks = sources.iter().cartesian_product(repeats.iter().take(2));
-        for ((experts, repeat), new_expert) in networks.cartesian_product(&grid.new_experts) {
+        let networks = grid.some_networks(&method.method, if annotators { 2 } else { 1 });
+        for (network, new_expert) in networks.iter().cartesian_product(&grid.new_experts) {
             for (samples, start) in some(&grid.samples)
                 .into_iter()
-                .cartesian_product(some(&grid.starts))
+                .cartesian_product(some(&network.starts))
             {
                 found.extend(settings.iter().map(|swept| Address {
                     new_expert: *new_expert,
                     method: method.clone(),
-                    experts: experts.clone(),
+                    experts: network.experts.clone(),
                     names: grid.names.clone(),
                     samples,
                     start,
-                    repeat: *repeat,
+                    repeat: network.repeat,
                     swept: swept.clone(),
                 }));
             }

@@ -11,7 +11,7 @@ mod spec;
 mod summary;
 mod work;
 
-use std::{collections::HashMap, iter::zip, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use hashbrown::{HashTable, hash_table::Entry};
 use itertools::Itertools;
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use crate::{
     grid::{Address, Chosen, ExpertNames, Setting},
     key::{Digest, Keyed, Memo},
-    manifest::{Budget, Experiment, Grid, Metrics, Recipe, SpacingFrom, Start},
+    manifest::{Budget, Experiment, Grid, Metrics, Network, Recipe, SpacingFrom, Start},
     method::{BudgetFrom, Method, TrainedOn},
     seed::Seed,
 };
@@ -161,6 +161,9 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
 /// The experts and cases (start, samples) of a support set; `None` for all cases.
 type SupportKey = (Arc<[u8]>, Option<(usize, usize)>);
 
+/// The experts whose masks a network is trained on, and the first cases of its ways of sampling.
+type WaysKey = (Arc<[u8]>, Arc<[usize]>);
+
 /// A way of sampling with a number of samples, and the annotated images that it gives.
 struct Way {
     samples: usize,
@@ -250,13 +253,10 @@ impl Builder<'_> {
     fn expand(&mut self, index: usize, experiment: &Experiment, swept: Arc<[Setting]>) {
         let grid = &experiment.grid;
         self.names = grid.names.clone();
-        let methods = &grid.methods;
-        let sources = methods.iter().map(|method| grid.sources(&method.method));
-        let sources: Vec<_> = sources.collect();
-        let cells = grid.new_experts.len() * grid.samples.len() * grid.starts.len();
-        let networks = zip(methods, &sources)
-            .map(|(chosen, sources)| sources.len() * grid.repeats(&chosen.method).len());
-        let runs = cells * networks.sum::<usize>();
+        let networks = grid.methods.iter();
+        let networks = networks.map(|method| (method, grid.networks(&method.method)));
+        let networks = networks.collect_vec();
+        let runs = grid.runs() as usize;
         self.runs.reserve(runs);
         self.stages.reserve(2 * runs);
         let stages = &self.stages;
@@ -267,17 +267,20 @@ impl Builder<'_> {
         let finetune = Budgeted::of(experiment.finetune, root.fork("finetune"), grid);
         let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
         let metrics = Arc::new(experiment.metrics.clone());
-        let mut ways: HashMap<Arc<[u8]>, Arc<[Way]>> = HashMap::new();
+        let mut ways: HashMap<WaysKey, Arc<[Way]>> = HashMap::new();
         let mut groups = Vec::new();
-        for (chosen, sources) in zip(methods, sources) {
+        for (chosen, networks) in networks {
             let method = &chosen.method;
             let budget = match method.budget {
                 BudgetFrom::Finetune => &finetune,
                 BudgetFrom::Scratch => &scratch,
             };
-            let repeats = grid.repeats(method);
-            let networks = sources.iter().cartesian_product(&repeats);
-            for ((experts, repeat), new_expert) in networks.cartesian_product(&grid.new_experts) {
+            for (network, new_expert) in networks.iter().cartesian_product(&grid.new_experts) {
+                let Network {
+                    experts,
+                    repeat,
+                    starts,
+                } = network;
                 let pretrained = method.is_pretrained().then(|| {
                     let repeat = repeat.unwrap_or(0);
                     let spec = self.pretraining(experiment, &recipe, experts, repeat, root);
@@ -294,8 +297,9 @@ impl Builder<'_> {
                     TrainedOn::NewExpert => Arc::from([*new_expert]),
                     TrainedOn::AnotherExpert => experts.clone(),
                 };
-                let ways = ways.entry(trainer.clone()).or_insert_with(|| {
-                    let ways = grid.samples.iter().cartesian_product(&grid.starts);
+                let ways = ways.entry((trainer.clone(), starts.clone()));
+                let ways = ways.or_insert_with(|| {
+                    let ways = grid.samples.iter().cartesian_product(&**starts);
                     ways.map(|(samples, start)| Way {
                         samples: *samples,
                         start: *start,

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     data::Provenance,
     grid::{Axis, Value},
-    manifest::{Block, Experiment, PAPER, Start, Unpaired},
+    manifest::{Block, Experiment, PAPER, Pairing, Start, Unpaired},
     method::{BudgetFrom, Method},
     results::{Results, RunStatus, RunTally},
     store::MadeBy,
@@ -244,17 +244,35 @@ fn averaged(table: &Table, spec: &Experiment) -> String {
         (1, _) => "Each cell is one result".to_owned(),
         (_, told) => format!("Each cell is the mean of {results} results, one per {told}"),
     };
+    let crossed = spec.grid.pairing == Pairing::Crossed;
     let over = spec.table.average.iter().filter(|axis| match axis {
-        axis if **axis == Axis::ANNOTATORS => spec.grid.pretrains(),
-        axis if **axis == Axis::REPEAT => spec.grid.is_repeated(),
+        axis if **axis == Axis::ANNOTATORS => spec.grid.pretrains() && crossed,
+        axis if **axis == Axis::REPEAT => spec.grid.is_repeated() && crossed,
         _ => true,
     });
     let over = over.map(Axis::all).join(" and ");
-    match over.is_empty() {
+    let cells = match over.is_empty() {
         true => format!("{of}."),
         false if results == 1 => format!("{of}, averaged over all {over}."),
         false => format!("{of}, each averaged over all {over}."),
+    };
+    cells + &matched(spec)
+}
+
+/// Which pretrainings the results of a matched grid come from.
+fn matched(spec: &Experiment) -> String {
+    if spec.grid.pairing == Pairing::Crossed || !spec.grid.pretrains() {
+        return String::new();
     }
+    let own = match (
+        spec.grid.repeats,
+        spec.table.average.contains(&Axis::REPEAT),
+    ) {
+        (1, _) => "a pretraining of its own".to_owned(),
+        (several, true) => format!("{several} pretrainings of its own, averaged over"),
+        (several, false) => format!("{several} pretrainings of its own"),
+    };
+    format!(" Each way of sampling has {own}, the combinations of annotation experts in turn.")
 }
 
 /// What makes a panel, after the metric.

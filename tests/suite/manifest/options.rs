@@ -47,6 +47,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("grid.train_experts", &["[2]"]),
     ("grid.samples", &["[10]", "[5, 10]"]),
     ("grid.starts", &["[1]", "[4, 7]"]),
+    ("grid.pairing", &["\"matched\""]),
     ("grid.repeats", &["3"]),
     ("dataset.training", &["40"]),
     ("dataset.test", &["6"]),
@@ -144,6 +145,8 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         ("metrics", "report") => &[Evaluate],
         ("metrics", _) => &[Evaluate],
         ("grid", "new_experts" | "samples" | "starts") => &[Finetune, Scratch, Evaluate],
+        // With one way of sampling and one combination the two pairings are the same.
+        ("grid", "pairing") => &[],
         // Which kinds there are at all.
         ("grid", "methods") => &Kind::ALL,
         ("", "title" | "keep") => &[],

@@ -50,6 +50,16 @@ const WORDS: &[(&str, &str, &str)] = &[
         "repeats_of_the_pretraining_are_an_axis",
     ),
     (
+        "grid.pairing",
+        "crossed",
+        "a_matched_grid_shares_the_pretrainings_of_a_crossed_one",
+    ),
+    (
+        "grid.pairing",
+        "matched",
+        "matched_ways_of_sampling_have_a_pretraining_each",
+    ),
+    (
         "keep",
         "pretrained",
         "weights_are_kept_where_a_manifest_wants_them_and_scores_stay_what_they_are",

@@ -85,6 +85,82 @@ fn repeats_multiply_pretrainings_and_what_comes_from_them() {
     assert_eq!(picked.count(), 2 * 10 * 2);
 }
 
+/// Start, combination and repeat of the pretrained runs with one number of annotation experts.
+fn matched(choose: usize, overrides: &[&str]) -> Vec<(usize, String, usize)> {
+    let choose = format!("grid.annotators.choose={choose}");
+    let only = ["grid.pairing=matched", "grid.new_experts=[6]", &choose];
+    let plan = plan(&[3], &[&only, overrides].concat());
+    assert_eq!(plan.experiments[0].grid.runs(), plan.runs.len() as f64);
+    let pretrained = plan.runs.iter().filter(|run| run.method().is_pretrained());
+    let mut found: Vec<_> = pretrained
+        .map(|run| {
+            let experts: Vec<_> = run.at.experts.iter().map(u8::to_string).collect();
+            (run.at.start, experts.join("+"), run.at.repeat.unwrap_or(0))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn matched_ways_of_sampling_have_a_pretraining_each() {
+    const STARTS: [usize; 10] = [1, 4, 7, 10, 13, 16, 19, 22, 25, 28];
+    let twice =
+        |all: [&'static str; 5]| [all.map(|one| (one, 0)), all.map(|one| (one, 1))].concat();
+    let once = |all: [&'static str; 10]| all.map(|one| (one, 0)).to_vec();
+    let expected = [
+        twice(["1", "2", "3", "4", "5"]),
+        once([
+            "1+2", "1+3", "1+4", "1+5", "2+3", "2+4", "2+5", "3+4", "3+5", "4+5",
+        ]),
+        once([
+            "1+2+3", "1+2+4", "1+2+5", "1+3+4", "1+3+5", "1+4+5", "2+3+4", "2+3+5", "2+4+5",
+            "3+4+5",
+        ]),
+        twice(["1+2+3+4", "1+2+3+5", "1+2+4+5", "1+3+4+5", "2+3+4+5"]),
+        (0..10).map(|repeat| ("1+2+3+4+5", repeat)).collect(),
+    ];
+    for (k, expected) in (1..).zip(expected) {
+        let expected = STARTS.into_iter().zip(expected);
+        let expected: Vec<_> = expected
+            .map(|(start, (experts, repeat))| (start, experts.to_owned(), repeat))
+            .collect();
+        assert_eq!(matched(k, &[]), expected, "k = {k}");
+    }
+}
+
+#[test]
+fn a_further_round_of_matched_ways_has_pretrainings_of_its_own() {
+    let of = |start: usize, overrides: &[&str], k| {
+        let all = matched(k, overrides).into_iter();
+        let here = all.filter(|(found, ..)| *found == start);
+        here.map(|(_, experts, repeat)| (experts, repeat))
+            .collect::<Vec<_>>()
+    };
+    let two = ["grid.repeats=2"];
+    let named = |experts: &str, repeat| (experts.to_owned(), repeat);
+    assert_eq!(of(7, &two, 3), [named("1+2+5", 0), named("1+2+5", 1)]);
+    assert_eq!(of(16, &two, 1), [named("1", 1), named("1", 3)]);
+    assert_eq!(
+        of(4, &two, 5),
+        [named("1+2+3+4+5", 1), named("1+2+3+4+5", 11)]
+    );
+}
+
+#[test]
+fn a_matched_grid_shares_the_pretrainings_of_a_crossed_one() {
+    let crossed = plan(&[2], &[]);
+    let matched = plan(&[2], &["grid.pairing=matched"]);
+    // Two new experts, seven numbers of samples, ten ways of sampling, two methods.
+    assert_eq!(matched.runs.len(), 2 * 7 * 10 * 2);
+    for kind in Kind::ALL {
+        let (of_crossed, of_matched) = (digests(&crossed, kind), digests(&matched, kind));
+        assert!(of_matched.is_subset(&of_crossed), "{kind}");
+    }
+    assert_eq!(digests(&matched, Kind::Pretrain).len(), 10);
+    assert_eq!(digests(&matched, Kind::Finetune).len(), 140);
+}
+
 #[test]
 fn the_three_tables_share_what_they_have_in_common() {
     let [_, pretrain, finetune, scratch, _] = counts(&[1, 2, 3]);

@@ -431,6 +431,31 @@ fn repeats_of_the_pretraining_are_an_axis() {
 }
 
 #[test]
+fn a_matched_table_says_that_its_results_have_a_pretraining_each() {
+    let tabulated = |more: &str| {
+        let text = GRID.replace(
+            "starts =",
+            &format!("pairing = \"matched\"\n{more}starts ="),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let (plan, store) = grid(folder.path(), &text, scores);
+        let results = collected(&plan, &store);
+        let (table, document) = laid_out(&results);
+        for cell in &table.cells {
+            assert_eq!(cell.results.len(), 3, "{}", cell.position);
+        }
+        report::markdown(&document)
+    };
+    let said = "mean of 3 results, one per way of sampling. Each way of sampling has";
+    let once = tabulated("");
+    let wanted = "a pretraining of its own, the combinations of annotation experts in turn.";
+    assert!(once.contains(&format!("{said} {wanted}")), "{once}");
+    let twice = tabulated("repeats = 2\n");
+    let wanted = "2 pretrainings of its own, averaged over, the combinations";
+    assert!(twice.contains(&format!("{said} {wanted}")), "{twice}");
+}
+
+#[test]
 fn annotators_in_rows_and_methods_in_columns_with_one_of_the_manifests_own() {
     let folder = tempfile::tempdir().unwrap();
     let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
