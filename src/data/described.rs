@@ -63,11 +63,8 @@ pub(super) fn list(
         both,
         others,
     } = found;
-    let with_image: BTreeSet<CaseParts> = images
-        .iter()
-        .chain(both.iter().map(|(image, _)| image))
-        .map(|image| case_parts(&words, &image.parts))
-        .collect();
+    let with_image = images.iter().chain(both.iter().map(|(image, _)| image));
+    let with_image = with_image.counts_by(|image| case_parts(&words, &image.parts));
     let with_masks: BTreeSet<CaseParts> = masks
         .iter()
         .chain(both.iter().map(|(_, mask)| mask))
@@ -75,7 +72,10 @@ pub(super) fn list(
         .collect();
     let mut images = images;
     for (image, mask) in both {
-        let of_known_image = with_image.contains(&case_parts(&words, &mask.parts));
+        let of_case = case_parts(&words, &mask.parts);
+        // The file itself is no image beside it.
+        let itself = usize::from(of_case == case_parts(&words, &image.parts));
+        let of_known_image = with_image.get(&of_case).copied().unwrap_or(0) > itself;
         let has_masks = with_masks.contains(&case_parts(&words, &image.parts));
         let of_known_expert = expert_of(spec, &mask.parts).is_some();
         match of_known_image || (of_known_expert && !has_masks) {

@@ -42,7 +42,7 @@ fn every_layout_of_the_same_cases_has_the_same_content() {
     let part = |case: u32| if case <= 6 { "Training" } else { "Validation" };
     type Named = Box<dyn Fn(u32) -> String>;
     type NamedMask = Box<dyn Fn(u32, u32) -> String>;
-    let layouts: [(&str, Named, NamedMask, &str); 5] = [
+    let layouts: [(&str, Named, NamedMask, &str); 7] = [
         (
             "qubiq",
             Box::new(move |c| format!("{}/c{c}/image.nii", part(c))),
@@ -62,6 +62,23 @@ fn every_layout_of_the_same_cases_has_the_same_content() {
             Box::new(|c, e| format!("c{c}_{e}.png")),
             "images = \"{case}.png\"\nmasks = \"{case}_{expert}.png\"\n\
              split = { test = [\"c7\", \"c8\"] }",
+        ),
+        // An image's own word stands where a mask's expert does.
+        (
+            "images_that_fit_the_masks_pattern",
+            Box::new(move |c| format!("{}/c{c}_mri.nii", part(c))),
+            Box::new(move |c, e| {
+                let name = ["ana", "bo", "cy"][e as usize - 1];
+                format!("{}/c{c}_{name}.nii", part(c))
+            }),
+            "images = \"{split}/{case}_mri.nii\"\nmasks = \"{split}/{case}_{expert}.nii\"\n\
+             experts = [\"ana\", \"bo\", \"cy\"]",
+        ),
+        (
+            "numbered_channels",
+            Box::new(move |c| format!("{}/c{c}_0000.nii", part(c))),
+            Box::new(move |c, e| format!("{}/c{c}_{e}.nii", part(c))),
+            "images = \"{split}/{case}_0000.nii\"\nmasks = \"{split}/{case}_{expert}.nii\"",
         ),
         (
             "folders_of_experts",
