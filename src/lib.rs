@@ -63,6 +63,7 @@ pub mod results_dir;
 
 pub mod manifest;
 pub mod data;
+pub mod fusion;
 pub mod manifest_draft;
 pub mod plan;
 pub mod store;

@@ -16,6 +16,7 @@ mod bench;
 mod compute;
 mod data;
 mod described;
+mod fuse;
 mod interrupts;
 mod logs;
 mod manifest;
@@ -101,6 +102,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Score masks against reference masks: Dice, ASSD, 95HD.
     Metric(metric::Arguments),
+    /// Fuse the masks of several experts into one, by majority or STAPLE.
+    Fuse(fuse::Arguments),
     /// List, check, clean or export what is in the store.
     #[command(subcommand)]
     Store(store::Command),
@@ -181,6 +184,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Metric(arguments) => metric::run(&arguments),
+        Command::Fuse(arguments) => fuse::run(&arguments),
         Command::Store(command) => store::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Worker(arguments) => worker::run(&arguments, work),

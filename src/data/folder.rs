@@ -37,6 +37,65 @@ pub struct ExpertCases {
     pub warnings: Vec<DataProblem>,
 }
 
+/// The annotated cases of a folder, with the masks of everyone who annotated them.
+#[derive(Clone, Debug)]
+pub struct AnnotatedCases {
+    /// In the numerical order of their names.
+    pub cases: Vec<Case>,
+    /// Problems that do not prevent their use, and cases that are left out.
+    pub warnings: Vec<DataProblem>,
+}
+
+/// Reads the cases in `dir`, a folder each, or the case whose folder it is, with all their masks;
+/// files are read as `reading` says.
+///
+/// # Errors
+/// Every problem, warnings included, where at least one of them is an error.
+pub fn annotated_by_any(dir: &Path, reading: &FileReading) -> Result<AnnotatedCases, DataProblems> {
+    let mut problems = Vec::new();
+    let listed = cases_in(dir, &mut problems);
+    let (annotated, without): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|case| !case.masks.is_empty());
+    if annotated.is_empty() && !is_broken(&problems) {
+        problems.push(DataProblem::error(
+            dir,
+            "has no masks",
+            "name the experts' masks task01_segNN.nii.gz, beside each image.nii.gz",
+        ));
+    }
+    problems.extend(without.into_iter().map(|case| {
+        DataProblem::warning(
+            case.folder,
+            "has no mask and is left out",
+            "name its masks task01_segNN.nii.gz, NN the expert's number",
+        )
+    }));
+    let (cases, found): (Vec<_>, Vec<_>) = annotated
+        .par_iter()
+        .map(|files| {
+            let experts = files.masks.keys().copied().collect();
+            read_cases(files, &experts, reading)
+        })
+        .unzip();
+    problems.extend(found.into_iter().flatten());
+    match is_broken(&problems) {
+        true => Err(DataProblems(problems)),
+        false => Ok(AnnotatedCases {
+            cases: cases.into_iter().flatten().collect(),
+            warnings: problems,
+        }),
+    }
+}
+
+/// The cases in a folder that is not a whole data set, or the one whose folder it is.
+fn cases_in(dir: &Path, problems: &mut Vec<DataProblem>) -> Vec<CaseFiles> {
+    match opened(dir, problems) {
+        None => Vec::new(),
+        Some(listed) if is_case(&listed) => vec![case_of(dir.to_owned(), listed, problems)],
+        Some(listed) => cases_among(dir, listed, problems),
+    }
+}
+
 /// Reads the cases in `dir`, a folder each, or the case whose folder it is, that have a mask of
 /// `expert`, with files read as `reading` says.
 ///
@@ -48,11 +107,7 @@ pub fn annotated(
     reading: &FileReading,
 ) -> Result<ExpertCases, DataProblems> {
     let mut problems = Vec::new();
-    let listed = match opened(dir, &mut problems) {
-        None => Vec::new(),
-        Some(listed) if is_case(&listed) => vec![case_of(dir.to_owned(), listed, &mut problems)],
-        Some(listed) => cases_among(dir, listed, &mut problems),
-    };
+    let listed = cases_in(dir, &mut problems);
     let without = listed
         .iter()
         .filter(|case| !case.masks.contains_key(&expert))

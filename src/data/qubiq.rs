@@ -84,6 +84,12 @@ pub(super) fn locate(dir: &Path) -> Result<(Tree, [PathBuf; 2]), DataProblem> {
     ))
 }
 
+/// Whether `dir` is a whole data set in this layout, complete or not: it holds a folder of training
+/// or of test cases.
+pub fn is_data_set(dir: &Path) -> bool {
+    PARTS.iter().any(|part| dir.join(part).is_dir()) || locate(dir).is_ok()
+}
+
 /// The folder above both trees, if `dir` is the `brain-growth` folder of either.
 fn common_parent_2021(dir: &Path) -> Option<PathBuf> {
     let tree = dir.parent()?;

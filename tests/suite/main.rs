@@ -10,6 +10,7 @@ mod method;
 mod grid;
 mod manifest;
 mod data;
+mod fusion;
 mod plan;
 mod store;
 mod stats;

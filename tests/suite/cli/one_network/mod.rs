@@ -3,6 +3,7 @@
 
 mod audit;
 mod broken;
+mod fuse;
 mod geometry;
 mod imports;
 mod metric;
