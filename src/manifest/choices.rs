@@ -180,6 +180,26 @@ words! {
 }
 
 words! {
+    /// What stands beside the mean in a table's cells.
+    Spread {
+        /// Nothing.
+        None = "none",
+        /// The standard deviation over the results of the cell.
+        Sd = "sd",
+    }
+}
+
+words! {
+    /// The paired test.
+    Paired {
+        /// Results are taken as independent, as in the paper.
+        Student = "student",
+        /// With Nadeau and Bengio's larger variance, as trainings share cases.
+        NadeauBengio = "nadeau_bengio",
+    }
+}
+
+words! {
     /// The unpaired test.
     Unpaired {
         /// Equal variances.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     changes::{Change, ChangedBy},
-    choices::{Block, CutMasks, Keep, Unpaired},
+    choices::{Block, CutMasks, Keep, Paired, Spread, Unpaired},
     data_spec::DataSpec,
     document::TomlTable,
     grid::Grid,
@@ -126,6 +126,10 @@ section! {
         alpha: f64 = 0.05, number(1e-9, 0.5), unkeyed;
         /// The cells among which the best is sought.
         block: Block = Block::Table, Block::KIND, unkeyed;
+        /// What stands beside the mean in a cell.
+        spread: Spread = Spread::None, Spread::KIND, unkeyed;
+        /// The test where results are paired.
+        paired: Paired = Paired::Student, Paired::KIND, unkeyed;
         /// The test where results are not paired.
         unpaired: Unpaired = Unpaired::Student, Unpaired::KIND, unkeyed;
     }

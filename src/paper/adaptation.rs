@@ -1,7 +1,7 @@
 //! Section IV-D: adapting a pretrained network against training on the new expert's samples alone.
 
 use super::{
-    check::{Pairing, compare, lacking},
+    check::{TestedAs, compare, lacking},
     names::{CUSTOMISED, SCRATCH, paper_measures, position},
 };
 use crate::{
@@ -86,9 +86,13 @@ fn helps(table: &Table, spec: &Experiment, expert: u8) -> Claim {
     for (k, metric) in columns(spec) {
         for n in &few {
             let pair = [at.with(k, *n), at.without(*n)];
-            checks.push(compare(table, metric, pair, Pairing::Pairs, |tested| {
-                (tested.gain() > 0.0 && tested.test.p < spec.statistics.alpha).into()
-            }));
+            checks.push(compare(
+                (table, spec),
+                metric,
+                pair,
+                TestedAs::Pairs,
+                |tested| (tested.gain() > 0.0 && tested.test.p < spec.statistics.alpha).into(),
+            ));
         }
     }
     if few.is_empty() {
@@ -126,16 +130,22 @@ fn first_gain(
 
 /// A check that compares with the gain at the fewest samples, `first`.
 fn measured(
-    table: &Table,
+    (table, spec): (&Table, &Experiment),
     pair: [Position; 2],
     metric: Measure,
     first: Option<f64>,
     so: impl Fn(f64, (f64, f64), f64) -> CheckOutcome,
 ) -> ClaimCheck {
-    let check = compare(table, metric, pair, Pairing::Pairs, |tested| match first {
-        Some(first) => so(tested.gain(), tested.interval(), MARGINAL * first),
-        None => CheckOutcome::Unknown,
-    });
+    let check = compare(
+        (table, spec),
+        metric,
+        pair,
+        TestedAs::Pairs,
+        |tested| match first {
+            Some(first) => so(tested.gain(), tested.interval(), MARGINAL * first),
+            None => CheckOutcome::Unknown,
+        },
+    );
     let measure = match first {
         Some(first) => format!(
             "a fifth of the gain at the fewest samples is {:.2}",
@@ -160,7 +170,7 @@ fn comparable(table: &Table, spec: &Experiment, expert: u8) -> Claim {
                 let pair = [at.with(k, FEW), at.without(all)];
                 let first = first_gain(table, spec, expert, k, metric);
                 measured(
-                    table,
+                    (table, spec),
                     pair,
                     metric,
                     first,
@@ -197,7 +207,7 @@ fn marginal(table: &Table, spec: &Experiment, expert: u8) -> Claim {
         for n in &many {
             let pair = [at.with(k, *n), at.without(*n)];
             checks.push(measured(
-                table,
+                (table, spec),
                 pair,
                 metric,
                 first,

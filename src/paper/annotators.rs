@@ -3,7 +3,7 @@
 use itertools::Itertools;
 
 use super::{
-    check::{Pairing, compare, lacking},
+    check::{TestedAs, compare, lacking},
     names::{CUSTOMISED, paper_measures, position},
 };
 use crate::{
@@ -51,9 +51,13 @@ fn each(
                 position(table, spec, CUSTOMISED, &values)
             };
             let pair = [at(*more), at(*fewer)];
-            checks.push(compare(table, metric, pair, Pairing::Pairs, |tested| {
-                so(tested.gain(), tested.test.p)
-            }));
+            checks.push(compare(
+                (table, spec),
+                metric,
+                pair,
+                TestedAs::Pairs,
+                |tested| so(tested.gain(), tested.test.p),
+            ));
         }
     }
     checks

@@ -3,7 +3,7 @@
 //! The rule: a check of a cell in which runs have no value stays open.
 
 use crate::{
-    manifest::Unpaired,
+    manifest::Experiment,
     metric::Measure,
     report::{Cell, CheckOutcome, ClaimCheck, Comparison, Position, Table, Test, paired, unpaired},
 };
@@ -52,19 +52,19 @@ pub(super) fn p_value(p: f64) -> String {
 
 /// How two cells are tested.
 #[derive(Clone, Copy)]
-pub(super) enum Pairing {
+pub(super) enum TestedAs {
     /// Pairs of ways of sampling.
     Pairs,
     /// Two groups.
-    Groups(Unpaired),
+    Groups,
 }
 
 /// Compares two cells: `so` decides by the test between them.
 pub(super) fn compare(
-    table: &Table,
+    (table, spec): (&Table, &Experiment),
     metric: Measure,
     [this, other]: [Position; 2],
-    by: Pairing,
+    by: TestedAs,
     so: impl Fn(&Tested<'_>) -> CheckOutcome,
 ) -> ClaimCheck {
     let unknown = |why: String| ClaimCheck {
@@ -75,8 +75,8 @@ pub(super) fn compare(
         return unknown("the grid does not hold both".into());
     };
     let test = match by {
-        Pairing::Pairs => paired(a, b),
-        Pairing::Groups(test) => unpaired(a, b, test),
+        TestedAs::Pairs => paired(a, b, spec),
+        TestedAs::Groups => unpaired(a, b, spec),
     };
     let tested = match test {
         Test::Made(test) => Tested {

@@ -1,7 +1,7 @@
 //! Section IV-C: networks trained on another expert's masks.
 
 use super::{
-    check::{Pairing, compare, lacking, p_value},
+    check::{TestedAs, compare, lacking, p_value},
     names::{SINGLE, paper_measures, position},
 };
 use crate::{
@@ -57,14 +57,20 @@ fn degrade(table: &Table, spec: &Experiment, new_expert: u8) -> Claim {
     for metric in paper_measures() {
         for trainer in foreign(spec, new_expert) {
             let this = cell(table, spec, new_expert, trainer, samples);
-            let by = Pairing::Groups(spec.statistics.unpaired);
-            checks.push(compare(table, metric, [this, own.clone()], by, |tested| {
-                let (worse, p) = (tested.gain() < 0.0, tested.test.p);
-                match (new_expert, trainer, metric.word()) == EXCEPTION {
-                    true => CheckOutcome::of_means(worse, p, spec.statistics.alpha),
-                    false => (worse && p < spec.statistics.alpha).into(),
-                }
-            }));
+            let by = TestedAs::Groups;
+            checks.push(compare(
+                (table, spec),
+                metric,
+                [this, own.clone()],
+                by,
+                |tested| {
+                    let (worse, p) = (tested.gain() < 0.0, tested.test.p);
+                    match (new_expert, trainer, metric.word()) == EXCEPTION {
+                        true => CheckOutcome::of_means(worse, p, spec.statistics.alpha),
+                        false => (worse && p < spec.statistics.alpha).into(),
+                    }
+                },
+            ));
         }
     }
     Claim {

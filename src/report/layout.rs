@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     grid::{Axis, Coordinates, Value},
-    manifest::{Experiment, TableSpec},
+    manifest::{Experiment, Spread, TableSpec},
     results::Results,
 };
 
@@ -163,7 +163,7 @@ fn grid(table: &Table, spec: &Experiment, panel: &Panel) -> Tabular {
                     && cell.position.on(columns) == *key
             });
             found.map_or_else(RowEntry::default, |(index, cell)| RowEntry {
-                text: shown(cell),
+                text: shown(cell, spec.statistics.spread),
                 cell: Some(*index),
             })
         });
@@ -222,8 +222,9 @@ fn heads(spec: &Experiment, keys: &BTreeSet<Coordinates>) -> Vec<Column> {
         .collect()
 }
 
-/// The mean with its marks, or a dash; and how many of its runs have a value, where some have not.
-pub fn shown(cell: &Cell) -> MarkedText {
+/// The mean with its marks, or a dash; what the manifest wants beside it; and how many of its runs
+/// have a value, where some have not.
+pub fn shown(cell: &Cell, spread: Spread) -> MarkedText {
     let mut text = match cell.mean {
         Some(mean) => {
             let mut text = MarkedText::default();
@@ -238,6 +239,9 @@ pub fn shown(cell: &Cell) -> MarkedText {
         }
         None => "–".into(),
     };
+    if let (Spread::Sd, Some(sd)) = (spread, cell.sd) {
+        text.push(format!(" ± {sd:.2}"), Mark::Plain);
+    }
     if !cell.complete() {
         text.push(format!("† {}/{}", cell.defined, cell.runs), Mark::Plain);
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     grid::{Axis, Coordinates},
-    manifest::{Block, Experiment, Unpaired},
+    manifest::{Block, Experiment, Paired, Unpaired},
     method::{Method, TrainedOn},
     stats::{self, Pairs, TTest},
 };
@@ -30,7 +30,7 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
         let Some(without) = counterpart(cells, &cells[i], spec) else {
             continue;
         };
-        let test = against(&cells[i], without, spec.statistics.unpaired);
+        let test = against(&cells[i], without, spec);
         let gained = match (cells[i].mean, without.mean) {
             (Some(with), Some(without)) => cells[i].metric.is_better(with, without),
             _ => false,
@@ -103,7 +103,7 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
             let test = match i == best {
                 true if known => Test::Itself,
                 true => Test::Undefined(Untestable::Incomplete),
-                false => against(&cells[i], &cells[best], spec.statistics.unpaired),
+                false => against(&cells[i], &cells[best], spec),
             };
             cells[i].best = known && i == best;
             cells[i].bold = test.p().is_some_and(|p| p >= spec.statistics.alpha);
@@ -144,20 +144,20 @@ fn adjust<'a>(tests: impl Iterator<Item = &'a mut Test>) {
 
 /// The test that fits the methods: networks trained on another expert's masks are different
 /// trainings in every cell, so that their results are not paired.
-fn against(a: &Cell, b: &Cell, test: Unpaired) -> Test {
+fn against(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
     let foreign = |method: &Method| method.trained_on == TrainedOn::AnotherExpert;
     match [a, b]
         .iter()
         .any(|cell| cell.position.method().is_some_and(foreign))
     {
-        true => unpaired(a, b, test),
-        false => paired(a, b),
+        true => unpaired(a, b, spec),
+        false => paired(a, b, spec),
     }
 }
 
 /// The paired test of two cells; results at the same coordinates make a pair. `p_holm` is `p`, as
 /// for a family of one test.
-pub fn paired(a: &Cell, b: &Cell) -> Test {
+pub fn paired(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
     testable(a, b).unwrap_or_else(|| {
         let keyed = |cell: &Cell| -> Vec<(Coordinates, f64)> {
             let values = cell.results.iter();
@@ -168,17 +168,31 @@ pub fn paired(a: &Cell, b: &Cell) -> Test {
         let Ok(pairs) = Pairs::join(&keyed(a), &keyed(b)) else {
             return Test::Undefined(Untestable::Unpaired);
         };
-        let test = stats::paired(&pairs);
+        let test = match spec.statistics.paired {
+            Paired::Student => stats::paired(&pairs),
+            Paired::NadeauBengio => {
+                let samples = [a, b].map(|cell| trained_on(cell, spec) as f64);
+                let ratio = spec.cohort.test as f64 / samples[0].min(samples[1]);
+                stats::paired_overlapping(&pairs, ratio)
+            }
+        };
         made(b, test, true, stats::sign_flip(&pairs).ok())
     })
 }
 
+/// How many cases the networks of a cell are trained on for the new expert: the fewest, where that
+/// differs.
+fn trained_on(cell: &Cell, spec: &Experiment) -> usize {
+    let fewest = spec.grid.samples.iter().copied().min();
+    cell.position.samples().or(fewest).unwrap_or(1)
+}
+
 /// The unpaired test of two cells. `p_holm` is `p`, as for a family of one test.
-pub fn unpaired(a: &Cell, b: &Cell, test: Unpaired) -> Test {
+pub fn unpaired(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
     testable(a, b).unwrap_or_else(|| {
         let values = |cell: &Cell| -> Vec<f64> { cell.results.values().copied().collect() };
         let (a, values_b) = (values(a), values(b));
-        let test = match test {
+        let test = match spec.statistics.unpaired {
             Unpaired::Student => stats::student(&a, &values_b),
             Unpaired::Welch => stats::welch(&a, &values_b),
         };

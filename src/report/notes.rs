@@ -15,9 +15,11 @@ use super::{
 use crate::{
     data::Provenance,
     grid::{Axis, Value},
-    manifest::{Block, Experiment, PAPER, Pairing, Start, Unpaired},
+    manifest::{Block, Experiment, PAPER, Paired, Pairing, Spread, Start, Unpaired},
     method::{BudgetFrom, Method},
+    metric::Measure,
     results::{Results, RunStatus, RunTally},
+    stats::{POWER, detectable},
     store::MadeBy,
 };
 
@@ -215,17 +217,51 @@ fn reading(table: &Table, spec: &Experiment) -> MarkedText {
     }
     let tested = !best.is_empty() || !gains.is_empty();
     match tested {
-        true => text.plain(dependence(spec)),
+        true => text
+            .plain(dependence(spec))
+            .plain(smallest_seen(table, spec)),
         false => text,
     }
+}
+
+/// The differences that the paired tests of a table can see, by measure.
+fn smallest_seen(table: &Table, spec: &Experiment) -> String {
+    let alpha = spec.statistics.alpha;
+    let of = |metric: Measure| {
+        let cells = table.cells.iter().filter(|cell| cell.metric == metric);
+        let tests = cells.flat_map(|cell| [&cell.against_best, &cell.against_counterpart]);
+        let made = tests
+            .filter_map(Test::comparison)
+            .filter(|made| made.paired);
+        let seen = made.map(|made| detectable(made.ci95, made.df, alpha));
+        let seen = seen.filter(|seen| *seen > 0.0).sorted_by(f64::total_cmp);
+        let seen = seen.collect_vec();
+        let middle = seen.get(seen.len() / 2)?;
+        Some(format!("{middle:.2} in {}", metric.name()))
+    };
+    let found = spec.metrics.report.iter().filter_map(|metric| of(*metric));
+    let found = found.collect_vec();
+    let listed = match found.as_slice() {
+        [] => return String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    };
+    format!(
+        " With a spread like that of these results, a paired test finds a difference of {listed} \
+         significant with a probability of {:.0} % (median of the tests made).",
+        100.0 * POWER
+    )
 }
 
 /// Why tests on the results are optimistic.
 fn dependence(spec: &Experiment) -> String {
     let sampled = spec.table.results.contains(&Axis::START) && spec.grid.starts.len() > 1;
-    let what = match sampled {
-        true => "The ways of sampling overlap and share",
-        false => "All results share",
+    let what = match (sampled, spec.statistics.paired) {
+        (true, Paired::Student) => "The ways of sampling overlap and share",
+        (true, Paired::NadeauBengio) => {
+            "The variance of the tests allows for ways of sampling that overlap. All results share"
+        }
+        (false, _) => "All results share",
     };
     format!(
         " {what} their test images, so results are not independent and p-values are optimistic."
@@ -240,9 +276,13 @@ fn averaged(table: &Table, spec: &Experiment) -> String {
     });
     let results = most.max().unwrap_or(0);
     let told = spec.table.results.iter().map(Axis::one).join(" and ");
+    let mean = match spec.statistics.spread {
+        Spread::None => "mean",
+        Spread::Sd => "mean ± SD",
+    };
     let of = match (results, told.as_str()) {
         (1, _) => "Each cell is one result".to_owned(),
-        (_, told) => format!("Each cell is the mean of {results} results, one per {told}"),
+        (_, told) => format!("Each cell is the {mean} of {results} results, one per {told}"),
     };
     let crossed = spec.grid.pairing == Pairing::Crossed;
     let over = spec.table.average.iter().filter(|axis| match axis {
@@ -298,11 +338,15 @@ fn names(made: &[&Comparison], spec: &Experiment) -> String {
         Unpaired::Student => "unpaired t-test",
         Unpaired::Welch => "Welch's t-test",
     };
+    let paired = match spec.statistics.paired {
+        Paired::Student => "paired t-test",
+        Paired::NadeauBengio => "paired t-test with Nadeau and Bengio's variance",
+    };
     let kinds = made.iter().map(|made| made.paired).unique().collect_vec();
     match kinds.as_slice() {
-        [true] => "paired t-test".to_owned(),
+        [true] => paired.to_owned(),
         [false] => unpaired.to_owned(),
-        _ => format!("paired t-test, and {unpaired} of networks trained on another's masks"),
+        _ => format!("{paired}, and {unpaired} of networks trained on another's masks"),
     }
 }
 

@@ -14,7 +14,7 @@ pub use holm::holm;
 pub use pairs::{PairError, Pairs};
 pub use sign_flip::{MOST_PAIRS, sign_flip};
 pub use summary::{mean, sd};
-pub use t_test::{TTest, Variance, paired, student, welch};
+pub use t_test::{POWER, TTest, Variance, detectable, paired, paired_overlapping, student, welch};
 
 use serde::{Deserialize, Serialize};
 

@@ -28,11 +28,11 @@ struct Losses {
     read: usize,
     /// The last step.
     steps: f64,
-    points: Vec<Spread>,
+    points: Vec<LossSpread>,
 }
 
 /// The losses of several trainings at one step.
-struct Spread {
+struct LossSpread {
     step: f64,
     low: f64,
     median: f64,
@@ -104,7 +104,7 @@ fn collect(sources: &PageSources<'_>, experiment: usize, kind: Kind) -> Option<L
             .iter()
             .find_map(|(_, curve)| curve.get(i))
             .map_or(0.0, |(step, _)| *step);
-        Spread {
+        LossSpread {
             step,
             low: at(0.1),
             median: at(0.5),

@@ -30,7 +30,7 @@ use super::options::experiment;
 use crate::{
     support::{
         common::{Metric, csv, run, scores, tiny, tiny_run},
-        made_up::grid,
+        made_up::{grid, provenance},
     },
     train::course::{network_spec, numbers},
 };
@@ -654,6 +654,67 @@ fn distances_are_in_pixels_or_in_the_headers_millimetres() {
         [found.assd.value(), found.hd95.value()],
         [Some(5.0), Some(5.0)]
     );
+}
+
+#[test]
+fn pairs_are_tested_as_independent_or_with_the_variance_of_overlapping_trainings() {
+    // The differences are 2, 4, 2, 4: mean 3, variance 4/3. With 10 training and 5 test cases the
+    // variance of the mean is (4/3) (1/4 + 1/2) in place of (4/3) / 4.
+    let table = |word: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[grid]\nnew_experts = [6]\narms = [\"w/\", \"w/o\"]\nannotators = {{ from = [1], \
+             choose = 1 }}\nsamples = [10]\nstarts = [1, 4, 7, 10]\n[statistics]\npaired = \
+             \"{word}\"\n"
+        );
+        let (plan, store) = grid(folder.path(), &text, |run| {
+            let swing = if run.at.start % 2 == 0 { 0.01 } else { -0.01 };
+            let dice = match run.method().is_pretrained() {
+                true => 0.83 + swing,
+                false => 0.8,
+            };
+            Some([dice, 1.0, 1.0].map(Score::Value))
+        });
+        let results = results::collect(&plan, &store, &|_| None);
+        let table = expertgrid::report::tabulate(&results, 0);
+        let cell = table.cells.iter().find(|cell| {
+            let method = cell.position.method();
+            method.is_some_and(|m| m.is_pretrained()) && cell.metric == Metric::Dice
+        });
+        let p = cell.unwrap().against_counterpart.p().unwrap();
+        let document = expertgrid::report::lay_out(&table, &results, 0, &provenance());
+        (p, expertgrid::report::markdown(&document))
+    };
+    // The t distribution's closed form for 3 degrees of freedom.
+    let p = |variance: f64| {
+        let x = 3.0 / variance.sqrt() / 3.0_f64.sqrt();
+        1.0 - 2.0 / std::f64::consts::PI * (x / (1.0 + x * x) + x.atan())
+    };
+    for (word, variance, test, dependence) in [
+        (
+            "student",
+            4.0 / 3.0 / 4.0,
+            "(paired t-test, alpha",
+            "The ways of sampling overlap and share their test images",
+        ),
+        (
+            "nadeau_bengio",
+            4.0 / 3.0 * (1.0 / 4.0 + 5.0 / 10.0),
+            "(paired t-test with Nadeau and Bengio's variance, alpha",
+            "allows for ways of sampling that overlap. All results share their test images",
+        ),
+    ] {
+        let (found, text_of) = table(word);
+        assert!((found - p(variance)).abs() < 1e-9, "{word}: {found}");
+        assert!(
+            text_of.contains(test) && text_of.contains(dependence),
+            "{text_of}"
+        );
+        // critical(.05, 3) + critical(.4, 3), the quantiles .975 and .8, is 3.1824 + 0.9785.
+        let seen = 4.1609 * variance.sqrt();
+        let wanted = format!("finds a difference of {seen:.2} in Dice significant with");
+        assert!(text_of.contains(&wanted), "{wanted}: {text_of}");
+    }
 }
 
 #[test]

@@ -124,6 +124,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("metrics.spacing", &["\"header\""]),
     ("statistics.alpha", &["0.01"]),
     ("statistics.block", &["\"row\"", "\"column\""]),
+    ("statistics.spread", &["\"sd\""]),
+    ("statistics.paired", &["\"nadeau_bengio\""]),
     ("statistics.unpaired", &["\"welch\""]),
     ("reference.values", &["\"published.csv\""]),
     ("reference.source", &["\"somebody\""]),

@@ -257,6 +257,26 @@ const WORDS: &[(&str, &str, &str)] = &[
         "the_best_of_a_printed_column_is_bold_and_no_other",
     ),
     (
+        "statistics.spread",
+        "none",
+        "the_standard_deviation_stands_beside_a_mean_where_the_manifest_wants_it",
+    ),
+    (
+        "statistics.spread",
+        "sd",
+        "the_standard_deviation_stands_beside_a_mean_where_the_manifest_wants_it",
+    ),
+    (
+        "statistics.paired",
+        "student",
+        "pairs_are_tested_as_independent_or_with_the_variance_of_overlapping_trainings",
+    ),
+    (
+        "statistics.paired",
+        "nadeau_bengio",
+        "pairs_are_tested_as_independent_or_with_the_variance_of_overlapping_trainings",
+    ),
+    (
         "statistics.unpaired",
         "student",
         "unpaired_results_are_tested_with_one_variance_or_with_two",

@@ -456,6 +456,45 @@ fn a_matched_table_says_that_its_results_have_a_pretraining_each() {
 }
 
 #[test]
+fn the_standard_deviation_stands_beside_a_mean_where_the_manifest_wants_it() {
+    let tabulated = |spread: &str| {
+        let text = format!("{GRID}\n[statistics]\nspread = \"{spread}\"\n");
+        let folder = tempfile::tempdir().unwrap();
+        let (plan, store) = grid(folder.path(), &text, scores);
+        let results = collected(&plan, &store);
+        let (table, document) = laid_out(&results);
+        (
+            table,
+            [report::markdown(&document), report::latex(&[document])],
+        )
+    };
+    let (table, [plain, _]) = tabulated("none");
+    assert!(!plain.contains('±'), "{plain}");
+    assert!(
+        plain.contains("Each cell is the mean of 3 results"),
+        "{plain}"
+    );
+    let (_, [markdown, latex]) = tabulated("sd");
+    assert!(
+        markdown.contains("Each cell is the mean ± SD of 3 results"),
+        "{markdown}"
+    );
+    for cell in &table.cells {
+        let sd = cell.sd.unwrap();
+        let values: Vec<f64> = cell.results.values().copied().collect();
+        assert!((sd - expertgrid::stats::sd(&values).unwrap()).abs() < 1e-12);
+        let mean = format!("{:.2}", cell.mean.unwrap());
+        let (markdown, latex) = (markdown.replace("**", ""), latex.replace('}', ""));
+        let (markdown, latex) = (markdown.replace("</u>", ""), latex.replace('$', ""));
+        assert!(
+            markdown.contains(&format!("{mean} ± {sd:.2}")),
+            "{markdown}"
+        );
+        assert!(latex.contains(&format!("{mean} \\pm {sd:.2}")), "{latex}");
+    }
+}
+
+#[test]
 fn annotators_in_rows_and_methods_in_columns_with_one_of_the_manifests_own() {
     let folder = tempfile::tempdir().unwrap();
     let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();

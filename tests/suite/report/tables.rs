@@ -9,7 +9,7 @@ use expertgrid::{
 };
 
 use crate::support::{
-    common::{Metric, csv, word},
+    common::{Metric, compare_with_fixture, csv, word},
     made_up::{with_scores, write},
 };
 
@@ -219,6 +219,5 @@ fn the_markdown_has_the_papers_layout() {
     let (plan, store) = with_scores(folder.path(), |run| Some(Score::Value(regular(run))));
     let results = results::collect(&plan, &store, &|_| None);
     let text = write(&results, folder.path());
-    let expected = include_str!("../../fixtures/made_up.md");
-    assert_eq!(text, expected, "{text}");
+    compare_with_fixture("made_up.md", text.as_bytes()).unwrap();
 }
