@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
+.PHONY: help build phantom table1 table2 table3 tables noise scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ table1 table2 table3: ready ## Table I, II or III of the paper
 
 tables: ready ## the three tables in one plan, sharing their trainings
 	@$(RUN) experiments/table1.toml experiments/table2.toml experiments/table3.toml
+
+noise: ready ## how much networks differ by the chance of their pretraining
+	@$(RUN) experiments/noise.toml
+
+scenarios: ready ## the original method against the customised one, factor by factor, by experts
+	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml
 
 smoke: ready ## a few runs of every table, to see that everything works
 	@$(EXPERTGRID) run --profile smoke --dataset $(DATASET) --results $(RESULTS) $(ARGS) \

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{Keyed, Sink};
 
-/// 256 bits from which generators and further seeds are derived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// 256 bits from which generators and further seeds are derived. Sorting numbered things by seeds
+/// of theirs puts them into a random order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seed([u8; 32]);
 
 impl Seed {

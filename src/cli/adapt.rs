@@ -291,6 +291,7 @@ fn adapt<E: Engine>(
             budget: budget(arguments),
             rate_key: "--lr".to_owned(),
             batching: ExpertBatching::All,
+            dealt: None,
             tuned,
             seed,
         },

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     grid::{Chosen, ExpertNames},
     key::Memo,
-    method::{Method, TrainedOn, Words},
+    method::{Annotation, Method, TrainedOn, Words},
 };
 
 /// Reads a whole manifest; problems go to the section.
@@ -161,7 +161,8 @@ fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) 
     let with = any(Method::is_pretrained);
     let single = any(|method| method.trained_on == TrainedOn::AnotherExpert);
 
-    let annotators = annotators(&section, with, &new_experts, cohort, names);
+    let dealt = any(|method| method.annotation == Annotation::Cohort);
+    let annotators = annotators(&section, (with, dealt), &new_experts, cohort, names);
     let train_experts = if single {
         experts::list(&section, &table::TRAIN_EXPERTS, names)
     } else {
@@ -236,7 +237,7 @@ fn known_experts(
 /// Who annotates for pretraining; empty where nothing is pretrained.
 fn annotators(
     section: &Section<'_>,
-    with: bool,
+    (with, dealt): (bool, bool),
     new_experts: &[Located<usize>],
     cohort: Cohort,
     names: &[String],
@@ -247,6 +248,17 @@ fn annotators(
     if with {
         from = experts::list(&annotators_section, &table::FROM, names);
         choose = list(&annotators_section, &table::CHOOSE);
+        let most = cohort.training;
+        for choose in choose.iter().filter(|choose| dealt && choose.value > most) {
+            annotators_section.note(
+                &choose.place,
+                format!(
+                    "{0} experts, each with images of their own, need {0} training cases, and \
+                     there are {most}; choose fewer",
+                    choose.value
+                ),
+            );
+        }
     } else {
         // Without pretraining the keys have no effect, and may stay.
         annotators_section.skip(table::FROM.last());

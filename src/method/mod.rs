@@ -43,6 +43,8 @@ pub enum Annotation {
     None,
     /// Every annotator's mask of every image.
     Every,
+    /// Of each image the mask of one annotator; the images are dealt out in balance.
+    Cohort,
 }
 
 /// Which branches a network has.
@@ -114,13 +116,23 @@ impl Tuned {
 }
 
 /// The methods that need no section in a manifest.
-pub static BUILT_IN: [Method; 5] = [
-    from_random("scratch", TrainedOn::NewExpert),
-    from_random("single", TrainedOn::AnotherExpert),
-    from_pretrained("customised", Branch::Reset, Tuned::Everything),
-    from_pretrained("customised-inherit", Branch::Inherit, Tuned::Everything),
-    from_pretrained("customised-frozen", Branch::Reset, Tuned::ExpertLayers),
-];
+pub static BUILT_IN: [Method; 10] = {
+    use Annotation::{Cohort, Every};
+    use Branch::{Inherit, Reset};
+    use Tuned::{Everything, ExpertLayers};
+    [
+        from_random("scratch", TrainedOn::NewExpert),
+        from_random("single", TrainedOn::AnotherExpert),
+        from_pretrained("customised", Every, Reset, Everything),
+        from_pretrained("customised-inherit", Every, Inherit, Everything),
+        from_pretrained("customised-frozen", Every, Reset, ExpertLayers),
+        from_pretrained("customised-frozen-inherit", Every, Inherit, ExpertLayers),
+        from_pretrained("original", Cohort, Inherit, ExpertLayers),
+        from_pretrained("cohort-frozen", Cohort, Reset, ExpertLayers),
+        from_pretrained("cohort-full", Cohort, Reset, Everything),
+        from_pretrained("cohort-full-inherit", Cohort, Inherit, Everything),
+    ]
+};
 
 /// Other names of built-in methods, from Hu & Qin's tables, each with the method's own name.
 pub const ALIASES: [(&str, &str); 2] = [("w/", "customised"), ("w/o", "scratch")];
@@ -137,10 +149,15 @@ const fn from_random(name: &'static str, trained_on: TrainedOn) -> Method {
     }
 }
 
-const fn from_pretrained(name: &'static str, branch: Branch, tuned: Tuned) -> Method {
+const fn from_pretrained(
+    name: &'static str,
+    annotation: Annotation,
+    branch: Branch,
+    tuned: Tuned,
+) -> Method {
     Method {
         name: Cow::Borrowed(name),
-        annotation: Annotation::Every,
+        annotation,
         network: NetworkForm::PerAnnotator,
         branch,
         tuned,

@@ -27,7 +27,8 @@ pub struct WordError {
     pub text: String,
 }
 
-const ANNOTATION: &[(&str, Annotation)] = &[("every", Annotation::Every)];
+const ANNOTATION: &[(&str, Annotation)] =
+    &[("every", Annotation::Every), ("cohort", Annotation::Cohort)];
 const MULTITASK: &[(&str, NetworkForm)] = &[("norms", NetworkForm::PerAnnotator)];
 const BRANCH: &[(&str, Branch)] = &[("reset", Branch::Reset), ("inherit", Branch::Inherit)];
 const ADAPT: &[(&str, Tuned)] = &[
@@ -38,7 +39,7 @@ const ADAPT: &[(&str, Tuned)] = &[
 impl Words<'_> {
     /// The keys of such a section, and the words that each takes.
     pub const KEYS: [(&'static str, &'static [&'static str]); 4] = [
-        ("annotation", &["every"]),
+        ("annotation", &["every", "cohort"]),
         ("multitask", &["norms"]),
         ("branch", &["reset", "inherit"]),
         ("adapt", &["full", "expert-layers"]),

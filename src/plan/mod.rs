@@ -4,6 +4,7 @@
 //! that ask for the same key, in one manifest or in several, get the same stage. The plan knows
 //! no disk, no devices and no tensors.
 
+mod deal;
 mod inventory;
 mod names;
 mod picks;
@@ -11,7 +12,7 @@ mod spec;
 mod summary;
 mod work;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, iter::zip, sync::Arc};
 
 use hashbrown::{HashTable, hash_table::Entry};
 use itertools::Itertools;
@@ -20,11 +21,14 @@ use rayon::prelude::*;
 use crate::{
     grid::{Address, Chosen, ExpertNames, Setting},
     key::{Digest, Keyed, Memo},
-    manifest::{Budget, Experiment, Grid, Metrics, Network, Recipe, SpacingFrom, Start},
-    method::{BudgetFrom, Method, TrainedOn},
+    manifest::{
+        Budget, Experiment, ExpertBatching, Grid, Metrics, Network, Recipe, SpacingFrom, Start,
+    },
+    method::{Annotation, BudgetFrom, Method, TrainedOn},
     seed::Seed,
 };
 
+pub use deal::deal;
 pub use inventory::{CaseDigests, Inventory, subset};
 pub use names::Names;
 pub use picks::{Fields, Picking};
@@ -283,7 +287,9 @@ impl Builder<'_> {
                 } = network;
                 let pretrained = method.is_pretrained().then(|| {
                     let repeat = repeat.unwrap_or(0);
-                    let spec = self.pretraining(experiment, &recipe, experts, repeat, root);
+                    let annotation = method.annotation;
+                    let spec =
+                        self.pretraining(experiment, &recipe, (experts, annotation), repeat, root);
                     self.stage(with_key(spec), None)
                 });
                 let origin = match pretrained {
@@ -367,26 +373,39 @@ impl Builder<'_> {
         &mut self,
         experiment: &Experiment,
         recipe: &Arc<Memo<Recipe>>,
-        experts: &Arc<[u8]>,
+        (experts, annotation): (&Arc<[u8]>, Annotation),
         repeat: usize,
         root: Seed,
     ) -> Spec {
-        let batching = experiment.pretrain.batching;
+        let of = |purpose: &str| {
+            let seed = root.fork(purpose).fork(&experts.iter().join("+"));
+            match repeat {
+                0 => seed,
+                repeat => seed.at(repeat as u64),
+            }
+        };
+        // Of a single expert every image has that expert's mask.
+        let is_dealt = annotation == Annotation::Cohort && experts.len() > 1;
+        let support = match is_dealt {
+            true => self.dealt(experts, of("cohort")),
+            false => self.support(experts, None),
+        };
+        let batching = match is_dealt {
+            // There is nothing to choose.
+            true => ExpertBatching::All,
+            false => experiment.pretrain.batching,
+        };
         let origin = match &experiment.pretrain.start {
             Start::Random => Origin::RandomForExperts(batching),
             Start::File(path) => Origin::ImportedForExperts(batching, self.inventory.imports[path]),
         };
-        let seed = root.fork("pretrain").fork(&experts.iter().join("+"));
         Spec::Train(Train {
             recipe: recipe.clone(),
             budget: Arc::new(Memo::new(experiment.pretrain.budget)),
             origin,
-            support: self.support(experts, None),
+            support,
             test: self.test.clone(),
-            seed: match repeat {
-                0 => seed,
-                repeat => seed.at(repeat as u64),
-            },
+            seed: of("pretrain"),
             keep: experiment.keep,
         })
     }
@@ -418,6 +437,19 @@ impl Builder<'_> {
         }
     }
 
+    /// All cases, each with the mask of the expert to whom it is dealt.
+    fn dealt(&self, experts: &[u8], seed: Seed) -> Arc<Memo<Support>> {
+        let cases = &self.inventory.training;
+        let dealt = deal(seed, experts, cases.len());
+        let masks = zip(cases, &dealt).map(|(case, place)| case.masks[&experts[*place]]);
+        Arc::new(Memo::new(Support {
+            experts: experts.to_vec(),
+            images: cases.iter().map(|case| case.image).collect(),
+            masks: vec![masks.collect()],
+            dealt: Some(dealt),
+        }))
+    }
+
     fn support(&mut self, experts: &Arc<[u8]>, way: Option<(usize, usize)>) -> Arc<Memo<Support>> {
         let cases = &self.inventory.training;
         self.supports
@@ -434,6 +466,7 @@ impl Builder<'_> {
                         .iter()
                         .map(|expert| chosen.iter().map(|case| case.masks[expert]).collect())
                         .collect(),
+                    dealt: None,
                 }))
             })
             .clone()

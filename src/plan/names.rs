@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Origin, Plan, Run, Spec, StageId};
-use crate::method::TrainedOn;
+use crate::method::{Annotation, TrainedOn};
 
 /// The names of a plan's stages, each after the first run that needs it.
 #[derive(Debug)]
@@ -66,7 +66,11 @@ impl<'a> Names<'a> {
         match &stage.spec {
             Spec::Train(train) => match train.origin {
                 Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
-                    format!("{kind} on {experts}{swept}")
+                    let dealt = match train.support.dealt {
+                        Some(_) => " (an expert per image)",
+                        None => "",
+                    };
+                    format!("{kind} on {experts}{dealt}{swept}")
                 }
                 Origin::Random => {
                     let trainer = names.joined(&train.support.experts);
@@ -89,7 +93,10 @@ impl<'a> Names<'a> {
     /// The run's method, where its network is adapted in a way that has to be named.
     fn how(&self, run: &Run) -> String {
         match &self.plan.stage(run.training).spec {
-            Spec::Train(train) if matches!(train.origin, Origin::Adapted { .. }) => {
+            Spec::Train(train)
+                if matches!(train.origin, Origin::Adapted { .. })
+                    || run.method().annotation == Annotation::Cohort =>
+            {
                 format!(" ({})", run.method().name)
             }
             Spec::Train(_) | Spec::Evaluate(_) => String::new(),

@@ -195,8 +195,11 @@ pub struct Support {
     pub experts: Vec<u8>,
     /// The images, in the order of sampling.
     pub images: Vec<Digest>,
-    /// For each expert, the masks of those images.
+    /// For each expert, the masks of those images; where these are dealt out, one list.
     pub masks: Vec<Vec<Digest>>,
+    /// Where each image has the mask of one expert only: for each image, the place of its expert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dealt: Option<Vec<usize>>,
 }
 
 /// The images that every training predicts when it is done.
@@ -326,11 +329,16 @@ impl Keyed for Support {
             experts,
             images,
             masks,
+            dealt,
         } = self;
         let experts: Vec<u64> = experts.iter().map(|expert| u64::from(*expert)).collect();
         sink.numbers("experts", &experts);
         sink.digests("images", images);
         sink.digests("masks", masks.iter().flatten());
+        if let Some(dealt) = dealt {
+            let dealt: Vec<u64> = dealt.iter().map(|place| *place as u64).collect();
+            sink.numbers("dealt", &dealt);
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::manifest::ExpertBatching;
 pub struct Work {
     /// Steps of its training; 0 where nothing is trained.
     pub steps: usize,
-    /// Batches that pass through the network in each step: one per expert in turn.
+    /// Batches that pass through the network in each step: one per expert in turn, or one in which
+    /// every image goes through the branch of one expert.
     pub batches: usize,
     /// What a batch costs; `None` where nothing is trained.
     pub size: Option<Size>,
@@ -33,9 +34,9 @@ impl Spec {
         match self {
             Self::Train(train) => Work {
                 steps: train.budget.steps,
-                batches: match train.origin.batching() {
-                    ExpertBatching::OnePerImage => 1,
-                    ExpertBatching::All => train.support.experts.len(),
+                batches: match (train.origin.batching(), &train.support.dealt) {
+                    (ExpertBatching::OnePerImage, _) | (_, Some(_)) => 1,
+                    (ExpertBatching::All, None) => train.support.experts.len(),
                 },
                 size: Some(Size {
                     width: train.recipe.network.width,

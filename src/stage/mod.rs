@@ -214,6 +214,7 @@ fn train_and_predict<E: Engine>(
             budget: **spec.budget,
             rate_key: spec.rate_key(),
             batching: spec.origin.batching(),
+            dealt: spec.support.dealt.as_deref(),
             tuned: spec.origin.tuned(),
             seed: spec.seed,
         },

@@ -43,7 +43,7 @@ use batches::Batches;
 pub struct Annotated {
     /// The image.
     pub image: Arc<Prepared>,
-    /// A mask for each expert of the network.
+    /// A mask for each expert of the network; where cases are dealt out, the one there is.
     pub masks: Vec<Arc<Plane>>,
 }
 
@@ -63,6 +63,9 @@ pub struct Training<'a, E> {
     pub rate_key: String,
     /// The branches that a step trains; without effect for one expert.
     pub batching: ExpertBatching,
+    /// The branch of each case, where every case has the mask of one expert only; then every image
+    /// of a batch goes through its branch, in one pass.
+    pub dealt: Option<&'a [usize]>,
     /// The parameters that change.
     pub tuned: Tuned,
     /// The seed of shuffling and augmentation.
@@ -247,8 +250,7 @@ impl<'a> Drawing<'a> {
             training,
             ..
         } = self.recipe;
-        let shuffled = self.seed.fork("shuffle");
-        let batch = Batches::starting_at(self.cases.len(), training.batch, shuffled, step).next();
+        let batch = batch(self.seed, self.cases.len(), training.batch, step);
         let seed = self.seed.fork("sample").at(step as u64);
         let slots = batch.iter().enumerate();
         slots
@@ -258,6 +260,20 @@ impl<'a> Drawing<'a> {
             })
             .collect()
     }
+}
+
+/// The cases of a step's batch.
+fn batch(seed: Seed, cases: usize, size: usize, step: usize) -> Vec<usize> {
+    Batches::starting_at(cases, size, seed.fork("shuffle"), step).next()
+}
+
+/// An image of a batch on its way through the network.
+#[derive(Clone, Copy)]
+struct BatchSlot {
+    /// Its branch.
+    branch: usize,
+    /// The mask that counts as correct.
+    target: usize,
 }
 
 /// One update; returns the mean loss over all pairs of image and expert of this step. No parameter
@@ -281,8 +297,8 @@ fn update<E: Engine>(
     };
     let mut loss = 0.0;
     // One expert's branch at a time: the memory of one pass, whatever the number of experts.
-    for (pass, branches) in passes.iter().enumerate() {
-        let of_pass = forward(training, samples, branches)?;
+    for (pass, slots) in passes.iter().enumerate() {
+        let of_pass = forward(training, samples, slots)?;
         loss += engine.loss(&of_pass)? as f32 * share as f32;
         if pass + 1 < passes.len() {
             engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
@@ -302,16 +318,30 @@ fn update<E: Engine>(
     Ok(loss)
 }
 
-/// For each pass of a step, the branch of every slot.
-fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> Vec<Vec<usize>> {
+/// The slots of each pass of a step.
+fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> Vec<Vec<BatchSlot>> {
     let experts = training.net.experts();
+    let own = |expert| BatchSlot {
+        branch: expert,
+        target: expert,
+    };
+    if let Some(dealt) = training.dealt {
+        let batch = batch(training.seed, training.cases.len(), slots, step);
+        let slots = batch.iter().map(|case| BatchSlot {
+            branch: dealt[*case],
+            target: 0,
+        });
+        return vec![slots.collect()];
+    }
     match training.batching {
-        ExpertBatching::All => (0..experts).map(|expert| vec![expert; slots]).collect(),
+        ExpertBatching::All => (0..experts)
+            .map(|expert| vec![own(expert); slots])
+            .collect(),
         ExpertBatching::OnePerImage => {
             // Random permutations of the experts, cut into batches: branches stay balanced.
             let seed = training.seed.fork("branches");
             let mut rounds = Batches::starting_at(experts, slots, seed, step);
-            vec![rounds.next()]
+            vec![rounds.next().into_iter().map(own).collect()]
         }
     }
 }
@@ -320,7 +350,7 @@ fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> V
 fn forward<E: Engine>(
     training: &Training<'_, E>,
     samples: &[Sample],
-    branches: &[usize],
+    slots: &[BatchSlot],
 ) -> Result<E::Tensor> {
     let Training {
         net,
@@ -333,12 +363,13 @@ fn forward<E: Engine>(
     let images: Vec<&[f32]> = samples.iter().map(|s| s.image.values.as_slice()).collect();
     let targets: Vec<&[f32]> = samples
         .iter()
-        .zip(branches)
-        .map(|(sample, branch)| sample.masks[*branch].values.as_slice())
+        .zip(slots)
+        .map(|(sample, slot)| sample.masks[slot.target].values.as_slice())
         .collect();
+    let branches: Vec<usize> = slots.iter().map(|slot| slot.branch).collect();
     let x = engine.pack(&images.concat(), shape)?;
     let y = engine.pack(&targets.concat(), shape)?;
-    let logits = net.forward(*engine, &x, branches)?;
+    let logits = net.forward(*engine, &x, &branches)?;
     let over = match recipe.training.reduction {
         Reduction::Image => DiceOver::Image,
         Reduction::Batch => DiceOver::Batch,

@@ -219,6 +219,7 @@ fn a_training_ends_where_one_that_waits_for_all_gradients_does() {
         recipe: &recipe,
         budget,
         batching,
+        dealt: None,
         rate_key: "pretrain.lr".to_owned(),
         tuned: Tuned::Everything,
         seed: Seed::new(4),

@@ -320,6 +320,16 @@ fn trained(
     batching: ExpertBatching,
     budget: Budget,
 ) -> Vec<f64> {
+    trained_by(net, cases, recipe, (batching, None), budget)
+}
+
+fn trained_by(
+    net: &UNet,
+    cases: &[Annotated],
+    recipe: &Recipe,
+    (batching, dealt): (ExpertBatching, Option<&[usize]>),
+    budget: Budget,
+) -> Vec<f64> {
     let training = Training {
         net,
         engine: &Lanes::new(NonZeroUsize::MIN),
@@ -327,6 +337,7 @@ fn trained(
         recipe,
         budget,
         batching,
+        dealt,
         rate_key: "pretrain.lr".to_owned(),
         tuned: Tuned::Everything,
         seed: Seed::new(4),
@@ -417,6 +428,66 @@ fn a_step_changes_the_branches_that_it_passes_through_and_no_other() {
     }
 }
 
+/// Cases of which each keeps the mask of one branch.
+fn dealt(branches: &[usize]) -> (Vec<Annotated>, Vec<Annotated>) {
+    let whole: Vec<Annotated> = (0..branches.len())
+        .map(|case| annotated(case as u64, 3))
+        .collect();
+    let one = whole.iter().zip(branches).map(|(case, branch)| Annotated {
+        image: case.image.clone(),
+        masks: vec![case.masks[*branch].clone()],
+    });
+    let one = one.collect();
+    (whole, one)
+}
+
+#[test]
+fn a_dealt_image_goes_through_the_branch_of_its_expert() {
+    let net = branched(3);
+    let branches = [2, 0, 1, 1];
+    let (whole, one) = dealt(&branches);
+    let losses = branches.iter().enumerate();
+    let losses = losses.map(|(case, branch)| dice_loss(&net, &[&whole[case]], *branch, 1));
+    let losses: Vec<f64> = losses.collect();
+    // A batch of all four, in whatever order; whatever the manifest says of batches.
+    for batching in [ExpertBatching::All, ExpertBatching::OnePerImage] {
+        let how = (batching, Some(&branches[..]));
+        let found = trained_by(&net, &one, &recipe(4), how, still(3));
+        assert_close(&found, &[losses.iter().sum::<f64>() / 4.0; 3]);
+        // One at a time: an epoch has the loss of each.
+        let found = trained_by(&net, &one, &recipe(1), how, still(8));
+        for epoch in found.chunks(4) {
+            assert_close(&sorted(epoch.to_vec()), &sorted(losses.clone()));
+        }
+    }
+}
+
+#[test]
+fn an_expert_without_an_image_in_a_batch_does_not_move() {
+    let net = branched(3);
+    let branches = [1, 1];
+    let (_, one) = dealt(&branches);
+    let own = |expert: usize| -> Vec<f32> {
+        let parameters = net.parameters().iter();
+        let own = parameters.filter(|p| p.part == Part::Expert(expert));
+        own.flat_map(|p| {
+            let flat = p.var.as_tensor().flatten_all().unwrap();
+            flat.to_vec1::<f32>().unwrap()
+        })
+        .collect()
+    };
+    let before: Vec<_> = (0..3).map(own).collect();
+    let budget = Budget {
+        steps: 8,
+        lr: 1e-2,
+        ..Budget::FINETUNE
+    };
+    let how = (ExpertBatching::All, Some(&branches[..]));
+    trained_by(&net, &one, &recipe(2), how, budget);
+    let moved: Vec<bool> = (0..3).map(|expert| own(expert) != before[expert]).collect();
+    assert_eq!(moved, [false, true, false]);
+}
+
 #[test]
 fn the_experts_own_parameters_can_learn_at_a_rate_of_their_own() {
     // The parameters after a first step, which is the rate times the gradient.
@@ -502,6 +573,7 @@ fn a_share_of_the_last_steps_can_be_averaged_also_over_an_interruption() {
                 ..Budget::FINETUNE
             },
             batching: ExpertBatching::All,
+            dealt: None,
             rate_key: "finetune.lr".to_owned(),
             tuned: Tuned::Everything,
             seed: Seed::new(4),

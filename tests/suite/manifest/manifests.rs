@@ -169,7 +169,9 @@ noise_sd = [0.3, 0.1]
             "m.toml:4:19: `grid.new_experts`: there is no expert 9 where `dataset.experts` is 7: \
              that is the highest expert's number, so that experts are 1 to 7",
             "m.toml:5:15: there is no method \"with\"; known here: \"scratch\", \"single\", \
-             \"customised\", \"customised-inherit\", \"customised-frozen\", \"w/\", \"w/o\"",
+             \"customised\", \"customised-inherit\", \"customised-frozen\", \
+             \"customised-frozen-inherit\", \"original\", \"cohort-frozen\", \"cohort-full\", \
+             \"cohort-full-inherit\", \"w/\", \"w/o\"",
             "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
              `grid.annotators.from` or out of `grid.new_experts`",
             "m.toml:6:43: `grid.annotators.choose`: cannot choose 4 of 3 annotation experts; \

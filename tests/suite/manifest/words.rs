@@ -97,6 +97,31 @@ const WORDS: &[(&str, &str, &str)] = &[
         "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
     ),
     (
+        "grid.methods",
+        "customised-frozen-inherit",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "grid.methods",
+        "original",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "grid.methods",
+        "cohort-frozen",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "grid.methods",
+        "cohort-full",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
+        "grid.methods",
+        "cohort-full-inherit",
+        "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
+    ),
+    (
         "image.crop_at",
         "foreground",
         "a_test_crop_lies_around_the_foreground_or_in_the_middle_of_the_image",

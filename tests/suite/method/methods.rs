@@ -20,7 +20,16 @@ fn named(name: &str) -> Method {
     Method::named(name).unwrap()
 }
 
-const PRETRAINED: [&str; 3] = ["customised", "customised-inherit", "customised-frozen"];
+const PRETRAINED: [&str; 8] = [
+    "customised",
+    "customised-inherit",
+    "customised-frozen",
+    "customised-frozen-inherit",
+    "original",
+    "cohort-frozen",
+    "cohort-full",
+    "cohort-full-inherit",
+];
 
 #[test]
 fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
@@ -47,7 +56,9 @@ fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
         (
             "x",
             "there is no method \"x\"; known here: \"scratch\", \"single\", \"customised\", \
-             \"customised-inherit\", \"customised-frozen\", \"w/\", \"w/o\"",
+             \"customised-inherit\", \"customised-frozen\", \"customised-frozen-inherit\", \
+             \"original\", \"cohort-frozen\", \"cohort-full\", \"cohort-full-inherit\", \"w/\", \
+             \"w/o\"",
         ),
     ] {
         assert_eq!(Method::named(unknown), Err(expected.to_owned()));
@@ -79,6 +90,26 @@ fn built_in_methods_differ_in_what_their_names_say() {
         ..customised
     };
     assert_eq!(named("customised-frozen"), frozen);
+    let both = Method {
+        name: "customised-frozen-inherit".into(),
+        branch: Branch::Inherit,
+        ..frozen
+    };
+    assert_eq!(named("customised-frozen-inherit"), both);
+    // Those of a cohort differ from these in the annotation.
+    for (name, of_every) in [
+        ("original", "customised-frozen-inherit"),
+        ("cohort-frozen", "customised-frozen"),
+        ("cohort-full", "customised"),
+        ("cohort-full-inherit", "customised-inherit"),
+    ] {
+        let cohort = Method {
+            name: name.into(),
+            annotation: Annotation::Cohort,
+            ..named(of_every)
+        };
+        assert_eq!(named(name), cohort);
+    }
     let scratch = Method {
         name: "scratch".into(),
         annotation: Annotation::None,
@@ -126,10 +157,7 @@ fn four_words_make_a_method_and_a_method_has_its_words() {
         ..CUSTOMISED
     };
     let both = Method::from_words("customised-frozen-inherit", &words).unwrap();
-    assert_eq!(
-        (both.branch, both.tuned),
-        (Branch::Inherit, Tuned::ExpertLayers)
-    );
+    assert_eq!(both, named("customised-frozen-inherit"));
 }
 
 #[test]
@@ -259,11 +287,12 @@ fn methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else() {
         stages.scratch,
         stages.evaluate,
     ];
-    // Three pairs of annotators; each with two new experts, three samples and two starts for each
-    // of three methods; from scratch on experts 6, 7 and, once for both new experts, on 1.
-    let [pairs, ways, methods] = [3, 3 * 2, 3];
+    // Three pairs of annotators, of every image and of one each; each with two new experts, three
+    // samples and two starts for each of four methods; from scratch on experts 6, 7 and, once for
+    // both new experts, on 1.
+    let [pairs, ways, methods] = [3, 3 * 2, 8];
     let finetunings = pairs * 2 * ways * methods;
-    let expected = [pairs, finetunings, 3 * ways, finetunings + 4 * ways];
+    let expected = [2 * pairs, finetunings, 3 * ways, finetunings + 4 * ways];
     assert_eq!(found.map(|count| count.distinct), expected);
     // People can tell them apart.
     let names = Names::of(&plan);

@@ -1,3 +1,4 @@
 //! Plans and the keys of their stages.
 
+mod cohort;
 mod plans;

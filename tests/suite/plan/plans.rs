@@ -161,6 +161,66 @@ fn a_matched_grid_shares_the_pretrainings_of_a_crossed_one() {
     assert_eq!(digests(&matched, Kind::Finetune).len(), 140);
 }
 
+/// The plan of a manifest of the repository, at the paper's size.
+fn shipped(name: &str) -> Plan {
+    let path = repository().join("experiments").join(name);
+    let read = manifest::read(&[path], "paper", &[]).unwrap();
+    let inventory = Inventory::assumed(&read[0].cohort);
+    plan::build(read, &inventory)
+}
+
+#[test]
+fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for() {
+    let tables = [2, 3].map(|table| plan(&[table], &[]));
+    for (name, runs, stages, new) in [
+        // Two new experts, four numbers of samples, ten ways; nine methods, eight of which pretrain
+        // on every image's masks or on one of them: ten pretrainings each.
+        (
+            "scenarios-factors.toml",
+            2 * 4 * 10 * 9,
+            [20, 640, 80, 720],
+            [10, 560, 0, 560],
+        ),
+        // Four methods at five numbers of experts. With one expert two methods are the same as the
+        // two others, and a cohort of one is every expert.
+        (
+            "scenarios-experts.toml",
+            2 * 10 * (4 * 5 + 1),
+            [50 + 40, 400 - 40, 20, 420 - 40],
+            [59, 298, 0, 298],
+        ),
+    ] {
+        let plan = shipped(name);
+        assert_eq!(plan.runs.len(), runs, "{name}");
+        let count = |kind| digests(&plan, kind).len();
+        assert_eq!(Kind::ALL.map(count), stages, "{name}");
+        let of_tables = |kind| {
+            let [second, third] = [0, 1].map(|table: usize| digests(&tables[table], kind));
+            second.union(&third).cloned().collect::<BTreeSet<_>>()
+        };
+        let beyond = |kind| digests(&plan, kind).difference(&of_tables(kind)).count();
+        assert_eq!(Kind::ALL.map(beyond), new, "{name}");
+    }
+}
+
+#[test]
+fn the_noise_of_pretrainings_is_measured_on_one_combination_and_one_way_of_sampling() {
+    let noise = shipped("noise.toml");
+    let count = |kind| digests(&noise, kind).len();
+    assert_eq!(noise.runs.len(), 20);
+    assert_eq!(Kind::ALL.map(count), [10, 20, 0, 20]);
+    let starts: BTreeSet<_> = noise.runs.iter().map(|run| run.at.start).collect();
+    assert_eq!(starts, BTreeSet::from([1]));
+    // The first pretraining and what comes from it are Table III's.
+    let table3 = plan(&[3], &[]);
+    let new = |kind| {
+        digests(&noise, kind)
+            .difference(&digests(&table3, kind))
+            .count()
+    };
+    assert_eq!(Kind::ALL.map(new), [9, 18, 0, 18]);
+}
+
 #[test]
 fn the_three_tables_share_what_they_have_in_common() {
     let [_, pretrain, finetune, scratch, _] = counts(&[1, 2, 3]);

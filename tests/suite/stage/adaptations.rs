@@ -325,6 +325,39 @@ fn an_interrupted_adaptation_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn the_original_method_trains_the_best_branch_of_a_dealt_pretraining() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let original = Method::named("original").unwrap();
+    let plan = plan_of(&[original], &dataset, &["pretrain.steps=4"]);
+    let mut bench = bench(folder.path(), dataset.clone());
+    let before = tensors(&pretrain(&plan, &mut bench));
+    let files = compute(finetuning(&plan, "original"), &mut bench);
+    let after = tensors(&files[WEIGHTS]);
+    assert_eq!(shared(&after, &before), shared(&before, &before));
+    assert!(after != before, "the norms are trained");
+    assert!(files.contains_key(CHOICE), "the branch that it starts from");
+    // Interrupted, the pretraining ends with the same bytes.
+    let spec = &pretraining(&plan).spec;
+    let whole = compute(spec, &mut bench);
+    let mut watch = Interruption {
+        stop_at: Some(2),
+        ..Interruption::default()
+    };
+    stage::compute(spec, &mut bench, &mut watch).unwrap_err();
+    watch.stop_at = None;
+    watch.steps.clear();
+    let mut other = self::bench(folder.path(), dataset.clone());
+    let resumed = stage::compute(spec, &mut other, &mut watch).unwrap();
+    assert_eq!(watch.steps, [3, 4]);
+    assert!(resumed == whole);
+    // Every annotator's masks of every image train another network.
+    let every = Method::named("customised-frozen-inherit").unwrap();
+    let plan = plan_of(&[every], &dataset, &["pretrain.steps=4"]);
+    assert!(compute(&pretraining(&plan).spec, &mut other) != whole);
+}
+
+#[test]
 fn a_training_that_diverges_names_the_key_of_its_own_rate() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = data::open(phantom()).unwrap();
