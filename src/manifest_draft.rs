@@ -14,7 +14,7 @@ use itertools::Itertools;
 use crate::{
     data::{Dataset, fit::fit, guess::GuessedSpec},
     grid::ExpertNames,
-    manifest::{self, DataSpec, PAPER, Problems, data_set_keys, quoted},
+    manifest::{self, DataSpec, Experiment, PAPER, Problems, data_set_keys, quoted},
 };
 
 /// Most ways of sampling, as in the paper.
@@ -29,6 +29,8 @@ pub struct Draft {
     pub path: PathBuf,
     /// The manifest that it extends.
     pub base: PathBuf,
+    /// What that says.
+    pub extended: Experiment,
     /// The folder of the data set.
     pub data: PathBuf,
     /// How that is laid out.
@@ -73,7 +75,12 @@ impl Draft {
         };
         let list = |experts: &[u8]| experts.iter().map(shown).join(", ");
         let training = dataset.training.len();
-        let samples = [8, 4, 2, 1].map(|part| (training / part).max(1));
+        let samples = match self.extended.grid.samples.as_slice() {
+            // A table of one number may have no place for several.
+            [one] if *one < self.extended.cohort.training => vec![training.min(*one)],
+            [_] => vec![training],
+            _ => [8, 4, 2, 1].map(|part| (training / part).max(1)).into(),
+        };
         let samples = samples.into_iter().dedup().join(", ");
         let starts = MOST_STARTS.min(training);
         let starts = (0..starts).map(|i| 1 + i * training / starts).join(", ");
@@ -113,6 +120,9 @@ impl Draft {
                 let (from, choose) = (list(others), MOST_CHOSEN.min(n));
                 let _ = writeln!(out, "annotators = {{ from = [{from}], choose = {choose} }}");
             }
+        }
+        if !self.extended.grid.train_experts.is_empty() {
+            let _ = writeln!(out, "train_experts = [{}]", list(&dataset.experts));
         }
         let _ = write!(
             out,

@@ -1,6 +1,9 @@
 //! `expertgrid new`: a manifest that fits a data set, over another manifest.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -50,9 +53,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             path.display()
         )));
     }
-    let base = manifest::found(&arguments.from);
+    let base = BaseManifest::of(&arguments.from, &path)?;
     // Its mistakes are told before anything is written.
-    manifest::read(&[&base], PAPER, &[]).map_err(Failure::input)?;
+    let read = manifest::read(&[&base.path], PAPER, &[]).map_err(Failure::input)?;
+    let extended = read
+        .into_iter()
+        .next()
+        .expect("one manifest is one experiment");
     let found =
         guess(&arguments.dataset).map_err(|problem| Failure::refused(problem.to_string()))?;
     let dataset = data::open_as(&arguments.dataset, &found.spec).map_err(Failure::input)?;
@@ -62,12 +69,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let names = ExpertNames::new(&found.spec.experts);
     let draft = Draft {
         path: path.clone(),
-        base,
+        base: base.path.clone(),
+        extended,
         data: arguments.dataset.clone(),
         found,
     };
     let text = draft.fitting(&dataset).map_err(Failure::input)?;
     create_file(&path, text.as_bytes()).map_err(Failure::work)?;
+    base.keep();
     print(format_args!(
         "{}: {} training and {} test cases, experts {}",
         path.display(),
@@ -89,4 +98,49 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         shell::bytes(path.as_os_str().as_encoded_bytes())
     ));
     Ok(Done::Whole)
+}
+
+/// The manifest that a new one extends.
+struct BaseManifest {
+    path: PathBuf,
+    /// Whether it is the program's own, and goes again where no new manifest comes of it.
+    is_temporary: bool,
+}
+
+impl BaseManifest {
+    /// A manifest of the user; where there is none of the name of one of the paper's tables, the
+    /// program's own, written beside the new one.
+    fn of(given: &Path, beside: &Path) -> Result<Self, Failure> {
+        let path = manifest::found(given);
+        let shipped = manifest::shipped(given).filter(|_| !path.exists());
+        let Some(text) = shipped else {
+            return Ok(Self {
+                path,
+                is_temporary: false,
+            });
+        };
+        let path = beside.with_file_name(given).with_extension("toml");
+        create_file(&path, text.as_bytes()).map_err(Failure::input)?;
+        Ok(Self {
+            path,
+            is_temporary: true,
+        })
+    }
+
+    /// Lets it stay.
+    fn keep(mut self) {
+        if self.is_temporary {
+            print(format_args!("{}: as the paper's", self.path.display()));
+        }
+        self.is_temporary = false;
+    }
+}
+
+impl Drop for BaseManifest {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            // What remains is read as it is by the next call.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }

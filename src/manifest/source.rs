@@ -28,7 +28,8 @@ pub fn found(given: &Path) -> PathBuf {
 pub(super) fn existing(path: &Path) -> Result<String, Problems> {
     let why = |why: &str| match why {
         ABSENT => format!(
-            "{ABSENT}; the paper's are experiments/table1.toml, table2.toml and table3.toml"
+            "{ABSENT}; the paper's are table1, table2 and table3, in the folder `experiments` of \
+             the sources; `expertgrid new` writes one for data of your own anywhere"
         ),
         why => why.to_owned(),
     };

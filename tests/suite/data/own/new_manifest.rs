@@ -146,6 +146,60 @@ fn from_a_folder_of_pictures_to_a_table_in_five_commands_without_an_edit() {
 }
 
 #[test]
+fn the_papers_manifests_come_with_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let raters = ["anna", "bert", "carla"];
+    draw(
+        &at.join("scans"),
+        |c| format!("scan {c}.png"),
+        |c, r| format!("scan {c}-{}.png", raters[r]),
+    );
+    // Where nothing comes of it, nothing stays.
+    run(at, &["new", "mine", "--dataset", "nowhere"], 2);
+    assert!(!at.join("table2.toml").exists());
+    let made = run(at, &["new", "mine", "--dataset", "scans"], 0);
+    assert!(
+        made.out.contains("table2.toml: as the paper's"),
+        "{}",
+        made.out
+    );
+    let plan = run(at, &["plan", "mine.toml", "--profile", "phantom"], 0);
+    assert!(plan.out.contains(" runs\n"), "{}", plan.out);
+    // Now there is one, which counts: it may have been edited.
+    let edited = fs::read_to_string(at.join("table2.toml")).unwrap();
+    let edited = edited.replace("width = 64", "width = 32");
+    fs::write(at.join("table2.toml"), &edited).unwrap();
+    let again = run(at, &["new", "again", "--dataset", "scans"], 0);
+    assert!(!again.out.contains("as the paper's"), "{}", again.out);
+    assert_eq!(fs::read_to_string(at.join("table2.toml")).unwrap(), edited);
+    // The others, elsewhere; their keys are those of the repository's.
+    let known = |text: String| {
+        let start = text.find("[reference]").unwrap();
+        let end = start + text[start..].find("\n\n").unwrap() + 1;
+        let schema = text.find('\n').unwrap() + 1;
+        format!("{}{}", &text[schema..start], &text[end..])
+    };
+    fs::create_dir(at.join("sub")).unwrap();
+    for table in ["table1", "table3"] {
+        let name = format!("sub/of {table}");
+        let arguments = ["new", &name, "--from", table, "--dataset", "scans"];
+        run(at, &arguments, 0);
+        let path = format!("experiments/{table}.toml");
+        let expected = known(fs::read_to_string(repository().join(path)).unwrap());
+        let written = fs::read_to_string(at.join(format!("sub/{table}.toml"))).unwrap();
+        assert_eq!(written, expected);
+    }
+    // Another name is nobody's.
+    let said = run(
+        at,
+        &["new", "x", "--from", "table9", "--dataset", "scans"],
+        2,
+    );
+    assert!(said.err.contains("no such manifest"), "{}", said.err);
+}
+
+#[test]
 fn a_manifest_for_masks_of_labels_names_them() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
