@@ -56,6 +56,7 @@ pub mod key;
 pub mod seed;
 pub mod shell;
 pub mod file_name;
+pub mod suggestion;
 pub mod metric;
 pub mod method;
 pub mod grid;
@@ -86,6 +87,7 @@ pub mod estimate;
 pub mod schedule;
 pub mod exec;
 
+pub mod figure;
 pub mod results;
 pub mod report;
 pub mod paper;

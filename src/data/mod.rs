@@ -246,6 +246,24 @@ pub enum Provenance {
     Undeclared,
 }
 
+impl Provenance {
+    /// What whoever sees results or pictures of such data must know: what they are, and why they
+    /// are no clinical data.
+    pub fn warning(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Synthetic => Some((
+                "Synthetic data",
+                "the images and the experts' masks were drawn by a program",
+            )),
+            Self::SimulatedExperts => Some((
+                "Simulated experts",
+                "the images are real, the experts' masks were derived by a program",
+            )),
+            Self::Acquired | Self::Undeclared => None,
+        }
+    }
+}
+
 /// Every case of a data set.
 #[derive(Clone, Debug)]
 pub struct Dataset {

@@ -4,7 +4,6 @@
 //! on a method's name. A built-in method is a row of [`BUILT_IN`], one of a manifest is made from
 //! four [`Words`]. The module knows no data, no network, no plan, and prints nothing.
 
-mod nearest;
 mod words;
 
 use std::borrow::Cow;
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use words::{WordError, Words};
 
-use nearest::nearest;
+use crate::suggestion::nearest;
 
 /// A way of getting a network for a new expert.
 #[derive(Clone, Debug, PartialEq, Eq)]

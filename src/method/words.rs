@@ -2,8 +2,8 @@
 
 use super::{
     ALIASES, Annotation, BUILT_IN, Branch, BudgetFrom, Method, NetworkForm, TrainedOn, Tuned,
-    nearest::nearest,
 };
+use crate::suggestion::nearest;
 
 /// The values of the keys of a section `[method.NAME]`, none of which has a default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,6 @@ use super::{
     table::{Cell, Comparison, Table, Test},
 };
 use crate::{
-    data::Provenance,
     grid::{Axis, Value},
     manifest::{Block, Experiment, PAPER, Paired, Pairing, Spread, Start, Unpaired},
     method::{BudgetFrom, Method},
@@ -161,14 +160,11 @@ fn swept_values(spec: &Experiment, key: &str) -> Option<String> {
 
 /// Which data, and that they are synthetic where they are.
 pub(super) fn data(provenance: &DataOrigin) -> MarkedText {
-    let text = match provenance.origin {
-        Provenance::Synthetic => MarkedText::default()
-            .bold("Synthetic data:")
-            .plain(" the images and the experts' masks were drawn by a program. "),
-        Provenance::SimulatedExperts => MarkedText::default()
-            .bold("Simulated experts:")
-            .plain(" the images are real, the experts' masks were derived by a program. "),
-        Provenance::Acquired | Provenance::Undeclared => MarkedText::default(),
+    let text = match provenance.origin.warning() {
+        Some((what, why)) => MarkedText::default()
+            .bold(format!("{what}:"))
+            .plain(format!(" {why}. ")),
+        None => MarkedText::default(),
     };
     let text = text.plain(format!("Data set: {}.", provenance.dataset));
     match &provenance.preparation {

@@ -310,7 +310,7 @@ impl HeaderGeometry {
     }
 
     /// [`HeaderGeometry::spacing`], where somebody set it.
-    pub(in crate::data) fn stated_spacing(&self) -> Option<SpacingMm> {
+    pub fn stated_spacing(&self) -> Option<SpacingMm> {
         self.stated_size().and(self.spacing().ok())
     }
 

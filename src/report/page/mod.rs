@@ -13,6 +13,7 @@
 
 mod against;
 mod cell_data;
+mod data_figure;
 mod losses;
 mod markup;
 mod pictures;
@@ -175,6 +176,7 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
         .map(|index| PageSection::of(sources, index))
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
+    let figure = data_figure::show(sources.dataset);
     let unfinished = sources.underway || !sources.unread.reasons().is_empty();
     let mut paths = Vec::new();
     for (i, path) in sources.folders.pages().into_iter().enumerate() {
@@ -186,8 +188,8 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
             continue;
         }
         let page = match i < parts.len() {
-            true => page(sources, &parts[i..=i], &bodies[i..=i]),
-            false => page(sources, &parts, &bodies),
+            true => page(sources, &figure, &parts[i..=i], &bodies[i..=i]),
+            false => page(sources, &figure, &parts, &bodies),
         };
         let mut page = page.into_string();
         if unfinished {
@@ -209,7 +211,12 @@ pub fn is_whole_page(path: &Path) -> bool {
 }
 
 /// A whole page. Its content security policy forbids to fetch anything.
-fn page(sources: &PageSources<'_>, parts: &[PageSection<'_>], bodies: &[Markup]) -> Markup {
+fn page(
+    sources: &PageSources<'_>,
+    figure: &Markup,
+    parts: &[PageSection<'_>],
+    bodies: &[Markup],
+) -> Markup {
     const POLICY: &str =
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
     let title = title(parts);
@@ -245,7 +252,7 @@ fn page(sources: &PageSources<'_>, parts: &[PageSection<'_>], bodies: &[Markup])
                     (contents(parts))
                 }
                 main {
-                    (provenance::summary(sources, parts))
+                    (provenance::summary(sources, figure, parts))
                     @for (part, body) in parts.iter().zip(bodies) {
                         article id=(part.anchor()) {
                             h2 {

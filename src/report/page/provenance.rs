@@ -20,8 +20,12 @@ use crate::{
     store::MadeBy,
 };
 
-/// Data set, profile, program, machine, seed, and the plan in numbers.
-pub(super) fn summary(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> Markup {
+/// Data set, profile, program, machine, seed, a figure of the data, and the plan in numbers.
+pub(super) fn summary(
+    sources: &PageSources<'_>,
+    figure: &Markup,
+    parts: &[PageSection<'_>],
+) -> Markup {
     let dataset = sources.dataset;
     let indices: Vec<usize> = parts.iter().map(|part| part.index).collect();
     let made_by: BTreeSet<&MadeBy> = indices
@@ -59,6 +63,7 @@ pub(super) fn summary(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> M
                 }))
                 (fact("Runs", html! { (runs(sources, &indices)) }))
             }
+            (figure)
             h3 { "What was planned" }
             (markup::grid(&plan(sources, parts), None))
             (saved(sources, &indices))

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     artefact::{CaseScores, PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
     data::Mask,
+    figure::ImageCrop,
     manifest::Experiment,
     method::{Method, TrainedOn},
     metric::Measure,
@@ -234,7 +235,7 @@ fn figure(
     };
     let mut contours = vec![truth, &mask];
     contours.extend(beside.as_ref().map(|(_, _, mask)| mask));
-    let crop = draw::crop(&contours);
+    let crop = ImageCrop::around(&contours);
     let says = |by: &Run, dice: f64| {
         format!(
             "{case}: the contour of expert {} and that predicted by the network {}; Dice \

@@ -15,10 +15,11 @@ use super::{
         },
         PageSection,
     },
-    PlotFrame, px,
+    PlotFrame,
     scale::range,
 };
 use crate::{
+    figure::px,
     grid::{Axis, Coordinates},
     manifest::Experiment,
     method::Method,

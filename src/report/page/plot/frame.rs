@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::scale::Scale;
+use crate::figure::px;
 
 /// Size of a plot in its own units, which are pixels where there is room.
 pub(in super::super) const WIDTH: f64 = 340.0;
@@ -21,16 +22,6 @@ pub(in super::super) struct PlotFrame {
     pub y: Scale,
     /// Values on the horizontal axis that get a tick, with their labels.
     pub marks: Vec<(f64, String)>,
-}
-
-/// A coordinate with one decimal, which is enough for a screen.
-pub(in super::super) fn px(value: f64) -> String {
-    let text = format!("{value:.1}");
-    match text.strip_suffix(".0") {
-        Some("-0") => "0".to_owned(),
-        Some(whole) => whole.to_owned(),
-        None => text,
-    }
 }
 
 impl PlotFrame {

@@ -10,9 +10,9 @@ use super::{
         super::{position::Position, table::Cell},
         PageSection,
     },
-    WIDTH, px,
+    WIDTH,
 };
-use crate::metric::Measure;
+use crate::{figure::px, metric::Measure};
 
 const SIDE: f64 = 68.0;
 const TOP: f64 = 48.0;

@@ -10,7 +10,7 @@ pub(super) mod scale;
 
 use maud::Markup;
 
-pub(super) use frame::{PlotFrame, WIDTH, px};
+pub(super) use frame::{PlotFrame, WIDTH};
 
 use super::PageSection;
 use crate::grid::Axis;

@@ -1,4 +1,6 @@
-//! `expertgrid data`: make the phantom, check a data set.
+//! `expertgrid data`: make the phantom, check a data set, show a case.
+
+mod show;
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -46,6 +48,8 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Draw a case: all experts' contours, how far they agree, their mutual Dice.
+    Show(show::Arguments),
 }
 
 /// What a check found, as JSON.
@@ -124,6 +128,7 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
                 ))),
             }
         }
+        Command::Show(arguments) => show::run(arguments),
     }
 }
 
