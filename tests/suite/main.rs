@@ -20,6 +20,7 @@ mod train;
 mod stage;
 mod estimate;
 mod schedule;
+mod figure;
 mod report;
 mod paper;
 mod sweep;

@@ -13,6 +13,7 @@ use std::{
 use expertgrid::{
     artefact::{SCORES, Scores},
     data, estimate,
+    figure::CaseFigure,
     live_pages::LivePages,
     manifest, paper,
     plan::{self, Inventory, Kind, StageId},
@@ -124,6 +125,21 @@ fn a_page_needs_nothing_else_and_says_what_it_stands_on() {
     let alone = &pages(results())["alone"];
     assert!(alone.contains("&lt;single&gt; &amp; "));
     assert!(!alone.contains("<single>"));
+}
+
+#[test]
+fn a_page_shows_all_experts_on_one_image_of_its_data_set() {
+    let set = data::open(phantom()).unwrap();
+    let inline = CaseFigure::of(&set, &set.test[0]).sheet().inline_svg();
+    for (name, page) in pages(results()) {
+        let told = "The experts on one image: case35, the first test case";
+        assert_eq!(page.matches(told).count(), 1, "{name}");
+        assert!(page.contains(&inline.0), "{name}");
+        for expert in 1..=7 {
+            let contour = format!("<g class=\"contour\" data-of=\"{expert}\">");
+            assert!(page.contains(&contour), "{name}, expert {expert}");
+        }
+    }
 }
 
 #[test]
