@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom table1 table2 table3 tables noise scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ build: ## build the program
 
 phantom: build ## draw the synthetic data set, if it is missing
 	@test -d data/phantom || $(EXPERTGRID) data phantom --out data/phantom
+
+figure1: phantom ## draw one case of the synthetic data set with all experts' contours: results/figure1.svg
+	@rm -f target/figure1.svg
+	@$(EXPERTGRID) data show data/phantom -o target/figure1.svg
+	@mv target/figure1.svg results/figure1.svg
 
 # Another data set is the user's: it is there or the program says what to do.
 ifeq ($(DATASET),data/phantom)
