@@ -62,7 +62,7 @@ async function numbers(page, file, profile) {
       same('runs', cell.runs);
       same('runs_defined', cell.defined);
       expect(cell.isBold === (row.bold === 'true') && cell.isUnderlined === (row.underline === 'true'), `${file}: ${place}: other marks than the CSV`);
-      if (row.mean !== '') expect(Math.abs(Number(cell.text.split('†')[0]) - Number(row.mean)) <= 0.005 + 1e-9, `${file}: ${place} shows ${cell.text}, the CSV has ${row.mean}`);
+      if (row.mean !== '') expect(Math.abs(Number(cell.text.split(/[†±]/)[0]) - Number(row.mean)) <= 0.005 + 1e-9, `${file}: ${place} shows ${cell.text}, the CSV has ${row.mean}`);
     }
   }
   return shown.length;
@@ -73,15 +73,16 @@ const popup = page => page.locator('#pop:popover-open');
 // A popup says what the cell's data say, whichever way it is opened.
 async function popups(page, file) {
   const first = page.locator('td button[data-cell]').first();
-  const mean = await first.evaluate(button => {
+  const [mean, results] = await first.evaluate(button => {
     const [experiment, index] = button.dataset.cell.split(':');
-    const cell = JSON.parse(document.getElementById('data').textContent)[experiment].cells[index];
-    return cell.mean === null ? '–' : cell.mean.toFixed(3);
+    const { cells, all } = JSON.parse(document.getElementById('data').textContent)[experiment];
+    const cell = cells[index];
+    return [cell.mean === null ? '–' : cell.mean.toFixed(3), `${cell.n} ${all}`];
   });
   const holds = async way => {
     try { await popup(page).waitFor({ timeout: 3000 }); } catch { problems.push(`${file}: no popup opens ${way}`); return; }
     const text = await popup(page).innerText();
-    for (const part of [mean, '95 % interval', 'ways of sampling', 'Trace', 'expertgrid trace']) {
+    for (const part of [mean, '95 % interval', results, 'Trace', 'expertgrid trace']) {
       expect(text.includes(part), `${file}: the popup opened ${way} lacks ${part}`);
     }
   };
