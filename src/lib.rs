@@ -44,7 +44,8 @@
 //!
 //! [`sweep`] is the order of all this: plan, schedule, results, and the listeners to its events.
 //! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
-//! expert, predicting, scoring, exporting weights from the store and importing others.
+//! expert, predicting, scoring, exporting weights from the store and importing others; and for a
+//! data set by itself: checking it, drawing a case ([`figure`]), fusing its masks ([`fusion`]).
 //!
 //! ## The modules, in reading order
 //!

@@ -1,6 +1,6 @@
 //! Tests of results whose trainings share cases, and the differences that a test can see.
 //!
-//! Expected values: SciPy 1.16, `stats.t` with a standard error of `s sqrt(1/n + q)`, and the
+//! Expected values: SciPy 1.17.1, `stats.t` with a standard error of `s sqrt(1/n + q)`, and the
 //! difference at which `stats.nct.sf` of the critical value is 0.8.
 
 use expertgrid::stats::{self, POWER, Pairs, t_distribution::critical};
