@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom figure1 table1 table2 table3 tables noise scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ tables: ready ## the three tables in one plan, sharing their trainings
 
 noise: ready ## how much networks differ by the chance of their pretraining
 	@$(RUN) experiments/noise.toml
+
+fusion: ready ## several experts' masks as one: majority, STAPLE, one branch for all, against a branch for each
+	@$(RUN) experiments/fusion.toml
 
 scenarios: ready ## the original method against the customised one, factor by factor, by experts
 	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml

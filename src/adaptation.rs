@@ -16,7 +16,7 @@ use crate::{
     manifest::{ImageSpec, Recipe},
     method::Branch,
     metric::{MaskError, dice},
-    net::{Checkpoint, CheckpointError, UNet},
+    net::{Checkpoint, CheckpointError, ExpertLayers, UNet},
     seed::Seed,
     train::predict,
 };
@@ -64,8 +64,10 @@ impl From<candle_core::Error> for AdaptationError {
 pub struct Adapting<'a, E> {
     /// The pretrained network.
     pub pretrained: &'a Checkpoint,
-    /// Its experts, in the order of the branches.
+    /// The experts of its branches, in their order; none where several share the only one.
     pub experts: &'a [Expert],
+    /// The layers that become the new expert's.
+    pub layers: ExpertLayers,
     /// What the new expert's branch starts from.
     pub branch: Branch,
     /// The new expert's cases, in the order of sampling.
@@ -90,14 +92,23 @@ impl<E: Engine> Adapting<'_, E> {
         let device = self.engine.device();
         match self.branch {
             Branch::Reset => Ok(Beginning {
-                net: self.pretrained.adapt(network, &self.seed, device)?,
+                net: self
+                    .pretrained
+                    .adapt(network, self.layers, &self.seed, device)?,
                 choice: None,
             }),
             Branch::Inherit => {
-                let (best, choice) = self.choose()?;
+                let (best, choice) = match self.experts {
+                    [] => (0, None),
+                    _ => {
+                        let (best, choice) = self.choose()?;
+                        (best, Some(choice))
+                    }
+                };
+                let inherited = self.pretrained.inherit(best, network, self.layers, device);
                 Ok(Beginning {
-                    net: self.pretrained.inherit(best, network, device)?,
-                    choice: Some(choice),
+                    net: inherited?,
+                    choice,
                 })
             }
         }
@@ -107,26 +118,40 @@ impl<E: Engine> Adapting<'_, E> {
     fn choose(&self) -> Result<(usize, Choice), AdaptationError> {
         let Recipe { image, network, .. } = self.recipe;
         let all = self.pretrained.restore(network, self.engine.device())?;
-        if all.experts() != self.experts.len() {
-            let why = "it does not name the experts of its branches".to_owned();
-            return Err(CheckpointError::Mismatch(why).into());
-        }
-        let dice = dice_by_branch(&all, self.engine, self.cases, image)?;
-        let fits = zip(self.experts, dice).map(|(expert, dice)| BranchFit {
-            expert: *expert,
-            mean_dice: mean(&dice),
-            dice,
-        });
-        let branches: Vec<BranchFit> = fits.collect();
-        let means: Vec<f64> = branches.iter().map(|fit| fit.mean_dice).collect();
-        let best = first_of_largest(&means);
-        let choice = Choice {
-            images: self.cases.iter().map(|case| case.digest).collect(),
-            chosen: branches[best].expert,
-            branches,
-        };
-        Ok((best, choice))
+        best_branch(&all, self.experts, self.engine, self.cases, image)
     }
+}
+
+/// The branch that fits some cases best, and how all of them do. Each branch is one expert's.
+///
+/// # Errors
+/// As [`dice_by_branch`], and where there is another number of experts.
+pub fn best_branch<E: Engine>(
+    net: &UNet,
+    experts: &[Expert],
+    engine: &E,
+    cases: &[SupportCase<'_>],
+    spec: &ImageSpec,
+) -> Result<(usize, Choice), AdaptationError> {
+    if net.branches().count != experts.len() {
+        let why = "it does not name the experts of its branches".to_owned();
+        return Err(CheckpointError::Mismatch(why).into());
+    }
+    let dice = dice_by_branch(net, engine, cases, spec)?;
+    let fits = zip(experts, dice).map(|(expert, dice)| BranchFit {
+        expert: *expert,
+        mean_dice: mean(&dice),
+        dice,
+    });
+    let branches: Vec<BranchFit> = fits.collect();
+    let means: Vec<f64> = branches.iter().map(|fit| fit.mean_dice).collect();
+    let best = first_of_largest(&means);
+    let choice = Choice {
+        images: cases.iter().map(|case| case.digest).collect(),
+        chosen: branches[best].expert,
+        branches,
+    };
+    Ok((best, choice))
 }
 
 /// The Dice coefficient of each case through each branch of a network: for each branch, all cases.
@@ -145,7 +170,7 @@ pub fn dice_by_branch<E: Engine>(
         .iter()
         .map(|case| (case.digest.to_string(), case.image.clone()));
     let images: Vec<(String, Arc<Prepared>)> = named.collect();
-    let branches: Vec<usize> = (0..net.experts()).collect();
+    let branches: Vec<usize> = (0..net.branches().count).collect();
     let by_branch = predict(net, engine, &branches, &images, spec)?;
     let of_branch = |predictions: &Vec<Prediction>| {
         zip(predictions, cases)

@@ -37,6 +37,8 @@ pub const PREDICTIONS: &str = "predictions.safetensors";
 pub const CURVE: &str = "curve.csv";
 /// Which pretrained branch a new expert inherited, and how all of them fit the annotated cases.
 pub const CHOICE: &str = "choice.json";
+/// Which threshold a new expert is served with, and how all of them fit the annotated cases.
+pub const THRESHOLD: &str = "threshold.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
 
@@ -189,6 +191,39 @@ impl Choice {
     }
 }
 
+/// How the thresholds of a network fit a new expert's annotated cases, and the one that fits best.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdChoice {
+    /// The images, in the order of sampling.
+    pub images: Vec<Digest>,
+    /// From the lowest to the highest.
+    pub thresholds: Vec<ThresholdFit>,
+    /// The one that was chosen.
+    pub chosen: u8,
+}
+
+/// The fit of one threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdFit {
+    /// The least probability of foreground, in steps of 1/256.
+    pub threshold: u8,
+    /// The mean over the cases.
+    pub mean_dice: f64,
+    /// The Dice coefficient of each, from 0 to 1, in the order of the images.
+    pub dice: Vec<f64>,
+}
+
+impl ThresholdChoice {
+    /// As JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
 /// An account of what was imported, as JSON.
 pub fn import(account: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(account).expect("an account is plain data");
@@ -221,7 +256,13 @@ pub fn branch_name(expert: u8) -> String {
     format!("expert{expert}")
 }
 
-/// Beside the tensors of [`PREDICTIONS`]: where each lies in its image.
+/// The name in [`PREDICTIONS`] of the branch that several experts share.
+pub const ONLY: &str = "all";
+
+/// The name in [`PREDICTIONS`] of what a new expert is served with.
+pub const SERVED: &str = "served";
+
+/// Beside the tensors of [`PREDICTIONS`]: where each lies in its image, and what is foreground.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Placement {
@@ -230,6 +271,16 @@ struct Placement {
     image: [usize; 2],
     reduce: usize,
     origin: [usize; 2],
+    #[serde(default = "half", skip_serializing_if = "is_half")]
+    threshold: u8,
+}
+
+fn half() -> u8 {
+    Prediction::HALF
+}
+
+fn is_half(threshold: &u8) -> bool {
+    *threshold == Prediction::HALF
 }
 
 /// Predictions as safetensors: a tensor `<branch>/<case>` of bytes for each, probabilities in
@@ -244,6 +295,7 @@ pub fn predictions(by_branch: &[(String, Vec<Prediction>)]) -> Vec<u8> {
                 frame,
                 region,
                 probability,
+                threshold,
             } = prediction;
             placements.push(Placement {
                 branch: branch.clone(),
@@ -251,6 +303,7 @@ pub fn predictions(by_branch: &[(String, Vec<Prediction>)]) -> Vec<u8> {
                 image: frame.original,
                 reduce: frame.reduce,
                 origin: region.origin,
+                threshold: *threshold,
             });
             let view = TensorView::new(Dtype::U8, region.size.to_vec(), probability)
                 .expect("a byte for every pixel of the region");
@@ -304,6 +357,7 @@ pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>,
             image,
             reduce,
             origin,
+            threshold,
         } = placement;
         if !placed.insert(name) {
             return Err(wrong(&format!("{branch} has two predictions of {case}")));
@@ -320,6 +374,7 @@ pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>,
             },
             region: Region { origin, size },
             probability: view.data().to_vec(),
+            threshold,
         });
     }
     Ok(branches)

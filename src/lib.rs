@@ -21,8 +21,8 @@
 //! A **run** is a network for one new expert, trained and tested: one value on every axis of its
 //! grid (new expert, method, combination of annotation experts, samples, way of sampling, repeat of
 //! the pretraining, swept keys). A cell of a table averages many. A **stage** is a piece of work
-//! with a content key: `pretrain`, `finetune`, `scratch` (from random initialisation), `evaluate`.
-//! Many runs share one.
+//! with a content key: `pretrain`, `finetune`, `scratch` (from random initialisation), `serve` (a
+//! pretrained network as it is), `evaluate`. Many runs share one.
 //!
 //! ## The invariants
 //!
@@ -68,6 +68,7 @@ pub mod data;
 pub mod fusion;
 pub mod manifest_draft;
 pub mod plan;
+pub mod fused_masks;
 pub mod store;
 pub mod variant;
 
@@ -81,6 +82,7 @@ pub mod net;
 pub mod imports;
 pub mod train;
 pub mod adaptation;
+pub mod serving;
 pub mod stage;
 
 pub mod journal;

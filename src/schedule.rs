@@ -531,6 +531,7 @@ impl Underway<'_> {
 /// stages, so that none is left for the end.
 const ORDER: [Kind; Kind::ALL.len()] = [
     Kind::Evaluate,
+    Kind::Serve,
     Kind::Pretrain,
     Kind::Scratch,
     Kind::Finetune,

@@ -4,7 +4,7 @@
 //! printed here: the caller gets notes and warnings, and [`Progress`] shows what runs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     thread,
     time::Duration,
@@ -41,8 +41,8 @@ use crate::{
 pub struct Sweep<'a> {
     /// The experiments.
     pub experiments: Vec<Experiment>,
-    /// The digests of the weights that pretrainings start from, by file.
-    pub imports: BTreeMap<PathBuf, Digest>,
+    /// What the plan must know of the data set and of imported files.
+    pub inventory: Inventory,
     /// The data set, already checked against the experiments.
     pub dataset: &'a Dataset,
     /// The results folder.
@@ -125,11 +125,7 @@ pub enum SweepError {
 /// The expression picks no run, or the results folder cannot be written.
 pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError> {
     let (dataset, results) = (sweep.dataset, sweep.results);
-    let inventory = Inventory {
-        imports: sweep.imports,
-        ..Inventory::of(dataset)
-    };
-    let plan = plan::build(sweep.experiments, &inventory);
+    let plan = plan::build(sweep.experiments, &sweep.inventory);
     let picking = sweep.only.map(|only| plan.pick(only)).transpose();
     let picking = picking
         .map_err(SweepError::PicksNothing)?

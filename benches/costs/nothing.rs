@@ -39,6 +39,9 @@ fn files_of(spec: &Spec) -> Files {
                 files.insert(WEIGHTS.into(), Vec::new());
             }
         }
+        Spec::Serve(_) => {
+            files.insert(PREDICTIONS.into(), predictions(&[]));
+        }
         Spec::Evaluate(evaluate) => {
             let nothing = Score::Undefined(Reason::EmptyPrediction);
             let case = |i: usize| CaseScores {

@@ -19,8 +19,8 @@ use crate::{
     event::Step,
     key::Keyed,
     manifest::{Budget, ExpertBatching, FileReading, Recipe},
-    method::{Branch, Tuned},
-    net::{About, Adaptation, Checkpoint, NetworkOrigin, UNet},
+    method::{Branch, NetworkForm, Tuned},
+    net::{About, Adaptation, Checkpoint, ExpertLayers, NetworkOrigin, UNet},
     progress::Bar,
     seed::Seed,
     store::{check_writable, create_file},
@@ -78,19 +78,23 @@ pub(super) struct Arguments {
 /// What is trained for the new expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum AdaptationMethod {
-    /// Reset the expert's normalisation layers and train the whole network, as in the paper.
+    /// Train the whole network, after the layers that experts have of their own are reset, as in
+    /// the paper; a network of one branch is taken as it is.
     Full,
-    /// Copy the branch that fits the cases best and train its normalisation layers alone; the
-    /// shared part stays as it is.
+    /// Copy the branch that fits the cases best and train alone what is the expert's in it: the
+    /// normalisation layers, or the head. The shared part stays as it is.
     ExpertLayers,
 }
 
 impl AdaptationMethod {
     /// The start of the expert's branch, and the parameters that are trained.
-    fn words(self) -> (Branch, Tuned) {
-        match self {
-            Self::Full => (Branch::Reset, Tuned::Everything),
-            Self::ExpertLayers => (Branch::Inherit, Tuned::ExpertLayers),
+    fn words(self, network: NetworkForm) -> (Branch, Tuned) {
+        match (self, network) {
+            (Self::Full, NetworkForm::One) => (Branch::Inherit, Tuned::Everything),
+            (Self::Full, NetworkForm::Norms | NetworkForm::Heads) => {
+                (Branch::Reset, Tuned::Everything)
+            }
+            (Self::ExpertLayers, _) => (Branch::Inherit, Tuned::ExpertLayers),
         }
     }
 }
@@ -142,6 +146,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         geometry: Some(geometry).filter(|geometry| !geometry.is_silent()),
         recipe: weights.recipe,
         experts: vec![arguments.expert],
+        network: adapted_form(weights.network),
         provenance: NetworkOrigin::Adaptation(Box::new(Adaptation {
             from: weights.checkpoint.digest(),
             pretrained_on: weights
@@ -218,6 +223,14 @@ fn tell_fit(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failu
     Ok(())
 }
 
+/// What is the new expert's in the network that is made from another.
+fn adapted_form(network: NetworkForm) -> NetworkForm {
+    match network {
+        NetworkForm::Norms | NetworkForm::One => NetworkForm::Norms,
+        NetworkForm::Heads => NetworkForm::Heads,
+    }
+}
+
 struct Adapted {
     net: UNet,
     method: String,
@@ -257,10 +270,15 @@ fn adapt<E: Engine>(
             Failure::Work(Error::new(error).context(format!("adapting to expert {expert}")))
         }
     };
-    let (branch, tuned) = arguments.method.words();
+    let (branch, tuned) = arguments.method.words(weights.network);
+    let (layers, named) = match weights.network {
+        NetworkForm::Norms | NetworkForm::One => (ExpertLayers::Norms, "normalisation layers"),
+        NetworkForm::Heads => (ExpertLayers::Head, "head"),
+    };
     let Beginning { net, choice } = Adapting {
         pretrained: &weights.checkpoint,
         experts: &weights.experts,
+        layers,
         branch,
         cases: &drawn,
         recipe,
@@ -270,13 +288,24 @@ fn adapt<E: Engine>(
     .begin()
     .map_err(failed)?;
     let method = match choice {
-        None => "full".to_owned(),
+        None => match tuned {
+            Tuned::Everything => "full".to_owned(),
+            Tuned::ExpertLayers => {
+                eprintln!("the {named} of its only branch are trained");
+                "expert layers, from the only branch".to_owned()
+            }
+        },
         Some(choice) => {
             let from = choice.chosen;
             eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its \
-                 normalisation layers are trained",
-                choice.mean_dice()
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its {named} \
+                 {} trained",
+                choice.mean_dice(),
+                if weights.network == NetworkForm::Heads {
+                    "is"
+                } else {
+                    "are"
+                }
             );
             format!("expert layers, from expert {from}")
         }

@@ -14,9 +14,10 @@ use super::{DescribedSet, Done, Failure, ImageOptions, MaskOptions, output::prin
 use crate::{
     data::{Case, Expert, Mask, by_cause, folder, grouped, nifti::write_mask, qubiq},
     file_name::folded,
-    fusion::{FusedMask, FusionRegion, Performance, Rule, fuse},
+    fusion::{FusedMask, Performance, Rule, fuse},
     grid::ExpertNames,
     manifest::{self, FileReading},
+    method::FusionRegion,
 };
 
 #[derive(Debug, Args)]

@@ -50,7 +50,7 @@ use crate::stage::{StageWork, Stages};
 use compute::{Compute, ExecutionArguments, OwnDevice, WorkerDevice, at_least_one, made_by};
 use described::{DescribedSet, OpenedSets};
 use reading::{ImageOptions, MaskOptions};
-use selection::{DEFAULT_DATASET, Picked, Selection, imports};
+use selection::{DEFAULT_DATASET, Picked, Selection, inventory};
 
 /// Grids of medical-image-segmentation trainings: planned, shared, run, tabulated.
 #[derive(Debug, Parser)]

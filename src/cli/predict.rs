@@ -182,12 +182,15 @@ fn predict_all<E: Engine>(
     }
     let took = bar.finish();
     print(format_args!(
-        "{} for expert {} in {took}, written to {}",
+        "{}{} in {took}, written to {}",
         match images.len() {
             1 => "1 mask".to_owned(),
             n => format!("{n} masks"),
         },
-        weights.experts[branch],
+        match weights.experts.get(branch) {
+            Some(expert) => format!(" for expert {expert}"),
+            None => String::new(),
+        },
         arguments.out.display()
     ));
     if !empty.is_empty() {
@@ -206,6 +209,7 @@ fn write(
 ) -> Result<Mask, Failure> {
     let region = prepared.view(spec);
     let prediction = Prediction {
+        threshold: Prediction::HALF,
         case: named.name.clone(),
         frame: prepared.frame,
         region,

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
 use super::{
-    Done, Failure, Picked, Selection, imports,
+    Done, Failure, Picked, Selection, inventory,
     output::print,
     terminals::{in_locale, style},
     verify::verify,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     manifest::Experiment,
     paper,
-    plan::{self, Inventory, Plan, StageId},
+    plan::{self, Plan, StageId},
     report::{
         self, Claim, Document, Format, PublishedMeans, RicherTable, Table, Tabled, Tables, Verdict,
         Versus, WrittenPages,
@@ -117,10 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         false => Vec::new(),
     };
     let dataset = selection.open_dataset(&experiments)?;
-    let inventory = Inventory {
-        imports: imports(&experiments, Some(&dataset))?,
-        ..Inventory::of(&dataset)
-    };
+    let inventory = inventory(&experiments, &dataset)?;
     let mut plan = plan::build(experiments, &inventory);
     arguments.only.narrow(&mut plan)?;
     let store = Store::within(&selection.results);

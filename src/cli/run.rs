@@ -6,8 +6,8 @@ use anyhow::{Context, Error};
 use clap::Args;
 
 use super::{
-    Done, ExecutionArguments, Failure, Picked, Selection, at_least_one, imports,
-    interrupts::Interrupts, report::say_written,
+    Done, ExecutionArguments, Failure, Picked, Selection, at_least_one, interrupts::Interrupts,
+    inventory, report::say_written,
 };
 use crate::{
     exec::{Slots, WorkerCommand},
@@ -96,19 +96,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
     let slots = slots(&arguments.execution)?;
-    let imports = imports(&experiments, Some(&dataset))?;
+    let inventory = inventory(&experiments, &dataset)?;
     let described = Selection::described(&experiments, selection.dataset.as_deref())?;
     let sweep = Sweep {
         execution: sweep::Execution {
             command: this_command(),
-            worker: worker_command(arguments, &described, &imports)?,
+            worker: worker_command(arguments, &described, &inventory.imports)?,
             slots,
             policy: arguments.failing.policy(),
             stage_timeout: arguments.failing.stage_timeout,
             asked: arguments.execution.compute.asked(),
         },
         experiments,
-        imports,
+        inventory,
         dataset: &dataset,
         results: &selection.results_dir(),
         only: arguments.only.only.as_ref(),

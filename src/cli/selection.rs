@@ -20,6 +20,7 @@ use crate::{
         fit::{self, Fit},
         grouped, survey,
     },
+    fused_masks,
     grid::Only,
     imports,
     key::Digest,
@@ -175,7 +176,7 @@ impl Selection {
         let named = self.dataset.is_some() || described.path.is_some();
         let absent = !named && !path.exists();
         let dir = self.results_dir();
-        let (inventory, folders, imports) = match absent {
+        let (inventory, folders) = match absent {
             true => {
                 eprintln!(
                     "note: there is no data set at {}: stages are counted for the size that the \
@@ -183,19 +184,17 @@ impl Selection {
                     path.display()
                 );
                 let folders = Folders::find(&experiments, None, &dir);
-                let imports = imports(&experiments, None)?;
-                (Inventory::assumed_for(&experiments), folders, imports)
+                let inventory = Inventory {
+                    imports: imports(&experiments, None)?,
+                    ..Inventory::assumed_for(&experiments)
+                };
+                (inventory, folders)
             }
             false => {
                 let dataset = self.open_dataset(&experiments)?;
                 let folders = Folders::find(&experiments, Some(&dataset), &dir);
-                let imports = imports(&experiments, Some(&dataset))?;
-                (Inventory::of(&dataset), folders, imports)
+                (inventory(&experiments, &dataset)?, folders)
             }
-        };
-        let inventory = Inventory {
-            imports,
-            ..inventory
         };
         Ok((crate::plan::build(experiments, &inventory), folders))
     }
@@ -219,9 +218,21 @@ impl Selection {
     }
 }
 
+/// What the plan of some experiments must know of a data set and of the files they import.
+pub(super) fn inventory(
+    experiments: &[Experiment],
+    dataset: &Dataset,
+) -> Result<Inventory, Failure> {
+    Ok(Inventory {
+        imports: imports(experiments, Some(dataset))?,
+        fused: fused_masks::digests(experiments, dataset).map_err(Failure::input)?,
+        ..Inventory::of(dataset)
+    })
+}
+
 /// Reads the weights that pretrainings start from; notes what is loaded of them, and warns of how
 /// the data set differs from theirs. Returns the digests of their tensors, by file.
-pub(super) fn imports(
+fn imports(
     experiments: &[Experiment],
     dataset: Option<&Dataset>,
 ) -> Result<BTreeMap<PathBuf, Digest>, Failure> {

@@ -12,7 +12,8 @@ use super::Failure;
 use crate::{
     data::{Expert, nifti::Header, training_geometry::TrainingGeometry},
     manifest::Recipe,
-    net::{Checkpoint, CheckpointError, NetworkSize},
+    method::NetworkForm,
+    net::{Checkpoint, CheckpointError, ExpertLayers, NetworkSize},
 };
 
 /// A checkpoint and how its network is used.
@@ -20,8 +21,10 @@ pub(super) struct LoadedWeights {
     pub path: PathBuf,
     pub checkpoint: Checkpoint,
     pub recipe: Recipe,
-    /// In the order of the branches.
+    /// The experts of the branches, in their order; none where several share the only one.
     pub experts: Vec<Expert>,
+    /// What experts have of their own in it.
+    pub network: NetworkForm,
 }
 
 impl LoadedWeights {
@@ -29,7 +32,8 @@ impl LoadedWeights {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let wrong = |error| wrong(path, error);
         let checkpoint = Checkpoint::open(path).map_err(wrong)?;
-        let NetworkSize { width, experts } = checkpoint.size().map_err(wrong)?;
+        let NetworkSize { width, branches } = checkpoint.size().map_err(wrong)?;
+        let experts = branches.count;
         checkpoint.check_finite().map_err(wrong)?;
         if let Some(converted) = checkpoint.converted() {
             eprintln!(
@@ -37,8 +41,8 @@ impl LoadedWeights {
                 path.display()
             );
         }
-        let (recipe, experts) = match checkpoint.about() {
-            Some(about) => (about.recipe, about.experts.clone()),
+        let (recipe, experts, network) = match checkpoint.about() {
+            Some(about) => (about.recipe, about.owners().to_vec(), about.network),
             None => {
                 let mut paper = Recipe::default();
                 paper.network.width = width;
@@ -49,7 +53,11 @@ impl LoadedWeights {
                     paper.image.crop
                 );
                 let experts = (1..=experts).map(|e| Expert::try_from(e).unwrap_or(Expert::MAX));
-                (paper, experts.collect())
+                let network = match branches.layers {
+                    ExpertLayers::Norms => NetworkForm::Norms,
+                    ExpertLayers::Head => NetworkForm::Heads,
+                };
+                (paper, experts.collect(), network)
             }
         };
         Ok(Self {
@@ -57,6 +65,7 @@ impl LoadedWeights {
             checkpoint,
             recipe,
             experts,
+            network,
         })
     }
 
@@ -86,11 +95,18 @@ impl LoadedWeights {
     pub fn branch(&self, expert: Option<Expert>) -> Result<usize, Failure> {
         let known = self.experts.iter().join(", ");
         let found = match (expert, self.experts.len()) {
-            (None, 1) => Some(0),
+            (None, 0 | 1) => Some(0),
             (None, _) => {
                 return Err(Failure::Input(anyhow!(
                     "{}: the network has a branch for each of experts {known}; choose one with \
                      `--expert N`, or adapt it to another with `expertgrid adapt`",
+                    self.path.display()
+                )));
+            }
+            (Some(_), 0) => {
+                return Err(Failure::Input(anyhow!(
+                    "{}: the network has one branch, which several experts share; leave \
+                     `--expert` out, or adapt it to this expert with `expertgrid adapt`",
                     self.path.display()
                 )));
             }
@@ -115,10 +131,13 @@ impl fmt::Display for LoadedWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} (width {}, experts {}",
+            "{} (width {}, {}",
             self.path.display(),
             self.recipe.network.width,
-            self.experts.iter().join(", ")
+            match self.experts.as_slice() {
+                [] => "one branch for several experts".to_owned(),
+                experts => format!("experts {}", experts.iter().join(", ")),
+            }
         )?;
         let about = self.checkpoint.about();
         match about.and_then(|about| about.trained_on()) {

@@ -225,16 +225,21 @@ pub struct Prediction {
     /// Probability of foreground for each pixel of the region in steps of 1/256: `floor(256 p)`,
     /// at most 255, so that p >= 0.5 exactly where the byte is 128 or more.
     pub probability: Vec<u8>,
+    /// The least byte of foreground.
+    pub threshold: u8,
 }
 
 impl Prediction {
+    /// The usual threshold: a probability of 1/2.
+    pub const HALF: u8 = 128;
+
     /// A probability as a byte; see [`Prediction::probability`].
     pub fn quantise(probability: f32) -> u8 {
         // The cast saturates.
         (probability * 256.0) as u8
     }
 
-    /// The mask in the original image: probability >= 0.5, interpolated linearly between the
+    /// The mask in the original image: probability >= threshold, interpolated linearly between the
     /// network's pixels where the image was reduced; outside the region there is background.
     pub fn mask(&self) -> Mask {
         let enlarged = self
@@ -243,8 +248,12 @@ impl Prediction {
         Mask {
             height: enlarged.height,
             width: enlarged.width,
-            // A byte b stands for (b + 1/2) / 256, so the threshold lies between 127 and 128.
-            pixels: enlarged.values.iter().map(|v| *v >= 127.5).collect(),
+            // A byte b stands for (b + 1/2) / 256, so the usual one lies between 127 and 128.
+            pixels: enlarged
+                .values
+                .iter()
+                .map(|v| *v >= f32::from(self.threshold) - 0.5)
+                .collect(),
         }
     }
 }

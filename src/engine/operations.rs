@@ -101,6 +101,9 @@ pub trait Engine {
         over: DiceOver,
     ) -> Result<Self::Tensor>;
 
+    /// The sum of losses of one batch, each times its weight: one number. There is at least one.
+    fn sum(&self, losses: &[(Self::Tensor, f64)]) -> Result<Self::Tensor>;
+
     /// The value of a loss.
     fn loss(&self, loss: &Self::Tensor) -> Result<f64>;
 

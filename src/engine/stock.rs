@@ -140,6 +140,12 @@ impl Engine for Stock {
         1.0 - overlap
     }
 
+    fn sum(&self, losses: &[(Tensor, f64)]) -> Result<Tensor> {
+        let parts = losses.iter().map(|(loss, weight)| loss * *weight);
+        let parts: Vec<Tensor> = parts.collect::<Result<_>>()?;
+        Tensor::stack(&parts, 0)?.sum_all()
+    }
+
     fn loss(&self, loss: &Tensor) -> Result<f64> {
         loss.to_dtype(DType::F64)?.to_scalar()
     }
@@ -315,6 +321,24 @@ mod tests {
         check_gradients(&[&[x], &weights[..]].concat(), |t| {
             let up = engine.joint_conv(&t[0], None, &t[1]).unwrap();
             engine.joint_conv(&t[0], Some(&up), &t[2]).unwrap()
+        });
+    }
+
+    #[test]
+    fn a_sum_of_losses_has_the_right_gradients() {
+        let engine = Stock::double();
+        let target = |name| {
+            let mask = random(name, &[2, 1, 3, 3]).ge(0.0).unwrap();
+            mask.to_dtype(DType::F64).unwrap()
+        };
+        let targets = ["y", "z"].map(target);
+        // Two masks of the same logits.
+        check_gradients(&[random("x", &[2, 1, 3, 3])], |t| {
+            let [a, b] = targets.each_ref().map(|target| {
+                let over = DiceOver::Image;
+                engine.dice_loss(&t[0], target, 2, 1e-7, over).unwrap()
+            });
+            engine.sum(&[(a, 0.25), (b, 0.75)]).unwrap()
         });
     }
 

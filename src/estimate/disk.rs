@@ -7,6 +7,7 @@ use crate::{
     key::Digest,
     net,
     plan::{Kind, Plan, Size, Spec, StageId, Train},
+    stage::branches,
     store::{Found, Store},
 };
 
@@ -16,6 +17,8 @@ const SAMPLES: usize = 16;
 const DESCRIPTION_BYTES: u64 = 8 << 10;
 /// Approximate bytes of a step in a training's curve.
 const STEP_BYTES: u64 = 30;
+/// Approximate bytes of a served network's predictions.
+const SERVED_BYTES: u64 = 100 << 10;
 /// Approximate bytes of an image's scores.
 const SCORES_BYTES: u64 = 300;
 
@@ -96,9 +99,11 @@ fn by_specification(spec: &Spec) -> u64 {
             };
             // One byte for each pixel of the network's input, test image and branch.
             let seen = (train.recipe.image.input() as u64).pow(2);
-            let predictions = (train.test.images.len() * train.support.experts.len()) as u64 * seen;
+            let branches = branches(train).count;
+            let predictions = (train.test.images.len() * branches) as u64 * seen;
             weights + predictions + train.budget.steps as u64 * STEP_BYTES
         }
+        Spec::Serve(_) => SERVED_BYTES,
         Spec::Evaluate(evaluate) => evaluate.reference.masks.len() as u64 * SCORES_BYTES,
     };
     files + DESCRIPTION_BYTES
@@ -106,7 +111,7 @@ fn by_specification(spec: &Spec) -> u64 {
 
 /// Four bytes for every parameter.
 fn weights(train: &Train) -> u64 {
-    4 * net::count(&train.recipe.network, train.support.experts.len())
+    4 * net::count(&train.recipe.network, branches(train))
 }
 
 /// `97.1 MB`.

@@ -7,7 +7,9 @@ mod fused;
 mod staple;
 mod votes;
 
-use crate::data::Mask;
+use serde::{Deserialize, Serialize};
+
+use crate::{data::Mask, method::FusionRegion};
 
 pub use fused::{FusedMask, FusionError, MOST_ROUNDS, Performance};
 
@@ -15,23 +17,14 @@ use staple::StapleEstimate;
 use votes::{VotePatterns, window};
 
 /// How masks become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Rule {
     /// Inside where more than half of the experts are.
     Majority,
     /// Simultaneous truth and performance level estimation (Warfield et al. 2004): inside where the
     /// probability is above one half, each expert weighted by an estimated performance.
     Staple(FusionRegion),
-}
-
-/// The part of the image on which STAPLE estimates the experts' performance. The more background
-/// it holds, the higher all specificities, and the more a single vote weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FusionRegion {
-    /// All of the image.
-    Slice,
-    /// The bounding box of all that any expert marked, with a margin of [`BOX_MARGIN_PX`].
-    Box,
 }
 
 /// The margin of [`FusionRegion::Box`], in pixels.

@@ -24,7 +24,7 @@ use super::{
     recipe::*,
     sections::{ManifestValue, SectionSpec},
     swept::Swept,
-    table::{self, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top},
+    table::{self, FusionOptions, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top},
 };
 use crate::{
     grid::{Chosen, ExpertNames},
@@ -83,6 +83,8 @@ pub(super) fn experiment(
         metrics: Memo::new(metrics),
         statistics,
         cut_masks,
+        fusion_region: FusionOptions::read_whole(root.section("fusion"), &FusionOptions::default())
+            .region,
         keep: top.keep,
         reference: reference(root.section("reference")),
     };
@@ -178,12 +180,19 @@ fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) 
         annotators,
         train_experts: known_experts(&section, "grid.train_experts", &train_experts, cohort),
         samples: distinct(&section, "grid.samples", &samples, |n| {
-            (n < 1 || n > cohort.training).then(|| {
+            match n {
+            0 if !with => Some(
+                "without samples only a pretrained network can be tested, and no method pretrains; \
+                 take out 0, or add a method like \"customised\""
+                    .to_owned(),
+            ),
+            n => (n > cohort.training).then(|| {
                 format!(
                     "cannot take {n} samples of {0} training cases; take 1 to {0}",
                     cohort.training
                 )
-            })
+            }),
+        }
         }),
         starts: distinct(&section, "grid.starts", &starts, |start| {
             (start < 1 || start > cohort.training).then(|| {

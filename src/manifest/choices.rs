@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     key::Sink,
+    method::FusionRegion,
     metric::{Assd, Hd95},
 };
 
@@ -206,6 +207,15 @@ words! {
         Student = "student",
         /// Unequal variances.
         Welch = "welch",
+    }
+}
+
+spoken! {
+    FusionRegion {
+        /// On all of the image. The more background there is, the more a single vote weighs.
+        Slice = "slice",
+        /// On the bounding box of all that any expert marked, with a margin of eight pixels.
+        Box = "box",
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     swept::Swept,
     table_spec::TableSpec,
 };
-use crate::key::Memo;
+use crate::{key::Memo, method::FusionRegion};
 
 /// One manifest with its profile and overrides resolved.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Experiment {
     pub statistics: Statistics,
     /// How its cells make a table.
     pub table: TableSpec,
+    /// Where STAPLE estimates the experts' performance, for methods that fuse masks by it.
+    pub fusion_region: FusionRegion,
     /// Whether masks may reach out of the field of view.
     pub cut_masks: CutMasks,
     /// Which networks' weights stay.

@@ -26,7 +26,7 @@ pub struct Grid {
     pub train_experts: Vec<u8>,
     /// What experts are called.
     pub names: ExpertNames,
-    /// How many annotated samples.
+    /// How many annotated samples; with 0, a pretrained network is tested as it is.
     pub samples: Vec<usize>,
     /// First case of each way of sampling, from 1.
     pub starts: Vec<usize>,
@@ -36,6 +36,9 @@ pub struct Grid {
     /// the ways of sampling.
     pub repeats: usize,
 }
+
+/// Numbers of samples with the first case of each.
+pub type Samplings = Arc<[(usize, usize)]>;
 
 /// A network before its adaptation to a new expert, and the ways of sampling it is adapted with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,19 +56,46 @@ impl Grid {
     pub fn runs(&self) -> f64 {
         let starts = self.starts.len() as f64;
         let choose = self.annotators.choose.iter();
+        let none = self.samples.contains(&0);
+        let some = self.samples.iter().filter(|samples| **samples > 0).count() as f64;
+        // Networks, and with how many ways of sampling each meets a number of samples.
         let networks = |method: &Arc<Chosen>| match Sources::of(&method.method) {
             Sources::Annotators => match self.pairing {
                 Pairing::Crossed => {
                     let combinations = choose.clone().map(|k| self.combinations(*k));
-                    combinations.sum::<f64>() * (self.repeats * self.starts.len()) as f64
+                    (combinations.sum::<f64>() * self.repeats as f64, starts)
                 }
-                Pairing::Matched => (choose.len() * self.repeats * self.starts.len()) as f64,
+                Pairing::Matched => {
+                    let networks = choose.len() * self.repeats * self.starts.len();
+                    (networks as f64, 1.0)
+                }
             },
-            Sources::NewExpert => starts,
-            Sources::AnotherExpert => self.train_experts.len() as f64 * starts,
+            Sources::NewExpert => (1.0, starts),
+            Sources::AnotherExpert => (self.train_experts.len() as f64, starts),
         };
-        let cells = self.new_experts.len() * self.samples.len();
-        self.methods.iter().map(networks).sum::<f64>() * cells as f64
+        let runs = self.methods.iter().map(|method| {
+            let (networks, ways) = networks(method);
+            let as_it_is = none && method.method.is_pretrained();
+            networks * (some * ways + f64::from(u8::from(as_it_is)))
+        });
+        runs.sum::<f64>() * self.new_experts.len() as f64
+    }
+
+    /// The numbers of samples with the first case of each, from 1, of a network that is adapted
+    /// with some ways of sampling: first those of no samples, where there are any, then all others.
+    ///
+    /// Without samples all ways of sampling are one. Where a network has several, its first case is
+    /// 0.
+    pub fn samplings(&self, method: &Method, starts: &[usize]) -> (Samplings, Samplings) {
+        let none = self.samples.contains(&0) && method.is_pretrained();
+        let none = match (none, starts) {
+            (false, _) => Vec::new(),
+            (true, [only]) => vec![(0, *only)],
+            (true, _) => vec![(0, 0)],
+        };
+        let some = self.samples.iter().filter(|samples| **samples > 0);
+        let some = some.copied().cartesian_product(starts.iter().copied());
+        (Arc::from(none), some.collect())
     }
 
     /// How many combinations of `k` annotation experts there are.
@@ -172,11 +202,11 @@ impl Grid {
                     true => network.starts.to_vec(),
                     false => first(&network.starts),
                 };
-                let samples = match *axis == Axis::SAMPLES {
-                    true => self.samples.clone(),
-                    false => first(&self.samples),
-                };
-                let ways = samples.iter().cartesian_product(&starts);
+                let (none, some) = self.samplings(&method.method, &starts);
+                let some = some.iter().filter(|(samples, _)| {
+                    *axis == Axis::SAMPLES || self.samples.iter().find(|n| **n > 0) == Some(samples)
+                });
+                let ways = none.iter().chain(some);
                 for ((samples, start), new_expert) in ways.cartesian_product(&self.new_experts) {
                     values.extend(axis.of(&Address {
                         new_expert: *new_expert,

@@ -15,7 +15,7 @@ use super::{
     grid::{Annotators, Grid},
     recipe::*,
     sections::SectionSpec,
-    table::{self, MoreGrid, MoreImage, MorePretrain, Top},
+    table::{self, FusionOptions, MoreGrid, MoreImage, MorePretrain, Top},
     table_spec::TableSpec,
 };
 use crate::method::{Method, Words};
@@ -44,6 +44,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         metrics,
         statistics,
         table,
+        fusion_region,
         cut_masks,
         keep,
         reference,
@@ -82,6 +83,13 @@ pub fn resolved(experiment: &Experiment) -> String {
     if let Start::File(path) = start {
         out.key(table::START.name, quoted(&path.to_string_lossy()));
     }
+    out.spec(
+        "fusion",
+        FusionOptions {
+            region: *fusion_region,
+        }
+        .written(),
+    );
     out.spec("finetune", finetune.written());
     out.spec("scratch", scratch.written());
     out.spec("metrics", metrics.written());

@@ -14,6 +14,7 @@ use super::{
     recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
     sections::{SectionSpec, section},
 };
+use crate::method::FusionRegion;
 
 /// A section: a table of the manifest, or its top level.
 #[derive(Clone, Debug)]
@@ -73,6 +74,15 @@ section! {
     MorePretrain {
         /// Which experts' branches a training step passes through.
         expert_batching: ExpertBatching = ExpertBatching::All, ExpertBatching::KIND, keyed;
+    }
+}
+
+section! {
+    /// Several experts' masks that become one.
+    #[derive(Clone, Debug)]
+    FusionOptions {
+        /// Where STAPLE estimates the experts' performance.
+        region: FusionRegion = FusionRegion::Slice, FusionRegion::KIND, keyed;
     }
 }
 
@@ -138,9 +148,9 @@ pub(super) const TRAIN_EXPERTS: Key = axis(
 );
 pub(super) const SAMPLES: Key = axis(
     "samples",
-    ValueKind::List(&COUNT),
+    ValueKind::List(&whole(0, 100_000)),
     "[5, 10, 34]",
-    "Numbers of annotated samples.",
+    "Numbers of annotated samples; with 0, a pretrained network is tested as it is.",
 );
 pub(super) const STARTS: Key = axis(
     "starts",
@@ -329,6 +339,7 @@ fn all() -> Vec<SectionTable> {
                 &[START],
             ],
         ),
+        table("fusion", FusionOptions::ABOUT, &[FusionOptions::KEYS]),
         table(
             "finetune",
             "Adapting a pretrained network to the new expert.",

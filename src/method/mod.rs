@@ -22,12 +22,16 @@ pub struct Method {
     pub name: Cow<'static, str>,
     /// Which masks the network is pretrained on.
     pub annotation: Annotation,
-    /// Which branches the network has before it becomes the new expert's.
+    /// What each annotator has of its own in the pretrained network, and the new expert in the
+    /// network that is made from it.
     pub network: NetworkForm,
+    /// What becomes of the annotators' masks of one image.
+    pub masks: Masks,
     /// What the new expert's branch starts from; [`Branch::Reset`] without a pretraining.
     pub branch: Branch,
-    /// What the training for the new expert changes.
-    pub tuned: Tuned,
+    /// What the training for the new expert changes; none where nothing is trained, but the branch
+    /// or the threshold is chosen that fits the new expert's cases best.
+    pub tuned: Option<Tuned>,
     /// Whose masks this training is on.
     pub trained_on: TrainedOn,
     /// The section that sets the steps and the learning rate of this training.
@@ -46,13 +50,55 @@ pub enum Annotation {
     Cohort,
 }
 
-/// Which branches a network has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What experts have of their own in a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NetworkForm {
-    /// One for all masks.
+    /// The norms.
+    #[default]
+    Norms,
+    /// The head.
+    Heads,
+    /// Nothing: there is one branch for all of them.
     One,
-    /// One for each annotator, by norms of their own.
-    PerAnnotator,
+}
+
+impl NetworkForm {
+    /// The word in keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Norms => "norms",
+            Self::Heads => "heads",
+            Self::One => "one",
+        }
+    }
+
+    /// Whether it is the paper's.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Norms
+    }
+}
+
+/// What becomes of the annotators' masks of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Masks {
+    /// Each is a target of its own.
+    Each,
+    /// They are fused to one: inside where more than half of the annotators are.
+    Majority,
+    /// They are fused to one by STAPLE.
+    Staple,
+}
+
+/// The part of the image on which STAPLE estimates the experts' performance. The more background
+/// it holds, the higher all specificities, and the more a single vote weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FusionRegion {
+    /// All of the image.
+    Slice,
+    /// The bounding box of all that any expert marked, with a margin of eight pixels.
+    Box,
 }
 
 /// What the new expert's branch starts from.
@@ -71,7 +117,7 @@ pub enum Branch {
 pub enum Tuned {
     /// All.
     Everything,
-    /// The experts' norms; the shared part stays as it is, to the bit.
+    /// What the expert has of its own; the shared part stays as it is, to the bit.
     ExpertLayers,
 }
 
@@ -115,9 +161,11 @@ impl Tuned {
 }
 
 /// The methods that need no section in a manifest.
-pub static BUILT_IN: [Method; 10] = {
+pub static BUILT_IN: [Method; 14] = {
     use Annotation::{Cohort, Every};
     use Branch::{Inherit, Reset};
+    use Masks::{Each, Majority, Staple};
+    use NetworkForm::{Heads, One};
     use Tuned::{Everything, ExpertLayers};
     [
         from_random("scratch", TrainedOn::NewExpert),
@@ -130,6 +178,10 @@ pub static BUILT_IN: [Method; 10] = {
         from_pretrained("cohort-frozen", Cohort, Reset, ExpertLayers),
         from_pretrained("cohort-full", Cohort, Reset, Everything),
         from_pretrained("cohort-full-inherit", Cohort, Inherit, Everything),
+        of_form("heads", Heads, Each, Reset),
+        of_form("pool", One, Each, Inherit),
+        of_form("majority", One, Majority, Inherit),
+        of_form("staple", One, Staple, Inherit),
     ]
 };
 
@@ -141,8 +193,9 @@ const fn from_random(name: &'static str, trained_on: TrainedOn) -> Method {
         name: Cow::Borrowed(name),
         annotation: Annotation::None,
         network: NetworkForm::One,
+        masks: Masks::Each,
         branch: Branch::Reset,
-        tuned: Tuned::Everything,
+        tuned: Some(Tuned::Everything),
         trained_on,
         budget: BudgetFrom::Scratch,
     }
@@ -157,9 +210,24 @@ const fn from_pretrained(
     Method {
         name: Cow::Borrowed(name),
         annotation,
-        network: NetworkForm::PerAnnotator,
+        network: NetworkForm::Norms,
+        masks: Masks::Each,
         branch,
-        tuned,
+        tuned: Some(tuned),
+        trained_on: TrainedOn::NewExpert,
+        budget: BudgetFrom::Finetune,
+    }
+}
+
+/// Another way of learning from several annotators; all of it is trained for the new expert.
+const fn of_form(name: &'static str, network: NetworkForm, masks: Masks, branch: Branch) -> Method {
+    Method {
+        name: Cow::Borrowed(name),
+        annotation: Annotation::Every,
+        network,
+        masks,
+        branch,
+        tuned: Some(Tuned::Everything),
         trained_on: TrainedOn::NewExpert,
         budget: BudgetFrom::Finetune,
     }

@@ -1,7 +1,7 @@
 //! A method from the four words of a manifest's section `[method.NAME]`, and back.
 
 use super::{
-    ALIASES, Annotation, BUILT_IN, Branch, BudgetFrom, Method, NetworkForm, TrainedOn, Tuned,
+    ALIASES, Annotation, BUILT_IN, Branch, BudgetFrom, Masks, Method, NetworkForm, TrainedOn, Tuned,
 };
 use crate::suggestion::nearest;
 
@@ -29,20 +29,30 @@ pub struct WordError {
 
 const ANNOTATION: &[(&str, Annotation)] =
     &[("every", Annotation::Every), ("cohort", Annotation::Cohort)];
-const MULTITASK: &[(&str, NetworkForm)] = &[("norms", NetworkForm::PerAnnotator)];
+const MULTITASK: &[(&str, (NetworkForm, Masks))] = &[
+    ("norms", (NetworkForm::Norms, Masks::Each)),
+    ("heads", (NetworkForm::Heads, Masks::Each)),
+    ("pool", (NetworkForm::One, Masks::Each)),
+    ("majority", (NetworkForm::One, Masks::Majority)),
+    ("staple", (NetworkForm::One, Masks::Staple)),
+];
 const BRANCH: &[(&str, Branch)] = &[("reset", Branch::Reset), ("inherit", Branch::Inherit)];
-const ADAPT: &[(&str, Tuned)] = &[
-    ("full", Tuned::Everything),
-    ("expert-layers", Tuned::ExpertLayers),
+const ADAPT: &[(&str, Option<Tuned>)] = &[
+    ("full", Some(Tuned::Everything)),
+    ("expert-layers", Some(Tuned::ExpertLayers)),
+    ("select", None),
 ];
 
 impl Words<'_> {
     /// The keys of such a section, and the words that each takes.
     pub const KEYS: [(&'static str, &'static [&'static str]); 4] = [
         ("annotation", &["every", "cohort"]),
-        ("multitask", &["norms"]),
+        (
+            "multitask",
+            &["norms", "heads", "pool", "majority", "staple"],
+        ),
         ("branch", &["reset", "inherit"]),
-        ("adapt", &["full", "expert-layers"]),
+        ("adapt", &["full", "expert-layers", "select"]),
     ];
 
     /// The values of these keys, in their order.
@@ -66,16 +76,20 @@ impl Method {
     pub fn from_words(name: &str, words: &Words<'_>) -> Result<Self, Vec<WordError>> {
         let mut errors = Vec::new();
         let annotation = chosen("annotation", words.annotation, ANNOTATION, &mut errors);
-        let network = chosen("multitask", words.multitask, MULTITASK, &mut errors);
+        let multitask = chosen("multitask", words.multitask, MULTITASK, &mut errors);
         let branch = chosen("branch", words.branch, BRANCH, &mut errors);
         let tuned = chosen("adapt", words.adapt, ADAPT, &mut errors);
         errors.extend(misnamed(name, words));
-        match (annotation, network, branch, tuned) {
-            (Some(annotation), Some(network), Some(branch), Some(tuned)) if errors.is_empty() => {
+        errors.extend(contradiction(words));
+        match (annotation, multitask, branch, tuned) {
+            (Some(annotation), Some((network, masks)), Some(branch), Some(tuned))
+                if errors.is_empty() =>
+            {
                 Ok(Self {
                     name: name.to_owned().into(),
                     annotation,
                     network,
+                    masks,
                     branch,
                     tuned,
                     trained_on: TrainedOn::NewExpert,
@@ -90,7 +104,7 @@ impl Method {
     pub fn words(&self) -> Option<Words<'static>> {
         Some(Words {
             annotation: word(&self.annotation, ANNOTATION)?,
-            multitask: word(&self.network, MULTITASK)?,
+            multitask: word(&(self.network, self.masks), MULTITASK)?,
             branch: word(&self.branch, BRANCH)?,
             adapt: word(&self.tuned, ADAPT)?,
         })
@@ -118,6 +132,32 @@ fn chosen<T: Copy>(
 fn word<T: PartialEq>(value: &T, known: &[(&'static str, T)]) -> Option<&'static str> {
     let found = known.iter().find(|(_, known)| known == value);
     found.map(|(word, _)| *word)
+}
+
+/// Words of which one leaves the other nothing to do.
+fn contradiction(words: &Words<'_>) -> Option<WordError> {
+    let Words {
+        annotation,
+        multitask,
+        branch,
+        adapt,
+    } = *words;
+    if annotation == "cohort" && ["majority", "staple"].contains(&multitask) {
+        return Some(WordError {
+            key: Some("annotation"),
+            text: format!(
+                "with annotation = \"cohort\" every image has one mask, of which multitask = \
+                 \"{multitask}\" makes no other; take annotation = \"every\", or multitask = \
+                 \"pool\""
+            ),
+        });
+    }
+    (branch == "reset" && adapt == "select").then(|| WordError {
+        key: Some("branch"),
+        text: "adapt = \"select\" trains nothing, so that a branch with initial values stays \
+               without use; take branch = \"inherit\""
+            .to_owned(),
+    })
 }
 
 /// A name that stands for a method with other words.

@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::branches::{Branches, ExpertLayers};
 use crate::{
     data::{Expert, training_geometry::TrainingGeometry},
     key::{Digest, Input},
     manifest::{Budget, Recipe},
+    method::NetworkForm,
     plan::Kind,
     store::MadeBy,
 };
@@ -16,8 +18,12 @@ use crate::{
 pub struct About {
     /// How images become input, the network, and how it was trained.
     pub recipe: Recipe,
-    /// The experts, in the order of the branches.
+    /// The experts whose masks it was trained on, in the order of the branches; empty where their
+    /// masks were fused.
     pub experts: Vec<Expert>,
+    /// What each expert has of its own.
+    #[serde(default, skip_serializing_if = "NetworkForm::is_usual")]
+    pub network: NetworkForm,
     /// What the headers of the images that it was trained on last say; `None` where they say
     /// nothing, and in the store, where the stage's description has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,20 +87,36 @@ pub struct Adaptation {
 }
 
 /// The size of a network, as the shapes of its tensors have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSize {
     /// Channels of the first layer.
     pub width: usize,
-    /// Experts' branches.
-    pub experts: usize,
+    /// Experts' branches. Of a network with one, it is not known which layers are the expert's:
+    /// the norms are named.
+    pub branches: Branches,
 }
 
 impl About {
     /// The size of the network.
     pub fn size(&self) -> NetworkSize {
+        let branches = match (self.network, self.experts.len()) {
+            (NetworkForm::Heads, several) if several > 1 => {
+                Branches::new(ExpertLayers::Head, several)
+            }
+            (NetworkForm::One, _) => Branches::from(1),
+            (NetworkForm::Norms | NetworkForm::Heads, count) => Branches::from(count),
+        };
         NetworkSize {
             width: self.recipe.network.width,
-            experts: self.experts.len(),
+            branches,
+        }
+    }
+
+    /// The experts of the branches; empty where the only branch is several experts'.
+    pub fn owners(&self) -> &[Expert] {
+        match self.network {
+            NetworkForm::One => &[],
+            NetworkForm::Norms | NetworkForm::Heads => &self.experts,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Checkpoints: a network's parameters as safetensors, under segmentation_models_pytorch's names.
 //!
-//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` for one branch. The
+//! Norm weights and biases are `[E, C]` over the experts' branches, `[C]` for one branch; where
+//! experts have heads of their own, these are the head's outputs, `[E, C, 3, 3]` and `[E]`. The
 //! network's description is JSON in the file's metadata, under `expertgrid`. The rule: the same
 //! network gives the same bytes, and a file is used whole or refused; only an
 //! [import](super::Import) uses part of one. Values that are not finite are refused where they
@@ -13,6 +14,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     about::{About, NetworkSize},
+    branches::{Branches, ExpertLayers},
     parameters::{Declaration, Parameter, Part, ValueSource},
     unet::UNet,
 };
@@ -131,11 +133,8 @@ impl Checkpoint {
         let mut tensors: BTreeMap<String, StoredTensor> = BTreeMap::new();
         for Parameter { name, part, var } in net.parameters() {
             let values = var.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            let shape = match part {
-                Part::Expert(_) if net.experts() > 1 => vec![net.experts(), values.len()],
-                Part::Shared | Part::Expert(_) => var.dims().to_vec(),
-            };
-            // The branches of one norm come in their order and make one tensor.
+            let shape = net.branches().shape_in_file(*part, var.dims());
+            // The branches of one layer come in their order and make one tensor.
             let row = tensors.entry(name.clone()).or_insert(StoredTensor {
                 shape,
                 values: Vec::new(),
@@ -212,7 +211,7 @@ impl Checkpoint {
             }
             None => return Err(self.missing("encoder.conv1.weight")),
         };
-        let experts = match shape("encoder.bn1.weight") {
+        let norms = match shape("encoder.bn1.weight") {
             Some(&[_]) => 1,
             Some(&[experts, _]) if experts > 0 => experts,
             Some(found) => {
@@ -222,12 +221,31 @@ impl Checkpoint {
             }
             None => return Err(self.missing("encoder.bn1.weight")),
         };
-        let size = NetworkSize { width, experts };
+        let heads = match shape("segmentation_head.0.weight") {
+            Some(&[heads, _, 3, 3]) if heads > 0 => heads,
+            Some(found) => {
+                return mismatch(format!(
+                    "tensor segmentation_head.0.weight is {found:?}, not [heads, channels, 3, 3]"
+                ));
+            }
+            None => return Err(self.missing("segmentation_head.0.weight")),
+        };
+        let branches = match (norms, heads) {
+            (norms, 1) => Branches::new(ExpertLayers::Norms, norms),
+            (1, heads) => Branches::new(ExpertLayers::Head, heads),
+            (norms, heads) => {
+                return mismatch(format!(
+                    "it has {norms} sets of norms and {heads} heads; experts have the ones or the \
+                     others of their own"
+                ));
+            }
+        };
+        let size = NetworkSize { width, branches };
         match &self.about {
             Some(about) if about.size() != size => mismatch(format!(
                 "its description has width {} and experts {:?}, its tensors have width {width} and \
-                 {experts} branches",
-                about.recipe.network.width, about.experts
+                 {} branches",
+                about.recipe.network.width, about.experts, size.branches.count
             )),
             _ => Ok(size),
         }
@@ -239,11 +257,11 @@ impl Checkpoint {
     /// Where the checkpoint is of another network.
     pub fn restore(&self, spec: &NetworkSpec, device: &Device) -> Result<UNet, CheckpointError> {
         self.check_finite()?;
-        let NetworkSize { experts, .. } = self.size()?;
+        let NetworkSize { branches, .. } = self.size()?;
         let mut used = BTreeSet::new();
-        let net = build(spec, experts, device, &mut |declared| {
+        let net = build(spec, branches.clone(), device, &mut |declared| {
             used.insert(declared.name.to_owned());
-            self.values(declared, experts)
+            self.values(declared, &branches)
         })?;
         let others = self.tensors.keys().chain(self.unread.keys());
         match others.into_iter().find(|name| !used.contains(*name)) {
@@ -254,22 +272,29 @@ impl Checkpoint {
         }
     }
 
-    /// The network for a new expert: the shared part is the checkpoint's, the expert's branch has
-    /// initial values.
+    /// The network for a new expert: the shared part is the checkpoint's, the layers that are the
+    /// expert's have initial values.
     ///
     /// # Errors
     /// Where the checkpoint is of another network.
     pub fn adapt(
         &self,
         spec: &NetworkSpec,
+        layers: ExpertLayers,
         seed: &Seed,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
         self.check_finite()?;
-        build(spec, 1, device, &mut |declared| match declared.part {
-            Part::Expert(_) => Ok(declared.initial_values(seed)),
-            Part::Shared => self.values(declared, 1),
-        })
+        let one = Branches::new(layers, 1);
+        build(
+            spec,
+            one.clone(),
+            device,
+            &mut |declared| match declared.part {
+                Part::Expert(_) => Ok(declared.initial_values(seed)),
+                Part::Shared => self.values(declared, &one),
+            },
+        )
     }
 
     /// The network for a new expert, which starts from another expert's branch.
@@ -280,16 +305,17 @@ impl Checkpoint {
         &self,
         branch: usize,
         spec: &NetworkSpec,
+        layers: ExpertLayers,
         device: &Device,
     ) -> Result<UNet, CheckpointError> {
         self.check_finite()?;
-        let NetworkSize { experts, .. } = self.size()?;
-        build(spec, 1, device, &mut |declared| {
+        let in_file = Branches::new(layers, self.size()?.branches.count);
+        build(spec, Branches::new(layers, 1), device, &mut |declared| {
             let part = match declared.part {
                 Part::Expert(_) => Part::Expert(branch),
                 Part::Shared => Part::Shared,
             };
-            self.values(&Declaration { part, ..*declared }, experts)
+            self.values(&Declaration { part, ..*declared }, &in_file)
         })
     }
 
@@ -311,11 +337,11 @@ impl Checkpoint {
         })
     }
 
-    /// The values of a parameter in a file of a network with `experts` branches.
+    /// The values of a parameter in a file of a network with such branches.
     fn values(
         &self,
         declared: &Declaration<'_>,
-        experts: usize,
+        branches: &Branches,
     ) -> Result<Vec<f32>, CheckpointError> {
         let Declaration {
             name, part, shape, ..
@@ -324,9 +350,10 @@ impl Checkpoint {
         let Some(found) = self.tensors.get(name) else {
             return Err(self.missing(name));
         };
-        let (expected, row) = match part {
-            Part::Expert(branch) if experts > 1 => ([&[experts], shape].concat(), branch),
-            Part::Shared | Part::Expert(_) => (shape.to_vec(), 0),
+        let expected = branches.shape_in_file(part, shape);
+        let row = match part {
+            Part::Expert(branch) if branches.count > 1 => branch,
+            Part::Shared | Part::Expert(_) => 0,
         };
         if found.shape != expected {
             return mismatch(format!(
@@ -345,11 +372,11 @@ impl Checkpoint {
 /// A network in single precision with the values of a checkpoint.
 fn build(
     spec: &NetworkSpec,
-    experts: usize,
+    branches: Branches,
     device: &Device,
     values: &mut ValueSource<'_, CheckpointError>,
 ) -> Result<UNet, CheckpointError> {
-    UNet::build(spec, experts, device, DType::F32, values)
+    UNet::build(spec, branches, device, DType::F32, values)
 }
 
 /// What stands before the name of a network's tensor in another name.

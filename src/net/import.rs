@@ -14,6 +14,7 @@ use itertools::Itertools;
 use serde::Serialize;
 
 use super::{
+    branches::Branches,
     checkpoint::{Checkpoint, CheckpointError, StoredTensor, prefix_before},
     parameters::{Declaration, Part},
     unet::UNet,
@@ -94,8 +95,8 @@ fn families(names: &BTreeSet<String>) -> String {
 }
 
 impl Checkpoint {
-    /// A network of `experts` branches in its initial state, with the file's tensors wherever their
-    /// names are the network's; the names of a plain ResNet count as the encoder's. A norm of one
+    /// A network in its initial state, with the file's tensors wherever their names are the
+    /// network's; the names of a plain ResNet count as the encoder's. A norm or a head of one
     /// branch serves all experts.
     ///
     /// # Errors
@@ -103,10 +104,11 @@ impl Checkpoint {
     pub fn import(
         &self,
         spec: &NetworkSpec,
-        experts: usize,
+        branches: impl Into<Branches>,
         seed: &Seed,
         device: &Device,
     ) -> Result<(UNet, Import), CheckpointError> {
+        let branches = branches.into();
         let bare = self.tensors.contains_key("conv1.weight");
         let in_file = |name: &str| match (bare, name.strip_prefix("encoder.")) {
             (true, Some(rest)) => rest.to_owned(),
@@ -115,50 +117,56 @@ impl Checkpoint {
         let mut import = Import::default();
         let mut used = BTreeSet::new();
         let mut refused = Vec::new();
-        let net = UNet::with_values(spec, experts, device, DType::F32, &mut |declared| {
-            let Declaration {
-                name, part, shape, ..
-            } = *declared;
-            let fresh = || declared.initial_values(seed);
-            let there = in_file(name);
-            if self.unread.contains_key(&there) {
-                refused.push(self.missing(&there));
-                return Ok(fresh());
-            }
-            let Some(found) = self.tensors.get(&there) else {
-                import.initialised.insert(name.to_owned());
-                return Ok(fresh());
-            };
-            if !used.contains(&there)
-                && let Err(error) = found.check_finite(&there)
-            {
-                refused.push(error);
-            }
-            used.insert(there.clone());
-            match fitted(found, part, shape, experts) {
-                Some(Fitted::Whole(values)) => {
-                    import.loaded.insert(name.to_owned());
-                    Ok(values)
+        let net = UNet::with_values(
+            spec,
+            branches.clone(),
+            device,
+            DType::F32,
+            &mut |declared| {
+                let Declaration {
+                    name, part, shape, ..
+                } = *declared;
+                let fresh = || declared.initial_values(seed);
+                let there = in_file(name);
+                if self.unread.contains_key(&there) {
+                    refused.push(self.missing(&there));
+                    return Ok(fresh());
                 }
-                Some(Fitted::Summed(values)) => {
-                    import.summed.insert(name.to_owned());
-                    Ok(values)
+                let Some(found) = self.tensors.get(&there) else {
+                    import.initialised.insert(name.to_owned());
+                    return Ok(fresh());
+                };
+                if !used.contains(&there)
+                    && let Err(error) = found.check_finite(&there)
+                {
+                    refused.push(error);
                 }
-                None => {
-                    let expected = match part {
-                        Part::Expert(_) if experts > 1 => {
-                            format!("{shape:?} or {:?}", [&[experts], shape].concat())
-                        }
-                        Part::Shared | Part::Expert(_) => format!("{shape:?}"),
-                    };
-                    refused.push(CheckpointError::Mismatch(format!(
-                        "tensor {there} is {:?}, the network's is {expected}",
-                        found.shape
-                    )));
-                    Ok(fresh())
+                used.insert(there.clone());
+                match fitted(found, part, shape, &branches) {
+                    Some(Fitted::Whole(values)) => {
+                        import.loaded.insert(name.to_owned());
+                        Ok(values)
+                    }
+                    Some(Fitted::Summed(values)) => {
+                        import.summed.insert(name.to_owned());
+                        Ok(values)
+                    }
+                    None => {
+                        let expected = match part {
+                            Part::Expert(_) if branches.count > 1 => {
+                                format!("{shape:?} or {:?}", branches.shape_in_file(part, shape))
+                            }
+                            Part::Shared | Part::Expert(_) => format!("{shape:?}"),
+                        };
+                        refused.push(CheckpointError::Mismatch(format!(
+                            "tensor {there} is {:?}, the network's is {expected}",
+                            found.shape
+                        )));
+                        Ok(fresh())
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         let more = refused.iter().map(ToString::to_string).unique().count();
         match refused.into_iter().next() {
             Some(CheckpointError::Mismatch(first)) if more > 1 => {
@@ -191,16 +199,20 @@ enum Fitted {
 }
 
 /// The file's values for a parameter; `None` where the shapes differ.
-fn fitted(found: &StoredTensor, part: Part, shape: &[usize], experts: usize) -> Option<Fitted> {
+fn fitted(
+    found: &StoredTensor,
+    part: Part,
+    shape: &[usize],
+    branches: &Branches,
+) -> Option<Fitted> {
     let StoredTensor { shape: has, values } = found;
     if has == shape {
         return Some(Fitted::Whole(values.clone()));
     }
     match (part, has.as_slice(), shape) {
-        (Part::Expert(branch), &[rows, _], &[channels])
-            if rows == experts && has[1] == channels =>
-        {
-            let values = &values[branch * channels..(branch + 1) * channels];
+        (Part::Expert(branch), has, shape) if has == branches.shape_in_file(part, shape) => {
+            let count: usize = shape.iter().product();
+            let values = &values[branch * count..(branch + 1) * count];
             Some(Fitted::Whole(values.to_vec()))
         }
         // A grey image is a colour image with three equal channels, whose kernels add up.

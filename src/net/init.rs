@@ -1,7 +1,7 @@
 //! Initial values, as segmentation_models_pytorch initialises a `Unet("resnet18")`.
 //!
-//! The rule: each tensor draws from a seed forked by its own name, so that adding a layer moves
-//! no other layer's values.
+//! The rule: each tensor draws from a seed of its own, so that adding a layer moves no other
+//! layer's values.
 
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -29,9 +29,9 @@ impl Initialiser {
     ///
     /// # Panics
     /// Where values are drawn for a shape that is not a convolution weight's.
-    pub(super) fn values(self, seed: &Seed, name: &str, shape: &[usize]) -> Vec<f32> {
+    pub(super) fn values(self, seed: &Seed, shape: &[usize]) -> Vec<f32> {
         let count = shape.iter().product();
-        let mut rng = seed.fork(name).rng();
+        let mut rng = seed.rng();
         let mut uniform = |bound: f64| -> Vec<f32> {
             (0..count)
                 .map(|_| rng.random_range(-bound..bound) as f32)

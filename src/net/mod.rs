@@ -1,9 +1,11 @@
-//! The network: a U-Net with a ResNet-18 encoder whose instance norms are expert-specific.
+//! The network: a U-Net with a ResNet-18 encoder, of which each expert has the instance norms
+//! or the head of their own.
 //!
 //! The rule: the network is written once, over an [`crate::engine::Engine`]'s operations, and names
 //! its parameters as segmentation_models_pytorch does. It knows nothing of data or grids.
 
 mod about;
+mod branches;
 mod checkpoint;
 mod file_kind;
 mod import;
@@ -14,6 +16,7 @@ mod read;
 mod unet;
 
 pub use about::{About, Adaptation, NetworkOrigin, NetworkSize, StageRecord};
+pub use branches::{Branches, ExpertLayers};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use import::Import;
 pub use init::Initialiser;

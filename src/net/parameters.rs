@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::init::Initialiser;
-use crate::seed::Seed;
+use crate::{data::Expert, seed::Seed};
 
 /// The owner of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Declaration<'a> {
     pub shape: &'a [usize],
     /// How its initial values are drawn.
     pub initialiser: Initialiser,
+    /// The expert whose number they depend on; none where they do not.
+    pub owner: Option<Expert>,
 }
 
 impl Declaration<'_> {
@@ -41,9 +43,15 @@ impl Declaration<'_> {
         self.len() == 0
     }
 
-    /// The initial values, row-major. They depend on the seed, the name and the shape alone.
+    /// The initial values, row-major. They depend on the seed, the name, the shape and the owner
+    /// alone.
     pub fn initial_values(&self, seed: &Seed) -> Vec<f32> {
-        self.initialiser.values(seed, self.name, self.shape)
+        let seed = seed.fork(self.name);
+        let seed = match self.owner {
+            Some(expert) => seed.fork(&format!("expert {expert}")),
+            None => seed,
+        };
+        self.initialiser.values(&seed, self.shape)
     }
 }
 

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{
+    branches::{Branches, ExpertLayers},
     init::Initialiser,
     parameters::{Declaration, Parameter, Part, Registry, ValueSource},
 };
@@ -19,11 +20,11 @@ use crate::{
     seed::Seed,
 };
 
-/// The network of one training: shared layers, and one set of norms per expert.
+/// The network of one training: shared layers, and one set of norms or one head per expert.
 #[derive(Debug)]
 pub struct UNet {
     eps: f64,
-    experts: usize,
+    branches: Branches,
     parameters: Vec<Parameter>,
     layers: Layers<Tensor>,
 }
@@ -34,8 +35,8 @@ struct Layers<T> {
     stem: ConvNorm<T>,
     encoder: Vec<[BasicBlock<T>; 2]>,
     decoder: Vec<[ConvNorm<T>; 2]>,
-    /// Weight and bias.
-    head: (T, T),
+    /// Weight and bias of each head.
+    heads: Vec<(T, T)>,
 }
 
 /// A convolution without bias and the norm behind it.
@@ -58,10 +59,10 @@ struct BasicBlock<T> {
 /// Makes what stands for a declared parameter.
 type Make<'a, T, E> = dyn FnMut(&Declaration<'_>) -> std::result::Result<T, E> + 'a;
 
-/// The number of parameters of a network of so many experts, without making it.
-pub fn count(spec: &NetworkSpec, experts: usize) -> u64 {
+/// The number of parameters of a network, without making it.
+pub fn count(spec: &NetworkSpec, branches: impl Into<Branches>) -> u64 {
     let mut count = 0;
-    let Ok(_) = Layers::declare(spec, experts, &mut |declared| {
+    let Ok(_) = Layers::declare(spec, &branches.into(), &mut |declared| {
         count += declared.len() as u64;
         Ok::<(), Infallible>(())
     });
@@ -71,14 +72,20 @@ pub fn count(spec: &NetworkSpec, experts: usize) -> u64 {
 /// The parts of a forward pass that all layers share.
 struct Pass<'a, E> {
     engine: &'a E,
-    experts: &'a [usize],
+    /// Which of the norms each sample goes through.
+    norms: &'a [usize],
     eps: f64,
 }
 
 impl UNet {
     /// A network in its initial state.
-    pub fn init(spec: &NetworkSpec, experts: usize, seed: &Seed, device: &Device) -> Result<Self> {
-        Self::with_values(spec, experts, device, DType::F32, &mut |declared| {
+    pub fn init(
+        spec: &NetworkSpec,
+        branches: impl Into<Branches>,
+        seed: &Seed,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::with_values(spec, branches, device, DType::F32, &mut |declared| {
             Ok(declared.initial_values(seed))
         })
     }
@@ -89,38 +96,44 @@ impl UNet {
     /// Those of `values`, and where a tensor cannot be made.
     pub fn with_values(
         spec: &NetworkSpec,
-        experts: usize,
+        branches: impl Into<Branches>,
         device: &Device,
         dtype: DType,
         values: &mut ValueSource<'_>,
     ) -> Result<Self> {
-        Self::build(spec, experts, device, dtype, values)
+        Self::build(spec, branches.into(), device, dtype, values)
     }
 
     /// As [`Self::with_values`], with the errors of any source of values.
     pub(super) fn build<E: From<candle_core::Error>>(
         spec: &NetworkSpec,
-        experts: usize,
+        branches: Branches,
         device: &Device,
         dtype: DType,
         values: &mut ValueSource<'_, E>,
     ) -> std::result::Result<Self, E> {
         let mut registry = Registry::new(device, dtype);
-        let layers = Layers::declare(spec, experts, &mut |declared| {
+        let layers = Layers::declare(spec, &branches, &mut |declared| {
             let values = values(declared)?;
             Ok::<_, E>(registry.make(declared, values)?)
         })?;
         Ok(Self {
             eps: spec.norm_eps,
-            experts,
+            branches,
             parameters: registry.parameters,
             layers,
         })
     }
 
-    /// How many experts' branches it has.
-    pub fn experts(&self) -> usize {
-        self.experts
+    /// Its branches.
+    pub fn branches(&self) -> &Branches {
+        &self.branches
+    }
+
+    /// Whether the samples of one batch can go through different branches: through different norms
+    /// they can, through different heads they cannot.
+    pub fn mixes_branches(&self) -> bool {
+        self.branches.layers == ExpertLayers::Norms || self.branches.count == 1
     }
 
     /// Every parameter, in the network's order.
@@ -128,16 +141,41 @@ impl UNet {
         &self.parameters
     }
 
-    /// The logits of a packed batch, packed; `experts` names the branch of each sample.
+    /// The logits of a packed batch, packed; `branches` names the branch of each sample.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or samples ask for different branches that
+    /// [cannot share a batch](Self::mixes_branches).
     pub fn forward<E: Engine>(
         &self,
         engine: &E,
         x: &E::Tensor,
-        experts: &[usize],
+        branches: &[usize],
     ) -> Result<E::Tensor> {
+        let first = branches.first().copied().unwrap_or(0);
+        if !self.mixes_branches() && branches.iter().any(|branch| *branch != first) {
+            candle_core::bail!("a batch goes through one head");
+        }
+        let features = self.features(engine, x, branches)?;
+        self.logits(engine, &features, first)
+    }
+
+    /// What the heads read of a packed batch, packed; `branches` names the branch of each sample,
+    /// where branches differ before the heads.
+    pub fn features<E: Engine>(
+        &self,
+        engine: &E,
+        x: &E::Tensor,
+        branches: &[usize],
+    ) -> Result<E::Tensor> {
+        let only = vec![0; branches.len()];
+        let norms = match self.branches.layers {
+            ExpertLayers::Norms => branches,
+            ExpertLayers::Head => &only,
+        };
         let pass = Pass {
             engine,
-            experts,
+            norms,
             eps: self.eps,
         };
         let relu = Activation::Relu;
@@ -145,7 +183,7 @@ impl UNet {
             stem,
             encoder,
             decoder,
-            head: (weight, bias),
+            heads: _,
         } = &self.layers;
         let f1 = stem.forward(&pass, x.clone(), None, relu)?;
         let mut y = engine.max_pool(&f1)?;
@@ -163,7 +201,28 @@ impl UNet {
             y = first.normed(&pass, &y, None, relu)?;
             y = second.forward(&pass, y, None, relu)?;
         }
-        engine.conv_bias(&y, weight, bias)
+        Ok(y)
+    }
+
+    /// The logits of [features](Self::features) by a branch's head.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or there is no such branch.
+    pub fn logits<E: Engine>(
+        &self,
+        engine: &E,
+        features: &E::Tensor,
+        branch: usize,
+    ) -> Result<E::Tensor> {
+        let heads = &self.layers.heads;
+        let head = match self.branches.layers {
+            ExpertLayers::Norms => 0,
+            ExpertLayers::Head => branch,
+        };
+        let Some((weight, bias)) = heads.get(head) else {
+            candle_core::bail!("there is no head {head} of {}", heads.len());
+        };
+        engine.conv_bias(features, weight, bias)
     }
 }
 
@@ -171,7 +230,7 @@ impl<T> Layers<T> {
     /// Declares every parameter, in the network's order.
     fn declare<E>(
         spec: &NetworkSpec,
-        experts: usize,
+        branches: &Branches,
         make: &mut Make<'_, T, E>,
     ) -> std::result::Result<Self, E> {
         let w = spec.width;
@@ -184,7 +243,7 @@ impl<T> Layers<T> {
                 FirstConv::Uniform => Initialiser::PyTorchDefault,
                 FirstConv::Kaiming => Initialiser::KaimingNormal,
             },
-            experts,
+            branches,
         )?;
         let mut encoder = Vec::new();
         let mut inputs = w;
@@ -192,8 +251,8 @@ impl<T> Layers<T> {
             let stride = if i == 0 { 1 } else { 2 };
             let name = |block: usize| format!("encoder.layer{}.{block}", i + 1);
             encoder.push([
-                BasicBlock::declare(make, &name(0), (inputs, outputs, stride), experts)?,
-                BasicBlock::declare(make, &name(1), (outputs, outputs, 1), experts)?,
+                BasicBlock::declare(make, &name(0), (inputs, outputs, stride), branches)?,
+                BasicBlock::declare(make, &name(1), (outputs, outputs, 1), branches)?,
             ]);
             inputs = outputs;
         }
@@ -206,30 +265,33 @@ impl<T> Layers<T> {
                 let norm = format!("decoder.blocks.{i}.conv{j}.1");
                 let shape = (inputs, outputs, 3, 1);
                 let initialiser = Initialiser::KaimingUniform;
-                ConvNorm::declare(make, (&conv, &norm), shape, initialiser, experts)
+                ConvNorm::declare(make, (&conv, &norm), shape, initialiser, branches)
             };
             decoder.push([conv(1, inputs + skip)?, conv(2, outputs)?]);
             inputs = outputs;
         }
-        let head = (
-            make(&Declaration {
-                name: "segmentation_head.0.weight",
-                part: Part::Shared,
-                shape: &[1, inputs, 3, 3],
-                initialiser: Initialiser::XavierUniform,
-            })?,
-            make(&Declaration {
-                name: "segmentation_head.0.bias",
-                part: Part::Shared,
-                shape: &[1],
-                initialiser: Initialiser::Constant(0.0),
-            })?,
-        );
+        let heads = branches.parts(ExpertLayers::Head).into_iter().map(|part| {
+            let mut declare = |name, shape: &[usize], initialiser| {
+                make(&Declaration {
+                    name,
+                    part,
+                    shape,
+                    initialiser,
+                    owner: branches.owner(part),
+                })
+            };
+            let weight = Initialiser::XavierUniform;
+            Ok((
+                declare("segmentation_head.0.weight", &[1, inputs, 3, 3], weight)?,
+                declare("segmentation_head.0.bias", &[1], Initialiser::Constant(0.0))?,
+            ))
+        });
+        let heads = heads.collect::<std::result::Result<_, E>>()?;
         Ok(Self {
             stem,
             encoder,
             decoder,
-            head,
+            heads,
         })
     }
 }
@@ -241,22 +303,26 @@ impl<T> ConvNorm<T> {
         (conv, norm): (&str, &str),
         (inputs, outputs, kernel, stride): (usize, usize, usize, usize),
         initialiser: Initialiser,
-        experts: usize,
+        branches: &Branches,
     ) -> std::result::Result<Self, E> {
         let weight = make(&Declaration {
             name: &format!("{conv}.weight"),
             part: Part::Shared,
             shape: &[outputs, inputs, kernel, kernel],
             initialiser,
+            owner: None,
         })?;
+        let parts = branches.parts(ExpertLayers::Norms);
         let mut per_expert = |name: &str, value: f32| {
-            (0..experts)
-                .map(|expert| {
+            let parts = parts.iter();
+            parts
+                .map(|part| {
                     make(&Declaration {
                         name: &format!("{norm}.{name}"),
-                        part: Part::Expert(expert),
+                        part: *part,
                         shape: &[outputs],
                         initialiser: Initialiser::Constant(value),
+                        owner: None,
                     })
                 })
                 .collect::<std::result::Result<Vec<T>, E>>()
@@ -296,7 +362,7 @@ impl ConvNorm<Tensor> {
         let affine = Affine {
             gamma: &self.gamma,
             beta: &self.beta,
-            experts: pass.experts,
+            experts: pass.norms,
         };
         pass.engine.norm(y, affine, pass.eps, residual, activation)
     }
@@ -307,12 +373,12 @@ impl<T> BasicBlock<T> {
         make: &mut Make<'_, T, E>,
         name: &str,
         (inputs, outputs, stride): (usize, usize, usize),
-        experts: usize,
+        branches: &Branches,
     ) -> std::result::Result<Self, E> {
         let mut conv = |conv: &str, norm: &str, shape| {
             let (conv, norm) = (format!("{name}.{conv}"), format!("{name}.{norm}"));
             let initialiser = Initialiser::KaimingNormal;
-            ConvNorm::declare(make, (&conv, &norm), shape, initialiser, experts)
+            ConvNorm::declare(make, (&conv, &norm), shape, initialiser, branches)
         };
         let first = conv("conv1", "bn1", (inputs, outputs, 3, stride))?;
         let second = conv("conv2", "bn2", (outputs, outputs, 3, 1))?;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use super::Fusion;
 use crate::{
     data::{Case, Dataset},
     key::Digest,
@@ -17,6 +18,17 @@ pub struct Inventory {
     pub test: Vec<CaseDigests>,
     /// The weights that pretrainings start from: for each file, the digest of its tensors.
     pub imports: BTreeMap<PathBuf, Digest>,
+    /// Masks of several experts that become one.
+    pub fused: FusedDigests,
+}
+
+/// The digests of fused masks.
+#[derive(Clone, Debug)]
+pub enum FusedDigests {
+    /// Of every training case, in their order.
+    Known(BTreeMap<Fusion, Vec<Digest>>),
+    /// No mask is known, and no two are alike.
+    Assumed,
 }
 
 /// One case's identity.
@@ -33,7 +45,7 @@ pub struct CaseDigests {
 }
 
 impl Inventory {
-    /// The inventory of a data set.
+    /// The inventory of a data set, without imported files and fused masks.
     pub fn of(dataset: &Dataset) -> Self {
         let digests = |cases: &[Case]| {
             cases
@@ -54,6 +66,27 @@ impl Inventory {
             training: digests(&dataset.training),
             test: digests(&dataset.test),
             imports: BTreeMap::new(),
+            fused: FusedDigests::Known(BTreeMap::new()),
+        }
+    }
+
+    /// The fused masks of all training cases.
+    ///
+    /// # Panics
+    /// Where masks are known, and these are not among them.
+    pub fn fused(&self, fusion: &Fusion) -> Vec<Digest> {
+        match &self.fused {
+            FusedDigests::Known(known) => known
+                .get(fusion)
+                .expect("masks are fused before runs are planned")
+                .clone(),
+            FusedDigests::Assumed => {
+                let cases = 0..self.training.len();
+                let text = |case| format!("assumed training {case} {fusion:?}");
+                cases
+                    .map(|case| Digest::of_bytes(text(case).as_bytes()))
+                    .collect()
+            }
         }
     }
 
@@ -88,6 +121,7 @@ impl Inventory {
             training: (0..cohort.training).map(|i| case("training", i)).collect(),
             test: (0..cohort.test).map(|i| case("test", i)).collect(),
             imports: BTreeMap::new(),
+            fused: FusedDigests::Assumed,
         }
     }
 }

@@ -10,31 +10,37 @@ mod names;
 mod picks;
 mod spec;
 mod summary;
+mod supports;
 mod work;
 
-use std::{collections::HashMap, iter::zip, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use hashbrown::{HashTable, hash_table::Entry};
 use itertools::Itertools;
 use rayon::prelude::*;
 
 use crate::{
+    fusion::Rule,
     grid::{Address, Chosen, ExpertNames, Setting},
     key::{Digest, Keyed, Memo},
     manifest::{
         Budget, Experiment, ExpertBatching, Grid, Metrics, Network, Recipe, SpacingFrom, Start,
     },
-    method::{Annotation, BudgetFrom, Method, TrainedOn},
+    method::{Annotation, BudgetFrom, Masks, Method, NetworkForm, TrainedOn},
     seed::Seed,
 };
 
 pub use deal::deal;
-pub use inventory::{CaseDigests, Inventory, subset};
+pub use inventory::{CaseDigests, FusedDigests, Inventory, subset};
 pub use names::Names;
 pub use picks::{Fields, Picking};
-pub use spec::{Evaluate, Kind, Origin, Reference, Spec, Support, TestImages, Train};
+pub use spec::{
+    Evaluate, Fusion, Kind, Origin, Reference, Serve, Spec, Support, TestImages, Train, Way,
+};
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
+
+use supports::Supports;
 
 /// All runs and the stages they share.
 #[derive(Debug)]
@@ -76,8 +82,8 @@ pub struct Run {
     pub experiment: usize,
     /// Its position in its grid.
     pub at: Address,
-    /// The training whose predictions are tested.
-    pub training: StageId,
+    /// The stage whose predictions are tested: a training, or a pretrained network as it is.
+    pub network: StageId,
     /// The stage that scores them.
     pub evaluation: StageId,
 }
@@ -97,8 +103,8 @@ impl Plan {
 
     /// The stages that a run needs, in their order.
     pub fn needed(&self, run: &Run) -> impl Iterator<Item = StageId> + use<> {
-        let pretraining = self.stage(run.training).upstream;
-        let own = [run.training, run.evaluation];
+        let pretraining = self.stage(run.network).upstream;
+        let own = [run.network, run.evaluation];
         pretraining.into_iter().chain(own)
     }
 
@@ -142,7 +148,7 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
                 .collect(),
             images: inventory.test.iter().map(|case| case.image).collect(),
         })),
-        supports: HashMap::new(),
+        supports: Supports::default(),
         references: HashMap::new(),
         known: HashTable::new(),
         stages: Vec::new(),
@@ -162,17 +168,28 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
     }
 }
 
-/// The experts and cases (start, samples) of a support set; `None` for all cases.
-type SupportKey = (Arc<[u8]>, Option<(usize, usize)>);
-
-/// The experts whose masks a network is trained on, and the first cases of its ways of sampling.
-type WaysKey = (Arc<[u8]>, Arc<[usize]>);
+/// The experts whose masks a network is trained on, and its numbers of samples with the first case
+/// of each.
+type SamplingsKey = (Arc<[u8]>, Arc<[(usize, usize)]>);
 
 /// A way of sampling with a number of samples, and the annotated images that it gives.
-struct Way {
+struct Sampling {
     samples: usize,
+    /// 0 for no samples, where this is the only way.
     start: usize,
     support: Arc<Memo<Support>>,
+}
+
+/// How a network for the new expert comes about.
+enum Ending {
+    /// By a training, alike in all but the annotated images and the seed.
+    Trained(Box<Train>),
+    /// From a pretrained network as it is.
+    Served {
+        pretrained: Digest,
+        /// By the samples, where there are any.
+        way: Way,
+    },
 }
 
 /// A spec with its key.
@@ -190,35 +207,55 @@ struct RunGroup<'a> {
     repeat: Option<usize>,
     swept: Arc<[Setting]>,
     pretrained: Option<StageId>,
-    ways: Arc<[Way]>,
+    samplings: Arc<[Sampling]>,
     /// The seed of each start.
     seeds: &'a HashMap<usize, Seed>,
-    /// The trainings, but for the annotated images and the seed.
-    train: Train,
+    ending: Ending,
     reference: Arc<Memo<Reference>>,
     metrics: Arc<Memo<Metrics>>,
 }
 
 impl RunGroup<'_> {
-    /// The training and the evaluation of each way, with their keys.
+    /// The network and the evaluation of each way, with their keys.
     fn keyed(&self) -> Vec<(KeyedSpec, KeyedSpec)> {
-        let keyed = self.ways.par_iter().map(|way| {
-            let train = Train {
-                support: way.support.clone(),
-                seed: self.seeds[&way.start],
-                ..self.train.clone()
-            };
-            let training_kind = train.kind();
-            let train = with_key(Spec::Train(train));
+        let keyed = self.samplings.par_iter().map(|sampling| {
+            let network = self.ending.spec(sampling, self.seeds);
+            let training_kind = network.kind();
+            let network = with_key(network);
             let evaluate = Evaluate {
-                training: train.0,
+                training: network.0,
                 training_kind,
                 reference: self.reference.clone(),
                 metrics: self.metrics.clone(),
             };
-            (train, with_key(Spec::Evaluate(evaluate)))
+            (network, with_key(Spec::Evaluate(evaluate)))
         });
         keyed.collect()
+    }
+}
+
+impl Ending {
+    fn spec(&self, sampling: &Sampling, seeds: &HashMap<usize, Seed>) -> Spec {
+        let Sampling {
+            samples,
+            start,
+            support,
+        } = sampling;
+        match self {
+            Self::Trained(train) => Spec::Train(Train {
+                support: support.clone(),
+                seed: seeds[start],
+                ..(**train).clone()
+            }),
+            Self::Served { pretrained, way } => Spec::Serve(Serve {
+                pretrained: *pretrained,
+                way: match samples {
+                    0 => Way::Consensus,
+                    _ => *way,
+                },
+                support: (*samples > 0).then(|| support.clone()),
+            }),
+        }
     }
 }
 
@@ -243,7 +280,7 @@ impl Budgeted {
 struct Builder<'a> {
     inventory: &'a Inventory,
     test: Arc<Memo<TestImages>>,
-    supports: HashMap<SupportKey, Arc<Memo<Support>>>,
+    supports: Supports,
     references: HashMap<(u8, SpacingFrom), Arc<Memo<Reference>>>,
     /// The stages by their keys.
     known: HashTable<StageId>,
@@ -271,7 +308,7 @@ impl Builder<'_> {
         let finetune = Budgeted::of(experiment.finetune, root.fork("finetune"), grid);
         let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
         let metrics = Arc::new(experiment.metrics.clone());
-        let mut ways: HashMap<WaysKey, Arc<[Way]>> = HashMap::new();
+        let mut samplings: HashMap<SamplingsKey, Arc<[Sampling]>> = HashMap::new();
         let mut groups = Vec::new();
         for (chosen, networks) in networks {
             let method = &chosen.method;
@@ -287,53 +324,80 @@ impl Builder<'_> {
                 } = network;
                 let pretrained = method.is_pretrained().then(|| {
                     let repeat = repeat.unwrap_or(0);
-                    let annotation = method.annotation;
-                    let spec =
-                        self.pretraining(experiment, &recipe, (experts, annotation), repeat, root);
+                    let spec = self.pretraining(experiment, &recipe, method, experts, repeat, root);
                     self.stage(with_key(spec), None)
                 });
-                let origin = match pretrained {
-                    Some(id) => {
-                        let digest = self.stages[id.index()].digest;
-                        Origin::adapted(digest, method.branch, method.tuned)
-                    }
-                    None => Origin::Random,
-                };
                 let trainer: Arc<[u8]> = match method.trained_on {
                     TrainedOn::NewExpert => Arc::from([*new_expert]),
                     TrainedOn::AnotherExpert => experts.clone(),
                 };
-                let ways = ways.entry((trainer.clone(), starts.clone()));
-                let ways = ways.or_insert_with(|| {
-                    let ways = grid.samples.iter().cartesian_product(&**starts);
-                    ways.map(|(samples, start)| Way {
-                        samples: *samples,
-                        start: *start,
-                        support: self.support(&trainer, Some((*start, *samples))),
-                    })
-                    .collect()
-                });
-                groups.push(RunGroup {
-                    method: chosen.clone(),
-                    new_expert: *new_expert,
-                    experts: experts.clone(),
-                    repeat: *repeat,
-                    swept: swept.clone(),
-                    pretrained,
-                    ways: ways.clone(),
-                    seeds: &budget.seeds,
-                    train: Train {
+                let (none, some) = grid.samplings(method, starts);
+                let train = |origin, support| {
+                    Ending::Trained(Box::new(Train {
                         recipe: recipe.clone(),
                         budget: budget.budget.clone(),
                         origin,
-                        support: self.support(&trainer, None),
+                        network: match method.network {
+                            // One branch is trained, whose norms are the expert's.
+                            NetworkForm::Norms | NetworkForm::One => NetworkForm::Norms,
+                            NetworkForm::Heads => NetworkForm::Heads,
+                        },
+                        support,
                         test: self.test.clone(),
                         seed: root,
                         keep: experiment.keep,
+                    }))
+                };
+                let all = self.supports.all(self.inventory, &trainer);
+                let digest = pretrained.map(|id: StageId| self.stages[id.index()].digest);
+                let served = |pretrained| Ending::Served {
+                    pretrained,
+                    way: match method.network {
+                        NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
+                        NetworkForm::One => Way::Threshold,
                     },
-                    reference: self.reference(*new_expert, experiment.metrics.spacing),
-                    metrics: metrics.clone(),
-                });
+                };
+                let adapted = match (digest, method.tuned) {
+                    (Some(digest), Some(tuned)) => {
+                        train(Origin::adapted(digest, method.branch, tuned), all)
+                    }
+                    (Some(digest), None) => served(digest),
+                    (None, _) => train(Origin::Random, all),
+                };
+                let as_it_is = digest.map(served);
+                let endings = [(some, Some(adapted)), (none, as_it_is)];
+                for (ways, ending) in endings {
+                    let Some(ending) = ending.filter(|_| !ways.is_empty()) else {
+                        continue;
+                    };
+                    let samplings = samplings.entry((trainer.clone(), ways.clone()));
+                    let samplings = samplings.or_insert_with(|| {
+                        let ways = ways.iter();
+                        ways.map(|(samples, start)| Sampling {
+                            samples: *samples,
+                            start: *start,
+                            support: self.supports.some(
+                                self.inventory,
+                                &trainer,
+                                (*start, *samples),
+                            ),
+                        })
+                        .collect()
+                    });
+                    groups.push(RunGroup {
+                        method: chosen.clone(),
+                        new_expert: *new_expert,
+                        experts: experts.clone(),
+                        repeat: *repeat,
+                        swept: swept.clone(),
+                        pretrained,
+                        samplings: samplings.clone(),
+                        seeds: &budget.seeds,
+                        ending,
+                        reference: self.reference(*new_expert, experiment.metrics.spacing),
+                        metrics: metrics.clone(),
+                    });
+                }
             }
         }
         // Keys are most of the work, and independent of each other: those of a group are computed
@@ -348,9 +412,9 @@ impl Builder<'_> {
 
     /// Adds the runs of a group, and those of their stages that are new.
     fn add(&mut self, experiment: usize, group: &RunGroup<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
-        for (way, (train, evaluate)) in group.ways.iter().zip(keyed) {
-            let training = self.stage(train, group.pretrained);
-            let evaluation = self.stage(evaluate, Some(training));
+        for (sampling, (network, evaluate)) in group.samplings.iter().zip(keyed) {
+            let network = self.stage(network, group.pretrained);
+            let evaluation = self.stage(evaluate, Some(network));
             self.runs.push(Run {
                 experiment,
                 at: Address {
@@ -358,12 +422,12 @@ impl Builder<'_> {
                     method: group.method.clone(),
                     experts: group.experts.clone(),
                     names: self.names.clone(),
-                    samples: way.samples,
-                    start: way.start,
+                    samples: sampling.samples,
+                    start: sampling.start,
                     repeat: group.repeat,
                     swept: group.swept.clone(),
                 },
-                training,
+                network,
                 evaluation,
             });
         }
@@ -373,7 +437,8 @@ impl Builder<'_> {
         &mut self,
         experiment: &Experiment,
         recipe: &Arc<Memo<Recipe>>,
-        (experts, annotation): (&Arc<[u8]>, Annotation),
+        method: &Method,
+        experts: &Arc<[u8]>,
         repeat: usize,
         root: Seed,
     ) -> Spec {
@@ -384,16 +449,35 @@ impl Builder<'_> {
                 repeat => seed.at(repeat as u64),
             }
         };
-        // Of a single expert every image has that expert's mask.
-        let is_dealt = annotation == Annotation::Cohort && experts.len() > 1;
-        let support = match is_dealt {
-            true => self.dealt(experts, of("cohort")),
-            false => self.support(experts, None),
+        let fused = |rule| Fusion {
+            rule,
+            experts: experts.to_vec(),
         };
-        let batching = match is_dealt {
-            // There is nothing to choose.
-            true => ExpertBatching::All,
-            false => experiment.pretrain.batching,
+        let batching = experiment.pretrain.batching;
+        // Of a single expert all methods make the same network from the same masks.
+        let (network, support, batching) = match (experts.len(), method.annotation, method.masks) {
+            (1, ..) => {
+                let all = self.supports.all(self.inventory, experts);
+                (NetworkForm::Norms, all, batching)
+            }
+            (_, Annotation::Cohort, _) => {
+                let dealt = supports::dealt(self.inventory, experts, of("cohort"));
+                // There is nothing to choose.
+                (method.network, dealt, ExpertBatching::All)
+            }
+            (_, _, Masks::Each) => {
+                let all = self.supports.all(self.inventory, experts);
+                (method.network, all, batching)
+            }
+            (_, _, Masks::Majority) => {
+                let masks = supports::fused(self.inventory, fused(Rule::Majority));
+                (method.network, masks, ExpertBatching::All)
+            }
+            (_, _, Masks::Staple) => {
+                let rule = Rule::Staple(experiment.fusion_region);
+                let masks = supports::fused(self.inventory, fused(rule));
+                (method.network, masks, ExpertBatching::All)
+            }
         };
         let origin = match &experiment.pretrain.start {
             Start::Random => Origin::RandomForExperts(batching),
@@ -403,6 +487,7 @@ impl Builder<'_> {
             recipe: recipe.clone(),
             budget: Arc::new(Memo::new(experiment.pretrain.budget)),
             origin,
+            network,
             support,
             test: self.test.clone(),
             seed: of("pretrain"),
@@ -435,41 +520,6 @@ impl Builder<'_> {
                 id
             }
         }
-    }
-
-    /// All cases, each with the mask of the expert to whom it is dealt.
-    fn dealt(&self, experts: &[u8], seed: Seed) -> Arc<Memo<Support>> {
-        let cases = &self.inventory.training;
-        let dealt = deal(seed, experts, cases.len());
-        let masks = zip(cases, &dealt).map(|(case, place)| case.masks[&experts[*place]]);
-        Arc::new(Memo::new(Support {
-            experts: experts.to_vec(),
-            images: cases.iter().map(|case| case.image).collect(),
-            masks: vec![masks.collect()],
-            dealt: Some(dealt),
-        }))
-    }
-
-    fn support(&mut self, experts: &Arc<[u8]>, way: Option<(usize, usize)>) -> Arc<Memo<Support>> {
-        let cases = &self.inventory.training;
-        self.supports
-            .entry((experts.clone(), way))
-            .or_insert_with(|| {
-                let (start, samples) = way.unwrap_or((1, cases.len()));
-                let chosen = subset(start, samples, cases.len())
-                    .map(|i| &cases[i])
-                    .collect_vec();
-                Arc::new(Memo::new(Support {
-                    experts: experts.to_vec(),
-                    images: chosen.iter().map(|case| case.image).collect(),
-                    masks: experts
-                        .iter()
-                        .map(|expert| chosen.iter().map(|case| case.masks[expert]).collect())
-                        .collect(),
-                    dealt: None,
-                }))
-            })
-            .clone()
     }
 
     fn reference(&mut self, expert: u8, unit: SpacingFrom) -> Arc<Memo<Reference>> {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use itertools::Itertools;
+
 use super::{Origin, Plan, Run, Spec, StageId};
-use crate::method::{Annotation, TrainedOn};
+use crate::method::{Annotation, NetworkForm, TrainedOn};
 
 /// The names of a plan's stages, each after the first run that needs it.
 #[derive(Debug)]
@@ -66,11 +68,19 @@ impl<'a> Names<'a> {
         match &stage.spec {
             Spec::Train(train) => match train.origin {
                 Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
-                    let dealt = match train.support.dealt {
-                        Some(_) => " (an expert per image)",
-                        None => "",
+                    let dealt = train.support.dealt.as_ref().map(|_| "an expert per image");
+                    let form = match (train.network, &train.support.fused) {
+                        (NetworkForm::One, Some(_)) => Some(&*run.method().name),
+                        (NetworkForm::One, None) => Some("one branch"),
+                        (NetworkForm::Heads, _) => Some("heads"),
+                        (NetworkForm::Norms, _) => None,
                     };
-                    format!("{kind} on {experts}{dealt}{swept}")
+                    let how = form.into_iter().chain(dealt).join(", ");
+                    let how = match how.as_str() {
+                        "" => String::new(),
+                        how => format!(" ({how})"),
+                    };
+                    format!("{kind} on {experts}{how}{swept}")
                 }
                 Origin::Random => {
                     let trainer = names.joined(&train.support.experts);
@@ -80,6 +90,7 @@ impl<'a> Names<'a> {
                     format!("{kind} {experts} to {new}{}, {way}", self.how(run))
                 }
             },
+            Spec::Serve(_) => format!("{kind} {experts} to {new}{}, {way}", self.how(run)),
             Spec::Evaluate(_) => match (run.method().is_pretrained(), run.method().trained_on) {
                 (true, _) => format!("{kind} {experts} to {new}{}, {way}", self.how(run)),
                 (false, TrainedOn::NewExpert) => format!("{kind} {new}, {way}"),
@@ -92,13 +103,15 @@ impl<'a> Names<'a> {
 
     /// The run's method, where its network is adapted in a way that has to be named.
     fn how(&self, run: &Run) -> String {
-        match &self.plan.stage(run.training).spec {
+        match &self.plan.stage(run.network).spec {
             Spec::Train(train)
                 if matches!(train.origin, Origin::Adapted { .. })
+                    || train.network != NetworkForm::Norms
                     || run.method().annotation == Annotation::Cohort =>
             {
                 format!(" ({})", run.method().name)
             }
+            Spec::Serve(_) => format!(" ({})", run.method().name),
             Spec::Train(_) | Spec::Evaluate(_) => String::new(),
         }
     }

@@ -8,9 +8,11 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data::{Case, Mask},
+    fusion::{Rule, fuse},
     key::{Digest, Keyed, Memo, Sink},
     manifest::{Budget, ExpertBatching, Keep, Metrics, Recipe},
-    method::{Branch, Tuned},
+    method::{Branch, NetworkForm, Tuned},
     seed::Seed,
 };
 
@@ -24,16 +26,19 @@ pub enum Kind {
     Finetune,
     /// Training from random initialisation on one expert's masks.
     Scratch,
+    /// Predicting for the new expert with a pretrained network that is not trained further.
+    Serve,
     /// Scoring predictions against one expert's masks.
     Evaluate,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [
+    pub const ALL: [Kind; 5] = [
         Self::Pretrain,
         Self::Finetune,
         Self::Scratch,
+        Self::Serve,
         Self::Evaluate,
     ];
 
@@ -43,6 +48,7 @@ impl Kind {
             Self::Pretrain => "pretrain",
             Self::Finetune => "finetune",
             Self::Scratch => "scratch",
+            Self::Serve => "serve",
             Self::Evaluate => "evaluate",
         }
     }
@@ -51,7 +57,7 @@ impl Kind {
     pub fn version(self) -> u64 {
         match self {
             Self::Pretrain | Self::Finetune | Self::Scratch => 2,
-            Self::Evaluate => 1,
+            Self::Serve | Self::Evaluate => 1,
         }
     }
 }
@@ -68,6 +74,8 @@ impl fmt::Display for Kind {
 pub enum Spec {
     /// Trains a network and predicts the test images.
     Train(Train),
+    /// Takes the new expert's predictions from a pretrained network as it is.
+    Serve(Serve),
     /// Scores a network's predictions.
     Evaluate(Evaluate),
 }
@@ -81,6 +89,9 @@ pub struct Train {
     pub budget: Arc<Memo<Budget>>,
     /// Where the weights come from.
     pub origin: Origin,
+    /// What experts have of their own in it; in a network for one expert, what is that expert's.
+    #[serde(default, skip_serializing_if = "NetworkForm::is_usual")]
+    pub network: NetworkForm,
     /// The annotated images.
     pub support: Arc<Memo<Support>>,
     /// The images to predict afterwards.
@@ -188,18 +199,84 @@ impl Train {
     }
 }
 
+/// A pretrained network as it is for a new expert: its stored predictions of the test images become
+/// the expert's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Serve {
+    /// The stage that pretrained it; the images that are predicted are those of that stage.
+    pub pretrained: Digest,
+    /// What is served.
+    pub way: Way,
+    /// The new expert's annotated images, by which is chosen; none where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<Arc<Memo<Support>>>,
+}
+
+/// What a pretrained network serves a new expert with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// The mean of all branches.
+    Consensus,
+    /// The branch that fits the annotated images best.
+    Branch,
+    /// The only branch, at the threshold that fits the annotated images best.
+    Threshold,
+}
+
+impl Way {
+    /// The word in keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Consensus => "consensus",
+            Self::Branch => "branch",
+            Self::Threshold => "threshold",
+        }
+    }
+}
+
+/// Masks of several experts that became one for each image.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fusion {
+    /// How.
+    pub rule: Rule,
+    /// Whose.
+    pub experts: Vec<u8>,
+}
+
+impl Fusion {
+    /// The fused mask of a case.
+    ///
+    /// # Errors
+    /// An expert has no mask of it, or the masks cannot be fused.
+    pub fn of(&self, case: &Case) -> Result<Mask, String> {
+        let masks = self.experts.iter().map(|expert| {
+            let mask = case.mask(*expert);
+            mask.ok_or_else(|| format!("{} has no mask of expert {expert}", case.name))
+        });
+        let masks: Vec<&Mask> = masks.collect::<Result<_, _>>()?;
+        let fused = fuse(&masks, self.rule);
+        let fused = fused.map_err(|error| format!("{}: {error}", case.name))?;
+        Ok(fused.mask)
+    }
+}
+
 /// Annotated images: which cases, and whose masks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Support {
-    /// The experts, one branch of the network each.
+    /// The experts, of whom each has a list of masks; none where masks are fused.
     pub experts: Vec<u8>,
     /// The images, in the order of sampling.
     pub images: Vec<Digest>,
-    /// For each expert, the masks of those images; where these are dealt out, one list.
+    /// For each expert, the masks of those images; where these are dealt out or fused, one list.
     pub masks: Vec<Vec<Digest>>,
     /// Where each image has the mask of one expert only: for each image, the place of its expert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dealt: Option<Vec<usize>>,
+    /// How the masks were made, where they are in no file. It is not in the key: masks that are
+    /// alike make the same stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fused: Option<Fusion>,
 }
 
 /// The images that every training predicts when it is done.
@@ -214,9 +291,9 @@ pub struct TestImages {
 /// Scores predictions against one expert's masks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluate {
-    /// The training whose predictions are scored.
+    /// The stage whose predictions are scored.
     pub training: Digest,
-    /// What kind of training that is.
+    /// What kind of stage that is.
     pub training_kind: Kind,
     /// The masks that count as correct.
     pub reference: Arc<Memo<Reference>>,
@@ -240,6 +317,7 @@ impl Spec {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Train(train) => train.kind(),
+            Self::Serve(_) => Kind::Serve,
             Self::Evaluate(_) => Kind::Evaluate,
         }
     }
@@ -261,6 +339,7 @@ impl Keyed for Spec {
         sink.u64("version", self.kind().version());
         match self {
             Self::Train(train) => train.fields(sink),
+            Self::Serve(serve) => serve.fields(sink),
             Self::Evaluate(evaluate) => evaluate.fields(sink),
         }
     }
@@ -272,6 +351,7 @@ impl Keyed for Train {
             recipe,
             budget,
             origin,
+            network,
             support,
             test,
             seed,
@@ -302,9 +382,27 @@ impl Keyed for Train {
                 sink.text("tuned", tuned.word());
             }
         }
+        if !network.is_usual() {
+            sink.text("network", network.word());
+        }
         sink.group("support", &**support);
         sink.group("test", &**test);
         seed.fields(sink);
+    }
+}
+
+impl Keyed for Serve {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            pretrained,
+            way,
+            support,
+        } = self;
+        sink.digest("pretrained", pretrained);
+        sink.text("way", way.word());
+        if let Some(support) = support {
+            sink.group("support", &**support);
+        }
     }
 }
 
@@ -330,6 +428,7 @@ impl Keyed for Support {
             images,
             masks,
             dealt,
+            fused: _,
         } = self;
         let experts: Vec<u64> = experts.iter().map(|expert| u64::from(*expert)).collect();
         sink.numbers("experts", &experts);

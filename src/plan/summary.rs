@@ -26,6 +26,8 @@ pub struct StageCounts {
     pub finetune: Count,
     /// Trainings from random initialisation.
     pub scratch: Count,
+    /// Pretrained networks as they are.
+    pub serve: Count,
     /// Scorings.
     pub evaluate: Count,
 }
@@ -61,7 +63,7 @@ impl Summary {
                 false => count.left += 1,
             }
         }
-        let [pretrain, finetune, scratch, evaluate] = counts;
+        let [pretrain, finetune, scratch, serve, evaluate] = counts;
         let trainings =
             [pretrain, finetune, scratch]
                 .into_iter()
@@ -77,6 +79,7 @@ impl Summary {
                 pretrain,
                 finetune,
                 scratch,
+                serve,
                 evaluate,
             },
             trainings,
@@ -101,9 +104,13 @@ impl fmt::Display for Summary {
             ("pretrain", &stages.pretrain),
             ("finetune", &stages.finetune),
             ("scratch", &stages.scratch),
+            ("serve", &stages.serve),
             ("evaluate", &stages.evaluate),
             ("trainings", trainings),
         ] {
+            if name == "serve" && count.distinct == 0 {
+                continue;
+            }
             let cells = [count.distinct, count.cached, count.left, count.shared].map(grouped);
             let [distinct, cached, left, shared] = cells;
             writeln!(

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Spec;
-use crate::manifest::ExpertBatching;
+use crate::{manifest::ExpertBatching, method::NetworkForm};
 
 /// How much work a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +34,13 @@ impl Spec {
         match self {
             Self::Train(train) => Work {
                 steps: train.budget.steps,
-                batches: match (train.origin.batching(), &train.support.dealt) {
-                    (ExpertBatching::OnePerImage, _) | (_, Some(_)) => 1,
-                    (ExpertBatching::All, None) => train.support.experts.len(),
+                batches: match (train.network, train.origin.batching(), &train.support.dealt) {
+                    // Heads share no batch, but all of them read the same features.
+                    (NetworkForm::Heads, ExpertBatching::OnePerImage, _)
+                    | (NetworkForm::Heads, _, Some(_)) => train.support.experts.len(),
+                    (NetworkForm::Heads | NetworkForm::One, ..) => 1,
+                    (_, ExpertBatching::OnePerImage, _) | (_, _, Some(_)) => 1,
+                    (_, ExpertBatching::All, None) => train.support.masks.len(),
                 },
                 size: Some(Size {
                     width: train.recipe.network.width,
@@ -44,7 +48,7 @@ impl Spec {
                     batch: train.recipe.training.batch,
                 }),
             },
-            Self::Evaluate(_) => Work {
+            Self::Serve(_) | Self::Evaluate(_) => Work {
                 steps: 0,
                 batches: 0,
                 size: None,

@@ -78,10 +78,10 @@ pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
             }
         }),
         column("pretraining", |(run, _): &RunRow<'_>| {
-            let pretraining = results.plan.stage(run.training).upstream;
+            let pretraining = results.plan.stage(run.network).upstream;
             pretraining.map_or_else(String::new, digest)
         }),
-        column("training", |(run, _): &RunRow<'_>| digest(run.training)),
+        column("training", |(run, _): &RunRow<'_>| digest(run.network)),
         column("evaluation", |(run, _): &RunRow<'_>| digest(run.evaluation)),
         column("distance_unit", |_| spec.distances().to_owned()),
     ]);

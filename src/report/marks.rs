@@ -78,9 +78,13 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
             .filter(|i| key(&cells[*i]) == this)
             .collect();
         let unsettled = members.iter().any(|i| !cells[*i].settled());
+        // A single result, as of a network that is tested as it is, tells no chance from merit.
+        let several = members.iter().any(|i| cells[*i].results.len() > 1);
+        let candidate = |i: &usize| !several || cells[*i].results.len() > 1;
         let best = members
             .iter()
             .copied()
+            .filter(candidate)
             .filter_map(|i| Some((i, cells[i].mean?)))
             .reduce(
                 |best, this| match cells[best.0].metric.is_better(this.1, best.1) {
@@ -181,10 +185,13 @@ pub fn paired(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
 }
 
 /// How many cases the networks of a cell are trained on for the new expert: the fewest, where that
-/// differs.
+/// differs; without samples, for the annotators.
 fn trained_on(cell: &Cell, spec: &Experiment) -> usize {
     let fewest = spec.grid.samples.iter().copied().min();
-    cell.position.samples().or(fewest).unwrap_or(1)
+    match cell.position.samples().or(fewest) {
+        None | Some(0) => spec.cohort.training.max(1),
+        Some(samples) => samples,
+    }
 }
 
 /// The unpaired test of two cells. `p_holm` is `p`, as for a family of one test.

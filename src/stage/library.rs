@@ -14,7 +14,7 @@ use crate::{
     key::{Digest, Keyed},
     manifest::ImageSpec,
     net::{Checkpoint, CheckpointError},
-    plan::Kind,
+    plan::{Fusion, Kind},
     store::Store,
 };
 
@@ -23,6 +23,8 @@ pub struct Library {
     dataset: Arc<Dataset>,
     images: HashMap<Digest, usize>,
     masks: HashMap<Digest, (usize, u8)>,
+    /// Masks that were made of several experts'.
+    fused: HashMap<Digest, Mask>,
     prepared: HashMap<(Digest, ImageSpec), Arc<Prepared>>,
     planes: HashMap<(Digest, ImageSpec), Arc<Plane>>,
     /// Files of weights that have not been read yet.
@@ -48,6 +50,7 @@ impl Library {
             dataset,
             images,
             masks,
+            fused: HashMap::new(),
             prepared: HashMap::new(),
             planes: HashMap::new(),
             unread: imports,
@@ -120,6 +123,21 @@ impl Library {
         Ok(weights)
     }
 
+    /// Fuses the experts' masks of some images, which can be asked for by their digests then.
+    ///
+    /// # Errors
+    /// Where the data set has no such image or mask, or the masks cannot be fused.
+    pub fn fuse(&mut self, fusion: &Fusion, images: &[Digest]) -> Result<(), StageError> {
+        for image in images {
+            let case = self.images.get(image);
+            let case = case.and_then(|case| self.dataset.cases().nth(*case));
+            let case = case.ok_or_else(|| absent("image", image))?;
+            let fused = fusion.of(case).map_err(StageError::Data)?;
+            self.fused.insert(fused.digest(), fused);
+        }
+        Ok(())
+    }
+
     /// An image, prepared.
     ///
     /// # Errors
@@ -164,6 +182,9 @@ impl Library {
     /// # Errors
     /// Where the data set has no such mask.
     pub fn original_mask(&self, digest: &Digest) -> Result<&Mask, StageError> {
+        if let Some(fused) = self.fused.get(digest) {
+            return Ok(fused);
+        }
         let (case, expert) = self
             .masks
             .get(digest)

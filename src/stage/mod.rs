@@ -4,14 +4,15 @@
 //! depends on its spec alone. It does not know when or where it runs.
 
 mod library;
+mod serve;
 
 use std::{iter::zip, sync::Arc};
 
 use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase},
     artefact::{
-        self, CHOICE, CURVE, CaseScores, Choice, IMPORT, PREDICTIONS, SCORES, Scores, WEIGHTS,
-        branch_name, curve, parse_predictions, predictions,
+        self, CHOICE, CURVE, CaseScores, Choice, IMPORT, ONLY, PREDICTIONS, SCORES, Scores,
+        WEIGHTS, branch_name, curve, parse_predictions, predictions,
     },
     data::{
         Mask,
@@ -20,10 +21,13 @@ use crate::{
     },
     engine::{AnyEngine, Engine},
     key::{Digest, Keyed},
-    manifest::Metrics,
+    manifest::{ImageSpec, Metrics},
+    method::NetworkForm,
     metric::{self, Compared, Spacing},
-    net::{About, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
-    plan::{Evaluate, Kind, Origin, Spec, Train},
+    net::{
+        About, Branches, Checkpoint, CheckpointError, ExpertLayers, Import, NetworkOrigin, UNet,
+    },
+    plan::{Evaluate, Kind, Origin, Spec, Support, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
     train::{Annotated, TrainError, Training, Watch, predict, train},
 };
@@ -111,7 +115,7 @@ pub trait StageWork {
     ) -> Result<Files, StageError>;
 }
 
-/// Trainings and evaluations.
+/// Trainings, served networks and evaluations.
 pub struct Stages;
 
 impl StageWork for Stages {
@@ -160,7 +164,7 @@ fn geometry(spec: &Spec, library: &Library) -> Option<TrainingGeometry> {
             let headers = images.filter_map(|digest| library.header(digest));
             Some(TrainingGeometry::of(headers)).filter(|geometry| !geometry.is_silent())
         }
-        Spec::Train(_) | Spec::Evaluate(_) => None,
+        Spec::Train(_) | Spec::Serve(_) | Spec::Evaluate(_) => None,
     }
 }
 
@@ -171,6 +175,7 @@ fn geometry(spec: &Spec, library: &Library) -> Option<TrainingGeometry> {
 pub fn compute(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<Files, StageError> {
     match spec {
         Spec::Train(spec) => run_training(spec, bench, watch),
+        Spec::Serve(spec) => serve::serve(spec, bench),
         Spec::Evaluate(spec) => run_evaluation(spec, bench),
     }
 }
@@ -236,6 +241,7 @@ fn train_and_predict<E: Engine>(
         let about = About {
             recipe: **spec.recipe,
             experts: spec.support.experts.clone(),
+            network: spec.network,
             // Weights depend on their key alone, in which no header is.
             geometry: None,
             provenance: NetworkOrigin::Stage {
@@ -266,7 +272,7 @@ fn start<E: Engine>(
 ) -> Result<InitialNetwork, StageError> {
     let seed = spec.seed.fork("initialisation");
     let network = &spec.recipe.network;
-    let experts = spec.support.experts.len();
+    let branches = branches(spec);
     let of = |net: UNet| InitialNetwork {
         net,
         import: None,
@@ -274,12 +280,12 @@ fn start<E: Engine>(
     };
     match spec.origin {
         Origin::Random | Origin::RandomForExperts(_) => {
-            let net = UNet::init(network, experts, &seed, engine.device())?;
+            let net = UNet::init(network, branches, &seed, engine.device())?;
             Ok(of(net))
         }
         Origin::ImportedForExperts(_, tensors) => {
             let imported = library.import(&tensors)?;
-            let (net, import) = imported.import(network, experts, &seed, engine.device())?;
+            let (net, import) = imported.import(network, branches, &seed, engine.device())?;
             Ok(InitialNetwork {
                 import: Some(import),
                 ..of(net)
@@ -289,9 +295,10 @@ fn start<E: Engine>(
             let pretrained = library.pretrained(store, &pretrained)?;
             let Beginning { net, choice } = Adapting {
                 pretrained: &pretrained,
-                experts: pretrained.about().map_or(&[], |about| &about.experts),
+                experts: pretrained.about().map_or(&[], |about| about.owners()),
+                layers: branches.layers,
                 branch: spec.origin.branch(),
-                cases: &as_drawn(spec, library)?,
+                cases: &support_cases(&spec.support, &spec.recipe.image, library)?,
                 recipe: &spec.recipe,
                 seed,
                 engine,
@@ -302,19 +309,30 @@ fn start<E: Engine>(
     }
 }
 
+/// The branches of a network that is trained.
+pub fn branches(spec: &Train) -> Branches {
+    let experts = &spec.support.experts;
+    match spec.network {
+        NetworkForm::Norms => Branches::of(ExpertLayers::Norms, experts),
+        NetworkForm::Heads => Branches::of(ExpertLayers::Head, experts),
+        NetworkForm::One => Branches::from(1),
+    }
+}
+
 /// The annotated cases with the first expert's masks as they were drawn.
-fn as_drawn<'a>(
-    spec: &Train,
+fn support_cases<'a>(
+    support: &Support,
+    spec: &ImageSpec,
     library: &'a mut Library,
 ) -> Result<Vec<SupportCase<'a>>, StageError> {
-    let digests = &spec.support.images;
+    let digests = &support.images;
     let images: Vec<Arc<Prepared>> = digests
         .iter()
-        .map(|digest| library.image(digest, &spec.recipe.image))
+        .map(|digest| library.image(digest, spec))
         .collect::<Result<_, _>>()?;
     let library = &*library;
     zip(digests, images)
-        .zip(spec.support.masks.iter().flatten())
+        .zip(support.masks.iter().flatten())
         .map(|((digest, image), mask)| {
             Ok(SupportCase {
                 digest: *digest,
@@ -343,6 +361,9 @@ fn upstream(store: &Store, kind: Kind, digest: &Digest, file: &str) -> Result<Ve
 fn annotated(spec: &Train, library: &mut Library) -> Result<Vec<Annotated>, StageError> {
     let image = &spec.recipe.image;
     let support = &spec.support;
+    if let Some(fusion) = &support.fused {
+        library.fuse(fusion, &support.images)?;
+    }
     (0..support.images.len())
         .map(|i| {
             Ok(Annotated {
@@ -367,11 +388,16 @@ fn predict_test_images<E: Engine>(
     let cases: Vec<(String, Arc<Prepared>)> = zip(&spec.test.names, &spec.test.images)
         .map(|(name, digest)| Ok((name.clone(), library.image(digest, image)?)))
         .collect::<Result<_, StageError>>()?;
-    let experts = &spec.support.experts;
-    let branches: Vec<usize> = (0..experts.len()).collect();
+    let branches: Vec<usize> = (0..net.branches().count).collect();
     let predicted = predict(net, engine, &branches, &cases, image)?;
-    let names = experts.iter().map(|expert| branch_name(*expert));
-    let by_branch: Vec<_> = names.zip(predicted).collect();
+    let names: Vec<String> = match spec.network {
+        NetworkForm::Norms | NetworkForm::Heads => {
+            let experts = spec.support.experts.iter();
+            experts.map(|expert| branch_name(*expert)).collect()
+        }
+        NetworkForm::One => vec![ONLY.to_owned()],
+    };
+    let by_branch: Vec<_> = names.into_iter().zip(predicted).collect();
     Ok(predictions(&by_branch))
 }
 

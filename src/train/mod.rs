@@ -13,7 +13,7 @@ mod probe;
 mod progress;
 mod radam;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use candle_core::{Result, Tensor};
 
@@ -43,7 +43,7 @@ use batches::Batches;
 pub struct Annotated {
     /// The image.
     pub image: Arc<Prepared>,
-    /// A mask for each expert of the network; where cases are dealt out, the one there is.
+    /// A mask of each expert; where cases are dealt out or masks are fused, the one there is.
     pub masks: Vec<Arc<Plane>>,
 }
 
@@ -61,10 +61,11 @@ pub struct Training<'a, E> {
     pub budget: Budget,
     /// The user's setting of the initial learning rate: a manifest's key or a command's option.
     pub rate_key: String,
-    /// The branches that a step trains; without effect for one expert.
+    /// The masks that a step trains on, each through the branch of its expert; without effect for
+    /// one mask. A network of one branch learns all masks by it.
     pub batching: ExpertBatching,
     /// The branch of each case, where every case has the mask of one expert only; then every image
-    /// of a batch goes through its branch, in one pass.
+    /// of a batch goes through its branch.
     pub dealt: Option<&'a [usize]>,
     /// The parameters that change.
     pub tuned: Tuned,
@@ -267,13 +268,30 @@ fn batch(seed: Seed, cases: usize, size: usize, step: usize) -> Vec<usize> {
     Batches::starting_at(cases, size, seed.fork("shuffle"), step).next()
 }
 
+/// Images of a batch that go through the network together.
+struct TrainingPass {
+    slots: Vec<BatchSlot>,
+    /// The losses of its logits, which share its loss alike.
+    losses: Vec<PassLoss>,
+    /// The share of its loss in the loss of the step.
+    share: f64,
+}
+
 /// An image of a batch on its way through the network.
 #[derive(Clone, Copy)]
 struct BatchSlot {
+    /// Its place in the batch.
+    sample: usize,
     /// Its branch.
     branch: usize,
-    /// The mask that counts as correct.
-    target: usize,
+}
+
+/// A loss over the images of a pass.
+struct PassLoss {
+    /// The branch whose head gives the logits.
+    branch: usize,
+    /// For each slot, the mask that counts as correct.
+    targets: Vec<usize>,
 }
 
 /// One update; returns the mean loss over all pairs of image and expert of this step. No parameter
@@ -288,7 +306,6 @@ fn update<E: Engine>(
 ) -> Result<f32> {
     let engine = training.engine;
     let passes = passes(training, step, samples.len());
-    let share = 1.0 / passes.len() as f64;
     let tensors: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
     let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
     let plus = |sum: Option<Tensor>, gradient: Tensor| match sum {
@@ -297,18 +314,18 @@ fn update<E: Engine>(
     };
     let mut loss = 0.0;
     // One expert's branch at a time: the memory of one pass, whatever the number of experts.
-    for (pass, slots) in passes.iter().enumerate() {
-        let of_pass = forward(training, samples, slots)?;
-        loss += engine.loss(&of_pass)? as f32 * share as f32;
-        if pass + 1 < passes.len() {
-            engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
+    for (place, pass) in passes.iter().enumerate() {
+        let of_pass = forward(training, samples, pass)?;
+        loss += engine.loss(&of_pass)? as f32 * pass.share as f32;
+        if place + 1 < passes.len() {
+            engine.backward(of_pass, pass.share, &tensors, &mut |place, gradient| {
                 sums[place] = Some(plus(sums[place].take(), gradient)?);
                 Ok(())
             })?;
         } else if loss.is_finite() {
             // In the last backward pass a parameter changes as soon as its gradient is known, while
             // both are in the cache.
-            engine.backward(of_pass, share, &tensors, &mut |place, gradient| {
+            engine.backward(of_pass, pass.share, &tensors, &mut |place, gradient| {
                 optimiser.update(place, &plus(sums[place].take(), gradient)?, lr)
             })?;
             // Parameters that only earlier passes used.
@@ -318,39 +335,91 @@ fn update<E: Engine>(
     Ok(loss)
 }
 
-/// The slots of each pass of a step.
-fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> Vec<Vec<BatchSlot>> {
-    let experts = training.net.experts();
-    let own = |expert| BatchSlot {
-        branch: expert,
-        target: expert,
+/// The passes of a step. Masks of one expert that take the same way through all layers but the last
+/// share a pass.
+fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> Vec<TrainingPass> {
+    let net = training.net;
+    // All experts share an only branch.
+    let branch = |expert: usize| match net.branches().count {
+        1 => 0,
+        _ => expert,
     };
-    if let Some(dealt) = training.dealt {
-        let batch = batch(training.seed, training.cases.len(), slots, step);
-        let slots = batch.iter().map(|case| BatchSlot {
-            branch: dealt[*case],
-            target: 0,
-        });
-        return vec![slots.collect()];
-    }
-    match training.batching {
-        ExpertBatching::All => (0..experts)
-            .map(|expert| vec![own(expert); slots])
-            .collect(),
-        ExpertBatching::OnePerImage => {
+    let masks = training.cases.first().map_or(1, |case| case.masks.len());
+    let each = |branches: Vec<usize>| -> Vec<BatchSlot> {
+        let slots = branches.into_iter().enumerate();
+        slots
+            .map(|(sample, branch)| BatchSlot { sample, branch })
+            .collect()
+    };
+    // Every image with one mask.
+    let of_experts = |experts: Vec<usize>, targets: Vec<usize>| {
+        let branches = experts.into_iter().map(branch).collect();
+        by_branch(net, each(branches), &targets)
+    };
+    match (training.dealt, training.batching) {
+        (Some(dealt), _) => {
+            let batch = batch(training.seed, training.cases.len(), slots, step);
+            let experts = batch.iter().map(|case| dealt[*case]);
+            of_experts(experts.collect(), vec![0; slots])
+        }
+        (None, ExpertBatching::OnePerImage) => {
             // Random permutations of the experts, cut into batches: branches stay balanced.
             let seed = training.seed.fork("branches");
-            let mut rounds = Batches::starting_at(experts, slots, seed, step);
-            vec![rounds.next().into_iter().map(own).collect()]
+            let round = Batches::starting_at(masks, slots, seed, step).next();
+            of_experts(round.clone(), round)
+        }
+        (None, ExpertBatching::All) => {
+            let loss = |expert: usize| PassLoss {
+                branch: branch(expert),
+                targets: vec![expert; slots],
+            };
+            let by_norms = net.mixes_branches() && net.branches().count > 1;
+            match by_norms {
+                true => (0..masks)
+                    .map(|expert| TrainingPass {
+                        slots: each(vec![expert; slots]),
+                        losses: vec![loss(expert)],
+                        share: 1.0 / masks as f64,
+                    })
+                    .collect(),
+                false => vec![TrainingPass {
+                    slots: each(vec![0; slots]),
+                    losses: (0..masks).map(loss).collect(),
+                    share: 1.0,
+                }],
+            }
         }
     }
 }
 
-/// The loss of some samples, each through its branch.
+/// One pass where branches mix, or else one for each branch, with shares by their numbers of
+/// images.
+fn by_branch(net: &UNet, slots: Vec<BatchSlot>, targets: &[usize]) -> Vec<TrainingPass> {
+    let all = slots.len() as f64;
+    let pass = |slots: Vec<BatchSlot>| TrainingPass {
+        share: slots.len() as f64 / all,
+        losses: vec![PassLoss {
+            branch: slots[0].branch,
+            targets: slots.iter().map(|slot| targets[slot.sample]).collect(),
+        }],
+        slots,
+    };
+    if net.mixes_branches() {
+        return vec![pass(slots)];
+    }
+    let branches: BTreeSet<usize> = slots.iter().map(|slot| slot.branch).collect();
+    let of_branch = |branch: usize| {
+        let slots = slots.iter().filter(|slot| slot.branch == branch);
+        pass(slots.copied().collect())
+    };
+    branches.into_iter().map(of_branch).collect()
+}
+
+/// The loss of a pass.
 fn forward<E: Engine>(
     training: &Training<'_, E>,
     samples: &[Sample],
-    slots: &[BatchSlot],
+    TrainingPass { slots, losses, .. }: &TrainingPass,
 ) -> Result<E::Tensor> {
     let Training {
         net,
@@ -359,21 +428,35 @@ fn forward<E: Engine>(
         ..
     } = training;
     let (height, width) = (samples[0].image.height, samples[0].image.width);
-    let shape = [samples.len(), height, width];
-    let images: Vec<&[f32]> = samples.iter().map(|s| s.image.values.as_slice()).collect();
-    let targets: Vec<&[f32]> = samples
-        .iter()
-        .zip(slots)
-        .map(|(sample, slot)| sample.masks[slot.target].values.as_slice())
-        .collect();
+    let shape = [slots.len(), height, width];
+    let images = slots.iter().map(|slot| &samples[slot.sample].image);
+    let images: Vec<&[f32]> = images.map(|image| image.values.as_slice()).collect();
     let branches: Vec<usize> = slots.iter().map(|slot| slot.branch).collect();
     let x = engine.pack(&images.concat(), shape)?;
-    let y = engine.pack(&targets.concat(), shape)?;
-    let logits = net.forward(*engine, &x, &branches)?;
+    let features = net.features(*engine, &x, &branches)?;
+    drop(x);
     let over = match recipe.training.reduction {
         Reduction::Image => DiceOver::Image,
         Reduction::Batch => DiceOver::Batch,
     };
     let smooth = recipe.training.smooth;
-    engine.dice_loss(&logits, &y, samples.len(), smooth, over)
+    let mut logits: Option<(usize, E::Tensor)> = None;
+    let mut each = Vec::new();
+    for PassLoss { branch, targets } in losses {
+        let of_branch = match logits.take() {
+            Some((same, logits)) if same == *branch => logits,
+            _ => net.logits(*engine, &features, *branch)?,
+        };
+        let targets = std::iter::zip(slots, targets);
+        let targets = targets.map(|(slot, target)| &samples[slot.sample].masks[*target]);
+        let targets: Vec<&[f32]> = targets.map(|mask| mask.values.as_slice()).collect();
+        let y = engine.pack(&targets.concat(), shape)?;
+        let loss = engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?;
+        each.push((loss, 1.0 / losses.len() as f64));
+        logits = Some((*branch, of_branch));
+    }
+    match each.len() {
+        1 => Ok(each.remove(0).0),
+        _ => engine.sum(&each),
+    }
 }

@@ -35,6 +35,7 @@ pub fn predict<E: Engine>(
             .iter()
             .map(|z| Prediction::quantise(sigmoid(*z)))
             .collect(),
+        threshold: Prediction::HALF,
     };
     let by_branch = logits(net, engine, branches, &images, spec)?;
     let of_branch = |planes: Vec<Plane>| cases.iter().zip(planes).map(prediction).collect();
@@ -43,7 +44,7 @@ pub fn predict<E: Engine>(
 
 /// The network's output for images, over the field of view of each ([`Prepared::view`]): for each
 /// branch, all images. Instance norm makes the samples of a batch independent of each other, so
-/// images of one size share batches, whatever their branch.
+/// images of one size share batches, whatever their branch, as far as branches mix.
 ///
 /// # Errors
 /// Where a tensor operation fails.
@@ -58,11 +59,16 @@ pub fn logits<E: Engine>(
     let mut samples: Vec<(usize, usize)> = (0..branches.len())
         .flat_map(|branch| (0..images.len()).map(move |image| (branch, image)))
         .collect();
-    // Stable: within a size the order stays.
-    samples.sort_by_key(|(_, image)| views[*image].size);
+    // What can share a batch: images of one size, of any branch where branches mix.
+    let alike = |(branch, image): &(usize, usize)| {
+        let branch = (!net.mixes_branches()).then_some(*branch);
+        (views[*image].size, branch)
+    };
+    // Stable: among those the order stays.
+    samples.sort_by_key(&alike);
     let mut planes = vec![vec![None; images.len()]; branches.len()];
-    for alike in samples.chunk_by(|(_, a), (_, b)| views[*a].size == views[*b].size) {
-        for batch in alike.chunks(TOGETHER) {
+    for together in samples.chunk_by(|a, b| alike(a) == alike(b)) {
+        for batch in together.chunks(TOGETHER) {
             let [height, width] = views[batch[0].1].size;
             let pixels: Vec<f32> = batch
                 .iter()

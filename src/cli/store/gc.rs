@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::{
     super::{
-        Done, Failure, OpenedSets, Selection, imports,
+        Done, Failure, OpenedSets, Selection, inventory,
         output::{print, size},
     },
     upkeep::StoreArguments,
@@ -268,7 +268,8 @@ impl StageImages {
                 let mut masks = train.support.masks.iter();
                 Self {
                     own: all(&train.support.images, &content.training)
-                        && masks.all(|masks| all(masks, &content.training))
+                        && (train.support.fused.is_some()
+                            || masks.all(|masks| all(masks, &content.training)))
                         && all(&train.test.images, &content.test),
                     upstream: match train.origin {
                         Origin::Pretrained(pretrained) | Origin::Adapted { pretrained, .. } => {
@@ -280,6 +281,14 @@ impl StageImages {
                     },
                 }
             }
+            Spec::Serve(serve) => Self {
+                own: serve.support.as_ref().is_none_or(|support| {
+                    let mut masks = support.masks.iter();
+                    all(&support.images, &content.training)
+                        && masks.all(|masks| all(masks, &content.training))
+                }),
+                upstream: Some(serve.pretrained),
+            },
             Spec::Evaluate(evaluate) => Self {
                 own: all(&evaluate.reference.masks, &content.test),
                 upstream: Some(evaluate.training),
@@ -350,10 +359,7 @@ fn digests(
     if !problems.is_empty() {
         return Ok(Err(problems));
     }
-    let inventory = Inventory {
-        imports: imports(&experiments, Some(dataset))?,
-        ..Inventory::of(dataset)
-    };
+    let inventory = inventory(&experiments, dataset)?;
     let plan = plan::build(experiments, &inventory);
     Ok(Ok(plan.stages.iter().map(|stage| stage.digest).collect()))
 }

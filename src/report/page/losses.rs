@@ -132,6 +132,7 @@ fn plot(losses: &Losses) -> Markup {
         Kind::Pretrain => "Pretraining",
         Kind::Finetune => "Fine-tuning",
         Kind::Scratch => "From random initialisation",
+        Kind::Serve => "Serving",
         Kind::Evaluate => "Evaluation",
     };
     let finite = points
@@ -158,7 +159,7 @@ fn plot(losses: &Losses) -> Markup {
     );
     let class = match kind {
         Kind::Scratch => "without",
-        Kind::Pretrain | Kind::Finetune | Kind::Evaluate => "with",
+        Kind::Pretrain | Kind::Finetune | Kind::Serve | Kind::Evaluate => "with",
     };
     let drawing = html! {
         g.(class) {

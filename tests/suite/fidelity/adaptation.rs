@@ -4,7 +4,7 @@
 use candle_core::{DType, Device};
 use expertgrid::{
     engine::Stock,
-    net::{Checkpoint, Parameter, Part, UNet},
+    net::{Checkpoint, ExpertLayers, Parameter, Part, UNet},
     seed::Seed,
 };
 
@@ -33,7 +33,12 @@ fn with_fresh_norms(width: usize) -> UNet {
     // Fresh norms are not drawn: any seed gives the same.
     let seed = Seed::new(9);
     checkpoint
-        .adapt(&network_spec(width), &seed, &Device::Cpu)
+        .adapt(
+            &network_spec(width),
+            ExpertLayers::Norms,
+            &seed,
+            &Device::Cpu,
+        )
         .unwrap()
 }
 

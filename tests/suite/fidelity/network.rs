@@ -34,7 +34,7 @@ fn branches(step: usize) -> [usize; BATCH] {
 }
 
 fn outcome<E: Engine>(engine: &E, net: &UNet) -> Outcome {
-    let alone = net.experts() == 1;
+    let alone = net.branches().count == 1;
     let branches = |step| if alone { [0; BATCH] } else { branches(step) };
     ten_steps(engine, net, net.parameters(), 0, branches)
 }

@@ -5,7 +5,8 @@
 
 use expertgrid::{
     data::Mask,
-    fusion::{BOX_MARGIN_PX, FusionError, FusionRegion, Performance, Rule, fuse},
+    fusion::{BOX_MARGIN_PX, FusionError, Performance, Rule, fuse},
+    method::FusionRegion,
 };
 use proptest::prelude::*;
 use serde::Deserialize;

@@ -98,6 +98,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
             "\"other.safetensors\"",
         ],
     ),
+    ("fusion.region", &["\"box\""]),
     ("finetune.steps", &["900"]),
     ("finetune.lr", &["2e-3"]),
     ("finetune.expert_lr_factor", &["10.0"]),
@@ -132,16 +133,26 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("reference.dataset", &["\"some data\""]),
 ];
 
+/// The kinds of stage that the base has.
+const OF_BASE: [Kind; 4] = [
+    Kind::Pretrain,
+    Kind::Finetune,
+    Kind::Scratch,
+    Kind::Evaluate,
+];
+
 /// The kinds whose stages a key changes, by what the documentation of the keys says.
 fn shaped_by(key: &str) -> &'static [Kind] {
     use Kind::{Evaluate, Finetune, Pretrain, Scratch};
     match key.split_once('.').unwrap_or(("", key)) {
-        ("", "seed") | ("network" | "training" | "augment", _) => &Kind::ALL,
+        ("", "seed") | ("network" | "training" | "augment", _) => &OF_BASE,
         ("image", "cut_masks") => &[],
-        ("image", _) => &Kind::ALL,
+        ("image", _) => &OF_BASE,
         ("pretrain", _) | ("grid", "annotators.from" | "annotators.choose" | "repeats") => {
             &[Pretrain, Finetune, Evaluate]
         }
+        // Against a base that fuses no masks.
+        ("fusion", _) => &[Pretrain, Finetune, Evaluate],
         ("finetune", _) => &[Finetune, Evaluate],
         ("scratch", _) | ("grid", "train_experts") => &[Scratch, Evaluate],
         ("metrics", "report") => &[Evaluate],
@@ -150,7 +161,7 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         // With one way of sampling and one combination the two pairings are the same.
         ("grid", "pairing") => &[],
         // Which kinds there are at all.
-        ("grid", "methods") => &Kind::ALL,
+        ("grid", "methods") => &OF_BASE,
         ("", "title" | "keep") => &[],
         ("dataset" | "statistics" | "reference" | "table", _) => &[],
         _ => panic!("say which kinds of stage `{key}` shapes"),
@@ -189,6 +200,8 @@ fn set(key: &str, value: &str) -> Vec<String> {
         ("reference.source" | "reference.dataset", _) => {
             vec!["reference.values=\"published.csv\""]
         }
+        // It shapes what STAPLE makes of masks, where it is asked for.
+        ("fusion.region", _) => vec!["grid.methods=[\"w/\", \"w/o\", \"single\", \"staple\"]"],
         // It shapes what NSD is measured, where it is.
         ("metrics.nsd_tolerance", _) => vec!["metrics.report=[\"nsd\"]"],
         ("dataset.split.test", _) => patterns.into(),
@@ -227,7 +240,7 @@ fn named(plan: &Plan, kinds: &[Kind]) -> String {
 #[test]
 fn every_option_changes_the_keys_of_the_stages_that_it_shapes_and_of_no_other() {
     let base = plan_of(&[]);
-    let mut lines = format!("the base: {}\n", named(&base, &Kind::ALL));
+    let mut lines = format!("the base: {}\n", named(&base, &OF_BASE));
     for (key, values) in OPTIONS {
         for value in *values {
             let plan = plan_of(&set(key, value));

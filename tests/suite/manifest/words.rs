@@ -122,6 +122,36 @@ const WORDS: &[(&str, &str, &str)] = &[
         "methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else",
     ),
     (
+        "grid.methods",
+        "heads",
+        "a_frozen_head_network_moves_its_head_and_no_bit_of_anything_else",
+    ),
+    (
+        "grid.methods",
+        "pool",
+        "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
+    ),
+    (
+        "grid.methods",
+        "majority",
+        "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
+    ),
+    (
+        "grid.methods",
+        "staple",
+        "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
+    ),
+    (
+        "fusion.region",
+        "slice",
+        "the_region_of_staple_is_where_the_key_says",
+    ),
+    (
+        "fusion.region",
+        "box",
+        "the_region_of_staple_is_where_the_key_says",
+    ),
+    (
         "image.crop_at",
         "foreground",
         "a_test_crop_lies_around_the_foreground_or_in_the_middle_of_the_image",

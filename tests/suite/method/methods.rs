@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use expertgrid::{
     key::{Digest, Keyed},
     method::{
-        Annotation, BUILT_IN, Branch, BudgetFrom, Method, NetworkForm, TrainedOn, Tuned, Words,
+        Annotation, BUILT_IN, Branch, BudgetFrom, Masks, Method, NetworkForm, TrainedOn, Tuned,
+        Words,
     },
     plan::{self, Inventory, Kind, Names, Origin, Plan, Spec, Summary, Train},
 };
@@ -20,7 +21,7 @@ fn named(name: &str) -> Method {
     Method::named(name).unwrap()
 }
 
-const PRETRAINED: [&str; 8] = [
+const PRETRAINED: [&str; 12] = [
     "customised",
     "customised-inherit",
     "customised-frozen",
@@ -29,6 +30,10 @@ const PRETRAINED: [&str; 8] = [
     "cohort-frozen",
     "cohort-full",
     "cohort-full-inherit",
+    "heads",
+    "pool",
+    "majority",
+    "staple",
 ];
 
 #[test]
@@ -57,8 +62,8 @@ fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
             "x",
             "there is no method \"x\"; known here: \"scratch\", \"single\", \"customised\", \
              \"customised-inherit\", \"customised-frozen\", \"customised-frozen-inherit\", \
-             \"original\", \"cohort-frozen\", \"cohort-full\", \"cohort-full-inherit\", \"w/\", \
-             \"w/o\"",
+             \"original\", \"cohort-frozen\", \"cohort-full\", \"cohort-full-inherit\", \
+             \"heads\", \"pool\", \"majority\", \"staple\", \"w/\", \"w/o\"",
         ),
     ] {
         assert_eq!(Method::named(unknown), Err(expected.to_owned()));
@@ -71,9 +76,10 @@ fn built_in_methods_differ_in_what_their_names_say() {
     let expected = Method {
         name: "customised".into(),
         annotation: Annotation::Every,
-        network: NetworkForm::PerAnnotator,
+        network: NetworkForm::Norms,
+        masks: Masks::Each,
         branch: Branch::Reset,
-        tuned: Tuned::Everything,
+        tuned: Some(Tuned::Everything),
         trained_on: TrainedOn::NewExpert,
         budget: BudgetFrom::Finetune,
     };
@@ -86,7 +92,7 @@ fn built_in_methods_differ_in_what_their_names_say() {
     assert_eq!(named("customised-inherit"), inherit);
     let frozen = Method {
         name: "customised-frozen".into(),
-        tuned: Tuned::ExpertLayers,
+        tuned: Some(Tuned::ExpertLayers),
         ..customised
     };
     assert_eq!(named("customised-frozen"), frozen);
@@ -114,8 +120,9 @@ fn built_in_methods_differ_in_what_their_names_say() {
         name: "scratch".into(),
         annotation: Annotation::None,
         network: NetworkForm::One,
+        masks: Masks::Each,
         branch: Branch::Reset,
-        tuned: Tuned::Everything,
+        tuned: Some(Tuned::Everything),
         trained_on: TrainedOn::NewExpert,
         budget: BudgetFrom::Scratch,
     };
@@ -168,7 +175,7 @@ fn every_wrong_word_of_a_section_is_named_with_its_remedy() {
     };
     let words = Words {
         annotation: "evry",
-        multitask: "pool",
+        multitask: "pol",
         branch: "Inherit",
         adapt: "expert_layers",
     };
@@ -179,7 +186,7 @@ fn every_wrong_word_of_a_section_is_named_with_its_remedy() {
         ),
         (
             "multitask",
-            "`multitask` cannot be \"pool\"; known here: \"norms\"",
+            "`multitask` cannot be \"pol\"; did you mean \"pool\"?",
         ),
         (
             "branch",
@@ -192,6 +199,41 @@ fn every_wrong_word_of_a_section_is_named_with_its_remedy() {
     ];
     let expected: Vec<_> = expected.map(|(k, text)| (Some(k), text.to_owned())).into();
     assert_eq!(said("own", &words), expected);
+
+    // Words of which one leaves the other nothing to do.
+    for (annotation, multitask, branch, adapt, expected) in [
+        (
+            "cohort",
+            "staple",
+            "inherit",
+            "full",
+            (
+                "annotation",
+                "with annotation = \"cohort\" every image has one mask, of which multitask = \
+                 \"staple\" makes no other; take annotation = \"every\", or multitask = \"pool\"",
+            ),
+        ),
+        (
+            "every",
+            "heads",
+            "reset",
+            "select",
+            (
+                "branch",
+                "adapt = \"select\" trains nothing, so that a branch with initial values stays \
+                 without use; take branch = \"inherit\"",
+            ),
+        ),
+    ] {
+        let words = Words {
+            annotation,
+            multitask,
+            branch,
+            adapt,
+        };
+        let (key, text) = expected;
+        assert_eq!(said("own", &words), [(Some(key), text.to_owned())]);
+    }
 
     // A name means one thing.
     let inherit = Words {
@@ -243,10 +285,10 @@ fn digests(plan: &Plan) -> Vec<Digest> {
 fn training<'a>(plan: &'a Plan, method: &str) -> (&'a Train, Digest) {
     let mut runs = plan.runs.iter();
     let run = runs.find(|run| run.method().name == method).unwrap();
-    let stage = plan.stage(run.training);
+    let stage = plan.stage(run.network);
     match &stage.spec {
         Spec::Train(train) => (train, stage.digest),
-        Spec::Evaluate(_) => panic!("a run's training is a training"),
+        Spec::Serve(_) | Spec::Evaluate(_) => panic!("a run's training is a training"),
     }
 }
 
@@ -287,12 +329,13 @@ fn methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else() {
         stages.scratch,
         stages.evaluate,
     ];
-    // Three pairs of annotators, of every image and of one each; each with two new experts, three
-    // samples and two starts for each of four methods; from scratch on experts 6, 7 and, once for
+    // Three pairs of annotators, in six ways; each with two new experts, three samples and two
+    // starts for each of twelve methods; from scratch on experts 6, 7 and, once for
     // both new experts, on 1.
-    let [pairs, ways, methods] = [3, 3 * 2, 8];
+    let [pairs, ways, methods] = [3, 3 * 2, 8 + 4];
     let finetunings = pairs * 2 * ways * methods;
-    let expected = [2 * pairs, finetunings, 3 * ways, finetunings + 4 * ways];
+    // By norms on every image and on one each, by heads, by one branch, by two fused masks.
+    let expected = [6 * pairs, finetunings, 3 * ways, finetunings + 4 * ways];
     assert_eq!(found.map(|count| count.distinct), expected);
     // People can tell them apart.
     let names = Names::of(&plan);
@@ -394,7 +437,7 @@ fn the_keys_of_every_way_of_adapting_are_pinned() {
     let methods: Vec<Method> = methods.collect();
     let plan = plan_of(&methods, &[]);
     let lines = plan.runs.iter().map(|run| {
-        let [training, evaluation] = [run.training, run.evaluation].map(|id| plan.stage(id));
+        let [training, evaluation] = [run.network, run.evaluation].map(|id| plan.stage(id));
         format!(
             "{}: {} v{} {}, {} {}\n",
             run.method().name,

@@ -99,7 +99,7 @@ fn a_further_measure_trains_nothing_anew() {
         let plan = planned(&format!("{MANIFEST}\n[metrics]\nreport = {report}\n"));
         plan.runs
             .iter()
-            .map(|run| plan.stage(run.training).digest)
+            .map(|run| plan.stage(run.network).digest)
             .collect()
     };
     assert_eq!(trainings("[\"dice\"]"), trainings("[\"dice\", \"rad\"]"));

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use expertgrid::{
     engine::{Activation, Affine, DiceOver, Engine, Stock},
     manifest::{FirstConv, NetworkSpec},
-    net::{Checkpoint, Part, UNet},
+    net::{Checkpoint, ExpertLayers, Part, UNet},
     seed::Seed,
 };
 use rand::RngExt;
@@ -277,7 +277,7 @@ fn samples_of_a_batch_do_not_see_each_other() {
 }
 
 fn checkpoint(net: &UNet) -> Checkpoint {
-    Checkpoint::of(net, about(4, net.experts())).unwrap()
+    Checkpoint::of(net, about(4, net.branches().count)).unwrap()
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_restored_network_is_the_one_that_was_kept() {
         let bytes = checkpoint(&kept).to_bytes();
         let read = Checkpoint::read(&bytes).unwrap();
         let restored = read.restore(&spec(4), &Device::Cpu).unwrap();
-        assert_eq!(restored.experts(), experts);
+        assert_eq!(restored.branches().count, experts);
         for (a, b) in kept.parameters().iter().zip(restored.parameters()) {
             assert_eq!((&a.name, a.part), (&b.name, b.part));
             assert_eq!(values(a.var.as_tensor()), values(b.var.as_tensor()));
@@ -313,7 +313,7 @@ fn a_checkpoint_from_pytorch_comes_in_and_goes_out_with_every_bit() {
     let read = Checkpoint::read(bytes).unwrap();
     assert!(read.about().is_none());
     let net = read.restore(&spec(4), &Device::Cpu).unwrap();
-    assert_eq!(net.experts(), 3);
+    assert_eq!(net.branches().count, 3);
     let out = checkpoint(&net).to_bytes();
     let out = SafeTensors::deserialize(&out).unwrap();
     assert_eq!(out.len(), file.len());
@@ -344,8 +344,10 @@ fn values_that_are_not_finite_make_no_network() {
         let device = Device::Cpu;
         let errors = [
             read.restore(&spec(4), &device).map(drop),
-            read.inherit(1, &spec(4), &device).map(drop),
-            read.adapt(&spec(4), &Seed::new(9), &device).map(drop),
+            read.inherit(1, &spec(4), ExpertLayers::Norms, &device)
+                .map(drop),
+            read.adapt(&spec(4), ExpertLayers::Norms, &Seed::new(9), &device)
+                .map(drop),
             read.import(&spec(4), 2, &Seed::new(9), &device).map(drop),
         ];
         for error in errors {
@@ -367,7 +369,7 @@ fn an_inherited_branch_is_that_experts() {
         }
     }
     let heir = checkpoint(&kept)
-        .inherit(2, &spec(4), &Device::Cpu)
+        .inherit(2, &spec(4), ExpertLayers::Norms, &Device::Cpu)
         .unwrap();
     for parameter in heir.parameters() {
         let of_third = |p: &&expertgrid::net::Parameter| {
@@ -383,7 +385,7 @@ fn an_inherited_branch_is_that_experts() {
     }
     assert!(
         checkpoint(&kept)
-            .inherit(3, &spec(4), &Device::Cpu)
+            .inherit(3, &spec(4), ExpertLayers::Norms, &Device::Cpu)
             .is_err()
     );
 }
@@ -404,9 +406,9 @@ fn adapting_keeps_the_shared_part_to_the_bit_and_starts_the_experts_part_anew() 
     );
     let adapted = Checkpoint::read(&bytes)
         .unwrap()
-        .adapt(&spec(4), &Seed::new(9), &Device::Cpu)
+        .adapt(&spec(4), ExpertLayers::Norms, &Seed::new(9), &Device::Cpu)
         .unwrap();
-    assert_eq!(adapted.experts(), 1);
+    assert_eq!(adapted.branches().count, 1);
     for parameter in adapted.parameters() {
         let found = values(parameter.var.as_tensor());
         match parameter.part {
@@ -428,9 +430,12 @@ fn adapting_keeps_the_shared_part_to_the_bit_and_starts_the_experts_part_anew() 
             }
         }
     }
-    let other = Checkpoint::read(&bytes)
-        .unwrap()
-        .adapt(&spec(8), &Seed::new(9), &Device::Cpu);
+    let other = Checkpoint::read(&bytes).unwrap().adapt(
+        &spec(8),
+        ExpertLayers::Norms,
+        &Seed::new(9),
+        &Device::Cpu,
+    );
     assert!(
         other
             .unwrap_err()

@@ -1,12 +1,19 @@
 //! Plans: the paper's counts, what is shared, and what a key depends on.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use expertgrid::{
+    data, fused_masks,
+    fusion::Rule,
     key::Keyed,
     manifest::{self, Experiment},
-    plan::{self, Inventory, Kind, Names, Plan, Summary},
+    plan::{self, FusedDigests, Fusion, Inventory, Kind, Names, Plan, Summary},
 };
+
+use itertools::Itertools;
 
 use crate::support::common::{phantom, repository, run, tiny};
 
@@ -64,7 +71,7 @@ fn repeats_multiply_pretrainings_and_what_comes_from_them() {
     assert_eq!(thrice.experiments[0].grid.runs(), thrice.runs.len() as f64);
     let of = |plan: &Plan, kind| digests(plan, kind);
     let counted = Kind::ALL.map(|kind| of(&thrice, kind).len());
-    assert_eq!(counted, [93, 1860, 20, 1880]);
+    assert_eq!(counted, [93, 1860, 20, 0, 1880]);
     // The first is the one that there is without repeats.
     for kind in Kind::ALL {
         assert!(of(&once, kind).is_subset(&of(&thrice, kind)), "{kind}");
@@ -178,16 +185,16 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
         (
             "scenarios-factors.toml",
             2 * 4 * 10 * 9,
-            [20, 640, 80, 720],
-            [10, 560, 0, 560],
+            [20, 640, 80, 0, 720],
+            [10, 560, 0, 0, 560],
         ),
         // Four methods at five numbers of experts. With one expert two methods are the same as the
         // two others, and a cohort of one is every expert.
         (
             "scenarios-experts.toml",
             2 * 10 * (4 * 5 + 1),
-            [50 + 40, 400 - 40, 20, 420 - 40],
-            [59, 298, 0, 298],
+            [50 + 40, 400 - 40, 20, 0, 420 - 40],
+            [59, 298, 0, 0, 298],
         ),
     ] {
         let plan = shipped(name);
@@ -204,11 +211,103 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
 }
 
 #[test]
+fn fused_masks_that_are_alike_share_their_stages() {
+    let paths = |names: &[&str]| -> Vec<_> {
+        let names = names.iter();
+        names
+            .map(|name| repository().join("experiments").join(name))
+            .collect()
+    };
+    let read = |names: &[&str]| manifest::read(&paths(names), "paper", &[]).unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let FusedDigests::Known(fused) =
+        fused_masks::digests(&read(&["fusion.toml"]), &dataset).unwrap()
+    else {
+        panic!("masks of a data set are known")
+    };
+    // Sixteen combinations of three, four and all, by two rules.
+    assert_eq!(fused.len(), 2 * (10 + 5 + 1));
+    // With three experts STAPLE on the whole image is the majority, but for a pixel here and there.
+    let of_three = fused.iter().filter(|(fusion, _)| fusion.experts.len() == 3);
+    let by_experts = of_three.into_group_map_by(|(fusion, _)| fusion.experts.clone());
+    let differ = by_experts
+        .values()
+        .filter(|rules| !rules.iter().map(|(_, d)| d).all_equal());
+    let differ = differ.count();
+    assert!(differ < 4, "{differ}");
+    let plan_with = |fused: FusedDigests, names: &[&str]| {
+        let inventory = Inventory {
+            fused,
+            ..Inventory::of(&dataset)
+        };
+        plan::build(read(names), &inventory)
+    };
+    let count = |plan: &Plan| Kind::ALL.map(|kind| digests(plan, kind).len());
+    let plan = plan_with(FusedDigests::Known(fused.clone()), &["fusion.toml"]);
+    // Five methods at three numbers of experts; two new experts, ten results, none, 10 and 34
+    // samples; from scratch none without samples, and none for each number of experts.
+    assert_eq!(plan.runs.len(), 4 * 3 * 2 * 10 * 3 + 2 * 10 * 2);
+    assert_eq!(plan.runs.len() as f64, plan.experiments[0].grid.runs());
+    let more = [1, 4, 0, 1, 6].map(|per| per * differ);
+    let alike = [110, 440, 40, 110, 700];
+    let expected: Vec<usize> = std::iter::zip(alike, more).map(|(a, b)| a + b).collect();
+    assert_eq!(count(&plan).to_vec(), expected);
+    // Were they the same to the pixel, ten pretrainings of 120 were shared, and what follows them.
+    let majority = |fusion: &Fusion| Fusion {
+        rule: Rule::Majority,
+        ..fusion.clone()
+    };
+    let same = fused.keys().map(|fusion| {
+        let of = match fusion.experts.len() {
+            3 => majority(fusion),
+            _ => fusion.clone(),
+        };
+        (fusion.clone(), fused[&of].clone())
+    });
+    let same = FusedDigests::Known(same.collect());
+    let plan = plan_with(same, &["fusion.toml"]);
+    assert_eq!(count(&plan), alike);
+    // What Tables II and III have is there.
+    let none = FusedDigests::Known(BTreeMap::new());
+    let tables = plan_with(none, &["table2.toml", "table3.toml"]);
+    let beyond = |kind| {
+        let (here, there) = (digests(&plan, kind), digests(&tables, kind));
+        here.difference(&there).count()
+    };
+    assert_eq!(Kind::ALL.map(beyond), [94, 388, 0, 110, 608]);
+    // Where no mask is known, no two are alike.
+    assert_eq!(count(&shipped("fusion.toml")), [120, 480, 40, 120, 760]);
+}
+
+#[test]
+fn without_samples_all_ways_of_sampling_are_one() {
+    let more = ["grid.samples=[0, 5]", "grid.methods=[\"w/\", \"w/o\"]"];
+    let crossed = plan(&[2], &more);
+    assert_eq!(
+        crossed.experiments[0].grid.runs(),
+        crossed.runs.len() as f64
+    );
+    let as_it_is = |plan: &Plan| -> Vec<(usize, String)> {
+        let runs = plan.runs.iter().filter(|run| run.at.samples == 0);
+        runs.map(|run| (run.at.start, run.method().name.to_string()))
+            .collect()
+    };
+    // One for each pretraining and new expert.
+    assert_eq!(as_it_is(&crossed), vec![(0, "customised".to_owned()); 20]);
+    // The new experts share what they are served with.
+    assert_eq!(digests(&crossed, Kind::Serve).len(), 10);
+    let matched = plan(&[2], &[&more[..], &["grid.pairing=matched"]].concat());
+    let starts: Vec<usize> = as_it_is(&matched).iter().map(|(start, _)| *start).collect();
+    assert_eq!(starts.iter().sum::<usize>(), 2 * (1 + 28) * 10 / 2);
+    assert_eq!(digests(&matched, Kind::Serve).len(), 10);
+}
+
+#[test]
 fn the_noise_of_pretrainings_is_measured_on_one_combination_and_one_way_of_sampling() {
     let noise = shipped("noise.toml");
     let count = |kind| digests(&noise, kind).len();
     assert_eq!(noise.runs.len(), 20);
-    assert_eq!(Kind::ALL.map(count), [10, 20, 0, 20]);
+    assert_eq!(Kind::ALL.map(count), [10, 20, 0, 0, 20]);
     let starts: BTreeSet<_> = noise.runs.iter().map(|run| run.at.start).collect();
     assert_eq!(starts, BTreeSet::from([1]));
     // The first pretraining and what comes from it are Table III's.
@@ -218,7 +317,7 @@ fn the_noise_of_pretrainings_is_measured_on_one_combination_and_one_way_of_sampl
             .difference(&digests(&table3, kind))
             .count()
     };
-    assert_eq!(Kind::ALL.map(new), [9, 18, 0, 18]);
+    assert_eq!(Kind::ALL.map(new), [9, 18, 0, 0, 18]);
 }
 
 #[test]
@@ -235,10 +334,18 @@ fn digests(plan: &Plan, kind: Kind) -> BTreeSet<String> {
     of_kind.map(|stage| stage.digest.to_string()).collect()
 }
 
-/// For each kind, whether its keys stayed the same.
+/// The kinds of stage that the paper's tables have.
+const OF_TABLES: [Kind; 4] = [
+    Kind::Pretrain,
+    Kind::Finetune,
+    Kind::Scratch,
+    Kind::Evaluate,
+];
+
+/// For each of them, whether its keys stayed the same.
 fn unchanged(overrides: &[&str]) -> [bool; 4] {
     let (before, after) = (plan(&[2], &[]), plan(&[2], overrides));
-    Kind::ALL.map(|kind| digests(&before, kind) == digests(&after, kind))
+    OF_TABLES.map(|kind| digests(&before, kind) == digests(&after, kind))
 }
 
 #[test]
@@ -296,7 +403,7 @@ fn with_all_cases_the_seed_tells_the_ways_of_sampling_apart() {
 /// A change of these is a change of every result ever stored: raise the stage's version with it.
 #[test]
 fn keys_are_pinned() {
-    let plan = plan(&[2], &[]);
+    let plan = plan(&[2], &["grid.samples=[0, 5, 10, 15, 20, 25, 30, 34]"]);
     let first = |kind: Kind| {
         let stage = plan
             .stages

@@ -85,6 +85,7 @@ impl Grid {
                 Kind::Pretrain => 'P',
                 Kind::Finetune => 'F',
                 Kind::Scratch => 'S',
+                Kind::Serve => 'V',
                 Kind::Evaluate => 'E',
             };
             let number = seen.entry(letter).or_insert(0);

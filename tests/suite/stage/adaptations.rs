@@ -13,6 +13,7 @@ use expertgrid::{
     },
     engine::{AnyEngine, Lanes},
     event::Step,
+    fused_masks,
     key::{Digest, Keyed},
     manifest::{self, Recipe},
     method::{BUILT_IN, Method},
@@ -28,15 +29,20 @@ use serde_json::Value;
 use crate::support::common::{TINY, chosen, phantom, repository};
 
 /// A plan of the tiny grid, weights kept, over the phantom.
-fn plan_of(methods: &[Method], dataset: &data::Dataset, overrides: &[&str]) -> Plan {
+pub fn plan_of(methods: &[Method], dataset: &data::Dataset, overrides: &[&str]) -> Plan {
     let mut all = vec!["keep=all".to_owned(), "pretrain.steps=12".to_owned()];
     all.extend(overrides.iter().map(|o| (*o).to_owned()));
     let mut experiment = manifest::parse(Path::new("tiny.toml"), TINY, "paper", &all).unwrap();
     experiment.grid.methods = chosen(methods);
-    plan::build(vec![experiment], &Inventory::of(dataset))
+    let experiments = vec![experiment];
+    let inventory = Inventory {
+        fused: fused_masks::digests(&experiments, dataset).unwrap(),
+        ..Inventory::of(dataset)
+    };
+    plan::build(experiments, &inventory)
 }
 
-fn bench(results: &Path, dataset: data::Dataset) -> Bench {
+pub fn bench(results: &Path, dataset: data::Dataset) -> Bench {
     let store = Store::within(results);
     Bench {
         library: Library::new(Arc::new(dataset), Vec::new()),
@@ -52,7 +58,7 @@ fn bench(results: &Path, dataset: data::Dataset) -> Bench {
 }
 
 /// The pretraining of a plan, in the store; its weights.
-fn pretrain(plan: &Plan, bench: &mut Bench) -> Vec<u8> {
+pub fn pretrain(plan: &Plan, bench: &mut Bench) -> Vec<u8> {
     let spec = &pretraining(plan).spec;
     stage::run(spec, &Stages, bench, &mut |_: Step| {}).unwrap();
     weights(bench, &spec.digest())
@@ -74,15 +80,15 @@ fn weights(bench: &Bench, digest: &Digest) -> Vec<u8> {
 fn finetuning<'a>(plan: &'a Plan, method: &str) -> &'a Spec {
     let mut runs = plan.runs.iter();
     let run = runs.find(|run| run.method().name == method).unwrap();
-    &plan.stage(run.training).spec
+    &plan.stage(run.network).spec
 }
 
-fn compute(spec: &Spec, bench: &mut Bench) -> Files {
+pub fn compute(spec: &Spec, bench: &mut Bench) -> Files {
     stage::compute(spec, bench, &mut |_: Step| {}).unwrap()
 }
 
 /// Shape and bytes of every tensor.
-fn tensors(bytes: &[u8]) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+pub fn tensors(bytes: &[u8]) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
     let file = SafeTensors::deserialize(bytes).unwrap();
     let tensors = file.tensors().into_iter();
     tensors
@@ -224,7 +230,7 @@ fn the_branch_that_fits_the_cases_best_is_inherited_and_the_artefact_says_why() 
     let starts: Vec<usize> = runs.clone().map(|run| run.at.start).collect();
     assert_eq!(starts, [1, 28]);
     for run in runs {
-        let spec = &plan.stage(run.training).spec;
+        let spec = &plan.stage(run.network).spec;
         let files = compute(spec, &mut bench);
         let choice: Choice = serde_json::from_slice(&files[CHOICE]).unwrap();
         let sampled = (0..5).map(|i| &dataset.training[(run.at.start - 1 + i) % 34]);

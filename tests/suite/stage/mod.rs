@@ -1,4 +1,6 @@
 //! Stages: those that adapt, and what stages share.
 
 mod adaptations;
+mod forms;
 mod inputs;
+mod serving;

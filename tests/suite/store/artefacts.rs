@@ -11,6 +11,7 @@ use safetensors::{Dtype, tensor::TensorView};
 /// A prediction of 32 x 32 pixels of 2 x 2 in an image of 100 x 80.
 fn prediction(case: &str) -> Prediction {
     Prediction {
+        threshold: Prediction::HALF,
         case: case.into(),
         frame: Frame {
             original: [100, 80],

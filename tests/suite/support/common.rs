@@ -20,7 +20,7 @@ use expertgrid::{
     grid::{Axis, Chosen},
     key::Digest,
     manifest::Recipe,
-    method::Method,
+    method::{Method, NetworkForm},
     metric::{Compared, Definition, MaskError, MaskView, Measure, Score, Spacing},
     net::{About, NetworkOrigin},
     plan::{Kind, Run},
@@ -86,6 +86,7 @@ pub fn about(width: usize, experts: usize) -> About {
     About {
         recipe,
         experts: (1..=experts as u8).collect(),
+        network: NetworkForm::Norms,
         geometry: None,
         provenance: NetworkOrigin::Stage {
             kind: Kind::Pretrain,

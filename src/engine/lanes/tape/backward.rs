@@ -126,7 +126,7 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// Runs it from a Dice loss, whose own gradient is its `share` in a sum of losses.
+    /// Runs it from a loss, whose own gradient is its `share` in a sum of losses.
     pub fn run(mut self, loss: LaneTensor, share: f32) -> Result<()> {
         let mut start = self.buffers.take(LANES);
         start.fill(share);
@@ -170,6 +170,14 @@ impl<'a> Backward<'a> {
                 weight,
                 shape,
             } => self.joint(x, skip.as_ref(), weight, shape, &dy),
+            Operation::Sum(losses) => {
+                for (loss, weight) in losses {
+                    let mut start = self.buffers.take(LANES);
+                    start.fill(dy[0] * weight);
+                    self.add(&loss.node, start);
+                }
+                Ok(())
+            }
             Operation::Dice {
                 logits,
                 target,

@@ -123,6 +123,8 @@ pub enum Operation {
         /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
         tables: [Buffer; 3],
     },
+    /// Losses, each with its weight.
+    Sum(Vec<(LaneTensor, f32)>),
 }
 
 impl Operation {
@@ -140,13 +142,14 @@ impl Operation {
                 [&x.node].into_iter().chain(skip).collect()
             }
             Self::Dice { logits, .. } => vec![&logits.node],
+            Self::Sum(losses) => losses.iter().map(|(loss, _)| &loss.node).collect(),
         }
     }
 
     /// The parameters it uses.
     pub fn parameters(&self) -> Vec<&Tensor> {
         match self {
-            Self::Given | Self::Pool { .. } | Self::Dice { .. } => vec![],
+            Self::Given | Self::Pool { .. } | Self::Dice { .. } | Self::Sum(_) => vec![],
             Self::Conv { weight, bias, .. } => [weight].into_iter().chain(bias).collect(),
             Self::Norm(normed) => {
                 let experts = normed.experts.iter();

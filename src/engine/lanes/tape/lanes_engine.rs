@@ -425,6 +425,20 @@ impl Engine for Lanes {
         Ok(self.value([1; 4], values, operation))
     }
 
+    fn sum(&self, losses: &[(LaneTensor, f64)]) -> Result<LaneTensor> {
+        let losses = losses.iter();
+        let losses: Vec<(LaneTensor, f32)> = losses
+            .map(|(loss, weight)| (loss.clone(), *weight as f32))
+            .collect();
+        let weighted = losses
+            .iter()
+            .map(|(loss, weight)| self.in_memory(loss)[0] * weight);
+        let mut values = self.buffers.take(LANES);
+        values.fill(0.0);
+        values[0] = weighted.sum();
+        Ok(self.value([1; 4], values, Operation::Sum(losses)))
+    }
+
     fn loss(&self, loss: &LaneTensor) -> Result<f64> {
         Ok(f64::from(self.in_memory(loss)[0]))
     }

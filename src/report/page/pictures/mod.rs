@@ -179,7 +179,7 @@ fn scores(sources: &PageSources<'_>, run: &Run) -> Option<Scores> {
 
 /// The mask that a run's network predicts for a case.
 fn predicted(sources: &PageSources<'_>, run: &Run, case: &str) -> Option<Mask> {
-    let stage = sources.results.plan.stage(run.training);
+    let stage = sources.results.plan.stage(run.network);
     let branches = parse_predictions(&sources.file(stage, PREDICTIONS)?).ok()?;
     let trainer = match run.method().trained_on {
         TrainedOn::AnotherExpert => *run.at.experts.first()?,

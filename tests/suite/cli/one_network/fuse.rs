@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use expertgrid::{
     data::{self, Mask, nifti},
-    fusion::{FusionRegion, Rule, fuse},
+    fusion::{Rule, fuse},
+    method::FusionRegion,
 };
 
 use crate::support::{
