@@ -105,15 +105,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         out.key(table::SOURCE.name, quoted(source));
         out.key(table::LABEL.name, quoted(dataset));
     }
-    for method in &grid.methods {
-        let own = Method::named(&method.method.name).is_err();
-        if let (true, Some(words)) = (own, method.method.words()) {
-            out.section(&format!("method.{}", bare(&method.method.name)));
-            for (key, word) in Words::KEYS.iter().map(|(key, _)| *key).zip(words.values()) {
-                out.key(key, quoted(word));
-            }
-        }
-    }
+    write_methods(&mut out, grid);
     if !sweep.is_empty() {
         out.section("sweep");
         for swept in sweep {
@@ -125,6 +117,19 @@ pub fn resolved(experiment: &Experiment) -> String {
         }
     }
     out.text
+}
+
+/// The methods of a grid that are not built in.
+fn write_methods(out: &mut Toml, grid: &Grid) {
+    for method in &grid.methods {
+        let own = Method::named(&method.method.name).is_err();
+        if let (true, Some(words)) = (own, method.method.words()) {
+            out.section(&format!("method.{}", bare(&method.method.name)));
+            for (key, word) in Words::KEYS.iter().map(|(key, _)| *key).zip(words.values()) {
+                out.key(key, quoted(word));
+            }
+        }
+    }
 }
 
 fn write_table(out: &mut Toml, table: &TableSpec) {

@@ -235,6 +235,34 @@ impl RunGroup<'_> {
 }
 
 impl Ending {
+    /// That of a method with samples; without a pretraining a training from random initialisation,
+    /// which `train` gives.
+    fn of(method: &Method, pretrained: Option<Digest>, train: impl FnOnce() -> Train) -> Self {
+        match (pretrained, method.tuned) {
+            (Some(pretrained), Some(tuned)) => Self::Trained(Box::new(Train {
+                origin: Origin::adapted(pretrained, method.branch, tuned),
+                network: match method.network {
+                    // One branch is trained, whose norms are the expert's.
+                    NetworkForm::Norms | NetworkForm::One => NetworkForm::Norms,
+                    NetworkForm::Heads => NetworkForm::Heads,
+                },
+                ..train()
+            })),
+            (Some(pretrained), None) => Self::served(method, pretrained),
+            (None, _) => Self::Trained(Box::new(train())),
+        }
+    }
+
+    fn served(method: &Method, pretrained: Digest) -> Self {
+        Self::Served {
+            pretrained,
+            way: match method.network {
+                NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
+                NetworkForm::One => Way::Threshold,
+            },
+        }
+    }
+
     fn spec(&self, sampling: &Sampling, seeds: &HashMap<usize, Seed>) -> Spec {
         let Sampling {
             samples,
@@ -332,39 +360,18 @@ impl Builder<'_> {
                     TrainedOn::AnotherExpert => experts.clone(),
                 };
                 let (none, some) = grid.samplings(method, starts);
-                let train = |origin, support| {
-                    Ending::Trained(Box::new(Train {
-                        recipe: recipe.clone(),
-                        budget: budget.budget.clone(),
-                        origin,
-                        network: match method.network {
-                            // One branch is trained, whose norms are the expert's.
-                            NetworkForm::Norms | NetworkForm::One => NetworkForm::Norms,
-                            NetworkForm::Heads => NetworkForm::Heads,
-                        },
-                        support,
-                        test: self.test.clone(),
-                        seed: root,
-                        keep: experiment.keep,
-                    }))
-                };
-                let all = self.supports.all(self.inventory, &trainer);
                 let digest = pretrained.map(|id: StageId| self.stages[id.index()].digest);
-                let served = |pretrained| Ending::Served {
-                    pretrained,
-                    way: match method.network {
-                        NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
-                        NetworkForm::One => Way::Threshold,
-                    },
-                };
-                let adapted = match (digest, method.tuned) {
-                    (Some(digest), Some(tuned)) => {
-                        train(Origin::adapted(digest, method.branch, tuned), all)
-                    }
-                    (Some(digest), None) => served(digest),
-                    (None, _) => train(Origin::Random, all),
-                };
-                let as_it_is = digest.map(served);
+                let adapted = Ending::of(method, digest, || Train {
+                    recipe: recipe.clone(),
+                    budget: budget.budget.clone(),
+                    origin: Origin::Random,
+                    network: NetworkForm::Norms,
+                    support: self.supports.all(self.inventory, &trainer),
+                    test: self.test.clone(),
+                    seed: root,
+                    keep: experiment.keep,
+                });
+                let as_it_is = digest.map(|digest| Ending::served(method, digest));
                 let endings = [(some, Some(adapted)), (none, as_it_is)];
                 for (ways, ending) in endings {
                     let Some(ending) = ending.filter(|_| !ways.is_empty()) else {
