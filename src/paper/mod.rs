@@ -1,5 +1,5 @@
 //! What is particular to the paper: the claims of Hu & Qin (arXiv 2402.07330), sections IV-C, IV-D
-//! and IV-E, as tests on results.
+//! and IV-E, as tests on results; and claims of our own on the methods that it relates itself to.
 //!
 //! The rule: a claim is taken literally. Where it says "significantly", the test decides; where it
 //! is about means, the means decide, and a mean on the wrong side by an insignificant difference
@@ -9,9 +9,10 @@ mod adaptation;
 mod annotators;
 mod check;
 mod foreign;
+mod fusion;
 mod names;
 
-use names::{CUSTOMISED, SCRATCH, SINGLE};
+use names::{CUSTOMISED, MAJORITY, SCRATCH, SINGLE, STAPLE};
 
 use crate::{
     grid::Axis,
@@ -29,6 +30,10 @@ pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     };
     // The paper claims nothing of other tables.
     let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
+    let fused = has(MAJORITY) && has(STAPLE) && has(CUSTOMISED);
+    if usual && fused && spec.grid.samples.contains(&0) {
+        return fusion::claims(table, spec);
+    }
     let rows = match spec.table.rows.as_slice() {
         [axis] if usual => axis,
         _ => return Vec::new(),

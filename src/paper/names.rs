@@ -17,6 +17,11 @@ pub(super) const CUSTOMISED: &str = "customised";
 pub(super) const SCRATCH: &str = "scratch";
 pub(super) const SINGLE: &str = "single";
 
+/// Related methods that claims are about.
+pub(super) const MAJORITY: &str = "majority";
+pub(super) const STAPLE: &str = "staple";
+pub(super) const POOL: &str = "pool";
+
 /// A position of a table like one of the paper's: a method, and numbers on other axes.
 pub(super) fn position(
     table: &Table,

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::manifest::Experiment;
 
+/// In place of the paper's section, of a claim that the paper does not make.
+pub const OURS: &str = "ours";
+
 /// A claim, and what the results say of it.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -181,8 +184,12 @@ pub fn document(
         elements.push(Element::Paragraph(claim.statement.as_str().into()));
         elements.push(Element::List(evidence(claim)));
     }
+    let whose = match claims.iter().any(|claim| claim.section != OURS) || claims.is_empty() {
+        true => "the paper's claims",
+        false => "claims of our own",
+    };
     Document {
-        title: format!("{name}: the paper's claims on these results"),
+        title: format!("{name}: {whose} on these results"),
         elements,
     }
 }

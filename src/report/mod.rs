@@ -36,7 +36,9 @@ use crate::{
 
 pub use advantage::MARGINAL;
 pub use beside::{CLAIMS, PUBLISHED};
-pub use claim::{CheckOutcome, Claim, ClaimCheck, Claims, Verdict, document as claims_document};
+pub use claim::{
+    CheckOutcome, Claim, ClaimCheck, Claims, OURS, Verdict, document as claims_document,
+};
 pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
 pub use document::Document;
 pub use html::html;

@@ -1,3 +1,4 @@
 //! The paper that the manifests follow.
 
 mod claims;
+mod fusion;
