@@ -203,8 +203,13 @@ impl Versus {
         let comparison = self.standing == Standing::Comparison;
         let pairs: Vec<&PublishedPair> = self.pairs.iter().collect();
         let based = |pair: &PublishedPair| base(&pair.position, &spec.table.compare).is_some();
+        // A position of which nothing was published has nothing to stand beside.
+        let known = |pair: &PublishedPair| {
+            let published = pairs.iter().filter(|other| other.position == pair.position);
+            published.into_iter().any(|pair| pair.published.is_some())
+        };
         let wanted = |pair: &&PublishedPair| {
-            panel.holds(&pair.position, &spec.table) && (comparison || based(pair))
+            panel.holds(&pair.position, &spec.table) && (comparison || based(pair)) && known(pair)
         };
         let positions: Vec<&Position> = pairs
             .iter()

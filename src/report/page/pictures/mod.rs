@@ -14,7 +14,7 @@ use super::{
     PageSection, PageSources,
 };
 use crate::{
-    artefact::{CaseScores, PREDICTIONS, SCORES, Scores, branch_name, parse_predictions},
+    artefact::{CaseScores, PREDICTIONS, SCORES, SERVED, Scores, branch_name, parse_predictions},
     data::Mask,
     figure::ImageCrop,
     manifest::Experiment,
@@ -104,7 +104,10 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<PicturePair> {
         let with = cells.iter().map(|cell| &cell.position);
         let with = with.filter(|at| at.method().is_some_and(Method::is_pretrained));
         let most = |at: &Position| at.experts().map(|k| usize::MAX - k);
-        let subject = with.min_by_key(|at| (at.samples(), most(at)))?.clone();
+        // Networks as they are come last: there is none without pretraining beside them.
+        let as_it_is = |at: &Position| at.samples() == Some(0);
+        let subject = with.min_by_key(|at| (as_it_is(at), at.samples(), most(at)))?;
+        let subject = subject.clone();
         let beside = subject.counterpart(&spec.table.compare);
         return Some(PicturePair {
             subject,
@@ -187,7 +190,7 @@ fn predicted(sources: &PageSources<'_>, run: &Run, case: &str) -> Option<Mask> {
     };
     let (_, predictions) = branches
         .into_iter()
-        .find(|(name, _)| *name == branch_name(trainer))?;
+        .find(|(name, _)| *name == branch_name(trainer) || *name == SERVED)?;
     let prediction = predictions
         .into_iter()
         .find(|prediction| prediction.case == case)?;

@@ -131,7 +131,9 @@ fn series<'a>(part: &'a PageSection<'_>, grid: &Tabular, metric: Measure) -> Vec
                 })
             });
             let points = points.collect_vec();
-            let method = points.last().and_then(|point| point.cell.position.method());
+            let methods = points.iter().map(|point| point.cell.position.method());
+            // Where rows are methods, a line is of none of them.
+            let method = methods.dedup().exactly_one().ok().flatten();
             let own = match method.is_some_and(Method::is_alone) {
                 true => "without",
                 false => "with",
@@ -192,7 +194,10 @@ fn panel(part: &PageSection<'_>, grid: &Tabular, metric: Measure, across: &str) 
     let places = places.sorted_by(|a, b| a.0.total_cmp(&b.0)).dedup();
     let marks = places.collect_vec();
     let ends = [marks.first(), marks.last()].map(|mark| mark.map_or(0.0, |(x, _)| *x));
-    let frame = PlotFrame::new(ends, y, Some(marks));
+    let frame = PlotFrame {
+        is_ordered: part.spec.table.rows.len() == 1,
+        ..PlotFrame::new(ends, y, Some(marks))
+    };
     let drawing = html! {
         @for one in &series { g.(one.class) { (ways(&frame, one)) } }
         @for (i, one) in series.iter().enumerate() {
@@ -240,7 +245,7 @@ fn means(frame: &PlotFrame, series: &Series<'_>, aside: f64, experiment: &str) -
         .map(|(i, (x, y))| format!("{}{} {}", if i == 0 { 'M' } else { 'L' }, px(x), px(y)))
         .collect();
     html! {
-        path.mean d=(line) {}
+        @if frame.is_ordered { path.mean d=(line) {} }
         @for point in &series.points {
             @if let Some((x, y)) = place(point) {
                 g data-cell=(format!("{experiment}:{}", point.index)) {

@@ -1,5 +1,6 @@
 //! The frame of a plot: axes, ticks, title, and the description for screen readers.
 
+use itertools::Itertools;
 use maud::{Markup, html};
 
 use super::scale::Scale;
@@ -14,6 +15,11 @@ const RIGHT: f64 = 10.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 38.0;
 
+/// Width of a letter of a tick's label, roughly.
+const LETTER: f64 = 5.6;
+/// The sine of the angle of labels that would lie over each other.
+const TILT: f64 = 0.64;
+
 /// Axes around a drawing.
 pub(in super::super) struct PlotFrame {
     /// The horizontal scale.
@@ -22,6 +28,8 @@ pub(in super::super) struct PlotFrame {
     pub y: Scale,
     /// Values on the horizontal axis that get a tick, with their labels.
     pub marks: Vec<(f64, String)>,
+    /// Whether what lies between two of them means anything.
+    pub is_ordered: bool,
 }
 
 impl PlotFrame {
@@ -37,7 +45,24 @@ impl PlotFrame {
             x,
             y: Scale::new(y, [HEIGHT - BOTTOM, TOP + 4.0]),
             marks: marks.unwrap_or_else(|| x.ticks(5)),
+            is_ordered: true,
         }
+    }
+
+    /// How much room tilted labels need below the usual; none where labels lie side by side.
+    fn tilted(&self) -> Option<f64> {
+        let widest = self
+            .marks
+            .iter()
+            .map(|(_, name)| name.chars().count())
+            .max()?;
+        let widest = widest as f64 * LETTER;
+        let places = self.marks.iter().map(|(value, _)| self.x.at(*value));
+        let narrowest = places
+            .tuple_windows()
+            .map(|(a, b)| b - a)
+            .fold(f64::INFINITY, f64::min);
+        (widest > narrowest).then_some(widest * TILT)
     }
 
     /// The whole plot: `title` above it, `across` below it, `says` for screen readers.
@@ -49,8 +74,10 @@ impl PlotFrame {
         drawing: Markup,
     ) -> Markup {
         let bottom = HEIGHT - BOTTOM;
+        let tilted = self.tilted();
+        let height = HEIGHT + tilted.unwrap_or(0.0);
         html! {
-            svg.plot viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(says) {
+            svg.plot viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(says) {
                 text.title x=(px(LEFT - 34.0)) y="13" { (title) }
                 @for (value, name) in self.y.ticks(4) {
                     @let y = px(self.y.at(value));
@@ -61,9 +88,17 @@ impl PlotFrame {
                 @for (value, name) in &self.marks {
                     @let x = px(self.x.at(*value));
                     line.axis x1=(x) x2=(x) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
-                    text.tick.mid x=(x) y=(px(bottom + 16.0)) { (name) }
+                    @match tilted {
+                        None => text.tick.mid x=(x) y=(px(bottom + 16.0)) { (name) },
+                        Some(_) => {
+                            @let y = px(bottom + 12.0);
+                            text.tick.end x=(x) y=(y) transform=(format!("rotate(-40 {x} {y})")) {
+                                (name)
+                            }
+                        },
+                    }
                 }
-                text.label.mid x=(px((LEFT + WIDTH - RIGHT) / 2.0)) y=(px(HEIGHT - 5.0)) {
+                text.label.mid x=(px((LEFT + WIDTH - RIGHT) / 2.0)) y=(px(height - 5.0)) {
                     (across)
                 }
                 (drawing)
