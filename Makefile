@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ noise: ready ## how much networks differ by the chance of their pretraining
 
 fusion: ready ## several experts' masks as one: majority, STAPLE, one branch for all, against a branch for each
 	@$(RUN) experiments/fusion.toml
+
+recipe: ready ## adapted with ten samples against 34 samples alone
+	@$(RUN) experiments/recipe.toml
 
 scenarios: ready ## the original method against the customised one, factor by factor, by experts
 	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml

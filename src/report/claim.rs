@@ -120,6 +120,11 @@ impl From<bool> for CheckOutcome {
     }
 }
 
+/// Whether the paper makes none of some claims.
+pub fn are_ours(claims: &[Claim]) -> bool {
+    !claims.is_empty() && claims.iter().all(|claim| claim.section == OURS)
+}
+
 /// How many checks of one outcome a document lists.
 const NAMED: usize = 4;
 
@@ -184,9 +189,9 @@ pub fn document(
         elements.push(Element::Paragraph(claim.statement.as_str().into()));
         elements.push(Element::List(evidence(claim)));
     }
-    let whose = match claims.iter().any(|claim| claim.section != OURS) || claims.is_empty() {
-        true => "the paper's claims",
-        false => "claims of our own",
+    let whose = match are_ours(claims) {
+        true => "claims of our own",
+        false => "the paper's claims",
     };
     Document {
         title: format!("{name}: {whose} on these results"),

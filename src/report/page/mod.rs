@@ -30,8 +30,8 @@ use std::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Claims, DataOrigin, Document, PublishedMeans, RicherTable, Table, claims_document,
-    document::Element, lay_out, tabulate, versus,
+    Claims, DataOrigin, Document, PublishedMeans, RicherTable, Table, claim::are_ours,
+    claims_document, document::Element, lay_out, tabulate, versus,
 };
 use crate::{
     data::{Dataset, Provenance},
@@ -110,8 +110,8 @@ struct PageSection<'a> {
     spec: &'a Experiment,
     table: Table,
     laid_out: Document,
-    /// The paper's claims on these results, where some are about a table like this.
-    claims: Option<Document>,
+    /// The claims on these results, where some are about a table like this, and whose they are.
+    claims: Option<(&'static str, Document)>,
     /// The published values beside these, where the manifest names some and a cell has one; or why
     /// they cannot be had.
     versus: Option<Result<Document, String>>,
@@ -140,8 +140,16 @@ impl<'a> PageSection<'a> {
             index,
             spec,
             laid_out: lay_out(&table, results, index, provenance),
-            claims: (!claims.is_empty())
-                .then(|| claims_document(&claims, &spec.name, spec, provenance)),
+            claims: (!claims.is_empty()).then(|| {
+                let whose = match are_ours(&claims) {
+                    true => "Claims of our own",
+                    false => "The paper’s claims",
+                };
+                (
+                    whose,
+                    claims_document(&claims, &spec.name, spec, provenance),
+                )
+            }),
             versus,
             table,
         }
@@ -382,9 +390,9 @@ fn section(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
             h3 { "Plots" }
             (plot::curves(part))
         }
-        @if let Some(claims) = &part.claims {
+        @if let Some((whose, claims)) = &part.claims {
             section id=(id(2)) {
-                h3 { "The paper’s claims" }
+                h3 { (whose) }
                 (against::claims(claims))
             }
         }

@@ -43,8 +43,11 @@ fn dice(run: &Run, mean: f64) -> f64 {
     mean + 0.1 * swing + 0.01 * swing * name as f64
 }
 
+/// A claim's name, the experts it is about, and its verdict.
+type NamedVerdict = (&'static str, Vec<u8>, Verdict);
+
 /// The verdicts on results with these means in Dice, from which distances follow.
-fn verdicts(mean: impl Fn(&Run) -> f64) -> (Vec<(&'static str, Vec<u8>, Verdict)>, String) {
+fn verdicts(mean: impl Fn(&Run) -> f64) -> (Vec<NamedVerdict>, String) {
     let folder = tempfile::tempdir().unwrap();
     let (plan, store) = grid(folder.path(), FUSION, |run| {
         let dice = dice(run, mean(run));
