@@ -161,6 +161,8 @@ fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) 
     let methods = chosen(&section, own);
     let any = |is: fn(&Method) -> bool| methods.iter().any(|chosen| is(&chosen.method));
     let with = any(Method::is_pretrained);
+    // Where a method is not known, it may be one that pretrains.
+    let none_pretrains = !with && !methods.is_empty();
     let single = any(|method| method.trained_on == TrainedOn::AnotherExpert);
 
     let dealt = any(|method| method.annotation == Annotation::Cohort);
@@ -181,7 +183,7 @@ fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) 
         train_experts: known_experts(&section, "grid.train_experts", &train_experts, cohort),
         samples: distinct(&section, "grid.samples", &samples, |n| {
             match n {
-            0 if !with => Some(
+            0 if none_pretrains => Some(
                 "without samples only a pretrained network can be tested, and no method pretrains; \
                  take out 0, or add a method like \"customised\""
                     .to_owned(),
