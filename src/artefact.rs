@@ -348,6 +348,9 @@ pub fn parse_predictions(bytes: &[u8]) -> Result<Vec<(String, Vec<Prediction>)>,
             return Err(wrong("a prediction is not in bytes"));
         }
         let size = [height, width];
+        if placement.threshold == 0 {
+            return Err(wrong(&format!("{name} has the threshold 0")));
+        }
         if !placement.holds(size) {
             return Err(wrong(&format!("{name} does not lie in its image")));
         }

@@ -8,10 +8,8 @@ use thiserror::Error;
 
 use crate::{
     data::{Case, Dataset},
-    fusion::Rule,
     key::{Digest, Keyed},
     manifest::Experiment,
-    method::Masks,
     plan::{FusedDigests, Fusion},
 };
 
@@ -62,18 +60,10 @@ pub fn digests(
 fn fusions(experiment: &Experiment) -> BTreeSet<Fusion> {
     let grid = &experiment.grid;
     let fusions = grid.methods.iter().flat_map(|chosen| {
-        let rule = match chosen.method.masks {
-            Masks::Each => None,
-            Masks::Majority => Some(Rule::Majority),
-            Masks::Staple => Some(Rule::Staple(experiment.fusion_region)),
-        };
-        let networks = rule.map(|rule| (rule, grid.networks(&chosen.method)));
-        networks.into_iter().flat_map(|(rule, networks)| {
-            let several = networks.into_iter().filter(|n| n.experts.len() > 1);
-            several.map(move |network| Fusion {
-                rule,
-                experts: network.experts.to_vec(),
-            })
+        let method = &chosen.method;
+        let networks = grid.networks(method).into_iter();
+        networks.filter_map(|network| {
+            Fusion::wanted(method, experiment.fusion_region, &network.experts)
         })
     });
     fusions.collect()

@@ -9,10 +9,10 @@ use candle_core::Device;
 use itertools::Itertools;
 
 use crate::{
-    data::{Dataset, training_geometry::TrainingGeometry},
+    data::{Dataset, Expert, training_geometry::TrainingGeometry},
     key::{Digest, Keyed},
     manifest::{Experiment, Start},
-    net::{Checkpoint, CheckpointError},
+    net::{Branches, Checkpoint, CheckpointError},
     seed::Seed,
 };
 
@@ -121,8 +121,14 @@ fn import(
             "{file}: {converted}, converted to single precision"
         ));
     }
-    for experts in &experiment.grid.annotators.choose {
-        let (_, import) = weights.import(network, *experts, &Seed::new(0), &Device::Cpu)?;
+    let methods = experiment.grid.methods.iter();
+    let pretrained = methods.filter(|chosen| chosen.method.is_pretrained());
+    let forms = pretrained.map(|chosen| chosen.method.network).unique();
+    for (form, count) in forms.cartesian_product(&experiment.grid.annotators.choose) {
+        // Whose they are has no effect on what fits.
+        let experts: Vec<Expert> = (1..).take(*count).collect();
+        let branches = Branches::trained_on(form, &experts);
+        let (_, import) = weights.import(network, branches, &Seed::new(0), &Device::Cpu)?;
         notes.push(format!("{file}: {import}"));
     }
     Ok((weights, notes))

@@ -18,7 +18,7 @@
 //!                                             store: one folder per stage, named by its key
 //! ```
 //!
-//! A **run** is a network for one new expert, trained and tested: one value on every axis of its
+//! A **run** is a network for one new expert, made and tested: one value on every axis of its
 //! grid (new expert, method, combination of annotation experts, samples, way of sampling, repeat of
 //! the pretraining, swept keys). A cell of a table averages many. A **stage** is a piece of work
 //! with a content key: `pretrain`, `finetune`, `scratch` (from random initialisation), `serve` (a

@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     /// Initial learning rate.
     #[arg(long, default_value_t = Budget::FINETUNE.lr, value_name = "RATE")]
     lr: f64,
-    /// Factor of the learning rate for the expert's normalisation layers.
+    /// Factor of the learning rate for what the expert has of its own.
     #[arg(long, default_value_t = Budget::FINETUNE.expert_lr_factor, value_name = "FACTOR")]
     expert_lr_factor: f64,
     /// Share of the last steps over which the parameters are averaged; 0 keeps those of the last.
@@ -146,7 +146,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         geometry: Some(geometry).filter(|geometry| !geometry.is_silent()),
         recipe: weights.recipe,
         experts: vec![arguments.expert],
-        network: adapted_form(weights.network),
+        network: weights.network.adapted(),
         provenance: NetworkOrigin::Adaptation(Box::new(Adaptation {
             from: weights.checkpoint.digest(),
             pretrained_on: weights
@@ -223,14 +223,6 @@ fn tell_fit(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failu
     Ok(())
 }
 
-/// What is the new expert's in the network that is made from another.
-fn adapted_form(network: NetworkForm) -> NetworkForm {
-    match network {
-        NetworkForm::Norms | NetworkForm::One => NetworkForm::Norms,
-        NetworkForm::Heads => NetworkForm::Heads,
-    }
-}
-
 struct Adapted {
     net: UNet,
     method: String,
@@ -271,9 +263,10 @@ fn adapt<E: Engine>(
         }
     };
     let (branch, tuned) = arguments.method.words(weights.network);
-    let (layers, named) = match weights.network {
-        NetworkForm::Norms | NetworkForm::One => (ExpertLayers::Norms, "normalisation layers"),
-        NetworkForm::Heads => (ExpertLayers::Head, "head"),
+    let layers = ExpertLayers::from(weights.network);
+    let are_trained = match layers {
+        ExpertLayers::Norms => "normalisation layers are trained",
+        ExpertLayers::Head => "head is trained",
     };
     let Beginning { net, choice } = Adapting {
         pretrained: &weights.checkpoint,
@@ -291,21 +284,16 @@ fn adapt<E: Engine>(
         None => match tuned {
             Tuned::Everything => "full".to_owned(),
             Tuned::ExpertLayers => {
-                eprintln!("the {named} of its only branch are trained");
+                eprintln!("it has one branch: its {are_trained}");
                 "expert layers, from the only branch".to_owned()
             }
         },
         Some(choice) => {
             let from = choice.chosen;
             eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its {named} \
-                 {} trained",
-                choice.mean_dice(),
-                if weights.network == NetworkForm::Heads {
-                    "is"
-                } else {
-                    "are"
-                }
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its \
+                 {are_trained}",
+                choice.mean_dice()
             );
             format!("expert layers, from expert {from}")
         }

@@ -134,9 +134,9 @@ impl fmt::Display for LoadedWeights {
             "{} (width {}, {}",
             self.path.display(),
             self.recipe.network.width,
-            match self.experts.as_slice() {
-                [] => "one branch for several experts".to_owned(),
-                experts => format!("experts {}", experts.iter().join(", ")),
+            match self.checkpoint.about() {
+                Some(about) => about.whose(),
+                None => format!("experts {}", self.experts.iter().join(", ")),
             }
         )?;
         let about = self.checkpoint.about();

@@ -225,7 +225,7 @@ pub struct Prediction {
     /// Probability of foreground for each pixel of the region in steps of 1/256: `floor(256 p)`,
     /// at most 255, so that p >= 0.5 exactly where the byte is 128 or more.
     pub probability: Vec<u8>,
-    /// The least byte of foreground.
+    /// The least byte of foreground, at least 1.
     pub threshold: u8,
 }
 

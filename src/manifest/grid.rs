@@ -81,11 +81,11 @@ impl Grid {
         runs.sum::<f64>() * self.new_experts.len() as f64
     }
 
-    /// The numbers of samples with the first case of each, from 1, of a network that is adapted
-    /// with some ways of sampling: first those of no samples, where there are any, then all others.
+    /// The pairs (number of samples, first case) that a network is adapted with: those without
+    /// samples, then all others. First cases count from 1; `starts` are the network's.
     ///
-    /// Without samples all ways of sampling are one. Where a network has several, its first case is
-    /// 0.
+    /// Without samples all ways of sampling are one, whose first case is 0 where `starts` has
+    /// several.
     pub fn samplings(&self, method: &Method, starts: &[usize]) -> (Samplings, Samplings) {
         let none = self.samples.contains(&0) && method.is_pretrained();
         let none = match (none, starts) {

@@ -73,6 +73,15 @@ impl NetworkForm {
         }
     }
 
+    /// What is the new expert's in a network that is made from one of this form: one branch for all
+    /// is adapted by its norms.
+    pub fn adapted(self) -> Self {
+        match self {
+            Self::Norms | Self::One => Self::Norms,
+            Self::Heads => Self::Heads,
+        }
+    }
+
     /// Whether it is the paper's.
     pub fn is_usual(&self) -> bool {
         *self == Self::Norms

@@ -1,6 +1,7 @@
 //! The description of a network in a checkpoint, beside the tensors: what is needed to use it, and
 //! its origin.
 
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 use super::branches::{Branches, ExpertLayers};
@@ -117,6 +118,16 @@ impl About {
         match self.network {
             NetworkForm::One => &[],
             NetworkForm::Norms | NetworkForm::Heads => &self.experts,
+        }
+    }
+
+    /// Whose its branches are: `experts 1, 2`, `one branch for experts 1, 2`.
+    pub fn whose(&self) -> String {
+        let experts = self.experts.iter().join(", ");
+        match (self.network, self.experts.as_slice()) {
+            (NetworkForm::One, []) => "one branch for fused masks".to_owned(),
+            (NetworkForm::One, _) => format!("one branch for experts {experts}"),
+            (NetworkForm::Norms | NetworkForm::Heads, _) => format!("experts {experts}"),
         }
     }
 

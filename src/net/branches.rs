@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parameters::Part;
-use crate::data::Expert;
+use crate::{data::Expert, method::NetworkForm};
 
 /// The layers that every expert has of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +53,14 @@ impl Branches {
         }
     }
 
+    /// The branches of a network that is trained on the masks of some experts.
+    pub fn trained_on(network: NetworkForm, experts: &[Expert]) -> Self {
+        match network {
+            NetworkForm::Norms | NetworkForm::Heads => Self::of(network.into(), experts),
+            NetworkForm::One => Self::from(1),
+        }
+    }
+
     /// Whose the layers of some kind are, each once.
     pub(super) fn parts(&self, layers: ExpertLayers) -> Vec<Part> {
         match layers == self.layers {
@@ -78,6 +86,16 @@ impl Branches {
             // A head has one output.
             (Part::Expert(_), ExpertLayers::Head) => [&[self.count], &shape[1..]].concat(),
             (Part::Expert(_) | Part::Shared, _) => shape.to_vec(),
+        }
+    }
+}
+
+impl From<NetworkForm> for ExpertLayers {
+    /// Those of a network's only branch are its norms.
+    fn from(network: NetworkForm) -> Self {
+        match network {
+            NetworkForm::Norms | NetworkForm::One => Self::Norms,
+            NetworkForm::Heads => Self::Head,
         }
     }
 }

@@ -5,10 +5,13 @@
 //! no disk, no devices and no tensors.
 
 mod deal;
+mod fusion;
 mod inventory;
 mod names;
 mod picks;
+mod run_group;
 mod spec;
+mod stage_id;
 mod summary;
 mod supports;
 mod work;
@@ -17,29 +20,26 @@ use std::{collections::HashMap, sync::Arc};
 
 use hashbrown::{HashTable, hash_table::Entry};
 use itertools::Itertools;
-use rayon::prelude::*;
 
 use crate::{
-    fusion::Rule,
-    grid::{Address, Chosen, ExpertNames, Setting},
-    key::{Digest, Keyed, Memo},
-    manifest::{
-        Budget, Experiment, ExpertBatching, Grid, Metrics, Network, Recipe, SpacingFrom, Start,
-    },
-    method::{Annotation, BudgetFrom, Masks, Method, NetworkForm, TrainedOn},
+    grid::{Address, ExpertNames, Setting},
+    key::{Digest, Memo},
+    manifest::{Experiment, ExpertBatching, Network, Recipe, SpacingFrom, Start},
+    method::{Annotation, BudgetFrom, Method, NetworkForm, TrainedOn},
     seed::Seed,
 };
 
 pub use deal::deal;
+pub use fusion::Fusion;
 pub use inventory::{CaseDigests, FusedDigests, Inventory, subset};
 pub use names::Names;
 pub use picks::{Fields, Picking};
-pub use spec::{
-    Evaluate, Fusion, Kind, Origin, Reference, Serve, Spec, Support, TestImages, Train, Way,
-};
+pub use spec::{Evaluate, Kind, Origin, Reference, Serve, Spec, Support, TestImages, Train, Way};
+pub use stage_id::StageId;
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
 
+use run_group::{Budgeted, Ending, KeyedSpec, RunGroup, Sampling, with_key};
 use supports::Supports;
 
 /// All runs and the stages they share.
@@ -53,17 +53,6 @@ pub struct Plan {
     pub runs: Vec<Run>,
 }
 
-/// A place in [`Plan::stages`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StageId(u32);
-
-impl StageId {
-    /// As an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// A distinct piece of work.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -75,7 +64,7 @@ pub struct Stage {
     pub upstream: Option<StageId>,
 }
 
-/// A network for one new expert, trained and tested: one result of a cell.
+/// A network for one new expert, made and tested: one result of a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Index of its experiment.
@@ -129,14 +118,14 @@ impl Plan {
 
     /// Every stage with its id.
     pub fn ids(&self) -> impl Iterator<Item = (StageId, &Stage)> {
-        (0_u32..).map(StageId).zip(&self.stages)
+        (0..).map(StageId::new).zip(&self.stages)
     }
 }
 
 /// Expands the grids of all experiments over one data set, for every point of their sweeps.
 ///
-/// The inventory must hold the cases and experts that the grids name, and the files they import;
-/// see [`crate::data::Dataset`] and [`Inventory::assumed`].
+/// The inventory must hold the cases and experts that the grids name, the files they import and the
+/// masks they fuse; see [`crate::data::Dataset`] and [`Inventory::assumed`].
 pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
     let mut builder = Builder {
         inventory,
@@ -171,139 +160,6 @@ pub fn build(experiments: Vec<Experiment>, inventory: &Inventory) -> Plan {
 /// The experts whose masks a network is trained on, and its numbers of samples with the first case
 /// of each.
 type SamplingsKey = (Arc<[u8]>, Arc<[(usize, usize)]>);
-
-/// A way of sampling with a number of samples, and the annotated images that it gives.
-struct Sampling {
-    samples: usize,
-    /// 0 for no samples, where this is the only way.
-    start: usize,
-    support: Arc<Memo<Support>>,
-}
-
-/// How a network for the new expert comes about.
-enum Ending {
-    /// By a training, alike in all but the annotated images and the seed.
-    Trained(Box<Train>),
-    /// From a pretrained network as it is.
-    Served {
-        pretrained: Digest,
-        /// By the samples, where there are any.
-        way: Way,
-    },
-}
-
-/// A spec with its key.
-type KeyedSpec = (Digest, Spec);
-
-fn with_key(spec: Spec) -> KeyedSpec {
-    (spec.digest(), spec)
-}
-
-/// Runs that differ in their way of sampling only.
-struct RunGroup<'a> {
-    method: Arc<Chosen>,
-    new_expert: u8,
-    experts: Arc<[u8]>,
-    repeat: Option<usize>,
-    swept: Arc<[Setting]>,
-    pretrained: Option<StageId>,
-    samplings: Arc<[Sampling]>,
-    /// The seed of each start.
-    seeds: &'a HashMap<usize, Seed>,
-    ending: Ending,
-    reference: Arc<Memo<Reference>>,
-    metrics: Arc<Memo<Metrics>>,
-}
-
-impl RunGroup<'_> {
-    /// The network and the evaluation of each way, with their keys.
-    fn keyed(&self) -> Vec<(KeyedSpec, KeyedSpec)> {
-        let keyed = self.samplings.par_iter().map(|sampling| {
-            let network = self.ending.spec(sampling, self.seeds);
-            let training_kind = network.kind();
-            let network = with_key(network);
-            let evaluate = Evaluate {
-                training: network.0,
-                training_kind,
-                reference: self.reference.clone(),
-                metrics: self.metrics.clone(),
-            };
-            (network, with_key(Spec::Evaluate(evaluate)))
-        });
-        keyed.collect()
-    }
-}
-
-impl Ending {
-    /// That of a method with samples; without a pretraining a training from random initialisation,
-    /// which `train` gives.
-    fn of(method: &Method, pretrained: Option<Digest>, train: impl FnOnce() -> Train) -> Self {
-        match (pretrained, method.tuned) {
-            (Some(pretrained), Some(tuned)) => Self::Trained(Box::new(Train {
-                origin: Origin::adapted(pretrained, method.branch, tuned),
-                network: match method.network {
-                    // One branch is trained, whose norms are the expert's.
-                    NetworkForm::Norms | NetworkForm::One => NetworkForm::Norms,
-                    NetworkForm::Heads => NetworkForm::Heads,
-                },
-                ..train()
-            })),
-            (Some(pretrained), None) => Self::served(method, pretrained),
-            (None, _) => Self::Trained(Box::new(train())),
-        }
-    }
-
-    fn served(method: &Method, pretrained: Digest) -> Self {
-        Self::Served {
-            pretrained,
-            way: match method.network {
-                NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
-                NetworkForm::One => Way::Threshold,
-            },
-        }
-    }
-
-    fn spec(&self, sampling: &Sampling, seeds: &HashMap<usize, Seed>) -> Spec {
-        let Sampling {
-            samples,
-            start,
-            support,
-        } = sampling;
-        match self {
-            Self::Trained(train) => Spec::Train(Train {
-                support: support.clone(),
-                seed: seeds[start],
-                ..(**train).clone()
-            }),
-            Self::Served { pretrained, way } => Spec::Serve(Serve {
-                pretrained: *pretrained,
-                way: match samples {
-                    0 => Way::Consensus,
-                    _ => *way,
-                },
-                support: (*samples > 0).then(|| support.clone()),
-            }),
-        }
-    }
-}
-
-/// What the trainings of one section of a manifest have in common: `[finetune]`, `[scratch]`.
-struct Budgeted {
-    budget: Arc<Memo<Budget>>,
-    /// By start. With all cases, every way of sampling gives the same images, and only the seeds
-    /// differ.
-    seeds: HashMap<usize, Seed>,
-}
-
-impl Budgeted {
-    fn of(budget: Budget, seed: Seed, grid: &Grid) -> Self {
-        let starts = grid.starts.iter();
-        Self {
-            budget: Arc::new(Memo::new(budget)),
-            seeds: starts.map(|s| (*s, seed.at(*s as u64))).collect(),
-        }
-    }
-}
 
 struct Builder<'a> {
     inventory: &'a Inventory,
@@ -456,34 +312,26 @@ impl Builder<'_> {
                 repeat => seed.at(repeat as u64),
             }
         };
-        let fused = |rule| Fusion {
-            rule,
-            experts: experts.to_vec(),
-        };
         let batching = experiment.pretrain.batching;
-        // Of a single expert all methods make the same network from the same masks.
-        let (network, support, batching) = match (experts.len(), method.annotation, method.masks) {
+        let fused = Fusion::wanted(method, experiment.fusion_region, experts);
+        let (network, support, batching) = match (experts.len(), method.annotation, fused) {
+            // Of a single expert all methods make the same network from the same masks.
             (1, ..) => {
                 let all = self.supports.all(self.inventory, experts);
                 (NetworkForm::Norms, all, batching)
             }
+            // One mask of each image leaves nothing to choose.
             (_, Annotation::Cohort, _) => {
                 let dealt = supports::dealt(self.inventory, experts, of("cohort"));
-                // There is nothing to choose.
                 (method.network, dealt, ExpertBatching::All)
             }
-            (_, _, Masks::Each) => {
+            (.., Some(fusion)) => {
+                let fused = supports::fused(self.inventory, fusion);
+                (method.network, fused, ExpertBatching::All)
+            }
+            (.., None) => {
                 let all = self.supports.all(self.inventory, experts);
                 (method.network, all, batching)
-            }
-            (_, _, Masks::Majority) => {
-                let masks = supports::fused(self.inventory, fused(Rule::Majority));
-                (method.network, masks, ExpertBatching::All)
-            }
-            (_, _, Masks::Staple) => {
-                let rule = Rule::Staple(experiment.fusion_region);
-                let masks = supports::fused(self.inventory, fused(rule));
-                (method.network, masks, ExpertBatching::All)
             }
         };
         let origin = match &experiment.pretrain.start {
@@ -504,7 +352,7 @@ impl Builder<'_> {
 
     /// The stage of a spec, which is made where it is asked for the first time.
     fn stage(&mut self, (digest, spec): (Digest, Spec), upstream: Option<StageId>) -> StageId {
-        let next = StageId(u32::try_from(self.stages.len()).expect("fewer than 2^32 stages"));
+        let next = StageId::new(self.stages.len());
         let stages = &self.stages;
         let same = |id: &StageId| stages[id.index()].digest == digest;
         let hash = |id: &StageId| stages[id.index()].digest.first_bytes();

@@ -7,9 +7,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::Fusion;
 use crate::{
-    data::{Case, Mask},
-    fusion::{Rule, fuse},
     key::{Digest, Keyed, Memo, Sink},
     manifest::{Budget, ExpertBatching, Keep, Metrics, Recipe},
     method::{Branch, NetworkForm, Tuned},
@@ -232,32 +231,6 @@ impl Way {
             Self::Branch => "branch",
             Self::Threshold => "threshold",
         }
-    }
-}
-
-/// Masks of several experts that became one for each image.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Fusion {
-    /// How.
-    pub rule: Rule,
-    /// Whose.
-    pub experts: Vec<u8>,
-}
-
-impl Fusion {
-    /// The fused mask of a case.
-    ///
-    /// # Errors
-    /// An expert has no mask of it, or the masks cannot be fused.
-    pub fn of(&self, case: &Case) -> Result<Mask, String> {
-        let masks = self.experts.iter().map(|expert| {
-            let mask = case.mask(*expert);
-            mask.ok_or_else(|| format!("{} has no mask of expert {expert}", case.name))
-        });
-        let masks: Vec<&Mask> = masks.collect::<Result<_, _>>()?;
-        let fused = fuse(&masks, self.rule);
-        let fused = fused.map_err(|error| format!("{}: {error}", case.name))?;
-        Ok(fused.mask)
     }
 }
 

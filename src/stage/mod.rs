@@ -24,9 +24,7 @@ use crate::{
     manifest::{ImageSpec, Metrics},
     method::NetworkForm,
     metric::{self, Compared, Spacing},
-    net::{
-        About, Branches, Checkpoint, CheckpointError, ExpertLayers, Import, NetworkOrigin, UNet,
-    },
+    net::{About, Branches, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Support, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
     train::{Annotated, TrainError, Training, Watch, predict, train},
@@ -311,12 +309,7 @@ fn start<E: Engine>(
 
 /// The branches of a network that is trained.
 pub fn branches(spec: &Train) -> Branches {
-    let experts = &spec.support.experts;
-    match spec.network {
-        NetworkForm::Norms => Branches::of(ExpertLayers::Norms, experts),
-        NetworkForm::Heads => Branches::of(ExpertLayers::Head, experts),
-        NetworkForm::One => Branches::from(1),
-    }
+    Branches::trained_on(spec.network, &spec.support.experts)
 }
 
 /// The annotated cases with the first expert's masks as they were drawn.

@@ -80,10 +80,10 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         ..
     } = *artefact.description;
     print(format_args!(
-        "{kind} {}: width {}, experts {:?}, trained on {dataset}{}",
+        "{kind} {}: width {}, {}, trained on {dataset}{}",
         digest.short(),
         about.recipe.network.width,
-        about.experts,
+        about.whose(),
         match &geometry {
             Some(geometry) => format!(" ({geometry})"),
             None => String::new(),

@@ -2,3 +2,4 @@
 
 mod cohort;
 mod plans;
+mod shipped;

@@ -1,19 +1,12 @@
 //! Plans: the paper's counts, what is shared, and what a key depends on.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::{collections::BTreeSet, fs};
 
 use expertgrid::{
-    data, fused_masks,
-    fusion::Rule,
     key::Keyed,
     manifest::{self, Experiment},
-    plan::{self, FusedDigests, Fusion, Inventory, Kind, Names, Plan, Summary},
+    plan::{self, Inventory, Kind, Names, Plan, Summary},
 };
-
-use itertools::Itertools;
 
 use crate::support::common::{phantom, repository, run, tiny};
 
@@ -26,7 +19,7 @@ fn experiments(tables: &[usize], overrides: &[&str]) -> Vec<Experiment> {
     manifest::read(&paths, "paper", &overrides).unwrap()
 }
 
-fn plan(tables: &[usize], overrides: &[&str]) -> Plan {
+pub fn plan(tables: &[usize], overrides: &[&str]) -> Plan {
     let experiments = experiments(tables, overrides);
     let inventory = Inventory::assumed(&experiments[0].cohort);
     plan::build(experiments, &inventory)
@@ -168,117 +161,6 @@ fn a_matched_grid_shares_the_pretrainings_of_a_crossed_one() {
     assert_eq!(digests(&matched, Kind::Finetune).len(), 140);
 }
 
-/// The plan of a manifest of the repository, at the paper's size.
-fn shipped(name: &str) -> Plan {
-    let path = repository().join("experiments").join(name);
-    let read = manifest::read(&[path], "paper", &[]).unwrap();
-    let inventory = Inventory::assumed(&read[0].cohort);
-    plan::build(read, &inventory)
-}
-
-#[test]
-fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for() {
-    let tables = [2, 3].map(|table| plan(&[table], &[]));
-    for (name, runs, stages, new) in [
-        // Two new experts, four numbers of samples, ten ways; nine methods, eight of which pretrain
-        // on every image's masks or on one of them: ten pretrainings each.
-        (
-            "scenarios-factors.toml",
-            2 * 4 * 10 * 9,
-            [20, 640, 80, 0, 720],
-            [10, 560, 0, 0, 560],
-        ),
-        // Four methods at five numbers of experts. With one expert two methods are the same as the
-        // two others, and a cohort of one is every expert.
-        (
-            "scenarios-experts.toml",
-            2 * 10 * (4 * 5 + 1),
-            [50 + 40, 400 - 40, 20, 0, 420 - 40],
-            [59, 298, 0, 0, 298],
-        ),
-    ] {
-        let plan = shipped(name);
-        assert_eq!(plan.runs.len(), runs, "{name}");
-        let count = |kind| digests(&plan, kind).len();
-        assert_eq!(Kind::ALL.map(count), stages, "{name}");
-        let of_tables = |kind| {
-            let [second, third] = [0, 1].map(|table: usize| digests(&tables[table], kind));
-            second.union(&third).cloned().collect::<BTreeSet<_>>()
-        };
-        let beyond = |kind| digests(&plan, kind).difference(&of_tables(kind)).count();
-        assert_eq!(Kind::ALL.map(beyond), new, "{name}");
-    }
-}
-
-#[test]
-fn fused_masks_that_are_alike_share_their_stages() {
-    let paths = |names: &[&str]| -> Vec<_> {
-        let names = names.iter();
-        names
-            .map(|name| repository().join("experiments").join(name))
-            .collect()
-    };
-    let read = |names: &[&str]| manifest::read(&paths(names), "paper", &[]).unwrap();
-    let dataset = data::open(phantom()).unwrap();
-    let FusedDigests::Known(fused) =
-        fused_masks::digests(&read(&["fusion.toml"]), &dataset).unwrap()
-    else {
-        panic!("masks of a data set are known")
-    };
-    // Sixteen combinations of three, four and all, by two rules.
-    assert_eq!(fused.len(), 2 * (10 + 5 + 1));
-    // With three experts STAPLE on the whole image is the majority, but for a pixel here and there.
-    let of_three = fused.iter().filter(|(fusion, _)| fusion.experts.len() == 3);
-    let by_experts = of_three.into_group_map_by(|(fusion, _)| fusion.experts.clone());
-    let differ = by_experts
-        .values()
-        .filter(|rules| !rules.iter().map(|(_, d)| d).all_equal());
-    let differ = differ.count();
-    assert!(differ < 4, "{differ}");
-    let plan_with = |fused: FusedDigests, names: &[&str]| {
-        let inventory = Inventory {
-            fused,
-            ..Inventory::of(&dataset)
-        };
-        plan::build(read(names), &inventory)
-    };
-    let count = |plan: &Plan| Kind::ALL.map(|kind| digests(plan, kind).len());
-    let plan = plan_with(FusedDigests::Known(fused.clone()), &["fusion.toml"]);
-    // Five methods at three numbers of experts; two new experts, ten results, none, 10 and 34
-    // samples; from scratch none without samples, and none for each number of experts.
-    assert_eq!(plan.runs.len(), 4 * 3 * 2 * 10 * 3 + 2 * 10 * 2);
-    assert_eq!(plan.runs.len() as f64, plan.experiments[0].grid.runs());
-    let more = [1, 4, 0, 1, 6].map(|per| per * differ);
-    let alike = [110, 440, 40, 110, 700];
-    let expected: Vec<usize> = std::iter::zip(alike, more).map(|(a, b)| a + b).collect();
-    assert_eq!(count(&plan).to_vec(), expected);
-    // Were they the same to the pixel, ten pretrainings of 120 were shared, and what follows them.
-    let majority = |fusion: &Fusion| Fusion {
-        rule: Rule::Majority,
-        ..fusion.clone()
-    };
-    let same = fused.keys().map(|fusion| {
-        let of = match fusion.experts.len() {
-            3 => majority(fusion),
-            _ => fusion.clone(),
-        };
-        (fusion.clone(), fused[&of].clone())
-    });
-    let same = FusedDigests::Known(same.collect());
-    let plan = plan_with(same, &["fusion.toml"]);
-    assert_eq!(count(&plan), alike);
-    // What Tables II and III have is there.
-    let none = FusedDigests::Known(BTreeMap::new());
-    let tables = plan_with(none, &["table2.toml", "table3.toml"]);
-    let beyond = |kind| {
-        let (here, there) = (digests(&plan, kind), digests(&tables, kind));
-        here.difference(&there).count()
-    };
-    assert_eq!(Kind::ALL.map(beyond), [94, 388, 0, 110, 608]);
-    // Where no mask is known, no two are alike.
-    assert_eq!(count(&shipped("fusion.toml")), [120, 480, 40, 120, 760]);
-}
-
 #[test]
 fn without_samples_something_must_be_pretrained() {
     let said = |methods: &str| {
@@ -328,24 +210,6 @@ fn without_samples_all_ways_of_sampling_are_one() {
 }
 
 #[test]
-fn the_noise_of_pretrainings_is_measured_on_one_combination_and_one_way_of_sampling() {
-    let noise = shipped("noise.toml");
-    let count = |kind| digests(&noise, kind).len();
-    assert_eq!(noise.runs.len(), 20);
-    assert_eq!(Kind::ALL.map(count), [10, 20, 0, 0, 20]);
-    let starts: BTreeSet<_> = noise.runs.iter().map(|run| run.at.start).collect();
-    assert_eq!(starts, BTreeSet::from([1]));
-    // The first pretraining and what comes from it are Table III's.
-    let table3 = plan(&[3], &[]);
-    let new = |kind| {
-        digests(&noise, kind)
-            .difference(&digests(&table3, kind))
-            .count()
-    };
-    assert_eq!(Kind::ALL.map(new), [9, 18, 0, 0, 18]);
-}
-
-#[test]
 fn the_three_tables_share_what_they_have_in_common() {
     let [_, pretrain, finetune, scratch, _] = counts(&[1, 2, 3]);
     assert_eq!([pretrain, finetune, scratch], [31, 1820, 190]);
@@ -354,7 +218,7 @@ fn the_three_tables_share_what_they_have_in_common() {
     assert_eq!(counts(&[3, 1, 2])[1..], counts(&[1, 2, 3])[1..]);
 }
 
-fn digests(plan: &Plan, kind: Kind) -> BTreeSet<String> {
+pub fn digests(plan: &Plan, kind: Kind) -> BTreeSet<String> {
     let of_kind = plan.stages.iter().filter(|stage| stage.spec.kind() == kind);
     of_kind.map(|stage| stage.digest.to_string()).collect()
 }

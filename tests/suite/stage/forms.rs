@@ -169,8 +169,8 @@ fn a_frozen_head_network_moves_its_head_and_no_bit_of_anything_else() {
 
 #[test]
 fn the_loss_of_a_step_is_the_mean_over_all_masks_whatever_the_form() {
-    // Two heads that begin as one branch does would have its loss: the first loss of pool is that
-    // of norms, whose branches begin alike; the first of heads is another.
+    // At the first step the branches by norms are still alike, so that they have the loss of one
+    // branch for all masks; heads begin differently.
     let folder = tempfile::tempdir().unwrap();
     let dataset = data::open(phantom()).unwrap();
     let loss = |method: &Method, more: &[&str]| {
@@ -418,6 +418,32 @@ fn a_single_experts_masks_make_one_network_whatever_the_method() {
     let inherited = digests("customised-inherit", Kind::Finetune);
     for method in ["pool", "majority", "staple"] {
         assert_eq!(digests(method, Kind::Finetune), inherited, "{method}");
+    }
+}
+
+#[test]
+fn a_step_passes_through_the_network_once_for_each_way_through_its_inner_layers() {
+    let dataset = data::open(phantom()).unwrap();
+    let cohort = Words {
+        annotation: "cohort",
+        ..named("heads").words().unwrap()
+    };
+    let dealt = Method::from_words("dealt-heads", &cohort).unwrap();
+    let one_each = &["pretrain.expert_batching=one_per_image"][..];
+    for (method, more, passes) in [
+        (named("customised"), &[][..], 2),
+        (named("customised"), one_each, 1),
+        (named("pool"), &[], 1),
+        (named("pool"), one_each, 1),
+        (named("majority"), &[], 1),
+        (named("heads"), &[], 1),
+        // Images of one batch that go to different heads do not share a pass.
+        (named("heads"), one_each, 2),
+        (dealt, &[], 2),
+    ] {
+        let plan = plan_of(std::slice::from_ref(&method), &dataset, more);
+        let work = first(&plan, Kind::Pretrain).work();
+        assert_eq!(work.batches, passes, "{} {more:?}", method.name);
     }
 }
 

@@ -4,6 +4,7 @@
 use expertgrid::{
     artefact::{
         CHOICE, Choice, PREDICTIONS, SERVED, THRESHOLD, ThresholdChoice, parse_predictions,
+        predictions,
     },
     data::{
         self, Mask,
@@ -96,13 +97,24 @@ fn the_best_threshold_is_nearest_to_one_half_among_equals() {
 
 #[test]
 fn a_threshold_lies_between_two_bytes_of_an_enlarged_prediction() {
-    // One network pixel for two of the image: a mean of 100 and 101 is inside from 101 on only.
+    // Two pixels of the network are four columns of the image: 100, 100.25, 100.75, 101.
     let mut prediction = prediction(vec![100, 101], [1, 2]);
-    let inside = |prediction: &Prediction| prediction.mask().pixels;
+    prediction.frame = Frame {
+        original: [2, 4],
+        reduce: 2,
+    };
+    let first_row = |prediction: &Prediction| prediction.mask().pixels[..4].to_vec();
     prediction.threshold = 101;
-    assert_eq!(inside(&prediction), [false, true]);
+    assert_eq!(first_row(&prediction), [false, false, true, true]);
     prediction.threshold = 100;
-    assert_eq!(inside(&prediction), [true, true]);
+    assert_eq!(first_row(&prediction), [true; 4]);
+    prediction.threshold = 102;
+    assert_eq!(first_row(&prediction), [false; 4]);
+    // All of an image would be foreground at 0.
+    prediction.threshold = 0;
+    let written = predictions(&[(SERVED.to_owned(), vec![prediction])]);
+    let refused = parse_predictions(&written).unwrap_err();
+    assert!(refused.ends_with("has the threshold 0"), "{refused}");
 }
 
 fn own(multitask: &str) -> Method {
