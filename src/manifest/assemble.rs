@@ -123,14 +123,16 @@ fn list(section: &Section<'_>, axis: &Key) -> Vec<Located<usize>> {
     section.list(axis.last(), axis.example())
 }
 
-/// The methods of the sections `[method.NAME]`.
-fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<Method> {
+/// The methods of the sections `[method.NAME]`, by their names; none where a section has a problem,
+/// which is noted.
+fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<(String, Option<Method>)> {
     let mut methods = Vec::new();
     for (name, section) in sections {
         let found = Words::KEYS.map(|(key, words)| {
             let example = format!("\"{}\"", words[0]);
             section.require::<String>(key, &example).value
         });
+        let mut read = None;
         if let [Some(annotation), Some(multitask), Some(branch), Some(adapt)] = &found {
             let words = Words {
                 annotation,
@@ -139,7 +141,7 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<Method> {
                 adapt,
             };
             match Method::from_words(&name, &words) {
-                Ok(method) => methods.push(method),
+                Ok(method) => read = Some(method),
                 Err(errors) => {
                     for error in errors {
                         let place = match error.key {
@@ -152,11 +154,17 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<Method> {
             }
         }
         section.finish();
+        methods.push((name, read));
     }
     methods
 }
 
-fn grid(section: Section<'_>, cohort: Cohort, names: &[String], own: &[Method]) -> Grid {
+fn grid(
+    section: Section<'_>,
+    cohort: Cohort,
+    names: &[String],
+    own: &[(String, Option<Method>)],
+) -> Grid {
     let new_experts = experts::list(&section, &table::NEW_EXPERTS, names);
     let methods = chosen(&section, own);
     let any = |is: fn(&Method) -> bool| methods.iter().any(|chosen| is(&chosen.method));
@@ -309,17 +317,19 @@ fn annotators(
 }
 
 /// The methods of a grid, by their names, those that the manifest defines first.
-fn chosen(section: &Section<'_>, own: &[Method]) -> Vec<Arc<Chosen>> {
+fn chosen(section: &Section<'_>, own: &[(String, Option<Method>)]) -> Vec<Arc<Chosen>> {
     let words = section.list::<String>(table::METHODS.last(), table::METHODS.example());
     let mut methods: Vec<Arc<Chosen>> = Vec::new();
     for word in &words {
-        let defined = own.iter().find(|method| method.name == word.value);
+        let defined = own.iter().find(|(name, _)| *name == word.value);
         let found = match defined {
-            Some(method) => Ok(method.clone()),
+            Some((_, Some(method))) => Ok(method.clone()),
+            // The problem of its section is noted.
+            Some((_, None)) => continue,
             None => Method::named(&word.value).map_err(|why| match own {
                 [] => why,
                 own => {
-                    let own = own.iter().map(|method| &method.name);
+                    let own = own.iter().map(|(name, _)| name);
                     format!("{why}; the manifest defines {}", own.format(", "))
                 }
             }),

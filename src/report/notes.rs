@@ -292,7 +292,16 @@ fn averaged(table: &Table, spec: &Experiment) -> String {
         false if results == 1 => format!("{of}, averaged over all {over}."),
         false => format!("{of}, each averaged over all {over}."),
     };
-    cells + &matched(spec)
+    let by_start = spec.table.results.contains(&Axis::START) && spec.grid.starts.len() > 1;
+    let as_it_is = spec.grid.pretrains() && spec.grid.samples.contains(&0);
+    let once = match crossed && by_start && as_it_is {
+        true => {
+            " Without samples all ways of sampling are one: such a cell is one result, is not tested \
+             and earns no mark."
+        }
+        false => "",
+    };
+    format!("{cells}{once}{}", matched(spec))
 }
 
 /// Which pretrainings the results of a matched grid come from.

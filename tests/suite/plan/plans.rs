@@ -187,6 +187,23 @@ fn without_samples_something_must_be_pretrained() {
 }
 
 #[test]
+fn a_method_whose_section_is_wrong_is_one_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    let text = format!(
+        "extends = {:?}\n[method.mine]\nannotation = \"cohort\"\nmultitask = \"staple\"\n\
+         branch = \"inherit\"\nadapt = \"full\"\n[grid]\nmethods = [\"mine\"]\nsamples = [0, 5]\n",
+        repository().join("experiments/table2.toml")
+    );
+    fs::write(&path, text).unwrap();
+    let problems = manifest::read(&[path], "paper", &[])
+        .unwrap_err()
+        .to_string();
+    assert_eq!(problems.lines().count(), 1, "{problems}");
+    assert!(problems.contains(":3:14: with annotation"), "{problems}");
+}
+
+#[test]
 fn without_samples_all_ways_of_sampling_are_one() {
     let more = ["grid.samples=[0, 5]", "grid.methods=[\"w/\", \"w/o\"]"];
     let crossed = plan(&[2], &more);

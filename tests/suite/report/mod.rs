@@ -8,5 +8,6 @@ mod recomputed;
 mod renderings;
 mod published;
 mod captions;
+mod as_it_is;
 mod beside;
 mod pages;
