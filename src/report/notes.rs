@@ -296,8 +296,8 @@ fn averaged(table: &Table, spec: &Experiment) -> String {
     let as_it_is = spec.grid.pretrains() && spec.grid.samples.contains(&0);
     let once = match crossed && by_start && as_it_is {
         true => {
-            " Without samples all ways of sampling are one: such a cell is one result, is not tested \
-             and earns no mark."
+            " Without samples all ways of sampling are one: such a cell is one result, is not \
+             tested and earns no mark."
         }
         false => "",
     };

@@ -4,8 +4,8 @@ use expertgrid::{metric::Score, plan::Run, report, results};
 
 use crate::support::made_up::{MANIFEST, grid, provenance};
 
-const SENTENCE: &str = "Without samples all ways of sampling are one: such a cell is one result, is \
-                        not tested and earns no mark.";
+const SENTENCE: &str = "Without samples all ways of sampling are one: such a cell is one result, \
+                        is not tested and earns no mark.";
 
 fn table(text: &str) -> (report::Table, String) {
     let folder = tempfile::tempdir().unwrap();
