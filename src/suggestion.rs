@@ -3,7 +3,7 @@
 use itertools::Itertools;
 
 /// How many known words are listed.
-const MOST: usize = 16;
+const MOST: usize = 24;
 
 /// The remedy for an unknown word, as a text: the nearest known word, or the known ones.
 pub fn nearest(found: &str, known: &[&str]) -> String {

@@ -101,6 +101,15 @@ pub trait Engine {
         over: DiceOver,
     ) -> Result<Self::Tensor>;
 
+    /// The cross-entropy of the sigmoid of the logits with a target from 0 to 1, the mean over the
+    /// pixels of all samples of `ln(1 + exp(z)) - y z`: one number. `batch` counts the samples.
+    fn cross_entropy(
+        &self,
+        logits: &Self::Tensor,
+        target: &Self::Tensor,
+        batch: usize,
+    ) -> Result<Self::Tensor>;
+
     /// The sum of losses of one batch, each times its weight: one number. There is at least one.
     fn sum(&self, losses: &[(Self::Tensor, f64)]) -> Result<Self::Tensor>;
 

@@ -140,6 +140,15 @@ impl Engine for Stock {
         1.0 - overlap
     }
 
+    fn cross_entropy(&self, logits: &Tensor, target: &Tensor, _batch: usize) -> Result<Tensor> {
+        // `ln(1 + exp(z))` is `z / 2 + |z| / 2 + ln(1 + exp(-|z|))`, which overflows nowhere. At 0
+        // its slope is 1/2, whatever sign candle gives the slope of `|z|` there.
+        let magnitude = logits.abs()?;
+        let rest = ((magnitude.neg()?.exp()? + 1.0)?.log()? + (magnitude * 0.5)?)?;
+        let linear = ((0.5 - target)? * logits)?;
+        (linear + rest)?.mean_all()
+    }
+
     fn sum(&self, losses: &[(Tensor, f64)]) -> Result<Tensor> {
         let parts = losses.iter().map(|(loss, weight)| loss * *weight);
         let parts: Vec<Tensor> = parts.collect::<Result<_>>()?;
@@ -339,6 +348,19 @@ mod tests {
                 engine.dice_loss(&t[0], target, 2, 1e-7, over).unwrap()
             });
             engine.sum(&[(a, 0.25), (b, 0.75)]).unwrap()
+        });
+    }
+
+    #[test]
+    fn the_cross_entropy_has_the_right_gradients() {
+        let engine = Stock::double();
+        // Targets between 0 and 1, logits with zeros among them.
+        let target = ((random("y", &[2, 1, 3, 3]).as_tensor() + 1.0).unwrap() * 0.5).unwrap();
+        let z = random("x", &[2, 1, 3, 3]);
+        let some = random("zeros", &[2, 1, 3, 3]).ge(0.0).unwrap();
+        let z = ((z.as_tensor() * some.to_dtype(DType::F64).unwrap()).unwrap() * 3.0).unwrap();
+        check_gradients(&[Var::from_tensor(&z).unwrap()], |t| {
+            engine.cross_entropy(&t[0], &target, 2).unwrap()
         });
     }
 

@@ -97,6 +97,35 @@ pub enum Masks {
     Majority,
     /// They are fused to one by STAPLE.
     Staple,
+    /// Their mean is the target: at each pixel, the share of the annotators that are inside.
+    Mean,
+}
+
+/// What a training minimises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The soft Dice loss of each mask.
+    #[default]
+    Dice,
+    /// The cross-entropy with the mean of the masks. The Dice loss is not for targets between 0 and
+    /// 1: with a target of 0.3 it is least at 1.
+    MeanMask,
+}
+
+impl Objective {
+    /// The word in keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dice => "dice",
+            Self::MeanMask => "mean mask",
+        }
+    }
+
+    /// Whether it is the paper's.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Dice
+    }
 }
 
 /// The part of the image on which STAPLE estimates the experts' performance. The more background
@@ -170,12 +199,13 @@ impl Tuned {
 }
 
 /// The methods that need no section in a manifest.
-pub static BUILT_IN: [Method; 14] = {
+pub static BUILT_IN: [Method; 16] = {
     use Annotation::{Cohort, Every};
     use Branch::{Inherit, Reset};
-    use Masks::{Each, Majority, Staple};
+    use Masks::{Each, Majority, Mean, Staple};
     use NetworkForm::{Heads, One};
     use Tuned::{Everything, ExpertLayers};
+    const FULL: Option<Tuned> = Some(Everything);
     [
         from_random("scratch", TrainedOn::NewExpert),
         from_random("single", TrainedOn::AnotherExpert),
@@ -187,10 +217,12 @@ pub static BUILT_IN: [Method; 14] = {
         from_pretrained("cohort-frozen", Cohort, Reset, ExpertLayers),
         from_pretrained("cohort-full", Cohort, Reset, Everything),
         from_pretrained("cohort-full-inherit", Cohort, Inherit, Everything),
-        of_form("heads", Heads, Each, Reset),
-        of_form("pool", One, Each, Inherit),
-        of_form("majority", One, Majority, Inherit),
-        of_form("staple", One, Staple, Inherit),
+        of_form("heads", Heads, Each, Reset, FULL),
+        of_form("pool", One, Each, Inherit, FULL),
+        of_form("majority", One, Majority, Inherit, FULL),
+        of_form("staple", One, Staple, Inherit, FULL),
+        of_form("uncertainty", One, Mean, Inherit, None),
+        of_form("uncertainty-full", One, Mean, Inherit, FULL),
     ]
 };
 
@@ -228,15 +260,21 @@ const fn from_pretrained(
     }
 }
 
-/// Another way of learning from several annotators; all of it is trained for the new expert.
-const fn of_form(name: &'static str, network: NetworkForm, masks: Masks, branch: Branch) -> Method {
+/// Another way of learning from several annotators.
+const fn of_form(
+    name: &'static str,
+    network: NetworkForm,
+    masks: Masks,
+    branch: Branch,
+    tuned: Option<Tuned>,
+) -> Method {
     Method {
         name: Cow::Borrowed(name),
         annotation: Annotation::Every,
         network,
         masks,
         branch,
-        tuned: Some(Tuned::Everything),
+        tuned,
         trained_on: TrainedOn::NewExpert,
         budget: BudgetFrom::Finetune,
     }
@@ -267,6 +305,14 @@ impl Method {
     /// Whether its networks are trained on the new expert's masks alone.
     pub fn is_alone(&self) -> bool {
         !self.is_pretrained() && self.trained_on == TrainedOn::NewExpert
+    }
+
+    /// What its pretraining minimises.
+    pub fn objective(&self) -> Objective {
+        match self.masks {
+            Masks::Each | Masks::Majority | Masks::Staple => Objective::Dice,
+            Masks::Mean => Objective::MeanMask,
+        }
     }
 
     /// Whether a network is pretrained on annotators' masks first.

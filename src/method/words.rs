@@ -35,6 +35,7 @@ const MULTITASK: &[(&str, (NetworkForm, Masks))] = &[
     ("pool", (NetworkForm::One, Masks::Each)),
     ("majority", (NetworkForm::One, Masks::Majority)),
     ("staple", (NetworkForm::One, Masks::Staple)),
+    ("uncertainty", (NetworkForm::One, Masks::Mean)),
 ];
 const BRANCH: &[(&str, Branch)] = &[("reset", Branch::Reset), ("inherit", Branch::Inherit)];
 const ADAPT: &[(&str, Option<Tuned>)] = &[
@@ -49,7 +50,14 @@ impl Words<'_> {
         ("annotation", &["every", "cohort"]),
         (
             "multitask",
-            &["norms", "heads", "pool", "majority", "staple"],
+            &[
+                "norms",
+                "heads",
+                "pool",
+                "majority",
+                "staple",
+                "uncertainty",
+            ],
         ),
         ("branch", &["reset", "inherit"]),
         ("adapt", &["full", "expert-layers", "select"]),
@@ -142,7 +150,7 @@ fn contradiction(words: &Words<'_>) -> Option<WordError> {
         branch,
         adapt,
     } = *words;
-    if annotation == "cohort" && ["majority", "staple"].contains(&multitask) {
+    if annotation == "cohort" && ["majority", "staple", "uncertainty"].contains(&multitask) {
         return Some(WordError {
             key: Some("annotation"),
             text: format!(

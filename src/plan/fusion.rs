@@ -24,7 +24,7 @@ impl Fusion {
     pub fn wanted(method: &Method, region: FusionRegion, experts: &[u8]) -> Option<Self> {
         let rule = match method.masks {
             _ if experts.len() < 2 => return None,
-            Masks::Each => return None,
+            Masks::Each | Masks::Mean => return None,
             Masks::Majority => Rule::Majority,
             Masks::Staple => Rule::Staple(region),
         };

@@ -25,7 +25,7 @@ use crate::{
     grid::{Address, ExpertNames, Setting},
     key::{Digest, Memo},
     manifest::{Experiment, ExpertBatching, Network, Recipe, SpacingFrom, Start},
-    method::{Annotation, BudgetFrom, Method, NetworkForm, TrainedOn},
+    method::{Annotation, BudgetFrom, Method, NetworkForm, Objective, TrainedOn},
     seed::Seed,
 };
 
@@ -222,6 +222,7 @@ impl Builder<'_> {
                     budget: budget.budget.clone(),
                     origin: Origin::Random,
                     network: NetworkForm::Norms,
+                    objective: Objective::Dice,
                     support: self.supports.all(self.inventory, &trainer),
                     test: self.test.clone(),
                     seed: root,
@@ -314,8 +315,14 @@ impl Builder<'_> {
         };
         let batching = experiment.pretrain.batching;
         let fused = Fusion::wanted(method, experiment.fusion_region, experts);
+        let objective = method.objective();
         let (network, support, batching) = match (experts.len(), method.annotation, fused) {
-            // Of a single expert all methods make the same network from the same masks.
+            // All masks of an image make one target.
+            _ if objective == Objective::MeanMask => {
+                let all = self.supports.all(self.inventory, experts);
+                (method.network, all, ExpertBatching::All)
+            }
+            // Of a single expert all other methods make the same network from the same masks.
             (1, ..) => {
                 let all = self.supports.all(self.inventory, experts);
                 (NetworkForm::Norms, all, batching)
@@ -343,6 +350,7 @@ impl Builder<'_> {
             budget: Arc::new(Memo::new(experiment.pretrain.budget)),
             origin,
             network,
+            objective,
             support,
             test: self.test.clone(),
             seed: of("pretrain"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use itertools::Itertools;
 
 use super::{Origin, Plan, Run, Spec, StageId};
-use crate::method::{Annotation, NetworkForm, TrainedOn};
+use crate::method::{Annotation, NetworkForm, Objective, TrainedOn};
 
 /// The names of a plan's stages, each after the first run that needs it.
 #[derive(Debug)]
@@ -69,9 +69,11 @@ impl<'a> Names<'a> {
             Spec::Train(train) => match train.origin {
                 Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => {
                     let dealt = train.support.dealt.as_ref().map(|_| "an expert per image");
-                    let form = match (train.network, &train.support.fused) {
-                        (NetworkForm::One, Some(_)) => Some(&*run.method().name),
-                        (NetworkForm::One, None) => Some("one branch"),
+                    let fused = train.support.fused.is_some();
+                    let form = match (train.network, train.objective) {
+                        (NetworkForm::One, Objective::MeanMask) => Some("mean of masks"),
+                        (NetworkForm::One, _) if fused => Some(&*run.method().name),
+                        (NetworkForm::One, _) => Some("one branch"),
                         (NetworkForm::Heads, _) => Some("heads"),
                         (NetworkForm::Norms, _) => None,
                     };

@@ -11,7 +11,7 @@ use super::Fusion;
 use crate::{
     key::{Digest, Keyed, Memo, Sink},
     manifest::{Budget, ExpertBatching, Keep, Metrics, Recipe},
-    method::{Branch, NetworkForm, Tuned},
+    method::{Branch, NetworkForm, Objective, Tuned},
     seed::Seed,
 };
 
@@ -91,6 +91,9 @@ pub struct Train {
     /// What experts have of their own in it; in a network for one expert, what is that expert's.
     #[serde(default, skip_serializing_if = "NetworkForm::is_usual")]
     pub network: NetworkForm,
+    /// What it minimises.
+    #[serde(default, skip_serializing_if = "Objective::is_usual")]
+    pub objective: Objective,
     /// The annotated images.
     pub support: Arc<Memo<Support>>,
     /// The images to predict afterwards.
@@ -325,6 +328,7 @@ impl Keyed for Train {
             budget,
             origin,
             network,
+            objective,
             support,
             test,
             seed,
@@ -357,6 +361,9 @@ impl Keyed for Train {
         }
         if !network.is_usual() {
             sink.text("network", network.word());
+        }
+        if !objective.is_usual() {
+            sink.text("objective", objective.word());
         }
         sink.group("support", &**support);
         sink.group("test", &**test);

@@ -218,6 +218,7 @@ fn train_and_predict<E: Engine>(
             rate_key: spec.rate_key(),
             batching: spec.origin.batching(),
             dealt: spec.support.dealt.as_deref(),
+            objective: spec.objective,
             tuned: spec.origin.tuned(),
             seed: spec.seed,
         },

@@ -13,7 +13,7 @@ mod probe;
 mod progress;
 mod radam;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, iter::zip, sync::Arc};
 
 use candle_core::{Result, Tensor};
 
@@ -25,7 +25,7 @@ use crate::{
     engine::{DiceOver, Engine, plain},
     event::Step,
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
-    method::Tuned,
+    method::{Objective, Tuned},
     net::{Parameter, Part, UNet},
     seed::Seed,
 };
@@ -67,6 +67,8 @@ pub struct Training<'a, E> {
     /// The branch of each case, where every case has the mask of one expert only; then every image
     /// of a batch goes through its branch.
     pub dealt: Option<&'a [usize]>,
+    /// What it minimises.
+    pub objective: Objective,
     /// The parameters that change.
     pub tuned: Tuned,
     /// The seed of shuffling and augmentation.
@@ -290,8 +292,15 @@ struct BatchSlot {
 struct PassLoss {
     /// The branch whose head gives the logits.
     branch: usize,
-    /// For each slot, the mask that counts as correct.
-    targets: Vec<usize>,
+    target: Target,
+}
+
+/// What counts as correct.
+enum Target {
+    /// For each slot, one of its masks.
+    Masks(Vec<usize>),
+    /// The mean of all masks of a slot.
+    MeanMask,
 }
 
 /// One update; returns the mean loss over all pairs of image and expert of this step. No parameter
@@ -357,6 +366,14 @@ fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> V
         by_branch(net, each(branches), &targets)
     };
     match (training.dealt, training.batching) {
+        _ if training.objective == Objective::MeanMask => vec![TrainingPass {
+            slots: each(vec![0; slots]),
+            losses: vec![PassLoss {
+                branch: 0,
+                target: Target::MeanMask,
+            }],
+            share: 1.0,
+        }],
         (Some(dealt), _) => {
             let batch = batch(training.seed, training.cases.len(), slots, step);
             let experts = batch.iter().map(|case| dealt[*case]);
@@ -371,7 +388,7 @@ fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> V
         (None, ExpertBatching::All) => {
             let loss = |expert: usize| PassLoss {
                 branch: branch(expert),
-                targets: vec![expert; slots],
+                target: Target::Masks(vec![expert; slots]),
             };
             let by_norms = net.mixes_branches() && net.branches().count > 1;
             match by_norms {
@@ -400,7 +417,7 @@ fn by_branch(net: &UNet, slots: Vec<BatchSlot>, targets: &[usize]) -> Vec<Traini
         share: slots.len() as f64 / all,
         losses: vec![PassLoss {
             branch: slots[0].branch,
-            targets: slots.iter().map(|slot| targets[slot.sample]).collect(),
+            target: Target::Masks(slots.iter().map(|slot| targets[slot.sample]).collect()),
         }],
         slots,
     };
@@ -442,16 +459,26 @@ fn forward<E: Engine>(
     let smooth = recipe.training.smooth;
     let mut logits: Option<(usize, E::Tensor)> = None;
     let mut each = Vec::new();
-    for PassLoss { branch, targets } in losses {
+    for PassLoss { branch, target } in losses {
         let of_branch = match logits.take() {
             Some((same, logits)) if same == *branch => logits,
             _ => net.logits(*engine, &features, *branch)?,
         };
-        let targets = std::iter::zip(slots, targets);
-        let targets = targets.map(|(slot, target)| &samples[slot.sample].masks[*target]);
-        let targets: Vec<&[f32]> = targets.map(|mask| mask.values.as_slice()).collect();
-        let y = engine.pack(&targets.concat(), shape)?;
-        let loss = engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?;
+        let loss = match target {
+            Target::Masks(places) => {
+                let masks = zip(slots, places);
+                let masks = masks.map(|(slot, place)| &samples[slot.sample].masks[*place]);
+                let masks: Vec<&[f32]> = masks.map(|mask| mask.values.as_slice()).collect();
+                let y = engine.pack(&masks.concat(), shape)?;
+                engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?
+            }
+            Target::MeanMask => {
+                let means = slots.iter();
+                let means = means.flat_map(|slot| mean_mask(&samples[slot.sample].masks));
+                let y = engine.pack(&means.collect::<Vec<f32>>(), shape)?;
+                engine.cross_entropy(&of_branch, &y, slots.len())?
+            }
+        };
         each.push((loss, 1.0 / losses.len() as f64));
         logits = Some((*branch, of_branch));
     }
@@ -459,4 +486,14 @@ fn forward<E: Engine>(
         1 => Ok(each.remove(0).0),
         _ => engine.sum(&each),
     }
+}
+
+/// The mean of some masks of one image, at least one, pixel by pixel.
+fn mean_mask(masks: &[Plane]) -> Vec<f32> {
+    let mut sum = masks[0].values.clone();
+    for mask in &masks[1..] {
+        zip(&mut sum, &mask.values).for_each(|(sum, more)| *sum += more);
+    }
+    let count = masks.len() as f32;
+    sum.into_iter().map(|sum| sum / count).collect()
 }

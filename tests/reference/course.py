@@ -43,6 +43,18 @@ def batch(step, size=SIZE):
     return torch.from_numpy(images), torch.from_numpy(masks)
 
 
+def soft_batch(step, size=SIZE):
+    """The same images; the mask is the mean of three discs of radius 10, 12 and 14."""
+    images, _ = batch(step, size)
+    masks = np.empty((BATCH, 1, size, size), np.float32)
+    for b in range(BATCH):
+        y, x = np.mgrid[0:size, 0:size]
+        row, column = 20 + (step * 7 + b * 5) % 24, 20 + (step * 11 + b * 3) % 24
+        distance = (y - row) ** 2 + (x - column) ** 2
+        masks[b, 0] = sum((distance < square).astype(np.float32) for square in (100, 144, 196)) / np.float32(3)
+    return images, torch.from_numpy(masks)
+
+
 def start(net, shift=0.0):
     """Gives a network its first values: one stream of numbers for each parameter, in the network's order.
 

@@ -80,20 +80,21 @@ def rows(tensors):
     return np.array([row(values, index, SAMPLE) for index, values in enumerate(tensors)])
 
 
-def ten_steps(net, first, chosen):
+def ten_steps(net, first, chosen, objective=(batch, dice_loss)):
     """Trains and returns the losses, the first step's logits and gradients, and how far each parameter went."""
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     optimiser = torch.optim.RAdam(trained, lr=LR, betas=BETAS, eps=EPS)
     before = [flat(parameter).copy() for parameter in trained]
     losses = []
+    draw, loss_of = objective
     for step in range(STEPS):
         set_rate(optimiser, LR, step, STEPS)
         if chosen:
             choose(net, chosen(step))
-        x, y = (tensor.to(trained[0].dtype) for tensor in batch(first + step, SIZE))
+        x, y = (tensor.to(trained[0].dtype) for tensor in draw(first + step, SIZE))
         optimiser.zero_grad()
         logits = net(x)
-        loss = dice_loss(logits, y)
+        loss = loss_of(logits, y)
         loss.backward()
         if step == 0:
             start_logits = flat(logits).copy()
@@ -108,10 +109,10 @@ def apart(single, double):
     return np.abs(single - double).max() / np.abs(double).max()
 
 
-def both_precisions(name, make, first, chosen=None):
+def both_precisions(name, make, first, chosen=None, objective=(batch, dice_loss)):
     """The tensors of a training from weights in single precision, computed in double and in single precision."""
-    losses, logits, gradients, changes = ten_steps(make().double(), first, chosen)
-    single_losses, single_logits, _, _ = ten_steps(make(), first, chosen)
+    losses, logits, gradients, changes = ten_steps(make().double(), first, chosen, objective)
+    single_losses, single_logits, _, _ = ten_steps(make(), first, chosen, objective)
     print(f"{name}: losses {losses[0]:.6f} to {losses[-1]:.6f}; single precision is apart by "
           f"{apart(single_logits, logits):.1e} in the logits, {apart(single_losses, losses):.1e} in the losses")
     return {

@@ -45,7 +45,14 @@ struct Case {
     batch: usize,
     size: usize,
     channels: usize,
-    over: DiceOver,
+    loss: Loss,
+}
+
+/// The loss at the end.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    Dice(DiceOver),
+    CrossEntropy,
 }
 
 impl Case {
@@ -61,10 +68,10 @@ impl Case {
             batch,
             size,
             channels: [3, 5, 7, 12, 9][batch % 5],
-            over: if batch.is_multiple_of(3) {
-                DiceOver::Batch
-            } else {
-                DiceOver::Image
+            loss: match batch % 3 {
+                0 => Loss::Dice(DiceOver::Batch),
+                1 => Loss::Dice(DiceOver::Image),
+                _ => Loss::CrossEntropy,
             },
         }
     }
@@ -154,12 +161,16 @@ impl Case {
             }
         };
         let logits = engine.conv_bias(&y, last, bias)?;
-        let target: Vec<f32> = floats(batch * side * side)
-            .iter()
-            .map(|v| f32::from(u8::from(*v > 0.0)))
-            .collect();
+        let target = floats(batch * side * side).into_iter();
+        let target: Vec<f32> = match self.loss {
+            Loss::Dice(_) => target.map(|v| f32::from(u8::from(v > 0.0))).collect(),
+            Loss::CrossEntropy => target.map(|v| 0.5 + v / 2.0).collect(),
+        };
         let target = engine.pack(&target, [batch, side, side])?;
-        let loss = engine.dice_loss(&logits, &target, batch, 1e-2, self.over)?;
+        let loss = match self.loss {
+            Loss::Dice(over) => engine.dice_loss(&logits, &target, batch, 1e-2, over)?,
+            Loss::CrossEntropy => engine.cross_entropy(&logits, &target, batch)?,
+        };
         let flat = |tensor: &Tensor| -> Result<Vec<f64>> {
             tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
         };

@@ -4,6 +4,7 @@
 use candle_core::{DType, Device};
 use expertgrid::{
     engine::Stock,
+    method::Objective,
     net::{Checkpoint, ExpertLayers, Parameter, Part, UNet},
     seed::Seed,
 };
@@ -82,11 +83,25 @@ fn from_fresh_norms_the_whole_network_trains_as_pytorchs() {
     for width in WIDTHS {
         let name = format!("width_{width}/whole");
         let net = in_double(&with_fresh_norms(width), width);
-        let found = ten_steps(&Stock::double(), &net, net.parameters(), STEPS, one_branch);
+        let found = ten_steps(
+            &Stock::double(),
+            &net,
+            net.parameters(),
+            STEPS,
+            Objective::Dice,
+            one_branch,
+        );
         found.is_double(&expected, &name);
         for (isa, engine) in lanes() {
             let net = with_fresh_norms(width);
-            let found = ten_steps(&engine, &net, net.parameters(), STEPS, one_branch);
+            let found = ten_steps(
+                &engine,
+                &net,
+                net.parameters(),
+                STEPS,
+                Objective::Dice,
+                one_branch,
+            );
             found.is_single(&expected, &name, isa);
         }
     }
@@ -116,12 +131,26 @@ fn on_a_frozen_network_the_norms_train_as_pytorchs() {
         let name = format!("width_{width}/norms");
         let net = in_double(&with_inherited_norms(width), width);
         let before = shared(&net);
-        let found = ten_steps(&Stock::double(), &net, &norms(&net), STEPS, one_branch);
+        let found = ten_steps(
+            &Stock::double(),
+            &net,
+            &norms(&net),
+            STEPS,
+            Objective::Dice,
+            one_branch,
+        );
         found.is_double(&expected, &name);
         assert!(shared(&net) == before, "{name}: the shared part moved");
         for (isa, engine) in lanes() {
             let net = with_inherited_norms(width);
-            let found = ten_steps(&engine, &net, &norms(&net), STEPS, one_branch);
+            let found = ten_steps(
+                &engine,
+                &net,
+                &norms(&net),
+                STEPS,
+                Objective::Dice,
+                one_branch,
+            );
             found.is_single(&expected, &name, isa);
             assert!(
                 shared(&net) == before,

@@ -8,3 +8,4 @@ mod nifti;
 mod reader;
 mod statistics;
 mod steps;
+mod uncertainty;

@@ -3,6 +3,7 @@
 use candle_core::DType;
 use expertgrid::{
     engine::{Engine, Stock},
+    method::Objective,
     net::UNet,
 };
 
@@ -36,7 +37,7 @@ fn branches(step: usize) -> [usize; BATCH] {
 fn outcome<E: Engine>(engine: &E, net: &UNet) -> Outcome {
     let alone = net.branches().count == 1;
     let branches = |step| if alone { [0; BATCH] } else { branches(step) };
-    ten_steps(engine, net, net.parameters(), 0, branches)
+    ten_steps(engine, net, net.parameters(), 0, Objective::Dice, branches)
 }
 
 fn name(width: usize, experts: usize) -> String {

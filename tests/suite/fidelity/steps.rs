@@ -7,6 +7,7 @@ use expertgrid::{
         Engine, Lanes,
         lanes::{Isa, Kernels, Threads},
     },
+    method::Objective,
     net::{Parameter, UNet},
     train::{RAdam, learning_rate},
 };
@@ -39,6 +40,7 @@ pub fn ten_steps<E: Engine>(
     net: &UNet,
     trained: &[Parameter],
     first: usize,
+    objective: Objective,
     branches: impl Fn(usize) -> [usize; BATCH],
 ) -> Outcome {
     let spec = training_spec(BATCH, 0.999);
@@ -53,6 +55,7 @@ pub fn ten_steps<E: Engine>(
             SIDE,
             first + step,
             &branches(step),
+            objective,
             &parameters,
         );
         losses.push(found.loss);
@@ -91,7 +94,16 @@ pub fn gradients_are_single<E: Engine>(
     (name, label): (&str, &str),
 ) {
     let parameters: Vec<&Tensor> = net.parameters().iter().map(|p| p.var.as_tensor()).collect();
-    let found = pass(engine, net, SIDE, batch, &branches, &parameters).gradients;
+    let found = pass(
+        engine,
+        net,
+        SIDE,
+        batch,
+        &branches,
+        Objective::Dice,
+        &parameters,
+    );
+    let found = found.gradients;
     let found: Vec<Vec<f64>> = found
         .iter()
         .map(|g| flat(g.as_ref().expect("a gradient")))

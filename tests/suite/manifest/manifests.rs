@@ -171,7 +171,8 @@ noise_sd = [0.3, 0.1]
             "m.toml:5:15: there is no method \"with\"; known here: \"scratch\", \"single\", \
              \"customised\", \"customised-inherit\", \"customised-frozen\", \
              \"customised-frozen-inherit\", \"original\", \"cohort-frozen\", \"cohort-full\", \
-             \"cohort-full-inherit\", \"heads\", \"pool\", \"majority\", \"staple\", \"w/\", \
+             \"cohort-full-inherit\", \"heads\", \"pool\", \"majority\", \"staple\", \
+             \"uncertainty\", \"uncertainty-full\", \"w/\", \
              \"w/o\"",
             "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
              `grid.annotators.from` or out of `grid.new_experts`",

@@ -142,6 +142,16 @@ const WORDS: &[(&str, &str, &str)] = &[
         "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
     ),
     (
+        "grid.methods",
+        "uncertainty",
+        "the_mean_of_all_masks_is_the_target_of_the_uncertainty_network",
+    ),
+    (
+        "grid.methods",
+        "uncertainty-full",
+        "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
+    ),
+    (
         "fusion.region",
         "slice",
         "the_region_of_staple_is_where_the_key_says",

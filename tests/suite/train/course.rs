@@ -10,6 +10,7 @@ use expertgrid::{
         lanes::{Isa, Kernels, Threads},
     },
     manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
+    method::Objective,
     net::UNet,
     train::{RAdam, learning_rate},
 };
@@ -108,17 +109,21 @@ pub fn net(width: usize, experts: usize, shift: f32, dtype: DType) -> UNet {
     .unwrap()
 }
 
-/// The images and masks of a step.
-fn batch(side: usize, count: usize, step: usize) -> (Vec<f32>, Vec<f32>) {
+/// The images and targets of a step: discs on noise, with the disc or the mean of three discs.
+fn batch(side: usize, count: usize, step: usize, objective: Objective) -> (Vec<f32>, Vec<f32>) {
     let (mut images, mut masks) = (Vec::new(), Vec::new());
     for b in 0..count {
         let (row, column) = (20 + (step * 7 + b * 5) % 24, 20 + (step * 11 + b * 3) % 24);
         let noise = numbers(side * side, (1000 + step * count + b) as u64);
         for (place, noise) in noise.enumerate() {
             let (y, x) = (place / side, place % side);
-            let inside = y.abs_diff(row).pow(2) + x.abs_diff(column).pow(2) < 144;
-            let disc = f32::from(u8::from(inside));
-            masks.push(disc);
+            let distance = y.abs_diff(row).pow(2) + x.abs_diff(column).pow(2);
+            let within = |square| f32::from(u8::from(distance < square));
+            let disc = within(144);
+            masks.push(match objective {
+                Objective::Dice => disc,
+                Objective::MeanMask => [100, 144, 196].map(within).iter().sum::<f32>() / 3.0,
+            });
             images.push(disc + noise);
         }
     }
@@ -141,16 +146,19 @@ pub fn pass<E: Engine>(
     side: usize,
     step: usize,
     experts: &[usize],
+    objective: Objective,
     parameters: &[&Tensor],
 ) -> Pass<E::Tensor> {
     let count = experts.len();
-    let (images, masks) = batch(side, count, step);
+    let (images, masks) = batch(side, count, step, objective);
     let x = engine.pack(&images, [count, side, side]).unwrap();
     let y = engine.pack(&masks, [count, side, side]).unwrap();
     let logits = net.forward(engine, &x, experts).unwrap();
-    let loss = engine
-        .dice_loss(&logits, &y, count, 1e-7, DiceOver::Image)
-        .unwrap();
+    let loss = match objective {
+        Objective::Dice => engine.dice_loss(&logits, &y, count, 1e-7, DiceOver::Image),
+        Objective::MeanMask => engine.cross_entropy(&logits, &y, count),
+    };
+    let loss = loss.unwrap();
     Pass {
         logits,
         loss: engine.loss(&loss).unwrap(),
@@ -176,7 +184,15 @@ fn losses<E: Engine>(
         between(step);
         let Pass {
             loss, gradients, ..
-        } = pass(engine, &net, course.size, step, &experts, &parameters);
+        } = pass(
+            engine,
+            &net,
+            course.size,
+            step,
+            &experts,
+            Objective::Dice,
+            &parameters,
+        );
         losses.push(loss);
         let lr = learning_rate(course.lr, &spec, step, course.losses.len());
         optimiser.step(&gradients, lr).unwrap();

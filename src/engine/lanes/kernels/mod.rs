@@ -9,10 +9,12 @@
 )]
 
 pub mod conv;
+pub mod cross_entropy;
 pub mod dice;
 mod features;
 pub mod joint;
 pub mod layout;
+pub mod logistic;
 pub mod norm;
 mod operand;
 pub mod pool;

@@ -18,7 +18,7 @@ use crate::engine::{
         kernels::{
             Features, Onto,
             conv::{self, Conv},
-            dice,
+            cross_entropy, dice,
             joint::{self, Joint},
             norm::{self, Gate, Gradients},
             pool,
@@ -197,6 +197,19 @@ impl<'a> Backward<'a> {
                     &share,
                     &mut dz,
                 );
+                self.add(&logits.node, dz);
+                Ok(())
+            }
+            Operation::CrossEntropy {
+                logits,
+                target,
+                shape,
+                share,
+            } => {
+                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
+                let (z, y) = (self.in_memory(logits), self.in_memory(target));
+                let mut dz = self.buffers.take(z.len());
+                cross_entropy::backward(self.kernels, shape, &z, &y, &share, &mut dz);
                 self.add(&logits.node, dz);
                 Ok(())
             }

@@ -14,6 +14,7 @@ use crate::engine::{
         kernels::{
             Features,
             conv::Conv,
+            cross_entropy::CrossEntropy,
             dice::Dice,
             joint::Joint,
             norm::{self, Norm},
@@ -123,6 +124,13 @@ pub enum Operation {
         /// Numerators, denominators and each lane's share in the loss, `[G, 16]`.
         tables: [Buffer; 3],
     },
+    CrossEntropy {
+        logits: LaneTensor,
+        target: LaneTensor,
+        shape: CrossEntropy,
+        /// Each lane's share in the loss, `[G, 16]`.
+        share: Buffer,
+    },
     /// Losses, each with its weight.
     Sum(Vec<(LaneTensor, f32)>),
 }
@@ -141,7 +149,7 @@ impl Operation {
                 let skip = skip.as_ref().map(|skip| &skip.node);
                 [&x.node].into_iter().chain(skip).collect()
             }
-            Self::Dice { logits, .. } => vec![&logits.node],
+            Self::Dice { logits, .. } | Self::CrossEntropy { logits, .. } => vec![&logits.node],
             Self::Sum(losses) => losses.iter().map(|(loss, _)| &loss.node).collect(),
         }
     }
@@ -149,7 +157,11 @@ impl Operation {
     /// The parameters it uses.
     pub fn parameters(&self) -> Vec<&Tensor> {
         match self {
-            Self::Given | Self::Pool { .. } | Self::Dice { .. } | Self::Sum(_) => vec![],
+            Self::Given
+            | Self::Pool { .. }
+            | Self::Dice { .. }
+            | Self::CrossEntropy { .. }
+            | Self::Sum(_) => vec![],
             Self::Conv { weight, bias, .. } => [weight].into_iter().chain(bias).collect(),
             Self::Norm(normed) => {
                 let experts = normed.experts.iter();

@@ -13,6 +13,7 @@ use crate::engine::{
         kernels::{
             Features, check,
             conv::{self, Conv},
+            cross_entropy::{self, CrossEntropy},
             dice::{self, Dice, LaneLosses},
             joint::{self, Joint},
             layout::{self, Images},
@@ -66,6 +67,14 @@ impl Lanes {
         operation: Operation,
     ) -> LaneTensor {
         LaneTensor::stored(self.node(dims, operation), values.into())
+    }
+
+    /// One number: a loss.
+    fn number(&self, number: f32, operation: Operation) -> LaneTensor {
+        let mut values = self.buffers.take(LANES);
+        values.fill(0.0);
+        values[0] = number;
+        self.value([1; 4], values, operation)
     }
 
     fn node(&self, dims: [usize; 4], operation: Operation) -> Rc<Node> {
@@ -165,6 +174,19 @@ impl Lanes {
         }
         Ok(table)
     }
+}
+
+/// The groups and pixels of logits of one channel with a target of the same shape.
+fn one_channel(logits: &LaneTensor, target: &LaneTensor, batch: usize) -> Result<[usize; 2]> {
+    let [groups, channels, height, width] = logits.node.dims;
+    if channels != 1 || batch > groups * LANES || target.node.dims != logits.node.dims {
+        bail!(
+            "{batch} samples do not fit one channel of logits {:?} and targets {:?}",
+            logits.node.dims,
+            target.node.dims
+        );
+    }
+    Ok([groups, height * width])
 }
 
 impl Engine for Lanes {
@@ -367,18 +389,11 @@ impl Engine for Lanes {
         smooth: f64,
         over: DiceOver,
     ) -> Result<LaneTensor> {
-        let [groups, channels, height, width] = logits.node.dims;
-        if channels != 1 || batch > groups * LANES || target.node.dims != logits.node.dims {
-            bail!(
-                "{batch} samples do not fit one channel of logits {:?} and targets {:?}",
-                logits.node.dims,
-                target.node.dims
-            );
-        }
+        let [groups, pixels] = one_channel(logits, target, batch)?;
         let smooth = smooth as f32;
         let shape = Dice {
             planes: groups,
-            pixels: height * width,
+            pixels,
             smooth,
         };
         let [mut losses, mut numerator, mut denominator, mut share] =
@@ -413,16 +428,47 @@ impl Engine for Lanes {
                 1.0 - n / d
             }
         };
-        let mut values = self.buffers.take(LANES);
-        values.fill(0.0);
-        values[0] = loss;
         let operation = Operation::Dice {
             logits: logits.clone(),
             target: target.clone(),
             shape,
             tables: [numerator, denominator, share],
         };
-        Ok(self.value([1; 4], values, operation))
+        Ok(self.number(loss, operation))
+    }
+
+    fn cross_entropy(
+        &self,
+        logits: &LaneTensor,
+        target: &LaneTensor,
+        batch: usize,
+    ) -> Result<LaneTensor> {
+        let [groups, pixels] = one_channel(logits, target, batch)?;
+        let shape = CrossEntropy {
+            planes: groups,
+            pixels,
+        };
+        let [mut sums, mut share] = [(); 2].map(|()| self.buffers.take(groups * LANES));
+        cross_entropy::forward(
+            &self.kernels,
+            &shape,
+            &self.in_memory(logits),
+            &self.in_memory(target),
+            &mut sums,
+        );
+        let of_pixel = 1.0 / (batch * pixels) as f32;
+        // A padded lane has no share in the loss.
+        share.fill(0.0);
+        share[..batch].fill(of_pixel);
+        let means = sums[..batch].iter().map(|sum| sum / pixels as f32);
+        let loss = means.sum::<f32>() / batch as f32;
+        let operation = Operation::CrossEntropy {
+            logits: logits.clone(),
+            target: target.clone(),
+            shape,
+            share,
+        };
+        Ok(self.number(loss, operation))
     }
 
     fn sum(&self, losses: &[(LaneTensor, f64)]) -> Result<LaneTensor> {
@@ -433,10 +479,8 @@ impl Engine for Lanes {
         let weighted = losses
             .iter()
             .map(|(loss, weight)| self.in_memory(loss)[0] * weight);
-        let mut values = self.buffers.take(LANES);
-        values.fill(0.0);
-        values[0] = weighted.sum();
-        Ok(self.value([1; 4], values, Operation::Sum(losses)))
+        let sum = weighted.sum();
+        Ok(self.number(sum, Operation::Sum(losses)))
     }
 
     fn loss(&self, loss: &LaneTensor) -> Result<f64> {
