@@ -12,6 +12,6 @@ mod any_engine;
 
 pub use any_engine::AnyEngine;
 pub use lanes::Lanes;
-pub use operations::{Activation, Affine, DiceOver, Engine};
+pub use operations::{Activation, Affine, DiceOver, Engine, LOG_DEVIATION};
 pub use stock::Stock;
 pub use tensor_error::plain;

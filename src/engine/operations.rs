@@ -39,6 +39,10 @@ pub enum DiceOver {
     Batch,
 }
 
+/// The logarithm of a standard deviation is taken for this where it is larger, and for the negative
+/// where it is smaller than that; it has no gradient there.
+pub const LOG_DEVIATION: f64 = 10.0;
+
 /// The operations of a network, on activations in the engine's own layout, and the backward pass
 /// from a loss to the gradients of parameters. Parameters are candle tensors for every engine.
 pub trait Engine {
@@ -52,8 +56,8 @@ pub trait Engine {
     /// single core.
     fn batches_ahead(&self) -> usize;
 
-    /// From `[B, 1, H, W]` in row-major order to the engine's layout.
-    fn pack(&self, pixels: &[f32], shape: [usize; 3]) -> Result<Self::Tensor>;
+    /// From `[B, C, H, W]` in row-major order to the engine's layout.
+    fn pack(&self, pixels: &[f32], shape: [usize; 4]) -> Result<Self::Tensor>;
 
     /// From the engine's layout to `[B, C, H, W]`.
     fn unpack(&self, x: &Self::Tensor, batch: usize) -> Result<Tensor>;
@@ -61,8 +65,14 @@ pub trait Engine {
     /// Convolution without bias, padded by half the kernel: `weight` is `[C_out, C_in, k, k]`.
     fn conv(&self, x: &Self::Tensor, weight: &Tensor, stride: usize) -> Result<Self::Tensor>;
 
-    /// Convolution with bias `[C_out]`, stride 1, padded by half the kernel.
-    fn conv_bias(&self, x: &Self::Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self::Tensor>;
+    /// Convolution with bias `[C_out]`, stride 1, padded by half the kernel, through an activation.
+    fn conv_bias(
+        &self,
+        x: &Self::Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        activation: Activation,
+    ) -> Result<Self::Tensor>;
 
     /// Conditional instance norm, plus a residual, through an activation:
     /// `act(gamma[e] (x - mu) / sqrt(var + eps) + beta[e] + residual)` with mean and biased
@@ -79,6 +89,20 @@ pub trait Engine {
     /// Maximum over 3x3 with stride 2, padded by 1. The input's height and width are even, its
     /// values not negative (it follows a ReLU), so that padding with 0 is padding with -inf.
     fn max_pool(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// Mean over squares of 2x2. The input's height and width are even.
+    fn mean_pool(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// Mean over all pixels: `[B, C, 1, 1]`.
+    fn mean(&self, x: &Self::Tensor) -> Result<Self::Tensor>;
+
+    /// `act(x + by)`, `by` being `[B, C, 1, 1]`.
+    fn shift(
+        &self,
+        x: &Self::Tensor,
+        by: &Self::Tensor,
+        activation: Activation,
+    ) -> Result<Self::Tensor>;
 
     /// The decoder's joint: `x` upsampled by 2 to the nearest, `skip` appended to its channels, and
     /// a 3x3 convolution of both without bias, padded by 1. `weight` is
@@ -107,6 +131,22 @@ pub trait Engine {
         &self,
         logits: &Self::Tensor,
         target: &Self::Tensor,
+        batch: usize,
+    ) -> Result<Self::Tensor>;
+
+    /// A value of a normal distribution of d independent dimensions for each sample,
+    /// `mean + deviation * noise`: `[B, d, 1, 1]`. The distribution is `[B, 2 d, 1, 1]`: d means,
+    /// then d logarithms of standard deviations, these [within bounds](LOG_DEVIATION). `noise` is
+    /// `[B, d]`, row-major.
+    fn draw(&self, distribution: &Self::Tensor, noise: &[f32]) -> Result<Self::Tensor>;
+
+    /// The divergence (Kullback and Leibler) of each sample's posterior from its prior, the mean
+    /// over samples: one number. Both are distributions as in [`Self::draw`]; `batch` counts the
+    /// samples.
+    fn divergence(
+        &self,
+        posterior: &Self::Tensor,
+        prior: &Self::Tensor,
         batch: usize,
     ) -> Result<Self::Tensor>;
 

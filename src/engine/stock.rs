@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::operations::{Activation, Affine, DiceOver, Engine};
+use super::operations::{Activation, Affine, DiceOver, Engine, LOG_DEVIATION};
 
 /// The stock engine.
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ impl Engine for Stock {
         }
     }
 
-    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<Tensor> {
-        Tensor::from_slice(pixels, (batch, 1, height, width), &self.device)?.to_dtype(self.dtype)
+    fn pack(&self, pixels: &[f32], shape: [usize; 4]) -> Result<Tensor> {
+        Tensor::from_slice(pixels, shape.as_slice(), &self.device)?.to_dtype(self.dtype)
     }
 
     fn unpack(&self, x: &Tensor, _batch: usize) -> Result<Tensor> {
@@ -61,9 +61,15 @@ impl Engine for Stock {
         x.conv2d(weight, kernel / 2, stride, 1, 1)
     }
 
-    fn conv_bias(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        self.conv(x, weight, 1)?
-            .broadcast_add(&bias.reshape((1, (), 1, 1))?)
+    fn conv_bias(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let y = self.conv(x, weight, 1)?;
+        activated(y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?, activation)
     }
 
     fn norm(
@@ -94,16 +100,26 @@ impl Engine for Stock {
             Some(residual) => (y + residual)?,
             None => y,
         };
-        match activation {
-            Activation::Linear => Ok(y),
-            // Not `relu`: candle passes its gradient at 0, PyTorch does not.
-            Activation::Relu => &y * y.gt(0.0)?.to_dtype(y.dtype())?,
-        }
+        activated(y, activation)
     }
 
     fn max_pool(&self, x: &Tensor) -> Result<Tensor> {
         let rows = maximum_of_three(x, 2)?;
         maximum_of_three(&rows, 3)
+    }
+
+    fn mean_pool(&self, x: &Tensor) -> Result<Tensor> {
+        x.avg_pool2d(2)
+    }
+
+    fn mean(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, channels, ..) = x.dims4()?;
+        let flat = x.reshape((batch, channels, ()))?;
+        flat.mean(2)?.reshape((batch, channels, 1, 1))
+    }
+
+    fn shift(&self, x: &Tensor, by: &Tensor, activation: Activation) -> Result<Tensor> {
+        activated(x.broadcast_add(by)?, activation)
     }
 
     fn joint_conv(&self, x: &Tensor, skip: Option<&Tensor>, weight: &Tensor) -> Result<Tensor> {
@@ -149,6 +165,22 @@ impl Engine for Stock {
         (linear + rest)?.mean_all()
     }
 
+    fn draw(&self, distribution: &Tensor, noise: &[f32]) -> Result<Tensor> {
+        let [mean, log_deviation] = halves(distribution)?;
+        let noise = Tensor::from_slice(noise, mean.shape(), &self.device)?;
+        mean + (log_deviation.exp()? * noise.to_dtype(self.dtype)?)?
+    }
+
+    fn divergence(&self, posterior: &Tensor, prior: &Tensor, batch: usize) -> Result<Tensor> {
+        let [of_posterior, of_prior] = [halves(posterior)?, halves(prior)?];
+        let [[mean, log], [prior_mean, prior_log]] = [&of_posterior, &of_prior];
+        let log_ratio = (prior_log - log)?;
+        let variances = (&log_ratio * -2.0)?.exp()?;
+        let distance = ((mean - prior_mean)? * prior_log.neg()?.exp()?)?;
+        let halved = (((variances + distance.sqr()?)? - 1.0)? * 0.5)?;
+        (log_ratio + halved)?.sum_all()? / batch as f64
+    }
+
     fn sum(&self, losses: &[(Tensor, f64)]) -> Result<Tensor> {
         let parts = losses.iter().map(|(loss, weight)| loss * *weight);
         let parts: Vec<Tensor> = parts.collect::<Result<_>>()?;
@@ -174,6 +206,27 @@ impl Engine for Stock {
         }
         Ok(())
     }
+}
+
+fn activated(y: Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::Linear => Ok(y),
+        // Not `relu`: candle passes its gradient at 0, PyTorch does not.
+        Activation::Relu => &y * y.gt(0.0)?.to_dtype(y.dtype())?,
+    }
+}
+
+/// The means of a distribution, and the logarithms of its deviations within their bounds.
+fn halves(distribution: &Tensor) -> Result<[Tensor; 2]> {
+    let latent = distribution.dim(1)? / 2;
+    let log = distribution.narrow(1, latent, latent)?;
+    // Not `clamp`: its gradient at a bound is not ours.
+    let inside = log.abs()?.le(LOG_DEVIATION)?.to_dtype(log.dtype())?;
+    let beyond = ((log.sign()? * LOG_DEVIATION)? * (1.0 - &inside)?)?.detach();
+    Ok([
+        distribution.narrow(1, 0, latent)?,
+        ((log * inside.detach())? + beyond)?,
+    ])
 }
 
 /// The maximum of positions 2i - 1, 2i and 2i + 1 of one axis, which halves it. Candle's
@@ -257,7 +310,12 @@ mod tests {
             random("w", &[1, 2, 3, 3]),
             random("b", &[1]),
         ];
-        check_gradients(&inputs, |t| engine.conv_bias(&t[0], &t[1], &t[2]).unwrap());
+        for activation in [Activation::Linear, Activation::Relu] {
+            check_gradients(&inputs, |t| {
+                let convolved = engine.conv_bias(&t[0], &t[1], &t[2], activation);
+                convolved.unwrap()
+            });
+        }
     }
 
     #[test]
@@ -348,6 +406,35 @@ mod tests {
                 engine.dice_loss(&t[0], target, 2, 1e-7, over).unwrap()
             });
             engine.sum(&[(a, 0.25), (b, 0.75)]).unwrap()
+        });
+    }
+
+    #[test]
+    fn means_and_shifts_have_the_right_gradients() {
+        let engine = Stock::double();
+        let x = random("x", &[2, 3, 4, 6]);
+        check_gradients(std::slice::from_ref(&x), |t| {
+            engine.mean_pool(&t[0]).unwrap()
+        });
+        check_gradients(std::slice::from_ref(&x), |t| engine.mean(&t[0]).unwrap());
+        let by = random("by", &[2, 3, 1, 1]);
+        for activation in [Activation::Linear, Activation::Relu] {
+            check_gradients(&[x.clone(), by.clone()], |t| {
+                engine.shift(&t[0], &t[1], activation).unwrap()
+            });
+        }
+    }
+
+    #[test]
+    fn draws_and_divergences_have_the_right_gradients() {
+        let engine = Stock::double();
+        let [posterior, prior] = ["q", "p"].map(|name| random(name, &[2, 6, 1, 1]));
+        let noise = [0.7, -1.3, 0.0, 0.2, 1.1, -0.4];
+        check_gradients(std::slice::from_ref(&posterior), |t| {
+            engine.draw(&t[0], &noise).unwrap()
+        });
+        check_gradients(&[posterior, prior], |t| {
+            engine.divergence(&t[0], &t[1], 2).unwrap()
         });
     }
 

@@ -222,7 +222,7 @@ impl UNet {
         let Some((weight, bias)) = heads.get(head) else {
             candle_core::bail!("there is no head {head} of {}", heads.len());
         };
-        engine.conv_bias(features, weight, bias)
+        engine.conv_bias(features, weight, bias, Activation::Linear)
     }
 }
 

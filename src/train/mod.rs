@@ -445,7 +445,7 @@ fn forward<E: Engine>(
         ..
     } = training;
     let (height, width) = (samples[0].image.height, samples[0].image.width);
-    let shape = [slots.len(), height, width];
+    let shape = [slots.len(), 1, height, width];
     let images = slots.iter().map(|slot| &samples[slot.sample].image);
     let images: Vec<&[f32]> = images.map(|image| image.values.as_slice()).collect();
     let branches: Vec<usize> = slots.iter().map(|slot| slot.branch).collect();

@@ -74,7 +74,7 @@ pub fn logits<E: Engine>(
                 .iter()
                 .flat_map(|(_, image)| images[*image].cut(&views[*image]).values)
                 .collect();
-            let x = engine.pack(&pixels, [batch.len(), height, width])?;
+            let x = engine.pack(&pixels, [batch.len(), 1, height, width])?;
             let experts: Vec<usize> = batch.iter().map(|(branch, _)| branches[*branch]).collect();
             let logits = net.forward(engine, &x, &experts)?;
             let logits = logits_of(engine, &logits, batch.len())?;

@@ -63,8 +63,8 @@ impl<'a, E: Engine> Probe<'a, E> {
     /// Where a tensor operation fails.
     pub fn step(&mut self) -> Result<f64> {
         let StepShape { size, batch, .. } = self.shape;
-        let x = self.engine.pack(&self.pixels, [batch, size, size])?;
-        let y = self.engine.pack(&self.target, [batch, size, size])?;
+        let x = self.engine.pack(&self.pixels, [batch, 1, size, size])?;
+        let y = self.engine.pack(&self.target, [batch, 1, size, size])?;
         let logits = self.net.forward(self.engine, &x, &vec![0; batch])?;
         let loss = self
             .engine

@@ -13,6 +13,9 @@ mod machine;
 mod kernels;
 mod tape;
 
-pub use kernels::{Features, Onto, conv, cross_entropy, dice, joint, layout, logistic, norm, pool};
+pub use kernels::{
+    Features, Onto, conv, cross_entropy, dice, gate, gaussian, joint, layout, logistic, mean, norm,
+    pool,
+};
 pub use machine::{ConvMethod, Isa, Kernels, LANES, Threads, Unsupported, peak};
 pub use tape::{LaneTensor, Lanes};

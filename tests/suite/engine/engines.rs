@@ -62,7 +62,7 @@ fn pass<E: Engine>(
         .collect();
     // The third expert is absent.
     let experts: Vec<usize> = (0..batch).map(|i| i % 2).collect();
-    let shape = [batch, size, size];
+    let shape = [batch, 1, size, size];
     let x = engine.pack(&pixels, shape).unwrap();
     let y = engine.pack(&target, shape).unwrap();
     let logits = net.forward(engine, &x, &experts).unwrap();

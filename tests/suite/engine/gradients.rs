@@ -55,7 +55,7 @@ fn a_network<E: Engine>(engine: &E, dtype: DType) -> Result<()> {
     let floats = |stream| numbers(3 * SIDE * SIDE, stream).collect::<Vec<_>>();
     let target: Vec<f32> = floats(1).iter().map(|v| v.ceil().max(0.0)).collect();
     let loss = || {
-        let shape = [3, SIDE, SIDE];
+        let shape = [3, 1, SIDE, SIDE];
         let (x, y) = (engine.pack(&floats(0), shape), engine.pack(&target, shape));
         let logits = net.forward(engine, &x.unwrap(), &[1, 0, 1]).unwrap();
         let loss = engine.dice_loss(&logits, &y.unwrap(), 3, 1e-7, DiceOver::Image);
@@ -106,7 +106,7 @@ fn used_twice<E: Engine>(engine: &E, dtype: DType) -> Result<Vec<Vec<f64>>> {
         unreachable!("six parameters")
     };
     let loss = || {
-        let shape = [2, 6, 6];
+        let shape = [2, 1, 6, 6];
         let floats = |stream| numbers(72, stream).collect::<Vec<f32>>();
         let affine = Affine {
             gamma: std::slice::from_ref(gamma),
@@ -119,7 +119,7 @@ fn used_twice<E: Engine>(engine: &E, dtype: DType) -> Result<Vec<Vec<f64>>> {
                 y = engine.conv(&y, twice, 1)?;
                 y = engine.norm(&y, affine, 1e-5, None, Activation::Relu)?;
             }
-            let logits = engine.conv_bias(&y, last, bias)?;
+            let logits = engine.conv_bias(&y, last, bias, Activation::Linear)?;
             let target: Vec<f32> = floats(7).iter().map(|v| v.ceil().max(0.0)).collect();
             let target = engine.pack(&target, shape)?;
             engine.dice_loss(&logits, &target, 2, 1e-2, DiceOver::Image)
@@ -239,7 +239,7 @@ fn a_training_ends_where_one_that_waits_for_all_gradients_does() {
         let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
         let mut mean = 0.0;
         for (expert, mask) in masks.iter().enumerate() {
-            let shape = [2, SIDE, SIDE];
+            let shape = [2, 1, SIDE, SIDE];
             let x = engine.pack(&image.repeat(2), shape).unwrap();
             let y = engine.pack(&mask.repeat(2), shape).unwrap();
             let logits = waited.forward(&engine, &x, &[expert; 2]).unwrap();

@@ -23,9 +23,16 @@ enum Operation {
     /// Upsampled, without a skip and with one.
     Joint,
     JointWithSkip,
+    /// With a bias.
+    Biased(Activation),
+    MeanPool,
+    /// By numbers that come from means over pixels.
+    Shift(Activation),
+    /// A value of a normal distribution; its divergence from another is part of the loss.
+    Draw,
 }
 
-const OPERATIONS: [Operation; 11] = [
+const OPERATIONS: [Operation; 17] = [
     Operation::Conv(3, 1),
     Operation::Conv(3, 2),
     Operation::Conv(1, 2),
@@ -37,7 +44,16 @@ const OPERATIONS: [Operation; 11] = [
     Operation::Pool,
     Operation::Joint,
     Operation::JointWithSkip,
+    Operation::Biased(Activation::Linear),
+    Operation::Biased(Activation::Relu),
+    Operation::MeanPool,
+    Operation::Shift(Activation::Linear),
+    Operation::Shift(Activation::Relu),
+    Operation::Draw,
 ];
+
+/// Dimensions of the distributions.
+const LATENT: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -60,7 +76,7 @@ impl Case {
     fn new(operation: Operation, batch: usize) -> Self {
         let size = match operation {
             // The engine's pooling halves even sizes.
-            Operation::Pool => 2 * (1 + batch % 6),
+            Operation::Pool | Operation::MeanPool => 2 * (1 + batch % 6),
             _ => 1 + batch % 6,
         };
         Self {
@@ -84,7 +100,13 @@ impl Case {
             Operation::Conv(kernel, _) => (vec![vec![c + 2, c, kernel, kernel]], c + 2),
             // Scales and shifts of two experts.
             Operation::Norm(_) | Operation::Residual(_) => (vec![vec![c]; 4], c),
-            Operation::Pool => (vec![], c),
+            Operation::Pool | Operation::MeanPool => (vec![], c),
+            Operation::Biased(_) => (vec![vec![c + 2, c, 3, 3], vec![c + 2]], c + 2),
+            Operation::Shift(_) => (vec![vec![c, c, 1, 1], vec![c]], c),
+            Operation::Draw => {
+                let distribution = [vec![2 * LATENT, c, 1, 1], vec![2 * LATENT]];
+                ([distribution.clone(), distribution].concat(), LATENT)
+            }
             Operation::Joint => (vec![vec![c + 1, c, 3, 3]], c + 1),
             // The skip's own convolution comes last.
             Operation::JointWithSkip => (vec![vec![c, c + 2, 3, 3], vec![2, 1, 3, 3]], c),
@@ -120,7 +142,7 @@ impl Case {
         let mut floats = |count: usize| -> Vec<f32> {
             (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
         };
-        let pixels = engine.pack(&floats(batch * size * size), [batch, size, size])?;
+        let pixels = engine.pack(&floats(batch * size * size), [batch, 1, size, size])?;
         let x = engine.conv(&pixels, first, 1)?;
         // The third expert of every three samples is that of the first.
         let experts: Vec<usize> = (0..batch).map(|i| usize::from(i % 3 == 1)).collect();
@@ -132,6 +154,12 @@ impl Case {
             };
             engine.norm(&x, affine, 1e-5, residual, activation)
         };
+        let from_means = |weight: usize| {
+            let means = engine.mean(&x)?;
+            let [weight, bias] = [&own[weight], &own[weight + 1]];
+            engine.conv_bias(&means, weight, bias, Activation::Linear)
+        };
+        let mut divergence = None;
         let (y, side) = match self.operation {
             Operation::Conv(_, stride) => {
                 (engine.conv(&x, &own[0], stride)?, size.div_ceil(stride))
@@ -150,26 +178,41 @@ impl Case {
                 let positive = engine.norm(&x, affine, 1e-5, None, Activation::Relu)?;
                 (engine.max_pool(&positive)?, size / 2)
             }
+            Operation::Biased(activation) => {
+                (engine.conv_bias(&x, &own[0], &own[1], activation)?, size)
+            }
+            Operation::MeanPool => (engine.mean_pool(&x)?, size / 2),
+            Operation::Shift(activation) => (engine.shift(&x, &from_means(0)?, activation)?, size),
+            Operation::Draw => {
+                let (posterior, prior) = (from_means(0)?, from_means(2)?);
+                let z = engine.draw(&posterior, &floats(batch * LATENT))?;
+                divergence = Some(engine.divergence(&posterior, &prior, batch)?);
+                (z, 1)
+            }
             Operation::Joint => (engine.joint_conv(&x, None, &own[0])?, 2 * size),
             Operation::JointWithSkip => {
                 let large = engine.pack(
                     &floats(4 * batch * size * size),
-                    [batch, 2 * size, 2 * size],
+                    [batch, 1, 2 * size, 2 * size],
                 )?;
                 let skip = engine.conv(&large, &own[1], 1)?;
                 (engine.joint_conv(&x, Some(&skip), &own[0])?, 2 * size)
             }
         };
-        let logits = engine.conv_bias(&y, last, bias)?;
+        let logits = engine.conv_bias(&y, last, bias, Activation::Linear)?;
         let target = floats(batch * side * side).into_iter();
         let target: Vec<f32> = match self.loss {
             Loss::Dice(_) => target.map(|v| f32::from(u8::from(v > 0.0))).collect(),
             Loss::CrossEntropy => target.map(|v| 0.5 + v / 2.0).collect(),
         };
-        let target = engine.pack(&target, [batch, side, side])?;
+        let target = engine.pack(&target, [batch, 1, side, side])?;
         let loss = match self.loss {
             Loss::Dice(over) => engine.dice_loss(&logits, &target, batch, 1e-2, over)?,
             Loss::CrossEntropy => engine.cross_entropy(&logits, &target, batch)?,
+        };
+        let loss = match divergence {
+            Some(divergence) => engine.sum(&[(loss, 1.0), (divergence, 0.1)])?,
+            None => loss,
         };
         let flat = |tensor: &Tensor| -> Result<Vec<f64>> {
             tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()

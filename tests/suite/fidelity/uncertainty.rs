@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use expertgrid::{
-    engine::{Engine, Stock},
+    engine::{Activation, Engine, Stock},
     method::Objective,
 };
 use serde::Deserialize;
@@ -45,9 +45,10 @@ impl Case {
                 Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
             };
             let (weight, bias) = (variable(0.0, &[1, 1, 1, 1]), variable(z, &[1]));
-            let x = engine.pack(&[1.0], [1, 1, 1]).unwrap();
-            let target = engine.pack(&[y as f32], [1, 1, 1]).unwrap();
-            let logits = engine.conv_bias(&x, &weight, &bias).unwrap();
+            let x = engine.pack(&[1.0], [1, 1, 1, 1]).unwrap();
+            let target = engine.pack(&[y as f32], [1, 1, 1, 1]).unwrap();
+            let logits = engine.conv_bias(&x, &weight, &bias, Activation::Linear);
+            let logits = logits.unwrap();
             let of_pixel = engine.cross_entropy(&logits, &target, 1).unwrap();
             loss += engine.loss(&of_pixel).unwrap() / pixels as f64;
             let share = 1.0 / pixels as f64;

@@ -291,7 +291,7 @@ fn dice_loss(net: &UNet, cases: &[&Annotated], branch: usize, group: usize) -> f
     let engine = Lanes::new(NonZeroUsize::MIN);
     let images = cases.iter().flat_map(|case| &case.image.image.values);
     let images: Vec<f32> = images.copied().collect();
-    let x = engine.pack(&images, [cases.len(), SIDE, SIDE]).unwrap();
+    let x = engine.pack(&images, [cases.len(), 1, SIDE, SIDE]).unwrap();
     let logits = net
         .forward(&engine, &x, &vec![branch; cases.len()])
         .unwrap();

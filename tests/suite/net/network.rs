@@ -217,8 +217,8 @@ fn the_whole_networks_gradients_agree_with_finite_differences() {
         .map(|v| f32::from(u8::from(*v > 0.0)))
         .collect();
     let loss = |(net, engine): &(UNet, Stock)| {
-        let x = engine.pack(&pixels, [2, 32, 32]).unwrap();
-        let y = engine.pack(&targets, [2, 32, 32]).unwrap();
+        let x = engine.pack(&pixels, [2, 1, 32, 32]).unwrap();
+        let y = engine.pack(&targets, [2, 1, 32, 32]).unwrap();
         let logits = net.forward(engine, &x, &[0, 1]).unwrap();
         engine
             .dice_loss(&logits, &y, 2, 1e-7, DiceOver::Image)
@@ -252,7 +252,7 @@ fn a_brighter_image_gives_the_same_logits() {
     let (net, engine) = moved(0, 0, 0.0);
     let logits = |factor: f32| {
         let pixels: Vec<f32> = image(32, 1).iter().map(|v| factor * v).collect();
-        let x = engine.pack(&pixels, [1, 32, 32]).unwrap();
+        let x = engine.pack(&pixels, [1, 1, 32, 32]).unwrap();
         values(&net.forward(&engine, &x, &[0]).unwrap())
     };
     let (plain, bright) = (logits(1.0), logits(1.25));
@@ -267,9 +267,9 @@ fn a_brighter_image_gives_the_same_logits() {
 fn samples_of_a_batch_do_not_see_each_other() {
     let (net, engine) = moved(0, 0, 0.0);
     let pixels = image(32, 2);
-    let together = engine.pack(&pixels, [2, 32, 32]).unwrap();
+    let together = engine.pack(&pixels, [2, 1, 32, 32]).unwrap();
     let together = values(&net.forward(&engine, &together, &[0, 1]).unwrap());
-    let second = engine.pack(&pixels[32 * 32..], [1, 32, 32]).unwrap();
+    let second = engine.pack(&pixels[32 * 32..], [1, 1, 32, 32]).unwrap();
     let alone = values(&net.forward(&engine, &second, &[1]).unwrap());
     for (together, alone) in together[32 * 32..].iter().zip(&alone) {
         assert!((together - alone).abs() < 1e-9);

@@ -101,7 +101,9 @@ fn a_batch_goes_through_one_head() {
     let branches = Branches::new(ExpertLayers::Head, 2);
     let net = UNet::init(&of_width(4), branches, &Seed::new(5), &Device::Cpu).unwrap();
     let engine = Lanes::new(NonZeroUsize::MIN);
-    let x = engine.pack(&vec![0.5; 2 * 32 * 32], [2, 32, 32]).unwrap();
+    let x = engine
+        .pack(&vec![0.5; 2 * 32 * 32], [2, 1, 32, 32])
+        .unwrap();
     assert!(net.forward(&engine, &x, &[1, 1]).is_ok());
     assert!(net.forward(&engine, &x, &[0, 1]).is_err());
     assert!(net.forward(&engine, &x, &[2, 2]).is_err());
@@ -320,7 +322,7 @@ fn both_engines_give_the_gradients_of_several_heads_and_of_several_masks() {
         let wave =
             |rate: f32| -> Vec<f32> { (0..3 * 32 * 32).map(|i| (rate * i as f32).sin()).collect() };
         let mask = |rate| wave(rate).into_iter().map(|v| f32::from(u8::from(v > 0.3)));
-        let shape = [3, 32, 32];
+        let shape = [3, 1, 32, 32];
         let x = engine.pack(&wave(0.013), shape).unwrap();
         let features = net.features(engine, &x, &[0; 3]).unwrap();
         let losses = [0, 1].map(|expert| {

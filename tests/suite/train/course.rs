@@ -151,8 +151,8 @@ pub fn pass<E: Engine>(
 ) -> Pass<E::Tensor> {
     let count = experts.len();
     let (images, masks) = batch(side, count, step, objective);
-    let x = engine.pack(&images, [count, side, side]).unwrap();
-    let y = engine.pack(&masks, [count, side, side]).unwrap();
+    let x = engine.pack(&images, [count, 1, side, side]).unwrap();
+    let y = engine.pack(&masks, [count, 1, side, side]).unwrap();
     let logits = net.forward(engine, &x, experts).unwrap();
     let loss = match objective {
         Objective::Dice => engine.dice_loss(&logits, &y, count, 1e-7, DiceOver::Image),

@@ -18,8 +18,9 @@ use crate::engine::{
         kernels::{
             Features, Onto,
             conv::{self, Conv},
-            cross_entropy, dice,
+            cross_entropy, dice, gate, gaussian,
             joint::{self, Joint},
+            mean,
             norm::{self, Gate, Gradients},
             pool,
         },
@@ -139,7 +140,7 @@ impl<'a> Backward<'a> {
         Ok(())
     }
 
-    fn step(&mut self, node: &Node, dy: Buffer) -> Result<()> {
+    fn step(&mut self, node: &Node, mut dy: Buffer) -> Result<()> {
         match &node.operation {
             Operation::Given => Ok(()),
             Operation::Conv {
@@ -147,7 +148,13 @@ impl<'a> Backward<'a> {
                 weight,
                 bias,
                 shape,
-            } => self.conv(x, weight, bias.as_ref(), shape, &dy),
+                output,
+            } => {
+                if let Some(output) = output {
+                    gate::close(self.kernels, output, &mut dy);
+                }
+                self.conv(x, weight, bias.as_ref(), shape, &dy)
+            }
             Operation::Norm(normed) => self.norm(normed, dy),
             Operation::Pool { x, shape } => {
                 let features = x.features();
@@ -162,6 +169,59 @@ impl<'a> Backward<'a> {
                         self.add(&x.node, dx);
                     }
                 }
+                Ok(())
+            }
+            Operation::MeanPool { x, shape } => {
+                let mut dx = self.buffers.take(4 * dy.len());
+                mean::of_squares_backward(self.kernels, shape, &dy, &mut dx);
+                self.add(x, dx);
+                Ok(())
+            }
+            Operation::Mean { x } => {
+                let [groups, channels, height, width] = x.dims;
+                let pixels = height * width;
+                let mut dx = self.buffers.take(pixels * dy.len());
+                let share = 1.0 / pixels as f32;
+                mean::spread(self.kernels, groups * channels, &dy, share, &mut dx);
+                self.add(x, dx);
+                Ok(())
+            }
+            Operation::Shift { x, by, output } => {
+                if let Some(output) = output {
+                    gate::close(self.kernels, output, &mut dy);
+                }
+                let [groups, channels, ..] = x.dims;
+                let planes = groups * channels;
+                let mut of_shift = self.buffers.take(planes * LANES);
+                mean::over_planes(self.kernels, planes, &dy, 1.0, &mut of_shift);
+                self.add(by, of_shift);
+                self.add(x, dy);
+                Ok(())
+            }
+            Operation::Draw {
+                distribution,
+                noise,
+                shape,
+            } => {
+                let values = self.in_memory(distribution);
+                let mut gradient = self.buffers.take(values.len());
+                gaussian::draw_backward(shape, &values, noise, &dy, &mut gradient);
+                self.add(&distribution.node, gradient);
+                Ok(())
+            }
+            Operation::Divergence {
+                posterior,
+                prior,
+                shape,
+                share,
+            } => {
+                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
+                let [q, p] = [posterior, prior].map(|values| self.in_memory(values));
+                let [mut dq, mut dp] = [(); 2].map(|()| self.buffers.take(q.len()));
+                let gradients = [&mut *dq, &mut *dp];
+                gaussian::divergence_backward(shape, &q, &p, &share, gradients);
+                self.add(&posterior.node, dq);
+                self.add(&prior.node, dp);
                 Ok(())
             }
             Operation::Joint {

@@ -16,7 +16,9 @@ use crate::engine::{
             conv::Conv,
             cross_entropy::CrossEntropy,
             dice::Dice,
+            gaussian::Gaussian,
             joint::Joint,
+            mean::Squares,
             norm::{self, Norm},
             pool::Pool,
         },
@@ -105,11 +107,28 @@ pub enum Operation {
         weight: Tensor,
         bias: Option<Tensor>,
         shape: Conv,
+        /// Behind a ReLU: where it is positive, the gradient passes.
+        output: Option<Rc<Buffer>>,
     },
     Norm(Rc<Normed>),
     Pool {
         x: LaneTensor,
         shape: Pool,
+    },
+    /// Means of squares.
+    MeanPool {
+        x: Rc<Node>,
+        shape: Squares,
+    },
+    /// The mean over all pixels.
+    Mean {
+        x: Rc<Node>,
+    },
+    Shift {
+        x: Rc<Node>,
+        by: Rc<Node>,
+        /// Behind a ReLU.
+        output: Option<Rc<Buffer>>,
     },
     Joint {
         x: LaneTensor,
@@ -131,6 +150,18 @@ pub enum Operation {
         /// Each lane's share in the loss, `[G, 16]`.
         share: Buffer,
     },
+    Draw {
+        distribution: LaneTensor,
+        noise: Buffer,
+        shape: Gaussian,
+    },
+    Divergence {
+        posterior: LaneTensor,
+        prior: LaneTensor,
+        shape: Gaussian,
+        /// Each lane's share in the loss, `[G, 16]`.
+        share: Buffer,
+    },
     /// Losses, each with its weight.
     Sum(Vec<(LaneTensor, f32)>),
 }
@@ -149,7 +180,13 @@ impl Operation {
                 let skip = skip.as_ref().map(|skip| &skip.node);
                 [&x.node].into_iter().chain(skip).collect()
             }
+            Self::MeanPool { x, .. } | Self::Mean { x } => vec![x],
+            Self::Shift { x, by, .. } => vec![x, by],
             Self::Dice { logits, .. } | Self::CrossEntropy { logits, .. } => vec![&logits.node],
+            Self::Draw { distribution, .. } => vec![&distribution.node],
+            Self::Divergence {
+                posterior, prior, ..
+            } => vec![&posterior.node, &prior.node],
             Self::Sum(losses) => losses.iter().map(|(loss, _)| &loss.node).collect(),
         }
     }
@@ -159,6 +196,11 @@ impl Operation {
         match self {
             Self::Given
             | Self::Pool { .. }
+            | Self::MeanPool { .. }
+            | Self::Mean { .. }
+            | Self::Shift { .. }
+            | Self::Draw { .. }
+            | Self::Divergence { .. }
             | Self::Dice { .. }
             | Self::CrossEntropy { .. }
             | Self::Sum(_) => vec![],

@@ -15,8 +15,11 @@ use crate::engine::{
             conv::{self, Conv},
             cross_entropy::{self, CrossEntropy},
             dice::{self, Dice, LaneLosses},
+            gate,
+            gaussian::{self, Gaussian},
             joint::{self, Joint},
             layout::{self, Images},
+            mean::{self, Squares},
             norm::{self, Norm, PlaneStatistics},
             pool::{self, Pool},
         },
@@ -97,6 +100,7 @@ impl Lanes {
         weight: &Tensor,
         bias: Option<&Tensor>,
         stride: usize,
+        activation: Activation,
     ) -> Result<LaneTensor> {
         let [groups, cin, height, width] = x.node.dims;
         let (cout, inputs, kernel, _) = weight.dims4()?;
@@ -130,11 +134,16 @@ impl Lanes {
                 Ok(())
             }
         })??;
+        if activation == Activation::Relu {
+            gate::relu(&self.kernels, &mut y);
+        }
+        let y = Rc::new(y);
         let operation = Operation::Conv {
             x: x.clone(),
             weight: weight.clone(),
             bias: bias.cloned(),
             shape,
+            output: (activation == Activation::Relu).then(|| y.clone()),
         };
         Ok(self.value(
             [groups, cout, shape.out_height(), shape.out_width()],
@@ -176,6 +185,17 @@ impl Lanes {
     }
 }
 
+/// The shape of distributions `[G, 2 d, 1, 1]`.
+fn gaussian_of(distribution: &LaneTensor) -> Result<Gaussian> {
+    match distribution.node.dims {
+        [groups, numbers, 1, 1] if numbers.is_multiple_of(2) => Ok(Gaussian {
+            groups,
+            latent: numbers / 2,
+        }),
+        other => bail!("{other:?} holds no means and deviations"),
+    }
+}
+
 /// The groups and pixels of logits of one channel with a target of the same shape.
 fn one_channel(logits: &LaneTensor, target: &LaneTensor, batch: usize) -> Result<[usize; 2]> {
     let [groups, channels, height, width] = logits.node.dims;
@@ -203,16 +223,17 @@ impl Engine for Lanes {
         }
     }
 
-    fn pack(&self, pixels: &[f32], [batch, height, width]: [usize; 3]) -> Result<LaneTensor> {
+    fn pack(&self, pixels: &[f32], shape: [usize; 4]) -> Result<LaneTensor> {
+        let [batch, channels, height, width] = shape;
         let images = Images {
             batch,
-            channels: 1,
+            channels,
             pixels: height * width,
         };
         let mut packed = self.buffers.take(images.packed_len());
         layout::pack(&self.kernels, &images, pixels, &mut packed);
         Ok(self.value(
-            [images.groups(), 1, height, width],
+            [images.groups(), channels, height, width],
             packed,
             Operation::Given,
         ))
@@ -231,11 +252,17 @@ impl Engine for Lanes {
     }
 
     fn conv(&self, x: &LaneTensor, weight: &Tensor, stride: usize) -> Result<LaneTensor> {
-        self.convolve(x, weight, None, stride)
+        self.convolve(x, weight, None, stride, Activation::Linear)
     }
 
-    fn conv_bias(&self, x: &LaneTensor, weight: &Tensor, bias: &Tensor) -> Result<LaneTensor> {
-        self.convolve(x, weight, Some(bias), 1)
+    fn conv_bias(
+        &self,
+        x: &LaneTensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        activation: Activation,
+    ) -> Result<LaneTensor> {
+        self.convolve(x, weight, Some(bias), 1, activation)
     }
 
     fn norm(
@@ -327,6 +354,60 @@ impl Engine for Lanes {
                 shape,
             },
         ))
+    }
+
+    fn mean_pool(&self, x: &LaneTensor) -> Result<LaneTensor> {
+        let [groups, channels, height, width] = x.node.dims;
+        if !height.is_multiple_of(2) || !width.is_multiple_of(2) {
+            bail!("{height} x {width} pixels have no whole squares of 2 x 2");
+        }
+        let shape = Squares {
+            planes: groups * channels,
+            height,
+            width,
+        };
+        let dims = [groups, channels, height / 2, width / 2];
+        let mut y = self.buffers.take(dims.iter().product::<usize>() * LANES);
+        mean::of_squares(&self.kernels, &shape, &self.in_memory(x), &mut y);
+        let operation = Operation::MeanPool {
+            x: x.node.clone(),
+            shape,
+        };
+        Ok(self.value(dims, y, operation))
+    }
+
+    fn mean(&self, x: &LaneTensor) -> Result<LaneTensor> {
+        let [groups, channels, height, width] = x.node.dims;
+        let planes = groups * channels;
+        let mut y = self.buffers.take(planes * LANES);
+        let share = 1.0 / (height * width) as f32;
+        mean::over_planes(&self.kernels, planes, &self.in_memory(x), share, &mut y);
+        let operation = Operation::Mean { x: x.node.clone() };
+        Ok(self.value([groups, channels, 1, 1], y, operation))
+    }
+
+    fn shift(&self, x: &LaneTensor, by: &LaneTensor, activation: Activation) -> Result<LaneTensor> {
+        let [groups, channels, ..] = x.node.dims;
+        if by.node.dims != [groups, channels, 1, 1] {
+            bail!("{:?} cannot be shifted by {:?}", x.node.dims, by.node.dims);
+        }
+        let (x_values, by_values) = (self.in_memory(x), self.in_memory(by));
+        let mut y = self.buffers.take(x_values.len());
+        gate::shift(
+            &self.kernels,
+            groups * channels,
+            &x_values,
+            &by_values,
+            activation,
+            &mut y,
+        );
+        let y = Rc::new(y);
+        let operation = Operation::Shift {
+            x: x.node.clone(),
+            by: by.node.clone(),
+            output: (activation == Activation::Relu).then(|| y.clone()),
+        };
+        Ok(self.value(x.node.dims, y, operation))
     }
 
     fn joint_conv(
@@ -465,6 +546,63 @@ impl Engine for Lanes {
         let operation = Operation::CrossEntropy {
             logits: logits.clone(),
             target: target.clone(),
+            shape,
+            share,
+        };
+        Ok(self.number(loss, operation))
+    }
+
+    fn draw(&self, distribution: &LaneTensor, noise: &[f32]) -> Result<LaneTensor> {
+        let shape = gaussian_of(distribution)?;
+        let Gaussian { groups, latent } = shape;
+        let images = Images {
+            batch: noise.len() / latent.max(1),
+            channels: latent,
+            pixels: 1,
+        };
+        if images.plain_len() != noise.len() || images.groups() != groups {
+            bail!(
+                "{} numbers are no noise for {:?}",
+                noise.len(),
+                distribution.node.dims
+            );
+        }
+        let [mut packed, mut z] = [(); 2].map(|()| self.buffers.take(images.packed_len()));
+        layout::pack(&self.kernels, &images, noise, &mut packed);
+        gaussian::draw(&shape, &self.in_memory(distribution), &packed, &mut z);
+        let operation = Operation::Draw {
+            distribution: distribution.clone(),
+            noise: packed,
+            shape,
+        };
+        Ok(self.value([groups, latent, 1, 1], z, operation))
+    }
+
+    fn divergence(
+        &self,
+        posterior: &LaneTensor,
+        prior: &LaneTensor,
+        batch: usize,
+    ) -> Result<LaneTensor> {
+        let shape = gaussian_of(posterior)?;
+        if prior.node.dims != posterior.node.dims || batch > shape.groups * LANES {
+            bail!(
+                "{batch} samples do not fit a posterior {:?} and a prior {:?}",
+                posterior.node.dims,
+                prior.node.dims
+            );
+        }
+        let [mut divergences, mut share] =
+            [(); 2].map(|()| self.buffers.take(shape.groups * LANES));
+        let [q, p] = [posterior, prior].map(|values| self.in_memory(values));
+        gaussian::divergence(&shape, &q, &p, &mut divergences);
+        // A padded lane has no share in the loss.
+        share.fill(0.0);
+        share[..batch].fill(1.0 / batch as f32);
+        let loss = divergences[..batch].iter().sum::<f32>() / batch as f32;
+        let operation = Operation::Divergence {
+            posterior: posterior.clone(),
+            prior: prior.clone(),
             shape,
             share,
         };

@@ -3,6 +3,7 @@
 mod conv;
 mod features;
 mod joint;
+mod latent;
 mod layers;
 mod norm;
 mod plain;

@@ -1,0 +1,167 @@
+//! What a latent needs: means, shifts, ReLUs, draws and divergences, against plain f64.
+
+use super::plain::{L, all, close, random, same_bytes};
+use expertgrid::engine::{
+    Activation,
+    lanes::{
+        gate,
+        gaussian::{self, Gaussian},
+        mean::{self, Squares},
+    },
+};
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+#[test]
+fn means_are_the_formula() {
+    for kernels in all() {
+        for (planes, height, width) in [(1, 2, 2), (3, 4, 6), (2, 30, 32)] {
+            let pixels = height * width;
+            let x = random(planes * pixels * L, 1);
+            let mut sums = vec![f32::NAN; planes * L];
+            mean::over_planes(&kernels, planes, &x, 0.5, &mut sums);
+            let at = |p: usize, row: usize, column: usize, lane: usize| {
+                f64::from(x[((p * height + row) * width + column) * L + lane])
+            };
+            let mut want = vec![0.0; planes * L];
+            for (i, want) in want.iter_mut().enumerate() {
+                let (p, lane) = (i / L, i % L);
+                let rows = (0..height).flat_map(|r| (0..width).map(move |c| (r, c)));
+                *want = rows.map(|(r, c)| at(p, r, c, lane)).sum::<f64>() / 2.0;
+            }
+            close("sums", &sums, &want, &vec![pixels as f64; planes * L], 1e-7);
+
+            let squares = Squares {
+                planes,
+                height,
+                width,
+            };
+            let mut y = vec![f32::NAN; x.len() / 4];
+            mean::of_squares(&kernels, &squares, &x, &mut y);
+            let mut want = vec![0.0; y.len()];
+            for (i, want) in want.iter_mut().enumerate() {
+                let (lane, pixel) = (i % L, i / L);
+                let (column, row) = (pixel % (width / 2), pixel / (width / 2) % (height / 2));
+                let p = pixel / (pixels / 4);
+                let four = [(0, 0), (0, 1), (1, 0), (1, 1)];
+                let four = four.map(|(r, c)| at(p, 2 * row + r, 2 * column + c, lane));
+                *want = four.iter().sum::<f64>() / 4.0;
+            }
+            close("squares", &y, &want, &vec![1.0; y.len()], 1e-7);
+            // The gradient of a mean is the transposed product.
+            let dy = random(y.len(), 2);
+            let mut dx = vec![f32::NAN; x.len()];
+            mean::of_squares_backward(&kernels, &squares, &dy, &mut dx);
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                wide(a).iter().zip(wide(b)).map(|(a, b)| a * b).sum()
+            };
+            let (ahead, back) = (dot(&y, &dy), dot(&x, &dx));
+            assert!(
+                (ahead - back).abs() < 1e-5 * (1.0 + ahead.abs()),
+                "{ahead} {back}"
+            );
+
+            let row = random(planes * L, 3);
+            let mut y = vec![f32::NAN; x.len()];
+            mean::spread(&kernels, planes, &row, 0.25, &mut y);
+            let want: Vec<f64> = (0..y.len())
+                .map(|i| f64::from(row[i / (pixels * L) * L + i % L]) / 4.0)
+                .collect();
+            close("spread", &y, &want, &vec![1.0; y.len()], 1e-7);
+        }
+    }
+}
+
+#[test]
+fn a_relu_opens_where_its_output_is_positive() {
+    for kernels in all() {
+        // More than one task.
+        let x = random(3 * 700 * L, 1);
+        let by = random(3 * L, 2);
+        for activation in [Activation::Linear, Activation::Relu] {
+            let mut y = vec![f32::NAN; x.len()];
+            gate::shift(&kernels, 3, &x, &by, activation, &mut y);
+            for (i, (x, y)) in x.iter().zip(&y).enumerate() {
+                let sum = x + by[i / (700 * L) * L + i % L];
+                let relu = activation == Activation::Relu;
+                assert_eq!(*y, if relu { sum.max(0.0) } else { sum });
+            }
+        }
+        let mut y = x.clone();
+        y[..2].copy_from_slice(&[f32::NAN, -0.0]);
+        gate::relu(&kernels, &mut y);
+        assert!(y[0].is_nan(), "a diverged training must not look healthy");
+        assert!(y[2..].iter().zip(&x[2..]).all(|(y, x)| *y == x.max(0.0)));
+        let mut dy = random(x.len(), 3);
+        let before = dy.clone();
+        gate::close(&kernels, &y, &mut dy);
+        for i in 1..y.len() {
+            assert_eq!(dy[i], if y[i] > 0.0 { before[i] } else { 0.0 });
+        }
+    }
+}
+
+#[test]
+fn neither_threads_nor_instruction_sets_change_a_byte() {
+    let x = random(3 * 24 * 32 * L, 4);
+    let by = random(3 * L, 5);
+    let squares = Squares {
+        planes: 3,
+        height: 24,
+        width: 32,
+    };
+    same_bytes("means and shifts", |kernels| {
+        let [mut sums, mut y, mut quarter] =
+            [3 * L, x.len(), x.len() / 4].map(|len| vec![0.0; len]);
+        mean::over_planes(kernels, 3, &x, 0.3, &mut sums);
+        mean::of_squares(kernels, &squares, &x, &mut quarter);
+        gate::shift(kernels, 3, &x, &by, Activation::Relu, &mut y);
+        let mut dx = x.clone();
+        gate::close(kernels, &y, &mut dx);
+        [sums, quarter, y, dx].concat()
+    });
+}
+
+/// Distributions of sixteen samples with the same numbers: means, then logarithms of deviations.
+fn in_lanes(numbers: &[f32]) -> Vec<f32> {
+    numbers.iter().flat_map(|number| [*number; L]).collect()
+}
+
+#[test]
+fn a_deviation_beyond_its_bounds_is_the_bound_and_has_no_gradient() {
+    let shape = Gaussian {
+        groups: 1,
+        latent: 2,
+    };
+    let far = in_lanes(&[0.5, -0.5, 30.0, -1e9]);
+    let bound = in_lanes(&[0.5, -0.5, 10.0, -10.0]);
+    let noise = in_lanes(&[0.7, -1.3]);
+    let drawn = |distribution: &[f32]| {
+        let mut z = vec![f32::NAN; 2 * L];
+        gaussian::draw(&shape, distribution, &noise, &mut z);
+        z
+    };
+    assert_eq!(drawn(&far), drawn(&bound));
+    let mut gradient = vec![f32::NAN; 4 * L];
+    gaussian::draw_backward(&shape, &far, &noise, &[1.0; 2 * L], &mut gradient);
+    assert_eq!(gradient, in_lanes(&[1.0, 1.0, 0.0, 0.0]));
+    let prior = in_lanes(&[0.0, 0.0, 0.1, 0.2]);
+    let divergence = |posterior: &[f32]| {
+        let mut divergences = vec![f32::NAN; L];
+        gaussian::divergence(&shape, posterior, &prior, &mut divergences);
+        divergences
+    };
+    assert_eq!(divergence(&far), divergence(&bound));
+    assert!(divergence(&far)[0].is_finite());
+    assert!(
+        divergence(&prior)
+            .iter()
+            .all(|divergence| *divergence == 0.0)
+    );
+    let [mut dq, mut dp] = [(); 2].map(|()| vec![f32::NAN; 4 * L]);
+    gaussian::divergence_backward(&shape, &far, &prior, &[1.0; L], [&mut dq, &mut dp]);
+    assert!(dq[2 * L..].iter().all(|slope| *slope == 0.0));
+    assert!(dp[2 * L..].iter().all(|slope| *slope != 0.0));
+}
