@@ -13,12 +13,12 @@ use crate::{
     },
     engine::{Engine, plain},
     key::Digest,
-    manifest::{ImageSpec, Recipe},
+    manifest::{ImageSpec, NetworkSpec, Recipe},
     method::Branch,
     metric::{MaskError, dice},
     net::{Checkpoint, CheckpointError, ExpertLayers, UNet},
     seed::Seed,
-    train::predict,
+    train::{posterior_mean, predict},
 };
 
 /// A case that the new expert has annotated.
@@ -98,6 +98,8 @@ impl<E: Engine> Adapting<'_, E> {
                 choice: None,
             }),
             Branch::Inherit => {
+                let with_latent = self.with_latent()?;
+                let pretrained = with_latent.as_ref().unwrap_or(self.pretrained);
                 let (best, choice) = match self.experts {
                     [] => (0, None),
                     _ => {
@@ -105,11 +107,24 @@ impl<E: Engine> Adapting<'_, E> {
                         (best, Some(choice))
                     }
                 };
-                let inherited = self.pretrained.inherit(best, network, self.layers, device);
+                let inherited = pretrained.inherit(best, network, self.layers, device);
                 Ok(Beginning {
                     net: inherited?,
                     choice,
                 })
+            }
+        }
+    }
+
+    /// The network with the latent of the cases; none where it takes no latent.
+    fn with_latent(&self) -> Result<Option<Checkpoint>, AdaptationError> {
+        match self.pretrained.size()?.branches.has_latent() {
+            false => Ok(None),
+            true => {
+                let Recipe { image, network, .. } = self.recipe;
+                let chosen =
+                    with_latent_of(self.pretrained, network, self.engine, self.cases, image)?;
+                Ok(Some(chosen.0))
             }
         }
     }
@@ -120,6 +135,23 @@ impl<E: Engine> Adapting<'_, E> {
         let all = self.pretrained.restore(network, self.engine.device())?;
         best_branch(&all, self.experts, self.engine, self.cases, image)
     }
+}
+
+/// A probabilistic U-Net with the mean latent of some cases, and that latent.
+///
+/// # Errors
+/// Where the checkpoint is of another network, or a tensor operation fails.
+pub fn with_latent_of<E: Engine>(
+    pretrained: &Checkpoint,
+    network: &NetworkSpec,
+    engine: &E,
+    cases: &[SupportCase<'_>],
+    spec: &ImageSpec,
+) -> Result<(Checkpoint, Vec<f32>), AdaptationError> {
+    let net = pretrained.restore(network, engine.device())?;
+    let annotated = cases.iter().map(|case| (case.image.clone(), case.mask));
+    let latent = posterior_mean(&net, engine, &annotated.collect::<Vec<_>>(), spec)?;
+    Ok((pretrained.with_latent(&latent)?, latent))
 }
 
 /// The branch that fits some cases best, and how all of them do. Each branch is one expert's.

@@ -39,6 +39,8 @@ pub const CURVE: &str = "curve.csv";
 pub const CHOICE: &str = "choice.json";
 /// Which threshold a new expert is served with, and how all of them fit the annotated cases.
 pub const THRESHOLD: &str = "threshold.json";
+/// Which latent a new expert is served with.
+pub const LATENT: &str = "latent.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
 
@@ -224,6 +226,26 @@ impl ThresholdChoice {
     }
 }
 
+/// The latent that a new expert is served with: the mean over annotated cases of the posterior's
+/// mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatentChoice {
+    /// The images, in the order of sampling.
+    pub images: Vec<Digest>,
+    /// The latent, dimension by dimension.
+    pub chosen: Vec<f32>,
+}
+
+impl LatentChoice {
+    /// As JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
 /// An account of what was imported, as JSON.
 pub fn import(account: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(account).expect("an account is plain data");
@@ -234,7 +256,7 @@ pub fn import(account: &impl Serialize) -> Vec<u8> {
 /// A training curve as CSV.
 pub fn curve(steps: &[Step]) -> Vec<u8> {
     let mut text = String::from("step,lr,loss\n");
-    for Step { step, lr, loss } in steps {
+    for Step { step, lr, loss, .. } in steps {
         text.push_str(&format!("{step},{lr},{loss}\n"));
     }
     text.into_bytes()

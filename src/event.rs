@@ -19,8 +19,40 @@ pub struct Step {
     pub step: usize,
     /// Learning rate of this step.
     pub lr: f64,
-    /// Mean Dice loss over the pairs of image and expert, before the update.
+    /// The loss before the update: the mean over the pairs of image and expert.
     pub loss: f32,
+    /// Its terms, in the training of a probabilistic U-Net.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentTerms>,
+}
+
+/// The terms of a probabilistic U-Net's loss in one step: means over the pairs of image and mask.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatentTerms {
+    /// The cross-entropy, the mean over pixels.
+    pub cross_entropy: f32,
+    /// The divergence of the posterior from the prior, in nats.
+    pub divergence: f32,
+    /// How many deviations of the latents were beyond their bounds.
+    pub clamped: usize,
+}
+
+impl LatentTerms {
+    /// The terms of several masks of the same images together; none where there are none.
+    pub fn mean(each: &[Self]) -> Option<Self> {
+        let (first, rest) = each.split_first()?;
+        let sum = rest.iter().fold(*first, |sum, more| Self {
+            cross_entropy: sum.cross_entropy + more.cross_entropy,
+            divergence: sum.divergence + more.divergence,
+            clamped: sum.clamped + more.clamped,
+        });
+        let count = each.len() as f32;
+        Some(Self {
+            cross_entropy: sum.cross_entropy / count,
+            divergence: sum.divergence / count,
+            ..sum
+        })
+    }
 }
 
 /// How many stages are in which state.

@@ -124,7 +124,7 @@ pub fn events(steps: &[Step], wall_time: f64) -> Vec<u8> {
     version.bytes(3, b"brain.Event:2");
     let mut file = Vec::new();
     record(&mut file, &version.0);
-    for Step { step, lr, loss } in steps {
+    for Step { step, lr, loss, .. } in steps {
         let mut summary = ProtobufMessage::default();
         for (tag, value) in [("loss", *loss), ("learning_rate", *lr as f32)] {
             let mut entry = ProtobufMessage::default();
@@ -210,7 +210,12 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_that_tensorboard_writes() {
-        let step = |step, lr, loss| Step { step, lr, loss };
+        let step = |step, lr, loss| Step {
+            step,
+            lr,
+            loss,
+            latent: None,
+        };
         let steps = [
             step(1, 0.05, 0.75),
             step(2, 0.025, 0.5),

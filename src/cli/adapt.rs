@@ -90,7 +90,9 @@ impl AdaptationMethod {
     /// The start of the expert's branch, and the parameters that are trained.
     fn words(self, network: NetworkForm) -> (Branch, Tuned) {
         match (self, network) {
-            (Self::Full, NetworkForm::One) => (Branch::Inherit, Tuned::Everything),
+            (Self::Full, NetworkForm::One | NetworkForm::Latent | NetworkForm::Comb) => {
+                (Branch::Inherit, Tuned::Everything)
+            }
             (Self::Full, NetworkForm::Norms | NetworkForm::Heads) => {
                 (Branch::Reset, Tuned::Everything)
             }
@@ -267,6 +269,7 @@ fn adapt<E: Engine>(
     let are_trained = match layers {
         ExpertLayers::Norms => "normalisation layers are trained",
         ExpertLayers::Head => "head is trained",
+        ExpertLayers::Comb => "last layers are trained, with the latent of the cases",
     };
     let Beginning { net, choice } = Adapting {
         pretrained: &weights.checkpoint,

@@ -56,6 +56,8 @@ impl LoadedWeights {
                 let network = match branches.layers {
                     ExpertLayers::Norms => NetworkForm::Norms,
                     ExpertLayers::Head => NetworkForm::Heads,
+                    ExpertLayers::Comb if branches.has_latent() => NetworkForm::Latent,
+                    ExpertLayers::Comb => NetworkForm::Comb,
                 };
                 (paper, experts.collect(), network)
             }

@@ -61,6 +61,11 @@ pub enum NetworkForm {
     Heads,
     /// Nothing: there is one branch for all of them.
     One,
+    /// Nothing, but the network takes a latent, a few numbers of which each mask has a distribution
+    /// (the probabilistic U-Net).
+    Latent,
+    /// In a network that is made from such a one: the layers that took the latent.
+    Comb,
 }
 
 impl NetworkForm {
@@ -70,6 +75,8 @@ impl NetworkForm {
             Self::Norms => "norms",
             Self::Heads => "heads",
             Self::One => "one",
+            Self::Latent => "latent",
+            Self::Comb => "comb",
         }
     }
 
@@ -79,6 +86,7 @@ impl NetworkForm {
         match self {
             Self::Norms | Self::One => Self::Norms,
             Self::Heads => Self::Heads,
+            Self::Latent | Self::Comb => Self::Comb,
         }
     }
 
@@ -111,6 +119,8 @@ pub enum Objective {
     /// The cross-entropy with the mean of the masks. The Dice loss is not for targets between 0 and
     /// 1: with a target of 0.3 it is least at 1.
     MeanMask,
+    /// The evidence lower bound of a probabilistic U-Net, for each mask.
+    Elbo,
 }
 
 impl Objective {
@@ -119,6 +129,7 @@ impl Objective {
         match self {
             Self::Dice => "dice",
             Self::MeanMask => "mean mask",
+            Self::Elbo => "evidence lower bound",
         }
     }
 
@@ -199,11 +210,11 @@ impl Tuned {
 }
 
 /// The methods that need no section in a manifest.
-pub static BUILT_IN: [Method; 16] = {
+pub static BUILT_IN: [Method; 18] = {
     use Annotation::{Cohort, Every};
     use Branch::{Inherit, Reset};
     use Masks::{Each, Majority, Mean, Staple};
-    use NetworkForm::{Heads, One};
+    use NetworkForm::{Heads, Latent, One};
     use Tuned::{Everything, ExpertLayers};
     const FULL: Option<Tuned> = Some(Everything);
     [
@@ -223,6 +234,8 @@ pub static BUILT_IN: [Method; 16] = {
         of_form("staple", One, Staple, Inherit, FULL),
         of_form("uncertainty", One, Mean, Inherit, None),
         of_form("uncertainty-full", One, Mean, Inherit, FULL),
+        of_form("probabilistic", Latent, Each, Inherit, None),
+        of_form("probabilistic-full", Latent, Each, Inherit, FULL),
     ]
 };
 
@@ -309,9 +322,10 @@ impl Method {
 
     /// What its pretraining minimises.
     pub fn objective(&self) -> Objective {
-        match self.masks {
-            Masks::Each | Masks::Majority | Masks::Staple => Objective::Dice,
-            Masks::Mean => Objective::MeanMask,
+        match (self.network, self.masks) {
+            (NetworkForm::Latent, _) => Objective::Elbo,
+            (_, Masks::Each | Masks::Majority | Masks::Staple) => Objective::Dice,
+            (_, Masks::Mean) => Objective::MeanMask,
         }
     }
 

@@ -36,6 +36,7 @@ const MULTITASK: &[(&str, (NetworkForm, Masks))] = &[
     ("majority", (NetworkForm::One, Masks::Majority)),
     ("staple", (NetworkForm::One, Masks::Staple)),
     ("uncertainty", (NetworkForm::One, Masks::Mean)),
+    ("probabilistic", (NetworkForm::Latent, Masks::Each)),
 ];
 const BRANCH: &[(&str, Branch)] = &[("reset", Branch::Reset), ("inherit", Branch::Inherit)];
 const ADAPT: &[(&str, Option<Tuned>)] = &[
@@ -57,6 +58,7 @@ impl Words<'_> {
                 "majority",
                 "staple",
                 "uncertainty",
+                "probabilistic",
             ],
         ),
         ("branch", &["reset", "inherit"]),

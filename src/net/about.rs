@@ -105,6 +105,8 @@ impl About {
                 Branches::new(ExpertLayers::Head, several)
             }
             (NetworkForm::One, _) => Branches::from(1),
+            (NetworkForm::Latent, _) => Branches::probabilistic(),
+            (NetworkForm::Comb, _) => Branches::new(ExpertLayers::Comb, 1),
             (NetworkForm::Norms | NetworkForm::Heads, count) => Branches::from(count),
         };
         NetworkSize {
@@ -116,8 +118,8 @@ impl About {
     /// The experts of the branches; empty where the only branch is several experts'.
     pub fn owners(&self) -> &[Expert] {
         match self.network {
-            NetworkForm::One => &[],
-            NetworkForm::Norms | NetworkForm::Heads => &self.experts,
+            NetworkForm::One | NetworkForm::Latent => &[],
+            NetworkForm::Norms | NetworkForm::Heads | NetworkForm::Comb => &self.experts,
         }
     }
 
@@ -127,7 +129,10 @@ impl About {
         match (self.network, self.experts.as_slice()) {
             (NetworkForm::One, []) => "one branch for fused masks".to_owned(),
             (NetworkForm::One, _) => format!("one branch for experts {experts}"),
-            (NetworkForm::Norms | NetworkForm::Heads, _) => format!("experts {experts}"),
+            (NetworkForm::Latent, _) => format!("a latent for the masks of experts {experts}"),
+            (NetworkForm::Norms | NetworkForm::Heads | NetworkForm::Comb, _) => {
+                format!("experts {experts}")
+            }
         }
     }
 

@@ -14,6 +14,8 @@ pub enum ExpertLayers {
     Norms,
     /// The last convolution, from features to logits.
     Head,
+    /// The last four convolutions of a probabilistic U-Net, from features and a latent to logits.
+    Comb,
 }
 
 /// The branches of a network. A network of one branch is the same whichever layers are named as the
@@ -26,6 +28,8 @@ pub struct Branches {
     pub count: usize,
     /// Whose heads they are; empty where that is not known or has no effect.
     owners: Vec<Expert>,
+    /// Whether there is a latent to be chosen, and the networks that give its distributions.
+    latent: bool,
 }
 
 impl Branches {
@@ -35,7 +39,21 @@ impl Branches {
             layers,
             count,
             owners: Vec::new(),
+            latent: false,
         }
+    }
+
+    /// Of a probabilistic U-Net: one branch, and a latent.
+    pub fn probabilistic() -> Self {
+        Self {
+            latent: true,
+            ..Self::new(ExpertLayers::Comb, 1)
+        }
+    }
+
+    /// Whether the network takes a latent.
+    pub fn has_latent(&self) -> bool {
+        self.latent
     }
 
     /// A branch for each expert. The initial values of a head depend on its expert's number, so
@@ -43,13 +61,12 @@ impl Branches {
     /// only branch of a network begins as in every other network.
     pub fn of(layers: ExpertLayers, experts: &[Expert]) -> Self {
         let owners = match (layers, experts) {
-            (ExpertLayers::Norms, _) | (ExpertLayers::Head, [] | [_]) => Vec::new(),
-            (ExpertLayers::Head, several) => several.to_vec(),
+            (ExpertLayers::Head, several) if several.len() > 1 => several.to_vec(),
+            (ExpertLayers::Norms | ExpertLayers::Head | ExpertLayers::Comb, _) => Vec::new(),
         };
         Self {
-            layers,
-            count: experts.len(),
             owners,
+            ..Self::new(layers, experts.len())
         }
     }
 
@@ -58,6 +75,8 @@ impl Branches {
         match network {
             NetworkForm::Norms | NetworkForm::Heads => Self::of(network.into(), experts),
             NetworkForm::One => Self::from(1),
+            NetworkForm::Latent => Self::probabilistic(),
+            NetworkForm::Comb => Self::new(ExpertLayers::Comb, 1),
         }
     }
 
@@ -96,6 +115,7 @@ impl From<NetworkForm> for ExpertLayers {
         match network {
             NetworkForm::Norms | NetworkForm::One => Self::Norms,
             NetworkForm::Heads => Self::Head,
+            NetworkForm::Latent | NetworkForm::Comb => Self::Comb,
         }
     }
 }

@@ -21,8 +21,15 @@ use super::{
 use crate::{
     key::{Digest, Keyed, Sink},
     manifest::NetworkSpec,
+    method::NetworkForm,
     seed::Seed,
 };
+
+/// Tensors by which a probabilistic U-Net is known: the first of its last layers, that layer's bias,
+/// and the share of the latent in it.
+const COMB: &str = "latent.comb.0.weight";
+const COMB_BIAS: &str = "latent.comb.0.bias";
+const OF_LATENT: &str = "latent.comb.0.latent";
 
 /// The entry of the file's metadata that holds an [`About`].
 pub(super) const ABOUT: &str = "expertgrid";
@@ -221,6 +228,13 @@ impl Checkpoint {
             }
             None => return Err(self.missing("encoder.bn1.weight")),
         };
+        if shape(COMB).is_some() {
+            let branches = match shape(OF_LATENT) {
+                Some(_) => Branches::probabilistic(),
+                None => Branches::new(ExpertLayers::Comb, 1),
+            };
+            return self.described(NetworkSize { width, branches });
+        }
         let heads = match shape("segmentation_head.0.weight") {
             Some(&[heads, _, 3, 3]) if heads > 0 => heads,
             Some(found) => {
@@ -240,15 +254,58 @@ impl Checkpoint {
                 ));
             }
         };
-        let size = NetworkSize { width, branches };
+        self.described(NetworkSize { width, branches })
+    }
+
+    /// The size that the tensors say, where the description does not contradict it.
+    fn described(&self, size: NetworkSize) -> Result<NetworkSize, CheckpointError> {
         match &self.about {
-            Some(about) if about.size() != size => mismatch(format!(
-                "its description has width {} and experts {:?}, its tensors have width {width} and \
-                 {} branches",
-                about.recipe.network.width, about.experts, size.branches.count
-            )),
+            Some(about) if about.size() != size => Err(CheckpointError::Mismatch(format!(
+                "its description has width {} and experts {:?}, its tensors have width {} and {} \
+                 branches",
+                about.recipe.network.width, about.experts, size.width, size.branches.count
+            ))),
             _ => Ok(size),
         }
+    }
+
+    /// The same network with a latent chosen for good: its share moves into the bias of the layer
+    /// that takes it. The networks that give distributions are left out.
+    ///
+    /// # Errors
+    /// Where the network takes no such latent.
+    pub fn with_latent(&self, latent: &[f32]) -> Result<Self, CheckpointError> {
+        let mut tensors = self.tensors.clone();
+        let removed = tensors.remove(OF_LATENT);
+        let Some(StoredTensor { values: shares, .. }) = removed else {
+            return Err(self.missing(OF_LATENT));
+        };
+        let Some(StoredTensor { values: biases, .. }) = tensors.get_mut(COMB_BIAS) else {
+            return Err(self.missing(COMB_BIAS));
+        };
+        if shares.len() != biases.len() * latent.len() {
+            return Err(CheckpointError::Mismatch(format!(
+                "tensor {OF_LATENT} holds {} numbers for {} channels and {} dimensions of a latent",
+                shares.len(),
+                biases.len(),
+                latent.len()
+            )));
+        }
+        for (bias, shares) in biases.iter_mut().zip(shares.chunks(latent.len())) {
+            let products = shares.iter().zip(latent);
+            let products = products.map(|(share, z)| f64::from(*share) * f64::from(*z));
+            *bias = products.fold(f64::from(*bias), |sum, product| sum + product) as f32;
+        }
+        let distributions = ["latent.prior.", "latent.posterior."];
+        tensors.retain(|name, _| !distributions.iter().any(|of| name.starts_with(of)));
+        Ok(Self {
+            tensors,
+            about: self.about.clone().map(|about| About {
+                network: NetworkForm::Comb,
+                ..about
+            }),
+            ..self.clone()
+        })
     }
 
     /// The network as it is: every tensor is used, bit for bit.

@@ -3,7 +3,7 @@
 //! The rule: each tensor draws from a seed of its own, so that adding a layer moves no other
 //! layer's values.
 
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::seed::Seed;
@@ -20,6 +20,8 @@ pub enum Initialiser {
     KaimingUniform,
     /// Normal with variance `2 / fan_out`: Kaiming for ReLU.
     KaimingNormal,
+    /// Normal with variance 2 over so many inputs: Kaiming for ReLU, by the fan-in.
+    NormalByInputs(usize),
     /// Uniform within `1 / sqrt(fan_in)`: PyTorch's default for a convolution.
     PyTorchDefault,
 }
@@ -45,17 +47,19 @@ impl Initialiser {
             }
             Self::KaimingUniform => uniform((6.0 / fans(shape).0).sqrt()),
             Self::PyTorchDefault => uniform(1.0 / fans(shape).0.sqrt()),
-            Self::KaimingNormal => {
-                let sd = (2.0 / fans(shape).1).sqrt();
-                (0..count)
-                    .map(|_| {
-                        let draw: f64 = StandardNormal.sample(&mut rng);
-                        (sd * draw) as f32
-                    })
-                    .collect()
-            }
+            Self::KaimingNormal => normal(&mut rng, count, 2.0 / fans(shape).1),
+            Self::NormalByInputs(inputs) => normal(&mut rng, count, 2.0 / inputs as f64),
         }
     }
+}
+
+fn normal(rng: &mut impl Rng, count: usize, variance: f64) -> Vec<f32> {
+    let sd = variance.sqrt();
+    let draw = |_| {
+        let draw: f64 = StandardNormal.sample(rng);
+        (sd * draw) as f32
+    };
+    (0..count).map(draw).collect()
 }
 
 /// The fan-in and fan-out of a convolution's weight.

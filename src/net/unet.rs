@@ -12,6 +12,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::{
     branches::{Branches, ExpertLayers},
     init::Initialiser,
+    latent::{Comb, GaussianNet, LATENT},
     parameters::{Declaration, Parameter, Part, Registry, ValueSource},
 };
 use crate::{
@@ -35,8 +36,25 @@ struct Layers<T> {
     stem: ConvNorm<T>,
     encoder: Vec<[BasicBlock<T>; 2]>,
     decoder: Vec<[ConvNorm<T>; 2]>,
+    last: Last<T>,
+    latent: Option<LatentNets<T>>,
+}
+
+/// From features to logits.
+#[derive(Debug)]
+enum Last<T> {
     /// Weight and bias of each head.
-    heads: Vec<(T, T)>,
+    Heads(Vec<(T, T)>),
+    Comb(Comb<T>),
+}
+
+/// The networks that give distributions of a latent.
+#[derive(Debug)]
+struct LatentNets<T> {
+    /// Of an image.
+    prior: GaussianNet<T>,
+    /// Of an image and a mask.
+    posterior: GaussianNet<T>,
 }
 
 /// A convolution without bias and the norm behind it.
@@ -57,7 +75,7 @@ struct BasicBlock<T> {
 }
 
 /// Makes what stands for a declared parameter.
-type Make<'a, T, E> = dyn FnMut(&Declaration<'_>) -> std::result::Result<T, E> + 'a;
+pub(super) type Make<'a, T, E> = dyn FnMut(&Declaration<'_>) -> std::result::Result<T, E> + 'a;
 
 /// The number of parameters of a network, without making it.
 pub fn count(spec: &NetworkSpec, branches: impl Into<Branches>) -> u64 {
@@ -157,7 +175,54 @@ impl UNet {
             candle_core::bail!("a batch goes through one head");
         }
         let features = self.features(engine, x, branches)?;
-        self.logits(engine, &features, first)
+        match &self.layers.latent {
+            None => self.logits(engine, &features, first),
+            Some(LatentNets { prior, .. }) => {
+                let mean = vec![0.0; branches.len() * LATENT];
+                let latent = engine.draw(&prior.forward(engine, x)?, &mean)?;
+                self.decode(engine, &features, &latent)
+            }
+        }
+    }
+
+    /// The distribution of the latent of each image of a packed batch, `[B, 2 d, 1, 1]`.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or the network has no latent.
+    pub fn prior<E: Engine>(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        self.latent()?.prior.forward(engine, x)
+    }
+
+    /// The distribution of the latent of each image with its mask, `[B, 2 d, 1, 1]`; a packed batch
+    /// of two channels, of which the second is the mask less 1/2.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or the network has no latent.
+    pub fn posterior<E: Engine>(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        self.latent()?.posterior.forward(engine, x)
+    }
+
+    fn latent(&self) -> Result<&LatentNets<Tensor>> {
+        match &self.layers.latent {
+            Some(nets) => Ok(nets),
+            None => candle_core::bail!("the network has no latent"),
+        }
+    }
+
+    /// The logits of [features](Self::features) with the latent of each sample, `[B, d, 1, 1]`.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or the network takes no latent.
+    pub fn decode<E: Engine>(
+        &self,
+        engine: &E,
+        features: &E::Tensor,
+        latent: &E::Tensor,
+    ) -> Result<E::Tensor> {
+        match &self.layers.last {
+            Last::Comb(comb) => comb.forward(engine, features, Some(latent)),
+            Last::Heads(_) => candle_core::bail!("the network takes no latent"),
+        }
     }
 
     /// What the heads read of a packed batch, packed; `branches` names the branch of each sample,
@@ -171,7 +236,7 @@ impl UNet {
         let only = vec![0; branches.len()];
         let norms = match self.branches.layers {
             ExpertLayers::Norms => branches,
-            ExpertLayers::Head => &only,
+            ExpertLayers::Head | ExpertLayers::Comb => &only,
         };
         let pass = Pass {
             engine,
@@ -183,7 +248,8 @@ impl UNet {
             stem,
             encoder,
             decoder,
-            heads: _,
+            last: _,
+            latent: _,
         } = &self.layers;
         let f1 = stem.forward(&pass, x.clone(), None, relu)?;
         let mut y = engine.max_pool(&f1)?;
@@ -214,9 +280,12 @@ impl UNet {
         features: &E::Tensor,
         branch: usize,
     ) -> Result<E::Tensor> {
-        let heads = &self.layers.heads;
+        let heads = match &self.layers.last {
+            Last::Heads(heads) => heads,
+            Last::Comb(comb) => return comb.forward(engine, features, None),
+        };
         let head = match self.branches.layers {
-            ExpertLayers::Norms => 0,
+            ExpertLayers::Norms | ExpertLayers::Comb => 0,
             ExpertLayers::Head => branch,
         };
         let Some((weight, bias)) = heads.get(head) else {
@@ -270,6 +339,34 @@ impl<T> Layers<T> {
             decoder.push([conv(1, inputs + skip)?, conv(2, outputs)?]);
             inputs = outputs;
         }
+        let last = match branches.layers {
+            ExpertLayers::Norms | ExpertLayers::Head => {
+                Last::Heads(Self::declare_heads(make, inputs, branches)?)
+            }
+            ExpertLayers::Comb => Last::Comb(Comb::declare(make, inputs, branches)?),
+        };
+        let latent = match branches.has_latent() {
+            true => Some(LatentNets {
+                prior: GaussianNet::declare(make, "latent.prior", 1, w)?,
+                posterior: GaussianNet::declare(make, "latent.posterior", 2, w)?,
+            }),
+            false => None,
+        };
+        Ok(Self {
+            stem,
+            encoder,
+            decoder,
+            last,
+            latent,
+        })
+    }
+
+    /// Declares the head of each branch, or the only one.
+    fn declare_heads<E>(
+        make: &mut Make<'_, T, E>,
+        inputs: usize,
+        branches: &Branches,
+    ) -> std::result::Result<Vec<(T, T)>, E> {
         let heads = branches.parts(ExpertLayers::Head).into_iter().map(|part| {
             let mut declare = |name, shape: &[usize], initialiser| {
                 make(&Declaration {
@@ -286,13 +383,7 @@ impl<T> Layers<T> {
                 declare("segmentation_head.0.bias", &[1], Initialiser::Constant(0.0))?,
             ))
         });
-        let heads = heads.collect::<std::result::Result<_, E>>()?;
-        Ok(Self {
-            stem,
-            encoder,
-            decoder,
-            heads,
-        })
+        heads.collect()
     }
 }
 

@@ -217,7 +217,7 @@ impl Builder<'_> {
                 };
                 let (none, some) = grid.samplings(method, starts);
                 let digest = pretrained.map(|id: StageId| self.stages[id.index()].digest);
-                let adapted = Ending::of(method, digest, || Train {
+                let adapted = Ending::of(method, digest, &self.test, || Train {
                     recipe: recipe.clone(),
                     budget: budget.budget.clone(),
                     origin: Origin::Random,
@@ -228,7 +228,7 @@ impl Builder<'_> {
                     seed: root,
                     keep: experiment.keep,
                 });
-                let as_it_is = digest.map(|digest| Ending::served(method, digest));
+                let as_it_is = digest.map(|digest| Ending::served(method, digest, &self.test));
                 let endings = [(some, Some(adapted)), (none, as_it_is)];
                 for (ways, ending) in endings {
                     let Some(ending) = ending.filter(|_| !ways.is_empty()) else {
@@ -319,6 +319,10 @@ impl Builder<'_> {
         let (network, support, batching) = match (experts.len(), method.annotation, fused) {
             // All masks of an image make one target.
             _ if objective == Objective::MeanMask => {
+                let all = self.supports.all(self.inventory, experts);
+                (method.network, all, ExpertBatching::All)
+            }
+            (1, ..) if objective == Objective::Elbo => {
                 let all = self.supports.all(self.inventory, experts);
                 (method.network, all, ExpertBatching::All)
             }

@@ -75,6 +75,7 @@ impl<'a> Names<'a> {
                         (NetworkForm::One, _) if fused => Some(&*run.method().name),
                         (NetworkForm::One, _) => Some("one branch"),
                         (NetworkForm::Heads, _) => Some("heads"),
+                        (NetworkForm::Latent | NetworkForm::Comb, _) => Some("latent"),
                         (NetworkForm::Norms, _) => None,
                     };
                     let how = form.into_iter().chain(dealt).join(", ");

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use rayon::prelude::*;
 
-use super::{Evaluate, Origin, Reference, Serve, Spec, StageId, Support, Train, Way};
+use super::{Evaluate, Origin, Reference, Serve, Spec, StageId, Support, TestImages, Train, Way};
 use crate::{
     grid::{Chosen, Setting},
     key::{Digest, Keyed, Memo},
@@ -31,6 +31,7 @@ pub(super) enum Ending {
         pretrained: Digest,
         /// By the samples, where there are any.
         way: Way,
+        test: Arc<Memo<TestImages>>,
     },
 }
 
@@ -79,24 +80,31 @@ impl RunGroup<'_> {
 impl Ending {
     /// That of a method with samples; without a pretraining a training from random initialisation,
     /// which `train` gives.
-    pub fn of(method: &Method, pretrained: Option<Digest>, train: impl FnOnce() -> Train) -> Self {
+    pub fn of(
+        method: &Method,
+        pretrained: Option<Digest>,
+        test: &Arc<Memo<TestImages>>,
+        train: impl FnOnce() -> Train,
+    ) -> Self {
         match (pretrained, method.tuned) {
             (Some(pretrained), Some(tuned)) => Self::Trained(Box::new(Train {
                 origin: Origin::adapted(pretrained, method.branch, tuned),
                 network: method.network.adapted(),
                 ..train()
             })),
-            (Some(pretrained), None) => Self::served(method, pretrained),
+            (Some(pretrained), None) => Self::served(method, pretrained, test),
             (None, _) => Self::Trained(Box::new(train())),
         }
     }
 
-    pub fn served(method: &Method, pretrained: Digest) -> Self {
+    pub fn served(method: &Method, pretrained: Digest, test: &Arc<Memo<TestImages>>) -> Self {
         Self::Served {
             pretrained,
+            test: test.clone(),
             way: match method.network {
                 NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
                 NetworkForm::One => Way::Threshold,
+                NetworkForm::Latent | NetworkForm::Comb => Way::Latent,
             },
         }
     }
@@ -113,14 +121,22 @@ impl Ending {
                 seed: seeds[start],
                 ..(**train).clone()
             }),
-            Self::Served { pretrained, way } => Spec::Serve(Serve {
-                pretrained: *pretrained,
-                way: match samples {
+            Self::Served {
+                pretrained,
+                way,
+                test,
+            } => {
+                let way = match samples {
                     0 => Way::Consensus,
                     _ => *way,
-                },
-                support: (*samples > 0).then(|| support.clone()),
-            }),
+                };
+                Spec::Serve(Serve {
+                    pretrained: *pretrained,
+                    way,
+                    support: (*samples > 0).then(|| support.clone()),
+                    test: (way == Way::Latent).then(|| test.clone()),
+                })
+            }
         }
     }
 }

@@ -212,6 +212,9 @@ pub struct Serve {
     /// The new expert's annotated images, by which is chosen; none where nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<Arc<Memo<Support>>>,
+    /// The images to predict, where the network's stored predictions do not serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Arc<Memo<TestImages>>>,
 }
 
 /// What a pretrained network serves a new expert with.
@@ -224,6 +227,8 @@ pub enum Way {
     Branch,
     /// The only branch, at the threshold that fits the annotated images best.
     Threshold,
+    /// With the mean of the posterior's latent over the annotated images.
+    Latent,
 }
 
 impl Way {
@@ -233,6 +238,7 @@ impl Way {
             Self::Consensus => "consensus",
             Self::Branch => "branch",
             Self::Threshold => "threshold",
+            Self::Latent => "latent",
         }
     }
 }
@@ -377,11 +383,15 @@ impl Keyed for Serve {
             pretrained,
             way,
             support,
+            test,
         } = self;
         sink.digest("pretrained", pretrained);
         sink.text("way", way.word());
         if let Some(support) = support {
             sink.group("support", &**support);
+        }
+        if let Some(test) = test {
+            sink.group("test", &**test);
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     method::NetworkForm,
     metric::{self, Compared, Spacing},
     net::{About, Branches, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
-    plan::{Evaluate, Kind, Origin, Spec, Support, Train},
+    plan::{Evaluate, Kind, Origin, Spec, Support, TestImages, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
     train::{Annotated, TrainError, Training, Watch, predict, train},
 };
@@ -379,20 +379,29 @@ fn predict_test_images<E: Engine>(
     library: &mut Library,
 ) -> Result<Vec<u8>, StageError> {
     let image = &spec.recipe.image;
-    let cases: Vec<(String, Arc<Prepared>)> = zip(&spec.test.names, &spec.test.images)
-        .map(|(name, digest)| Ok((name.clone(), library.image(digest, image)?)))
-        .collect::<Result<_, StageError>>()?;
+    let cases = named_images(&spec.test, image, library)?;
     let branches: Vec<usize> = (0..net.branches().count).collect();
     let predicted = predict(net, engine, &branches, &cases, image)?;
     let names: Vec<String> = match spec.network {
-        NetworkForm::Norms | NetworkForm::Heads => {
+        NetworkForm::Norms | NetworkForm::Heads | NetworkForm::Comb => {
             let experts = spec.support.experts.iter();
             experts.map(|expert| branch_name(*expert)).collect()
         }
-        NetworkForm::One => vec![ONLY.to_owned()],
+        NetworkForm::One | NetworkForm::Latent => vec![ONLY.to_owned()],
     };
     let by_branch: Vec<_> = names.into_iter().zip(predicted).collect();
     Ok(predictions(&by_branch))
+}
+
+/// Images with their cases' names.
+fn named_images(
+    test: &TestImages,
+    spec: &ImageSpec,
+    library: &mut Library,
+) -> Result<Vec<(String, Arc<Prepared>)>, StageError> {
+    zip(&test.names, &test.images)
+        .map(|(name, digest)| Ok((name.clone(), library.image(digest, spec)?)))
+        .collect()
 }
 
 fn run_evaluation(spec: &Evaluate, bench: &mut Bench) -> Result<Files, StageError> {

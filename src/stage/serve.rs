@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Bench, Library, StageError, support_cases, upstream};
+use super::{Bench, Library, StageError, named_images, support_cases, upstream};
 use crate::{
-    adaptation::{SupportCase, best_branch},
+    adaptation::{SupportCase, best_branch, with_latent_of},
     artefact::{
-        CHOICE, PREDICTIONS, SERVED, THRESHOLD, ThresholdChoice, parse_predictions, predictions,
+        CHOICE, LATENT, LatentChoice, PREDICTIONS, SERVED, THRESHOLD, ThresholdChoice,
+        parse_predictions, predictions,
     },
     data::{
         Mask,
@@ -54,6 +55,12 @@ fn serve_with<E: Engine>(
             files.insert(CHOICE.into(), choice);
             stored.into_iter().nth(branch).unwrap_or_default()
         }
+        (Way::Latent, Some(support)) => {
+            let fitting = Serving::new(spec, support, library, store)?;
+            let (served, choice) = fitting.latent(engine)?;
+            files.insert(LATENT.into(), choice.to_bytes());
+            served
+        }
         (Way::Threshold, Some(support)) => {
             let fitting = Serving::new(spec, support, library, store)?;
             let choice = fitting.threshold(engine)?;
@@ -77,6 +84,8 @@ struct Serving<'a> {
     pretrained: Arc<Checkpoint>,
     about: About,
     cases: Vec<SupportCase<'a>>,
+    /// The images to predict, where stored predictions do not serve.
+    test: Vec<(String, Arc<Prepared>)>,
 }
 
 impl<'a> Serving<'a> {
@@ -91,7 +100,12 @@ impl<'a> Serving<'a> {
             let why = "it has no description of its network".to_owned();
             CheckpointError::Mismatch(why)
         })?;
+        let test = match &spec.test {
+            Some(test) => named_images(test, &about.recipe.image, library)?,
+            None => Vec::new(),
+        };
         Ok(Self {
+            test,
             cases: support_cases(support, &about.recipe.image, library)?,
             about,
             pretrained,
@@ -104,6 +118,20 @@ impl<'a> Serving<'a> {
         let net = self.pretrained.restore(network, engine.device())?;
         let (branch, choice) = best_branch(&net, self.about.owners(), engine, &self.cases, image)?;
         Ok((branch, choice.to_bytes()))
+    }
+
+    /// The predictions with the latent of the cases, and that latent.
+    fn latent<E: Engine>(&self, engine: &E) -> Result<(Vec<Prediction>, LatentChoice), StageError> {
+        let Recipe { image, network, .. } = &self.about.recipe;
+        let (chosen, latent) =
+            with_latent_of(&self.pretrained, network, engine, &self.cases, image)?;
+        let net = chosen.restore(network, engine.device())?;
+        let served = predict(&net, engine, &[0], &self.test, image)?;
+        let choice = LatentChoice {
+            images: self.cases.iter().map(|case| case.digest).collect(),
+            chosen: latent,
+        };
+        Ok((served.into_iter().flatten().collect(), choice))
     }
 
     /// The threshold that fits best, and how all of them do.

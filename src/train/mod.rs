@@ -8,8 +8,10 @@
 mod ahead;
 mod average;
 mod batches;
+mod elbo;
 mod predict;
 mod probe;
+mod posterior;
 mod progress;
 mod radam;
 
@@ -23,13 +25,14 @@ use crate::{
         prepare::{Plane, Prepared},
     },
     engine::{DiceOver, Engine, plain},
-    event::Step,
+    event::{LatentTerms, Step},
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
     method::{Objective, Tuned},
     net::{Parameter, Part, UNet},
     seed::Seed,
 };
 
+pub use posterior::posterior_mean;
 pub use predict::{logits, predict, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
@@ -37,6 +40,7 @@ pub use radam::RAdam;
 use ahead::Ahead;
 use average::Average;
 use batches::Batches;
+use elbo::{Decoding, Drawn};
 
 /// An annotated image.
 #[derive(Clone, Debug)]
@@ -161,9 +165,8 @@ pub fn train<E: Engine>(
     training: &Training<'_, E>,
     watch: &mut dyn Watch,
 ) -> std::result::Result<Vec<Step>, TrainError> {
-    let Training { recipe, .. } = training;
     let parameters = tuned(training.tuned, training.net);
-    let mut optimiser = RAdam::new(&parameters, &recipe.training)
+    let mut optimiser = RAdam::new(&parameters, &optimiser_spec(training))
         .with_expert_factor(&parameters, training.budget.expert_lr_factor);
     let mut average = Average::of(&training.budget);
     let mut steps = match watch.kept() {
@@ -190,6 +193,23 @@ pub fn train<E: Engine>(
     Ok(steps)
 }
 
+/// The optimiser's numbers. Where the loss is a sum over pixels over their number, eps is too.
+fn optimiser_spec<E>(training: &Training<'_, E>) -> TrainingSpec {
+    let Recipe {
+        image,
+        training: spec,
+        ..
+    } = training.recipe;
+    let pixels = image.input().pow(2) as f64;
+    TrainingSpec {
+        eps: match training.objective {
+            Objective::Dice | Objective::MeanMask => spec.eps,
+            Objective::Elbo => spec.eps / pixels,
+        },
+        ..*spec
+    }
+}
+
 /// Runs the remaining steps.
 fn go_on<E: Engine>(
     training: &Training<'_, E>,
@@ -204,11 +224,12 @@ fn go_on<E: Engine>(
     for completed in steps.len()..budget.steps {
         let samples = batches();
         let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
-        let loss = update(training, parameters, optimiser, completed, &samples, lr)?;
+        let (loss, latent) = update(training, parameters, optimiser, completed, &samples, lr)?;
         let step = Step {
             step: completed + 1,
             lr,
             loss,
+            latent,
         };
         steps.push(step);
         let next = watch.step(step);
@@ -303,8 +324,8 @@ enum Target {
     MeanMask,
 }
 
-/// One update; returns the mean loss over all pairs of image and expert of this step. No parameter
-/// changes where the loss is not finite.
+/// One update; returns the mean loss over all pairs of image and expert of this step, and its terms
+/// where it has some. No parameter changes where the loss is not finite.
 fn update<E: Engine>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
@@ -312,7 +333,7 @@ fn update<E: Engine>(
     step: usize,
     samples: &[Sample],
     lr: f64,
-) -> Result<f32> {
+) -> Result<(f32, Option<LatentTerms>)> {
     let engine = training.engine;
     let passes = passes(training, step, samples.len());
     let tensors: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
@@ -322,9 +343,11 @@ fn update<E: Engine>(
         None => Ok(gradient),
     };
     let mut loss = 0.0;
+    let mut latent = None;
     // One expert's branch at a time: the memory of one pass, whatever the number of experts.
     for (place, pass) in passes.iter().enumerate() {
-        let of_pass = forward(training, samples, pass)?;
+        let (of_pass, terms) = forward(training, step, samples, pass)?;
+        latent = latent.or(terms);
         loss += engine.loss(&of_pass)? as f32 * pass.share as f32;
         if place + 1 < passes.len() {
             engine.backward(of_pass, pass.share, &tensors, &mut |place, gradient| {
@@ -341,7 +364,7 @@ fn update<E: Engine>(
             optimiser.step(&sums, lr)?;
         }
     }
-    Ok(loss)
+    Ok((loss, latent))
 }
 
 /// The passes of a step. Masks of one expert that take the same way through all layers but the last
@@ -432,12 +455,13 @@ fn by_branch(net: &UNet, slots: Vec<BatchSlot>, targets: &[usize]) -> Vec<Traini
     branches.into_iter().map(of_branch).collect()
 }
 
-/// The loss of a pass.
+/// The loss of a pass, and its terms where it has some.
 fn forward<E: Engine>(
     training: &Training<'_, E>,
+    step: usize,
     samples: &[Sample],
     TrainingPass { slots, losses, .. }: &TrainingPass,
-) -> Result<E::Tensor> {
+) -> Result<(E::Tensor, Option<LatentTerms>)> {
     let Training {
         net,
         engine,
@@ -451,6 +475,10 @@ fn forward<E: Engine>(
     let branches: Vec<usize> = slots.iter().map(|slot| slot.branch).collect();
     let x = engine.pack(&images.concat(), shape)?;
     let features = net.features(*engine, &x, &branches)?;
+    let prior = match training.objective {
+        Objective::Elbo => Some(net.prior(*engine, &x)?),
+        Objective::Dice | Objective::MeanMask => None,
+    };
     drop(x);
     let over = match recipe.training.reduction {
         Reduction::Image => DiceOver::Image,
@@ -459,17 +487,36 @@ fn forward<E: Engine>(
     let smooth = recipe.training.smooth;
     let mut logits: Option<(usize, E::Tensor)> = None;
     let mut each = Vec::new();
+    let mut terms = Vec::new();
+    let share = 1.0 / losses.len() as f64;
     for PassLoss { branch, target } in losses {
+        if let (Some(prior), Target::Masks(places)) = (&prior, target) {
+            let decoding = Decoding {
+                net,
+                engine: *engine,
+                shape,
+                images: &images,
+                features: &features,
+                prior,
+                seed: training.seed.fork("latent").at(step as u64),
+            };
+            let pairs = zip(slots, places).map(|(slot, place)| (slot.sample, *place));
+            let (loss, of_loss) = decoding.loss(&Drawn {
+                masks: &chosen_masks(samples, slots, places),
+                places: &pairs.collect::<Vec<_>>(),
+            })?;
+            each.push((loss, share));
+            terms.push(of_loss);
+            continue;
+        }
         let of_branch = match logits.take() {
             Some((same, logits)) if same == *branch => logits,
             _ => net.logits(*engine, &features, *branch)?,
         };
         let loss = match target {
             Target::Masks(places) => {
-                let masks = zip(slots, places);
-                let masks = masks.map(|(slot, place)| &samples[slot.sample].masks[*place]);
-                let masks: Vec<&[f32]> = masks.map(|mask| mask.values.as_slice()).collect();
-                let y = engine.pack(&masks.concat(), shape)?;
+                let masks = chosen_masks(samples, slots, places).concat();
+                let y = engine.pack(&masks, shape)?;
                 engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?
             }
             Target::MeanMask => {
@@ -479,13 +526,24 @@ fn forward<E: Engine>(
                 engine.cross_entropy(&of_branch, &y, slots.len())?
             }
         };
-        each.push((loss, 1.0 / losses.len() as f64));
+        each.push((loss, share));
         logits = Some((*branch, of_branch));
     }
-    match each.len() {
-        1 => Ok(each.remove(0).0),
-        _ => engine.sum(&each),
-    }
+    let loss = match each.len() {
+        1 => each.remove(0).0,
+        _ => engine.sum(&each)?,
+    };
+    Ok((loss, LatentTerms::mean(&terms)))
+}
+
+/// One mask of each image of a pass.
+fn chosen_masks<'a>(
+    samples: &'a [Sample],
+    slots: &[BatchSlot],
+    places: &[usize],
+) -> Vec<&'a [f32]> {
+    let masks = zip(slots, places).map(|(slot, place)| &samples[slot.sample].masks[*place]);
+    masks.map(|mask| mask.values.as_slice()).collect()
 }
 
 /// The mean of some masks of one image, at least one, pixel by pixel.
