@@ -1,6 +1,6 @@
 """Writes what tests/suite/fidelity and src/data/augment.rs expect, computed by PyTorch, SciPy, MedPy, nibabel and SimpleITK.
 
-    python3 tests/reference/generate.py [training|uncertainty|augmentation|metrics|statistics|nifti|checkpoint|tensorboard ...]
+    python3 tests/reference/generate.py [training|uncertainty|probabilistic|augmentation|metrics|statistics|nifti|checkpoint|tensorboard ...]
 
 Without a name all parts run; each writes its files to tests/fixtures and says so. The same packages on the same machine
 write the same bytes. Installs tests/reference/requirements.txt into target/reference (a few GB, once).
@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VENV = HERE.parent.parent / "target" / "reference"
-PARTS = ["training", "uncertainty", "augmentation", "metrics", "statistics", "nifti", "checkpoint", "tensorboard"]
+PARTS = ["training", "uncertainty", "probabilistic", "augmentation", "metrics", "statistics", "nifti", "checkpoint", "tensorboard"]
 
 
 def in_venv():

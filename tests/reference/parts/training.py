@@ -80,10 +80,10 @@ def rows(tensors):
     return np.array([row(values, index, SAMPLE) for index, values in enumerate(tensors)])
 
 
-def ten_steps(net, first, chosen, objective=(batch, dice_loss)):
+def ten_steps(net, first, chosen, objective, eps):
     """Trains and returns the losses, the first step's logits and gradients, and how far each parameter went."""
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.RAdam(trained, lr=LR, betas=BETAS, eps=EPS)
+    optimiser = torch.optim.RAdam(trained, lr=LR, betas=BETAS, eps=eps)
     before = [flat(parameter).copy() for parameter in trained]
     losses = []
     draw, loss_of = objective
@@ -109,10 +109,10 @@ def apart(single, double):
     return np.abs(single - double).max() / np.abs(double).max()
 
 
-def both_precisions(name, make, first, chosen=None, objective=(batch, dice_loss)):
+def both_precisions(name, make, first, chosen=None, objective=(batch, dice_loss), eps=EPS):
     """The tensors of a training from weights in single precision, computed in double and in single precision."""
-    losses, logits, gradients, changes = ten_steps(make().double(), first, chosen, objective)
-    single_losses, single_logits, _, _ = ten_steps(make(), first, chosen, objective)
+    losses, logits, gradients, changes = ten_steps(make().double(), first, chosen, objective, eps)
+    single_losses, single_logits, _, _ = ten_steps(make(), first, chosen, objective, eps)
     print(f"{name}: losses {losses[0]:.6f} to {losses[-1]:.6f}; single precision is apart by "
           f"{apart(single_logits, logits):.1e} in the logits, {apart(single_losses, losses):.1e} in the losses")
     return {

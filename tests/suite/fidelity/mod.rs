@@ -5,6 +5,7 @@ mod adaptation;
 mod metrics;
 mod network;
 mod nifti;
+mod probabilistic;
 mod reader;
 mod statistics;
 mod steps;

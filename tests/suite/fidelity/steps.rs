@@ -43,7 +43,10 @@ pub fn ten_steps<E: Engine>(
     objective: Objective,
     branches: impl Fn(usize) -> [usize; BATCH],
 ) -> Outcome {
-    let spec = training_spec(BATCH, 0.999);
+    let mut spec = training_spec(BATCH, 0.999);
+    if objective == Objective::Elbo {
+        spec.eps /= (SIDE * SIDE) as f64;
+    }
     let mut optimiser = RAdam::new(trained, &spec);
     let parameters: Vec<&Tensor> = trained.iter().map(|p| p.var.as_tensor()).collect();
     let before: Vec<Vec<f64>> = parameters.iter().map(|tensor| flat(tensor)).collect();

@@ -146,6 +146,7 @@ pub fn progress() -> News {
         step: 7,
         lr: 0.1,
         loss: 0.5,
+        latent: None,
     })
 }
 

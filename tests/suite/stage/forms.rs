@@ -314,8 +314,8 @@ fn the_mean_of_all_masks_is_the_target_of_the_uncertainty_network() {
 fn both_engines_give_the_gradients_of_several_heads_and_of_several_masks() {
     fn gradients<E: Engine>(engine: &E, layers: ExpertLayers, dtype: DType) -> Vec<Vec<f64>> {
         let branches = match layers {
-            ExpertLayers::Norms => Branches::from(1),
             ExpertLayers::Head => Branches::of(layers, &[1, 2]),
+            ExpertLayers::Norms | ExpertLayers::Comb => Branches::new(layers, 1),
         };
         let values = &mut |declared: &Declaration<'_>| Ok(declared.initial_values(&Seed::new(6)));
         let net = UNet::with_values(&of_width(4), branches, &Device::Cpu, dtype, values).unwrap();
@@ -347,7 +347,7 @@ fn both_engines_give_the_gradients_of_several_heads_and_of_several_masks() {
         all.push(vec![value]);
         all
     }
-    for layers in [ExpertLayers::Norms, ExpertLayers::Head] {
+    for layers in [ExpertLayers::Norms, ExpertLayers::Head, ExpertLayers::Comb] {
         let lanes = gradients(&Lanes::new(NonZeroUsize::MIN), layers, DType::F32);
         let stock = gradients(&Stock::double(), layers, DType::F64);
         assert_eq!(lanes.len(), stock.len());

@@ -300,6 +300,7 @@ fn step(step: usize) -> Event {
             step,
             lr: 0.1,
             loss: 0.5,
+            latent: None,
         },
     }
 }

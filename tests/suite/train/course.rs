@@ -11,7 +11,7 @@ use expertgrid::{
     },
     manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
     method::Objective,
-    net::UNet,
+    net::{Branches, LATENT, UNet},
     train::{RAdam, learning_rate},
 };
 use serde_json::Value;
@@ -78,10 +78,10 @@ pub fn training_spec(batch: usize, beta2: f64) -> TrainingSpec {
 ///
 /// Norms shift even channels up and odd ones down; those whose sum goes through a ReLU shift all
 /// channels up.
-pub fn net(width: usize, experts: usize, shift: f32, dtype: DType) -> UNet {
+pub fn net(width: usize, branches: impl Into<Branches>, shift: f32, dtype: DType) -> UNet {
     let spec = network_spec(width);
     let mut stream = 0;
-    UNet::with_values(&spec, experts, &Device::Cpu, dtype, &mut |declared| {
+    UNet::with_values(&spec, branches, &Device::Cpu, dtype, &mut |declared| {
         let name = declared.name;
         let values = numbers(declared.len(), stream);
         stream += 1;
@@ -121,7 +121,7 @@ fn batch(side: usize, count: usize, step: usize, objective: Objective) -> (Vec<f
             let within = |square| f32::from(u8::from(distance < square));
             let disc = within(144);
             masks.push(match objective {
-                Objective::Dice => disc,
+                Objective::Dice | Objective::Elbo => disc,
                 Objective::MeanMask => [100, 144, 196].map(within).iter().sum::<f32>() / 3.0,
             });
             images.push(disc + noise);
@@ -153,14 +153,74 @@ pub fn pass<E: Engine>(
     let (images, masks) = batch(side, count, step, objective);
     let x = engine.pack(&images, [count, 1, side, side]).unwrap();
     let y = engine.pack(&masks, [count, 1, side, side]).unwrap();
+    if objective == Objective::Elbo {
+        return two_latents(engine, net, side, step, &x, &images, parameters);
+    }
     let logits = net.forward(engine, &x, experts).unwrap();
     let loss = match objective {
+        Objective::Elbo => unreachable!("it has a function of its own"),
         Objective::Dice => engine.dice_loss(&logits, &y, count, 1e-7, DiceOver::Image),
         Objective::MeanMask => engine.cross_entropy(&logits, &y, count),
     };
     let loss = loss.unwrap();
     Pass {
         logits,
+        loss: engine.loss(&loss).unwrap(),
+        gradients: engine.gradients(loss, 1.0, parameters).unwrap(),
+    }
+}
+
+/// Passes a batch with two masks an image through a probabilistic network; the logits are those of
+/// the first mask.
+fn two_latents<E: Engine>(
+    engine: &E,
+    net: &UNet,
+    side: usize,
+    step: usize,
+    x: &E::Tensor,
+    images: &[f32],
+    parameters: &[&Tensor],
+) -> Pass<E::Tensor> {
+    let pixels = side * side;
+    let count = images.len() / pixels;
+    let shape = [count, 1, side, side];
+    let features = net.features(engine, x, &vec![0; count]).unwrap();
+    let prior = net.prior(engine, x).unwrap();
+    let mut logits = None;
+    let mut losses = Vec::new();
+    for (place, square) in [100, 196].into_iter().enumerate() {
+        let discs = (0..count).flat_map(|b| {
+            let (row, column) = (20 + (step * 7 + b * 5) % 24, 20 + (step * 11 + b * 3) % 24);
+            (0..pixels).map(move |pixel| {
+                let (y, x) = (pixel / side, pixel % side);
+                let distance = y.abs_diff(row).pow(2) + x.abs_diff(column).pow(2);
+                f32::from(u8::from(distance < square))
+            })
+        });
+        let masks: Vec<f32> = discs.collect();
+        let pairs = images.chunks(pixels).zip(masks.chunks(pixels));
+        let pairs = pairs.flat_map(|(image, mask)| {
+            let centred = mask.iter().map(|inside| inside - 0.5);
+            image.iter().copied().chain(centred).collect::<Vec<f32>>()
+        });
+        let pairs: Vec<f32> = pairs.collect();
+        let pairs = engine.pack(&pairs, [count, 2, side, side]).unwrap();
+        let posterior = net.posterior(engine, &pairs).unwrap();
+        let noise = numbers(count * LATENT, (50_000 + 2 * step + place) as u64);
+        let z = engine
+            .draw(&posterior, &noise.collect::<Vec<f32>>())
+            .unwrap();
+        let decoded = net.decode(engine, &features, &z).unwrap();
+        let target = engine.pack(&masks, shape).unwrap();
+        let cross_entropy = engine.cross_entropy(&decoded, &target, count).unwrap();
+        let divergence = engine.divergence(&posterior, &prior, count).unwrap();
+        losses.push((cross_entropy, 0.5));
+        losses.push((divergence, 0.5 / pixels as f64));
+        logits.get_or_insert(decoded);
+    }
+    let loss = engine.sum(&losses).unwrap();
+    Pass {
+        logits: logits.unwrap(),
         loss: engine.loss(&loss).unwrap(),
         gradients: engine.gradients(loss, 1.0, parameters).unwrap(),
     }
