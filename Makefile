@@ -45,6 +45,9 @@ tables: ready ## the three tables in one plan, sharing their trainings
 noise: ready ## how much networks differ by the chance of their pretraining
 	@$(RUN) experiments/noise.toml
 
+methods: ready ## every way of learning from several experts, side by side
+	@$(RUN) experiments/methods.toml
+
 fusion: ready ## several experts' masks as one: majority, STAPLE, one branch for all, against a branch for each
 	@$(RUN) experiments/fusion.toml
 

@@ -20,7 +20,7 @@ use crate::{
         nifti::{MAX_AXIS_PX, MAX_PIXELS},
         prepare::{Frame, Prediction, Region},
     },
-    event::Step,
+    event::{LatentTerms, Step},
     key::Digest,
     metric::{Measure, Score},
     plan::Stage,
@@ -41,6 +41,10 @@ pub const CHOICE: &str = "choice.json";
 pub const THRESHOLD: &str = "threshold.json";
 /// Which latent a new expert is served with.
 pub const LATENT: &str = "latent.json";
+/// The terms of the loss of every step, in the training of a probabilistic U-Net.
+pub const LATENT_CURVE: &str = "latent.csv";
+/// How much of the latent a probabilistic U-Net uses.
+pub const LATENT_USE: &str = "latent_use.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
 
@@ -246,6 +250,43 @@ impl LatentChoice {
     }
 }
 
+/// How much each dimension of a latent is used, over all pairs of a training image and a mask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatentUse {
+    /// The mean divergence of the posterior from the prior, in nats.
+    pub divergence: Vec<f64>,
+    /// The variance of the posterior's mean between the masks of an image, the mean over images.
+    pub variance_between_masks: Vec<f64>,
+}
+
+impl LatentUse {
+    /// The mean divergence above which a dimension counts as used, in nats.
+    pub const USED: f64 = 0.01;
+
+    /// How many dimensions are used. Where there are none the latent says nothing of a mask: it has
+    /// collapsed.
+    pub fn used(&self) -> usize {
+        let used = self.divergence.iter();
+        used.filter(|nats| **nats > Self::USED).count()
+    }
+
+    /// As JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("numbers are plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// The bytes are not what [`LatentUse::to_bytes`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("{LATENT_USE}: {error}"))
+    }
+}
+
 /// An account of what was imported, as JSON.
 pub fn import(account: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(account).expect("an account is plain data");
@@ -260,6 +301,25 @@ pub fn curve(steps: &[Step]) -> Vec<u8> {
         text.push_str(&format!("{step},{lr},{loss}\n"));
     }
     text.into_bytes()
+}
+
+/// The terms of a probabilistic U-Net's loss as CSV; none where no step has any.
+pub fn latent_curve(steps: &[Step]) -> Option<Vec<u8>> {
+    let mut text = String::from("step,cross_entropy,divergence,clamped\n");
+    let rows = steps
+        .iter()
+        .filter_map(|step| Some((step.step, step.latent?)));
+    let mut empty = true;
+    for (step, terms) in rows {
+        let LatentTerms {
+            cross_entropy,
+            divergence,
+            clamped,
+        } = terms;
+        text.push_str(&format!("{step},{cross_entropy},{divergence},{clamped}\n"));
+        empty = false;
+    }
+    (!empty).then(|| text.into_bytes())
 }
 
 /// Reads a training curve.

@@ -14,8 +14,7 @@ use candle_core::{Result, Tensor};
 use super::{
     branches::{Branches, ExpertLayers},
     init::Initialiser,
-    parameters::{Declaration, Part},
-    unet::Make,
+    parameters::{Declaration, Make, Part},
 };
 use crate::engine::{Activation, Engine};
 
@@ -23,23 +22,23 @@ use crate::engine::{Activation, Engine};
 pub const LATENT: usize = 6;
 
 /// A convolution's weight and bias.
-type Conv<T> = (T, T);
+type WeightAndBias<T> = (T, T);
 
 /// The distribution of a latent.
 #[derive(Debug)]
 pub(super) struct GaussianNet<T> {
-    blocks: Vec<[Conv<T>; 3]>,
-    out: Conv<T>,
+    blocks: Vec<[WeightAndBias<T>; 3]>,
+    out: WeightAndBias<T>,
 }
 
 /// From features, and a latent or none, to logits.
 #[derive(Debug)]
 pub(super) struct Comb<T> {
-    first: Conv<T>,
+    first: WeightAndBias<T>,
     /// The share of the latent; none where a latent was chosen for good, whose share is then in the
     /// bias.
     from_latent: Option<T>,
-    rest: [Conv<T>; 3],
+    rest: [WeightAndBias<T>; 3],
 }
 
 /// Declares a convolution's weight and bias.
@@ -49,7 +48,7 @@ fn conv<T, E>(
     part: Part,
     shape: [usize; 3],
     weight: Initialiser,
-) -> std::result::Result<Conv<T>, E> {
+) -> std::result::Result<WeightAndBias<T>, E> {
     let [outputs, inputs, kernel] = shape;
     let mut declare = |tensor: &str, shape: &[usize], initialiser| {
         make(&Declaration {

@@ -70,6 +70,9 @@ pub struct Parameter {
 pub type ValueSource<'a, E = candle_core::Error> =
     dyn FnMut(&Declaration<'_>) -> Result<Vec<f32>, E> + 'a;
 
+/// Makes what stands for a declared parameter.
+pub(super) type Make<'a, T, E> = dyn FnMut(&Declaration<'_>) -> Result<T, E> + 'a;
+
 /// Makes parameters and keeps them in order.
 pub(super) struct Registry<'a> {
     pub parameters: Vec<Parameter>,

@@ -13,7 +13,7 @@ use super::{
     branches::{Branches, ExpertLayers},
     init::Initialiser,
     latent::{Comb, GaussianNet, LATENT},
-    parameters::{Declaration, Parameter, Part, Registry, ValueSource},
+    parameters::{Declaration, Make, Parameter, Part, Registry, ValueSource},
 };
 use crate::{
     engine::{Activation, Affine, Engine},
@@ -73,9 +73,6 @@ struct BasicBlock<T> {
     second: ConvNorm<T>,
     shortcut: Option<ConvNorm<T>>,
 }
-
-/// Makes what stands for a declared parameter.
-pub(super) type Make<'a, T, E> = dyn FnMut(&Declaration<'_>) -> std::result::Result<T, E> + 'a;
 
 /// The number of parameters of a network, without making it.
 pub fn count(spec: &NetworkSpec, branches: impl Into<Branches>) -> u64 {

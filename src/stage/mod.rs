@@ -11,8 +11,8 @@ use std::{iter::zip, sync::Arc};
 use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase},
     artefact::{
-        self, CHOICE, CURVE, CaseScores, Choice, IMPORT, ONLY, PREDICTIONS, SCORES, Scores,
-        WEIGHTS, branch_name, curve, parse_predictions, predictions,
+        self, CHOICE, CURVE, CaseScores, Choice, IMPORT, LATENT_CURVE, LATENT_USE, ONLY,
+        PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve, parse_predictions, predictions,
     },
     data::{
         Mask,
@@ -27,7 +27,7 @@ use crate::{
     net::{About, Branches, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Support, TestImages, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
-    train::{Annotated, TrainError, Training, Watch, predict, train},
+    train::{Annotated, TrainError, Training, Watch, latent_use, predict, train},
 };
 
 pub use library::Library;
@@ -226,6 +226,11 @@ fn train_and_predict<E: Engine>(
     )?;
     let mut files = Files::new();
     files.insert(CURVE.into(), curve(&steps));
+    if let Some(latent) = artefact::latent_curve(&steps) {
+        files.insert(LATENT_CURVE.into(), latent);
+        let used = latent_use(&net, engine, &cases, &spec.recipe.image)?;
+        files.insert(LATENT_USE.into(), used.to_bytes());
+    }
     if let Some(import) = import {
         files.insert(IMPORT.into(), artefact::import(&import));
     }

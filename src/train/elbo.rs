@@ -35,7 +35,7 @@ pub(super) struct Decoding<'a, E: Engine> {
 }
 
 /// A mask for each image of a batch.
-pub(super) struct Drawn<'a> {
+pub(super) struct DrawnMasks<'a> {
     /// Row-major.
     pub masks: &'a [&'a [f32]],
     /// For each image, its place in the step's batch and which of its masks it is.
@@ -44,7 +44,7 @@ pub(super) struct Drawn<'a> {
 
 impl<E: Engine> Decoding<'_, E> {
     /// The loss for a mask of each image, and its terms.
-    pub fn loss(&self, drawn: &Drawn<'_>) -> Result<(E::Tensor, LatentTerms)> {
+    pub fn loss(&self, drawn: &DrawnMasks<'_>) -> Result<(E::Tensor, LatentTerms)> {
         let engine = self.engine;
         let [batch, _, height, width] = self.shape;
         let target = engine.pack(&drawn.masks.concat(), self.shape)?;

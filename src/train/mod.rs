@@ -32,7 +32,7 @@ use crate::{
     seed::Seed,
 };
 
-pub use posterior::posterior_mean;
+pub use posterior::{latent_use, posterior_mean};
 pub use predict::{logits, predict, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
@@ -40,7 +40,7 @@ pub use radam::RAdam;
 use ahead::Ahead;
 use average::Average;
 use batches::Batches;
-use elbo::{Decoding, Drawn};
+use elbo::{Decoding, DrawnMasks};
 
 /// An annotated image.
 #[derive(Clone, Debug)]
@@ -501,7 +501,7 @@ fn forward<E: Engine>(
                 seed: training.seed.fork("latent").at(step as u64),
             };
             let pairs = zip(slots, places).map(|(slot, place)| (slot.sample, *place));
-            let (loss, of_loss) = decoding.loss(&Drawn {
+            let (loss, of_loss) = decoding.loss(&DrawnMasks {
                 masks: &chosen_masks(samples, slots, places),
                 places: &pairs.collect::<Vec<_>>(),
             })?;

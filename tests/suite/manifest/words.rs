@@ -148,6 +148,16 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "grid.methods",
+        "probabilistic",
+        "a_latent_is_chosen_by_the_posterior_and_folded_into_the_network",
+    ),
+    (
+        "grid.methods",
+        "probabilistic-full",
+        "a_frozen_probabilistic_network_moves_its_last_layers_alone",
+    ),
+    (
+        "grid.methods",
         "uncertainty-full",
         "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
     ),

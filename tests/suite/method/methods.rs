@@ -21,7 +21,7 @@ fn named(name: &str) -> Method {
     Method::named(name).unwrap()
 }
 
-const PRETRAINED: [&str; 14] = [
+const PRETRAINED: [&str; 16] = [
     "customised",
     "customised-inherit",
     "customised-frozen",
@@ -36,6 +36,8 @@ const PRETRAINED: [&str; 14] = [
     "staple",
     "uncertainty",
     "uncertainty-full",
+    "probabilistic",
+    "probabilistic-full",
 ];
 
 #[test]
@@ -66,7 +68,8 @@ fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
              \"customised-inherit\", \"customised-frozen\", \"customised-frozen-inherit\", \
              \"original\", \"cohort-frozen\", \"cohort-full\", \"cohort-full-inherit\", \
              \"heads\", \"pool\", \"majority\", \"staple\", \"uncertainty\", \
-             \"uncertainty-full\", \"w/\", \"w/o\"",
+             \"uncertainty-full\", \"probabilistic\", \"probabilistic-full\", \"w/\", \
+             \"w/o\"",
         ),
     ] {
         assert_eq!(Method::named(unknown), Err(expected.to_owned()));
@@ -345,15 +348,15 @@ fn methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else() {
         stages.evaluate,
     ];
     // Three pairs of annotators, in six ways; each with two new experts, three samples and two
-    // starts for each of thirteen methods that train and one that does not; from scratch on experts
+    // starts for each of fourteen methods that train and two that do not; from scratch on experts
     // 6, 7 and, once for both new experts, on 1.
-    let [pairs, ways, methods] = [3, 3 * 2, 8 + 5];
+    let [pairs, ways, methods] = [3, 3 * 2, 8 + 6];
     let finetunings = pairs * 2 * ways * methods;
-    let served = pairs * 2 * ways;
+    let served = 2 * pairs * 2 * ways;
     // By norms on every image and on one each, by heads, by one branch, by two fused masks, by the
-    // mean of masks.
+    // mean of masks, by a latent.
     let tested = finetunings + served + 4 * ways;
-    let expected = [7 * pairs, finetunings, 3 * ways, tested];
+    let expected = [8 * pairs, finetunings, 3 * ways, tested];
     assert_eq!(found.map(|count| count.distinct), expected);
     // People can tell them apart.
     let names = Names::of(&plan);
@@ -421,6 +424,8 @@ fn one_expert_makes_one_network_but_where_the_loss_is_another() {
         "staple",
         "uncertainty",
         "uncertainty-full",
+        "probabilistic",
+        "probabilistic-full",
     ];
     let alone = ["grid.annotators.choose=1"];
     let plan = plan_of(&methods.map(named), &alone);
@@ -431,8 +436,15 @@ fn one_expert_makes_one_network_but_where_the_loss_is_another() {
     assert_eq!(pretrained("pool"), pretrained("customised"));
     assert_eq!(pretrained("staple"), pretrained("customised"));
     assert_eq!(pretrained("uncertainty"), pretrained("uncertainty-full"));
-    let [dice, soft] = ["customised", "uncertainty"].map(|m| plan.stage(pretrained(m)));
+    assert_eq!(
+        pretrained("probabilistic"),
+        pretrained("probabilistic-full")
+    );
+    let [dice, soft, latent] =
+        ["customised", "uncertainty", "probabilistic"].map(|m| plan.stage(pretrained(m)));
     assert_ne!(dice.digest, soft.digest);
+    assert_ne!(dice.digest, latent.digest);
+    assert_ne!(soft.digest, latent.digest);
     let fields = soft.spec.explain().into_iter();
     let fields: Vec<_> = fields.filter(|i| i.field == "objective").collect();
     assert_eq!(fields[0].value, "mean mask");

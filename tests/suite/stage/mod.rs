@@ -3,4 +3,5 @@
 mod adaptations;
 mod forms;
 mod inputs;
+mod latents;
 mod serving;

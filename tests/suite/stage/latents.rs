@@ -1,0 +1,264 @@
+//! The probabilistic U-Net in stages: its size, its training, how it serves a new expert and what
+//! is trained for one.
+
+use candle_core::{Device, Tensor};
+use expertgrid::{
+    artefact::{
+        LATENT, LATENT_CURVE, LATENT_USE, LatentUse, PREDICTIONS, SERVED, WEIGHTS,
+        parse_predictions,
+    },
+    data,
+    event::Step,
+    manifest::NetworkSpec,
+    method::{Method, NetworkForm, Words},
+    net::{Branches, Checkpoint, Declaration, ExpertLayers, Initialiser, UNet, count},
+    plan::{Kind, Plan, Spec, Way},
+    seed::Seed,
+    stage,
+};
+use serde_json::Value;
+
+use super::adaptations::{bench, compute, plan_of, pretrain, tensors};
+use crate::support::common::phantom;
+
+fn named(name: &str) -> Method {
+    Method::named(name).unwrap()
+}
+
+fn first(plan: &Plan, kind: Kind) -> &Spec {
+    let mut specs = plan.stages.iter().map(|stage| &stage.spec);
+    specs.find(|spec| spec.kind() == kind).unwrap()
+}
+
+fn of_width(width: usize) -> NetworkSpec {
+    NetworkSpec {
+        width,
+        ..NetworkSpec::default()
+    }
+}
+
+#[test]
+fn the_network_has_the_size_of_its_parts() {
+    // Prior, posterior and last layers, beside the U-Net without its own head of w/4 channels.
+    for (width, prior, posterior, comb, all) in [
+        (64, 1_367_820, 1_368_108, 929, 17_058_649),
+        (8, 21_804, 21_840, 225, 269_257),
+        (4, 5_580, 5_598, 217, 68_202),
+    ] {
+        let head = 9 * width as u64 / 4 + 1;
+        let trunk = count(&of_width(width), 1) - head;
+        let probabilistic = count(&of_width(width), Branches::probabilistic());
+        assert_eq!(probabilistic, trunk + prior + posterior + comb, "{width}");
+        assert_eq!(probabilistic, all, "{width}");
+        // The share of the latent is part of a bias.
+        let adapted = count(&of_width(width), Branches::new(ExpertLayers::Comb, 1));
+        let channels = (width as u64 / 4).max(8);
+        assert_eq!(adapted, trunk + comb - 6 * channels, "{width}");
+    }
+}
+
+#[test]
+fn initial_values_have_the_deviation_of_their_inputs() {
+    let mut seen = 0;
+    let values = &mut |declared: &Declaration<'_>| {
+        let expected = match (declared.name, declared.initialiser) {
+            ("latent.comb.0.weight" | "latent.comb.0.latent", _) => Some(0.301_511_344_577_763_6),
+            ("latent.comb.1.weight" | "latent.comb.2.weight", _) => Some(0.353_553_390_593_273_8),
+            ("latent.prior.0.0.weight", _) => Some(0.471_404_520_791_031_7),
+            ("latent.prior.1.0.weight", _) => Some(0.083_333_333_333_333_33),
+            ("latent.prior.3.0.weight", _) => Some(0.041_666_666_666_666_664),
+            ("latent.posterior.0.0.weight", _) => Some(0.333_333_333_333_333_3),
+            ("latent.posterior.out.weight", _) => Some(0.102_062_072_615_965_75),
+            ("latent.comb.3.weight", initialiser) => {
+                assert_eq!(initialiser, Initialiser::XavierUniform);
+                seen += 1;
+                None
+            }
+            _ => None,
+        };
+        let drawn = declared.initial_values(&Seed::new(3));
+        if let Some(expected) = expected {
+            seen += 1;
+            let squares = drawn.iter().map(|v| f64::from(*v).powi(2));
+            let sd = (squares.sum::<f64>() / drawn.len() as f64).sqrt();
+            let error = 4.0 * expected / (2.0 * drawn.len() as f64).sqrt();
+            assert!((sd - expected).abs() < error, "{}: {sd}", declared.name);
+        }
+        if declared.name.starts_with("latent.") && declared.name.ends_with(".bias") {
+            assert!(drawn.iter().all(|bias| *bias == 0.0));
+        }
+        Ok(drawn)
+    };
+    let branches = Branches::probabilistic();
+    let dtype = candle_core::DType::F32;
+    UNet::with_values(&of_width(64), branches, &Device::Cpu, dtype, values).unwrap();
+    assert_eq!(seen, 10);
+}
+
+#[test]
+fn a_latent_is_chosen_by_the_posterior_and_folded_into_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let plan = plan_of(&[named("probabilistic")], &dataset, &[]);
+    let mut bench = bench(folder.path(), dataset);
+    let weights = pretrain(&plan, &mut bench);
+    let Spec::Serve(serve) = first(&plan, Kind::Serve) else {
+        panic!("a served network")
+    };
+    assert_eq!(serve.way, Way::Latent);
+    let files = compute(first(&plan, Kind::Serve), &mut bench);
+    let served = parse_predictions(&files[PREDICTIONS]).unwrap();
+    assert_eq!(served.len(), 1);
+    assert_eq!(served[0].0, SERVED);
+    let choice: Value = serde_json::from_slice(&files[LATENT]).unwrap();
+    let chosen = choice["chosen"].as_array().unwrap().iter();
+    let chosen: Vec<f32> = chosen.map(|z| z.as_f64().unwrap() as f32).collect();
+    assert_eq!(chosen.len(), 6);
+    let images = choice["images"].as_array().unwrap().len();
+    assert_eq!(images, serve.support.as_ref().unwrap().images.len());
+
+    // The network with the latent in its bias is the one that is given the latent.
+    let read = Checkpoint::read(&weights).unwrap();
+    let about = read.about().unwrap().clone();
+    assert_eq!(about.network, NetworkForm::Latent);
+    assert!(about.owners().is_empty());
+    let network = about.recipe.network;
+    let free = read.restore(&network, &Device::Cpu).unwrap();
+    let with_latent = read.with_latent(&chosen).unwrap();
+    let folded = with_latent.restore(&network, &Device::Cpu).unwrap();
+    assert!(!folded.branches().has_latent());
+    let engine = expertgrid::engine::Stock::new(Device::Cpu);
+    use expertgrid::engine::Engine;
+    let pixels: Vec<f32> = (0..2 * 32 * 32).map(|i| (0.013 * i as f32).sin()).collect();
+    let x = engine.pack(&pixels, [2, 1, 32, 32]).unwrap();
+    let features = free.features(&engine, &x, &[0; 2]).unwrap();
+    let z = engine.pack(&chosen.repeat(2), [2, 6, 1, 1]).unwrap();
+    let given = free.decode(&engine, &features, &z).unwrap();
+    let own = folded.forward(&engine, &x, &[0; 2]).unwrap();
+    let flat = |tensor: &Tensor| -> Vec<f32> { tensor.flatten_all().unwrap().to_vec1().unwrap() };
+    for (given, own) in std::iter::zip(flat(&given), flat(&own)) {
+        assert!(
+            (given - own).abs() < 1e-5 * (1.0 + given.abs()),
+            "{given} {own}"
+        );
+    }
+    // A latent cannot be given twice, and a network without one takes none.
+    assert!(with_latent.with_latent(&chosen).is_err());
+    assert!(read.with_latent(&chosen[..5]).is_err());
+    assert!(folded.decode(&engine, &features, &z).is_err());
+    assert!(free.logits(&engine, &features, 0).is_err());
+    assert!(folded.prior(&engine, &x).is_err());
+}
+
+#[test]
+fn as_it_is_a_network_decodes_the_mean_of_its_prior_whoever_the_new_expert_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let more = ["grid.samples=[0, 5]", "grid.new_experts=[6, 7]"];
+    let plan = plan_of(&[named("probabilistic")], &dataset, &more);
+    let ways: Vec<Way> = plan
+        .stages
+        .iter()
+        .filter_map(|stage| match &stage.spec {
+            Spec::Serve(serve) => Some(serve.way),
+            Spec::Train(_) | Spec::Evaluate(_) => None,
+        })
+        .collect();
+    // Without samples both experts are served alike.
+    let of = |way: Way| ways.iter().filter(|other| **other == way).count();
+    let pretrained = plan.stages.iter();
+    let pretrained = pretrained.filter(|stage| stage.spec.kind() == Kind::Pretrain);
+    assert_eq!(of(Way::Consensus), pretrained.count());
+    assert!(of(Way::Latent) >= 2);
+    let mut bench = bench(folder.path(), dataset);
+    pretrain(&plan, &mut bench);
+    let pretrained = compute(first(&plan, Kind::Pretrain), &mut bench);
+    let predicted = parse_predictions(&pretrained[PREDICTIONS]).unwrap();
+    let served = plan
+        .stages
+        .iter()
+        .find(|stage| matches!(&stage.spec, Spec::Serve(serve) if serve.way == Way::Consensus));
+    let served = compute(&served.unwrap().spec, &mut bench);
+    let served = parse_predictions(&served[PREDICTIONS]).unwrap();
+    assert_eq!(served[0].1, predicted[0].1);
+}
+
+#[test]
+fn a_pretraining_says_how_its_loss_is_made_up_and_how_much_of_the_latent_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let plan = plan_of(&[named("probabilistic")], &dataset, &[]);
+    let mut bench = bench(folder.path(), dataset);
+    let mut steps = Vec::new();
+    let spec = first(&plan, Kind::Pretrain);
+    let mut watch = |step: Step| steps.push(step);
+    let files = stage::compute(spec, &mut bench, &mut watch).unwrap();
+    let Spec::Train(train) = spec else {
+        panic!("a training")
+    };
+    let pixels = train.recipe.image.input().pow(2) as f32;
+    for step in &steps {
+        let terms = step.latent.unwrap();
+        let sum = terms.cross_entropy + terms.divergence / pixels;
+        assert!((step.loss - sum).abs() < 1e-5, "{step:?}");
+        assert!(terms.divergence >= 0.0);
+        assert_eq!(terms.clamped, 0);
+    }
+    let text = String::from_utf8(files[LATENT_CURVE].clone()).unwrap();
+    assert_eq!(text.lines().count(), 1 + steps.len());
+    assert!(text.starts_with("step,cross_entropy,divergence,clamped\n1,"));
+    let used = LatentUse::parse(&files[LATENT_USE]).unwrap();
+    assert_eq!(used.divergence.len(), 6);
+    assert!(
+        used.divergence
+            .iter()
+            .all(|nats| *nats >= 0.0 && nats.is_finite())
+    );
+    assert!(used.variance_between_masks.iter().all(|v| *v > 0.0));
+    let dead = LatentUse {
+        divergence: vec![0.009; 6],
+        ..used
+    };
+    assert_eq!(dead.used(), 0);
+    // Nothing of this is there where no latent is.
+    let plain = plan_of(&[named("pool")], bench.library.dataset(), &[]);
+    let files = compute(first(&plain, Kind::Pretrain), &mut bench);
+    assert!(!files.contains_key(LATENT_CURVE) && !files.contains_key(LATENT_USE));
+}
+
+#[test]
+fn a_frozen_probabilistic_network_moves_its_last_layers_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    for adapt in ["full", "expert-layers"] {
+        let words = Words {
+            annotation: "every",
+            multitask: "probabilistic",
+            branch: "inherit",
+            adapt,
+        };
+        let method = Method::from_words("own", &words).unwrap();
+        let plan = plan_of(&[method], &dataset, &[]);
+        let mut bench = bench(folder.path(), dataset.clone());
+        let before = tensors(&pretrain(&plan, &mut bench));
+        let files = compute(first(&plan, Kind::Finetune), &mut bench);
+        let after = tensors(&files[WEIGHTS]);
+        let mut moved = 0;
+        for (name, tensor) in &after {
+            let kept = *tensor == before[name];
+            assert!(
+                !name.contains("prior") && !name.contains("posterior"),
+                "{name}"
+            );
+            match (adapt, name.starts_with("latent.comb.")) {
+                (_, true) => assert!(!kept, "{name}"),
+                ("full", false) => moved += usize::from(!kept),
+                (_, false) => assert!(kept, "{name}"),
+            }
+        }
+        assert_eq!(moved > 40, adapt == "full");
+        let read = Checkpoint::read(&files[WEIGHTS]).unwrap();
+        assert_eq!(read.about().unwrap().network, NetworkForm::Comb);
+        assert_eq!(read.about().unwrap().owners(), [6]);
+    }
+}
