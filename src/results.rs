@@ -3,7 +3,7 @@
 //! The rule: a run has its scores, or a status that says why it has none; no run is left out.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
@@ -11,9 +11,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    artefact::{SCORES, Scores},
+    artefact::{LATENT_USE, LatentUse, SCORES, Scores},
+    method::Objective,
     metric::{Measure, Reason, Score},
-    plan::{Kind, Plan, Run, StageId},
+    plan::{Kind, Plan, Run, Spec, Stage, StageId},
     store::{Found, MadeBy, Store},
 };
 
@@ -80,6 +81,8 @@ pub struct Results<'a> {
     pub plan: &'a Plan,
     /// One outcome per run, in the plan's order.
     pub outcomes: Vec<Outcome>,
+    /// How much of its latent every pretrained probabilistic U-Net uses.
+    pub latents: BTreeMap<StageId, LatentUse>,
     /// Damaged entries that were found in the store.
     pub damaged: Vec<String>,
 }
@@ -175,8 +178,26 @@ pub fn collect<'a>(
     Results {
         plan,
         outcomes,
+        latents: latents(plan, store),
         damaged,
     }
+}
+
+fn latents(plan: &Plan, store: &Store) -> BTreeMap<StageId, LatentUse> {
+    let probabilistic = plan.ids().filter(|(_, stage)| {
+        matches!(&stage.spec, Spec::Train(train) if train.objective == Objective::Elbo)
+    });
+    let read = |(id, stage): (StageId, &Stage)| {
+        let files = [LATENT_USE];
+        match store.read(stage.spec.kind(), &stage.digest, &files) {
+            Found::Intact(artefact) => {
+                let used = LatentUse::parse(artefact.files.get(LATENT_USE)?);
+                Some((id, used.ok()?))
+            }
+            Found::Missing | Found::Damaged(_) => None,
+        }
+    };
+    probabilistic.filter_map(read).collect()
 }
 
 /// What computed the trainings of a plan that are in the store.

@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use anyhow::{Context, Error};
+use anyhow::{Context, Error, anyhow};
 use clap::Args;
 
 use super::{Done, Failure, ImageOptions, OwnDevice, output::print, weights::LoadedWeights};
@@ -21,8 +22,11 @@ use crate::{
     engine::{AnyEngine, Engine, plain},
     file_name::folded,
     manifest::ImageSpec,
+    method::NetworkForm,
+    net::LATENT,
     progress::Bar,
-    train::{logits, sigmoid},
+    seed::Seed,
+    train::{logits, samples, sigmoid, standard_normals},
 };
 
 #[derive(Debug, Args)]
@@ -54,6 +58,23 @@ pub(super) struct Arguments {
     /// the part of the image that it predicts.
     #[arg(long)]
     logits: bool,
+    /// Draw this many masks of each image from the prior of a probabilistic network, written as
+    /// NAME_sample1.nii.gz and so on; NAME.nii.gz is then where their mean probability is 1/2.
+    /// A sample's number stands for the same way of drawing in all images.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["logits", "latent"])]
+    sample: Option<NonZeroUsize>,
+    /// The seed of `--sample`.
+    #[arg(long, value_name = "N", requires = "sample", default_value_t = 0)]
+    seed: u64,
+    /// The latent of a probabilistic network, in place of the mean of each image's prior; as in the
+    /// `latent.json` of a served network.
+    #[arg(
+        long,
+        value_name = "Z,Z,...",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    latent: Option<Vec<f32>>,
     #[command(flatten)]
     device: OwnDevice,
 }
@@ -62,7 +83,7 @@ pub(super) struct Arguments {
 const TOGETHER: usize = 16;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let weights = LoadedWeights::open(&arguments.weights)?;
+    let weights = arguments.with_latent(LoadedWeights::open(&arguments.weights)?)?;
     let branch = weights.branch(arguments.expert)?;
     let reading = arguments.reading.reading();
     let found = folder::images(&arguments.images, &reading).map_err(Failure::input)?;
@@ -119,7 +140,52 @@ impl Arguments {
         let mut files = vec![file("")];
         files.extend(self.probabilities.then(|| file("_probability")));
         files.extend(self.logits.then(|| file("_logits")));
+        let samples = 1..=self.sample.map_or(0, NonZeroUsize::get);
+        files.extend(samples.map(|number| file(&format!("_sample{number}"))));
         files
+    }
+
+    /// The weights with the latent that was given, or an error where a latent is spoken of that the
+    /// network does not take.
+    fn with_latent(&self, weights: LoadedWeights) -> Result<LoadedWeights, Failure> {
+        let option = match (&self.latent, self.sample) {
+            (Some(_), _) => "--latent",
+            (None, Some(_)) => "--sample",
+            (None, None) => return Ok(weights),
+        };
+        let path = weights.path.display();
+        if weights.network != NetworkForm::Latent {
+            return Err(Failure::Input(anyhow!(
+                "{path}: the network takes no latent, as it is not a probabilistic U-Net; leave \
+                 `{option}` out"
+            )));
+        }
+        match &self.latent {
+            None => Ok(weights),
+            Some(latent) if latent.len() != LATENT || !latent.iter().all(|z| z.is_finite()) => {
+                Err(Failure::refused(format!(
+                    "`--latent` has {} numbers; the network takes {LATENT} finite ones",
+                    latent.len()
+                )))
+            }
+            Some(latent) => {
+                let checkpoint = weights.checkpoint.with_latent(latent);
+                Ok(LoadedWeights {
+                    checkpoint: checkpoint.map_err(|error| weights.wrong(error))?,
+                    network: NetworkForm::Comb,
+                    ..weights
+                })
+            }
+        }
+    }
+
+    /// The noise of each sample, the same for all images.
+    fn noises(&self) -> Vec<Vec<f32>> {
+        let samples = 0..self.sample.map_or(0, NonZeroUsize::get);
+        let seed = Seed::new(self.seed).fork("sample");
+        samples
+            .map(|sample| standard_normals(&seed.at(sample as u64), LATENT))
+            .collect()
     }
 }
 
@@ -158,6 +224,7 @@ fn predict_all<E: Engine>(
         .restore(&weights.recipe.network, engine.device())
         .map_err(|error| weights.wrong(error))?;
     let spec = &weights.recipe.image;
+    let noises = arguments.noises();
     let mut bar = Bar::new("image", images.len());
     let (mut done, mut empty) = (0, Vec::new());
     for batch in images.chunks(TOGETHER) {
@@ -165,14 +232,24 @@ fn predict_all<E: Engine>(
             .iter()
             .map(|named| Arc::new(prepare(&named.image, spec)))
             .collect();
-        let planes = logits(&net, engine, &[branch], &prepared, spec)
-            .map_err(|error| {
-                let batch = format!("predicting the batch that begins with {}", batch[0].name);
-                Failure::Work(Error::msg(plain(&error)).context(batch))
-            })?
-            .remove(0);
-        for ((named, prepared), logits) in batch.iter().zip(&prepared).zip(&planes) {
-            let mask = write(arguments, named, prepared, logits, spec)?;
+        let failed = |error| {
+            let batch = format!("predicting the batch that begins with {}", batch[0].name);
+            Failure::Work(Error::msg(plain(&error)).context(batch))
+        };
+        let predicted: Vec<Predicted> = match noises.is_empty() {
+            true => {
+                let planes = logits(&net, engine, &[branch], &prepared, spec).map_err(failed)?;
+                planes.into_iter().flatten().map(Predicted::of).collect()
+            }
+            false => {
+                let each = prepared.iter();
+                each.map(|image| samples(&net, engine, image, &noises, spec).map(Predicted::mean))
+                    .collect::<Result<_, _>>()
+                    .map_err(failed)?
+            }
+        };
+        for ((named, prepared), predicted) in batch.iter().zip(&prepared).zip(&predicted) {
+            let mask = write(arguments, named, prepared, predicted, spec)?;
             if mask.area_px() == 0 {
                 empty.push(named.name.as_str());
             }
@@ -199,27 +276,73 @@ fn predict_all<E: Engine>(
     Ok(Done::Whole)
 }
 
+/// A network's output for an image.
+struct Predicted {
+    probability: Plane,
+    /// Before the sigmoid; of each sample where there are samples.
+    logits: Vec<Plane>,
+}
+
+fn probabilities(logits: &Plane) -> Plane {
+    Plane {
+        values: logits.values.iter().map(|z| sigmoid(*z)).collect(),
+        ..*logits
+    }
+}
+
+impl Predicted {
+    fn of(logits: Plane) -> Self {
+        Self {
+            probability: probabilities(&logits),
+            logits: vec![logits],
+        }
+    }
+
+    /// The mean probability of samples.
+    fn mean(logits: Vec<Plane>) -> Self {
+        let each: Vec<Plane> = logits.iter().map(probabilities).collect();
+        let mean = |pixel: usize| {
+            let sum: f64 = each
+                .iter()
+                .map(|plane| f64::from(plane.values[pixel]))
+                .sum();
+            (sum / each.len() as f64) as f32
+        };
+        let pixels = 0..each[0].values.len();
+        Self {
+            probability: Plane {
+                values: pixels.map(mean).collect(),
+                ..each[0]
+            },
+            logits,
+        }
+    }
+}
+
 /// Writes the files of one image; returns the mask.
 fn write(
     arguments: &Arguments,
     named: &NamedImage,
     prepared: &Prepared,
-    logits: &Plane,
+    predicted: &Predicted,
     spec: &ImageSpec,
 ) -> Result<Mask, Failure> {
     let region = prepared.view(spec);
-    let prediction = Prediction {
-        threshold: Prediction::HALF,
-        case: named.name.clone(),
-        frame: prepared.frame,
-        region,
-        probability: logits
-            .values
-            .iter()
-            .map(|z| Prediction::quantise(sigmoid(*z)))
-            .collect(),
+    let mask_of = |probability: &Plane| {
+        let prediction = Prediction {
+            threshold: Prediction::HALF,
+            case: named.name.clone(),
+            frame: prepared.frame,
+            region,
+            probability: probability
+                .values
+                .iter()
+                .map(|p| Prediction::quantise(*p))
+                .collect(),
+        };
+        prediction.mask()
     };
-    let mask = prediction.mask();
+    let mask = mask_of(&predicted.probability);
     let mut files = arguments.outputs(&named.name).into_iter();
     let mut next = || files.next().expect("as many files as were asked for");
     let failed = |path: &Path, fault: Fault| {
@@ -237,16 +360,18 @@ fn write(
         write_image(&path, &image, &named.header).map_err(|fault| failed(&path, fault))
     };
     if arguments.probabilities {
-        let at = |i: usize| sigmoid(logits.values[i]);
+        let at = |i: usize| predicted.probability.values[i];
         // Background.
         real(prepared.frame.enlarge(&region, at, 0.0))?;
     }
     if arguments.logits {
-        real(
-            prepared
-                .frame
-                .enlarge(&region, |i| logits.values[i], f32::NAN),
-        )?;
+        let at = |i: usize| predicted.logits[0].values[i];
+        real(prepared.frame.enlarge(&region, at, f32::NAN))?;
+    }
+    for sample in arguments.sample.iter().flat_map(|_| &predicted.logits) {
+        let path = next();
+        let mask = mask_of(&probabilities(sample));
+        write_mask(&path, &mask, &named.header).map_err(|fault| failed(&path, fault))?;
     }
     Ok(mask)
 }

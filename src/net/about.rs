@@ -119,6 +119,8 @@ impl About {
     pub fn owners(&self) -> &[Expert] {
         match self.network {
             NetworkForm::One | NetworkForm::Latent => &[],
+            // With a latent of its own choice, and not adapted.
+            NetworkForm::Comb if self.experts.len() > 1 => &[],
             NetworkForm::Norms | NetworkForm::Heads | NetworkForm::Comb => &self.experts,
         }
     }
@@ -129,7 +131,9 @@ impl About {
         match (self.network, self.experts.as_slice()) {
             (NetworkForm::One, []) => "one branch for fused masks".to_owned(),
             (NetworkForm::One, _) => format!("one branch for experts {experts}"),
-            (NetworkForm::Latent, _) => format!("a latent for the masks of experts {experts}"),
+            (NetworkForm::Latent, _) | (NetworkForm::Comb, [_, _, ..]) => {
+                format!("a latent for the masks of experts {experts}")
+            }
             (NetworkForm::Norms | NetworkForm::Heads | NetworkForm::Comb, _) => {
                 format!("experts {experts}")
             }

@@ -25,7 +25,7 @@ use crate::{
     seed::Seed,
 };
 
-/// Tensors by which a probabilistic U-Net is known: weight and bias of the first of its last layers,
+/// Tensors that only a probabilistic U-Net has: weight and bias of the first of its last layers,
 /// and the share of the latent in it.
 const COMB: &str = "latent.comb.0.weight";
 const COMB_BIAS: &str = "latent.comb.0.bias";

@@ -174,12 +174,30 @@ impl UNet {
         let features = self.features(engine, x, branches)?;
         match &self.layers.latent {
             None => self.logits(engine, &features, first),
-            Some(LatentNets { prior, .. }) => {
-                let mean = vec![0.0; branches.len() * LATENT];
-                let latent = engine.draw(&prior.forward(engine, x)?, &mean)?;
-                self.decode(engine, &features, &latent)
-            }
+            // The mean of the prior.
+            Some(_) => self.decode_drawn(engine, x, &features, &vec![0.0; branches.len() * LATENT]),
         }
+    }
+
+    /// The logits of a packed batch with a latent for each image that is drawn from its prior;
+    /// `noise` is `[B, d]`, row-major.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or the network takes no latent.
+    pub fn sample<E: Engine>(&self, engine: &E, x: &E::Tensor, noise: &[f32]) -> Result<E::Tensor> {
+        let features = self.features(engine, x, &vec![0; noise.len() / LATENT])?;
+        self.decode_drawn(engine, x, &features, noise)
+    }
+
+    fn decode_drawn<E: Engine>(
+        &self,
+        engine: &E,
+        x: &E::Tensor,
+        features: &E::Tensor,
+        noise: &[f32],
+    ) -> Result<E::Tensor> {
+        let latent = engine.draw(&self.prior(engine, x)?, noise)?;
+        self.decode(engine, features, &latent)
     }
 
     /// The distribution of the latent of each image of a packed batch, `[B, 2 d, 1, 1]`.

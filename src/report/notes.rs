@@ -13,10 +13,12 @@ use super::{
     table::{Cell, Comparison, Table, Test},
 };
 use crate::{
+    artefact::LatentUse,
     grid::{Axis, Value},
     manifest::{Block, Experiment, PAPER, Paired, Pairing, Spread, Start, Unpaired},
     method::{BudgetFrom, Method},
     metric::Measure,
+    plan::StageId,
     results::{Results, RunStatus, RunTally},
     stats::{POWER, detectable},
     store::MadeBy,
@@ -178,7 +180,8 @@ pub(super) fn notes(table: &Table, results: &Results<'_>, experiment: usize) -> 
     let spec = &results.plan.experiments[experiment];
     let notes = [
         reading(table, spec),
-        holes(table),
+        holes(table, &spec.name),
+        latents(results, experiment),
         unsettled(table, results, experiment),
     ];
     notes.into_iter().filter(|note| !note.is_empty()).collect()
@@ -386,7 +389,10 @@ fn untested(table: &Table) -> String {
     }
 }
 
-fn holes(table: &Table) -> MarkedText {
+/// How many cells with undefined values a note names.
+const CELLS: usize = 4;
+
+fn holes(table: &Table, name: &str) -> MarkedText {
     if table.cells.iter().all(|cell| cell.complete()) {
         return MarkedText::default();
     }
@@ -394,15 +400,60 @@ fn holes(table: &Table) -> MarkedText {
         "† k/n: only k of the cell's n runs have a defined value; the mean is theirs. Such a cell \
          earns no mark and is not tested.",
     );
-    for cell in &table.cells {
-        let Some(worst) = cell.worst else { continue };
+    let with_worst = table.cells.iter();
+    let with_worst = with_worst.filter_map(|cell| Some((cell, cell.worst?)));
+    let with_worst = with_worst.collect_vec();
+    for (cell, worst) in with_worst.iter().take(CELLS) {
         text = text.plain(format!(
             " {} of {}: {worst:.2} if every undefined value were the worst possible.",
             cell.metric.name(),
             cell.position,
         ));
     }
-    text
+    match with_worst.len().saturating_sub(CELLS) {
+        0 => text,
+        more => text
+            .plain(format!(" {more} more such means are in "))
+            .code(format!("{name}.csv"))
+            .plain("."),
+    }
+}
+
+/// How much of their latents the probabilistic networks of an experiment use.
+fn latents(results: &Results<'_>, experiment: usize) -> MarkedText {
+    let behind: BTreeSet<StageId> = results
+        .of(experiment)
+        .flat_map(|(run, _)| results.plan.needed(run))
+        .collect();
+    let uses = behind.iter().filter_map(|id| results.latents.get(id));
+    let (used, dimensions): (Vec<usize>, Vec<usize>) = uses
+        .map(|latent| (latent.used(), latent.divergence.len()))
+        .unzip();
+    let (Some(fewest), Some(most)) = (used.iter().min(), used.iter().max()) else {
+        return MarkedText::default();
+    };
+    let range = match fewest == most {
+        true => fewest.to_string(),
+        false => format!("{fewest} to {most}"),
+    };
+    let collapsed = used.iter().filter(|used| **used == 0).count();
+    let warning = match collapsed {
+        0 => String::new(),
+        some => format!(
+            " In {some} the latent has collapsed: it says nothing of a mask, and choosing one \
+             changes nothing."
+        ),
+    };
+    let pretrainings = match used.len() {
+        1 => "the probabilistic network".to_owned(),
+        several => format!("the {several} probabilistic networks"),
+    };
+    MarkedText::from(format!(
+        "Of the {} dimensions of a latent, {pretrainings} use {range}: their posterior diverges \
+         from the prior by more than {} nats on average.{warning}",
+        dimensions[0],
+        LatentUse::USED
+    ))
 }
 
 /// How many reasons of failures a note names.

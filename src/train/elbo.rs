@@ -73,12 +73,7 @@ impl<E: Engine> Decoding<'_, E> {
     /// on the mask, so that the masks of one image have latents of their own.
     fn noise(&self, places: &[(usize, usize)]) -> Vec<f32> {
         let of_pair = |(slot, mask): &(usize, usize)| {
-            let mut rng = self.seed.at(*slot as u64).at(*mask as u64).rng();
-            let normal = move |_| {
-                let normal: f64 = StandardNormal.sample(&mut rng);
-                normal as f32
-            };
-            (0..LATENT).map(normal).collect::<Vec<f32>>()
+            standard_normals(&self.seed.at(*slot as u64).at(*mask as u64), LATENT)
         };
         places.iter().flat_map(of_pair).collect()
     }
@@ -93,6 +88,16 @@ impl<E: Engine> Decoding<'_, E> {
             .filter(|log| f64::from(log.abs()) > LOG_DEVIATION)
             .count())
     }
+}
+
+/// Numbers of the standard normal distribution.
+pub fn standard_normals(seed: &Seed, count: usize) -> Vec<f32> {
+    let mut rng = seed.rng();
+    let normal = |_| {
+        let normal: f64 = StandardNormal.sample(&mut rng);
+        normal as f32
+    };
+    (0..count).map(normal).collect()
 }
 
 /// Two channels, an image and a mask less 1/2, row-major.

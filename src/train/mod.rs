@@ -32,8 +32,9 @@ use crate::{
     seed::Seed,
 };
 
+pub use elbo::standard_normals;
 pub use posterior::{latent_use, posterior_mean};
-pub use predict::{logits, predict, sigmoid};
+pub use predict::{logits, predict, samples, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
 

@@ -91,6 +91,36 @@ pub fn logits<E: Engine>(
     Ok(planes.into_iter().map(whole).collect())
 }
 
+/// The logits of one image for several latents that are drawn from its prior, each with a noise
+/// `[d]`.
+///
+/// # Errors
+/// Where a tensor operation fails, or the network takes no latent.
+pub fn samples<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    image: &Prepared,
+    noises: &[Vec<f32>],
+    spec: &ImageSpec,
+) -> Result<Vec<Plane>> {
+    let view = image.view(spec);
+    let [height, width] = view.size;
+    let pixels = image.cut(&view).values;
+    let mut planes = Vec::new();
+    for together in noises.chunks(TOGETHER) {
+        let shape = [together.len(), 1, height, width];
+        let x = engine.pack(&pixels.repeat(together.len()), shape)?;
+        let logits = net.sample(engine, &x, &together.concat())?;
+        let logits = logits_of(engine, &logits, together.len())?;
+        planes.extend(logits.chunks(height * width).map(|logits| Plane {
+            height,
+            width,
+            values: logits.to_vec(),
+        }));
+    }
+    Ok(planes)
+}
+
 fn logits_of<E: Engine>(engine: &E, logits: &E::Tensor, batch: usize) -> Result<Vec<f32>> {
     engine.unpack(logits, batch)?.flatten_all()?.to_vec1()
 }

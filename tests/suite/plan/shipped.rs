@@ -42,6 +42,15 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
             [50 + 40, 400 - 40, 20, 0, 420 - 40],
             [59, 298, 0, 0, 298],
         ),
+        // Ten methods with five numbers of samples and one with four; eight kinds of pretraining.
+        // As they are, eight networks of each combination serve both new experts; two methods choose
+        // a threshold or a latent for each, and eight train.
+        (
+            "methods.toml",
+            2 * 10 * (10 * 5 + 4),
+            [80, 640, 80, 80 + 160, 1040],
+            [70, 560, 0, 240, 1040 - 80 - 80],
+        ),
     ] {
         let plan = shipped(name);
         assert_eq!(plan.runs.len(), runs, "{name}");

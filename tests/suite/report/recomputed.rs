@@ -110,6 +110,7 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
     let results = Results {
         outcomes: outcomes.collect(),
         plan: &plan,
+        latents: std::collections::BTreeMap::new(),
         damaged: Vec::new(),
     };
     let table = report::tabulate(&results, 0);

@@ -6,6 +6,7 @@ mod broken;
 mod fuse;
 mod geometry;
 mod imports;
+mod latent;
 mod metric;
 mod outputs;
 mod predict;
