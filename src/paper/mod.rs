@@ -10,9 +10,10 @@ mod annotators;
 mod check;
 mod foreign;
 mod fusion;
+mod methods;
 mod names;
 
-use names::{CUSTOMISED, MAJORITY, SCRATCH, SINGLE, STAPLE};
+use names::{CUSTOMISED, MAJORITY, PROBABILISTIC, SCRATCH, SINGLE, STAPLE, UNCERTAINTY};
 
 use crate::{
     grid::Axis,
@@ -30,6 +31,10 @@ pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     };
     // The paper claims nothing of other tables.
     let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
+    let by_methods = spec.grid.annotators.choose.len() == 1;
+    if usual && by_methods && has(UNCERTAINTY) && has(PROBABILISTIC) {
+        return methods::claims(table, spec);
+    }
     let fused = has(MAJORITY) && has(STAPLE) && has(CUSTOMISED);
     if usual && fused && spec.grid.samples.contains(&0) {
         return fusion::claims(table, spec);

@@ -21,6 +21,12 @@ pub(super) const SINGLE: &str = "single";
 pub(super) const MAJORITY: &str = "majority";
 pub(super) const STAPLE: &str = "staple";
 pub(super) const POOL: &str = "pool";
+pub(super) const HEADS: &str = "heads";
+pub(super) const ORIGINAL: &str = "original";
+pub(super) const UNCERTAINTY: &str = "uncertainty";
+pub(super) const UNCERTAINTY_FULL: &str = "uncertainty-full";
+pub(super) const PROBABILISTIC: &str = "probabilistic";
+pub(super) const PROBABILISTIC_FULL: &str = "probabilistic-full";
 
 /// A position of a table like one of the paper's: a method, and numbers on other axes.
 pub(super) fn position(

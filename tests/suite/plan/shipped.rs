@@ -43,8 +43,8 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
             [59, 298, 0, 0, 298],
         ),
         // Ten methods with five numbers of samples and one with four; eight kinds of pretraining.
-        // As they are, eight networks of each combination serve both new experts; two methods choose
-        // a threshold or a latent for each, and eight train.
+        // As they are, eight networks of each combination serve both new experts; two methods
+        // choose a threshold or a latent for each, and eight train.
         (
             "methods.toml",
             2 * 10 * (10 * 5 + 4),
