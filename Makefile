@@ -54,8 +54,8 @@ fusion: ready ## several experts' masks as one: majority, STAPLE, one branch for
 recipe: ready ## adapted with ten samples against 34 samples alone
 	@$(RUN) experiments/recipe.toml
 
-scenarios: ready ## the original method against the customised one, factor by factor, by experts
-	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml
+scenarios: ready ## the original method against the customised one, factor by factor, by experts, at equal work
+	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml experiments/scenarios-budget.toml
 
 smoke: ready ## a few runs of every table, to see that everything works
 	@$(EXPERTGRID) run --profile smoke --dataset $(DATASET) --results $(RESULTS) $(ARGS) \

@@ -56,6 +56,7 @@ pub(super) fn experiment(
     let own = methods(root.tables("method"));
     let grid = grid(root.section("grid"), cohort, &data.experts, &own);
     let table = declared::table_spec(root.section("table"), &grid, sweep);
+    let pretrain = pretrain(root.section("pretrain"), lr, &grid, cohort);
     let experiment = Experiment {
         name: name.to_owned(),
         path: PathBuf::new(),
@@ -77,7 +78,7 @@ pub(super) fn experiment(
             training,
             augment,
         }),
-        pretrain: pretrain(root.section("pretrain"), lr),
+        pretrain,
         scratch: budget("scratch", Budget::FROM_RANDOM),
         finetune: budget("finetune", Budget::FINETUNE),
         metrics: Memo::new(metrics),
@@ -412,12 +413,22 @@ fn image(section: Section<'_>) -> ImageSpec {
 }
 
 /// Reads `[pretrain]`. Weights from a file may be adapted as they are: 0 steps are allowed.
-fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
+fn pretrain(section: Section<'_>, lr: f64, grid: &Grid, cohort: Cohort) -> Pretrain {
     let (start, least) = match path(&section, &table::START) {
         Some(path) => (Start::File(path), 0),
         None => (Start::Random, 1),
     };
     let default = Budget::FROM_RANDOM;
+    let MorePretrain {
+        expert_batching,
+        images,
+        annotations,
+    } = MorePretrain::read(&section, &MorePretrain::default());
+    let limit = AnnotationLimit {
+        images,
+        annotations,
+    };
+    scarce(&section, &limit, grid, cohort);
     let pretrain = Pretrain {
         budget: Budget {
             steps: ManifestValue::read(&section, &table::pretrain_steps(least), &default.steps),
@@ -429,11 +440,52 @@ fn pretrain(section: Section<'_>, lr: f64) -> Pretrain {
             ),
             average: ManifestValue::read(&section, &Budget::KEYS[3], &default.average),
         },
-        batching: MorePretrain::read(&section, &MorePretrain::default()).expert_batching,
+        batching: expert_batching,
+        limit,
         start,
     };
     section.finish();
     pretrain
+}
+
+/// Refuses fewer annotations or images than the annotators need.
+fn scarce(section: &Section<'_>, limit: &AnnotationLimit, grid: &Grid, cohort: Cohort) {
+    if !grid.pretrains() {
+        return;
+    }
+    let most = grid.annotators.choose.iter().copied().max().unwrap_or(0);
+    let AnnotationLimit {
+        images,
+        annotations,
+    } = *limit;
+    if annotations > 0 && annotations < most {
+        section.note(
+            section.place_of("annotations"),
+            format!(
+                "`pretrain.annotations` is {annotations}, so that not each of {most} annotators \
+                 has a mask; it must be {most} or more, or take fewer annotators"
+            ),
+        );
+    }
+    if images > cohort.training {
+        section.note(
+            section.place_of("images"),
+            format!(
+                "`pretrain.images` is {images}, more than the {} training cases of the data set",
+                cohort.training
+            ),
+        );
+    }
+    let shared = |chosen: &Arc<Chosen>| chosen.method.annotation == Annotation::Cohort;
+    if images > 0 && images < most && grid.methods.iter().any(shared) {
+        section.note(
+            section.place_of("images"),
+            format!(
+                "`pretrain.images` is {images}, too few for {most} annotators who share the \
+                 images; it must be {most} or more, or take fewer annotators"
+            ),
+        );
+    }
 }
 
 /// A path is relative to the manifest that names it; on the command line, to where it is typed.

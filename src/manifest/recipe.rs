@@ -198,8 +198,36 @@ pub struct Pretrain {
     pub budget: Budget,
     /// Which branches a step passes through.
     pub batching: ExpertBatching,
+    /// The images and masks that it has.
+    pub limit: AnnotationLimit,
     /// What it starts from.
     pub start: Start,
+}
+
+/// How many images and masks a pretraining has, where it does not have all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnnotationLimit {
+    /// Images to be had; 0 for all.
+    pub images: usize,
+    /// Masks in all; 0 for those of all images.
+    pub annotations: usize,
+}
+
+impl AnnotationLimit {
+    /// How many of a data set's training images so many experts annotate, each of them every image
+    /// or, with `shared`, each image one of them.
+    pub fn images(&self, training: usize, experts: usize, shared: bool) -> usize {
+        let there = match self.images {
+            0 => training,
+            images => images.min(training),
+        };
+        let of_each = self.annotations / experts.max(1);
+        match (self.annotations, shared) {
+            (0, _) => there,
+            (_, false) => of_each.min(there),
+            (_, true) => (experts * of_each).min(there),
+        }
+    }
 }
 
 /// What a pretraining starts from.

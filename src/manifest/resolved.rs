@@ -75,11 +75,20 @@ pub fn resolved(experiment: &Experiment) -> String {
     let Pretrain {
         budget,
         batching,
+        limit,
         start,
     } = pretrain;
     out.spec("pretrain", budget.written());
-    let expert_batching = *batching;
-    out.keys(MorePretrain { expert_batching }.written());
+    let AnnotationLimit {
+        images,
+        annotations,
+    } = *limit;
+    let more = MorePretrain {
+        expert_batching: *batching,
+        images,
+        annotations,
+    };
+    out.keys(more.written());
     if let Start::File(path) = start {
         out.key(table::START.name, quoted(&path.to_string_lossy()));
     }

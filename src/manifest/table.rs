@@ -74,6 +74,11 @@ section! {
     MorePretrain {
         /// Which experts' branches a training step passes through.
         expert_batching: ExpertBatching = ExpertBatching::All, ExpertBatching::KIND, keyed;
+        /// Training images that are to be had; 0: all.
+        images: usize = 0, whole(0, 100_000), keyed;
+        /// Masks that the annotators draw in all: each of them every image, or each image one of
+        /// them; 0: of all images.
+        annotations: usize = 0, whole(0, 100_000), keyed;
     }
 }
 

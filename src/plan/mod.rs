@@ -39,8 +39,9 @@ pub use stage_id::StageId;
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
 
+use deal::first_dealt;
 use run_group::{Budgeted, Ending, KeyedSpec, RunGroup, Sampling, with_key};
-use supports::Supports;
+use supports::{SomeCases, Supports};
 
 /// All runs and the stages they share.
 #[derive(Debug)]
@@ -316,34 +317,30 @@ impl Builder<'_> {
         let batching = experiment.pretrain.batching;
         let fused = Fusion::wanted(method, experiment.fusion_region, experts);
         let objective = method.objective();
+        let shared = method.annotation == Annotation::Cohort;
+        let all = self.inventory.training.len();
+        let count = experiment.pretrain.limit.images(all, experts.len(), shared);
+        let cases = SomeCases {
+            inventory: self.inventory,
+            places: first_dealt(of("cohort"), all, count),
+        };
         let (network, support, batching) = match (experts.len(), method.annotation, fused) {
             // All masks of an image make one target.
             _ if objective == Objective::MeanMask => {
-                let all = self.supports.all(self.inventory, experts);
-                (method.network, all, ExpertBatching::All)
+                (method.network, cases.every(experts), ExpertBatching::All)
             }
             (1, ..) if objective == Objective::Elbo => {
-                let all = self.supports.all(self.inventory, experts);
-                (method.network, all, ExpertBatching::All)
+                (method.network, cases.every(experts), ExpertBatching::All)
             }
             // Of a single expert all other methods make the same network from the same masks.
-            (1, ..) => {
-                let all = self.supports.all(self.inventory, experts);
-                (NetworkForm::Norms, all, batching)
-            }
+            (1, ..) => (NetworkForm::Norms, cases.every(experts), batching),
             // One mask of each image leaves nothing to choose.
             (_, Annotation::Cohort, _) => {
-                let dealt = supports::dealt(self.inventory, experts, of("cohort"));
+                let dealt = cases.dealt(experts, of("cohort"));
                 (method.network, dealt, ExpertBatching::All)
             }
-            (.., Some(fusion)) => {
-                let fused = supports::fused(self.inventory, fusion);
-                (method.network, fused, ExpertBatching::All)
-            }
-            (.., None) => {
-                let all = self.supports.all(self.inventory, experts);
-                (method.network, all, batching)
-            }
+            (.., Some(fusion)) => (method.network, cases.fused(fusion), ExpertBatching::All),
+            (.., None) => (method.network, cases.every(experts), batching),
         };
         let origin = match &experiment.pretrain.start {
             Start::Random => Origin::RandomForExperts(batching),

@@ -56,29 +56,58 @@ impl Supports {
     }
 }
 
-/// All cases, each with the mask of the expert to whom it is dealt.
-pub(super) fn dealt(inventory: &Inventory, experts: &[u8], seed: Seed) -> Arc<Memo<Support>> {
-    let cases = &inventory.training;
-    let dealt = deal(seed, experts, cases.len());
-    let masks = zip(cases, &dealt).map(|(case, place)| case.masks[&experts[*place]]);
-    Arc::new(Memo::new(Support {
-        experts: experts.to_vec(),
-        images: images(cases),
-        masks: vec![masks.collect()],
-        dealt: Some(dealt),
-        fused: None,
-    }))
+/// Some cases, or all, in the order of the data set.
+pub(super) struct SomeCases<'a> {
+    pub inventory: &'a Inventory,
+    /// Their places.
+    pub places: Vec<usize>,
 }
 
-/// All cases, each with one mask made of several experts'.
-pub(super) fn fused(inventory: &Inventory, fusion: Fusion) -> Arc<Memo<Support>> {
-    Arc::new(Memo::new(Support {
-        experts: Vec::new(),
-        images: images(&inventory.training),
-        masks: vec![inventory.fused(&fusion)],
-        dealt: None,
-        fused: Some(fusion),
-    }))
+impl SomeCases<'_> {
+    fn cases(&self) -> impl Iterator<Item = &CaseDigests> {
+        self.places
+            .iter()
+            .map(|place| &self.inventory.training[*place])
+    }
+
+    /// With the masks of each expert.
+    pub fn every(&self, experts: &[u8]) -> Arc<Memo<Support>> {
+        let masks = |expert: &u8| self.cases().map(|case| case.masks[expert]).collect();
+        Arc::new(Memo::new(Support {
+            experts: experts.to_vec(),
+            images: images(self.cases()),
+            masks: experts.iter().map(masks).collect(),
+            dealt: None,
+            fused: None,
+        }))
+    }
+
+    /// Each with the mask of the expert to whom it is dealt.
+    pub fn dealt(&self, experts: &[u8], seed: Seed) -> Arc<Memo<Support>> {
+        let dealt = deal(seed, experts, self.inventory.training.len());
+        let dealt: Vec<usize> = self.places.iter().map(|place| dealt[*place]).collect();
+        let masks = zip(self.cases(), &dealt).map(|(case, place)| case.masks[&experts[*place]]);
+        Arc::new(Memo::new(Support {
+            experts: experts.to_vec(),
+            images: images(self.cases()),
+            masks: vec![masks.collect()],
+            dealt: Some(dealt),
+            fused: None,
+        }))
+    }
+
+    /// Each with one mask made of several experts'.
+    pub fn fused(&self, fusion: Fusion) -> Arc<Memo<Support>> {
+        let masks = self.inventory.fused(&fusion);
+        let masks = self.places.iter().map(|place| masks[*place]);
+        Arc::new(Memo::new(Support {
+            experts: Vec::new(),
+            images: images(self.cases()),
+            masks: vec![masks.collect()],
+            dealt: None,
+            fused: Some(fusion),
+        }))
+    }
 }
 
 fn images<'a>(cases: impl IntoIterator<Item = &'a CaseDigests>) -> Vec<crate::key::Digest> {

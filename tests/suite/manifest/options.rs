@@ -89,6 +89,8 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("pretrain.expert_lr_factor", &["0.5"]),
     ("pretrain.average", &["0.5"]),
     ("pretrain.expert_batching", &["\"one_per_image\""]),
+    ("pretrain.images", &["10"]),
+    ("pretrain.annotations", &["12"]),
     // The second file holds the tensors of the first, the third does not.
     (
         "pretrain.from",

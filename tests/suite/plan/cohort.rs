@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, path::Path};
 
 use expertgrid::{
-    manifest::{self, Cohort, Experiment},
+    key::Digest,
+    manifest::{self, AnnotationLimit, Cohort, Experiment},
     method::Method,
     plan::{self, Inventory, Kind, Plan, Spec, Train, deal},
     seed::Seed,
@@ -11,7 +12,7 @@ use expertgrid::{
 
 use crate::{
     manifest::options::{BASE, experiment},
-    support::common::chosen,
+    support::common::{chosen, repository},
 };
 
 /// Seed, experts, repeat, and the expert of each case: computed with the package blake3 in Python
@@ -174,4 +175,115 @@ fn more_experts_than_images_are_refused() {
         "{refused}"
     );
     assert_eq!(said("grid.methods=[\"customised\"]"), "");
+}
+
+#[test]
+fn annotations_in_all_are_shared_out_among_the_experts() {
+    let limit = |annotations: usize| AnnotationLimit {
+        annotations,
+        ..AnnotationLimit::default()
+    };
+    // Of 34 images, for one to five experts: annotated by every expert, and by one each.
+    for (annotations, every, shared) in [
+        (30, [30, 15, 10, 7, 6], [30, 30, 30, 28, 30]),
+        (34, [34, 17, 11, 8, 6], [34, 34, 33, 32, 30]),
+        (12, [12, 6, 4, 3, 2], [12, 12, 12, 12, 10]),
+        (60, [34, 30, 20, 15, 12], [34, 34, 34, 34, 34]),
+        (0, [34; 5], [34; 5]),
+    ] {
+        for experts in 1..=5 {
+            let images = |shared| limit(annotations).images(34, experts, shared);
+            let expected = (every[experts - 1], shared[experts - 1]);
+            assert_eq!(
+                (images(false), images(true)),
+                expected,
+                "{annotations} {experts}"
+            );
+        }
+    }
+    let few = AnnotationLimit {
+        images: 10,
+        annotations: 30,
+    };
+    assert_eq!(
+        (few.images(34, 2, false), few.images(34, 2, true)),
+        (10, 10)
+    );
+    assert_eq!(few.images(8, 2, false), 8);
+}
+
+#[test]
+fn who_has_fewer_images_has_some_of_those_who_have_more() {
+    let images = |method: &str, set: &str| {
+        let path = repository().join("experiments/scenarios-experts.toml");
+        let overrides = [
+            "grid.annotators.choose=3".to_owned(),
+            format!("grid.methods=[\"{method}\"]"),
+            set.to_owned(),
+        ];
+        let read = manifest::read(&[path], "paper", &overrides).unwrap();
+        let inventory = Inventory::assumed(&read[0].cohort);
+        let plan = plan::build(read, &inventory);
+        let mut specs = plan.stages.iter().map(|stage| &stage.spec);
+        let found = specs.find_map(|spec| match spec {
+            Spec::Train(train) if train.kind() == Kind::Pretrain => Some(train.support.clone()),
+            _ => None,
+        });
+        let support = found.unwrap();
+        for masks in &support.masks {
+            assert_eq!(masks.len(), support.images.len());
+        }
+        let in_order = inventory.training.iter().map(|case| case.image);
+        let kept: Vec<Digest> = in_order.filter(|i| support.images.contains(i)).collect();
+        assert_eq!(kept, support.images, "in the order of the data set");
+        if let Some(dealt) = &support.dealt {
+            let of = |place: usize| dealt.iter().filter(|other| **other == place).count();
+            assert!(
+                (0..3).all(|place| of(place).abs_diff(of(0)) <= 1),
+                "{dealt:?}"
+            );
+        }
+        support.images.clone()
+    };
+    let every = images("customised", "pretrain.annotations=30");
+    let shared = images("original", "pretrain.annotations=30");
+    assert_eq!((every.len(), shared.len()), (10, 30));
+    assert!(every.iter().all(|image| shared.contains(image)));
+    let ten = images("original", "pretrain.images=10");
+    assert_eq!(ten, every);
+    assert_eq!(images("customised", "pretrain.images=0").len(), 34);
+}
+
+#[test]
+fn too_few_images_or_annotations_for_the_experts_are_refused_with_their_place() {
+    let refused = |method: &str, set: &str| {
+        let overrides = [format!("grid.methods=[\"{method}\"]"), set.to_owned()];
+        let path = repository().join("experiments/scenarios-experts.toml");
+        manifest::read(&[path], "paper", &overrides)
+            .unwrap_err()
+            .to_string()
+    };
+    for (method, set, expected) in [
+        (
+            "customised",
+            "pretrain.annotations=4",
+            "`pretrain.annotations` is 4, so that not each of 5 annotators has a mask; it must be \
+             5 or more, or take fewer annotators",
+        ),
+        (
+            "original",
+            "pretrain.images=4",
+            "`pretrain.images` is 4, too few for 5 annotators who share the images; it must be 5 \
+             or more, or take fewer annotators",
+        ),
+        (
+            "customised",
+            "pretrain.images=35",
+            "`pretrain.images` is 35, more than the 34 training cases of the data set",
+        ),
+    ] {
+        let said = refused(method, set);
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains(set), "its place: {said}");
+    }
 }

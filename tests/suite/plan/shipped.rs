@@ -42,6 +42,13 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
             [50 + 40, 400 - 40, 20, 0, 420 - 40],
             [59, 298, 0, 0, 298],
         ),
+        // The same with thirty masks in all: with one expert thirty images.
+        (
+            "scenarios-budget.toml",
+            2 * 10 * (4 * 5 + 1),
+            [50 + 40, 400 - 40, 20, 0, 420 - 40],
+            [90, 360, 0, 0, 360],
+        ),
         // Ten methods with five numbers of samples and one with four; eight kinds of pretraining.
         // As they are, eight networks of each combination serve both new experts; two methods
         // choose a threshold or a latent for each, and eight train.
