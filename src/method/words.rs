@@ -64,9 +64,11 @@ impl Words<'_> {
         ("branch", &["reset", "inherit"]),
         ("adapt", &["full", "expert-layers", "select"]),
     ];
+}
 
+impl<'a> Words<'a> {
     /// The values of these keys, in their order.
-    pub fn values(&self) -> [&str; 4] {
+    pub fn values(&self) -> [&'a str; 4] {
         let Self {
             annotation,
             multitask,

@@ -9,8 +9,9 @@ use super::{
     DataOrigin,
     advantage::{base, closes, gain},
     document::{Align, Column, Document, Element, MarkedText, Row, RowEntry, Tabular},
-    layout::{self, Panel, corner, row_head},
+    layout::{self, corner, row_head},
     notes,
+    panel::{Panel, panels},
     position::Position,
     published::PublishedMeans,
     table::Table,
@@ -152,7 +153,7 @@ impl Versus {
             let text = MarkedText::default().bold("Doubtful values:");
             Element::Paragraph(text.plain(format!(" {doubt}.")))
         }));
-        for panel in layout::panels(results, experiment) {
+        for panel in panels(results, experiment) {
             let Panel { letter, words, .. } = &panel;
             let mut words = words.clone();
             if let Some(first) = words.get_mut(..1) {

@@ -4,6 +4,7 @@ mod tables;
 mod ablation;
 mod blocks;
 mod declared_tables;
+mod effects;
 mod recomputed;
 mod renderings;
 mod published;
