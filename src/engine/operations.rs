@@ -40,7 +40,8 @@ pub enum DiceOver {
 }
 
 /// The logarithm of a standard deviation is taken for this where it is larger, and for the negative
-/// where it is smaller than that; it has no gradient there.
+/// where it is smaller than that. Its gradient is that of the bound: without any it would never
+/// come back.
 pub const LOG_DEVIATION: f64 = 10.0;
 
 /// The operations of a network, on activations in the engine's own layout, and the backward pass

@@ -220,13 +220,10 @@ fn activated(y: Tensor, activation: Activation) -> Result<Tensor> {
 fn halves(distribution: &Tensor) -> Result<[Tensor; 2]> {
     let latent = distribution.dim(1)? / 2;
     let log = distribution.narrow(1, latent, latent)?;
-    // Not `clamp`: its gradient at a bound is not ours.
-    let inside = log.abs()?.le(LOG_DEVIATION)?.to_dtype(log.dtype())?;
-    let beyond = ((log.sign()? * LOG_DEVIATION)? * (1.0 - &inside)?)?.detach();
-    Ok([
-        distribution.narrow(1, 0, latent)?,
-        ((log * inside.detach())? + beyond)?,
-    ])
+    // The value of the bound, and the gradient of what is bounded.
+    let over = (log.clamp(-LOG_DEVIATION, LOG_DEVIATION)? - &log)?;
+    let bounded = (log + over.detach())?;
+    Ok([distribution.narrow(1, 0, latent)?, bounded])
 }
 
 /// The maximum of positions 2i - 1, 2i and 2i + 1 of one axis, which halves it. Candle's

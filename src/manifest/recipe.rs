@@ -130,7 +130,7 @@ section! {
         steps: usize = Budget::FROM_RANDOM.steps, whole(1, Budget::MOST_STEPS), keyed;
         /// Initial learning rate.
         lr: f64 = Budget::FROM_RANDOM.lr, ValueKind::Rate, keyed;
-        /// Factor of the learning rate for the expert-specific parameters.
+        /// Factor of the learning rate for what an expert has of its own: norms, or a head.
         #[serde(default = "equal_rates", skip_serializing_if = "are_equal_rates")]
         expert_lr_factor: f64 = equal_rates(), number(0.0, 1e3), keyed_if_set;
         /// Share of the last steps over which the parameters are averaged; 0 keeps those of the

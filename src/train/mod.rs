@@ -28,7 +28,7 @@ use crate::{
     event::{LatentTerms, Step},
     manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
     method::{Objective, Tuned},
-    net::{Parameter, Part, UNet},
+    net::{ExpertLayers, Parameter, Part, UNet},
     seed::Seed,
 };
 
@@ -167,8 +167,12 @@ pub fn train<E: Engine>(
     watch: &mut dyn Watch,
 ) -> std::result::Result<Vec<Step>, TrainError> {
     let parameters = tuned(training.tuned, training.net);
-    let mut optimiser = RAdam::new(&parameters, &optimiser_spec(training))
-        .with_expert_factor(&parameters, training.budget.expert_lr_factor);
+    let mut optimiser = RAdam::new(&parameters, &optimiser_spec(training));
+    // The last layers of a network that took a latent were all experts', and are not begun anew.
+    if training.net.branches().layers != ExpertLayers::Comb {
+        let factor = training.budget.expert_lr_factor;
+        optimiser = optimiser.with_expert_factor(&parameters, factor);
+    }
     let mut average = Average::of(&training.budget);
     let mut steps = match watch.kept() {
         Some(state) => progress::restore(&state, &parameters, &mut optimiser, &mut average)?

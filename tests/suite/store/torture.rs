@@ -87,12 +87,12 @@ fn a_sweep_under_fire_ends_as_if_nothing_had_been() {
     let kills = number("EXPERTGRID_TORTURE_KILLS").map_or(KILLS, |kills| kills as usize);
     println!("EXPERTGRID_TORTURE_SEED={seed} EXPERTGRID_TORTURE_KILLS={kills}");
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
-    let undisturbed = small();
+    let undisturbed = every_form();
     run(undisturbed.path(), &small_run(&SWEEP), 0);
 
     let mut tally = Tally::default();
     while tally.kills() < kills {
-        let folder = small();
+        let folder = every_form();
         let mut sweep = Sweep::new(folder.path());
         while tally.kills() < kills && !sweep.complete {
             let fire = Fire::draw(&mut chance);
@@ -114,6 +114,20 @@ fn a_sweep_under_fire_ends_as_if_nothing_had_been() {
         tally.sweeps += 1;
     }
     println!("{tally:?}");
+}
+
+/// A small grid with every kind of stage and every form of network: norms, heads, fused masks, the
+/// mean of masks, a latent; as they are, chosen from and adapted.
+fn every_form() -> tempfile::TempDir {
+    let folder = small();
+    let methods = "methods = [\"w/\", \"w/o\", \"heads\", \"staple\", \"uncertainty\", \
+                   \"probabilistic\", \"probabilistic-full\"]";
+    let text = small_manifest()
+        .replace("arms = [\"w/\", \"w/o\"]", methods)
+        .replace("samples = [1, 2]", "samples = [0, 1]");
+    assert!(text.contains("probabilistic") && text.contains("[0, 1]"));
+    fs::write(folder.path().join("small.toml"), text).unwrap();
+    folder
 }
 
 /// A seed that no run before had.
@@ -249,8 +263,9 @@ impl Sweep {
                 "published by {step:?}, computed once more by {again:?}"
             );
         }
-        // One pretraining, two fine-tunings, two trainings from scratch, four evaluations.
-        assert_eq!(stages.len(), 9);
+        // Five pretrainings, four fine-tunings and a training from scratch, seven served networks,
+        // twelve evaluations.
+        assert_eq!(stages.len(), 29);
     }
 }
 

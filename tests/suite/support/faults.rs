@@ -8,6 +8,8 @@ use std::{
     sync::OnceLock,
 };
 
+use expertgrid::plan::Kind;
+
 use crate::support::common::*;
 
 /// What becomes of a step.
@@ -181,10 +183,8 @@ impl Step {
 /// Whether a path in a store is the place of an artefact: `<kind>/<two digits>/<digest>`.
 fn is_artefact(path: &Path) -> bool {
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
-    matches!(
-        parts[..],
-        ["pretrain" | "finetune" | "scratch" | "evaluate", _, digest] if digest.len() == 64
-    )
+    let is_kind = |word: &str| Kind::ALL.iter().any(|kind| kind.word() == word);
+    matches!(parts[..], [kind, _, digest] if is_kind(kind) && digest.len() == 64)
 }
 
 /// The compiled faults, made once. A C compiler is there: the program cannot be built without one.

@@ -45,12 +45,9 @@ impl Gaussian {
     }
 }
 
-/// The logarithm of a deviation within bounds, and whether it was within.
-fn bounded(log: f32) -> (f64, bool) {
-    let log = f64::from(log);
-    // A NaN stays.
-    let bounded = log.clamp(-LOG_DEVIATION, LOG_DEVIATION);
-    (bounded, log == bounded)
+/// The logarithm of a deviation within its bounds. A NaN stays.
+fn bounded(log: f32) -> f64 {
+    f64::from(log).clamp(-LOG_DEVIATION, LOG_DEVIATION)
 }
 
 /// Overwrites `z` `[G, d, 16]` with mean + deviation * noise; `noise` has the shape of `z`.
@@ -62,7 +59,7 @@ pub fn draw(shape: &Gaussian, distribution: &[f32], noise: &[f32], z: &mut [f32]
     check("noise", noise.len(), shape.len());
     check("z", z.len(), shape.len());
     for at in shape.dimensions() {
-        let (log, _) = bounded(distribution[at.deviation]);
+        let log = bounded(distribution[at.deviation]);
         let moved = libm::exp(log) * f64::from(noise[at.value]);
         z[at.value] = (f64::from(distribution[at.mean]) + moved) as f32;
     }
@@ -84,11 +81,11 @@ pub fn draw_backward(
     check("noise", noise.len(), shape.len());
     check("dz", dz.len(), shape.len());
     for at in shape.dimensions() {
-        let (log, inside) = bounded(distribution[at.deviation]);
+        let log = bounded(distribution[at.deviation]);
         let dz = dz[at.value];
         gradient[at.mean] = dz;
         let slope = f64::from(dz) * f64::from(noise[at.value]) * libm::exp(log);
-        gradient[at.deviation] = if inside { slope as f32 } else { 0.0 };
+        gradient[at.deviation] = slope as f32;
     }
 }
 
@@ -136,9 +133,9 @@ pub fn divergence_backward(
         of_posterior[at.mean] = (weight * towards) as f32;
         of_prior[at.mean] = (-weight * towards) as f32;
         let slope = weight * (pair.variances - 1.0);
-        of_posterior[at.deviation] = if pair.inside[0] { slope as f32 } else { 0.0 };
+        of_posterior[at.deviation] = slope as f32;
         let slope = weight * (1.0 - pair.variances - pair.distance * pair.distance);
-        of_prior[at.deviation] = if pair.inside[1] { slope as f32 } else { 0.0 };
+        of_prior[at.deviation] = slope as f32;
     }
 }
 
@@ -151,14 +148,12 @@ struct Divergent {
     /// Between the means, in the prior's deviations.
     distance: f64,
     prior_deviation: f64,
-    /// Whether the deviations of posterior and prior are within bounds.
-    inside: [bool; 2],
 }
 
 impl Divergent {
     fn of(at: &Dimension, posterior: &[f32], prior: &[f32]) -> Self {
-        let (of_posterior, posterior_inside) = bounded(posterior[at.deviation]);
-        let (of_prior, prior_inside) = bounded(prior[at.deviation]);
+        let of_posterior = bounded(posterior[at.deviation]);
+        let of_prior = bounded(prior[at.deviation]);
         let prior_deviation = libm::exp(of_prior);
         let between = f64::from(posterior[at.mean]) - f64::from(prior[at.mean]);
         Self {
@@ -166,7 +161,6 @@ impl Divergent {
             variances: libm::exp(2.0 * (of_posterior - of_prior)),
             distance: between / prior_deviation,
             prior_deviation,
-            inside: [posterior_inside, prior_inside],
         }
     }
 }

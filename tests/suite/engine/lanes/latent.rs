@@ -130,7 +130,7 @@ fn in_lanes(numbers: &[f32]) -> Vec<f32> {
 }
 
 #[test]
-fn a_deviation_beyond_its_bounds_is_the_bound_and_has_no_gradient() {
+fn a_deviation_beyond_its_bounds_is_the_bound_and_has_its_gradient() {
     let shape = Gaussian {
         groups: 1,
         latent: 2,
@@ -144,9 +144,18 @@ fn a_deviation_beyond_its_bounds_is_the_bound_and_has_no_gradient() {
         z
     };
     assert_eq!(drawn(&far), drawn(&bound));
-    let mut gradient = vec![f32::NAN; 4 * L];
-    gaussian::draw_backward(&shape, &far, &noise, &[1.0; 2 * L], &mut gradient);
-    assert_eq!(gradient, in_lanes(&[1.0, 1.0, 0.0, 0.0]));
+    let gradient_of_draw = |distribution: &[f32]| {
+        let mut gradient = vec![f32::NAN; 4 * L];
+        gaussian::draw_backward(&shape, distribution, &noise, &[1.0; 2 * L], &mut gradient);
+        gradient
+    };
+    // Without a gradient it would never come back.
+    assert_eq!(gradient_of_draw(&far), gradient_of_draw(&bound));
+    assert!(
+        gradient_of_draw(&far)[2 * L..]
+            .iter()
+            .all(|slope| *slope != 0.0)
+    );
     let prior = in_lanes(&[0.0, 0.0, 0.1, 0.2]);
     let divergence = |posterior: &[f32]| {
         let mut divergences = vec![f32::NAN; L];
@@ -160,8 +169,14 @@ fn a_deviation_beyond_its_bounds_is_the_bound_and_has_no_gradient() {
             .iter()
             .all(|divergence| *divergence == 0.0)
     );
-    let [mut dq, mut dp] = [(); 2].map(|()| vec![f32::NAN; 4 * L]);
-    gaussian::divergence_backward(&shape, &far, &prior, &[1.0; L], [&mut dq, &mut dp]);
-    assert!(dq[2 * L..].iter().all(|slope| *slope == 0.0));
-    assert!(dp[2 * L..].iter().all(|slope| *slope != 0.0));
+    let gradients = |posterior: &[f32], prior: &[f32]| {
+        let [mut dq, mut dp] = [(); 2].map(|()| vec![f32::NAN; 4 * L]);
+        gaussian::divergence_backward(&shape, posterior, prior, &[1.0; L], [&mut dq, &mut dp]);
+        [dq, dp]
+    };
+    assert_eq!(gradients(&far, &prior), gradients(&bound, &prior));
+    let [_, of_wide_prior] = gradients(&prior, &far);
+    // A prior that is too wide becomes narrower, one that is too narrow wider.
+    assert!(of_wide_prior[2 * L..3 * L].iter().all(|slope| *slope > 0.0));
+    assert!(of_wide_prior[3 * L..].iter().all(|slope| *slope < 0.0));
 }
