@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     artefact::{CURVE, parse_curve},
-    plan::{Kind, Stage, grouped},
+    plan::{Kind, Spec, Stage, grouped},
 };
 
 /// Most curves of a kind that are read, evenly chosen: a page need not read a hundred thousand
@@ -22,8 +22,10 @@ const MOST_POINTS: usize = 120;
 /// The trainings of one kind.
 struct Losses {
     kind: Kind,
-    /// How many the experiment has.
+    /// How many the experiment has by the Dice loss.
     stages: usize,
+    /// How many it has by another loss.
+    others: usize,
     /// How many curves were read.
     read: usize,
     /// The last step.
@@ -47,6 +49,7 @@ pub(super) fn show(sources: &PageSources<'_>, experiment: usize) -> Markup {
         .filter_map(|kind| collect(sources, experiment, kind))
         .collect();
     let sampled = losses.iter().any(|one| one.read < one.stages);
+    let others: usize = losses.iter().map(|one| one.others).sum();
     html! {
         @if losses.is_empty() { p.hole { "No training curves are in the store yet." } }
         @else {
@@ -56,6 +59,9 @@ pub(super) fn show(sources: &PageSources<'_>, experiment: usize) -> Markup {
             }
             p.notes {
                 "The line is the median of the trainings, the band their middle 80 %."
+                @if others > 0 {
+                    " Trainings of another loss (" (others) ") are left out."
+                }
                 @if sampled {
                     " Of more than " (MOST_CURVES) " trainings, " (MOST_CURVES)
                     " evenly chosen ones are drawn."
@@ -67,14 +73,14 @@ pub(super) fn show(sources: &PageSources<'_>, experiment: usize) -> Markup {
 
 fn collect(sources: &PageSources<'_>, experiment: usize, kind: Kind) -> Option<Losses> {
     let plan = sources.results.plan;
-    let stages: Vec<&Stage> = sources
+    let (stages, others): (Vec<&Stage>, Vec<&Stage>) = sources
         .results
         .of(experiment)
         .flat_map(|(run, _)| plan.needed(run))
         .unique()
         .map(|id| plan.stage(id))
         .filter(|stage| stage.spec.kind() == kind)
-        .collect();
+        .partition(|stage| matches!(&stage.spec, Spec::Train(train) if train.objective.is_usual()));
     let every = stages.len().div_ceil(MOST_CURVES).max(1);
     let curves: Vec<(f64, Vec<(f64, f64)>)> = stages
         .par_iter()
@@ -114,6 +120,7 @@ fn collect(sources: &PageSources<'_>, experiment: usize, kind: Kind) -> Option<L
     Some(Losses {
         kind,
         stages: stages.len(),
+        others: others.len(),
         read: curves.len(),
         steps: curves.iter().map(|(last, _)| *last).fold(1.0, f64::max),
         points: points.collect(),
@@ -124,6 +131,7 @@ fn plot(losses: &Losses) -> Markup {
     let Losses {
         kind,
         stages,
+        others: _,
         read: _,
         steps: last,
         points,

@@ -30,8 +30,17 @@ pub(super) fn grid(grid: &Tabular, experiment: Option<&str>) -> Markup {
         experiment,
         words: grid.rows.iter().any(|row| !row.head.starts_with(digit)),
     };
+    let shows_cells = grid.rows.iter().flat_map(|row| &row.entries);
+    let shows_cells = shows_cells
+        .map(|entry| entry.cell)
+        .any(|cell| cell.is_some());
+    // Cells are reached by the keyboard; a table without any is scrolled by it.
+    let stop = (experiment.is_some() && !shows_cells).then_some(&grid.heading);
     html! {
-        div.scroll {
+        div.scroll
+            tabindex=[stop.map(|_| "0")]
+            role=[stop.map(|_| "group")]
+            aria-label=[stop] {
             table.grid { (PreEscaped(html_table(grid, &style))) }
         }
     }
