@@ -72,26 +72,7 @@ pub fn resolved(experiment: &Experiment) -> String {
     // `lr` is in the budgets.
     out.spec("training", training.written());
     out.spec("augment", augment.written());
-    let Pretrain {
-        budget,
-        batching,
-        limit,
-        start,
-    } = pretrain;
-    out.spec("pretrain", budget.written());
-    let AnnotationLimit {
-        images,
-        annotations,
-    } = *limit;
-    let more = MorePretrain {
-        expert_batching: *batching,
-        images,
-        annotations,
-    };
-    out.keys(more.written());
-    if let Start::File(path) = start {
-        out.key(table::START.name, quoted(&path.to_string_lossy()));
-    }
+    write_pretrain(&mut out, pretrain);
     out.spec(
         "fusion",
         FusionOptions {
@@ -182,6 +163,29 @@ fn write_data_set(out: &mut Toml, cohort: Cohort, data: &DataSpec) {
         }
     }
     out.keys(data_set::written(data));
+}
+
+fn write_pretrain(out: &mut Toml, pretrain: &Pretrain) {
+    let Pretrain {
+        budget,
+        batching,
+        limit,
+        start,
+    } = pretrain;
+    out.spec("pretrain", budget.written());
+    let AnnotationLimit {
+        images,
+        annotations,
+    } = *limit;
+    let more = MorePretrain {
+        expert_batching: *batching,
+        images,
+        annotations,
+    };
+    out.keys(more.written());
+    if let Start::File(path) = start {
+        out.key(table::START.name, quoted(&path.to_string_lossy()));
+    }
 }
 
 fn write_grid(out: &mut Toml, grid: &Grid, names: &[String]) {

@@ -11,7 +11,8 @@ pub struct Work {
     /// Steps of its training; 0 where nothing is trained.
     pub steps: usize,
     /// Batches that pass through the network in each step: one per expert in turn, or one in which
-    /// every image goes through the branch of one expert.
+    /// every image goes through the branch of one expert. A probabilistic U-Net takes as many as
+    /// cost the same: one for itself, one for its prior and one for the posterior of each mask.
     pub batches: usize,
     /// What a batch costs; `None` where nothing is trained.
     pub size: Option<Size>,
@@ -35,6 +36,10 @@ impl Spec {
             Self::Train(train) => Work {
                 steps: train.budget.steps,
                 batches: match (train.network, train.origin.batching(), &train.support.dealt) {
+                    (NetworkForm::Latent, ExpertBatching::All, None) => {
+                        2 + train.support.masks.len()
+                    }
+                    (NetworkForm::Latent, ..) => 3,
                     // Heads share no batch, but all of them read the same features.
                     (NetworkForm::Heads, ExpertBatching::OnePerImage, _)
                     | (NetworkForm::Heads, _, Some(_)) => train.support.experts.len(),

@@ -18,11 +18,14 @@ use crate::engine::{
         kernels::{
             Features, Onto,
             conv::{self, Conv},
-            cross_entropy, dice, gate, gaussian,
+            cross_entropy,
+            dice::{self, Dice},
+            gate,
+            gaussian::{self, Gaussian},
             joint::{self, Joint},
             mean,
             norm::{self, Gate, Gradients},
-            pool,
+            pool::{self, Pool},
         },
         machine::{Buffer, Buffers, Kernels, LANES},
     },
@@ -157,18 +160,7 @@ impl<'a> Backward<'a> {
             }
             Operation::Norm(normed) => self.norm(normed, dy),
             Operation::Pool { x, shape } => {
-                let features = x.features();
-                let backward = |dx: &mut [f32], onto| {
-                    pool::backward(self.kernels, shape, features, &dy, dx, onto);
-                };
-                match self.pending.get_mut(&x.node.number) {
-                    Some((_, sum)) => backward(sum, Onto::Sums),
-                    None => {
-                        let mut dx = self.buffers.take(features.len());
-                        backward(&mut dx, Onto::Nothing);
-                        self.add(&x.node, dx);
-                    }
-                }
+                self.pool(x, shape, &dy);
                 Ok(())
             }
             Operation::MeanPool { x, shape } => {
@@ -178,24 +170,11 @@ impl<'a> Backward<'a> {
                 Ok(())
             }
             Operation::Mean { x } => {
-                let [groups, channels, height, width] = x.dims;
-                let pixels = height * width;
-                let mut dx = self.buffers.take(pixels * dy.len());
-                let share = 1.0 / pixels as f32;
-                mean::spread(self.kernels, groups * channels, &dy, share, &mut dx);
-                self.add(x, dx);
+                self.mean(x, &dy);
                 Ok(())
             }
             Operation::Shift { x, by, output } => {
-                if let Some(output) = output {
-                    gate::close(self.kernels, output, &mut dy);
-                }
-                let [groups, channels, ..] = x.dims;
-                let planes = groups * channels;
-                let mut of_shift = self.buffers.take(planes * LANES);
-                mean::over_planes(self.kernels, planes, &dy, 1.0, &mut of_shift);
-                self.add(by, of_shift);
-                self.add(x, dy);
+                self.shift(x, by, output.as_ref(), dy);
                 Ok(())
             }
             Operation::Draw {
@@ -215,13 +194,7 @@ impl<'a> Backward<'a> {
                 shape,
                 share,
             } => {
-                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
-                let [q, p] = [posterior, prior].map(|values| self.in_memory(values));
-                let [mut dq, mut dp] = [(); 2].map(|()| self.buffers.take(q.len()));
-                let gradients = [&mut *dq, &mut *dp];
-                gaussian::divergence_backward(shape, &q, &p, &share, gradients);
-                self.add(&posterior.node, dq);
-                self.add(&prior.node, dp);
+                self.divergence([posterior, prior], shape, share, dy[0]);
                 Ok(())
             }
             Operation::Joint {
@@ -242,22 +215,9 @@ impl<'a> Backward<'a> {
                 logits,
                 target,
                 shape,
-                tables: [numerator, denominator, share],
+                tables,
             } => {
-                let share: Vec<f32> = share.iter().map(|lane| lane * dy[0]).collect();
-                let (z, y) = (self.in_memory(logits), self.in_memory(target));
-                let mut dz = self.buffers.take(z.len());
-                dice::backward(
-                    self.kernels,
-                    shape,
-                    &z,
-                    &y,
-                    numerator,
-                    denominator,
-                    &share,
-                    &mut dz,
-                );
-                self.add(&logits.node, dz);
+                self.dice([logits, target], shape, tables, dy[0]);
                 Ok(())
             }
             Operation::CrossEntropy {
@@ -276,8 +236,82 @@ impl<'a> Backward<'a> {
         }
     }
 
+    fn pool(&mut self, x: &LaneTensor, shape: &Pool, dy: &Buffer) {
+        let features = x.features();
+        let backward = |dx: &mut [f32], onto| {
+            pool::backward(self.kernels, shape, features, dy, dx, onto);
+        };
+        match self.pending.get_mut(&x.node.number) {
+            Some((_, sum)) => backward(sum, Onto::Sums),
+            None => {
+                let mut dx = self.buffers.take(features.len());
+                backward(&mut dx, Onto::Nothing);
+                self.add(&x.node, dx);
+            }
+        }
+    }
+
+    fn dice(
+        &mut self,
+        [logits, target]: [&LaneTensor; 2],
+        shape: &Dice,
+        [numerator, denominator, share]: &[Buffer; 3],
+        upstream: f32,
+    ) {
+        let share: Vec<f32> = share.iter().map(|lane| lane * upstream).collect();
+        let (z, y) = (self.in_memory(logits), self.in_memory(target));
+        let mut dz = self.buffers.take(z.len());
+        dice::backward(
+            self.kernels,
+            shape,
+            &z,
+            &y,
+            numerator,
+            denominator,
+            &share,
+            &mut dz,
+        );
+        self.add(&logits.node, dz);
+    }
+
     fn in_memory(&self, value: &LaneTensor) -> Rc<Buffer> {
         value.in_memory(self.kernels, self.buffers)
+    }
+
+    fn mean(&mut self, x: &Rc<Node>, dy: &Buffer) {
+        let [groups, channels, height, width] = x.dims;
+        let pixels = height * width;
+        let mut dx = self.buffers.take(pixels * dy.len());
+        let share = 1.0 / pixels as f32;
+        mean::spread(self.kernels, groups * channels, dy, share, &mut dx);
+        self.add(x, dx);
+    }
+
+    fn shift(&mut self, x: &Rc<Node>, by: &Rc<Node>, output: Option<&Rc<Buffer>>, mut dy: Buffer) {
+        if let Some(output) = output {
+            gate::close(self.kernels, output, &mut dy);
+        }
+        let [groups, channels, ..] = x.dims;
+        let planes = groups * channels;
+        let mut of_shift = self.buffers.take(planes * LANES);
+        mean::over_planes(self.kernels, planes, &dy, 1.0, &mut of_shift);
+        self.add(by, of_shift);
+        self.add(x, dy);
+    }
+
+    fn divergence(
+        &mut self,
+        [posterior, prior]: [&LaneTensor; 2],
+        shape: &Gaussian,
+        share: &Buffer,
+        upstream: f32,
+    ) {
+        let share: Vec<f32> = share.iter().map(|lane| lane * upstream).collect();
+        let [q, p] = [posterior, prior].map(|values| self.in_memory(values));
+        let [mut dq, mut dp] = [(); 2].map(|()| self.buffers.take(q.len()));
+        gaussian::divergence_backward(shape, &q, &p, &share, [&mut *dq, &mut *dp]);
+        self.add(&posterior.node, dq);
+        self.add(&prior.node, dp);
     }
 
     fn conv(
