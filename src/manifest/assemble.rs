@@ -167,11 +167,11 @@ fn grid(
     own: &[(String, Option<Method>)],
 ) -> Grid {
     let new_experts = experts::list(&section, &table::NEW_EXPERTS, names);
-    let methods = chosen(&section, own);
+    let (methods, all_known) = chosen(&section, own);
     let any = |is: fn(&Method) -> bool| methods.iter().any(|chosen| is(&chosen.method));
     let with = any(Method::is_pretrained);
     // Where a method is not known, it may be one that pretrains.
-    let none_pretrains = !with && !methods.is_empty();
+    let none_pretrains = !with && all_known;
     let single = any(|method| method.trained_on == TrainedOn::AnotherExpert);
 
     let dealt = any(|method| method.annotation == Annotation::Cohort);
@@ -317,16 +317,21 @@ fn annotators(
     annotators
 }
 
-/// The methods of a grid, by their names, those that the manifest defines first.
-fn chosen(section: &Section<'_>, own: &[(String, Option<Method>)]) -> Vec<Arc<Chosen>> {
+/// The methods of a grid, by their names, those that the manifest defines first; and whether all
+/// that it names are known, and there are some.
+fn chosen(section: &Section<'_>, own: &[(String, Option<Method>)]) -> (Vec<Arc<Chosen>>, bool) {
     let words = section.list::<String>(table::METHODS.last(), table::METHODS.example());
     let mut methods: Vec<Arc<Chosen>> = Vec::new();
+    let mut all_known = true;
     for word in &words {
         let defined = own.iter().find(|(name, _)| *name == word.value);
         let found = match defined {
             Some((_, Some(method))) => Ok(method.clone()),
             // The problem of its section is noted.
-            Some((_, None)) => continue,
+            Some((_, None)) => {
+                all_known = false;
+                continue;
+            }
             None => Method::named(&word.value).map_err(|why| match own {
                 [] => why,
                 own => {
@@ -353,10 +358,13 @@ fn chosen(section: &Section<'_>, own: &[(String, Option<Method>)]) -> Vec<Arc<Ch
                     method,
                 })),
             },
-            Err(why) => section.note(&word.place, why),
+            Err(why) => {
+                all_known = false;
+                section.note(&word.place, why);
+            }
         }
     }
-    methods
+    (methods, all_known && !words.is_empty())
 }
 
 /// Checks a list: nothing twice, every value fine. Keeps what is fine.

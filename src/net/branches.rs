@@ -14,7 +14,8 @@ pub enum ExpertLayers {
     Norms,
     /// The last convolution, from features to logits.
     Head,
-    /// The last four convolutions of a probabilistic U-Net, from features and a latent to logits.
+    /// The last four convolutions of a probabilistic U-Net (`f_comb`), from features and a latent
+    /// to logits.
     Comb,
 }
 

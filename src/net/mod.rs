@@ -1,5 +1,5 @@
-//! The network: a U-Net with a ResNet-18 encoder, of which each expert has the instance norms
-//! or the head of their own.
+//! The network: a U-Net with a ResNet-18 encoder. Each expert has instance norms or a head of their
+//! own in it, or all share it; or it decodes a latent, which stands for how a mask was drawn.
 //!
 //! The rule: the network is written once, over an [`crate::engine::Engine`]'s operations, and names
 //! its parameters as segmentation_models_pytorch does. It knows nothing of data or grids.

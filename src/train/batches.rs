@@ -53,6 +53,11 @@ impl Batches {
     }
 }
 
+/// The cases of a step's batch.
+pub(super) fn batch(seed: Seed, cases: usize, size: usize, step: usize) -> Vec<usize> {
+    Batches::starting_at(cases, size, seed.fork("shuffle"), step).next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,24 +9,21 @@ mod ahead;
 mod average;
 mod batches;
 mod elbo;
+mod pass;
 mod predict;
 mod probe;
 mod posterior;
 mod progress;
 mod radam;
-
-use std::{collections::BTreeSet, iter::zip, sync::Arc};
+mod training;
 
 use candle_core::{Result, Tensor};
 
 use crate::{
-    data::{
-        augment::{Sample, sample},
-        prepare::{Plane, Prepared},
-    },
-    engine::{DiceOver, Engine, plain},
+    data::augment::{Sample, sample},
+    engine::{Engine, plain},
     event::{LatentTerms, Step},
-    manifest::{Budget, ExpertBatching, Recipe, Reduction, TrainingSpec},
+    manifest::{Recipe, TrainingSpec},
     method::{Objective, Tuned},
     net::{ExpertLayers, Parameter, Part, UNet},
     seed::Seed,
@@ -37,48 +34,12 @@ pub use posterior::{latent_use, posterior_mean};
 pub use predict::{logits, predict, samples, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
+pub use training::{Annotated, Training};
 
 use ahead::Ahead;
 use average::Average;
-use batches::Batches;
-use elbo::{Decoding, DrawnMasks};
-
-/// An annotated image.
-#[derive(Clone, Debug)]
-pub struct Annotated {
-    /// The image.
-    pub image: Arc<Prepared>,
-    /// A mask of each expert; where cases are dealt out or masks are fused, the one there is.
-    pub masks: Vec<Arc<Plane>>,
-}
-
-/// One training.
-pub struct Training<'a, E> {
-    /// The network; its parameters change.
-    pub net: &'a UNet,
-    /// The engine.
-    pub engine: &'a E,
-    /// The annotated images.
-    pub cases: &'a [Annotated],
-    /// Image, loss, optimiser, augmentation.
-    pub recipe: &'a Recipe,
-    /// Steps and initial learning rate.
-    pub budget: Budget,
-    /// The user's setting of the initial learning rate: a manifest's key or a command's option.
-    pub rate_key: String,
-    /// The masks that a step trains on, each through the branch of its expert; without effect for
-    /// one mask. A network of one branch learns all masks by it.
-    pub batching: ExpertBatching,
-    /// The branch of each case, where every case has the mask of one expert only; then every image
-    /// of a batch goes through its branch.
-    pub dealt: Option<&'a [usize]>,
-    /// What it minimises.
-    pub objective: Objective,
-    /// The parameters that change.
-    pub tuned: Tuned,
-    /// The seed of shuffling and augmentation.
-    pub seed: Seed,
-}
+use batches::batch;
+use pass::{forward, passes};
 
 /// The parameters of a network that a training changes, in the network's order.
 fn tuned(tuned: Tuned, net: &UNet) -> Vec<Parameter> {
@@ -291,44 +252,6 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// The cases of a step's batch.
-fn batch(seed: Seed, cases: usize, size: usize, step: usize) -> Vec<usize> {
-    Batches::starting_at(cases, size, seed.fork("shuffle"), step).next()
-}
-
-/// Images of a batch that go through the network together.
-struct TrainingPass {
-    slots: Vec<BatchSlot>,
-    /// The losses of its logits, which share its loss alike.
-    losses: Vec<PassLoss>,
-    /// The share of its loss in the loss of the step.
-    share: f64,
-}
-
-/// An image of a batch on its way through the network.
-#[derive(Clone, Copy)]
-struct BatchSlot {
-    /// Its place in the batch.
-    sample: usize,
-    /// Its branch.
-    branch: usize,
-}
-
-/// A loss over the images of a pass.
-struct PassLoss {
-    /// The branch whose head gives the logits.
-    branch: usize,
-    target: Target,
-}
-
-/// What counts as correct.
-enum Target {
-    /// For each slot, one of its masks.
-    Masks(Vec<usize>),
-    /// The mean of all masks of a slot.
-    MeanMask,
-}
-
 /// One update; returns the mean loss over all pairs of image and expert of this step, and its terms
 /// where it has some. No parameter changes where the loss is not finite.
 fn update<E: Engine>(
@@ -370,193 +293,4 @@ fn update<E: Engine>(
         }
     }
     Ok((loss, latent))
-}
-
-/// The passes of a step. Masks of one expert that take the same way through all layers but the last
-/// share a pass.
-fn passes<E: Engine>(training: &Training<'_, E>, step: usize, slots: usize) -> Vec<TrainingPass> {
-    let net = training.net;
-    // All experts share an only branch.
-    let branch = |expert: usize| match net.branches().count {
-        1 => 0,
-        _ => expert,
-    };
-    let masks = training.cases.first().map_or(1, |case| case.masks.len());
-    let each = |branches: Vec<usize>| -> Vec<BatchSlot> {
-        let slots = branches.into_iter().enumerate();
-        slots
-            .map(|(sample, branch)| BatchSlot { sample, branch })
-            .collect()
-    };
-    // Every image with one mask.
-    let of_experts = |experts: Vec<usize>, targets: Vec<usize>| {
-        let branches = experts.into_iter().map(branch).collect();
-        by_branch(net, each(branches), &targets)
-    };
-    match (training.dealt, training.batching) {
-        _ if training.objective == Objective::MeanMask => vec![TrainingPass {
-            slots: each(vec![0; slots]),
-            losses: vec![PassLoss {
-                branch: 0,
-                target: Target::MeanMask,
-            }],
-            share: 1.0,
-        }],
-        (Some(dealt), _) => {
-            let batch = batch(training.seed, training.cases.len(), slots, step);
-            let experts = batch.iter().map(|case| dealt[*case]);
-            of_experts(experts.collect(), vec![0; slots])
-        }
-        (None, ExpertBatching::OnePerImage) => {
-            // Random permutations of the experts, cut into batches: branches stay balanced.
-            let seed = training.seed.fork("branches");
-            let round = Batches::starting_at(masks, slots, seed, step).next();
-            of_experts(round.clone(), round)
-        }
-        (None, ExpertBatching::All) => {
-            let loss = |expert: usize| PassLoss {
-                branch: branch(expert),
-                target: Target::Masks(vec![expert; slots]),
-            };
-            let by_norms = net.mixes_branches() && net.branches().count > 1;
-            match by_norms {
-                true => (0..masks)
-                    .map(|expert| TrainingPass {
-                        slots: each(vec![expert; slots]),
-                        losses: vec![loss(expert)],
-                        share: 1.0 / masks as f64,
-                    })
-                    .collect(),
-                false => vec![TrainingPass {
-                    slots: each(vec![0; slots]),
-                    losses: (0..masks).map(loss).collect(),
-                    share: 1.0,
-                }],
-            }
-        }
-    }
-}
-
-/// One pass where branches mix, or else one for each branch, with shares by their numbers of
-/// images.
-fn by_branch(net: &UNet, slots: Vec<BatchSlot>, targets: &[usize]) -> Vec<TrainingPass> {
-    let all = slots.len() as f64;
-    let pass = |slots: Vec<BatchSlot>| TrainingPass {
-        share: slots.len() as f64 / all,
-        losses: vec![PassLoss {
-            branch: slots[0].branch,
-            target: Target::Masks(slots.iter().map(|slot| targets[slot.sample]).collect()),
-        }],
-        slots,
-    };
-    if net.mixes_branches() {
-        return vec![pass(slots)];
-    }
-    let branches: BTreeSet<usize> = slots.iter().map(|slot| slot.branch).collect();
-    let of_branch = |branch: usize| {
-        let slots = slots.iter().filter(|slot| slot.branch == branch);
-        pass(slots.copied().collect())
-    };
-    branches.into_iter().map(of_branch).collect()
-}
-
-/// The loss of a pass, and its terms where it has some.
-fn forward<E: Engine>(
-    training: &Training<'_, E>,
-    step: usize,
-    samples: &[Sample],
-    TrainingPass { slots, losses, .. }: &TrainingPass,
-) -> Result<(E::Tensor, Option<LatentTerms>)> {
-    let Training {
-        net,
-        engine,
-        recipe,
-        ..
-    } = training;
-    let (height, width) = (samples[0].image.height, samples[0].image.width);
-    let shape = [slots.len(), 1, height, width];
-    let images = slots.iter().map(|slot| &samples[slot.sample].image);
-    let images: Vec<&[f32]> = images.map(|image| image.values.as_slice()).collect();
-    let branches: Vec<usize> = slots.iter().map(|slot| slot.branch).collect();
-    let x = engine.pack(&images.concat(), shape)?;
-    let features = net.features(*engine, &x, &branches)?;
-    let prior = match training.objective {
-        Objective::Elbo => Some(net.prior(*engine, &x)?),
-        Objective::Dice | Objective::MeanMask => None,
-    };
-    drop(x);
-    let over = match recipe.training.reduction {
-        Reduction::Image => DiceOver::Image,
-        Reduction::Batch => DiceOver::Batch,
-    };
-    let smooth = recipe.training.smooth;
-    let mut logits: Option<(usize, E::Tensor)> = None;
-    let mut each = Vec::new();
-    let mut terms = Vec::new();
-    let share = 1.0 / losses.len() as f64;
-    for PassLoss { branch, target } in losses {
-        if let (Some(prior), Target::Masks(places)) = (&prior, target) {
-            let decoding = Decoding {
-                net,
-                engine: *engine,
-                shape,
-                images: &images,
-                features: &features,
-                prior,
-                seed: training.seed.fork("latent").at(step as u64),
-            };
-            let pairs = zip(slots, places).map(|(slot, place)| (slot.sample, *place));
-            let (loss, of_loss) = decoding.loss(&DrawnMasks {
-                masks: &chosen_masks(samples, slots, places),
-                places: &pairs.collect::<Vec<_>>(),
-            })?;
-            each.push((loss, share));
-            terms.push(of_loss);
-            continue;
-        }
-        let of_branch = match logits.take() {
-            Some((same, logits)) if same == *branch => logits,
-            _ => net.logits(*engine, &features, *branch)?,
-        };
-        let loss = match target {
-            Target::Masks(places) => {
-                let masks = chosen_masks(samples, slots, places).concat();
-                let y = engine.pack(&masks, shape)?;
-                engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?
-            }
-            Target::MeanMask => {
-                let means = slots.iter();
-                let means = means.flat_map(|slot| mean_mask(&samples[slot.sample].masks));
-                let y = engine.pack(&means.collect::<Vec<f32>>(), shape)?;
-                engine.cross_entropy(&of_branch, &y, slots.len())?
-            }
-        };
-        each.push((loss, share));
-        logits = Some((*branch, of_branch));
-    }
-    let loss = match each.len() {
-        1 => each.remove(0).0,
-        _ => engine.sum(&each)?,
-    };
-    Ok((loss, LatentTerms::mean(&terms)))
-}
-
-/// One mask of each image of a pass.
-fn chosen_masks<'a>(
-    samples: &'a [Sample],
-    slots: &[BatchSlot],
-    places: &[usize],
-) -> Vec<&'a [f32]> {
-    let masks = zip(slots, places).map(|(slot, place)| &samples[slot.sample].masks[*place]);
-    masks.map(|mask| mask.values.as_slice()).collect()
-}
-
-/// The mean of some masks of one image, at least one, pixel by pixel.
-fn mean_mask(masks: &[Plane]) -> Vec<f32> {
-    let mut sum = masks[0].values.clone();
-    for mask in &masks[1..] {
-        zip(&mut sum, &mask.values).for_each(|(sum, more)| *sum += more);
-    }
-    let count = masks.len() as f32;
-    sum.into_iter().map(|sum| sum / count).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result};
 
-use super::{Annotated, elbo::with_mask};
+use super::{elbo::with_mask, training::Annotated};
 use crate::{
     artefact::LatentUse,
     data::{
