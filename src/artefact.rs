@@ -45,6 +45,8 @@ pub const LATENT: &str = "latent.json";
 pub const LATENT_CURVE: &str = "latent.csv";
 /// How much of the latent a probabilistic U-Net uses.
 pub const LATENT_USE: &str = "latent_use.json";
+/// How masks agree, by which annotation experts are chosen.
+pub const AGREEMENT: &str = "agreement.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
 
@@ -222,6 +224,19 @@ pub struct ThresholdFit {
 }
 
 impl ThresholdChoice {
+    /// The chosen threshold as a probability.
+    pub fn probability(&self) -> f64 {
+        f64::from(self.chosen) / 256.0
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// The bytes are not what [`ThresholdChoice::to_bytes`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("{THRESHOLD}: {error}"))
+    }
+
     /// As JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");

@@ -59,6 +59,7 @@ pub mod shell;
 pub mod file_name;
 pub mod suggestion;
 pub mod metric;
+pub mod stats;
 pub mod method;
 pub mod grid;
 pub mod results_dir;
@@ -66,6 +67,7 @@ pub mod results_dir;
 pub mod manifest;
 pub mod data;
 pub mod fusion;
+pub mod choosing;
 pub mod manifest_draft;
 pub mod plan;
 pub mod fused_masks;
@@ -73,7 +75,6 @@ pub mod store;
 pub mod variant;
 
 pub mod event;
-pub mod stats;
 pub mod artefact;
 pub mod tensorboard;
 

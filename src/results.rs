@@ -11,10 +11,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    artefact::{LATENT_USE, LatentUse, SCORES, Scores},
+    artefact::{AGREEMENT, LATENT_USE, LatentUse, SCORES, Scores, THRESHOLD, ThresholdChoice},
+    choosing::Agreement,
     method::Objective,
     metric::{Measure, Reason, Score},
-    plan::{Kind, Plan, Run, Spec, Stage, StageId},
+    plan::{Kind, Plan, Run, Spec, Stage, StageId, Way},
     store::{Found, MadeBy, Store},
 };
 
@@ -83,6 +84,10 @@ pub struct Results<'a> {
     pub outcomes: Vec<Outcome>,
     /// How much of its latent every pretrained probabilistic U-Net uses.
     pub latents: BTreeMap<StageId, LatentUse>,
+    /// The thresholds that were chosen for new experts, as probabilities.
+    pub thresholds: BTreeMap<StageId, f64>,
+    /// How masks agree, by which annotation experts are chosen.
+    pub agreements: BTreeMap<StageId, Agreement>,
     /// Damaged entries that were found in the store.
     pub damaged: Vec<String>,
 }
@@ -134,6 +139,16 @@ impl Results<'_> {
         each.flat_map(|(_, outcome)| &outcome.made_by).collect()
     }
 
+    /// How much the probabilistic pretrainings of one experiment use of their latents.
+    pub fn latents_of(&self, experiment: usize) -> Vec<&LatentUse> {
+        let runs = self.of(experiment);
+        let behind: BTreeSet<StageId> = runs.flat_map(|(run, _)| self.plan.needed(run)).collect();
+        behind
+            .iter()
+            .filter_map(|id| self.latents.get(id))
+            .collect()
+    }
+
     /// The runs of one experiment with their outcomes.
     pub fn of(&self, experiment: usize) -> impl Iterator<Item = (&Run, &Outcome)> {
         let pairs = self.plan.runs.iter().zip(&self.outcomes);
@@ -175,29 +190,44 @@ pub fn collect<'a>(
         }
     }
     let damaged = damaged.into_iter().flatten().collect();
+    let is_probabilistic =
+        |spec: &Spec| matches!(spec, Spec::Train(train) if train.objective == Objective::Elbo);
+    let has_threshold =
+        |spec: &Spec| matches!(spec, Spec::Serve(serve) if serve.way == Way::Threshold);
+    let compares = |spec: &Spec| spec.kind() == Kind::Agree;
     Results {
         plan,
         outcomes,
-        latents: latents(plan, store),
+        latents: read_each(plan, store, LATENT_USE, is_probabilistic, LatentUse::parse),
+        thresholds: read_each(plan, store, THRESHOLD, has_threshold, |bytes| {
+            Ok(ThresholdChoice::parse(bytes)?.probability())
+        }),
+        agreements: read_each(plan, store, AGREEMENT, compares, Agreement::parse),
         damaged,
     }
 }
 
-fn latents(plan: &Plan, store: &Store) -> BTreeMap<StageId, LatentUse> {
-    let probabilistic = plan.ids().filter(|(_, stage)| {
-        matches!(&stage.spec, Spec::Train(train) if train.objective == Objective::Elbo)
-    });
-    let read = |(id, stage): (StageId, &Stage)| {
-        let files = [LATENT_USE];
-        match store.read(stage.spec.kind(), &stage.digest, &files) {
-            Found::Intact(artefact) => {
-                let used = LatentUse::parse(artefact.files.get(LATENT_USE)?);
-                Some((id, used.ok()?))
-            }
-            Found::Missing | Found::Damaged(_) => None,
+/// What a file says of each stage that has it, as far as it is in the store.
+fn read_each<T>(
+    plan: &Plan,
+    store: &Store,
+    file: &str,
+    has_it: impl Fn(&Spec) -> bool,
+    parse: impl Fn(&[u8]) -> Result<T, String>,
+) -> BTreeMap<StageId, T> {
+    let stages = plan.ids().filter(|(_, stage)| has_it(&stage.spec));
+    let read = |(id, stage): (StageId, &Stage)| match store.read(
+        stage.spec.kind(),
+        &stage.digest,
+        &[file],
+    ) {
+        Found::Intact(artefact) => {
+            let found = parse(artefact.files.get(file)?);
+            Some((id, found.ok()?))
         }
+        Found::Missing | Found::Damaged(_) => None,
     };
-    probabilistic.filter_map(read).collect()
+    stages.filter_map(read).collect()
 }
 
 /// What computed the trainings of a plan that are in the store.

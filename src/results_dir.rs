@@ -131,6 +131,11 @@ impl VariantDir {
         self.path.join("runs.csv")
     }
 
+    /// What rules for choosing annotators would have got.
+    pub fn rules(&self) -> PathBuf {
+        self.path.join("rules.csv")
+    }
+
     /// The table as a file of this kind: `csv`, `md`, `tex`.
     pub fn table(&self, extension: &str) -> PathBuf {
         self.path.join(format!("{}.{extension}", self.name))

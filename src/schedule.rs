@@ -199,7 +199,7 @@ impl<'a> Schedule<'a> {
             // A network that is to be kept is needed even where its scores are there.
             let kept = plan.needed(run).filter(|id| plan.stage(*id).spec.is_kept());
             kept.for_each(|id| schedule.need(id, intact));
-            schedule.need(run.evaluation, intact);
+            run.ends().for_each(|id| schedule.need(id, intact));
         }
         schedule
     }
@@ -531,6 +531,7 @@ impl Underway<'_> {
 /// stages, so that none is left for the end.
 const ORDER: [Kind; Kind::ALL.len()] = [
     Kind::Evaluate,
+    Kind::Agree,
     Kind::Serve,
     Kind::Pretrain,
     Kind::Scratch,

@@ -44,7 +44,7 @@ impl Curves {
         let names = Names::of(plan);
         let trainings = plan.ids().filter_map(|(id, stage)| match &stage.spec {
             Spec::Train(train) => Some((stage.digest, (train.kind(), names.name(id)))),
-            Spec::Serve(_) | Spec::Evaluate(_) => None,
+            Spec::Serve(_) | Spec::Agree(_) | Spec::Evaluate(_) => None,
         });
         let (wanted, inbox) = mpsc::channel::<CurveRequest>();
         let writer = thread::spawn(move || {

@@ -382,7 +382,7 @@ impl Report<'_> {
         let mut all: Vec<(&str, Claim)> = Vec::new();
         let mut documents = Vec::new();
         for (i, (spec, tabled)) in self.each().enumerate() {
-            let claims = paper::claims(&tabled.table, spec);
+            let claims = paper::claims(&tabled.table, self.results, i);
             let document =
                 report::claims_document(&claims, &spec.name, spec, &self.tables.provenance);
             self.write_beside(&document, report::CLAIMS, i)?;

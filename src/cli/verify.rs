@@ -27,7 +27,7 @@ pub(super) fn verify(plan: &Plan, store: &Store, dataset: Arc<Dataset>) -> Resul
         .iter()
         .filter_map(|stage| match &stage.spec {
             Spec::Evaluate(evaluate) => Some((stage.digest, evaluate)),
-            Spec::Train(_) | Spec::Serve(_) => None,
+            Spec::Train(_) | Spec::Serve(_) | Spec::Agree(_) => None,
         })
         .collect();
     let compared: Vec<Rescored> = evaluations

@@ -17,6 +17,8 @@ const SAMPLES: usize = 16;
 const DESCRIPTION_BYTES: u64 = 8 << 10;
 /// Approximate bytes of a step in a training's curve.
 const STEP_BYTES: u64 = 30;
+/// Approximate bytes of what is said of one combination of experts.
+const MAJORITY_BYTES: u64 = 120;
 /// Approximate bytes of a served network's predictions.
 const SERVED_BYTES: u64 = 100 << 10;
 /// Approximate bytes of an image's scores.
@@ -104,6 +106,7 @@ fn by_specification(spec: &Spec) -> u64 {
             weights + predictions + train.budget.steps as u64 * STEP_BYTES
         }
         Spec::Serve(_) => SERVED_BYTES,
+        Spec::Agree(agree) => agree.combinations.len() as u64 * MAJORITY_BYTES,
         Spec::Evaluate(evaluate) => evaluate.reference.masks.len() as u64 * SCORES_BYTES,
     };
     files + DESCRIPTION_BYTES

@@ -95,8 +95,9 @@ const GUESS: f64 = 3.0;
 /// needed.
 pub fn left(plan: &Plan, wanted: impl Fn(&Run) -> bool, there: &HashSet<Digest>) -> Vec<StageId> {
     let mut needed = vec![false; plan.stages.len()];
-    for run in plan.runs.iter().filter(|run| wanted(run)) {
-        let mut next = Some(run.evaluation);
+    let runs = plan.runs.iter().filter(|run| wanted(run));
+    for end in runs.flat_map(Run::ends) {
+        let mut next = Some(end);
         while let Some(id) = next {
             let stage = plan.stage(id);
             if needed[id.index()] || there.contains(&stage.digest) {

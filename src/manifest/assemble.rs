@@ -23,6 +23,7 @@ use super::{
     reader::{Located, Section},
     recipe::*,
     sections::{ManifestValue, SectionSpec},
+    selection::selection,
     swept::Swept,
     table::{self, FusionOptions, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top},
 };
@@ -56,6 +57,7 @@ pub(super) fn experiment(
     let own = methods(root.tables("method"));
     let grid = grid(root.section("grid"), cohort, &data.experts, &own);
     let table = declared::table_spec(root.section("table"), &grid, sweep);
+    let selection = selection(root.section("selection"), &grid);
     let pretrain = pretrain(root.section("pretrain"), lr, &grid, cohort);
     let experiment = Experiment {
         name: name.to_owned(),
@@ -72,6 +74,7 @@ pub(super) fn experiment(
         data: Arc::new(data),
         grid,
         table,
+        selection,
         recipe: Memo::new(Recipe {
             image,
             network,

@@ -210,6 +210,41 @@ words! {
     }
 }
 
+words! {
+    /// A rule that chooses one of the combinations of annotation experts for a new expert.
+    SelectionRule {
+        /// None: the mean over all combinations of a size, to which the others are compared.
+        Mean = "mean",
+        /// The experts whose masks of the support cases agree best with the new expert's.
+        Agreement = "agreement",
+        /// The experts whose majority agrees best with the new expert on the support cases.
+        Cover = "cover",
+        /// The experts whose areas on the support cases are, in the mean, nearest to the new
+        /// expert's.
+        Style = "style",
+        /// The experts whose masks of the training cases agree best with each other's.
+        Alike = "alike",
+        /// The experts whose masks of the training cases agree least with each other's.
+        Unlike = "unlike",
+        /// Not a rule: the combination that was best in the other repeats.
+        BestElsewhere = "best-elsewhere",
+        /// Not a rule: the combination that was best, in this result and measure.
+        Best = "best",
+        /// Not a rule: the combination that was worst, in this result and measure.
+        Worst = "worst",
+    }
+}
+
+impl SelectionRule {
+    /// Whether it chooses by what is known before any training.
+    pub fn is_applicable(self) -> bool {
+        match self {
+            Self::Agreement | Self::Cover | Self::Style | Self::Alike | Self::Unlike => true,
+            Self::Mean | Self::BestElsewhere | Self::Best | Self::Worst => false,
+        }
+    }
+}
+
 spoken! {
     FusionRegion {
         /// On all of the image. The more background there is, the more a single vote weighs.

@@ -11,6 +11,7 @@ use super::{
     kind::{ValueKind, number, whole},
     recipe::{Budget, Metrics, Pretrain, Recipe},
     sections::section,
+    selection::SelectionRules,
     swept::Swept,
     table_spec::TableSpec,
 };
@@ -61,6 +62,8 @@ pub struct Experiment {
     pub statistics: Statistics,
     /// How its cells make a table.
     pub table: TableSpec,
+    /// Rules for choosing annotation experts, which stand under it.
+    pub selection: SelectionRules,
     /// Where STAPLE estimates the experts' performance, for methods that fuse masks by it.
     pub fusion_region: FusionRegion,
     /// Whether masks may reach out of the field of view.

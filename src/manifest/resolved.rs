@@ -15,6 +15,7 @@ use super::{
     grid::{Annotators, Grid},
     recipe::*,
     sections::SectionSpec,
+    selection::SelectionRules,
     table::{self, FusionOptions, MoreGrid, MoreImage, MorePretrain, Top},
     table_spec::TableSpec,
 };
@@ -44,6 +45,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         metrics,
         statistics,
         table,
+        selection,
         fusion_region,
         cut_masks,
         keep,
@@ -84,6 +86,9 @@ pub fn resolved(experiment: &Experiment) -> String {
     out.spec("scratch", scratch.written());
     out.spec("metrics", metrics.written());
     out.spec("statistics", statistics.written());
+    if *selection != SelectionRules::default() {
+        out.spec("selection", selection.written());
+    }
     if let Some(Published {
         values,
         source,

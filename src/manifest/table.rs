@@ -13,6 +13,7 @@ use super::{
     kind::{Fallback, Key, ValueKind, from, optional, whole},
     recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
     sections::{SectionSpec, section},
+    selection::SelectionRules,
 };
 use crate::method::FusionRegion;
 
@@ -357,6 +358,7 @@ fn all() -> Vec<SectionTable> {
         ),
         table("metrics", Metrics::ABOUT, &[Metrics::KEYS]),
         table("statistics", Statistics::ABOUT, &[Statistics::KEYS]),
+        table("selection", SelectionRules::ABOUT, &[SelectionRules::KEYS]),
         table(
             "reference",
             "Published values of the same grid, which results are held against.",

@@ -2,7 +2,9 @@
 //!
 //! The rule: a check of a cell in which runs have no value stays open.
 
+use super::names::{paper_measures, position};
 use crate::{
+    grid::Axis,
     manifest::Experiment,
     metric::Measure,
     report::{Cell, CheckOutcome, ClaimCheck, Comparison, Position, Table, Test, paired, unpaired},
@@ -91,6 +93,67 @@ pub(super) fn compare(
     ClaimCheck {
         outcome: so(&tested),
         numbers: tested.numbers(),
+    }
+}
+
+/// The cells of a table like one of the paper's, and claims on pairs of them.
+#[derive(Clone, Copy)]
+pub(super) struct ClaimCells<'a> {
+    pub(super) table: &'a Table,
+    pub(super) spec: &'a Experiment,
+}
+
+impl ClaimCells<'_> {
+    /// The position of a method's cell, by numbers on other axes. A method that does not pretrain
+    /// has no annotation experts.
+    pub(super) fn at(&self, method: &str, values: &[(Axis, usize)]) -> Position {
+        let mut methods = self.spec.grid.methods.iter().map(|chosen| &chosen.method);
+        let pretrained = methods.any(|known| known.name == method && known.is_pretrained());
+        let values = values
+            .iter()
+            .map(|(axis, value)| match *axis == Axis::EXPERTS {
+                true if !pretrained => (axis.clone(), 0),
+                _ => (axis.clone(), *value),
+            });
+        position(self.table, self.spec, method, &values.collect::<Vec<_>>())
+    }
+
+    /// Every pair in every measure.
+    pub(super) fn each(
+        &self,
+        pairs: impl IntoIterator<Item = [Position; 2]>,
+        so: impl Fn(&Tested<'_>) -> CheckOutcome + Copy,
+    ) -> Vec<ClaimCheck> {
+        let pairs: Vec<[Position; 2]> = pairs.into_iter().collect();
+        if pairs.is_empty() {
+            return lacking("cells that it is about");
+        }
+        let checks = paper_measures().into_iter().flat_map(|metric| {
+            let pairs = pairs.iter().cloned();
+            let both = (self.table, self.spec);
+            pairs.map(move |pair| compare(both, metric, pair, TestedAs::Pairs, so))
+        });
+        checks.collect()
+    }
+
+    /// Every first cell has the better mean.
+    pub(super) fn better(&self, pairs: impl IntoIterator<Item = [Position; 2]>) -> Vec<ClaimCheck> {
+        let alpha = self.spec.statistics.alpha;
+        self.each(pairs, |tested| {
+            CheckOutcome::of_means(tested.gain() > 0.0, tested.test.p, alpha)
+        })
+    }
+
+    /// No pair differs significantly.
+    pub(super) fn alike(&self, pairs: impl IntoIterator<Item = [Position; 2]>) -> Vec<ClaimCheck> {
+        let alpha = self.spec.statistics.alpha;
+        self.each(pairs, |tested| (tested.test.p >= alpha).into())
+    }
+
+    /// The numbers of samples, but none.
+    pub(super) fn samples(&self) -> impl Iterator<Item = usize> {
+        let samples = self.spec.grid.samples.iter().copied();
+        samples.filter(|samples| *samples > 0)
     }
 }
 

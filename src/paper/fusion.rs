@@ -2,13 +2,13 @@
 //! names label fusion among related methods, and compares with none of them.
 
 use super::{
-    check::{Tested, TestedAs, compare, lacking},
-    names::{CUSTOMISED, MAJORITY, POOL, STAPLE, paper_measures, position},
+    check::{ClaimCells, Tested},
+    names::{CUSTOMISED, MAJORITY, POOL, STAPLE},
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
-    report::{CheckOutcome, Claim, ClaimCheck, OURS, Position, Table},
+    report::{CheckOutcome, Claim, OURS, Position, Table},
 };
 
 /// The annotated samples at which adapted networks are compared.
@@ -19,7 +19,10 @@ const NEAR: u8 = 6;
 const FAR: u8 = 7;
 
 pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
-    let cells = FusionCells { table, spec };
+    let cells = FusionCells {
+        cells: ClaimCells { table, spec },
+        spec,
+    };
     let mut claims = vec![cells.near_and_far()];
     let experts = &spec.grid.new_experts;
     claims.extend(experts.iter().map(|expert| cells.adapted_alike(*expert)));
@@ -29,7 +32,7 @@ pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
 }
 
 struct FusionCells<'a> {
-    table: &'a Table,
+    cells: ClaimCells<'a>,
     spec: &'a Experiment,
 }
 
@@ -40,24 +43,7 @@ impl FusionCells<'_> {
             (Axis::EXPERTS, experts),
             (Axis::SAMPLES, samples),
         ];
-        position(self.table, self.spec, method, &values)
-    }
-
-    /// Every pair in every measure.
-    fn each(
-        &self,
-        pairs: Vec<[Position; 2]>,
-        so: impl Fn(&Tested<'_>) -> CheckOutcome + Copy,
-    ) -> Vec<ClaimCheck> {
-        if pairs.is_empty() {
-            return lacking("cells that it is about");
-        }
-        let checks = paper_measures().into_iter().flat_map(|metric| {
-            let pairs = pairs.iter().cloned();
-            let both = (self.table, self.spec);
-            pairs.map(move |pair| compare(both, metric, pair, TestedAs::Pairs, so))
-        });
-        checks.collect()
+        self.cells.at(method, &values)
     }
 
     fn numbers(&self) -> &[usize] {
@@ -85,7 +71,7 @@ impl FusionCells<'_> {
                  {NEAR}: a worse mean in every metric."
             ),
             experts: vec![NEAR, FAR],
-            checks: self.each(pairs.collect(), so),
+            checks: self.cells.each(pairs, so),
         }
     }
 
@@ -104,9 +90,7 @@ impl FusionCells<'_> {
                  differ significantly from those with a branch for each expert, in any metric."
             ),
             experts: vec![expert],
-            checks: self.each(pairs.collect(), |tested| {
-                (tested.test.p >= self.alpha()).into()
-            }),
+            checks: self.cells.alike(pairs),
         }
     }
 
@@ -124,7 +108,7 @@ impl FusionCells<'_> {
                  better than the majority's: a better mean in every metric."
             ),
             experts: vec![FAR],
-            checks: self.each(most.map(pair).into_iter().collect(), so),
+            checks: self.cells.each(most.map(pair), so),
         }
     }
 
@@ -142,9 +126,7 @@ impl FusionCells<'_> {
                  metric."
             ),
             experts: vec![expert],
-            checks: self.each(self.numbers().iter().map(pair).collect(), |tested| {
-                (tested.test.p >= self.alpha()).into()
-            }),
+            checks: self.cells.alike(self.numbers().iter().map(pair)),
         }
     }
 }

@@ -2,27 +2,41 @@
 //! the paper names these systems, and compares with none of them.
 
 use super::{
-    check::{Tested, TestedAs, compare, lacking},
+    check::{ClaimCells, lacking},
     names::{
         CUSTOMISED, HEADS, ORIGINAL, POOL, PROBABILISTIC, PROBABILISTIC_FULL, SCRATCH, UNCERTAINTY,
-        UNCERTAINTY_FULL, paper_measures, position,
+        UNCERTAINTY_FULL,
     },
 };
 use crate::{
     grid::Axis,
     manifest::Experiment,
     method::Method,
-    report::{CheckOutcome, Claim, ClaimCheck, OURS, Position, Table},
+    report::{Claim, ClaimCheck, OURS, Position, Table},
+    results::Results,
 };
 
 /// The annotated samples at which methods are compared with each other.
 const SAMPLES: usize = 10;
 
-/// The new expert who is far from the annotators.
+/// The new expert who is near to the annotators, and the one who is far: larger masks.
+const NEAR: u8 = 6;
 const FAR: u8 = 7;
 
-pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
-    let cells = MethodCells { table, spec };
+/// The share of results in which a claim on each of them has to hold.
+const MOST: f64 = 0.8;
+
+/// How far from 1/2 the near expert's thresholds may lie.
+const NEAR_HALF: f64 = 0.15;
+
+pub(super) fn claims(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<Claim> {
+    let spec = &results.plan.experiments[experiment];
+    let cells = MethodCells {
+        cells: ClaimCells { table, spec },
+        spec,
+        results,
+        experiment,
+    };
     let mut claims = Vec::new();
     for expert in &spec.grid.new_experts {
         claims.push(cells.pretrained_beat_scratch(*expert));
@@ -35,26 +49,26 @@ pub(super) fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     }
     claims.push(cells.as_it_is_is_not_enough());
     claims.push(cells.choosing_is_enough_for_the_far());
+    claims.extend(cells.thresholds_follow_the_expert());
+    claims.push(cells.latents_are_used());
     claims
 }
 
 struct MethodCells<'a> {
-    table: &'a Table,
+    cells: ClaimCells<'a>,
     spec: &'a Experiment,
+    results: &'a Results<'a>,
+    experiment: usize,
 }
 
 impl MethodCells<'_> {
     fn at(&self, method: &str, new_expert: u8, samples: usize) -> Position {
-        // Without a pretraining there are none.
-        let pretrained = self.pretrained().any(|known| known.name == method);
-        let experts = self.spec.grid.annotators.choose.iter().copied();
-        let experts = experts.filter(|_| pretrained).sum();
         let values = [
             (Axis::NEW_EXPERT, new_expert.into()),
-            (Axis::EXPERTS, experts),
+            (Axis::EXPERTS, self.spec.grid.annotators.choose.iter().sum()),
             (Axis::SAMPLES, samples),
         ];
-        position(self.table, self.spec, method, &values)
+        self.cells.at(method, &values)
     }
 
     fn methods(&self) -> impl Iterator<Item = &Method> {
@@ -66,46 +80,8 @@ impl MethodCells<'_> {
         self.methods().filter(|method| method.is_pretrained())
     }
 
-    /// The numbers of samples, but none.
-    fn samples(&self) -> impl Iterator<Item = usize> {
-        let samples = self.spec.grid.samples.iter().copied();
-        samples.filter(|samples| *samples > 0)
-    }
-
-    /// Every pair in every measure.
-    fn each(
-        &self,
-        pairs: impl IntoIterator<Item = [Position; 2]>,
-        so: impl Fn(&Tested<'_>) -> CheckOutcome + Copy,
-    ) -> Vec<ClaimCheck> {
-        let pairs: Vec<[Position; 2]> = pairs.into_iter().collect();
-        if pairs.is_empty() {
-            return lacking("cells that it is about");
-        }
-        let checks = paper_measures().into_iter().flat_map(|metric| {
-            let pairs = pairs.iter().cloned();
-            let both = (self.table, self.spec);
-            pairs.map(move |pair| compare(both, metric, pair, TestedAs::Pairs, so))
-        });
-        checks.collect()
-    }
-
-    /// Every first cell has the better mean.
-    fn better(&self, pairs: impl IntoIterator<Item = [Position; 2]>) -> Vec<ClaimCheck> {
-        let alpha = self.spec.statistics.alpha;
-        self.each(pairs, |tested| {
-            CheckOutcome::of_means(tested.gain() > 0.0, tested.test.p, alpha)
-        })
-    }
-
-    /// No pair differs significantly.
-    fn alike(&self, pairs: impl IntoIterator<Item = [Position; 2]>) -> Vec<ClaimCheck> {
-        let alpha = self.spec.statistics.alpha;
-        self.each(pairs, |tested| (tested.test.p >= alpha).into())
-    }
-
     fn pretrained_beat_scratch(&self, expert: u8) -> Claim {
-        let fewest = self.samples().min().unwrap_or(0);
+        let fewest = self.cells.samples().min().unwrap_or(0);
         let trained = self.pretrained().filter(|method| method.tuned.is_some());
         let pairs = trained.map(|method| {
             [
@@ -121,7 +97,7 @@ impl MethodCells<'_> {
                  trained on has better means than one without pretraining, in every metric."
             ),
             experts: vec![expert],
-            checks: self.better(pairs),
+            checks: self.cells.better(pairs),
         }
     }
 
@@ -131,7 +107,7 @@ impl MethodCells<'_> {
             .methods()
             .filter(|method| method.name != CUSTOMISED)
             .collect();
-        let pairs = self.samples().flat_map(|samples| {
+        let pairs = self.cells.samples().flat_map(|samples| {
             let customised = self.at(CUSTOMISED, expert, samples);
             others
                 .iter()
@@ -145,14 +121,14 @@ impl MethodCells<'_> {
                  with any number of samples, in any metric."
             ),
             experts: vec![expert],
-            checks: self.each(pairs, |tested| {
+            checks: self.cells.each(pairs, |tested| {
                 (tested.gain() >= 0.0 || tested.test.p >= alpha).into()
             }),
         }
     }
 
     fn original_beats_scratch(&self, expert: u8) -> Claim {
-        let few = self.samples().filter(|samples| *samples <= SAMPLES);
+        let few = self.cells.samples().filter(|samples| *samples <= SAMPLES);
         let pairs =
             few.map(|samples| [ORIGINAL, SCRATCH].map(|method| self.at(method, expert, samples)));
         Claim {
@@ -163,12 +139,13 @@ impl MethodCells<'_> {
                  means than no pretraining, in every metric."
             ),
             experts: vec![expert],
-            checks: self.better(pairs),
+            checks: self.cells.better(pairs),
         }
     }
 
     fn customised_beats_original(&self, expert: u8) -> Claim {
         let pairs = self
+            .cells
             .samples()
             .map(|samples| [CUSTOMISED, ORIGINAL].map(|method| self.at(method, expert, samples)));
         Claim {
@@ -179,7 +156,7 @@ impl MethodCells<'_> {
                  from the same images, with every number of samples, in every metric."
             ),
             experts: vec![expert],
-            checks: self.better(pairs),
+            checks: self.cells.better(pairs),
         }
     }
 
@@ -197,7 +174,7 @@ impl MethodCells<'_> {
                  better means than to choose a threshold or a latent, in every metric."
             ),
             experts: vec![expert],
-            checks: self.better(pairs),
+            checks: self.cells.better(pairs),
         }
     }
 
@@ -211,7 +188,7 @@ impl MethodCells<'_> {
                  norms of each expert do not differ significantly, in any metric."
             ),
             experts: vec![expert],
-            checks: self.alike([pair]),
+            checks: self.cells.alike([pair]),
         }
     }
 
@@ -225,12 +202,12 @@ impl MethodCells<'_> {
                  one branch for all masks do not differ significantly, in any metric."
             ),
             experts: vec![expert],
-            checks: self.alike([pair]),
+            checks: self.cells.alike([pair]),
         }
     }
 
     fn as_it_is_is_not_enough(&self) -> Claim {
-        let fewest = self.samples().min().unwrap_or(0);
+        let fewest = self.cells.samples().min().unwrap_or(0);
         let pairs = self
             .pretrained()
             .map(|method| [fewest, 0].map(|samples| self.at(&method.name, FAR, samples)));
@@ -242,7 +219,7 @@ impl MethodCells<'_> {
                  samples: worse means in every metric."
             ),
             experts: vec![FAR],
-            checks: self.better(pairs),
+            checks: self.cells.better(pairs),
         }
     }
 
@@ -257,7 +234,71 @@ impl MethodCells<'_> {
                  step of training, gives better means than the network as it is, in every metric."
             ),
             experts: vec![FAR],
-            checks: self.better(pairs),
+            checks: self.cells.better(pairs),
         }
     }
+
+    /// The thresholds chosen for an expert, as probabilities.
+    fn thresholds(&self, expert: u8) -> Vec<f64> {
+        let runs = self.results.of(self.experiment).filter(|(run, _)| {
+            run.at.new_expert == expert
+                && run.at.samples == SAMPLES
+                && run.method().name == UNCERTAINTY
+        });
+        let thresholds = runs.filter_map(|(run, _)| self.results.thresholds.get(&run.network));
+        thresholds.copied().collect()
+    }
+
+    fn thresholds_follow_the_expert(&self) -> Vec<Claim> {
+        let near = |threshold: f64| (threshold - 0.5).abs() <= NEAR_HALF;
+        let claim = |name, expert, words: String, is: &dyn Fn(f64) -> bool| Claim {
+            name,
+            section: OURS,
+            statement: format!(
+                "With {SAMPLES} samples the threshold chosen for expert {expert} is {words}, in at \
+                 least {MOST} of the results."
+            ),
+            experts: vec![expert],
+            checks: share(&self.thresholds(expert), "thresholds", "threshold", is),
+        };
+        let within = format!("within {NEAR_HALF} of 1/2");
+        vec![
+            claim("the-near-expert-keeps-the-threshold", NEAR, within, &near),
+            claim(
+                "the-far-expert-lowers-the-threshold",
+                FAR,
+                "below 1/2".to_owned(),
+                &|threshold| threshold < 0.5,
+            ),
+        ]
+    }
+
+    fn latents_are_used(&self) -> Claim {
+        let used = self.results.latents_of(self.experiment);
+        let used: Vec<f64> = used.iter().map(|latent| latent.used() as f64).collect();
+        Claim {
+            name: "latents-are-used",
+            section: OURS,
+            statement: format!(
+                "In at least {MOST} of the probabilistic pretrainings more than one dimension of \
+                 the latent is used."
+            ),
+            experts: self.spec.grid.new_experts.clone(),
+            checks: share(&used, "latents", "used dimensions", &|used| used > 1.0),
+        }
+    }
+}
+
+/// A check of numbers of which most have a property.
+fn share(values: &[f64], all: &str, what: &str, is: &dyn Fn(f64) -> bool) -> Vec<ClaimCheck> {
+    if values.is_empty() {
+        return lacking(all);
+    }
+    let found = values.iter().filter(|value| is(**value)).count();
+    let listed = values.iter().map(|value| format!("{value:.2}"));
+    let listed: Vec<String> = listed.map(|text| text.replace(".00", "")).collect();
+    vec![ClaimCheck {
+        outcome: (found as f64 >= MOST * values.len() as f64).into(),
+        numbers: format!("{found} of {}; {what} {}", values.len(), listed.join(", ")),
+    }]
 }

@@ -12,17 +12,22 @@ mod foreign;
 mod fusion;
 mod methods;
 mod names;
+mod noise;
+mod scenarios;
+mod selection;
 
-use names::{CUSTOMISED, MAJORITY, PROBABILISTIC, SCRATCH, SINGLE, STAPLE, UNCERTAINTY};
+use names::{CUSTOMISED, MAJORITY, ORIGINAL, PROBABILISTIC, SCRATCH, SINGLE, STAPLE, UNCERTAINTY};
 
 use crate::{
     grid::Axis,
-    manifest::Experiment,
-    report::{Claim, Table},
+    report::{Claim, Table, effects::Factors},
+    results::Results,
 };
 
-/// Tests the claims that are about a grid like this one; none where there is no such claim.
-pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
+/// Tests the claims that are about a grid like that of an experiment, by its index in the plan;
+/// none where there is no such claim.
+pub fn claims(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<Claim> {
+    let spec = &results.plan.experiments[experiment];
     let has = |name: &str| {
         spec.grid
             .methods
@@ -33,11 +38,23 @@ pub fn claims(table: &Table, spec: &Experiment) -> Vec<Claim> {
     let usual = table.axes.iter().all(|axis| matches!(axis, Axis::Grid(_)));
     let by_methods = spec.grid.annotators.choose.len() == 1;
     if usual && by_methods && has(UNCERTAINTY) && has(PROBABILISTIC) {
-        return methods::claims(table, spec);
+        return methods::claims(table, results, experiment);
     }
     let fused = has(MAJORITY) && has(STAPLE) && has(CUSTOMISED);
     if usual && fused && spec.grid.samples.contains(&0) {
         return fusion::claims(table, spec);
+    }
+    if usual && !table.selections.is_empty() {
+        return selection::claims(table, spec);
+    }
+    if usual && spec.table.results == [Axis::REPEAT] && has(CUSTOMISED) {
+        return noise::claims(table, spec);
+    }
+    if let Some(factors) = Factors::of(spec).filter(|_| usual && has(ORIGINAL)) {
+        return scenarios::factors(table, spec, &factors);
+    }
+    if usual && !by_methods && has(ORIGINAL) && has(CUSTOMISED) {
+        return scenarios::numbers(table, spec);
     }
     let rows = match spec.table.rows.as_slice() {
         [axis] if usual => axis,

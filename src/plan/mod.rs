@@ -34,7 +34,9 @@ pub use fusion::Fusion;
 pub use inventory::{CaseDigests, FusedDigests, Inventory, subset};
 pub use names::Names;
 pub use picks::{Fields, Picking};
-pub use spec::{Evaluate, Kind, Origin, Reference, Serve, Spec, Support, TestImages, Train, Way};
+pub use spec::{
+    Agree, Evaluate, Kind, Origin, Reference, Serve, Spec, Support, TestImages, Train, Way,
+};
 pub use stage_id::StageId;
 pub use summary::{Count, Summary, grouped};
 pub use work::{Size, Work};
@@ -76,12 +78,19 @@ pub struct Run {
     pub network: StageId,
     /// The stage that scores them.
     pub evaluation: StageId,
+    /// The stage by which rules choose annotators, where its manifest names such rules.
+    pub agreement: Option<StageId>,
 }
 
 impl Run {
     /// The method that gives its network.
     pub fn method(&self) -> &Method {
         &self.at.method.method
+    }
+
+    /// The stages that it is there for; all others that it needs come before these.
+    pub fn ends(&self) -> impl Iterator<Item = StageId> + use<> {
+        [self.evaluation].into_iter().chain(self.agreement)
     }
 }
 
@@ -94,8 +103,10 @@ impl Plan {
     /// The stages that a run needs, in their order.
     pub fn needed(&self, run: &Run) -> impl Iterator<Item = StageId> + use<> {
         let pretraining = self.stage(run.network).upstream;
-        let own = [run.network, run.evaluation];
-        pretraining.into_iter().chain(own)
+        pretraining
+            .into_iter()
+            .chain([run.network])
+            .chain(run.ends())
     }
 
     /// A stage, after all that it needs.
@@ -193,6 +204,7 @@ impl Builder<'_> {
         let finetune = Budgeted::of(experiment.finetune, root.fork("finetune"), grid);
         let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
         let metrics = Arc::new(experiment.metrics.clone());
+        let agreeing = self.agreeing(experiment);
         let mut samplings: HashMap<SamplingsKey, Arc<[Sampling]>> = HashMap::new();
         let mut groups = Vec::new();
         for (chosen, networks) in networks {
@@ -259,6 +271,7 @@ impl Builder<'_> {
                         samplings: samplings.clone(),
                         seeds: &budget.seeds,
                         ending,
+                        agreeing: agreeing.clone().filter(|_| method.is_pretrained()),
                         reference: self.reference(*new_expert, experiment.metrics.spacing),
                         metrics: metrics.clone(),
                     });
@@ -280,6 +293,11 @@ impl Builder<'_> {
         for (sampling, (network, evaluate)) in group.samplings.iter().zip(keyed) {
             let network = self.stage(network, group.pretrained);
             let evaluation = self.stage(evaluate, Some(network));
+            let agree = group.agreeing.as_ref().map(|agreeing| Agree {
+                support: sampling.support.clone(),
+                ..agreeing.clone()
+            });
+            let agreement = agree.map(|agree| self.stage(with_key(Spec::Agree(agree)), None));
             self.runs.push(Run {
                 experiment,
                 at: Address {
@@ -294,8 +312,27 @@ impl Builder<'_> {
                 },
                 network,
                 evaluation,
+                agreement,
             });
         }
+    }
+
+    /// What rules for choosing annotators compare, all but the new expert's images; none where the
+    /// experiment has no such rule.
+    fn agreeing(&mut self, experiment: &Experiment) -> Option<Agree> {
+        if !experiment.selection.needs_agreement() {
+            return None;
+        }
+        let annotators = &experiment.grid.annotators;
+        let candidates: Arc<[u8]> = annotators.from.iter().copied().sorted_unstable().collect();
+        let sizes = annotators.choose.iter().copied().sorted_unstable();
+        let of_size = |k| candidates.iter().copied().combinations(k);
+        let all = self.supports.all(self.inventory, &candidates);
+        Some(Agree {
+            support: all.clone(),
+            candidates: all,
+            combinations: sizes.flat_map(of_size).collect(),
+        })
     }
 
     fn pretraining(

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use itertools::Itertools;
 
 use super::{Origin, Plan, Run, Spec, StageId};
-use crate::method::{Annotation, NetworkForm, Objective, TrainedOn};
+use crate::{
+    grid::Address,
+    method::{Annotation, NetworkForm, Objective, TrainedOn},
+};
 
 /// The names of a plan's stages, each after the first run that needs it.
 #[derive(Debug)]
@@ -94,6 +97,11 @@ impl<'a> Names<'a> {
                 }
             },
             Spec::Serve(_) => format!("{kind} {experts} to {new}{}, {way}", self.how(run)),
+            Spec::Agree(agree) => {
+                let candidates = names.joined(&agree.candidates.experts);
+                let Address { samples, start, .. } = &run.at;
+                format!("{kind} {candidates} with {new}, n = {samples}, start {start}")
+            }
             Spec::Evaluate(_) => match (run.method().is_pretrained(), run.method().trained_on) {
                 (true, _) => format!("{kind} {experts} to {new}{}, {way}", self.how(run)),
                 (false, TrainedOn::NewExpert) => format!("{kind} {new}, {way}"),
@@ -115,7 +123,7 @@ impl<'a> Names<'a> {
                 format!(" ({})", run.method().name)
             }
             Spec::Serve(_) => format!(" ({})", run.method().name),
-            Spec::Train(_) | Spec::Evaluate(_) => String::new(),
+            Spec::Train(_) | Spec::Agree(_) | Spec::Evaluate(_) => String::new(),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use rayon::prelude::*;
 
-use super::{Evaluate, Origin, Reference, Serve, Spec, StageId, Support, TestImages, Train, Way};
+use super::{
+    Agree, Evaluate, Origin, Reference, Serve, Spec, StageId, Support, TestImages, Train, Way,
+};
 use crate::{
     grid::{Chosen, Setting},
     key::{Digest, Keyed, Memo},
@@ -54,6 +56,8 @@ pub(super) struct RunGroup<'a> {
     /// The seed of each start.
     pub seeds: &'a HashMap<usize, Seed>,
     pub ending: Ending,
+    /// What rules for choosing annotators compare, all but the new expert's images.
+    pub agreeing: Option<Agree>,
     pub reference: Arc<Memo<Reference>>,
     pub metrics: Arc<Memo<Metrics>>,
 }

@@ -27,17 +27,20 @@ pub enum Kind {
     Scratch,
     /// Predicting for the new expert with a pretrained network that is not trained further.
     Serve,
+    /// Comparing the annotation experts' masks with the new expert's and with each other's.
+    Agree,
     /// Scoring predictions against one expert's masks.
     Evaluate,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Self::Pretrain,
         Self::Finetune,
         Self::Scratch,
         Self::Serve,
+        Self::Agree,
         Self::Evaluate,
     ];
 
@@ -48,6 +51,7 @@ impl Kind {
             Self::Finetune => "finetune",
             Self::Scratch => "scratch",
             Self::Serve => "serve",
+            Self::Agree => "agree",
             Self::Evaluate => "evaluate",
         }
     }
@@ -56,7 +60,7 @@ impl Kind {
     pub fn version(self) -> u64 {
         match self {
             Self::Pretrain | Self::Finetune | Self::Scratch => 2,
-            Self::Serve | Self::Evaluate => 1,
+            Self::Serve | Self::Agree | Self::Evaluate => 1,
         }
     }
 }
@@ -75,6 +79,8 @@ pub enum Spec {
     Train(Train),
     /// Takes the new expert's predictions from a pretrained network as it is.
     Serve(Serve),
+    /// Compares masks with masks.
+    Agree(Agree),
     /// Scores a network's predictions.
     Evaluate(Evaluate),
 }
@@ -270,6 +276,17 @@ pub struct TestImages {
     pub images: Vec<Digest>,
 }
 
+/// Compares the masks of candidates for annotation with a new expert's and with each other's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Agree {
+    /// The new expert's annotated images.
+    pub support: Arc<Memo<Support>>,
+    /// All training images with the masks of each candidate.
+    pub candidates: Arc<Memo<Support>>,
+    /// The combinations of candidates of whose masks the majority is compared, in ascending order.
+    pub combinations: Arc<[Vec<u8>]>,
+}
+
 /// Scores predictions against one expert's masks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluate {
@@ -300,6 +317,7 @@ impl Spec {
         match self {
             Self::Train(train) => train.kind(),
             Self::Serve(_) => Kind::Serve,
+            Self::Agree(_) => Kind::Agree,
             Self::Evaluate(_) => Kind::Evaluate,
         }
     }
@@ -322,6 +340,7 @@ impl Keyed for Spec {
         match self {
             Self::Train(train) => train.fields(sink),
             Self::Serve(serve) => serve.fields(sink),
+            Self::Agree(agree) => agree.fields(sink),
             Self::Evaluate(evaluate) => evaluate.fields(sink),
         }
     }
@@ -392,6 +411,22 @@ impl Keyed for Serve {
         }
         if let Some(test) = test {
             sink.group("test", &**test);
+        }
+    }
+}
+
+impl Keyed for Agree {
+    fn fields(&self, sink: &mut Sink) {
+        let Self {
+            support,
+            candidates,
+            combinations,
+        } = self;
+        sink.group("support", &**support);
+        sink.group("candidates", &**candidates);
+        for experts in combinations.iter() {
+            let experts: Vec<u64> = experts.iter().map(|expert| u64::from(*expert)).collect();
+            sink.numbers("combination", &experts);
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct StageCounts {
     pub scratch: Count,
     /// Pretrained networks as they are.
     pub serve: Count,
+    /// Comparisons of masks, by which annotators are chosen.
+    pub agree: Count,
     /// Scorings.
     pub evaluate: Count,
 }
@@ -63,7 +65,7 @@ impl Summary {
                 false => count.left += 1,
             }
         }
-        let [pretrain, finetune, scratch, serve, evaluate] = counts;
+        let [pretrain, finetune, scratch, serve, agree, evaluate] = counts;
         let trainings =
             [pretrain, finetune, scratch]
                 .into_iter()
@@ -80,6 +82,7 @@ impl Summary {
                 finetune,
                 scratch,
                 serve,
+                agree,
                 evaluate,
             },
             trainings,
@@ -105,10 +108,11 @@ impl fmt::Display for Summary {
             ("finetune", &stages.finetune),
             ("scratch", &stages.scratch),
             ("serve", &stages.serve),
+            ("agree", &stages.agree),
             ("evaluate", &stages.evaluate),
             ("trainings", trainings),
         ] {
-            if name == "serve" && count.distinct == 0 {
+            if ["serve", "agree"].contains(&name) && count.distinct == 0 {
                 continue;
             }
             let cells = [count.distinct, count.cached, count.left, count.shared].map(grouped);

@@ -53,7 +53,7 @@ impl Spec {
                     batch: train.recipe.training.batch,
                 }),
             },
-            Self::Serve(_) | Self::Evaluate(_) => Work {
+            Self::Serve(_) | Self::Agree(_) | Self::Evaluate(_) => Work {
                 steps: 0,
                 batches: 0,
                 size: None,

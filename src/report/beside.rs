@@ -38,7 +38,7 @@ impl Beside<'_> {
     pub fn write_again(&self) -> Result<(), StoreError> {
         let spec = &self.results.plan.experiments[self.experiment];
         if self.folder.beside(CLAIMS).exists() {
-            let claims = (self.claims)(&self.tabled.table, spec);
+            let claims = (self.claims)(&self.tabled.table, self.results, self.experiment);
             let document = claim::document(&claims, &spec.name, spec, self.provenance);
             write_beside(&document, CLAIMS, self.folder)?;
         }

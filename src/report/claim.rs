@@ -12,7 +12,7 @@ use super::{
     notes,
     table::Table,
 };
-use crate::manifest::Experiment;
+use crate::{manifest::Experiment, results::Results};
 
 /// In place of the paper's section, of a claim that the paper does not make.
 pub const OURS: &str = "ours";
@@ -32,8 +32,9 @@ pub struct Claim {
     pub checks: Vec<ClaimCheck>,
 }
 
-/// Tests the claims that are about a table; none where there is no such claim.
-pub type Claims = fn(&Table, &Experiment) -> Vec<Claim>;
+/// Tests the claims that are about the table of an experiment, by its index in the plan; none where
+/// there is no such claim.
+pub type Claims = fn(&Table, &Results<'_>, usize) -> Vec<Claim>;
 
 /// What results say of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

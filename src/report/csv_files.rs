@@ -9,13 +9,14 @@ use itertools::Itertools;
 use super::{
     claim::{Claim, ClaimCheck},
     position::Position,
+    selection::{RuleOutcome, RuleResult, SelectionAt},
     table::{Cell, Table, Test},
     versus::{PublishedPair, Standing, Versus},
 };
 use crate::{
     grid::{Axis, Value},
     manifest::Swept,
-    metric::Score,
+    metric::{Measure, Score},
     plan::Run,
     results::{Outcome, Results, RunStatus},
 };
@@ -258,6 +259,64 @@ pub fn claims<'a>(all: impl IntoIterator<Item = (&'a str, &'a Claim)>) -> Vec<u8
         .into_iter()
         .flat_map(|(name, claim)| claim.checks.iter().map(move |check| (name, claim, check)));
     write(&columns, checks)
+}
+
+/// One row per rule for choosing annotators, place, number of annotators and measure.
+pub(super) fn rules(table: &Table) -> Vec<u8> {
+    type RuleRow<'r> = (
+        &'r SelectionAt,
+        usize,
+        &'r RuleOutcome,
+        Measure,
+        &'r RuleResult,
+    );
+    let mut columns: Vec<CsvColumn<'_, RuleRow<'_>>> =
+        vec![column("table", |_| table.name.clone())];
+    let axes = table.selections.first().map(|at| at.place.values());
+    let axes = axes.into_iter().flatten().map(|(axis, _)| axis.clone());
+    columns.extend(axes.map(|axis| {
+        let name = axis.column().to_owned();
+        column(name, move |(at, ..): &RuleRow<'_>| {
+            text(at.place.get(&axis))
+        })
+    }));
+    columns.extend([
+        column("experts", |(_, experts, ..): &RuleRow<'_>| {
+            experts.to_string()
+        }),
+        column("rule", |(_, _, outcome, ..): &RuleRow<'_>| {
+            outcome.rule.word().to_owned()
+        }),
+        column("chosen", |(_, _, outcome, ..): &RuleRow<'_>| {
+            let chosen = outcome.chosen.iter();
+            chosen
+                .map(|(experts, count)| format!("{experts} x{count}"))
+                .join("; ")
+        }),
+        column("metric", |(_, _, _, measure, _): &RuleRow<'_>| {
+            measure.column().to_owned()
+        }),
+        column("mean", |(.., got): &RuleRow<'_>| got.mean.to_string()),
+        column("difference", |(.., got): &RuleRow<'_>| {
+            got.difference.to_string()
+        }),
+        column("p_permutation", |(.., got): &RuleRow<'_>| number(got.p)),
+        column("rank_correlation", |(.., got): &RuleRow<'_>| {
+            number(got.correlation)
+        }),
+        column("unit", |(.., measure, _): &RuleRow<'_>| {
+            measure.in_unit(table.distances).to_owned()
+        }),
+    ]);
+    let rows = table.selections.iter().flat_map(|at| {
+        let sizes = at.sizes.iter();
+        let rules = sizes.flat_map(|size| size.rules.iter().map(|rule| (size.experts, rule)));
+        rules.flat_map(move |(experts, outcome)| {
+            let got = outcome.got.iter();
+            got.map(move |(measure, got)| (at, experts, outcome, *measure, got))
+        })
+    });
+    write(&columns, rows)
 }
 
 /// A value; nothing where there is none.

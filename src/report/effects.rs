@@ -14,6 +14,7 @@ use super::{
     document::{Align, Column, Element, MarkedText, Row, RowEntry, Tabular},
     panel::Panel,
     position::Position,
+    shown::{p_value, signed},
     table::Table,
 };
 use crate::{
@@ -44,7 +45,9 @@ struct Factor {
 /// A word's effect, or that of several together.
 #[derive(Clone, Debug)]
 pub struct Effect {
-    /// The words, with their values for one.
+    /// The keys of the words.
+    pub words: Vec<&'static str>,
+    /// They, with their values for one.
     pub name: String,
     /// The test, in the metric's unit.
     pub test: Result<TTest, stats::Undefined>,
@@ -107,6 +110,7 @@ impl Factors {
         let mut effects: Vec<Effect> = (1..=self.each.len())
             .flat_map(|count| (0..self.each.len()).combinations(count))
             .map(|words| Effect {
+                words: words.iter().map(|word| self.each[*word].key).collect(),
                 name: self.name(&words),
                 test: contrast(&results, &words),
                 p_holm: None,
@@ -215,13 +219,8 @@ impl Factors {
 fn entry(effect: &Effect, alpha: f64) -> RowEntry {
     match (&effect.test, effect.p_holm) {
         (Ok(test), Some(p)) => {
-            let value = format!("{:+.2}", test.difference).replace('-', "−");
-            let p = match p {
-                p if p < 0.001 => "< .001".to_owned(),
-                p => format!("{p:.3}").replacen("0.", ".", 1),
-            };
-            let text = format!("{value} ({p})");
-            RowEntry::words(match effect.p_holm.is_some_and(|p| p < alpha) {
+            let text = format!("{} ({})", signed(test.difference), p_value(p));
+            RowEntry::words(match p < alpha {
                 true => MarkedText::default().bold(text),
                 false => text.into(),
             })

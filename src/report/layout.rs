@@ -13,6 +13,7 @@ use super::{
     effects::Factors,
     notes,
     panel::{Panel, panels},
+    selection_tables,
     table::{Cell, Table},
 };
 use crate::{
@@ -41,6 +42,7 @@ pub fn lay_out(
     if let Some(factors) = Factors::of(spec) {
         elements.extend(factors.elements(table, spec, &panels));
     }
+    elements.extend(selection_tables::elements(table, spec));
     let notes = notes::notes(table, results, experiment);
     elements.extend(notes.into_iter().map(Element::Paragraph));
     let title = match spec.title.as_str() {

@@ -20,7 +20,11 @@ mod panel;
 mod position;
 mod published;
 mod richer;
+pub mod selection;
+mod selection_tables;
 mod separator;
+mod serving_notes;
+mod shown;
 pub mod table;
 mod tabulate;
 mod terminal;
@@ -148,12 +152,15 @@ pub fn table(
     let table = tabulate(results, experiment);
     let document = lay_out(&table, results, experiment, provenance);
     let tex = latex(std::slice::from_ref(&document));
-    let files = vec![
+    let mut files = vec![
         (folder.runs(), csv_files::runs(results, experiment)),
         (folder.table("csv"), cells_csv([&table])),
         (folder.table("md"), markdown(&document).into_bytes()),
         (folder.table("tex"), tex.into_bytes()),
     ];
+    if !table.selections.is_empty() {
+        files.push((folder.rules(), csv_files::rules(&table)));
+    }
     Tabled {
         folder: folder.path().to_owned(),
         table,

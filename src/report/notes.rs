@@ -10,15 +10,14 @@ use itertools::Itertools;
 use super::{
     DataOrigin,
     document::MarkedText,
+    serving_notes,
     table::{Cell, Comparison, Table, Test},
 };
 use crate::{
-    artefact::LatentUse,
     grid::{Axis, Value},
     manifest::{Block, Experiment, PAPER, Paired, Pairing, Spread, Start, Unpaired},
     method::{BudgetFrom, Method},
     metric::Measure,
-    plan::StageId,
     results::{Results, RunStatus, RunTally},
     stats::{POWER, detectable},
     store::MadeBy,
@@ -181,7 +180,8 @@ pub(super) fn notes(table: &Table, results: &Results<'_>, experiment: usize) -> 
     let notes = [
         reading(table, spec),
         holes(table, &spec.name),
-        latents(results, experiment),
+        serving_notes::latents(results, experiment),
+        serving_notes::thresholds(results, experiment),
         unsettled(table, results, experiment),
     ];
     notes.into_iter().filter(|note| !note.is_empty()).collect()
@@ -417,43 +417,6 @@ fn holes(table: &Table, name: &str) -> MarkedText {
             .code(format!("{name}.csv"))
             .plain("."),
     }
-}
-
-/// How much of their latents the probabilistic networks of an experiment use.
-fn latents(results: &Results<'_>, experiment: usize) -> MarkedText {
-    let behind: BTreeSet<StageId> = results
-        .of(experiment)
-        .flat_map(|(run, _)| results.plan.needed(run))
-        .collect();
-    let uses = behind.iter().filter_map(|id| results.latents.get(id));
-    let (used, dimensions): (Vec<usize>, Vec<usize>) = uses
-        .map(|latent| (latent.used(), latent.divergence.len()))
-        .unzip();
-    let (Some(fewest), Some(most)) = (used.iter().min(), used.iter().max()) else {
-        return MarkedText::default();
-    };
-    let range = match fewest == most {
-        true => fewest.to_string(),
-        false => format!("{fewest} to {most}"),
-    };
-    let collapsed = used.iter().filter(|used| **used == 0).count();
-    let warning = match collapsed {
-        0 => String::new(),
-        some => format!(
-            " In {some} the latent has collapsed: it says nothing of a mask, and choosing one \
-             changes nothing."
-        ),
-    };
-    let pretrainings = match used.len() {
-        1 => "the probabilistic network".to_owned(),
-        several => format!("the {several} probabilistic networks"),
-    };
-    MarkedText::from(format!(
-        "Of the {} dimensions of a latent, {pretrainings} use {range}: their posterior diverges \
-         from the prior by more than {} nats on average.{warning}",
-        dimensions[0],
-        LatentUse::USED
-    ))
 }
 
 /// How many reasons of failures a note names.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::position::Position;
+use super::{position::Position, selection::SelectionAt};
 use crate::{
     grid::{Axis, Coordinates},
     key::Digest,
@@ -24,6 +24,9 @@ pub struct Table {
     pub distances: &'static str,
     /// By position, then metric.
     pub cells: Vec<Cell>,
+    /// What rules for choosing annotators would have got, place by place; empty where the manifest
+    /// names no rules.
+    pub selections: Vec<SelectionAt>,
 }
 
 impl Table {

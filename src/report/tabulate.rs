@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::{
     marks,
     position::Position,
+    selection::selections,
     table::{Behind, Cell, Table, Test},
 };
 use crate::{
@@ -46,6 +47,7 @@ pub fn tabulate(results: &Results<'_>, experiment: usize) -> Table {
         axes,
         distances: spec.distances(),
         cells,
+        selections: selections(results, experiment),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The rule: a stage reads the data set and its upstream artefact, nothing else; what it returns
 //! depends on its spec alone. It does not know when or where it runs.
 
+mod agree;
 mod library;
 mod serve;
 
@@ -162,7 +163,7 @@ fn geometry(spec: &Spec, library: &Library) -> Option<TrainingGeometry> {
             let headers = images.filter_map(|digest| library.header(digest));
             Some(TrainingGeometry::of(headers)).filter(|geometry| !geometry.is_silent())
         }
-        Spec::Train(_) | Spec::Serve(_) | Spec::Evaluate(_) => None,
+        Spec::Train(_) | Spec::Serve(_) | Spec::Agree(_) | Spec::Evaluate(_) => None,
     }
 }
 
@@ -174,6 +175,7 @@ pub fn compute(spec: &Spec, bench: &mut Bench, watch: &mut dyn Watch) -> Result<
     match spec {
         Spec::Train(spec) => run_training(spec, bench, watch),
         Spec::Serve(spec) => serve::serve(spec, bench),
+        Spec::Agree(spec) => agree::agree(spec, &bench.library),
         Spec::Evaluate(spec) => run_evaluation(spec, bench),
     }
 }

@@ -5,6 +5,8 @@
 
 mod holm;
 mod pairs;
+mod permutation;
+mod rank;
 mod sign_flip;
 mod summary;
 pub mod t_distribution;
@@ -12,6 +14,8 @@ mod t_test;
 
 pub use holm::holm;
 pub use pairs::{PairError, Pairs};
+pub use permutation::{ChoiceTest, choices};
+pub use rank::{spearman, spearman_p};
 pub use sign_flip::{MOST_PAIRS, sign_flip};
 pub use summary::{mean, sd};
 pub use t_test::{POWER, TTest, Variance, detectable, paired, paired_overlapping, student, welch};

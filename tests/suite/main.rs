@@ -11,6 +11,7 @@ mod grid;
 mod manifest;
 mod data;
 mod fusion;
+mod choosing;
 mod plan;
 mod store;
 mod stats;

@@ -289,6 +289,14 @@ impl StageImages {
                 }),
                 upstream: Some(serve.pretrained),
             },
+            Spec::Agree(agree) => Self {
+                own: [&agree.support, &agree.candidates].iter().all(|support| {
+                    let mut masks = support.masks.iter();
+                    all(&support.images, &content.training)
+                        && masks.all(|masks| all(masks, &content.training))
+                }),
+                upstream: None,
+            },
             Spec::Evaluate(evaluate) => Self {
                 own: all(&evaluate.reference.masks, &content.test),
                 upstream: Some(evaluate.training),

@@ -141,6 +141,7 @@ fn plot(losses: &Losses) -> Markup {
         Kind::Finetune => "Fine-tuning",
         Kind::Scratch => "From random initialisation",
         Kind::Serve => "Serving",
+        Kind::Agree => "Agreement of masks",
         Kind::Evaluate => "Evaluation",
     };
     let finite = points
@@ -167,7 +168,7 @@ fn plot(losses: &Losses) -> Markup {
     );
     let class = match kind {
         Kind::Scratch => "without",
-        Kind::Pretrain | Kind::Finetune | Kind::Serve | Kind::Evaluate => "with",
+        _ => "with",
     };
     let drawing = html! {
         g.(class) {

@@ -126,7 +126,7 @@ impl<'a> PageSection<'a> {
         } = *sources;
         let spec = &results.plan.experiments[index];
         let table = tabulate(results, index);
-        let claims = (sources.claims)(&table, spec);
+        let claims = (sources.claims)(&table, results, index);
         let versus = spec.reference.as_ref().and_then(|published| {
             let reference = match PublishedMeans::read(published) {
                 Ok(reference) => reference,

@@ -696,7 +696,7 @@ fn distances_are_in_pixels_or_in_the_headers_millimetres() {
         let plan = plan::build(vec![experiment], &inventory);
         let references = plan.stages.iter().filter_map(|stage| match &stage.spec {
             Spec::Evaluate(evaluate) => Some(evaluate.reference.spacing.clone()),
-            Spec::Train(_) | Spec::Serve(_) => None,
+            Spec::Train(_) | Spec::Serve(_) | Spec::Agree(_) => None,
         });
         let distinct: Vec<_> = references.collect();
         assert!(distinct.len() > 1 && distinct.iter().all(|s| *s == distinct[0]));

@@ -3,6 +3,7 @@
 mod manifests;
 mod layers;
 mod schema;
+mod selection;
 mod sweep;
 pub mod options;
 mod words;

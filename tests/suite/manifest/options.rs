@@ -130,6 +130,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("statistics.spread", &["\"sd\""]),
     ("statistics.paired", &["\"nadeau_bengio\""]),
     ("statistics.unpaired", &["\"welch\""]),
+    ("selection.rules", &["[\"agreement\", \"best\"]"]),
     ("reference.values", &["\"published.csv\""]),
     ("reference.source", &["\"somebody\""]),
     ("reference.dataset", &["\"some data\""]),
@@ -145,7 +146,7 @@ const OF_BASE: [Kind; 4] = [
 
 /// The kinds whose stages a key changes, by what the documentation of the keys says.
 fn shaped_by(key: &str) -> &'static [Kind] {
-    use Kind::{Evaluate, Finetune, Pretrain, Scratch};
+    use Kind::{Agree, Evaluate, Finetune, Pretrain, Scratch};
     match key.split_once('.').unwrap_or(("", key)) {
         ("", "seed") | ("network" | "training" | "augment", _) => &OF_BASE,
         ("image", "cut_masks") => &[],
@@ -162,6 +163,8 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         ("grid", "new_experts" | "samples" | "starts") => &[Finetune, Scratch, Evaluate],
         // With one way of sampling and one combination the two pairings are the same.
         ("grid", "pairing") => &[],
+        // Against a base in which all annotate, so that there is no choice.
+        ("selection", _) => &[Pretrain, Finetune, Agree, Evaluate],
         // Which kinds there are at all.
         ("grid", "methods") => &OF_BASE,
         ("", "title" | "keep") => &[],
@@ -211,6 +214,8 @@ fn set(key: &str, value: &str) -> Vec<String> {
             [&patterns[..], &["dataset.split.test=[\"test\"]"]].concat()
         }
         ("dataset.split.seed", _) => [&patterns[..], &["dataset.split.test=0.5"]].concat(),
+        // They need a choice.
+        ("selection.rules", _) => vec!["grid.annotators.choose=[3, 2]"],
         ("dataset.slice.keep", _) => vec!["dataset.slice.axis=\"z\""],
         _ => Vec::new(),
     };
@@ -272,7 +277,8 @@ fn no_two_options_give_a_stage_the_same_key() {
     let base = plan_of(&[]);
     for (key, values) in OPTIONS {
         // The tensors of a moved file are the same, and lists may have stages in common.
-        if *key == "pretrain.from" || key.starts_with("grid.") {
+        let of_lists = key.starts_with("grid.") || key.starts_with("selection.");
+        if *key == "pretrain.from" || of_lists {
             continue;
         }
         for value in *values {

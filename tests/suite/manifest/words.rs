@@ -352,6 +352,51 @@ const WORDS: &[(&str, &str, &str)] = &[
         "pairs_are_tested_as_independent_or_with_the_variance_of_overlapping_trainings",
     ),
     (
+        "selection.rules",
+        "mean",
+        "rules_get_what_they_choose_and_contributions_are_what_experts_add",
+    ),
+    (
+        "selection.rules",
+        "agreement",
+        "scores_and_choices_are_those_of_their_definitions",
+    ),
+    (
+        "selection.rules",
+        "cover",
+        "scores_and_choices_are_those_of_their_definitions",
+    ),
+    (
+        "selection.rules",
+        "style",
+        "scores_and_choices_are_those_of_their_definitions",
+    ),
+    (
+        "selection.rules",
+        "alike",
+        "scores_and_choices_are_those_of_their_definitions",
+    ),
+    (
+        "selection.rules",
+        "unlike",
+        "scores_and_choices_are_those_of_their_definitions",
+    ),
+    (
+        "selection.rules",
+        "best-elsewhere",
+        "rules_get_what_they_choose_and_contributions_are_what_experts_add",
+    ),
+    (
+        "selection.rules",
+        "best",
+        "rules_get_what_they_choose_and_contributions_are_what_experts_add",
+    ),
+    (
+        "selection.rules",
+        "worst",
+        "rules_get_what_they_choose_and_contributions_are_what_experts_add",
+    ),
+    (
         "statistics.unpaired",
         "student",
         "unpaired_results_are_tested_with_one_variance_or_with_two",
@@ -404,18 +449,22 @@ fn the_list_holds_every_word_that_a_manifest_accepts() {
 fn every_word_is_read_and_written_as_itself() {
     for (key, word, _) in WORDS {
         let value = match *key {
-            "grid.methods" | "table.rows" => format!("[\"{word}\"]"),
+            "grid.methods" | "table.rows" | "selection.rules" => format!("[\"{word}\"]"),
             _ => format!("\"{word}\""),
         };
-        let needed = (*key == "dataset.slice.keep").then_some("dataset.slice.axis=\"z\"");
-        let needed = needed.map(str::to_owned);
-        let set = needed.iter().cloned().chain([format!("{key}={value}")]);
+        let needed: &[&str] = match *key {
+            "dataset.slice.keep" => &["dataset.slice.axis=\"z\""],
+            "selection.rules" => &["grid.annotators.choose=[2]", "grid.repeats=2"],
+            _ => &[],
+        };
+        let needed = needed.iter().map(|set| (*set).to_owned());
+        let set = needed.clone().chain([format!("{key}={value}")]);
         let written = manifest::resolved(&experiment(&set.collect::<Vec<_>>()));
         let document: toml::Value = toml::from_str(&written).unwrap();
         let found = key.split('.').fold(&document, |table, part| &table[part]);
         let expected: toml::Value = toml::from_str(&format!("v = {value}")).unwrap();
         assert_eq!(*found, expected["v"], "{key}");
-        let again = needed.into_iter().chain([format!("{key}={found}")]);
+        let again = needed.chain([format!("{key}={found}")]);
         let again = experiment(&again.collect::<Vec<_>>());
         assert_eq!(manifest::resolved(&again), written, "{key} = {word}");
     }

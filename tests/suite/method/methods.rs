@@ -306,7 +306,9 @@ fn training<'a>(plan: &'a Plan, method: &str) -> (&'a Train, Digest) {
     let stage = plan.stage(run.network);
     match &stage.spec {
         Spec::Train(train) => (train, stage.digest),
-        Spec::Serve(_) | Spec::Evaluate(_) => panic!("a run's training is a training"),
+        Spec::Serve(_) | Spec::Agree(_) | Spec::Evaluate(_) => {
+            panic!("a run's training is a training")
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn claims_on(text: &str, scores: impl Fn(&Run) -> Option<[f64; 3]>) -> Vec<Claim
         Some(scores(run)?.map(Score::Value))
     });
     let results = results::collect(&plan, &store, &|_| None);
-    paper::claims(&report::tabulate(&results, 0), &plan.experiments[0])
+    paper::claims(&report::tabulate(&results, 0), &results, 0)
 }
 
 fn verdicts(claims: &[Claim]) -> Vec<(&str, Vec<u8>, Verdict)> {
@@ -229,7 +229,7 @@ fn the_document_names_every_claim_with_its_verdict_and_the_data() {
     });
     let results = results::collect(&plan, &store, &|_| None);
     let spec = &plan.experiments[0];
-    let claims = paper::claims(&report::tabulate(&results, 0), spec);
+    let claims = paper::claims(&report::tabulate(&results, 0), &results, 0);
     let document = report::claims_document(&claims, &spec.name, spec, &provenance());
     let text = report::markdown(&document);
     assert!(text.contains("**Synthetic data:**"), "{text}");

@@ -54,7 +54,7 @@ fn verdicts(mean: impl Fn(&Run) -> f64) -> (Vec<NamedVerdict>, String) {
         Some([dice / 100.0, 12.0 - dice / 10.0, 40.0 - dice / 3.0].map(Score::Value))
     });
     let results = results::collect(&plan, &store, &|_| None);
-    let claims = paper::claims(&report::tabulate(&results, 0), &plan.experiments[0]);
+    let claims = paper::claims(&report::tabulate(&results, 0), &results, 0);
     let document = report::claims_document(&claims, "made_up", &plan.experiments[0], &provenance());
     let verdicts = claims.iter().map(|claim| {
         let experts = claim.experts.clone();

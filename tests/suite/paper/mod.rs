@@ -3,3 +3,5 @@
 mod claims;
 mod fusion;
 mod methods;
+mod scenarios;
+mod selection;

@@ -148,7 +148,7 @@ fn what_cannot_change_a_dealt_pretraining_is_not_in_its_key() {
         .iter()
         .filter_map(|stage| match &stage.spec {
             Spec::Train(train) => train.support.dealt.clone(),
-            Spec::Serve(_) | Spec::Evaluate(_) => None,
+            Spec::Serve(_) | Spec::Agree(_) | Spec::Evaluate(_) => None,
         })
         .collect();
     assert_eq!(dealt.len(), 2, "another pretraining is another deal");

@@ -7,6 +7,7 @@ mod declared_tables;
 mod effects;
 mod recomputed;
 mod renderings;
+mod selection;
 mod published;
 mod captions;
 mod as_it_is;

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use std::collections::BTreeMap;
+
 use expertgrid::{
     manifest,
     metric::{Reason, Score},
@@ -110,7 +112,9 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
     let results = Results {
         outcomes: outcomes.collect(),
         plan: &plan,
-        latents: std::collections::BTreeMap::new(),
+        latents: BTreeMap::new(),
+        thresholds: BTreeMap::new(),
+        agreements: BTreeMap::new(),
         damaged: Vec::new(),
     };
     let table = report::tabulate(&results, 0);

@@ -86,6 +86,7 @@ impl Grid {
                 Kind::Finetune => 'F',
                 Kind::Scratch => 'S',
                 Kind::Serve => 'V',
+                Kind::Agree => 'A',
                 Kind::Evaluate => 'E',
             };
             let number = seen.entry(letter).or_insert(0);

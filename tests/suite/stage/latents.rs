@@ -161,7 +161,7 @@ fn as_it_is_a_network_decodes_the_mean_of_its_prior_whoever_the_new_expert_is() 
         .iter()
         .filter_map(|stage| match &stage.spec {
             Spec::Serve(serve) => Some(serve.way),
-            Spec::Train(_) | Spec::Evaluate(_) => None,
+            Spec::Train(_) | Spec::Agree(_) | Spec::Evaluate(_) => None,
         })
         .collect();
     // Without samples both experts are served alike.

@@ -8,7 +8,7 @@ use expertgrid::{
     key::Keyed,
     manifest,
     metric::{Measure, Score},
-    plan::{self, Inventory, Kind, Plan, Run},
+    plan::{self, Inventory, Plan, Run, Stage},
     report::{self, DataOrigin},
     results::Results,
     results_dir::{ResultsDir, VariantDir},
@@ -46,7 +46,6 @@ pub fn grid(
     let inventory = Inventory::assumed(&experiments[0].cohort);
     let plan = plan::build(experiments, &inventory);
     let store = Store::within(folder);
-    let scratch = store.scratch().unwrap();
     for run in &plan.runs {
         let Some([dice, assd, hd95]) = scores(run) else {
             continue;
@@ -58,23 +57,28 @@ pub fn grid(
         };
         let stage = plan.stage(run.evaluation);
         let files = Files::from([(SCORES.to_owned(), Scores { cases: vec![case] }.to_bytes())]);
-        let made_by = MadeBy {
+        publish(&store, stage, &files);
+    }
+    (plan, store)
+}
+
+/// Publishes a stage's artefact of files that are made up.
+pub fn publish(store: &Store, stage: &Stage, files: &Files) {
+    let about = Unpublished {
+        kind: stage.spec.kind(),
+        digest: stage.digest,
+        inputs: stage.spec.explain(),
+        spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
+        dataset: "made up".into(),
+        geometry: None,
+        made_by: MadeBy {
             version: "0".into(),
             device: "cpu".into(),
             engine: "none".into(),
-        };
-        let about = Unpublished {
-            kind: Kind::Evaluate,
-            digest: stage.digest,
-            inputs: stage.spec.explain(),
-            spec: serde_json::value::to_raw_value(&stage.spec).unwrap(),
-            dataset: "made up".into(),
-            geometry: None,
-            made_by,
-        };
-        store.publish(&scratch, about, &files).unwrap();
-    }
-    (plan, store)
+        },
+    };
+    let scratch = store.scratch().unwrap();
+    store.publish(&scratch, about, files).unwrap();
 }
 
 /// Scores of the paper's measures under their words.
