@@ -239,12 +239,15 @@ fn told(test: &Test) -> String {
             df,
             p,
             p_holm,
+            p_annotators,
             sign_flip,
         }) => {
             let exact = sign_flip.map_or_else(String::new, |p| format!(", sign-flip p = {p:.4}"));
+            let over = p_annotators
+                .map_or_else(String::new, |p| format!(", over combinations p = {p:.4}"));
             format!(
                 "against {with}: {difference:+.3} (95 % {low:+.3} to {high:+.3}), t = {t:.3}, df = \
-                 {df:.1}, p = {p:.4}, Holm-adjusted {p_holm:.4}{exact}"
+                 {df:.1}, p = {p:.4}, Holm-adjusted {p_holm:.4}{over}{exact}"
             )
         }
     }

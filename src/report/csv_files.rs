@@ -177,10 +177,24 @@ pub fn cells<'a>(tables: impl IntoIterator<Item = &'a Table>) -> Vec<u8> {
             number(gain(cell).map(|gain| gain.ci95.1))
         }),
         of("untested", untested),
-        column("unit", |(table, cell): &CellRow<'_>| {
-            cell.metric.in_unit(table.distances).to_owned()
-        }),
     ]);
+    let both = tables.iter().flat_map(|table| &table.cells).any(|cell| {
+        let tests = [&cell.against_best, &cell.against_counterpart];
+        let mut made = tests.into_iter().filter_map(Test::comparison);
+        made.any(|test| test.p_annotators.is_some())
+    });
+    let over = |test: &Test| number(test.comparison().and_then(|made| made.p_annotators));
+    if both {
+        columns.extend([
+            of("p_best_annotators", move |cell| over(&cell.against_best)),
+            of("p_counterpart_annotators", move |cell| {
+                over(&cell.against_counterpart)
+            }),
+        ]);
+    }
+    columns.extend([column("unit", |(table, cell): &CellRow<'_>| {
+        cell.metric.in_unit(table.distances).to_owned()
+    })]);
     let cells = tables
         .iter()
         .flat_map(|table| table.cells.iter().map(move |cell| (*table, cell)));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     grid::{Axis, Coordinates},
-    manifest::{Block, Experiment, Paired, Unpaired},
+    manifest::{Block, Experiment, Paired, Pairing, Unpaired},
     method::{Method, TrainedOn},
     stats::{self, Pairs, TTest},
 };
@@ -35,7 +35,7 @@ fn counterparts(cells: &mut [Cell], spec: &Experiment) {
             (Some(with), Some(without)) => cells[i].metric.is_better(with, without),
             _ => false,
         };
-        cells[i].underline = gained && test.p().is_some_and(|p| p < spec.statistics.alpha);
+        cells[i].underline = gained && test.p_of_marks().is_some_and(|p| p < spec.statistics.alpha);
         cells[i].against_counterpart = test;
     }
     let family = |cell: &Cell| (cell.position.on(&spec.table.panels), cell.metric);
@@ -110,7 +110,9 @@ fn best(cells: &mut [Cell], spec: &Experiment) {
                 false => against(&cells[i], &cells[best], spec),
             };
             cells[i].best = known && i == best;
-            cells[i].bold = test.p().is_some_and(|p| p >= spec.statistics.alpha);
+            cells[i].bold = test
+                .p_of_marks()
+                .is_some_and(|p| p >= spec.statistics.alpha);
             cells[i].against_best = test;
         }
         let made = |i: &usize| cells[*i].against_best.comparison().is_some();
@@ -159,6 +161,34 @@ fn against(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
     }
 }
 
+/// Whether marks need a second test, over combinations of annotation experts: in tables of several
+/// methods that pretrain, where every combination meets every way of sampling. Over these alone,
+/// one lucky pretraining would make a method significantly better.
+pub(super) fn need_both(spec: &Experiment) -> bool {
+    let pretrained = spec.grid.methods.iter();
+    let pretrained = pretrained.filter(|chosen| chosen.method.is_pretrained());
+    spec.grid.pairing == Pairing::Crossed && pretrained.count() > 1
+}
+
+/// p of the paired test over combinations of annotation experts. A cell that has none is the same
+/// for each combination of the other. None where there is one combination only.
+fn over_annotators(a: &Cell, b: &Cell) -> Option<f64> {
+    let values = |of: &Cell, other: &Cell| -> Vec<(Coordinates, f64)> {
+        let only = of.by_annotators.values().next().copied();
+        let others = other.by_annotators.iter();
+        match (of.by_annotators.len(), only) {
+            (1, Some(value)) => others.map(|(key, _)| (key.clone(), value)).collect(),
+            _ => of
+                .by_annotators
+                .iter()
+                .map(|(key, value)| (key.clone(), *value))
+                .collect(),
+        }
+    };
+    let pairs = Pairs::join(&values(a, b), &values(b, a)).ok()?;
+    Some(stats::paired(&pairs).ok()?.p)
+}
+
 /// The paired test of two cells; results at the same coordinates make a pair. `p_holm` is `p`, as
 /// for a family of one test.
 pub fn paired(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
@@ -180,7 +210,11 @@ pub fn paired(a: &Cell, b: &Cell, spec: &Experiment) -> Test {
                 stats::paired_overlapping(&pairs, ratio)
             }
         };
-        made(b, test, true, stats::sign_flip(&pairs).ok())
+        let mut test = made(b, test, true, stats::sign_flip(&pairs).ok());
+        if let Test::Made(comparison) = &mut test {
+            comparison.p_annotators = need_both(spec).then(|| over_annotators(a, b)).flatten();
+        }
+        test
     })
 }
 
@@ -232,6 +266,7 @@ fn made(
             df: test.df,
             p: test.p,
             p_holm: test.p,
+            p_annotators: None,
             sign_flip,
         }),
         Err(why) => Test::Undefined(Untestable::Numbers(why)),

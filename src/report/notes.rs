@@ -10,7 +10,7 @@ use itertools::Itertools;
 use super::{
     DataOrigin,
     document::MarkedText,
-    serving_notes,
+    marks, serving_notes,
     table::{Cell, Comparison, Table, Test},
 };
 use crate::{
@@ -215,6 +215,13 @@ fn reading(table: &Table, spec: &Experiment) -> MarkedText {
         ));
     }
     let tested = !best.is_empty() || !gains.is_empty();
+    if tested && marks::need_both(spec) {
+        text = text.plain(
+            " Marks need two tests, of which the larger p counts: the second is paired over the \
+             combinations of annotation experts, each the mean over its ways of sampling, so that \
+             what is one lucky pretraining is not called significant.",
+        );
+    }
     match tested {
         true => text
             .plain(dependence(spec))

@@ -50,6 +50,9 @@ pub struct Cell {
     /// The results of the cell, by their values on the axes of results: each is the mean over the
     /// defined runs that the table averages first.
     pub results: BTreeMap<Coordinates, f64>,
+    /// The means of its runs by their combination of annotation experts; one where nothing is
+    /// pretrained.
+    pub by_annotators: BTreeMap<Coordinates, f64>,
     /// Runs behind the cell.
     pub runs: usize,
     /// Of those, with a defined value.
@@ -147,6 +150,12 @@ impl Test {
         }
     }
 
+    /// The p by which marks are given: the larger one, where two tests were made.
+    pub fn p_of_marks(&self) -> Option<f64> {
+        let over_annotators = self.comparison().and_then(|made| made.p_annotators);
+        Some(self.p()?.max(over_annotators.unwrap_or(0.0)))
+    }
+
     /// p adjusted by Holm's method; 1 for the best against itself, which is none of the tests.
     pub fn p_holm(&self) -> Option<f64> {
         match self {
@@ -200,10 +209,13 @@ pub struct Comparison {
     pub t: f64,
     /// Its degrees of freedom.
     pub df: f64,
-    /// Two-sided p, by which marks are given.
+    /// Two-sided p.
     pub p: f64,
     /// p adjusted by Holm's method over the family that the cell's field names.
     pub p_holm: f64,
+    /// Two-sided p of the paired test over combinations of annotation experts, in tables where a
+    /// mark needs both tests.
+    pub p_annotators: Option<f64>,
     /// Two-sided p of the exact sign-flip test of the pairs; where there are pairs, and not too
     /// many.
     pub sign_flip: Option<f64>,

@@ -72,6 +72,11 @@ fn cell(
     let values = behind.iter();
     let values = values.filter_map(|run| Some((run.result.clone(), run.score?.value()?)));
     let averaged = averaged(values);
+    let by_annotators = group.iter().filter_map(|(_, run, outcome)| {
+        let annotators = vec![Axis::ANNOTATORS.of(&run.at)];
+        Some((annotators, outcome.mean(metric)?.value()?))
+    });
+    let by_annotators = self::averaged(by_annotators);
     let values: Vec<f64> = averaged.values().copied().collect();
     let count = |wanted: &dyn Fn(&Behind) -> bool| behind.iter().filter(|run| wanted(run)).count();
     let present = count(&|run| run.score.is_some());
@@ -94,6 +99,7 @@ fn cell(
             .then(|| worst(metric, group, &result))
             .flatten(),
         results: averaged,
+        by_annotators,
         against_best: Test::NoPartner,
         against_counterpart: Test::NoPartner,
         best: false,

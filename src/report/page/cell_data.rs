@@ -73,6 +73,8 @@ enum Against {
         ci95: (f64, f64),
         p: f64,
         p_holm: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_annotators: Option<f64>,
         sign_flip: Option<f64>,
     },
 }
@@ -89,6 +91,7 @@ impl Against {
                 ci95: made.ci95,
                 p: made.p,
                 p_holm: made.p_holm,
+                p_annotators: made.p_annotators,
                 sign_flip: made.sign_flip,
             },
         }

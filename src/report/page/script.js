@@ -26,9 +26,10 @@
     if (test === 'none') return [];
     if (test === 'itself') return [fact(name, 'is itself the best')];
     if (test.undefined) return [fact(name, `not tested: ${test.undefined}`)];
-    const { with: other, difference, ci95, p: plain, p_holm, sign_flip } = test.made;
+    const { with: other, difference, ci95, p: plain, p_holm, p_annotators, sign_flip } = test.made;
     const signed = (difference > 0 ? '+' : '') + number(difference);
     const lines = [`p ${plain < 0.0001 ? '' : '= '}${p(plain)}; adjusted by Holm ${p(p_holm)}`];
+    if (p_annotators !== undefined) lines.push(`over combinations ${p(p_annotators)}`);
     if (sign_flip !== null) lines.push(`sign-flip ${p(sign_flip)}`);
     return [fact(name, `${lines.join('; ')}.`, el('br'), `Difference ${signed} (${range(ci95)}) from ${other}`)];
   };

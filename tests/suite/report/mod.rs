@@ -8,6 +8,7 @@ mod effects;
 mod recomputed;
 mod renderings;
 mod selection;
+mod two_tests;
 mod published;
 mod captions;
 mod as_it_is;
