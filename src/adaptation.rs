@@ -14,7 +14,7 @@ use crate::{
     engine::{Engine, plain},
     key::Digest,
     manifest::{ImageSpec, NetworkSpec, Recipe},
-    method::Branch,
+    method::{Branch, NetworkForm},
     metric::{MaskError, dice},
     net::{Checkpoint, CheckpointError, ExpertLayers, UNet},
     seed::Seed,
@@ -98,8 +98,8 @@ impl<E: Engine> Adapting<'_, E> {
                 choice: None,
             }),
             Branch::Inherit => {
-                let with_latent = self.with_latent()?;
-                let pretrained = with_latent.as_ref().unwrap_or(self.pretrained);
+                let settled = self.settled()?;
+                let pretrained = settled.as_ref().unwrap_or(self.pretrained);
                 let (best, choice) = match self.experts {
                     [] => (0, None),
                     _ => {
@@ -116,8 +116,13 @@ impl<E: Engine> Adapting<'_, E> {
         }
     }
 
-    /// The network with the latent of the cases; none where it takes no latent.
-    fn with_latent(&self) -> Result<Option<Checkpoint>, AdaptationError> {
+    /// The network with the latent of the cases, or without the head of a map; none where it has
+    /// neither.
+    fn settled(&self) -> Result<Option<Checkpoint>, AdaptationError> {
+        let about = self.pretrained.about();
+        if about.is_some_and(|about| about.network == NetworkForm::Map) {
+            return Ok(Some(self.pretrained.without_map()?));
+        }
         match self.pretrained.size()?.branches.has_latent() {
             false => Ok(None),
             true => {

@@ -39,6 +39,9 @@ pub const CURVE: &str = "curve.csv";
 pub const CHOICE: &str = "choice.json";
 /// Which threshold a new expert is served with, and how all of them fit the annotated cases.
 pub const THRESHOLD: &str = "threshold.json";
+/// How far a new expert's mask follows the map of disagreement, and how all weights fit the
+/// annotated cases.
+pub const MAP_WEIGHT: &str = "map_weight.json";
 /// Which latent a new expert is served with.
 pub const LATENT: &str = "latent.json";
 /// The terms of the loss of every step, in the training of a probabilistic U-Net.
@@ -245,6 +248,41 @@ impl ThresholdChoice {
     }
 }
 
+/// How the weights of a map of disagreement fit a new expert's annotated cases, and the one that
+/// fits best. A pixel is inside where its probability and the map's value, times the weight, are
+/// together at least 1/2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapChoice {
+    /// The images, in the order of sampling.
+    pub images: Vec<Digest>,
+    /// From the lowest to the highest.
+    pub weights: Vec<MapFit>,
+    /// The one that was chosen.
+    pub chosen: f64,
+}
+
+/// The fit of one weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapFit {
+    /// The weight of the map.
+    pub weight: f64,
+    /// The mean over the cases.
+    pub mean_dice: f64,
+    /// The Dice coefficient of each, from 0 to 1, in the order of the images.
+    pub dice: Vec<f64>,
+}
+
+impl MapChoice {
+    /// As JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
 /// The latent that a new expert is served with: the mean over annotated cases of the posterior's
 /// mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -355,6 +393,9 @@ pub fn branch_name(expert: u8) -> String {
 
 /// The name in [`PREDICTIONS`] of the branch that several experts share.
 pub const ONLY: &str = "all";
+
+/// The name in [`PREDICTIONS`] of a map of how much experts disagree.
+pub const DISAGREEMENT: &str = "map";
 
 /// The name in [`PREDICTIONS`] of what a new expert is served with.
 pub const SERVED: &str = "served";

@@ -90,9 +90,10 @@ impl AdaptationMethod {
     /// The start of the expert's branch, and the parameters that are trained.
     fn words(self, network: NetworkForm) -> (Branch, Tuned) {
         match (self, network) {
-            (Self::Full, NetworkForm::One | NetworkForm::Latent | NetworkForm::Comb) => {
-                (Branch::Inherit, Tuned::Everything)
-            }
+            (
+                Self::Full,
+                NetworkForm::One | NetworkForm::Latent | NetworkForm::Comb | NetworkForm::Map,
+            ) => (Branch::Inherit, Tuned::Everything),
             (Self::Full, NetworkForm::Norms | NetworkForm::Heads) => {
                 (Branch::Reset, Tuned::Everything)
             }

@@ -66,6 +66,9 @@ pub enum NetworkForm {
     Latent,
     /// In a network that is made from such a one: the layers that took the latent.
     Comb,
+    /// Nothing, but a second head gives a map of how much experts disagree. A network that is made
+    /// from such a one has the first head alone.
+    Map,
 }
 
 impl NetworkForm {
@@ -77,6 +80,7 @@ impl NetworkForm {
             Self::One => "one",
             Self::Latent => "latent",
             Self::Comb => "comb",
+            Self::Map => "map",
         }
     }
 
@@ -84,7 +88,7 @@ impl NetworkForm {
     /// is adapted by its norms.
     pub fn adapted(self) -> Self {
         match self {
-            Self::Norms | Self::One => Self::Norms,
+            Self::Norms | Self::One | Self::Map => Self::Norms,
             Self::Heads => Self::Heads,
             Self::Latent | Self::Comb => Self::Comb,
         }
@@ -119,6 +123,9 @@ pub enum Objective {
     /// The cross-entropy with the mean of the masks. The Dice loss is not for targets between 0 and
     /// 1: with a target of 0.3 it is least at 1.
     MeanMask,
+    /// The soft Dice loss of the masks' majority, and the cross-entropy with the map of their
+    /// disagreement: 4 m (1 - m) at a pixel where the share m of the experts is inside.
+    MaskAndMap,
     /// The evidence lower bound of a probabilistic U-Net, for each mask.
     Elbo,
 }
@@ -129,6 +136,7 @@ impl Objective {
         match self {
             Self::Dice => "dice",
             Self::MeanMask => "mean mask",
+            Self::MaskAndMap => "mask and map",
             Self::Elbo => "evidence lower bound",
         }
     }
@@ -210,11 +218,11 @@ impl Tuned {
 }
 
 /// The methods that need no section in a manifest.
-pub static BUILT_IN: [Method; 18] = {
+pub static BUILT_IN: [Method; 20] = {
     use Annotation::{Cohort, Every};
     use Branch::{Inherit, Reset};
     use Masks::{Each, Majority, Mean, Staple};
-    use NetworkForm::{Heads, Latent, One};
+    use NetworkForm::{Heads, Latent, Map, One};
     use Tuned::{Everything, ExpertLayers};
     const FULL: Option<Tuned> = Some(Everything);
     [
@@ -234,6 +242,8 @@ pub static BUILT_IN: [Method; 18] = {
         of_form("staple", One, Staple, Inherit, FULL),
         of_form("uncertainty", One, Mean, Inherit, None),
         of_form("uncertainty-full", One, Mean, Inherit, FULL),
+        of_form("uncertainty-map", Map, Mean, Inherit, None),
+        of_form("uncertainty-map-full", Map, Mean, Inherit, FULL),
         of_form("probabilistic", Latent, Each, Inherit, None),
         of_form("probabilistic-full", Latent, Each, Inherit, FULL),
     ]
@@ -324,6 +334,7 @@ impl Method {
     pub fn objective(&self) -> Objective {
         match (self.network, self.masks) {
             (NetworkForm::Latent, _) => Objective::Elbo,
+            (NetworkForm::Map, _) => Objective::MaskAndMap,
             (_, Masks::Each | Masks::Majority | Masks::Staple) => Objective::Dice,
             (_, Masks::Mean) => Objective::MeanMask,
         }

@@ -36,6 +36,7 @@ const MULTITASK: &[(&str, (NetworkForm, Masks))] = &[
     ("majority", (NetworkForm::One, Masks::Majority)),
     ("staple", (NetworkForm::One, Masks::Staple)),
     ("uncertainty", (NetworkForm::One, Masks::Mean)),
+    ("uncertainty-map", (NetworkForm::Map, Masks::Mean)),
     ("probabilistic", (NetworkForm::Latent, Masks::Each)),
 ];
 const BRANCH: &[(&str, Branch)] = &[("reset", Branch::Reset), ("inherit", Branch::Inherit)];
@@ -58,6 +59,7 @@ impl Words<'_> {
                 "majority",
                 "staple",
                 "uncertainty",
+                "uncertainty-map",
                 "probabilistic",
             ],
         ),
@@ -154,7 +156,8 @@ fn contradiction(words: &Words<'_>) -> Option<WordError> {
         branch,
         adapt,
     } = *words;
-    if annotation == "cohort" && ["majority", "staple", "uncertainty"].contains(&multitask) {
+    let of_several = ["majority", "staple", "uncertainty", "uncertainty-map"];
+    if annotation == "cohort" && of_several.contains(&multitask) {
         return Some(WordError {
             key: Some("annotation"),
             text: format!(

@@ -105,6 +105,7 @@ impl About {
                 Branches::new(ExpertLayers::Head, several)
             }
             (NetworkForm::One, _) => Branches::from(1),
+            (NetworkForm::Map, _) => Branches::with_map(),
             (NetworkForm::Latent, _) => Branches::probabilistic(),
             (NetworkForm::Comb, _) => Branches::new(ExpertLayers::Comb, 1),
             (NetworkForm::Norms | NetworkForm::Heads, count) => Branches::from(count),
@@ -118,7 +119,7 @@ impl About {
     /// The experts of the branches; empty where the only branch is several experts'.
     pub fn owners(&self) -> &[Expert] {
         match self.network {
-            NetworkForm::One | NetworkForm::Latent => &[],
+            NetworkForm::One | NetworkForm::Latent | NetworkForm::Map => &[],
             // With a latent of its own choice, and not adapted.
             NetworkForm::Comb if self.experts.len() > 1 => &[],
             NetworkForm::Norms | NetworkForm::Heads | NetworkForm::Comb => &self.experts,
@@ -131,6 +132,9 @@ impl About {
         match (self.network, self.experts.as_slice()) {
             (NetworkForm::One, []) => "one branch for fused masks".to_owned(),
             (NetworkForm::One, _) => format!("one branch for experts {experts}"),
+            (NetworkForm::Map, _) => {
+                format!("a mask and a map of the disagreement of experts {experts}")
+            }
             (NetworkForm::Latent, _) | (NetworkForm::Comb, [_, _, ..]) => {
                 format!("a latent for the masks of experts {experts}")
             }

@@ -52,6 +52,11 @@ impl Branches {
         }
     }
 
+    /// A head for a mask, and one for a map of how much experts disagree.
+    pub fn with_map() -> Self {
+        Self::new(ExpertLayers::Head, 2)
+    }
+
     /// Whether the network takes a latent.
     pub fn has_latent(&self) -> bool {
         self.latent
@@ -76,6 +81,7 @@ impl Branches {
         match network {
             NetworkForm::Norms | NetworkForm::Heads => Self::of(network.into(), experts),
             NetworkForm::One => Self::from(1),
+            NetworkForm::Map => Self::with_map(),
             NetworkForm::Latent => Self::probabilistic(),
             NetworkForm::Comb => Self::new(ExpertLayers::Comb, 1),
         }
@@ -115,7 +121,7 @@ impl From<NetworkForm> for ExpertLayers {
     fn from(network: NetworkForm) -> Self {
         match network {
             NetworkForm::Norms | NetworkForm::One => Self::Norms,
-            NetworkForm::Heads => Self::Head,
+            NetworkForm::Heads | NetworkForm::Map => Self::Head,
             NetworkForm::Latent | NetworkForm::Comb => Self::Comb,
         }
     }

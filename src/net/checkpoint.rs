@@ -31,6 +31,10 @@ const COMB: &str = "latent.comb.0.weight";
 const COMB_BIAS: &str = "latent.comb.0.bias";
 const OF_LATENT: &str = "latent.comb.0.latent";
 
+/// Weight and bias of the heads.
+const HEAD: &str = "segmentation_head.0.weight";
+const HEAD_BIAS: &str = "segmentation_head.0.bias";
+
 /// The entry of the file's metadata that holds an [`About`].
 pub(super) const ABOUT: &str = "expertgrid";
 
@@ -235,14 +239,14 @@ impl Checkpoint {
             };
             return self.described(NetworkSize { width, branches });
         }
-        let heads = match shape("segmentation_head.0.weight") {
+        let heads = match shape(HEAD) {
             Some(&[heads, _, 3, 3]) if heads > 0 => heads,
             Some(found) => {
                 return mismatch(format!(
-                    "tensor segmentation_head.0.weight is {found:?}, not [heads, channels, 3, 3]"
+                    "tensor {HEAD} is {found:?}, not [heads, channels, 3, 3]"
                 ));
             }
-            None => return Err(self.missing("segmentation_head.0.weight")),
+            None => return Err(self.missing(HEAD)),
         };
         let branches = match (norms, heads) {
             (norms, 1) => Branches::new(ExpertLayers::Norms, norms),
@@ -302,6 +306,34 @@ impl Checkpoint {
             tensors,
             about: self.about.clone().map(|about| About {
                 network: NetworkForm::Comb,
+                ..about
+            }),
+            ..self.clone()
+        })
+    }
+
+    /// The same network without the head that gives a map.
+    ///
+    /// # Errors
+    /// Where the network gives no map.
+    pub fn without_map(&self) -> Result<Self, CheckpointError> {
+        let mut tensors = self.tensors.clone();
+        for name in [HEAD, HEAD_BIAS] {
+            let Some(StoredTensor { shape, values }) = tensors.get_mut(name) else {
+                return Err(self.missing(name));
+            };
+            if shape.first() != Some(&2) {
+                return Err(CheckpointError::Mismatch(format!(
+                    "tensor {name} is {shape:?}, not of a mask and a map"
+                )));
+            }
+            values.truncate(values.len() / 2);
+            shape[0] = 1;
+        }
+        Ok(Self {
+            tensors,
+            about: self.about.clone().map(|about| About {
+                network: NetworkForm::One,
                 ..about
             }),
             ..self.clone()

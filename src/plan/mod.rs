@@ -363,7 +363,7 @@ impl Builder<'_> {
         };
         let (network, support, batching) = match (experts.len(), method.annotation, fused) {
             // All masks of an image make one target.
-            _ if objective == Objective::MeanMask => {
+            _ if matches!(objective, Objective::MeanMask | Objective::MaskAndMap) => {
                 (method.network, cases.every(experts), ExpertBatching::All)
             }
             (1, ..) if objective == Objective::Elbo => {

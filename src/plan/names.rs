@@ -75,6 +75,7 @@ impl<'a> Names<'a> {
                     let fused = train.support.fused.is_some();
                     let form = match (train.network, train.objective) {
                         (NetworkForm::One, Objective::MeanMask) => Some("mean of masks"),
+                        (NetworkForm::Map, _) => Some("mask and map"),
                         (NetworkForm::One, _) if fused => Some(&*run.method().name),
                         (NetworkForm::One, _) => Some("one branch"),
                         (NetworkForm::Heads, _) => Some("heads"),

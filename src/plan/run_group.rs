@@ -108,6 +108,7 @@ impl Ending {
             way: match method.network {
                 NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
                 NetworkForm::One => Way::Threshold,
+                NetworkForm::Map => Way::Map,
                 NetworkForm::Latent | NetworkForm::Comb => Way::Latent,
             },
         }

@@ -235,6 +235,9 @@ pub enum Way {
     Threshold,
     /// With the mean of the posterior's latent over the annotated images.
     Latent,
+    /// The mask, moved where the map says that experts disagree, by as much as fits the annotated
+    /// images best.
+    Map,
 }
 
 impl Way {
@@ -245,6 +248,7 @@ impl Way {
             Self::Branch => "branch",
             Self::Threshold => "threshold",
             Self::Latent => "latent",
+            Self::Map => "map",
         }
     }
 }

@@ -43,7 +43,7 @@ impl Spec {
                     // Heads share no batch, but all of them read the same features.
                     (NetworkForm::Heads, ExpertBatching::OnePerImage, _)
                     | (NetworkForm::Heads, _, Some(_)) => train.support.experts.len(),
-                    (NetworkForm::Heads | NetworkForm::One, ..) => 1,
+                    (NetworkForm::Heads | NetworkForm::One | NetworkForm::Map, ..) => 1,
                     (_, ExpertBatching::OnePerImage, _) | (_, _, Some(_)) => 1,
                     (_, ExpertBatching::All, None) => train.support.masks.len(),
                 },

@@ -12,8 +12,9 @@ use std::{iter::zip, sync::Arc};
 use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase},
     artefact::{
-        self, CHOICE, CURVE, CaseScores, Choice, IMPORT, LATENT_CURVE, LATENT_USE, ONLY,
-        PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve, parse_predictions, predictions,
+        self, CHOICE, CURVE, CaseScores, Choice, DISAGREEMENT, IMPORT, LATENT_CURVE, LATENT_USE,
+        ONLY, PREDICTIONS, SCORES, Scores, WEIGHTS, branch_name, curve, parse_predictions,
+        predictions,
     },
     data::{
         Mask,
@@ -395,6 +396,7 @@ fn predict_test_images<E: Engine>(
             experts.map(|expert| branch_name(*expert)).collect()
         }
         NetworkForm::One | NetworkForm::Latent => vec![ONLY.to_owned()],
+        NetworkForm::Map => [ONLY, DISAGREEMENT].map(str::to_owned).into(),
     };
     let by_branch: Vec<_> = names.into_iter().zip(predicted).collect();
     Ok(predictions(&by_branch))

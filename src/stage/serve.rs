@@ -1,24 +1,25 @@
 //! The stage that takes a new expert's predictions from a pretrained network as it is.
 
-use std::sync::Arc;
+use std::{iter::zip, sync::Arc};
 
 use super::{Bench, Library, StageError, named_images, support_cases, upstream};
 use crate::{
     adaptation::{SupportCase, best_branch, with_latent_of},
     artefact::{
-        CHOICE, LATENT, LatentChoice, PREDICTIONS, SERVED, THRESHOLD, ThresholdChoice,
-        parse_predictions, predictions,
+        CHOICE, DISAGREEMENT, LATENT, LatentChoice, MAP_WEIGHT, MapChoice, PREDICTIONS, SERVED,
+        THRESHOLD, ThresholdChoice, parse_predictions, predictions,
     },
     data::{
         Mask,
         prepare::{Prediction, Prepared},
     },
     engine::{AnyEngine, Engine},
+    key::Digest,
     manifest::Recipe,
     metric::MaskError,
     net::{About, Checkpoint, CheckpointError},
     plan::{Kind, Serve, Support, Way},
-    serving::{consensus, thresholds},
+    serving::{consensus, map_weights, moved_by, thresholds, weight},
     store::{Files, Store},
     train::predict,
 };
@@ -45,7 +46,12 @@ fn serve_with<E: Engine>(
 ) -> Result<Files, StageError> {
     let bytes = upstream(store, Kind::Pretrain, &spec.pretrained, PREDICTIONS)?;
     let stored = parse_predictions(&bytes).map_err(StageError::Upstream)?;
-    let stored: Vec<Vec<Prediction>> = stored.into_iter().map(|(_, branch)| branch).collect();
+    // A map is no mask.
+    let (maps, stored): (Vec<_>, Vec<_>) = stored
+        .into_iter()
+        .partition(|(branch, _)| branch == DISAGREEMENT);
+    let of_branch = |(_, branch)| branch;
+    let stored: Vec<Vec<Prediction>> = stored.into_iter().map(of_branch).collect();
     let mut files = Files::new();
     let served = match (spec.way, &spec.support) {
         (Way::Consensus, _) | (_, None) => consensus(&stored),
@@ -60,6 +66,16 @@ fn serve_with<E: Engine>(
             let (served, choice) = fitting.latent(engine)?;
             files.insert(LATENT.into(), choice.to_bytes());
             served
+        }
+        (Way::Map, Some(support)) => {
+            let fitting = Serving::new(spec, support, library, store)?;
+            let (step, choice) = fitting.map_weight(engine)?;
+            files.insert(MAP_WEIGHT.into(), choice.to_bytes());
+            let maps = maps.into_iter().flat_map(of_branch);
+            let pairs = zip(consensus(&stored), maps);
+            pairs
+                .map(|(mask, map)| moved_by(&mask, &map, step))
+                .collect()
         }
         (Way::Threshold, Some(support)) => {
             let fitting = Serving::new(spec, support, library, store)?;
@@ -128,7 +144,7 @@ impl<'a> Serving<'a> {
         let net = chosen.restore(network, engine.device())?;
         let served = predict(&net, engine, &[0], &self.test, image)?;
         let choice = LatentChoice {
-            images: self.cases.iter().map(|case| case.digest).collect(),
+            images: self.digests(),
             chosen: latent,
         };
         Ok((served.into_iter().flatten().collect(), choice))
@@ -136,19 +152,51 @@ impl<'a> Serving<'a> {
 
     /// The threshold that fits best, and how all of them do.
     fn threshold<E: Engine>(&self, engine: &E) -> Result<ThresholdChoice, StageError> {
+        let predicted = self.predicted(engine, &[0])?;
+        let (thresholds, best) = thresholds(&predicted[0], &self.masks()).map_err(wrong)?;
+        Ok(ThresholdChoice {
+            images: self.digests(),
+            chosen: thresholds[best].threshold,
+            thresholds,
+        })
+    }
+
+    /// The step of the weight of the map that fits best, and how all of them do.
+    fn map_weight<E: Engine>(&self, engine: &E) -> Result<(u8, MapChoice), StageError> {
+        let predicted = self.predicted(engine, &[0, 1])?;
+        let (masks, maps) = (&predicted[0], &predicted[1]);
+        let (weights, step) = map_weights(masks, maps, &self.masks()).map_err(wrong)?;
+        let choice = MapChoice {
+            images: self.digests(),
+            weights,
+            chosen: weight(step),
+        };
+        Ok((step, choice))
+    }
+
+    /// The predictions of the cases, branch by branch.
+    fn predicted<E: Engine>(
+        &self,
+        engine: &E,
+        branches: &[usize],
+    ) -> Result<Vec<Vec<Prediction>>, StageError> {
         let Recipe { image, network, .. } = &self.about.recipe;
         let net = self.pretrained.restore(network, engine.device())?;
         let named = self.cases.iter();
         let named = named.map(|case| (case.digest.to_string(), case.image.clone()));
         let images: Vec<(String, Arc<Prepared>)> = named.collect();
-        let predicted = predict(&net, engine, &[0], &images, image)?;
-        let masks: Vec<&Mask> = self.cases.iter().map(|case| case.mask).collect();
-        let wrong = |error: MaskError| StageError::Data(error.to_string());
-        let (thresholds, best) = thresholds(&predicted[0], &masks).map_err(wrong)?;
-        Ok(ThresholdChoice {
-            images: self.cases.iter().map(|case| case.digest).collect(),
-            chosen: thresholds[best].threshold,
-            thresholds,
-        })
+        Ok(predict(&net, engine, branches, &images, image)?)
     }
+
+    fn masks(&self) -> Vec<&Mask> {
+        self.cases.iter().map(|case| case.mask).collect()
+    }
+
+    fn digests(&self) -> Vec<Digest> {
+        self.cases.iter().map(|case| case.digest).collect()
+    }
+}
+
+fn wrong(error: MaskError) -> StageError {
+    StageError::Data(error.to_string())
 }

@@ -169,7 +169,7 @@ fn optimiser_spec<E>(training: &Training<'_, E>) -> TrainingSpec {
     let pixels = image.input().pow(2) as f64;
     TrainingSpec {
         eps: match training.objective {
-            Objective::Dice | Objective::MeanMask => spec.eps,
+            Objective::Dice | Objective::MeanMask | Objective::MaskAndMap => spec.eps,
             Objective::Elbo => spec.eps / pixels,
         },
         ..*spec

@@ -50,6 +50,10 @@ enum Target {
     Masks(Vec<usize>),
     /// The mean of all masks of a slot.
     MeanMask,
+    /// The majority of all masks of a slot.
+    Majority,
+    /// How much the masks of a slot disagree.
+    Disagreement,
 }
 
 /// The passes of a step. Masks of one expert that take the same way through all layers but the last
@@ -85,6 +89,14 @@ pub(super) fn passes<E: Engine>(
                 target: Target::MeanMask,
             }],
             share: 1.0,
+        }],
+        _ if training.objective == Objective::MaskAndMap => vec![TrainingPass {
+            slots: each(vec![0; slots]),
+            losses: [(0, Target::Majority), (1, Target::Disagreement)]
+                .map(|(branch, target)| PassLoss { branch, target })
+                .into(),
+            // The two losses are added, where those of several masks share one.
+            share: 2.0,
         }],
         (Some(dealt), _) => {
             let batch = batch(training.seed, training.cases.len(), slots, step);
@@ -166,7 +178,7 @@ pub(super) fn forward<E: Engine>(
     let features = net.features(*engine, &x, &branches)?;
     let prior = match training.objective {
         Objective::Elbo => Some(net.prior(*engine, &x)?),
-        Objective::Dice | Objective::MeanMask => None,
+        Objective::Dice | Objective::MeanMask | Objective::MaskAndMap => None,
     };
     drop(x);
     let over = match recipe.training.reduction {
@@ -209,9 +221,17 @@ pub(super) fn forward<E: Engine>(
                 engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?
             }
             Target::MeanMask => {
-                let means = slots.iter();
-                let means = means.flat_map(|slot| mean_mask(&samples[slot.sample].masks));
-                let y = engine.pack(&means.collect::<Vec<f32>>(), shape)?;
+                let y = engine.pack(&of_means(samples, slots, |mean| mean), shape)?;
+                engine.cross_entropy(&of_branch, &y, slots.len())?
+            }
+            Target::Majority => {
+                let inside = |mean: f32| if mean > 0.5 { 1.0 } else { 0.0 };
+                let y = engine.pack(&of_means(samples, slots, inside), shape)?;
+                engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?
+            }
+            Target::Disagreement => {
+                let map = |mean: f32| 4.0 * mean * (1.0 - mean);
+                let y = engine.pack(&of_means(samples, slots, map), shape)?;
                 engine.cross_entropy(&of_branch, &y, slots.len())?
             }
         };
@@ -233,6 +253,13 @@ fn chosen_masks<'a>(
 ) -> Vec<&'a [f32]> {
     let masks = zip(slots, places).map(|(slot, place)| &samples[slot.sample].masks[*place]);
     masks.map(|mask| mask.values.as_slice()).collect()
+}
+
+/// Of each image of a pass, what follows from the mean of its masks at each pixel.
+fn of_means(samples: &[Sample], slots: &[BatchSlot], of: impl Fn(f32) -> f32) -> Vec<f32> {
+    let means = slots.iter();
+    let means = means.flat_map(|slot| mean_mask(&samples[slot.sample].masks));
+    means.map(of).collect()
 }
 
 /// The mean of some masks of one image, at least one, pixel by pixel.

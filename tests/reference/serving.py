@@ -3,7 +3,8 @@
     python serving.py FIXTURES_FOLDER
 
 Thresholds: candidates j = 1..31, inside where a byte is at least 8 j; the largest mean Dice, among equals the one nearest to
-16, then the smaller. Consensus: floor((2 sum + E) / (2 E)) of E bytes.
+16, then the smaller. Maps of disagreement: the same j, inside where the probability and (j - 16)/32 of the map are together at
+least 1/2. Consensus: floor((2 sum + E) / (2 E)) of E bytes.
 """
 
 import json
@@ -41,10 +42,29 @@ def thresholds(name, masks):
     return {"name": name, "masks": masks, "mean_dice": means, "chosen": chosen}
 
 
+MAPS = [[[(7 * b + 40 * r + 13 * c) % 256 for c in range(5)] for r in range(4)] for b in range(2)]
+
+
+def map_weights(name, masks):
+    means = []
+    for j in range(1, 32):
+        inside = [
+            [[int(32 * p + (j - 16) * u >= 32 * 128) for p, u in zip(*rows)] for rows in zip(*case)]
+            for case in zip(PROBABILITY, MAPS)
+        ]
+        means.append(sum(dice(a, b) for a, b in zip(inside, masks)) / len(masks))
+    best = max(means)
+    tied = [j for j, mean in enumerate(means, 1) if mean == best]
+    chosen = min(tied, key=lambda j: (abs(j - 16), j))
+    return {"name": name, "masks": masks, "mean_dice": means, "chosen": chosen}
+
+
 cases = [thresholds("as drawn", DRAWN), thresholds("empty", constant(0)), thresholds("full", constant(1))]
 written = {
     "probability": PROBABILITY,
     "thresholds": cases,
+    "maps": MAPS,
+    "map_weights": [map_weights("as drawn", DRAWN), map_weights("empty", constant(0)), map_weights("full", constant(1))],
     "consensus": [{"bytes": row, "byte": (2 * sum(row) + len(row)) // (2 * len(row))} for row in BRANCHES],
 }
 with open(f"{sys.argv[1]}/serving.json", "w") as file:

@@ -1,7 +1,9 @@
-"""Cross-entropy with soft targets in PyTorch: its value and gradient, and ten steps of a network trained on the mean of masks."""
+"""Cross-entropy with soft targets in PyTorch: its value and gradient, and ten steps of a network trained on the mean of masks,
+and of one trained on their majority and the map of their disagreement."""
 
 import torch
-from course import numbers, soft_batch
+from course import dice_loss, numbers, soft_batch
+from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .files import versions, write_json, write_tensors
@@ -31,6 +33,28 @@ def cross_entropies():
         }
 
 
+class MaskAndMap(nn.Module):
+    """The network with a second head on the same features; its logits are an attribute of those of the first."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.net = conditional(width, 1)
+        self.map = nn.Conv2d(self.net.head.in_channels, 1, 3, 1, 1)
+        self.net.head.register_forward_pre_hook(lambda _, inputs: setattr(self, "features", inputs[0]))
+
+    def forward(self, x):
+        logits = self.net(x)
+        logits.map = self.map(self.features)
+        return logits
+
+
+def mask_and_map_loss(logits, mean):
+    """Dice of the majority, and cross-entropy with the map 4 m (1 - m), which is in single precision as all targets are."""
+    single = mean.float()
+    majority, disagreement = (target.to(mean.dtype) for target in ((single > 0.5).float(), 4 * single * (1 - single)))
+    return dice_loss(logits, majority) + binary_cross_entropy_with_logits(logits.map, disagreement)
+
+
 def main():
     torch.set_num_threads(1)
     about = versions("torch", "numpy")
@@ -45,4 +69,12 @@ def main():
 
         objective = (soft_batch, binary_cross_entropy_with_logits)
         trainings |= both_precisions(f"width_{width}", make, 0, objective=objective)
+
+        def make_two():
+            net = MaskAndMap(width)
+            start(net)
+            return net
+
+        objective = (soft_batch, mask_and_map_loss)
+        trainings |= both_precisions(f"width_{width}/map", make_two, 0, objective=objective)
     write_tensors("uncertainty.safetensors", about, trainings)

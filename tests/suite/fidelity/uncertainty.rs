@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use expertgrid::{
     engine::{Activation, Engine, Stock},
     method::Objective,
+    net::Branches,
 };
 use serde::Deserialize;
 
@@ -100,6 +101,28 @@ fn ten_steps_on_the_mean_of_masks_are_pytorchs() {
         found.is_double(&expected, &name);
         for (isa, engine) in lanes() {
             let single = net(width, 1, 0.0, DType::F32);
+            let found = ten_steps(&engine, &single, single.parameters(), 0, objective, |_| {
+                [0; BATCH]
+            });
+            found.is_single(&expected, &name, isa);
+        }
+    }
+}
+
+#[test]
+fn ten_steps_on_a_mask_and_a_map_are_pytorchs() {
+    let expected = Tensors::read(include_bytes!("../../fixtures/uncertainty.safetensors"));
+    let objective = Objective::MaskAndMap;
+    for width in WIDTHS {
+        let name = format!("width_{width}/map");
+        let double = net(width, Branches::with_map(), 0.0, DType::F64);
+        let parameters = double.parameters();
+        let found = ten_steps(&Stock::double(), &double, parameters, 0, objective, |_| {
+            [0; BATCH]
+        });
+        found.is_double(&expected, &name);
+        for (isa, engine) in lanes() {
+            let single = net(width, Branches::with_map(), 0.0, DType::F32);
             let found = ten_steps(&engine, &single, single.parameters(), 0, objective, |_| {
                 [0; BATCH]
             });

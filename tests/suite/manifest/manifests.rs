@@ -172,8 +172,8 @@ noise_sd = [0.3, 0.1]
              \"customised\", \"customised-inherit\", \"customised-frozen\", \
              \"customised-frozen-inherit\", \"original\", \"cohort-frozen\", \"cohort-full\", \
              \"cohort-full-inherit\", \"heads\", \"pool\", \"majority\", \"staple\", \
-             \"uncertainty\", \"uncertainty-full\", \"probabilistic\", \
-             \"probabilistic-full\", \"w/\", \
+             \"uncertainty\", \"uncertainty-full\", \"uncertainty-map\", \
+             \"uncertainty-map-full\", \"probabilistic\", \"probabilistic-full\", \"w/\", \
              \"w/o\"",
             "m.toml:6:30: expert 6 is both an annotation expert and a new expert; take 6 out of \
              `grid.annotators.from` or out of `grid.new_experts`",

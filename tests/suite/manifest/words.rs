@@ -158,6 +158,16 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "grid.methods",
+        "uncertainty-map",
+        "a_mask_is_moved_by_the_map_as_far_as_fits_the_cases",
+    ),
+    (
+        "grid.methods",
+        "uncertainty-map-full",
+        "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
+    ),
+    (
+        "grid.methods",
         "uncertainty-full",
         "one_branch_learns_from_all_masks_and_is_taken_as_it_is",
     ),

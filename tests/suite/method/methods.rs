@@ -21,7 +21,7 @@ fn named(name: &str) -> Method {
     Method::named(name).unwrap()
 }
 
-const PRETRAINED: [&str; 16] = [
+const PRETRAINED: [&str; 18] = [
     "customised",
     "customised-inherit",
     "customised-frozen",
@@ -36,6 +36,8 @@ const PRETRAINED: [&str; 16] = [
     "staple",
     "uncertainty",
     "uncertainty-full",
+    "uncertainty-map",
+    "uncertainty-map-full",
     "probabilistic",
     "probabilistic-full",
 ];
@@ -68,7 +70,8 @@ fn a_method_is_found_by_its_name_and_by_what_the_paper_calls_it() {
              \"customised-inherit\", \"customised-frozen\", \"customised-frozen-inherit\", \
              \"original\", \"cohort-frozen\", \"cohort-full\", \"cohort-full-inherit\", \
              \"heads\", \"pool\", \"majority\", \"staple\", \"uncertainty\", \
-             \"uncertainty-full\", \"probabilistic\", \"probabilistic-full\", \"w/\", \
+             \"uncertainty-full\", \"uncertainty-map\", \"uncertainty-map-full\", \
+             \"probabilistic\", \"probabilistic-full\", \"w/\", \
              \"w/o\"",
         ),
     ] {
@@ -350,15 +353,15 @@ fn methods_that_pretrain_alike_share_their_pretrainings_and_nothing_else() {
         stages.evaluate,
     ];
     // Three pairs of annotators, in six ways; each with two new experts, three samples and two
-    // starts for each of fourteen methods that train and two that do not; from scratch on experts
+    // starts for each of fifteen methods that train and three that do not; from scratch on experts
     // 6, 7 and, once for both new experts, on 1.
-    let [pairs, ways, methods] = [3, 3 * 2, 8 + 6];
+    let [pairs, ways, methods] = [3, 3 * 2, 8 + 7];
     let finetunings = pairs * 2 * ways * methods;
-    let served = 2 * pairs * 2 * ways;
+    let served = 3 * pairs * 2 * ways;
     // By norms on every image and on one each, by heads, by one branch, by two fused masks, by the
-    // mean of masks, by a latent.
+    // mean of masks, by a mask and a map, by a latent.
     let tested = finetunings + served + 4 * ways;
-    let expected = [8 * pairs, finetunings, 3 * ways, tested];
+    let expected = [9 * pairs, finetunings, 3 * ways, tested];
     assert_eq!(found.map(|count| count.distinct), expected);
     // People can tell them apart.
     let names = Names::of(&plan);
@@ -426,6 +429,7 @@ fn one_expert_makes_one_network_but_where_the_loss_is_another() {
         "staple",
         "uncertainty",
         "uncertainty-full",
+        "uncertainty-map",
         "probabilistic",
         "probabilistic-full",
     ];
@@ -442,8 +446,15 @@ fn one_expert_makes_one_network_but_where_the_loss_is_another() {
         pretrained("probabilistic"),
         pretrained("probabilistic-full")
     );
-    let [dice, soft, latent] =
-        ["customised", "uncertainty", "probabilistic"].map(|m| plan.stage(pretrained(m)));
+    let [dice, soft, map, latent] = [
+        "customised",
+        "uncertainty",
+        "uncertainty-map",
+        "probabilistic",
+    ]
+    .map(|m| plan.stage(pretrained(m)));
+    assert_ne!(soft.digest, map.digest);
+    assert_ne!(dice.digest, map.digest);
     assert_ne!(dice.digest, soft.digest);
     assert_ne!(dice.digest, latent.digest);
     assert_ne!(soft.digest, latent.digest);

@@ -66,6 +66,9 @@ fn heads_add_the_last_layer_once_for_each_further_expert() {
     // Sixteen channels by nine and one bias at width 64; two channels at width 8.
     assert_eq!(heads(64, 1), 14_321_937);
     assert_eq!(heads(64, 3), 14_321_937 + 2 * 145);
+    let with_map = |width| count(&of_width(width), Branches::with_map());
+    assert_eq!(with_map(64), 14_321_937 + 145);
+    assert_eq!(with_map(8), heads(8, 1) + 19);
     assert_eq!(heads(8, 5), 225_407 + 4 * 19);
 }
 
@@ -368,12 +371,33 @@ fn both_engines_give_the_gradients_of_several_heads_and_of_several_masks() {
 fn one_branch_learns_from_all_masks_and_is_taken_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = data::open(phantom()).unwrap();
-    for method in ["pool", "majority", "staple", "uncertainty-full"] {
+    for method in [
+        "pool",
+        "majority",
+        "staple",
+        "uncertainty-full",
+        "uncertainty-map-full",
+    ] {
         let plan = plan_of(&[named(method)], &dataset, &["finetune.lr=1e-30"]);
         let mut bench = bench(folder.path(), dataset.clone());
         let files = compute(first(&plan, Kind::Pretrain), &mut bench);
-        assert_eq!(branches(&files), ["all"], "{method}");
-        let before = tensors(&pretrain(&plan, &mut bench));
+        let with_map = method == "uncertainty-map-full";
+        let expected = if with_map {
+            &["all", "map"][..]
+        } else {
+            &["all"]
+        };
+        assert_eq!(branches(&files), expected, "{method}");
+        let mut before = tensors(&pretrain(&plan, &mut bench));
+        if with_map {
+            // The head of the map is left out.
+            let pretrained = Checkpoint::read(&files[WEIGHTS]).unwrap();
+            let one = pretrained.without_map().unwrap();
+            assert_eq!(one.size().unwrap().branches.count, 1);
+            let about = one.about().unwrap().clone();
+            let net = one.restore(&about.recipe.network, &Device::Cpu).unwrap();
+            before = tensors(&Checkpoint::of(&net, about).unwrap().to_bytes());
+        }
         let adapted = compute(first(&plan, Kind::Finetune), &mut bench);
         // Nothing is reset, and there is no branch to choose.
         assert!(tensors(&adapted[WEIGHTS]) == before, "{method}");

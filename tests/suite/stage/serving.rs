@@ -3,8 +3,8 @@
 
 use expertgrid::{
     artefact::{
-        CHOICE, Choice, PREDICTIONS, SERVED, THRESHOLD, ThresholdChoice, parse_predictions,
-        predictions,
+        CHOICE, Choice, MAP_WEIGHT, MapChoice, PREDICTIONS, SERVED, THRESHOLD, ThresholdChoice,
+        parse_predictions, predictions,
     },
     data::{
         self, Mask,
@@ -12,7 +12,7 @@ use expertgrid::{
     },
     method::{Method, Words},
     plan::{Kind, Plan, Spec, Way},
-    serving::{consensus, thresholds},
+    serving::{consensus, map_weights, moved_by, thresholds, weight},
     stage,
     store::{Files, Found},
 };
@@ -92,6 +92,101 @@ fn the_best_threshold_is_nearest_to_one_half_among_equals() {
             "{}",
             case["name"]
         );
+    }
+}
+
+#[test]
+fn the_best_weight_of_a_map_is_nearest_to_none_among_equals() {
+    let vectors = vectors();
+    let of = |name: &str| -> Vec<Prediction> {
+        let planes = vectors[name].as_array().unwrap().iter();
+        planes
+            .map(|plane| prediction(bytes(plane), [4, 5]))
+            .collect()
+    };
+    let (predictions, maps) = (of("probability"), of("maps"));
+    let mut chosen_steps = Vec::new();
+    for case in vectors["map_weights"].as_array().unwrap() {
+        let masks = case["masks"].as_array().unwrap().iter();
+        let masks: Vec<Mask> = masks
+            .map(|mask| Mask {
+                height: 4,
+                width: 5,
+                pixels: bytes(mask).into_iter().map(|byte| byte == 1).collect(),
+            })
+            .collect();
+        let masks: Vec<&Mask> = masks.iter().collect();
+        let (fits, step) = map_weights(&predictions, &maps, &masks).unwrap();
+        assert_eq!(fits.len(), 31);
+        let expected = case["mean_dice"].as_array().unwrap();
+        for (fit, expected) in fits.iter().zip(expected) {
+            let expected = expected.as_f64().unwrap();
+            assert!((fit.mean_dice - expected).abs() < 1e-15, "{fit:?}");
+        }
+        assert_eq!(
+            Some(u64::from(step)),
+            case["chosen"].as_u64(),
+            "{}",
+            case["name"]
+        );
+        chosen_steps.push(step);
+    }
+    assert!(
+        chosen_steps.iter().any(|step| *step != 16),
+        "{chosen_steps:?}"
+    );
+    assert_eq!([1, 16, 31].map(weight), [-15.0 / 32.0, 0.0, 15.0 / 32.0]);
+    // Nothing is below 0 or above 255.
+    let bright = prediction(vec![250, 3], [1, 2]);
+    let map = prediction(vec![200, 200], [1, 2]);
+    assert_eq!(moved_by(&bright, &map, 31).probability, [255, 96]);
+    assert_eq!(moved_by(&bright, &map, 1).probability, [156, 0]);
+}
+
+#[test]
+fn a_mask_is_moved_by_the_map_as_far_as_fits_the_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let more = ["grid.samples=[0, 5]", "pretrain.steps=40"];
+    let plan = plan_of(&[own("uncertainty-map")], &dataset, &more);
+    let mut bench = bench(folder.path(), dataset.clone());
+    let pretraining = |stage: &&expertgrid::plan::Stage| stage.spec.kind() == Kind::Pretrain;
+    let pretraining = plan.stages.iter().find(pretraining).unwrap();
+    let quiet = &mut |_: expertgrid::event::Step| {};
+    stage::run(&pretraining.spec, &stage::Stages, &mut bench, quiet).unwrap();
+    let stored = bench
+        .store
+        .read(Kind::Pretrain, &pretraining.digest, &[PREDICTIONS]);
+    let Found::Intact(artefact) = stored else {
+        panic!("no pretraining")
+    };
+    let stored = parse_predictions(&artefact.files[PREDICTIONS]).unwrap();
+    let [(all, mask), (map_name, map)] = stored.as_slice() else {
+        panic!("a mask and a map");
+    };
+    assert_eq!((all.as_str(), map_name.as_str()), ("all", "map"));
+    // As it is: the mask.
+    let as_it_is = served(&plan, "uncertainty-map-select", 0);
+    assert_eq!(only(&compute(&as_it_is, &mut bench)), *mask);
+    let chosen = served(&plan, "uncertainty-map-select", 5);
+    let Spec::Serve(serve) = &chosen else {
+        panic!("served")
+    };
+    assert_eq!(serve.way, Way::Map);
+    let files = compute(&chosen, &mut bench);
+    let choice: MapChoice = serde_json::from_slice(&files[MAP_WEIGHT]).unwrap();
+    assert_eq!((choice.images.len(), choice.weights.len()), (5, 31));
+    let means = choice.weights.iter().map(|fit| fit.mean_dice);
+    let best = means.fold(0.0, f64::max);
+    let of_chosen = choice
+        .weights
+        .iter()
+        .find(|fit| fit.weight == choice.chosen)
+        .unwrap();
+    assert_eq!(of_chosen.mean_dice, best);
+    let step = (32.0 * choice.chosen + 16.0) as u8;
+    for ((found, mask), map) in only(&files).iter().zip(mask).zip(map) {
+        assert_eq!(*found, moved_by(mask, map, step));
     }
 }
 

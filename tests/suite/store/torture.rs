@@ -117,10 +117,11 @@ fn a_sweep_under_fire_ends_as_if_nothing_had_been() {
 }
 
 /// A small grid with every kind of stage and every form of network: norms, heads, fused masks, the
-/// mean of masks, a latent; as they are, chosen from and adapted.
+/// mean of masks, a mask and a map, a latent; as they are, chosen from and adapted.
 fn every_form() -> tempfile::TempDir {
     let folder = small();
     let methods = "methods = [\"w/\", \"w/o\", \"heads\", \"staple\", \"uncertainty\", \
+                   \"uncertainty-map\", \
                    \"probabilistic\", \"probabilistic-full\"]";
     let text = small_manifest()
         .replace("arms = [\"w/\", \"w/o\"]", methods)
@@ -263,9 +264,9 @@ impl Sweep {
                 "published by {step:?}, computed once more by {again:?}"
             );
         }
-        // Five pretrainings, four fine-tunings and a training from scratch, seven served networks,
-        // twelve evaluations.
-        assert_eq!(stages.len(), 29);
+        // Six pretrainings, four fine-tunings and a training from scratch, nine served networks,
+        // fourteen evaluations.
+        assert_eq!(stages.len(), 34);
     }
 }
 

@@ -122,7 +122,9 @@ fn batch(side: usize, count: usize, step: usize, objective: Objective) -> (Vec<f
             let disc = within(144);
             masks.push(match objective {
                 Objective::Dice | Objective::Elbo => disc,
-                Objective::MeanMask => [100, 144, 196].map(within).iter().sum::<f32>() / 3.0,
+                Objective::MeanMask | Objective::MaskAndMap => {
+                    [100, 144, 196].map(within).iter().sum::<f32>() / 3.0
+                }
             });
             images.push(disc + noise);
         }
@@ -153,16 +155,50 @@ pub fn pass<E: Engine>(
     let (images, masks) = batch(side, count, step, objective);
     let x = engine.pack(&images, [count, 1, side, side]).unwrap();
     let y = engine.pack(&masks, [count, 1, side, side]).unwrap();
+    if objective == Objective::MaskAndMap {
+        return mask_and_map(engine, net, &x, &masks, [count, 1, side, side], parameters);
+    }
     if objective == Objective::Elbo {
         return two_latents(engine, net, side, step, &x, &images, parameters);
     }
     let logits = net.forward(engine, &x, experts).unwrap();
     let loss = match objective {
-        Objective::Elbo => unreachable!("it has a function of its own"),
+        Objective::Elbo | Objective::MaskAndMap => unreachable!("they have functions of their own"),
         Objective::Dice => engine.dice_loss(&logits, &y, count, 1e-7, DiceOver::Image),
         Objective::MeanMask => engine.cross_entropy(&logits, &y, count),
     };
     let loss = loss.unwrap();
+    Pass {
+        logits,
+        loss: engine.loss(&loss).unwrap(),
+        gradients: engine.gradients(loss, 1.0, parameters).unwrap(),
+    }
+}
+
+/// Passes a batch through a network with a head for a mask and one for a map; the logits are those
+/// of the mask.
+fn mask_and_map<E: Engine>(
+    engine: &E,
+    net: &UNet,
+    x: &E::Tensor,
+    means: &[f32],
+    shape: [usize; 4],
+    parameters: &[&Tensor],
+) -> Pass<E::Tensor> {
+    let count = shape[0];
+    let packed = |of: &dyn Fn(f32) -> f32| {
+        let values: Vec<f32> = means.iter().map(|mean| of(*mean)).collect();
+        engine.pack(&values, shape).unwrap()
+    };
+    let majority = packed(&|mean| f32::from(u8::from(mean > 0.5)));
+    let map = packed(&|mean| 4.0 * mean * (1.0 - mean));
+    let features = net.features(engine, x, &vec![0; count]).unwrap();
+    let logits = net.logits(engine, &features, 0).unwrap();
+    let of_map = net.logits(engine, &features, 1).unwrap();
+    let dice = engine.dice_loss(&logits, &majority, count, 1e-7, DiceOver::Image);
+    let cross_entropy = engine.cross_entropy(&of_map, &map, count);
+    let losses = [(dice.unwrap(), 1.0), (cross_entropy.unwrap(), 1.0)];
+    let loss = engine.sum(&losses).unwrap();
     Pass {
         logits,
         loss: engine.loss(&loss).unwrap(),
