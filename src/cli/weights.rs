@@ -93,6 +93,11 @@ impl LoadedWeights {
         wrong(&self.path, error)
     }
 
+    /// The failure of a network that is not what is asked for.
+    pub fn unfit(&self, why: &str) -> Failure {
+        Failure::Input(anyhow!("{}: {why}", self.path.display()))
+    }
+
     /// The branch of an expert; where none is named, the only branch.
     pub fn branch(&self, expert: Option<Expert>) -> Result<usize, Failure> {
         let known = self.experts.iter().join(", ");

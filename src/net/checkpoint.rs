@@ -312,6 +312,28 @@ impl Checkpoint {
         })
     }
 
+    /// The same network of one branch with a threshold as a part of it: where its probability was
+    /// at least the threshold, it is at least 1/2. The bias of the head is moved.
+    ///
+    /// # Errors
+    /// Where the network has no head of one output.
+    pub fn with_threshold(&self, threshold: f64) -> Result<Self, CheckpointError> {
+        let mut tensors = self.tensors.clone();
+        let Some(StoredTensor { shape, values }) = tensors.get_mut(HEAD_BIAS) else {
+            return Err(self.missing(HEAD_BIAS));
+        };
+        let [bias] = values.as_mut_slice() else {
+            return Err(CheckpointError::Mismatch(format!(
+                "tensor {HEAD_BIAS} is {shape:?}, not of one output"
+            )));
+        };
+        *bias = (f64::from(*bias) - libm::log(threshold / (1.0 - threshold))) as f32;
+        Ok(Self {
+            tensors,
+            ..self.clone()
+        })
+    }
+
     /// The same network without the head that gives a map.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod fuse;
 mod geometry;
 mod imports;
 mod latent;
+mod methods;
 mod metric;
 mod outputs;
 mod predict;

@@ -1,9 +1,15 @@
 //! `expertgrid adapt`: a pretrained network for one more expert, outside any grid.
 
+mod method;
+mod selection;
+
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Error, anyhow};
 use clap::Args;
+
+use method::NewBranch;
+use selection::select;
 
 use super::{
     Done, Failure, ImageOptions, MaskOptions, OwnDevice, output::print, weights::LoadedWeights,
@@ -19,7 +25,7 @@ use crate::{
     event::Step,
     key::Keyed,
     manifest::{Budget, ExpertBatching, FileReading, Recipe},
-    method::{Branch, NetworkForm, Objective, Tuned},
+    method::{Objective, Tuned},
     net::{About, Adaptation, Checkpoint, ExpertLayers, NetworkOrigin, UNet},
     progress::Bar,
     seed::Seed,
@@ -53,9 +59,10 @@ pub(super) struct Arguments {
     /// Checkpoint to write; it must not exist yet.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Which parameters are trained.
-    #[arg(long, value_enum, default_value = "full")]
-    method: AdaptationMethod,
+    /// What is done for the new expert: a word, or the name of a built-in method of grids, where
+    /// the network is of its form.
+    #[arg(long, value_parser = method::known(), default_value = "full")]
+    method: String,
     /// Optimiser steps.
     #[arg(long, default_value_t = Budget::FINETUNE.steps, value_name = "N")]
     steps: usize,
@@ -73,33 +80,6 @@ pub(super) struct Arguments {
     seed: u64,
     #[command(flatten)]
     device: OwnDevice,
-}
-
-/// What is trained for the new expert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum AdaptationMethod {
-    /// Train the whole network, after the layers that experts have of their own are reset, as in
-    /// the paper; a network of one branch is taken as it is.
-    Full,
-    /// Copy the branch that fits the cases best and train alone what is the expert's in it: the
-    /// normalisation layers, or the head. The shared part stays as it is.
-    ExpertLayers,
-}
-
-impl AdaptationMethod {
-    /// The start of the expert's branch, and the parameters that are trained.
-    fn words(self, network: NetworkForm) -> (Branch, Tuned) {
-        match (self, network) {
-            (
-                Self::Full,
-                NetworkForm::One | NetworkForm::Latent | NetworkForm::Comb | NetworkForm::Map,
-            ) => (Branch::Inherit, Tuned::Everything),
-            (Self::Full, NetworkForm::Norms | NetworkForm::Heads) => {
-                (Branch::Reset, Tuned::Everything)
-            }
-            (Self::ExpertLayers, _) => (Branch::Inherit, Tuned::ExpertLayers),
-        }
-    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -125,6 +105,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         eprintln!("{line}");
     }
     tell_fit(&found.cases, arguments.expert, &weights.recipe)?;
+    let way = NewBranch::of(
+        &arguments.method,
+        weights.network,
+        weights.experts.len().max(1),
+    );
+    let way = way.map_err(|why| weights.unfit(&why))?;
     weights.tell_differences(found.cases.iter().map(|case| (&case.name, &case.header)));
     check_writable(&arguments.out).map_err(Failure::input)?;
     eprintln!("weights: {weights}");
@@ -140,8 +126,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     );
     let (engine, made_by) = arguments.device.open()?;
     let outcome = match &engine {
-        AnyEngine::Stock(engine) => adapt(arguments, &weights, &found.cases, engine),
-        AnyEngine::Lanes(engine) => adapt(arguments, &weights, &found.cases, engine),
+        AnyEngine::Stock(engine) => adapt(arguments, way, &weights, &found.cases, engine),
+        AnyEngine::Lanes(engine) => adapt(arguments, way, &weights, &found.cases, engine),
     }?;
     let headers = found.cases.iter().map(|case| &case.header);
     let geometry = TrainingGeometry::of(headers).or(weights.geometry());
@@ -165,23 +151,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 .map(|case| case.annotations[&arguments.expert].digest)
                 .collect(),
             method: outcome.method,
-            budget: budget(arguments),
+            budget: Budget {
+                steps: outcome.trained.as_ref().map_or(0, |_| arguments.steps),
+                ..budget(arguments)
+            },
             seed: arguments.seed,
             made_by,
         })),
     };
     let checkpoint = Checkpoint::of(&outcome.net, about).map_err(|error| weights.wrong(error))?;
     create_file(&arguments.out, &checkpoint.to_bytes()).map_err(Failure::work)?;
+    let done = match &outcome.trained {
+        Some(Trained { first, last, took }) => format!(
+            "{} steps on {} cases in {took}, loss {:.4} to {:.4}",
+            arguments.steps,
+            found.cases.len(),
+            first.loss,
+            last.loss
+        ),
+        None => format!("chosen by {} cases, nothing is trained", found.cases.len()),
+    };
     print(format_args!(
-        "expert {}: {} steps on {} cases in {}, loss {:.4} to {:.4}, mean Dice on these cases \
-         {:.4}",
-        arguments.expert,
-        arguments.steps,
-        found.cases.len(),
-        outcome.took,
-        outcome.first.loss,
-        outcome.last.loss,
-        outcome.dice
+        "expert {}: {done}, mean Dice on these cases {:.4}",
+        arguments.expert, outcome.dice
     ));
     print(format_args!("written to {}", arguments.out.display()));
     Ok(Done::Whole)
@@ -229,14 +221,20 @@ fn tell_fit(cases: &[Case], expert: Expert, recipe: &Recipe) -> Result<(), Failu
 struct Adapted {
     net: UNet,
     method: String,
+    /// None where something was chosen instead.
+    trained: Option<Trained>,
+    dice: f64,
+}
+
+struct Trained {
     first: Step,
     last: Step,
-    dice: f64,
     took: String,
 }
 
 fn adapt<E: Engine>(
     arguments: &Arguments,
+    NewBranch { branch, tuned }: NewBranch,
     weights: &LoadedWeights,
     cases: &[Case],
     engine: &E,
@@ -265,12 +263,21 @@ fn adapt<E: Engine>(
             Failure::Work(Error::new(error).context(format!("adapting to expert {expert}")))
         }
     };
-    let (branch, tuned) = arguments.method.words(weights.network);
+    let Some(tuned) = tuned else {
+        let chosen = select(weights, &drawn, engine).map_err(failed)?;
+        let dice = dice_by_branch(&chosen.net, engine, &drawn, &recipe.image).map_err(failed)?;
+        return Ok(Adapted {
+            net: chosen.net,
+            method: format!("select: {}", chosen.what),
+            trained: None,
+            dice: mean(&dice[0]),
+        });
+    };
     let layers = ExpertLayers::from(weights.network);
     let are_trained = match layers {
-        ExpertLayers::Norms => "normalisation layers are trained",
-        ExpertLayers::Head => "head is trained",
-        ExpertLayers::Comb => "last layers are trained, with the latent of the cases",
+        ExpertLayers::Norms => "its normalisation layers are trained",
+        ExpertLayers::Head => "its head is trained",
+        ExpertLayers::Comb => "its last layers are trained, with the latent of the cases",
     };
     let Beginning { net, choice } = Adapting {
         pretrained: &weights.checkpoint,
@@ -288,18 +295,21 @@ fn adapt<E: Engine>(
         None => match tuned {
             Tuned::Everything => "full".to_owned(),
             Tuned::ExpertLayers => {
-                eprintln!("it has one branch: its {are_trained}");
+                eprintln!("it has one branch: {are_trained}");
                 "expert layers, from the only branch".to_owned()
             }
         },
         Some(choice) => {
             let from = choice.chosen;
+            let (are_trained, method) = match tuned {
+                Tuned::Everything => ("it is trained with all the rest", "full"),
+                Tuned::ExpertLayers => (are_trained, "expert layers"),
+            };
             eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}): its \
-                 {are_trained}",
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}): {are_trained}",
                 choice.mean_dice()
             );
-            format!("expert layers, from expert {from}")
+            format!("{method}, from expert {from}")
         }
     };
     let mut bar = Bar::new("step", arguments.steps);
@@ -327,9 +337,11 @@ fn adapt<E: Engine>(
     Ok(Adapted {
         net,
         method,
-        first: steps[0],
-        last: steps[steps.len() - 1],
+        trained: Some(Trained {
+            first: steps[0],
+            last: steps[steps.len() - 1],
+            took,
+        }),
         dice: mean(&dice[0]),
-        took,
     })
 }
