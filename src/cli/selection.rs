@@ -223,9 +223,13 @@ pub(super) fn inventory(
     experiments: &[Experiment],
     dataset: &Dataset,
 ) -> Result<Inventory, Failure> {
+    let fused = fused_masks::fused(experiments, dataset).map_err(Failure::input)?;
+    for warning in &fused.warnings {
+        eprintln!("warning: {warning}");
+    }
     Ok(Inventory {
         imports: imports(experiments, Some(dataset))?,
-        fused: fused_masks::digests(experiments, dataset).map_err(Failure::input)?,
+        fused: fused.digests,
         ..Inventory::of(dataset)
     })
 }

@@ -27,6 +27,16 @@ pub enum Rule {
     Staple(FusionRegion),
 }
 
+impl Rule {
+    /// In a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Majority => "majority",
+            Self::Staple(_) => "STAPLE",
+        }
+    }
+}
+
 /// The margin of [`FusionRegion::Box`], in pixels.
 pub const BOX_MARGIN_PX: usize = 8;
 

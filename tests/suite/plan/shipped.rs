@@ -81,6 +81,49 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
 }
 
 #[test]
+fn a_fused_mask_that_holds_nothing_is_told_of() {
+    let path = repository().join("experiments/fusion.toml");
+    let read = |methods: &str, choose: &str| {
+        let set = [
+            format!("grid.methods={methods}"),
+            format!("grid.annotators.choose={choose}"),
+        ];
+        manifest::read(&[&path], "paper", &set).unwrap()
+    };
+    let mut dataset = data::open(phantom()).unwrap();
+    let of = |dataset: &data::Dataset, methods, choose| {
+        fused_masks::fused(&read(methods, choose), dataset)
+            .unwrap()
+            .warnings
+    };
+    let both = "[\"majority\", \"staple\"]";
+    assert!(of(&dataset, both, "[3, 4, 5]").is_empty());
+    // Every expert of a case marks another row.
+    let case = &mut dataset.training[6];
+    for (row, (_, annotation)) in case.annotations.iter_mut().enumerate() {
+        let width = annotation.mask.width;
+        let inside = |(place, _): (usize, &bool)| place / width == 10 + row;
+        let pixels = annotation.mask.pixels.iter().enumerate().map(inside);
+        annotation.mask.pixels = pixels.collect();
+    }
+    let found = of(&dataset, "[\"majority\"]", "[3]");
+    assert_eq!(
+        found,
+        [
+            "fusion: the experts of a case marked something, and their fused mask is empty: case07 \
+             of experts 1+2+3 by majority, case07 of experts 1+2+4 by majority, case07 of experts \
+             1+2+5 by majority, case07 of experts 1+3+4 by majority and 6 more; a network learns \
+             from it that nothing is inside, so check these masks, or take other experts"
+        ]
+    );
+    // Where nobody marked anything, nothing is lost.
+    for annotation in dataset.training[6].annotations.values_mut() {
+        annotation.mask.pixels.fill(false);
+    }
+    assert!(of(&dataset, both, "[3, 4, 5]").is_empty());
+}
+
+#[test]
 fn fused_masks_that_are_alike_share_their_stages() {
     let paths = |names: &[&str]| -> Vec<_> {
         let names = names.iter();
@@ -90,8 +133,9 @@ fn fused_masks_that_are_alike_share_their_stages() {
     };
     let read = |names: &[&str]| manifest::read(&paths(names), "paper", &[]).unwrap();
     let dataset = data::open(phantom()).unwrap();
-    let FusedDigests::Known(fused) =
-        fused_masks::digests(&read(&["fusion.toml"]), &dataset).unwrap()
+    let FusedDigests::Known(fused) = fused_masks::fused(&read(&["fusion.toml"]), &dataset)
+        .unwrap()
+        .digests
     else {
         panic!("masks of a data set are known")
     };

@@ -36,7 +36,7 @@ pub fn plan_of(methods: &[Method], dataset: &data::Dataset, overrides: &[&str]) 
     experiment.grid.methods = chosen(methods);
     let experiments = vec![experiment];
     let inventory = Inventory {
-        fused: fused_masks::digests(&experiments, dataset).unwrap(),
+        fused: fused_masks::fused(&experiments, dataset).unwrap().digests,
         ..Inventory::of(dataset)
     };
     plan::build(experiments, &inventory)
