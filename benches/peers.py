@@ -21,6 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / "target" / "peers"
 PROGRAM = ROOT / "target" / "release" / "expertgrid"
 PACKAGES = ["torch==2.*", "numpy", "scipy", "medpy==0.5.2"]
+# Pretraining by other methods on the masks of several experts: method, experts, and the goals: our step over PyTorch's, and
+# over our own for one expert's masks, at most.
+METHODS = [
+    ("heads", 3, 0.15, 1.15),
+    ("pool", 3, 0.15, 1.15),
+    ("uncertainty", 3, 0.15, 1.15),
+    ("probabilistic", 1, 0.15, 3.2),
+]
 # Shape, threads, and the goal: our step over PyTorch's, at most.
 STEPS = [
     ("8:64:16", 1, 0.15),
@@ -109,7 +117,62 @@ def network(width):
     return UNet(width)
 
 
-def torch_step(shape, threads, mode):
+def torch_loss(net, method, experts):
+    """The loss of a batch of images with the masks of some experts, [B, E, H, W], by a method; and its further modules."""
+    import torch
+    from torch import nn
+
+    bce = nn.functional.binary_cross_entropy_with_logits
+
+    def dice(logits, mask):
+        s = torch.sigmoid(logits)
+        sums = [(s * mask).sum((1, 2, 3)), s.sum((1, 2, 3)) + mask.sum((1, 2, 3))]
+        return (1 - (2 * sums[0] + 1e-7) / (sums[1] + 1e-7)).mean()
+
+    channels = net.head.in_channels
+    if method == "customised":
+        return lambda x, masks: dice(net(x), masks), []
+    if method == "pool":
+
+        def pool(x, masks):
+            logits = net(x)
+            return sum(dice(logits, masks[:, e : e + 1]) for e in range(experts)) / experts
+
+        return pool, []
+    if method == "uncertainty":
+        return lambda x, masks: bce(net(x), masks.mean(1, keepdim=True)), []
+    net.head = nn.Identity()
+    if method == "heads":
+        heads = nn.ModuleList(nn.Conv2d(channels, 1, 3, 1, 1) for _ in range(experts))
+
+        def by_head(x, masks):
+            features = net(x)
+            return sum(dice(head(features), masks[:, e : e + 1]) for e, head in enumerate(heads)) / experts
+
+        return by_head, [heads]
+    sys.path.insert(0, str(ROOT / "tests" / "reference"))
+    from parts.probabilistic import LATENT, Comb, Gaussian
+    from torch.distributions import kl_divergence
+
+    width = 4 * channels
+    comb, prior, posterior = Comb(channels), Gaussian(1, width), Gaussian(2, width)
+    nn.init.normal_(comb.latent[0], std=0.1)
+
+    def bound(x, masks):
+        features, before = net(x), prior(x)
+        loss = 0
+        for e in range(experts):
+            mask = masks[:, e : e + 1]
+            after = posterior(torch.cat([x, mask - 0.5], 1))
+            z = after.mean + after.stddev * torch.randn(len(x), LATENT)
+            divergence = kl_divergence(after, before).sum(1).mean()
+            loss = loss + bce(comb(features, z), mask) + divergence / mask[0].numel()
+        return loss / experts
+
+    return bound, [comb, prior, posterior]
+
+
+def torch_step(shape, threads, mode, method="customised", experts=1):
     """The median step in milliseconds and the peak memory in MiB, run in a process of its own."""
     import resource
     import time
@@ -121,18 +184,18 @@ def torch_step(shape, threads, mode):
     torch.manual_seed(0)
     net = network(width)
     x = torch.randn(batch, 1, size, size)
-    target = (torch.rand(batch, 1, size, size) > 0.5).float()
+    masks = (torch.rand(batch, experts, size, size) > 0.5).float()
+    loss, further = torch_loss(net, method, experts)
     if mode == "channels_last":
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    forward = torch.compile(net) if mode == "compile" else net
-    optimiser = torch.optim.RAdam(net.parameters(), lr=1e-3)
+    loss = torch.compile(loss) if mode == "compile" else loss
+    parameters = [p for module in [net, *further] for p in module.parameters()]
+    optimiser = torch.optim.RAdam(parameters, lr=1e-3)
     times = []
     for _ in range(2 + (30 if width < 16 else 8 if width < 64 else 3)):
         started = time.perf_counter()
         optimiser.zero_grad()
-        s = torch.sigmoid(forward(x))
-        sums = [(s * target).sum((1, 2, 3)), s.sum((1, 2, 3)) + target.sum((1, 2, 3))]
-        (1 - (2 * sums[0] + 1e-7) / (sums[1] + 1e-7)).mean().backward()
+        loss(x, masks).backward()
         optimiser.step()
         times.append(1e3 * (time.perf_counter() - started))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -143,15 +206,16 @@ def measured(command):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def ours(shape, threads):
+def ours(shape, threads, method="customised", experts=1):
     # About as long as the peer's steps take: the smallest shape goes on for two seconds by itself, since a neighbour's burst
     # on the same core lasts some tenths of one.
     steps = [] if shape.startswith("8:") else ["--steps", "8" if shape.startswith("32:") else "3"]
-    return measured([PROGRAM, "bench", shape, "--threads", str(threads), *steps, "--json"])[0]
+    how = ["--method", method, "--experts", str(experts)]
+    return measured([PROGRAM, "bench", shape, "--threads", str(threads), *how, *steps, "--json"])[0]
 
 
-def theirs(shape, threads, mode):
-    return measured([sys.executable, __file__, "--step", shape, str(threads), mode])
+def theirs(shape, threads, mode, method="customised", experts=1):
+    return measured([sys.executable, __file__, "--step", shape, str(threads), mode, method, str(experts)])
 
 
 def medpy_ms():
@@ -254,6 +318,22 @@ def main():
         row(what, pairs, "ms", goal)
         if shape == "64:192:16" and threads == 1:
             row(peak, memory, "MiB", 1.0)
+    for method, experts, goal, factor in METHODS:
+        masks = "one mask" if experts == 1 else f"{experts} masks"
+        whats = [f"step of {method} on {masks}, 8:64:16, against {peer}" for peer in ("PyTorch eager", "ours on one expert's")]
+        if all([kept(what) for what in whats]):
+            continue
+        peers, plain = [], []
+        for _ in range(options.rounds):
+            of = ("8:64:16", 1)
+            alone, mine = [ours(*of)["step_ms"]], [ours(*of, method, experts)["step_ms"]]
+            best = min(theirs(*of, mode, method, experts)["step_ms"] for mode in ("contiguous", "channels_last"))
+            mine.append(ours(*of, method, experts)["step_ms"])
+            alone.append(ours(*of)["step_ms"])
+            peers.append((min(mine), best))
+            plain.append((min(mine), min(alone)))
+        row(whats[0], peers, "ms", goal)
+        row(whats[1], plain, "ms", factor)
     what = "step 8:64:16, 1 thread(s), against torch.compile"
     if not options.quick and not kept(what):
         compiled = [(ours("8:64:16", 1)["step_ms"], theirs("8:64:16", 1, "compile")["step_ms"]) for _ in range(2)]
@@ -297,6 +377,6 @@ def main():
 if __name__ == "__main__":
     in_venv()
     if sys.argv[1:2] == ["--step"]:
-        torch_step(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+        torch_step(sys.argv[2], int(sys.argv[3]), *sys.argv[4:6], int(sys.argv[6]))
     else:
         main()

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use divan::{Bencher, counter::ItemsCount};
 use expertgrid::{
     engine::{Engine, Lanes, Stock},
+    method::Method,
     train::{Probe, StepShape},
 };
 
@@ -28,7 +29,8 @@ fn stock(bencher: Bencher, shape: Shape) {
 
 fn step<E: Engine>(bencher: Bencher, engine: &E, (width, size, batch): Shape) {
     let shape = StepShape { width, size, batch };
-    let mut probe = Probe::new(engine, shape).expect("a network");
+    let method = Method::named("customised").expect("a built-in method");
+    let mut probe = Probe::new(engine, shape, &method, 1).expect("a network");
     bencher
         .counter(ItemsCount::new(batch))
         .bench_local(|| probe.step().expect("a step"));

@@ -6,7 +6,8 @@
 
 use expertgrid::{
     artefact::{
-        CHOICE, CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve, predictions,
+        AGREEMENT, CHOICE, CURVE, CaseScores, PREDICTIONS, SCORES, Scores, WEIGHTS, curve,
+        predictions,
     },
     method::Branch,
     metric::{Measure, Reason, Score},
@@ -41,6 +42,9 @@ fn files_of(spec: &Spec) -> Files {
         }
         Spec::Serve(_) => {
             files.insert(PREDICTIONS.into(), predictions(&[]));
+        }
+        Spec::Agree(_) => {
+            files.insert(AGREEMENT.into(), Vec::new());
         }
         Spec::Evaluate(evaluate) => {
             let nothing = Score::Undefined(Reason::EmptyPrediction);

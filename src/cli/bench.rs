@@ -12,8 +12,10 @@ use serde::Serialize;
 
 use super::{Compute, Done, Failure, at_least_one, output::print};
 use crate::{
+    data::Expert,
     engine::{AnyEngine, Engine, plain},
     exec::DeviceName,
+    method::Method,
     train::{Probe, StepShape},
 };
 
@@ -31,6 +33,13 @@ pub(super) struct Arguments {
     /// Shapes: width of the network, side of its input, images in a batch.
     #[arg(value_name = "WIDTH:SIZE:BATCH", default_values = ["8:64:16", "32:96:16"])]
     shapes: Vec<StepShape>,
+    /// The method of pretraining: the name of a built-in one.
+    #[arg(long, default_value = "customised", value_name = "NAME")]
+    method: String,
+    /// The experts on whose masks it is trained.
+    #[arg(long, default_value = "1", value_name = "COUNT",
+        value_parser = clap::value_parser!(Expert).range(1..=16))]
+    experts: Expert,
     /// Threads per step.
     #[arg(long, default_value = "1", value_parser = at_least_one)]
     threads: NonZeroUsize,
@@ -82,6 +91,8 @@ struct StepTime {
     width: usize,
     size: usize,
     batch: usize,
+    method: String,
+    experts: Expert,
     threads: usize,
     /// `cpu`, or a card's name and compute capability.
     device: String,
@@ -112,9 +123,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 
 /// The head of the table. A card is named above it, and its memory has a column of its own.
 fn heading(row: &StepTime) -> String {
-    let columns = "width  size  batch  threads  engine               step (ms)  peak memory (MiB)";
+    let mut columns =
+        "width  size  batch  threads  engine               step (ms)  peak memory (MiB)".to_owned();
+    if row.method != "customised" || row.experts > 1 {
+        let StepTime {
+            method, experts, ..
+        } = row;
+        columns = format!("pretraining by {method}, on the masks of {experts}\n{columns}");
+    }
     match row.device.as_str() {
-        "cpu" => columns.to_owned(),
+        "cpu" => columns,
         card => format!("{card}\n{columns}  device memory (MiB)"),
     }
 }
@@ -139,6 +157,15 @@ fn line(row: &StepTime) -> String {
 
 fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure> {
     forget_peak_memory();
+    let method = Method::named(&arguments.method).map_err(Failure::refused)?;
+    if !method.is_pretrained() {
+        return Err(Failure::refused(format!(
+            "method \"{}\" pretrains nothing; its step is that of `--method customised` on the \
+             masks of one expert",
+            arguments.method
+        )));
+    }
+    let of = (&method, arguments.experts);
     let Arguments {
         threads,
         device,
@@ -151,8 +178,8 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());
     let step_ms = match &engine {
-        AnyEngine::Stock(engine) => median_step_ms(engine, shape, *steps, &mut look),
-        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, *steps, &mut look),
+        AnyEngine::Stock(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
+        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
     };
     let step_ms = step_ms.map_err(|error| {
         let StepShape { width, size, batch } = shape;
@@ -163,6 +190,8 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         width: shape.width,
         size: shape.size,
         batch: shape.batch,
+        method: arguments.method.clone(),
+        experts: arguments.experts,
         threads: threads.get(),
         device: identity,
         engine: match &engine {
@@ -178,11 +207,12 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
 fn median_step_ms<E: Engine>(
     engine: &E,
     shape: StepShape,
+    (method, experts): (&Method, Expert),
     steps: Option<NonZeroUsize>,
     after_each: &mut dyn FnMut(),
 ) -> candle_core::Result<f64> {
     let (least, long_enough) = steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO));
-    let mut probe = Probe::new(engine, shape)?;
+    let mut probe = Probe::new(engine, shape, method, experts)?;
     let mut step = || {
         probe.step()?;
         // A card works asynchronously.

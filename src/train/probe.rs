@@ -1,12 +1,20 @@
 //! One training step on a synthetic batch, to be timed by `bench` and by the benchmarks.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
 
-use super::RAdam;
+use candle_core::Result;
+
+use super::{Annotated, RAdam, Training, optimiser_spec, update};
 use crate::{
-    engine::{DiceOver, Engine},
-    manifest::{NetworkSpec, Recipe},
-    net::UNet,
+    data::{
+        Expert, Image,
+        augment::Sample,
+        prepare::{Plane, prepare},
+    },
+    engine::Engine,
+    manifest::{Budget, ExpertBatching, ImageSpec, NetworkSpec, Recipe, TrainingSpec},
+    method::{Annotation, Masks, Method, Tuned},
+    net::{Branches, UNet},
     seed::Seed,
 };
 
@@ -21,40 +29,117 @@ pub struct StepShape {
     pub batch: usize,
 }
 
-/// A network of one expert, an optimiser and a batch.
+/// A network, an optimiser and a batch.
 pub struct Probe<'a, E> {
     engine: &'a E,
-    shape: StepShape,
     net: UNet,
     optimiser: RAdam,
-    pixels: Vec<f32>,
-    target: Vec<f32>,
+    recipe: Recipe,
+    method: Method,
+    cases: Vec<Annotated>,
+    dealt: Option<Vec<usize>>,
+    samples: Vec<Sample>,
 }
 
 impl<'a, E: Engine> Probe<'a, E> {
-    /// In its initial state.
+    /// A step of pretraining by a method on the masks of so many experts, in its initial state. By
+    /// `customised` on those of one expert it is the step of every training for one expert.
     ///
     /// # Errors
     /// Where the network cannot be made.
-    pub fn new(engine: &'a E, shape: StepShape) -> Result<Self> {
+    pub fn new(engine: &'a E, shape: StepShape, method: &Method, experts: Expert) -> Result<Self> {
         let StepShape { width, size, batch } = shape;
-        let Recipe {
-            network, training, ..
-        } = Recipe::default();
-        let spec = NetworkSpec { width, ..network };
-        let net = UNet::init(&spec, 1, &Seed::new(0), engine.device())?;
-        let pixels: Vec<f32> = (0..batch * size * size)
-            .map(|i| libm::sinf(i as f32 * 0.7))
-            .collect();
-        let target = pixels.iter().map(|v| f32::from(u8::from(*v > 0.5)));
-        Ok(Self {
+        let default = Recipe::default();
+        let recipe = Recipe {
+            image: ImageSpec {
+                crop: size,
+                reduce: 1,
+                ..default.image
+            },
+            network: NetworkSpec {
+                width,
+                ..default.network
+            },
+            training: TrainingSpec {
+                batch,
+                ..default.training
+            },
+            ..default
+        };
+        let everyone: Vec<Expert> = (1..=experts).collect();
+        let branches = Branches::trained_on(method.network, &everyone);
+        let net = UNet::init(&recipe.network, branches, &Seed::new(0), engine.device())?;
+        let shared = method.annotation == Annotation::Cohort;
+        let masks = match method.masks {
+            Masks::Majority | Masks::Staple => 1,
+            _ if shared => 1,
+            Masks::Each | Masks::Mean => usize::from(experts),
+        };
+        let pixels = size * size;
+        let samples = (0..batch).map(|image| {
+            let places = image * pixels..(image + 1) * pixels;
+            let values: Vec<f32> = places.map(|i| libm::sinf(i as f32 * 0.7)).collect();
+            let plane = |values| Plane {
+                height: size,
+                width: size,
+                values,
+            };
+            let mask = |place: usize| {
+                let least = 0.5 - 0.1 * place as f32;
+                plane(
+                    values
+                        .iter()
+                        .map(|v| f32::from(u8::from(*v > least)))
+                        .collect(),
+                )
+            };
+            Sample {
+                masks: (0..masks).map(mask).collect(),
+                image: plane(values),
+            }
+        });
+        let samples: Vec<Sample> = samples.collect();
+        let cases = samples.iter().map(|sample| {
+            let image = Image {
+                height: size,
+                width: size,
+                pixels: sample.image.values.clone(),
+            };
+            Annotated {
+                image: Arc::new(prepare(&image, &recipe.image)),
+                masks: sample.masks.iter().cloned().map(Arc::new).collect(),
+            }
+        });
+        let dealt = (0..batch).map(|case| case % usize::from(experts));
+        let mut probe = Self {
             engine,
-            shape,
-            optimiser: RAdam::new(net.parameters(), &training),
-            target: target.collect(),
+            optimiser: RAdam::new(net.parameters(), &recipe.training),
             net,
-            pixels,
-        })
+            recipe,
+            method: method.clone(),
+            cases: cases.collect(),
+            dealt: shared.then(|| dealt.collect()),
+            samples,
+        };
+        let spec = optimiser_spec(&probe.training());
+        probe.optimiser = RAdam::new(probe.net.parameters(), &spec);
+        Ok(probe)
+    }
+
+    fn training(&self) -> Training<'_, E> {
+        Training {
+            net: &self.net,
+            engine: self.engine,
+            cases: &self.cases,
+            recipe: &self.recipe,
+            budget: Budget::FROM_RANDOM,
+            rate_key: String::new(),
+            batching: ExpertBatching::All,
+            dealt: self.dealt.as_deref(),
+            objective: self.method.objective(),
+            tuned: Tuned::Everything,
+            seed: Seed::new(0),
+        }
     }
 
     /// Packing, forward pass, loss, backward pass, update. Returns the loss.
@@ -62,25 +147,19 @@ impl<'a, E: Engine> Probe<'a, E> {
     /// # Errors
     /// Where a tensor operation fails.
     pub fn step(&mut self) -> Result<f64> {
-        let StepShape { size, batch, .. } = self.shape;
-        let x = self.engine.pack(&self.pixels, [batch, 1, size, size])?;
-        let y = self.engine.pack(&self.target, [batch, 1, size, size])?;
-        let logits = self.net.forward(self.engine, &x, &vec![0; batch])?;
-        let loss = self
-            .engine
-            .dice_loss(&logits, &y, batch, 1e-7, DiceOver::Image)?;
-        let value = self.engine.loss(&loss)?;
-        drop((x, y, logits));
-        let parameters: Vec<&Tensor> = self
-            .net
-            .parameters()
-            .iter()
-            .map(|p| p.var.as_tensor())
-            .collect();
-        self.engine
-            .backward(loss, 1.0, &parameters, &mut |place, gradient| {
-                self.optimiser.update(place, &gradient, 1e-3)
-            })?;
-        Ok(value)
+        let mut optimiser =
+            std::mem::replace(&mut self.optimiser, RAdam::new(&[], &self.recipe.training));
+        let training = self.training();
+        let parameters = self.net.parameters();
+        let step = update(
+            &training,
+            parameters,
+            &mut optimiser,
+            0,
+            &self.samples,
+            1e-3,
+        );
+        self.optimiser = optimiser;
+        Ok(f64::from(step?.0))
     }
 }

@@ -87,3 +87,55 @@ fn a_card_is_refused_by_a_program_without_cuda() {
     let why = "cuda:0 needs a program built with `--features cuda`; this one has only `cpu`";
     assert!(said.err.contains(why), "{}", said.err);
 }
+
+#[test]
+fn a_step_of_every_method_that_pretrains_can_be_timed() {
+    for method in [
+        "customised",
+        "original",
+        "heads",
+        "pool",
+        "staple",
+        "uncertainty-map",
+    ] {
+        let arguments = [
+            "bench",
+            "4:32:2",
+            "--steps",
+            "1",
+            "--method",
+            method,
+            "--experts",
+            "2",
+            "--json",
+        ];
+        let rows = run(Path::new("."), &arguments, 0).out;
+        let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
+        assert_eq!(rows[0]["method"], method);
+        assert_eq!(rows[0]["experts"], 2);
+        assert!(rows[0]["step_ms"].as_f64().unwrap() > 0.0, "{method}");
+    }
+    let table = [
+        "bench",
+        "4:32:2",
+        "--steps",
+        "1",
+        "--method",
+        "probabilistic",
+    ];
+    let table = run(Path::new("."), &table, 0).out;
+    assert!(
+        table.starts_with("pretraining by probabilistic, on the masks of 1\nwidth"),
+        "{table}"
+    );
+    for (method, expected) in [
+        ("scratch", "method \"scratch\" pretrains nothing"),
+        (
+            "poll",
+            "there is no method \"poll\"; did you mean \"pool\"?",
+        ),
+    ] {
+        let said = run(Path::new("."), &["bench", "--method", method], 2).err;
+        assert!(said.contains(expected), "{said}");
+    }
+}
