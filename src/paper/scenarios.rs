@@ -14,6 +14,7 @@ use crate::{
     report::{
         CheckOutcome, Claim, ClaimCheck, OURS, Position, Table,
         effects::{Effect, Factors},
+        signed,
     },
 };
 
@@ -79,8 +80,8 @@ impl FactorCells<'_> {
                         alpha,
                     ),
                     numbers: format!(
-                        "{place}, {name}: {:+.2}, {}",
-                        test.difference,
+                        "{place}, {name}: {}, {}",
+                        signed(test.difference),
                         p_value(test.p)
                     ),
                 },
@@ -147,8 +148,9 @@ impl FactorCells<'_> {
                     (false, _) => CheckOutcome::Unknown,
                 },
                 numbers: format!(
-                    "{place}: {:+.2} with n = {most} against {:+.2} with n = {fewest}",
-                    many.difference, few.difference
+                    "{place}: {} with n = {most} against {} with n = {fewest}",
+                    signed(many.difference),
+                    signed(few.difference)
                 ),
             }
         };

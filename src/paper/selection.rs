@@ -11,6 +11,7 @@ use crate::{
     report::{
         CheckOutcome, Claim, ClaimCheck, OURS, Table,
         selection::{SelectionAt, SizeChoice},
+        signed,
     },
     stats,
 };
@@ -57,7 +58,7 @@ impl Places<'_> {
                             p,
                             self.spec.statistics.alpha,
                         ),
-                        numbers: format!("{place}: {difference:+.2}, {}", p_value(p)),
+                        numbers: format!("{place}: {}, {}", signed(difference), p_value(p)),
                     },
                     None => ClaimCheck {
                         outcome: CheckOutcome::Unknown,

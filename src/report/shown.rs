@@ -1,7 +1,7 @@
 //! Numbers as tables show them.
 
 /// A difference with its sign: `+0.12`, `−0.30`.
-pub(super) fn signed(value: f64) -> String {
+pub fn signed(value: f64) -> String {
     let text = format!("{value:.2}");
     match text.strip_prefix('-') {
         // What is rounded to nothing has no sign.

@@ -363,3 +363,37 @@ fn finished_pages_over_tables_with_more_results_are_kept() {
     assert!(read(&own).contains("3 not run yet"));
     assert!(files(&results.join("tiny"))["paper/runs.csv"] != whole.as_bytes());
 }
+
+#[test]
+fn a_grid_with_rules_has_their_tables_and_no_plots_of_them() {
+    let folder = tiny();
+    let text = TINY.replace("choose = 2", "choose = [1, 2]");
+    let text = format!("{text}\n[selection]\nrules = [\"mean\", \"agreement\", \"best\"]\n");
+    fs::write(folder.path().join("tiny.toml"), text).unwrap();
+    run(folder.path(), &tiny_run(&[]), 0);
+    let of_grid = folder.path().join("results/tiny/paper");
+    let page = fs::read_to_string(of_grid.join("index.html")).unwrap();
+    for heading in [
+        "Rules for choosing annotators, expert 6",
+        "What the rules choose, expert 6",
+        "What each annotator contributes, expert 6",
+    ] {
+        assert!(page.contains(heading), "{heading}");
+    }
+    // Of the one table of cells, and of the losses.
+    assert_eq!(page.matches("<figure class=\"panels\">").count(), 2);
+    let rules = csv(&of_grid.join("rules.csv"));
+    assert_eq!(rules.len(), 3 * 3);
+    assert!(
+        rules
+            .iter()
+            .any(|row| row["chosen"] == "1 x2" || row["chosen"] == "2 x2")
+    );
+    // Masks are compared once for each way of sampling, and computed again they agree the same.
+    let said = run(folder.path(), &tiny_run(&[]), 0);
+    assert_eq!(said.counts().unwrap().0, 0, "{}", said.err);
+    let dataset = phantom().to_str().unwrap();
+    let audit = ["store", "audit", "--dataset", dataset, "--sample", "100"];
+    let said = run(folder.path(), &audit, 0);
+    assert!(said.out.contains("agree"), "{}", said.out);
+}

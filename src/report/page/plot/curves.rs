@@ -50,6 +50,11 @@ pub(super) fn panels(part: &PageSection<'_>) -> Markup {
             Element::Tabular(grid) => Some(grid),
             Element::Paragraph(_) | Element::Heading(_) | Element::List(_) => None,
         });
+    // Tables of effects and of rules show no cells.
+    let grids = grids.filter(|grid| {
+        let mut entries = grid.rows.iter().flat_map(|row| &row.entries);
+        entries.any(|entry| entry.cell.is_some())
+    });
     let rows = &part.spec.table.rows;
     let is_row = |axis: Axis| *rows == [axis];
     let across = match rows.as_slice() {
