@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     adaptation::{AdaptationError, Adapting, Beginning, SupportCase, dice_by_branch, mean},
+    artefact::Choice,
     data::{
         Case, Expert, by_cause, folder, grouped,
         prepare::{cut_pixels, padded, prepare, prepare_mask, vanishes},
@@ -274,11 +275,6 @@ fn adapt<E: Engine>(
         });
     };
     let layers = ExpertLayers::from(weights.network);
-    let are_trained = match layers {
-        ExpertLayers::Norms => "its normalisation layers are trained",
-        ExpertLayers::Head => "its head is trained",
-        ExpertLayers::Comb => "its last layers are trained, with the latent of the cases",
-    };
     let Beginning { net, choice } = Adapting {
         pretrained: &weights.checkpoint,
         experts: &weights.experts,
@@ -291,27 +287,7 @@ fn adapt<E: Engine>(
     }
     .begin()
     .map_err(failed)?;
-    let method = match choice {
-        None => match tuned {
-            Tuned::Everything => "full".to_owned(),
-            Tuned::ExpertLayers => {
-                eprintln!("it has one branch: {are_trained}");
-                "expert layers, from the only branch".to_owned()
-            }
-        },
-        Some(choice) => {
-            let from = choice.chosen;
-            let (are_trained, method) = match tuned {
-                Tuned::Everything => ("it is trained with all the rest", "full"),
-                Tuned::ExpertLayers => (are_trained, "expert layers"),
-            };
-            eprintln!(
-                "the branch of expert {from} fits the cases best (mean Dice {:.4}): {are_trained}",
-                choice.mean_dice()
-            );
-            format!("{method}, from expert {from}")
-        }
-    };
+    let method = told(choice.as_ref(), tuned, layers);
     let mut bar = Bar::new("step", arguments.steps);
     let trained = train(
         &Training {
@@ -344,4 +320,34 @@ fn adapt<E: Engine>(
         }),
         dice: mean(&dice[0]),
     })
+}
+
+/// Says which branch is trained, and from where; returns the method as the checkpoint records it.
+fn told(choice: Option<&Choice>, tuned: Tuned, layers: ExpertLayers) -> String {
+    let are_trained = match layers {
+        ExpertLayers::Norms => "its normalisation layers are trained",
+        ExpertLayers::Head => "its head is trained",
+        ExpertLayers::Comb => "its last layers are trained, with the latent of the cases",
+    };
+    match choice {
+        None => match tuned {
+            Tuned::Everything => "full".to_owned(),
+            Tuned::ExpertLayers => {
+                eprintln!("it has one branch: {are_trained}");
+                "expert layers, from the only branch".to_owned()
+            }
+        },
+        Some(choice) => {
+            let from = choice.chosen;
+            let (are_trained, method) = match tuned {
+                Tuned::Everything => ("it is trained with all the rest", "full"),
+                Tuned::ExpertLayers => (are_trained, "expert layers"),
+            };
+            eprintln!(
+                "the branch of expert {from} fits the cases best (mean Dice {:.4}): {are_trained}",
+                choice.mean_dice()
+            );
+            format!("{method}, from expert {from}")
+        }
+    }
 }
