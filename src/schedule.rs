@@ -176,8 +176,17 @@ pub struct Schedule<'a> {
     accidents: HashMap<StageId, usize>,
 }
 
-/// Time between two checks of the stages that other processes run.
+/// Time between two checks of the stages that other processes run, at first.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// The longest such time.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The time until the next check where the last one found nothing new: an eighth of all that was
+/// waited so far, so that little is lost by it.
+fn longer(pause: Duration) -> Duration {
+    (pause + pause / 8).min(LONGEST)
+}
 
 impl<'a> Schedule<'a> {
     /// Finds what is to be done: the stages that `wanted` runs need and that are not `intact`.
@@ -311,6 +320,7 @@ impl<'a> Schedule<'a> {
             elsewhere: Vec::new(),
             told: HashSet::new(),
             looked: Instant::now(),
+            pause: BETWEEN_LOOKS,
             listen,
         };
         let mut ending = None;
@@ -321,7 +331,7 @@ impl<'a> Schedule<'a> {
             if underway.running.is_empty() && (ending.is_some() || underway.elsewhere.is_empty()) {
                 return ending.unwrap_or(Ended::Done);
             }
-            let at_most = (!underway.elsewhere.is_empty()).then_some(BETWEEN_LOOKS);
+            let at_most = (!underway.elsewhere.is_empty()).then_some(underway.pause);
             match executor.wait(at_most) {
                 None => {}
                 Some(Heard::Interrupt) => {
@@ -372,10 +382,12 @@ impl<'a> Schedule<'a> {
         executor: &mut dyn Executor,
         claims: &mut dyn Leases,
     ) {
-        if !underway.elsewhere.is_empty() && underway.looked.elapsed() >= BETWEEN_LOOKS {
+        let mut looked_at = HashSet::new();
+        if !underway.elsewhere.is_empty() && underway.looked.elapsed() >= underway.pause {
             underway.looked = Instant::now();
             for id in underway.elsewhere.drain(..) {
                 self.set(id, State::Ready);
+                looked_at.insert(id);
             }
         }
         while let Some((free, id)) = self.next(&underway.free, executor) {
@@ -394,6 +406,7 @@ impl<'a> Schedule<'a> {
                     };
                     (underway.listen)(&self.counts, started);
                     executor.start(slot, &stage.spec);
+                    underway.pause = BETWEEN_LOOKS;
                 }
                 LeaseReply::Theirs => {
                     self.set(id, State::Elsewhere);
@@ -409,8 +422,13 @@ impl<'a> Schedule<'a> {
                         cost: stage.spec.work().cost(),
                     };
                     (underway.listen)(&self.counts, found);
+                    underway.pause = BETWEEN_LOOKS;
                 }
             }
+        }
+        let unchanged = looked_at.iter().all(|id| underway.elsewhere.contains(id));
+        if unchanged && !looked_at.is_empty() {
+            underway.pause = longer(underway.pause);
         }
     }
 
@@ -505,6 +523,8 @@ struct Underway<'a> {
     told: HashSet<StageId>,
     /// When the stages of other processes were last checked.
     looked: Instant,
+    /// How long until the next look.
+    pause: Duration,
     listen: &'a mut dyn FnMut(&Counts, Event),
 }
 

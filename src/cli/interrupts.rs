@@ -112,12 +112,13 @@ impl Interrupts {
 #[cfg(unix)]
 fn listen(each: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
     use signal_hook::{
-        consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP},
+        consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1},
         iterator::Signals,
     };
     // A script may start a program in the background with SIGINT ignored. Sent to this process, it
     // is meant for it nevertheless.
-    let always = [SIGINT, SIGTERM].into_iter();
+    // SIGUSR1 is what clusters send before a job's time is up (`sbatch --signal=USR1@60`).
+    let always = [SIGINT, SIGTERM, SIGUSR1].into_iter();
     let heeded = [SIGHUP, SIGTSTP].into_iter();
     let heeded = heeded.filter(|signal| !is_ignored(*signal));
     let mut signals = Signals::new(always.chain(heeded))?;

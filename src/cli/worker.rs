@@ -71,8 +71,8 @@ pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, F
 fn leave_requests_to_the_parent() {
     #[cfg(unix)]
     {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+        for signal in [SIGHUP, SIGINT, SIGTERM, SIGUSR1] {
             // Nobody reads it: what counts is that the signal does not end the process.
             let _ = signal_hook::flag::register(signal, Arc::default());
         }

@@ -256,14 +256,31 @@ fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Ve
         .collect()
 }
 
-/// The number of cores that this process may use.
+/// The number of cores that this process may use: those that it is bound to, and no more than Slurm
+/// has given the job on this machine, which need not bind it.
 pub fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    let bound = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    bound.min(given(std::env::var("SLURM_CPUS_ON_NODE").ok().as_deref()))
+}
+
+/// The number of cores by a variable; as many as there are where it says nothing.
+fn given(variable: Option<&str>) -> usize {
+    let number = variable.and_then(|text| text.trim().parse().ok());
+    number.filter(|cores| *cores > 0).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slurm_gives_cores_and_says_nothing_elsewhere() {
+        assert_eq!(given(Some("3")), 3);
+        assert_eq!(given(Some(" 16\n")), 16);
+        for nothing in [None, Some(""), Some("0"), Some("-1"), Some("many")] {
+            assert_eq!(given(nothing), usize::MAX);
+        }
+    }
 
     #[test]
     fn devices_are_read_from_their_names() {

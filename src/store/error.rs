@@ -23,6 +23,17 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether it may say no more than that another machine removes a file while this one opens it,
+    /// as on network file systems: then it passes.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self.error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
+        )
+    }
+}
+
 /// What helps against an error of the operating system, where that is known.
 struct Remedy(Option<&'static str>);
 

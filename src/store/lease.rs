@@ -31,28 +31,16 @@ impl Store {
     /// Takes the lease of a stage; `None` where another process holds it.
     ///
     /// # Errors
-    /// The store cannot be written to.
+    /// The store cannot be written to, or an error that [may pass](StoreError::may_pass).
     pub fn lease(&self, stage: &Digest) -> Result<Option<Lease>, StoreError> {
         let folder = self.leases();
         fs::create_dir_all(&folder).doing(|| format!("creating {}", folder.display()))?;
         let path = folder.join(stage.to_string());
         loop {
-            let open = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path);
-            let file = open.doing(|| format!("creating {}", path.display()))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).doing(|| format!("locking {}", path.display()));
-                }
-            }
-            // The previous holder may have removed the file between opening and locking.
-            if is_at(&file, &path).doing(|| format!("reading {}", path.display()))? {
-                return Ok(Some(Lease { path, _file: file }));
+            match locked(&path).doing(|| format!("locking {}", path.display()))? {
+                Locked::Held(file) => return Ok(Some(Lease { path, _file: file })),
+                Locked::Elsewhere => return Ok(None),
+                Locked::Removed => {}
             }
         }
     }
@@ -89,6 +77,35 @@ impl Drop for Lease {
         // stays, which is no lease.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// A file that a lock was asked for.
+enum Locked {
+    /// It is locked.
+    Held(File),
+    /// Another process has locked it.
+    Elsewhere,
+    /// The previous holder has removed it between opening and locking.
+    Removed,
+}
+
+/// Opens and locks the file at a path.
+fn locked(path: &Path) -> io::Result<Locked> {
+    let open = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path);
+    let file = open?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Locked::Elsewhere),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    Ok(match is_at(&file, path)? {
+        true => Locked::Held(file),
+        false => Locked::Removed,
+    })
 }
 
 /// Whether an open file is the one at a path.

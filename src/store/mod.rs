@@ -179,6 +179,14 @@ impl Store {
         self.path(kind, digest).join(DESCRIPTION).exists()
     }
 
+    /// Whether an artefact is there, by the list of those in its folder.
+    pub fn is_listed(&self, kind: Kind, digest: &Digest) -> bool {
+        let path = self.path(kind, digest);
+        let entries = path.parent().map(fs::read_dir);
+        let mut entries = entries.into_iter().flatten().flatten().flatten();
+        entries.any(|entry| path.file_name() == Some(&entry.file_name()))
+    }
+
     /// Whether an artefact is there that has a file of this name.
     pub fn has_file(&self, kind: Kind, digest: &Digest, name: &str) -> bool {
         self.path(kind, digest).join(name).exists()

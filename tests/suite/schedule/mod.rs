@@ -708,3 +708,19 @@ proptest! {
         check(script);
     }
 }
+
+#[test]
+fn what_stays_elsewhere_is_looked_at_less_and_less_often() {
+    let theirs = LeaseReply::Theirs;
+    let played = Script::with_slots(1)
+        .answers("S1", &[theirs, theirs, theirs, theirs, LeaseReply::Made])
+        .answers("S2", &[theirs, LeaseReply::Made])
+        .intact("P1 P2 E1 E2 E3 E4 F1 F2")
+        .play();
+    let waits: Vec<Duration> = played.trace.waits.iter().flatten().copied().collect();
+    let longer: Vec<bool> = waits.windows(2).map(|pair| pair[1] > pair[0]).collect();
+    assert!(longer.contains(&true), "{waits:?}");
+    // S2 came back with the first look: nothing was lost until then.
+    assert_eq!(waits[0], waits[1], "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(30)));
+}

@@ -294,6 +294,34 @@ fn progress_that_cannot_be_saved_is_told_and_fails_nothing() {
 
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "faults are made on Linux only")]
+fn an_error_that_passes_is_no_claim_and_the_stage_is_asked_for_again() {
+    let folder = small();
+    let results = folder.path().join("results");
+    let watched = Watched::new(&results.join("store/claims"), &folder.path().join("steps"));
+    // As on a network file system, where another machine removes a claim that this one opens.
+    // The first step makes the folder.
+    let fault = Fault::at("run", 2, ESTALE);
+    let (said, code) = disturbed(folder.path(), &watched, Some(fault), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let steps = watched.steps();
+    let refused = steps
+        .iter()
+        .filter(|step| step.disturbed && step.call == "create");
+    let refused: Vec<&Path> = refused.map(|step| step.path.as_path()).collect();
+    assert_eq!(refused.len(), 1, "{steps:?}");
+    for path in refused {
+        let later = |step: &&Step| step.call == "create" && step.path == path && !step.disturbed;
+        assert_eq!(
+            steps.iter().filter(later).count(),
+            1,
+            "{path:?} is claimed once"
+        );
+    }
+    assert_same_work(&results, &undisturbed().results(), "stale claims");
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "faults are made on Linux only")]
 fn claims_that_cannot_be_made_fail_nothing() {
     let folder = small();
     let (said, code, failed) = without(folder.path(), "store/claims", "run", &[]);

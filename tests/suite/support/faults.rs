@@ -27,6 +27,7 @@ pub const EIO: Fate = Fate::Error(5);
 pub const ENOENT: Fate = Fate::Error(2);
 pub const ENOSPC: Fate = Fate::Error(28);
 pub const EROFS: Fate = Fate::Error(30);
+pub const ESTALE: Fate = Fate::Error(116);
 
 /// Which steps of which processes are disturbed.
 #[derive(Clone, Copy, Debug)]

@@ -65,18 +65,20 @@ fn requests_that_come_together_are_one_and_a_closed_terminal_is_no_second_one() 
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "finds workers by /proc")]
 fn a_request_to_every_process_saves_progress_too() {
-    let folder = tiny();
-    let child = start(folder.path());
-    // As the end of a systemd unit, or of a job of Slurm's. Workers are asked first.
-    for process in workers(child.id()) {
-        signal(process, "-TERM");
+    // As the end of a systemd unit, and before that of a job of Slurm's. Workers are asked first.
+    for how in ["-TERM", "-USR1"] {
+        let folder = tiny();
+        let child = start(folder.path());
+        for process in workers(child.id()) {
+            signal(process, how);
+        }
+        thread::sleep(Duration::from_millis(200));
+        signal(child.id(), how);
+        let (said, code) = end(child);
+        assert_eq!(code, Some(130), "{how}: {said}");
+        assert!(!said.contains("attempt"), "no worker was lost: {said}");
+        assert!(saved(folder.path()) > 0, "progress is saved: {said}");
     }
-    thread::sleep(Duration::from_millis(200));
-    signal(child.id(), "-TERM");
-    let (said, code) = end(child);
-    assert_eq!(code, Some(130), "{said}");
-    assert!(!said.contains("attempt"), "no worker was lost: {said}");
-    assert!(saved(folder.path()) > 0, "progress is saved: {said}");
 }
 
 #[test]
