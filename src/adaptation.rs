@@ -203,18 +203,31 @@ pub fn dice_by_branch<E: Engine>(
     cases: &[SupportCase<'_>],
     spec: &ImageSpec,
 ) -> Result<Vec<Vec<f64>>, AdaptationError> {
-    let named = cases
-        .iter()
-        .map(|case| (case.digest.to_string(), case.image.clone()));
-    let images: Vec<(String, Arc<Prepared>)> = named.collect();
     let branches: Vec<usize> = (0..net.branches().count).collect();
-    let by_branch = predict(net, engine, &branches, &images, spec)?;
+    let by_branch = predicted(net, engine, &branches, cases, spec)?;
     let of_branch = |predictions: &Vec<Prediction>| {
         zip(predictions, cases)
             .map(|(prediction, case)| Ok(dice(prediction.mask().view(), case.mask.view())?))
             .collect()
     };
     by_branch.iter().map(of_branch).collect()
+}
+
+/// The predictions of some cases through some branches of a network: for each branch, all cases.
+///
+/// # Errors
+/// A tensor operation fails.
+pub fn predicted<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    branches: &[usize],
+    cases: &[SupportCase<'_>],
+    spec: &ImageSpec,
+) -> candle_core::Result<Vec<Vec<Prediction>>> {
+    let named = cases.iter();
+    let named = named.map(|case| (case.digest.to_string(), case.image.clone()));
+    let images: Vec<(String, Arc<Prepared>)> = named.collect();
+    predict(net, engine, branches, &images, spec)
 }
 
 /// The mean of some numbers, added up in their order.

@@ -22,7 +22,8 @@
 //! grid (new expert, method, combination of annotation experts, samples, way of sampling, repeat of
 //! the pretraining, swept keys). A cell of a table averages many. A **stage** is a piece of work
 //! with a content key: `pretrain`, `finetune`, `scratch` (from random initialisation), `serve` (a
-//! pretrained network as it is), `evaluate`. Many runs share one.
+//! pretrained network as it is), `agree` (masks against masks, by which [`choosing`] picks
+//! annotators), `evaluate`. Many runs share one.
 //!
 //! ## The invariants
 //!

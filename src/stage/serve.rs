@@ -4,7 +4,7 @@ use std::{iter::zip, sync::Arc};
 
 use super::{Bench, Library, StageError, named_images, support_cases, upstream};
 use crate::{
-    adaptation::{SupportCase, best_branch, with_latent_of},
+    adaptation::{SupportCase, best_branch, predicted, with_latent_of},
     artefact::{
         CHOICE, DISAGREEMENT, LATENT, LatentChoice, MAP_WEIGHT, MapChoice, PREDICTIONS, SERVED,
         THRESHOLD, ThresholdChoice, parse_predictions, predictions,
@@ -182,10 +182,7 @@ impl<'a> Serving<'a> {
     ) -> Result<Vec<Vec<Prediction>>, StageError> {
         let Recipe { image, network, .. } = &self.about.recipe;
         let net = self.pretrained.restore(network, engine.device())?;
-        let named = self.cases.iter();
-        let named = named.map(|case| (case.digest.to_string(), case.image.clone()));
-        let images: Vec<(String, Arc<Prepared>)> = named.collect();
-        Ok(predict(&net, engine, branches, &images, image)?)
+        Ok(predicted(&net, engine, branches, &self.cases, image)?)
     }
 
     fn masks(&self) -> Vec<&Mask> {

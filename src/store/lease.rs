@@ -4,7 +4,8 @@
 //! however it ends; nothing is ever unlocked by hand. On a local disk the lock is exclusive. Over
 //! NFS it is where the server keeps locks (version 4, or 3 with its lock daemon); elsewhere two
 //! machines may compute the same stage, and the second to publish finds the first one's bytes in
-//! place: time is lost, nothing else.
+//! place, so that time is lost. The file of a lease is removed with it: on a network file system
+//! another machine may then fail to open it, with an error that passes.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

@@ -31,14 +31,19 @@ pub struct StepShape {
 
 /// A network, an optimiser and a batch.
 pub struct Probe<'a, E> {
+    probed: Probed<'a, E>,
+    optimiser: RAdam,
+    samples: Vec<Sample>,
+}
+
+/// What a training is made of.
+struct Probed<'a, E> {
     engine: &'a E,
     net: UNet,
-    optimiser: RAdam,
     recipe: Recipe,
     method: Method,
     cases: Vec<Annotated>,
     dealt: Option<Vec<usize>>,
-    samples: Vec<Sample>,
 }
 
 impl<'a, E: Engine> Probe<'a, E> {
@@ -111,21 +116,39 @@ impl<'a, E: Engine> Probe<'a, E> {
             }
         });
         let dealt = (0..batch).map(|case| case % usize::from(experts));
-        let mut probe = Self {
+        let probed = Probed {
             engine,
-            optimiser: RAdam::new(net.parameters(), &recipe.training),
             net,
             recipe,
             method: method.clone(),
             cases: cases.collect(),
             dealt: shared.then(|| dealt.collect()),
-            samples,
         };
-        let spec = optimiser_spec(&probe.training());
-        probe.optimiser = RAdam::new(probe.net.parameters(), &spec);
-        Ok(probe)
+        let spec = optimiser_spec(&probed.training());
+        Ok(Self {
+            optimiser: RAdam::new(probed.net.parameters(), &spec),
+            probed,
+            samples,
+        })
     }
 
+    /// Packing, forward pass, loss, backward pass, update. Returns the loss.
+    ///
+    /// # Errors
+    /// Where a tensor operation fails.
+    pub fn step(&mut self) -> Result<f64> {
+        let Self {
+            probed,
+            optimiser,
+            samples,
+        } = self;
+        let (training, parameters) = (probed.training(), probed.net.parameters());
+        let (loss, _) = update(&training, parameters, optimiser, 0, samples, 1e-3)?;
+        Ok(f64::from(loss))
+    }
+}
+
+impl<E: Engine> Probed<'_, E> {
     fn training(&self) -> Training<'_, E> {
         Training {
             net: &self.net,
@@ -140,26 +163,5 @@ impl<'a, E: Engine> Probe<'a, E> {
             tuned: Tuned::Everything,
             seed: Seed::new(0),
         }
-    }
-
-    /// Packing, forward pass, loss, backward pass, update. Returns the loss.
-    ///
-    /// # Errors
-    /// Where a tensor operation fails.
-    pub fn step(&mut self) -> Result<f64> {
-        let mut optimiser =
-            std::mem::replace(&mut self.optimiser, RAdam::new(&[], &self.recipe.training));
-        let training = self.training();
-        let parameters = self.net.parameters();
-        let step = update(
-            &training,
-            parameters,
-            &mut optimiser,
-            0,
-            &self.samples,
-            1e-3,
-        );
-        self.optimiser = optimiser;
-        Ok(f64::from(step?.0))
     }
 }

@@ -1,17 +1,13 @@
 //! What is chosen for a new expert where nothing is trained.
 
-use std::sync::Arc;
-
 use super::LoadedWeights;
 use crate::{
-    adaptation::{AdaptationError, SupportCase, best_branch, with_latent_of},
-    data::prepare::Prepared,
+    adaptation::{AdaptationError, SupportCase, best_branch, predicted, with_latent_of},
     engine::Engine,
     manifest::Recipe,
     method::NetworkForm,
     net::{ExpertLayers, UNet},
     serving::thresholds,
-    train::predict,
 };
 
 /// A network with what was chosen as a part of it.
@@ -47,11 +43,8 @@ pub(super) fn select<E: Engine>(
             })
         }
         NetworkForm::One | NetworkForm::Map => {
-            let named = cases.iter();
-            let named = named.map(|case| (case.digest.to_string(), case.image.clone()));
-            let images: Vec<(String, Arc<Prepared>)> = named.collect();
             let net = pretrained.restore(network, device)?;
-            let predicted = predict(&net, engine, &[0], &images, image)?;
+            let predicted = predicted(&net, engine, &[0], cases, image)?;
             let masks: Vec<_> = cases.iter().map(|case| case.mask).collect();
             let (fits, best) = thresholds(&predicted[0], &masks)?;
             let threshold = f64::from(fits[best].threshold) / 256.0;

@@ -3,6 +3,8 @@
 //! The rule: the same content gives the same bytes; whatever is written here can be read back
 //! without a network or a device.
 
+mod choices;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -21,10 +23,13 @@ use crate::{
         prepare::{Frame, Prediction, Region},
     },
     event::{LatentTerms, Step},
-    key::Digest,
     metric::{Measure, Score},
     plan::Stage,
     store::Store,
+};
+
+pub use choices::{
+    BranchFit, Choice, LatentChoice, MapChoice, MapFit, ThresholdChoice, ThresholdFit,
 };
 
 /// Weights, as a safetensors checkpoint.
@@ -52,6 +57,13 @@ pub const LATENT_USE: &str = "latent_use.json";
 pub const AGREEMENT: &str = "agreement.json";
 /// The metrics of every test image.
 pub const SCORES: &str = "scores.json";
+
+/// Plain data as JSON, readable, with a newline at its end.
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("it is plain data");
+    bytes.push(b'\n');
+    bytes
+}
 
 /// Whether an artefact in the store has every file that its stage's spec asks to be kept.
 pub fn is_whole(store: &Store, stage: &Stage) -> bool {
@@ -142,9 +154,7 @@ impl<'de> Visitor<'de> for CaseVisitor {
 impl Scores {
     /// As JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("scores are plain data");
-        bytes.push(b'\n');
-        bytes
+        json(self)
     }
 
     /// From JSON.
@@ -158,148 +168,6 @@ impl Scores {
             true => Err(format!("{SCORES}: it holds no case")),
             false => Ok(scores),
         }
-    }
-}
-
-/// How the branches of a pretrained network fit a new expert's annotated cases, and the branch that
-/// fits best. Cases are identified by their images' digests, as in keys; their names have no
-/// effect.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Choice {
-    /// The images, in the order of sampling.
-    pub images: Vec<Digest>,
-    /// In the order of the branches; never empty.
-    pub branches: Vec<BranchFit>,
-    /// The expert whose branch was chosen.
-    pub chosen: u8,
-}
-
-/// The fit of one branch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BranchFit {
-    /// Whose branch it is.
-    pub expert: u8,
-    /// The mean over the cases.
-    pub mean_dice: f64,
-    /// The Dice coefficient of each, from 0 to 1, in the order of the images.
-    pub dice: Vec<f64>,
-}
-
-impl Choice {
-    /// The mean Dice coefficient of the chosen branch: the largest there is.
-    pub fn mean_dice(&self) -> f64 {
-        let means = self.branches.iter().map(|fit| fit.mean_dice);
-        means.fold(0.0, f64::max)
-    }
-
-    /// As JSON.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
-        bytes.push(b'\n');
-        bytes
-    }
-}
-
-/// How the thresholds of a network fit a new expert's annotated cases, and the one that fits best.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ThresholdChoice {
-    /// The images, in the order of sampling.
-    pub images: Vec<Digest>,
-    /// From the lowest to the highest.
-    pub thresholds: Vec<ThresholdFit>,
-    /// The one that was chosen.
-    pub chosen: u8,
-}
-
-/// The fit of one threshold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ThresholdFit {
-    /// The least probability of foreground, in steps of 1/256.
-    pub threshold: u8,
-    /// The mean over the cases.
-    pub mean_dice: f64,
-    /// The Dice coefficient of each, from 0 to 1, in the order of the images.
-    pub dice: Vec<f64>,
-}
-
-impl ThresholdChoice {
-    /// The chosen threshold as a probability.
-    pub fn probability(&self) -> f64 {
-        f64::from(self.chosen) / 256.0
-    }
-
-    /// From JSON.
-    ///
-    /// # Errors
-    /// The bytes are not what [`ThresholdChoice::to_bytes`] writes.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| format!("{THRESHOLD}: {error}"))
-    }
-
-    /// As JSON.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
-        bytes.push(b'\n');
-        bytes
-    }
-}
-
-/// How the weights of a map of disagreement fit a new expert's annotated cases, and the one that
-/// fits best. A pixel is inside where its probability and the map's value, times the weight, are
-/// together at least 1/2.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MapChoice {
-    /// The images, in the order of sampling.
-    pub images: Vec<Digest>,
-    /// From the lowest to the highest.
-    pub weights: Vec<MapFit>,
-    /// The one that was chosen.
-    pub chosen: f64,
-}
-
-/// The fit of one weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MapFit {
-    /// The weight of the map.
-    pub weight: f64,
-    /// The mean over the cases.
-    pub mean_dice: f64,
-    /// The Dice coefficient of each, from 0 to 1, in the order of the images.
-    pub dice: Vec<f64>,
-}
-
-impl MapChoice {
-    /// As JSON.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
-        bytes.push(b'\n');
-        bytes
-    }
-}
-
-/// The latent that a new expert is served with: the mean over annotated cases of the posterior's
-/// mean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LatentChoice {
-    /// The images, in the order of sampling.
-    pub images: Vec<Digest>,
-    /// The latent, dimension by dimension.
-    pub chosen: Vec<f32>,
-}
-
-impl LatentChoice {
-    /// As JSON.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a choice is plain data");
-        bytes.push(b'\n');
-        bytes
     }
 }
 
@@ -326,9 +194,7 @@ impl LatentUse {
 
     /// As JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("numbers are plain data");
-        bytes.push(b'\n');
-        bytes
+        json(self)
     }
 
     /// From JSON.
@@ -342,9 +208,7 @@ impl LatentUse {
 
 /// An account of what was imported, as JSON.
 pub fn import(account: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(account).expect("an account is plain data");
-    bytes.push(b'\n');
-    bytes
+    json(account)
 }
 
 /// A training curve as CSV.
