@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios selection smoke test test-page pictures test-checked test-asan fuzz torture check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ KILLS ?= 200
 torture: ## kill a sweep 200 times (KILLS=), let every step of publication fail in every way; SEED= repeats one's choices
 	EXPERTGRID_TORTURE_KILLS=$(KILLS) $(if $(SEED),EXPERTGRID_TORTURE_SEED=$(SEED)) \
 		cargo test --release --locked --test suite -- store::torture:: store::publication:: store::disks:: --nocapture
+
+test-slurm: build ## sweeps on a real Slurm of four nodes on this machine (Debian, as root; installs it)
+	python3 tests/slurm/check.py $(EXPERTGRID)
 
 check: ## everything that is checked: format, lints, documentation, tests
 	cargo fmt --check

@@ -142,7 +142,7 @@ fn pretend(folder: &Path) -> usize {
     }
     let dir = ResultsDir::new(&results);
     let folders = Folders::find(&plan.experiments, Some(&dataset), &dir);
-    let journal = folders.of(0).journal();
+    let journal = folders.of(0).journal("writing-x");
     fs::create_dir_all(journal.parent().expect("a folder")).expect("it can be created");
     let mut text = Vec::new();
     for (i, event) in events(&plan).into_iter().enumerate() {
@@ -164,6 +164,7 @@ fn events(plan: &Plan) -> Vec<Event> {
         command: "expertgrid run".into(),
         version: "0".into(),
         process: 1,
+        host: String::new(),
         slots: vec!["cpu".into(); 2],
         cost: 1,
         before: 0,

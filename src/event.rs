@@ -129,6 +129,9 @@ pub enum Event {
         version: String,
         /// The process on its machine.
         process: u32,
+        /// The machine's name in its network.
+        #[serde(default)]
+        host: String,
         /// What computes in every slot: device, engine, instruction set.
         slots: Vec<String>,
         /// The outstanding work, as [`Work::cost`] counts.
@@ -214,6 +217,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// It has no artefact, and another process has given it up.
+    FailedElsewhere {
+        /// The stage.
+        stage: Digest,
+        /// What it is.
+        subject: Subject,
+        /// Why.
+        reason: String,
+    },
     /// It cannot run, since a stage it needs has no artefact.
     Blocked {
         /// The stage.
@@ -247,6 +259,8 @@ pub enum Ended {
     GaveUp,
     /// The disk is full, or a quota used up.
     DiskFull,
+    /// Other processes run what is left, and nothing was to be done for long.
+    Idle,
 }
 
 impl Event {
@@ -266,6 +280,7 @@ impl Event {
             | Self::Retried { stage, .. }
             | Self::Stopped { stage, .. }
             | Self::Failed { stage, .. }
+            | Self::FailedElsewhere { stage, .. }
             | Self::Blocked { stage, .. } => Some(*stage),
         }
     }

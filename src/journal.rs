@@ -1,17 +1,18 @@
-//! The journal of an experiment: everything that happened, one JSON value a line, to be read from
+//! The journals of an experiment: everything that happened, one JSON value a line, to be read from
 //! another terminal or after a crash.
 //!
 //! ```text
-//! results/<name>/<variant>/journal.jsonl
+//! results/<name>/<variant>/journal/<run>.jsonl
 //! ```
 //!
-//! The rule: it never slows or fails a run, and no result depends on it. Several runs may append to
-//! one journal at the same time, each line in one write; a line that a crash cut short is skipped.
+//! The rule: a journal never slows or fails a run, and no result depends on it. Each run of stages
+//! has one of its own, since the lines of several machines in one file tear each other; a line that
+//! a crash cut short is skipped.
 
 use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Write},
     path::Path,
     sync::mpsc::{self, Receiver, Sender},
     thread,
@@ -35,13 +36,13 @@ pub struct Journals {
 }
 
 impl Journals {
-    /// Opens the journal of every experiment of a plan. A journal that cannot be opened is not
-    /// written, and the second part says why.
-    pub fn open(plan: &Plan, folders: &Folders) -> (Self, Vec<String>) {
+    /// Opens the journal of a run of stages in every experiment of a plan. A journal that cannot be
+    /// opened is not written, and the second part says why.
+    pub fn open(plan: &Plan, folders: &Folders, run: &str) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         let mut files: Vec<(Appended, HashSet<Digest>)> = Vec::new();
         for (index, folder) in folders.each().enumerate() {
-            let path = folder.journal();
+            let path = folder.journal(run);
             match open(&path) {
                 Ok(file) => {
                     let runs = plan.runs.iter().filter(|run| run.experiment == index);
@@ -109,25 +110,12 @@ impl Appended {
     }
 }
 
-/// Opens a journal to append to; a last line that was cut short is ended first.
+/// Opens a journal to append to.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)?;
-    if file.metadata()?.len() > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        let mut last = [0];
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-        }
-    }
-    Ok(file)
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Reads a journal, as far as it can be read; nothing where there is none.

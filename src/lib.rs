@@ -57,6 +57,7 @@
 pub mod key;
 pub mod seed;
 pub mod shell;
+pub mod host;
 pub mod file_name;
 pub mod suggestion;
 pub mod metric;
@@ -90,6 +91,8 @@ pub mod stage;
 pub mod journal;
 pub mod estimate;
 pub mod schedule;
+pub mod cluster;
+pub mod pilots;
 pub mod exec;
 
 pub mod figure;

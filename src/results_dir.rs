@@ -5,7 +5,8 @@
 //!   store/               finished stages; what is inside is the store's own
 //!   logs/<stage>.log     what stages printed
 //!   <variant>.html       the page over several experiments
-//!   <name>/<variant>/    one experiment: tables, page, journal, and what they are of
+//!   <name>/<variant>/    one experiment: tables, page, journals, and what they are of
+//!   cluster/<sweep>/     a sweep on a cluster: what is run, and what its pilots share
 //! ```
 
 use std::{
@@ -76,8 +77,12 @@ impl ResultsDir {
         };
         let experiments = folders(&self.0).into_iter();
         let variants = experiments.flat_map(|experiment| folders(&experiment));
-        let journals = variants.map(|variant| variant.join(JOURNAL));
-        journals.filter(|path| path.is_file()).collect()
+        variants.flat_map(|variant| journals_in(&variant)).collect()
+    }
+
+    /// The folders of the sweeps on clusters.
+    pub fn cluster(&self) -> PathBuf {
+        self.0.join("cluster")
     }
 }
 
@@ -90,7 +95,21 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-const JOURNAL: &str = "journal.jsonl";
+/// The folder of an experiment's journals.
+const JOURNALS: &str = "journal";
+const JOURNAL: &str = ".jsonl";
+/// The only journal that an experiment had in earlier versions.
+const EARLIER: &str = "journal.jsonl";
+
+/// The journals of an experiment's variant.
+fn journals_in(variant: &Path) -> Vec<PathBuf> {
+    let folder = variant.join(JOURNALS);
+    let names = names(&folder).into_iter();
+    let names = names.filter(|name| name.ends_with(JOURNAL));
+    let earlier = Some(variant.join(EARLIER)).filter(|path| path.is_file());
+    let journals = names.map(|name| folder.join(name));
+    earlier.into_iter().chain(journals).collect()
+}
 
 /// The folder of one experiment's variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,9 +135,14 @@ impl VariantDir {
         self.path.join("variant.toml")
     }
 
-    /// The journal.
-    pub fn journal(&self) -> PathBuf {
-        self.path.join(JOURNAL)
+    /// The journal of a run of stages.
+    pub fn journal(&self, run: &str) -> PathBuf {
+        self.path.join(JOURNALS).join(format!("{run}{JOURNAL}"))
+    }
+
+    /// Every journal there is.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        journals_in(&self.path)
     }
 
     /// The page.

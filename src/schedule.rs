@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Counts, Ended, Event, Step, Subject},
+    key::Digest,
     plan::{Kind, Names, Plan, Run, Spec, Stage, StageId},
 };
 
@@ -52,11 +53,11 @@ pub trait Leases {
     fn claim(&mut self, stage: &Stage) -> LeaseReply;
 
     /// Gives a stage back.
-    fn release(&mut self, stage: &Stage);
+    fn release(&mut self, stage: &Stage, how: &Release);
 }
 
 /// The answer to a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseReply {
     /// Granted.
     Ours,
@@ -64,6 +65,22 @@ pub enum LeaseReply {
     Theirs,
     /// The artefact exists: another process has made it meanwhile.
     Made,
+    /// There will be no artefact, and why: another process has given the stage up, or no lease of
+    /// it can be had.
+    Hopeless(String),
+}
+
+/// How a stage ended whose lease is given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Its artefact is published.
+    Finished,
+    /// It was asked to stop, and its progress is saved.
+    Stopped,
+    /// It failed by accident, for this reason, and will be tried again.
+    Accident(String),
+    /// It is given up, for this reason.
+    Failed(String),
 }
 
 /// What a run does when stages fail.
@@ -73,6 +90,35 @@ pub struct Policy {
     pub retries: usize,
     /// The number of failed stages after which no other starts; `None` to run all that can run.
     pub most_failures: Option<usize>,
+    /// How long to wait with free slots while all that is left runs elsewhere; `None` to wait until
+    /// it is done.
+    pub idle: Option<Duration>,
+}
+
+/// The stages that a process takes first, of all processes on a plan that start together: every
+/// one in so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which one, from 0.
+    pub index: usize,
+    /// In how many.
+    pub of: usize,
+    /// Whether no other process runs them, so that they are waited for.
+    pub fixed: bool,
+}
+
+impl Share {
+    /// All stages.
+    pub const ALL: Self = Self {
+        index: 0,
+        of: 1,
+        fixed: false,
+    };
+
+    /// Whether a stage is one of them.
+    pub fn has(self, id: StageId) -> bool {
+        id.index() % self.of.max(1) == self.index
+    }
 }
 
 /// A report on a slot.
@@ -169,8 +215,10 @@ pub struct Schedule<'a> {
     plan: &'a Plan,
     states: Vec<State>,
     counts: Counts,
-    /// The stages that can start, for each kind of [`ORDER`], in the plan's order.
-    ready: [BinaryHeap<Reverse<StageId>>; ORDER.len()],
+    share: Share,
+    /// The stages that can start, for each kind of [`ORDER`]: those of the share first, then in the
+    /// plan's order.
+    ready: [BinaryHeap<Reverse<(bool, StageId)>>; ORDER.len()],
     dependants: HashMap<StageId, Vec<StageId>>,
     /// How often each stage has failed by accident.
     accidents: HashMap<StageId, usize>,
@@ -190,16 +238,19 @@ fn longer(pause: Duration) -> Duration {
 
 impl<'a> Schedule<'a> {
     /// Finds what is to be done: the stages that `wanted` runs need and that are not `intact`.
-    /// Stages before a stored artefact are not looked at.
+    /// Stages before a stored artefact are not looked at. Of the stages that can start, those of
+    /// the share are the first.
     pub fn new(
         plan: &'a Plan,
         wanted: impl Fn(&Run) -> bool,
         intact: &mut dyn FnMut(&Stage) -> bool,
+        share: Share,
     ) -> Self {
         let mut schedule = Self {
             plan,
             states: vec![State::Unneeded; plan.stages.len()],
             counts: Counts::default(),
+            share,
             ready: Default::default(),
             dependants: HashMap::new(),
             accidents: HashMap::new(),
@@ -278,7 +329,8 @@ impl<'a> Schedule<'a> {
         if to == State::Ready {
             let kind = self.plan.stage(id).spec.kind();
             let rank = ORDER.iter().position(|k| *k == kind);
-            self.ready[rank.expect("every kind has a rank")].push(Reverse(id));
+            let place = Reverse((!self.share.has(id), id));
+            self.ready[rank.expect("every kind has a rank")].push(place);
         }
     }
 
@@ -321,15 +373,26 @@ impl<'a> Schedule<'a> {
             told: HashSet::new(),
             looked: Instant::now(),
             pause: BETWEEN_LOOKS,
+            busy: Instant::now(),
             listen,
         };
         let mut ending = None;
         loop {
             if ending.is_none() {
-                self.fill(&mut underway, executor, claims);
+                self.fill(&mut underway, executor, claims, policy);
+            }
+            if self.is_given_up(policy) {
+                ending.get_or_insert(Ended::GaveUp);
             }
             if underway.running.is_empty() && (ending.is_some() || underway.elsewhere.is_empty()) {
                 return ending.unwrap_or(Ended::Done);
+            }
+            if !underway.running.is_empty() {
+                underway.busy = Instant::now();
+            }
+            let free_for = underway.busy.elapsed();
+            if policy.idle.is_some_and(|idle| free_for >= idle) && !self.waits_for_its_own() {
+                return Ended::Idle;
             }
             let at_most = (!underway.elsewhere.is_empty()).then_some(underway.pause);
             match executor.wait(at_most) {
@@ -346,15 +409,14 @@ impl<'a> Schedule<'a> {
                             // One message is enough; these stages have nothing wrong.
                             Some(Ended::DiskFull) => message.news = News::Stopped,
                             Some(Ended::Interrupted) => {}
-                            Some(Ended::GaveUp | Ended::Done) | None => {
+                            Some(Ended::GaveUp | Ended::Done | Ended::Idle) | None => {
                                 ending = Some(Ended::DiskFull);
                                 executor.stop();
                             }
                         }
                     }
                     self.heard(message, &mut underway, claims, policy);
-                    let most = policy.most_failures;
-                    if most.is_some_and(|most| self.counts.failed >= most) {
+                    if self.is_given_up(policy) {
                         ending.get_or_insert(Ended::GaveUp);
                     }
                 }
@@ -362,12 +424,23 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// Whether too many stages have failed for another to start.
+    fn is_given_up(&self, policy: Policy) -> bool {
+        let most = policy.most_failures;
+        most.is_some_and(|most| self.counts.failed >= most)
+    }
+
+    /// Whether stages are left that no other process runs.
+    fn waits_for_its_own(&self) -> bool {
+        self.share.fixed && self.outstanding().any(|id| self.share.has(id))
+    }
+
     /// Removes the stage that starts next from those that are ready; with the index of its slot in
     /// `free`.
     fn next(&mut self, free: &[usize], executor: &dyn Executor) -> Option<(usize, StageId)> {
         for (kind, ready) in ORDER.into_iter().zip(&mut self.ready) {
             if let Some(place) = free.iter().rposition(|slot| executor.takes(*slot, kind))
-                && let Some(Reverse(id)) = ready.pop()
+                && let Some(Reverse((_, id))) = ready.pop()
             {
                 return Some((place, id));
             }
@@ -381,6 +454,7 @@ impl<'a> Schedule<'a> {
         underway: &mut Underway<'_>,
         executor: &mut dyn Executor,
         claims: &mut dyn Leases,
+        policy: Policy,
     ) {
         let mut looked_at = HashSet::new();
         if !underway.elsewhere.is_empty() && underway.looked.elapsed() >= underway.pause {
@@ -390,7 +464,9 @@ impl<'a> Schedule<'a> {
                 looked_at.insert(id);
             }
         }
-        while let Some((free, id)) = self.next(&underway.free, executor) {
+        while !self.is_given_up(policy)
+            && let Some((free, id)) = self.next(&underway.free, executor)
+        {
             let stage = self.plan.stage(id);
             let digest = stage.digest;
             match claims.claim(stage) {
@@ -407,6 +483,17 @@ impl<'a> Schedule<'a> {
                     (underway.listen)(&self.counts, started);
                     executor.start(slot, &stage.spec);
                     underway.pause = BETWEEN_LOOKS;
+                }
+                LeaseReply::Hopeless(reason) => {
+                    let lost = self.fail(id, reason.clone());
+                    let subject = underway.subject(id, stage);
+                    let failed = Event::FailedElsewhere {
+                        stage: digest,
+                        subject,
+                        reason,
+                    };
+                    (underway.listen)(&self.counts, failed);
+                    self.tell_blocked(&lost, digest, underway);
                 }
                 LeaseReply::Theirs => {
                     self.set(id, State::Elsewhere);
@@ -447,7 +534,7 @@ impl<'a> Schedule<'a> {
         let stage = self.plan.stage(id);
         let digest = stage.digest;
         let mut blocked = Vec::new();
-        let event = match news {
+        let (event, how) = match news {
             News::Resumed(steps) => {
                 let stage = digest;
                 (underway.listen)(&self.counts, Event::Resumed { stage, slot, steps });
@@ -460,18 +547,20 @@ impl<'a> Schedule<'a> {
             }
             News::Finished => {
                 self.finish(id, State::Finished);
-                Event::Finished {
+                let event = Event::Finished {
                     stage: digest,
                     slot,
                     seconds: since.elapsed().as_secs_f64(),
-                }
+                };
+                (event, Release::Finished)
             }
             News::Stopped => {
                 self.set(id, State::Ready);
-                Event::Stopped {
+                let event = Event::Stopped {
                     stage: digest,
                     slot,
-                }
+                };
+                (event, Release::Stopped)
             }
             News::Failed(StageFailure { reason, nature }) => {
                 let accidents = self.accidents.entry(id).or_default();
@@ -479,31 +568,44 @@ impl<'a> Schedule<'a> {
                     *accidents += 1;
                     let attempt = *accidents + 1;
                     self.set(id, State::Ready);
-                    Event::Retried {
+                    let how = Release::Accident(reason.clone());
+                    let event = Event::Retried {
                         stage: digest,
                         slot,
                         attempt,
                         reason,
-                    }
+                    };
+                    (event, how)
                 } else {
                     blocked = self.fail(id, reason.clone());
-                    Event::Failed {
+                    let how = match nature {
+                        // With more space it would not fail.
+                        Nature::NoSpace => Release::Stopped,
+                        Nature::Deterministic | Nature::Accident => Release::Failed(reason.clone()),
+                    };
+                    let event = Event::Failed {
                         stage: digest,
                         slot,
                         subject: underway.subject(id, stage),
                         reason,
-                    }
+                    };
+                    (event, how)
                 }
             }
         };
-        claims.release(stage);
+        claims.release(stage, &how);
         underway.running.remove(&slot);
         underway.free.push(slot);
         (underway.listen)(&self.counts, event);
+        self.tell_blocked(&blocked, digest, underway);
+    }
+
+    /// Tells of stages that a failed one blocks.
+    fn tell_blocked(&self, blocked: &[StageId], upstream: Digest, underway: &mut Underway<'_>) {
         for lost in blocked {
             let event = Event::Blocked {
-                stage: self.plan.stage(lost).digest,
-                upstream: digest,
+                stage: self.plan.stage(*lost).digest,
+                upstream,
             };
             (underway.listen)(&self.counts, event);
         }
@@ -525,6 +627,8 @@ struct Underway<'a> {
     looked: Instant,
     /// How long until the next look.
     pause: Duration,
+    /// When a stage ran last.
+    busy: Instant,
     listen: &'a mut dyn FnMut(&Counts, Event),
 }
 

@@ -3,8 +3,12 @@
 //! The rule: it only reads. A stage is done if the store holds it, a process runs if it holds its
 //! lock, and the journals have the last events.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -14,6 +18,7 @@ use crate::{
     key::Digest,
     plan::{Kind, Plan, Run},
     progress::{Board, FailedStage},
+    results_dir::VariantDir,
     store::Store,
     variant::Folders,
 };
@@ -86,7 +91,8 @@ pub fn look(
     wanted: impl Fn(&Run) -> bool,
 ) -> Status {
     let done: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
-    let leased: HashSet<Digest> = store.leased().into_iter().collect();
+    let leased = store.leased(|stage| !done.contains(stage));
+    let leased: HashSet<Digest> = leased.into_iter().collect();
     let boards = boards(folders);
     let mut failed: BTreeMap<Digest, FailedStage> = BTreeMap::new();
     for failure in boards.iter().flat_map(|(_, board)| &board.failures) {
@@ -135,24 +141,33 @@ pub fn look(
 
 /// The board of every process in the journals, in the order in which they began.
 fn boards(folders: &Folders) -> Vec<(String, Board)> {
-    let mut records: Vec<Record> = Vec::new();
-    for folder in folders.each() {
-        journal::read(&folder.journal(), &mut |record| records.push(record));
+    let paths: Vec<PathBuf> = folders.each().flat_map(VariantDir::journals).collect();
+    let several = folders.each().count() > 1;
+    let read = |path: PathBuf| {
+        let mut records: Vec<Record> = Vec::new();
+        journal::read(&path, &mut |record| records.push(record));
+        records
+    };
+    let read: Vec<Vec<Record>> = paths.into_par_iter().map(read).collect();
+    let mut runs: HashMap<String, Vec<Record>> = HashMap::new();
+    for record in read.into_iter().flatten() {
+        match runs.get_mut(&record.run) {
+            Some(records) => records.push(record),
+            None => drop(runs.insert(record.run.clone(), vec![record])),
+        }
     }
-    // One process writes into the journals of all its experiments.
-    if folders.each().count() > 1 {
-        records.sort_by(|a, b| a.at.total_cmp(&b.at).then_with(|| a.run.cmp(&b.run)));
-        records.dedup();
-    }
-    let mut boards: Vec<(String, Board)> = Vec::new();
-    for record in &records {
-        let known = boards.iter().rposition(|(run, _)| *run == record.run);
-        let at = known.unwrap_or_else(|| {
-            boards.push((record.run.clone(), Board::default()));
-            boards.len() - 1
-        });
-        boards[at].1.on(record);
-    }
+    let boards = runs.into_par_iter().map(|(run, mut records)| {
+        // One process writes into the journals of all its experiments.
+        if several {
+            records.sort_by(|a, b| a.at.total_cmp(&b.at));
+            records.dedup();
+        }
+        let mut board = Board::default();
+        records.iter().for_each(|record| board.on(record));
+        (run, board)
+    });
+    let mut boards: Vec<(String, Board)> = boards.collect();
+    boards.sort_by(|(a, one), (b, other)| one.began.total_cmp(&other.began).then(a.cmp(b)));
     boards
 }
 

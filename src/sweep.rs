@@ -4,7 +4,7 @@
 //! printed here: the caller gets notes and warnings, and [`Progress`] shows what runs.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::PathBuf,
     thread,
     time::Duration,
@@ -19,19 +19,21 @@ use crate::{
     data::Dataset,
     estimate,
     event::{Counts, Ended, Event, Listener, Record, now},
-    exec::{Local, RunControl, Slots, StoreLeases, WorkerCommand},
+    exec::{Local, PilotLeases, RunControl, Slots, StoreLeases, WorkerCommand},
     grid::Only,
+    host,
     journal::Journals,
     key::Digest,
     live_pages::LivePages,
     manifest::Experiment,
     paper,
+    pilots::{self, SharedFailures, SweepFolder},
     plan::{self, Inventory, Plan, Run, Stage, StageId},
     progress::Progress,
     report::{self, RicherTable, Tabled, Tables},
     results,
     results_dir::ResultsDir,
-    schedule::{Policy, Schedule, State},
+    schedule::{Leases, Policy, Schedule, Share, State},
     store::{Found, Store, StoreError},
     tensorboard::Curves,
     variant::Folders,
@@ -69,6 +71,20 @@ pub struct Execution {
     pub stage_timeout: Option<Duration>,
     /// The engine that the user asked for, where that was said.
     pub asked: Option<AskedEngine>,
+    /// What it is in a sweep on a cluster; `None` for a run by itself.
+    pub pilot: Option<Pilot>,
+}
+
+/// One of the pilots that share a sweep.
+pub struct Pilot {
+    /// The folder that they share.
+    pub folder: SweepFolder,
+    /// What is to be run, as it was submitted.
+    pub digest: Digest,
+    /// Its share of the stages.
+    pub share: Share,
+    /// The failures of all of them.
+    pub failures: SharedFailures,
 }
 
 /// How a sweep reports to the code that started it.
@@ -87,8 +103,19 @@ pub enum SweepEnd {
     Interrupted,
     /// The disk is full, or a quota used up; the reason has been shown.
     DiskFull,
+    /// Other pilots run what is left, or write the tables.
+    LeftToOthers(LeftOver),
     /// Everything that could be done is done.
     Ended(Written),
+}
+
+/// What a pilot leaves to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOver {
+    /// Stages that are not there and not given up.
+    pub stages: usize,
+    /// Stages that this pilot has seen fail.
+    pub failed: usize,
 }
 
 /// What a sweep has written, and what it found.
@@ -111,6 +138,12 @@ pub enum SweepError {
     /// The expression names what the plan does not have, or picks no run.
     #[error("{0}")]
     PicksNothing(String),
+    /// What is to be run is not what was submitted.
+    #[error(
+        "the data set, or a file that the manifests name, has changed since the sweep was \
+         submitted, or is another one on this machine; nothing was run"
+    )]
+    Changed,
     /// Nothing can be written to the results folder; nothing has run yet.
     #[error(transparent)]
     Unwritable(StoreError),
@@ -123,7 +156,7 @@ pub enum SweepError {
 ///
 /// # Errors
 /// The expression picks no run, or the results folder cannot be written.
-pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError> {
+pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError> {
     let (dataset, results) = (sweep.dataset, sweep.results);
     let plan = plan::build(sweep.experiments, &sweep.inventory);
     let picking = sweep.only.map(|only| plan.pick(only)).transpose();
@@ -138,7 +171,14 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
     let folders = Folders::claim(&plan.experiments, dataset, results);
     folders.notes().for_each(|note| (caller.note)(&note));
 
-    let mut schedule = scheduled(&plan, wanted, &store, caller);
+    let mut pilot = sweep.execution.pilot.take();
+    if let Some(pilot) = &pilot
+        && pilots::digest_of(&plan, wanted) != pilot.digest
+    {
+        return Err(SweepError::Changed);
+    }
+    let share = pilot.as_ref().map_or(Share::ALL, |pilot| pilot.share);
+    let mut schedule = scheduled(&plan, wanted, &store, share, caller);
     let asked = sweep.execution.asked.clone();
     let before = asked_engine::used(&plan, &schedule);
     let say_used = |what: &str, used: &BTreeSet<StageId>| {
@@ -159,6 +199,7 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
         dataset,
         folders: &folders,
         owner: scratch.owner(),
+        live_pages: pilot.is_none(),
         caller,
     };
     let ended = match schedule.counts().complete() {
@@ -166,7 +207,16 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
         false => {
             let done = done_before(&plan, wanted, &schedule);
             warn_of_space(&plan, &store, &schedule, caller);
-            running.run(&mut schedule, sweep.execution, done, curves.as_mut())
+            let leases = StoreLeases::new(store.clone()).map_err(SweepError::Unwritable)?;
+            let mut leases = leases_of(leases, pilot.as_mut(), &plan);
+            let execution = sweep.execution;
+            running.run(
+                &mut schedule,
+                &mut *leases,
+                execution,
+                done,
+                curves.as_mut(),
+            )
         }
     };
     let meanwhile = &asked_engine::used(&plan, &schedule) - &before;
@@ -178,13 +228,33 @@ pub fn run(sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepError
         Ended::Interrupted => return Ok(SweepEnd::Interrupted),
         // Tables could not be written either.
         Ended::DiskFull => return Ok(SweepEnd::DiskFull),
-        Ended::Done | Ended::GaveUp => {}
+        Ended::Done | Ended::GaveUp | Ended::Idle => {}
     }
 
-    let results = results::collect(&plan, &store, &|id| schedule.failure(id));
+    let given_up = pilot.as_ref().map(|pilot| pilot.failures.given_up());
+    let given_up = given_up.unwrap_or_default();
+    let report = match &pilot {
+        None => None,
+        Some(pilot) => {
+            let stages = left_over(&plan, wanted, &store, &given_up);
+            let Some(report) = pilot.folder.report().filter(|_| stages == 0) else {
+                let failed = schedule.counts().failed;
+                return Ok(SweepEnd::LeftToOthers(LeftOver { stages, failed }));
+            };
+            Some(report)
+        }
+    };
+    let failure = |id: StageId| {
+        let elsewhere = || given_up.get(&plan.stage(id).digest).cloned();
+        schedule.failure(id).or_else(elsewhere)
+    };
+    let results = results::collect(&plan, &store, &failure);
     let tables = Tables::of(&results, dataset, &store, &folders, paper::claims);
     let kept = tables.richer();
     let pages = tables.write_what_changed().map_err(SweepError::Unwritten)?;
+    if let Some(report) = report {
+        report.done().map_err(SweepError::Unwritten)?;
+    }
     Ok(SweepEnd::Ended(Written {
         tables: tables.each,
         kept,
@@ -203,6 +273,8 @@ struct SweepRun<'a> {
     folders: &'a Folders,
     /// The name of the run, which is that of its scratch folder in the store.
     owner: String,
+    /// Whether pages are written while stages run.
+    live_pages: bool,
     caller: &'a Caller<'a>,
 }
 
@@ -211,11 +283,12 @@ impl SweepRun<'_> {
     fn run(
         &self,
         schedule: &mut Schedule<'_>,
+        leases: &mut dyn Leases,
         execution: Execution,
         before: u64,
         curves: Option<&mut Curves>,
     ) -> Ended {
-        let (mut journals, unwritten) = Journals::open(self.plan, self.folders);
+        let (mut journals, unwritten) = Journals::open(self.plan, self.folders, &self.owner);
         for why in unwritten {
             (self.caller.warn)(&format!("there will be no journal for `status`: {why}"));
         }
@@ -233,23 +306,24 @@ impl SweepRun<'_> {
             stage_timeout,
             command: _,
             asked: _,
+            pilot: _,
         } = execution;
         let results = self.folders.dir().clone();
         let mut executor = Local::new(worker, slots, stage_timeout, results);
-        let mut claims = StoreLeases::new(self.store.clone());
         thread::scope(|scope| {
-            let mut pages = pages.follow(scope);
+            let mut pages = self.live_pages.then(|| pages.follow(scope));
             let mut display = Progress::default();
             let mut listeners: Vec<&mut dyn Listener> = vec![&mut journals];
             listeners.extend(curves.map(|curves| curves as &mut dyn Listener));
-            listeners.extend([&mut display as &mut dyn Listener, &mut pages]);
+            listeners.push(&mut display);
+            listeners.extend(pages.as_mut().map(|pages| pages as &mut dyn Listener));
             let mut tell = |counts: &Counts, event: Event| {
                 let record = self.record(*counts, event);
                 listeners.iter_mut().for_each(|each| each.on(&record));
             };
             tell(&schedule.counts(), began);
             (self.caller.interruptible)(Some(executor.control()));
-            let how = schedule.run(&mut executor, &mut claims, policy, &mut tell);
+            let how = schedule.run(&mut executor, leases, policy, &mut tell);
             (self.caller.interruptible)(None);
             tell(&schedule.counts(), Event::Ended { how });
             how
@@ -272,6 +346,7 @@ impl SweepRun<'_> {
             command: execution.command.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
+            host: host::name(),
             slots: execution
                 .slots
                 .slots
@@ -289,6 +364,7 @@ fn scheduled<'a>(
     plan: &'a Plan,
     wanted: impl Fn(&Run) -> bool,
     store: &Store,
+    share: Share,
     caller: &Caller<'_>,
 ) -> Schedule<'a> {
     let scored = verify_scores(plan, &wanted, store, caller.warn);
@@ -296,7 +372,47 @@ fn scheduled<'a>(
         let known = scored.get(&stage.digest).copied();
         known.unwrap_or_else(|| is_intact(store, stage, caller.warn))
     };
-    Schedule::new(plan, wanted, &mut intact)
+    Schedule::new(plan, wanted, &mut intact, share)
+}
+
+/// The leases of a run: those of the store, with failures that pilots share.
+fn leases_of<'a>(
+    leases: StoreLeases,
+    pilot: Option<&'a mut Pilot>,
+    plan: &Plan,
+) -> Box<dyn Leases + 'a> {
+    let Some(Pilot {
+        share, failures, ..
+    }) = pilot
+    else {
+        return Box::new(leases);
+    };
+    let own = plan.ids().filter(|(id, _)| share.has(*id));
+    let own = share
+        .fixed
+        .then(|| own.map(|(_, stage)| stage.digest).collect());
+    Box::new(PilotLeases::new(leases, failures, own))
+}
+
+/// How many stages of the wanted runs are neither there nor given up, by listing.
+fn left_over(
+    plan: &Plan,
+    wanted: impl Fn(&Run) -> bool,
+    store: &Store,
+    given_up: &BTreeMap<Digest, String>,
+) -> usize {
+    let there: HashSet<Digest> = store.list().into_iter().map(|(_, digest)| digest).collect();
+    let hopeless = |id: StageId| {
+        let mut needed = plan.chain(id).into_iter();
+        needed.any(|id| given_up.contains_key(&plan.stage(id).digest))
+    };
+    let ends = plan.runs.iter().filter(|run| wanted(run));
+    let ends: BTreeSet<StageId> = ends.flat_map(Run::ends).collect();
+    let left = ends.into_iter().filter(|id| {
+        let stage = plan.stage(*id);
+        !there.contains(&stage.digest) && !hopeless(*id)
+    });
+    left.count()
 }
 
 /// The cost of the stages of the wanted runs that need not be run.

@@ -6,6 +6,9 @@
 //! terminal that is closed a second request. Workers end when their parent is gone. A pause is one
 //! of the workers too. A closed terminal and Ctrl-Z are ignored where they were ignored at the
 //! start, as with `nohup`, and Ctrl-Z where no shell could continue the run.
+//!
+//! A pilot on a cluster is asked by the cluster, which kills it soon: one request is all there is,
+//! and whoever starts the pilot asks which one it was.
 
 use std::{
     io::{self, IsTerminal, stderr},
@@ -24,6 +27,8 @@ const ONE_REQUEST: Duration = Duration::from_millis(250);
 enum Asked {
     /// To end.
     End,
+    /// To end, since its time is nearly up.
+    TimeUp,
     /// To end, since the terminal is closed.
     HangUp,
     /// To stop until it is continued.
@@ -37,6 +42,10 @@ struct Interruptible {
     run: Option<RunControl>,
     /// When it was interrupted.
     interrupted: Option<Instant>,
+    /// Whether that was since its time is nearly up.
+    time_up: bool,
+    /// Whether further requests are ignored.
+    once: bool,
 }
 
 /// What the next interrupt does.
@@ -47,10 +56,25 @@ impl Interrupts {
     /// Handles interrupts from now on. Until [`Interrupts::next`] is called, one ends the program.
     /// `command` is the command that goes on from there.
     pub fn listen(command: String) -> Self {
+        Self::default().start(command)
+    }
+
+    /// The same for a pilot: one request to end counts, and waits for the run if it comes before.
+    pub fn listen_once(command: String) -> Self {
         let interrupts = Self::default();
+        interrupts.locked().once = true;
+        interrupts.start(command)
+    }
+
+    fn start(self, command: String) -> Self {
+        let interrupts = self;
         let listening = interrupts.clone();
         let outcome = listen(move |asked| match asked {
             Asked::End => listening.end(&command),
+            Asked::TimeUp => {
+                listening.time_up();
+                listening.end(&command);
+            }
             Asked::HangUp if listening.is_interrupted() => {}
             Asked::HangUp => listening.end(&command),
             Asked::Pause => listening.pause(),
@@ -65,7 +89,30 @@ impl Interrupts {
 
     /// Sets the run that interrupts are for, or none, where the next one ends the program.
     pub fn set(&self, run: Option<RunControl>) {
-        self.locked().run = run;
+        let mut now = self.locked();
+        if let (Some(run), true, Some(_)) = (&run, now.once, now.interrupted) {
+            run.interrupt();
+        }
+        now.run = run;
+    }
+
+    /// Whether the run was interrupted since its time is nearly up.
+    pub fn is_time_up(&self) -> bool {
+        self.locked().time_up
+    }
+
+    /// Interrupts the run, as a signal does.
+    pub fn interrupt(&self) {
+        let mut now = self.locked();
+        now.interrupted.get_or_insert_with(Instant::now);
+        if let Some(run) = &now.run {
+            run.interrupt();
+        }
+    }
+
+    fn time_up(&self) {
+        let mut now = self.locked();
+        now.time_up |= now.interrupted.is_none();
     }
 
     fn locked(&self) -> MutexGuard<'_, Interruptible> {
@@ -80,6 +127,11 @@ impl Interrupts {
     fn end(&self, command: &str) {
         let mut now = self.locked();
         let why = match (&now.run, now.interrupted) {
+            (_, Some(_)) if now.once => return,
+            (None, None) if now.once => {
+                now.interrupted = Some(Instant::now());
+                return;
+            }
             (_, Some(first)) if first.elapsed() < ONE_REQUEST => return,
             (Some(run), None) => {
                 run.interrupt();
@@ -127,6 +179,7 @@ fn listen(each: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
             each(match signal {
                 SIGTSTP => Asked::Pause,
                 SIGHUP => Asked::HangUp,
+                SIGUSR1 => Asked::TimeUp,
                 _ => Asked::End,
             });
         }

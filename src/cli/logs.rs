@@ -112,9 +112,9 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
             .filter(|record| record.event.stage() == Some(*digest))
     };
     let name = of_stage().find_map(|record| match &record.event {
-        Event::Started { subject, .. } | Event::Failed { subject, .. } => {
-            Some(subject.name.clone())
-        }
+        Event::Started { subject, .. }
+        | Event::Failed { subject, .. }
+        | Event::FailedElsewhere { subject, .. } => Some(subject.name.clone()),
         _ => None,
     });
     print(format_args!(
@@ -155,6 +155,9 @@ fn said(event: &Event) -> Option<String> {
         } => format!("to be tried again (attempt {attempt}): {reason}"),
         Event::Stopped { .. } => "stopped, its progress saved".to_owned(),
         Event::Failed { reason, .. } => format!("failed: {reason}"),
+        Event::FailedElsewhere { reason, .. } => {
+            format!("given up by another process: {reason}")
+        }
         Event::Blocked { upstream, .. } => {
             format!(
                 "cannot run: it needs {}, which has failed",

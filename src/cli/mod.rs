@@ -1,6 +1,7 @@
 //! The command line: commands, their help, and exit codes.
 //!
-//! Exit codes: 0 all done, 1 something failed or is missing, 2 the input is wrong, 130 interrupted.
+//! Exit codes: 0 all done, 1 something failed or is missing, 2 the input is wrong, 78 a pilot that
+//! could work on no node, 130 interrupted.
 
 /// Prints a line to standard error. Where that is closed, as a terminal that has hung up, the line
 /// is lost: the macro of the standard library would end the program.
@@ -13,6 +14,7 @@ macro_rules! eprintln {
 
 mod adapt;
 mod bench;
+mod cluster;
 mod compute;
 mod data;
 mod described;
@@ -86,6 +88,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
     Run(run::Arguments),
+    /// End a sweep on a cluster, its progress saved.
+    Cancel(cluster::CancelArguments),
     /// Show the state of sweeps, from another terminal or after a crash.
     Status(status::Arguments),
     /// Show the inputs of a run or a stage, and why it is not in the store.
@@ -109,6 +113,9 @@ enum Command {
     Store(store::Command),
     /// Time a training step on this machine.
     Bench(bench::Arguments),
+    /// Run a part of a sweep that was submitted to a cluster.
+    #[command(hide = true)]
+    Pilot(cluster::PilotArguments),
     /// Run stages for a parent process.
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -120,6 +127,8 @@ enum Failure {
     Input(anyhow::Error),
     /// The input is right, but the work failed. Exit code 1.
     Work(anyhow::Error),
+    /// A pilot cannot work, and no other one could. Exit code 78.
+    Everywhere(anyhow::Error),
 }
 
 impl Failure {
@@ -130,6 +139,11 @@ impl Failure {
     /// Wrong input, described by a text alone.
     fn refused(text: impl Display + Debug + Send + Sync + 'static) -> Self {
         Self::Input(anyhow::Error::msg(text))
+    }
+
+    /// What would fail for every pilot.
+    fn everywhere(error: impl Into<anyhow::Error>) -> Self {
+        Self::Everywhere(error.into())
     }
 
     fn work(error: impl Into<anyhow::Error>) -> Self {
@@ -176,6 +190,8 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Manifest(command) => manifest::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Cancel(arguments) => cluster::cancel(&arguments),
+        Command::Pilot(arguments) => cluster::pilot(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
@@ -195,6 +211,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Ok(Done::Interrupted) => ExitCode::from(130),
         Err(Failure::Work(error)) => complain(&error, 1),
         Err(Failure::Input(error)) => complain(&error, 2),
+        Err(Failure::Everywhere(error)) => complain(&error, 78),
     }
 }
 

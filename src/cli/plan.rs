@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     Done, Failure, Picked, Selection,
+    cluster::ClusterArguments,
     output::{print, size},
 };
 use crate::{
@@ -32,6 +33,8 @@ pub(super) struct Arguments {
     selection: Selection,
     #[command(flatten)]
     only: Picked,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -80,6 +83,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 print(line);
             }
             print(text(&estimate, &selection.results).trim_end());
+            if let Some(name) = &arguments.cluster.name {
+                let time = estimate.time.as_ref();
+                let hours = time.map(|time| time.device_seconds.expected / 3600.0);
+                let told = arguments
+                    .cluster
+                    .planned(name, selection, &arguments.only, hours)?;
+                print(told.trim_end());
+            }
             if let Some(why) = estimate::shortage(&store, estimate.disk_bytes) {
                 eprintln!("warning: {why}");
             }

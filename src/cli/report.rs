@@ -109,6 +109,20 @@ impl FormatChoice {
     }
 }
 
+/// Prints the tables of a sweep that others have run.
+pub(super) fn of_sweep(selection: &Selection, only: &Picked) -> Result<Done, Failure> {
+    run(&Arguments {
+        selection: selection.clone(),
+        format: None,
+        reference: false,
+        claims: false,
+        verify: false,
+        only: only.clone(),
+        force: false,
+        strict: false,
+    })
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;

@@ -6,8 +6,11 @@ use anyhow::{Context, Error};
 use clap::Args;
 
 use super::{
-    Done, ExecutionArguments, Failure, Picked, Selection, at_least_one, interrupts::Interrupts,
-    inventory, report::say_written,
+    Done, ExecutionArguments, Failure, Picked, Selection, at_least_one,
+    cluster::{ClusterArguments, Submission, submit},
+    interrupts::Interrupts,
+    inventory,
+    report::say_written,
 };
 use crate::{
     exec::{Slots, WorkerCommand},
@@ -21,13 +24,15 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    selection: Selection,
+    pub(super) selection: Selection,
     #[command(flatten)]
     execution: ExecutionArguments,
     #[command(flatten)]
-    only: Picked,
+    pub(super) only: Picked,
     #[command(flatten)]
-    failing: Failing,
+    pub(super) failing: Failing,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArguments,
     /// Write every training's curve as TensorBoard event files, one folder per training, also of
     /// trainings that were in the store before.
     #[arg(long, value_name = "DIR")]
@@ -36,11 +41,11 @@ pub(super) struct Arguments {
 
 /// What happens when stages fail, or take long.
 #[derive(Debug, Args)]
-struct Failing {
+pub(super) struct Failing {
     /// Further attempts after an accident: a worker that was killed, ran out of memory or hung. A
     /// failure that would repeat is not tried again.
     #[arg(long, default_value_t = 1, value_name = "N")]
-    retries: usize,
+    pub(super) retries: usize,
     /// Go on with everything that does not depend on a failed stage; the default.
     #[arg(long, conflicts_with_all = ["fail_fast", "max_fail"])]
     keep_going: bool,
@@ -66,6 +71,7 @@ impl Failing {
                 true => Some(1),
                 false => self.max_fail.map(NonZeroUsize::get),
             },
+            idle: None,
         }
     }
 }
@@ -91,7 +97,43 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    if let Some(name) = &arguments.cluster.name {
+        match submit::run(arguments, name)? {
+            Submission::Left(done) => return Ok(done),
+            // The tables are written here.
+            Submission::NothingToDo => {}
+        }
+    }
     let interrupts = Interrupts::listen(this_command());
+    match sweep_here(arguments, &interrupts, this_command(), None)? {
+        SweepEnd::Ended(written) => Ok(say_written(&written)),
+        SweepEnd::Interrupted => {
+            eprintln!("interrupted; what is done is kept, and this command goes on from there:");
+            eprintln!("  {}", this_command());
+            Ok(Done::Interrupted)
+        }
+        SweepEnd::DiskFull => {
+            eprintln!("stopped; with more space, this command goes on from there:");
+            eprintln!("  {}", this_command());
+            Ok(Done::WithFailures)
+        }
+        SweepEnd::LeftToOthers(_) => unreachable!("this is no pilot"),
+    }
+}
+
+/// A pilot as the sweep needs it, with how long it waits without work.
+pub(super) struct PilotPart {
+    pub(super) pilot: sweep::Pilot,
+    pub(super) idle: Duration,
+}
+
+/// Runs on this machine what is missing, by itself or as a pilot.
+pub(super) fn sweep_here(
+    arguments: &Arguments,
+    interrupts: &Interrupts,
+    command: String,
+    pilot: Option<PilotPart>,
+) -> Result<SweepEnd, Failure> {
     let selection = &arguments.selection;
     let experiments = selection.experiments()?;
     let dataset = selection.open_dataset(&experiments)?;
@@ -100,12 +142,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let described = Selection::described(&experiments, selection.dataset.as_deref())?;
     let sweep = Sweep {
         execution: sweep::Execution {
-            command: this_command(),
+            command,
             worker: worker_command(arguments, &described, &inventory.imports)?,
             slots,
-            policy: arguments.failing.policy(),
+            policy: Policy {
+                idle: pilot.as_ref().map(|part| part.idle),
+                ..arguments.failing.policy()
+            },
             stage_timeout: arguments.failing.stage_timeout,
             asked: arguments.execution.compute.asked(),
+            pilot: pilot.map(|part| part.pilot),
         },
         experiments,
         inventory,
@@ -119,27 +165,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         note: &|what| eprintln!("note: {what}"),
         interruptible: &|run| interrupts.set(run),
     };
-    match sweep::run(sweep, &caller) {
-        Ok(SweepEnd::Ended(written)) => Ok(say_written(&written)),
-        Ok(SweepEnd::Interrupted) => {
-            eprintln!("interrupted; what is done is kept, and this command goes on from there:");
-            eprintln!("  {}", this_command());
-            Ok(Done::Interrupted)
-        }
-        Ok(SweepEnd::DiskFull) => {
-            eprintln!("stopped; with more space, this command goes on from there:");
-            eprintln!("  {}", this_command());
-            Ok(Done::WithFailures)
-        }
-        Err(SweepError::Unwritable(error)) if error.is_no_space() => Err(Failure::work(error)),
-        Err(error @ SweepError::PicksNothing(_)) => Err(Failure::input(error)),
-        Err(error @ SweepError::Unwritable(_)) => {
-            Err(Failure::Input(Error::new(error).context(
+    sweep::run(sweep, &caller).map_err(|error| match error {
+        SweepError::Unwritable(error) if error.is_no_space() => Failure::work(error),
+        SweepError::Unwritable(error) if error.is_no_lock() => Failure::input(error),
+        error @ SweepError::PicksNothing(_) => Failure::input(error),
+        error @ SweepError::Changed => Failure::everywhere(error),
+        error @ SweepError::Unwritable(_) => {
+            Failure::Input(Error::new(error).context(
                 "the results folder must be writable; choose another with `--results DIR`",
-            )))
+            ))
         }
-        Err(error @ SweepError::Unwritten(_)) => Err(Failure::work(error)),
-    }
+        error @ SweepError::Unwritten(_) => Failure::work(error),
+    })
 }
 
 /// The slots on the devices asked for, after a check that this machine has them.
@@ -157,7 +194,7 @@ fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
 }
 
 /// This command as it was typed, in words that a shell takes.
-fn this_command() -> String {
+pub(super) fn this_command() -> String {
     let words = std::env::args_os().map(|word| shell::bytes(word.as_encoded_bytes()));
     words.collect::<Vec<_>>().join(" ")
 }

@@ -24,7 +24,7 @@ use crate::{
     grid::Only,
     imports,
     key::Digest,
-    manifest::{self, DataSpec, Experiment, PAPER},
+    manifest::{self, DataSpec, Experiment, ManifestTexts, PAPER},
     plan::{Inventory, Picking, Plan},
     results_dir::ResultsDir,
     variant::Folders,
@@ -49,6 +49,9 @@ pub(super) struct Selection {
     /// Folder of the tables and of the store.
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub(super) results: PathBuf,
+    /// Texts that stand for the manifests' files.
+    #[arg(skip)]
+    pub(super) texts: ManifestTexts,
 }
 
 /// Some of the runs.
@@ -116,6 +119,12 @@ impl Selection {
         ResultsDir::new(&self.results)
     }
 
+    /// The manifests' files.
+    pub(super) fn manifest_files(&self) -> Vec<PathBuf> {
+        let given = self.manifests.iter();
+        given.map(|given| manifest::found(given)).collect()
+    }
+
     pub(super) fn experiments(&self) -> Result<Vec<Experiment>, Failure> {
         let expression = |given: &&PathBuf| given.to_string_lossy().contains('=');
         if let Some(given) = self.manifests.iter().find(expression)
@@ -126,12 +135,8 @@ impl Selection {
                 given.display()
             )));
         }
-        let manifests: Vec<PathBuf> = self
-            .manifests
-            .iter()
-            .map(|given| manifest::found(given))
-            .collect();
-        let read = manifest::read(&manifests, &self.profile, &self.overrides);
+        let manifests = self.manifest_files();
+        let read = manifest::read_with(&self.texts, &manifests, &self.profile, &self.overrides);
         let experiments = read.map_err(|problems| {
             // Which experts there are is asked of a data set in QUBIQ's layout.
             let asked = problems.unknown_expert && !problems.describes_data;

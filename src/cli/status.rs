@@ -5,9 +5,11 @@ use std::{fmt::Write as _, thread, time::Duration};
 use clap::Args;
 use itertools::Itertools;
 
-use super::{Done, Failure, Picked, Selection, output::print, terminals::takes_escapes};
+use super::{Done, Failure, Picked, Selection, cluster, output::print, terminals::takes_escapes};
 use crate::{
     event::{Ended, now},
+    host,
+    pilots::digest_of,
     plan::{Kind, Plan, grouped},
     progress::duration,
     status::{self, Life, StageTally, Status, SweepState},
@@ -39,12 +41,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let (plan, folders) = selection.plan_and_folders()?;
     let store = Store::within(&selection.results);
     let picking = arguments.only.of(&plan)?;
+    let digest = digest_of(&plan, |run: &_| picking.wants(run, &plan));
     loop {
         let wanted = |run: &_| picking.wants(run, &plan);
         let status = status::look(&plan, &store, &folders, wanted);
+        let pilots = cluster::pilots(&selection.results_dir(), &digest);
         let text = match arguments.json {
             true => serde_json::to_string_pretty(&status).expect("a status is plain data"),
-            false => text(&plan, &status, now()),
+            false => text(&plan, &status, now()) + pilots.as_deref().unwrap_or_default(),
         };
         // On a terminal, each look replaces the one before.
         if arguments.watch && !arguments.json && takes_escapes() {
@@ -126,9 +130,13 @@ fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
         Life::Running => {
             let _ = writeln!(
                 text,
-                "running since {} (process {}, last event {})",
+                "running since {} (process {}{}, last event {})",
                 ago(board.began).trim_end_matches(" ago"),
                 board.process,
+                match board.host == host::name() || board.host.is_empty() {
+                    true => String::new(),
+                    false => format!(" on {}", board.host),
+                },
                 ago(board.heard)
             );
             let percent = 100.0 * board.share_done();
@@ -138,14 +146,14 @@ fn told(sweep: &SweepState, whole: bool, now: f64) -> String {
             }
             return text;
         }
-        Life::Ended(Ended::Done) => {
+        Life::Ended(Ended::Done | Ended::Idle) => {
             let _ = writeln!(text, "ended {}: {}", ago(board.heard), board.outcome());
         }
         Life::Ended(how) => {
             let how = match how {
                 Ended::Interrupted => "interrupted",
                 Ended::DiskFull => "stopped by a full disk",
-                Ended::GaveUp | Ended::Done => "given up after failures",
+                Ended::GaveUp | Ended::Done | Ended::Idle => "given up after failures",
             };
             let _ = writeln!(text, "{how} {}: {}", ago(board.heard), board.outcome());
         }

@@ -217,6 +217,7 @@ fn attempts_of(path: &Path, attempts: &mut BTreeMap<Which, Attempt>) {
             Event::Progress { .. }
             | Event::Found { .. }
             | Event::Elsewhere { .. }
+            | Event::FailedElsewhere { .. }
             | Event::Blocked { .. }
             | Event::Interrupted
             | Event::Continued { .. }

@@ -9,10 +9,15 @@ mod devices;
 mod local;
 mod logs;
 mod pause;
+mod pilot_leases;
+mod slurm;
+mod timed_command;
 mod worker;
 
 pub use claims::StoreLeases;
 pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
 pub use local::{Local, RunControl, WorkerCommand};
 pub use pause::{can_be_continued, continue_when_the_parent_dies, pause_this_process};
+pub use pilot_leases::PilotLeases;
+pub use slurm::{JobSignal, JobsMeant, Slurm, SlurmError};
 pub use worker::{Reply, Request, refuse, serve};

@@ -17,7 +17,7 @@ use super::{
     kind::{Fallback, ValueKind},
     normal::normalise,
     problem::{Place, Problems},
-    source::{complaint, existing_at},
+    source::{ManifestTexts, complaint, existing_at},
     table,
 };
 
@@ -26,8 +26,12 @@ pub const MAX_CHAIN: usize = 8;
 
 /// One file of a chain.
 pub(super) struct ChainedFile {
+    /// Its path.
+    pub(super) path: PathBuf,
     /// Its path, as problems name it.
     shown: String,
+    /// Its text.
+    pub(super) text: String,
     /// Its own keys, without `profile` and `extends`.
     keys: TomlTable,
     /// Its profiles.
@@ -38,7 +42,11 @@ pub(super) struct ChainedFile {
 ///
 /// # Errors
 /// A file that cannot be read or is not TOML; a chain that is too long or circular.
-pub(super) fn chain(path: &Path, text: String) -> Result<Vec<ChainedFile>, Problems> {
+pub(super) fn chain(
+    path: &Path,
+    text: String,
+    texts: &ManifestTexts,
+) -> Result<Vec<ChainedFile>, Problems> {
     let mut files = Vec::new();
     let mut names = vec![identity(path)];
     let (mut path, mut text) = (path.to_owned(), text);
@@ -69,7 +77,7 @@ pub(super) fn chain(path: &Path, text: String) -> Result<Vec<ChainedFile>, Probl
                 ),
             ));
         }
-        text = existing_at(&base, |why| {
+        text = existing_at(&base, texts, |why| {
             format!("`extends` names {}: {why}", base.display())
         })
         .map_err(|why| problem(&place, why))?;
@@ -147,7 +155,9 @@ impl ChainedFile {
             }
         }
         let file = Self {
+            path: path.to_owned(),
             shown,
+            text: text.to_owned(),
             keys,
             profiles,
         };

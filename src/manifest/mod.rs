@@ -62,7 +62,7 @@ pub use recipe::*;
 pub use resolved::resolved;
 pub use selection::SelectionRules;
 pub use shipped::shipped;
-pub use source::{MAX_BYTES, found};
+pub use source::{MAX_BYTES, ManifestTexts, found};
 pub use sweep::{MAX_POINTS, Point};
 pub use swept::{Swept, SweptValue};
 pub use table::{SectionTable, sections};
@@ -83,6 +83,19 @@ pub fn read(
     profile: &str,
     overrides: &[String],
 ) -> Result<Vec<Experiment>, Problems> {
+    read_with(&ManifestTexts::default(), paths, profile, overrides)
+}
+
+/// The same, with texts that stand for files.
+///
+/// # Errors
+/// Every problem in all of them, together.
+pub fn read_with(
+    texts: &ManifestTexts,
+    paths: &[impl AsRef<Path>],
+    profile: &str,
+    overrides: &[String],
+) -> Result<Vec<Experiment>, Problems> {
     let (_, mut problems) = layered(overrides);
     let mut experiments = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
@@ -91,7 +104,8 @@ pub fn read(
         {
             problems.push(&Place::Whole(path.display().to_string().into()), why);
         }
-        match existing(path).and_then(|text| parse(path, &text, profile, overrides)) {
+        let text = existing(path, texts);
+        match text.and_then(|text| parse_with(texts, path, &text, profile, overrides)) {
             Ok(experiment) => experiments.push(experiment),
             Err(more) => problems.extend(more),
         }
@@ -129,11 +143,22 @@ pub fn parse(
     profile: &str,
     overrides: &[String],
 ) -> Result<Experiment, Problems> {
+    parse_with(&ManifestTexts::default(), path, text, profile, overrides)
+}
+
+/// The same, with texts that stand for the files that it extends.
+fn parse_with(
+    texts: &ManifestTexts,
+    path: &Path,
+    text: &str,
+    profile: &str,
+    overrides: &[String],
+) -> Result<Experiment, Problems> {
     if text.len() > MAX_BYTES {
         return Err(complaint(path, too_long()));
     }
     let (top, mut problems) = layered(overrides);
-    match resolve(path, text.to_owned(), profile, &top) {
+    match resolve(path, text.to_owned(), profile, &top, texts) {
         Ok(experiment) => problems.or(Experiment {
             overrides: overrides.to_vec(),
             ..experiment
@@ -199,8 +224,24 @@ pub fn settings(overrides: &[String]) -> Vec<(String, String)> {
 /// # Errors
 /// Where one cannot be read, or is not TOML.
 pub fn profiles(path: &Path) -> Result<Vec<String>, Problems> {
-    let files = layers::chain(path, existing(path)?)?;
+    let disk = ManifestTexts::default();
+    let files = layers::chain(path, existing(path, &disk)?, &disk)?;
     Ok(named(&files).into_iter().map(str::to_owned).collect())
+}
+
+/// The texts of manifests and of all files that they extend.
+///
+/// # Errors
+/// Where one cannot be read, or is not TOML.
+pub fn texts(paths: &[impl AsRef<Path>]) -> Result<ManifestTexts, Problems> {
+    let disk = ManifestTexts::default();
+    let mut texts = ManifestTexts::default();
+    for path in paths.iter().map(AsRef::as_ref) {
+        for file in layers::chain(path, existing(path, &disk)?, &disk)? {
+            texts.add(&file.path, &file.text);
+        }
+    }
+    Ok(texts)
 }
 
 /// [`PAPER`], then every profile of a chain.
@@ -219,11 +260,12 @@ fn resolve(
     text: String,
     profile: &str,
     overrides: &Overrides,
+    texts: &ManifestTexts,
 ) -> Result<Experiment, Problems> {
     let shown = path.display().to_string();
     let stem = path.file_stem().map(|stem| stem.to_string_lossy());
     let name = stem.unwrap_or_default();
-    let files = layers::chain(path, text)?;
+    let files = layers::chain(path, text, texts)?;
     let profiles = named(&files);
     if profiles.len() > MAX_PROFILES + 1 {
         return Err(complaint(

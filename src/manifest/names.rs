@@ -12,7 +12,7 @@ use crate::file_name::folded;
 /// The longest name in bytes: that of a file beside a table has some more, and 255 at most.
 const MAX_BYTES: usize = 200;
 /// The program's own folders beside those of experiments.
-const OWN: [&str; 2] = ["store", "logs"];
+const OWN: [&str; 3] = ["store", "logs", "cluster"];
 /// Characters that no name may have on Windows or that separate folders.
 const FORBIDDEN: &str = "<>:\"/\\|?*";
 

@@ -1,10 +1,13 @@
 //! Reads the text of a manifest from its file.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::problem::{Place, Problems};
 
@@ -24,8 +27,19 @@ pub fn found(given: &Path) -> PathBuf {
     found.unwrap_or_else(|| given.to_owned())
 }
 
+/// Texts that stand for files of manifests, whatever is in these files now. Without any, manifests
+/// are read from their files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestTexts(BTreeMap<PathBuf, String>);
+
+impl ManifestTexts {
+    pub(super) fn add(&mut self, path: &Path, text: &str) {
+        self.0.insert(path.to_owned(), text.to_owned());
+    }
+}
+
 /// The text of a manifest that must exist.
-pub(super) fn existing(path: &Path) -> Result<String, Problems> {
+pub(super) fn existing(path: &Path, texts: &ManifestTexts) -> Result<String, Problems> {
     let why = |why: &str| match why {
         ABSENT => format!(
             "{ABSENT}; the paper's are table1, table2 and table3, in the folder `experiments` of \
@@ -33,7 +47,7 @@ pub(super) fn existing(path: &Path) -> Result<String, Problems> {
         ),
         why => why.to_owned(),
     };
-    existing_at(path, why).map_err(|why| complaint(path, why))
+    existing_at(path, texts, why).map_err(|why| complaint(path, why))
 }
 
 const ABSENT: &str = "no such manifest";
@@ -42,7 +56,14 @@ const ABSENT: &str = "no such manifest";
 const OTHERS: [&str; 8] = ["csv", "tsv", "json", "yaml", "yml", "md", "tex", "html"];
 
 /// The text of a manifest; `say` makes the message of an error from its reason.
-pub(super) fn existing_at(path: &Path, say: impl Fn(&str) -> String) -> Result<String, String> {
+pub(super) fn existing_at(
+    path: &Path,
+    texts: &ManifestTexts,
+    say: impl Fn(&str) -> String,
+) -> Result<String, String> {
+    if let Some(text) = texts.0.get(path) {
+        return Ok(text.clone());
+    }
     let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
     let other = ending.filter(|ending| OTHERS.iter().any(|other| ending == *other));
     if let Some(ending) = other.filter(|_| path.is_file()) {

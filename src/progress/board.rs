@@ -20,6 +20,8 @@ pub struct Board {
     pub command: String,
     /// Its process.
     pub process: u32,
+    /// The machine of the process; empty in journals of earlier versions.
+    pub host: String,
     /// When it began, in seconds since 1970.
     pub began: f64,
     /// The time of its last record, in seconds since 1970.
@@ -90,6 +92,9 @@ pub struct FailedStage {
     pub reason: String,
 }
 
+/// For how much work, in multiples of what is done, scores without trainings give a pace.
+const SCORES_SAY: u64 = 100;
+
 /// Work as [`crate::plan::Work::cost`] counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 struct WorkDone {
@@ -121,6 +126,7 @@ impl Board {
             Event::Began {
                 command,
                 process,
+                host,
                 slots,
                 cost,
                 before,
@@ -133,6 +139,7 @@ impl Board {
                 *self = Self {
                     command: command.clone(),
                     process: *process,
+                    host: host.clone(),
                     began: record.at,
                     slots: slots.collect(),
                     work: WorkDone {
@@ -195,15 +202,24 @@ impl Board {
                 reason,
             } => {
                 self.free(*slot);
-                self.failures.push(FailedStage {
-                    stage: *stage,
-                    name: subject.name.clone(),
-                    reason: reason.clone(),
-                });
+                self.failed(*stage, subject, reason);
             }
+            Event::FailedElsewhere {
+                stage,
+                subject,
+                reason,
+            } => self.failed(*stage, subject, reason),
             Event::Elsewhere { .. } | Event::Blocked { .. } | Event::Interrupted => {}
             Event::Ended { how } => self.ended = Some(*how),
         }
+    }
+
+    fn failed(&mut self, stage: Digest, subject: &Subject, reason: &str) {
+        self.failures.push(FailedStage {
+            stage,
+            name: subject.name.clone(),
+            reason: reason.to_owned(),
+        });
     }
 
     fn running(&mut self, slot: usize) -> Option<&mut Running> {
@@ -252,12 +268,14 @@ impl Board {
     /// before counts for neither.
     pub fn left(&self, now: f64) -> Option<Duration> {
         let work = &self.work;
-        let [cost, _, restored] = self.under_way();
+        let [cost, batches, restored] = self.under_way();
         let (elapsed, done) = (self.elapsed(now), work.cost_done + cost);
         let left = work
             .cost
             .saturating_sub(done + work.cost_restored + restored);
-        let paced = elapsed >= 3.0 && done > 0;
+        // Scores alone say nothing of the pace of trainings.
+        let says = work.batches_done + batches > 0 || left / SCORES_SAY <= done;
+        let paced = elapsed >= 3.0 && done > 0 && says;
         paced
             .then(|| Duration::try_from_secs_f64(elapsed * left as f64 / done as f64).ok())
             .flatten()

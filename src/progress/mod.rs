@@ -60,6 +60,11 @@ impl Listener for Progress {
                 subject,
                 reason,
                 ..
+            }
+            | Event::FailedElsewhere {
+                stage,
+                subject,
+                reason,
             } => {
                 let digest = stage.short();
                 self.say(&format!("failed: {} [{digest}]: {reason}", subject.name));

@@ -21,9 +21,12 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         )
     }
-}
 
-impl StoreError {
+    /// Whether the disk has no file locks.
+    pub fn is_no_lock(&self) -> bool {
+        is_no_lock(&self.error)
+    }
+
     /// Whether it may say no more than that another machine removes a file while this one opens it,
     /// as on network file systems: then it passes.
     pub fn may_pass(&self) -> bool {
@@ -32,6 +35,14 @@ impl StoreError {
             io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle
         )
     }
+}
+
+/// Whether an error says that a file system has no locks.
+fn is_no_lock(error: &io::Error) -> bool {
+    /// No locks are available; it has no kind in the standard library.
+    const ENOLCK: i32 = 37;
+    error.kind() == io::ErrorKind::Unsupported
+        || cfg!(target_os = "linux") && error.raw_os_error() == Some(ENOLCK)
 }
 
 /// What helps against an error of the operating system, where that is known.
@@ -43,6 +54,10 @@ impl Remedy {
         /// A failing device has no kind in the standard library; it is error 5 on every Unix.
         const EIO: i32 = 5;
         Self(match (error.kind(), error.raw_os_error()) {
+            _ if is_no_lock(error) => Some(
+                "this disk has no file locks, by which processes share the work: choose a folder \
+                 on another, or ask for a mount with locks (`flock` for Lustre, version 4 for NFS)",
+            ),
             (ErrorKind::StorageFull, _) => {
                 Some("the disk is full: free some space and run again, what is done is kept")
             }
@@ -116,5 +131,14 @@ mod tests {
             assert!(text.contains(said), "{text}");
         }
         assert!(!of(EIO).is_no_space());
+        const ENOLCK: i32 = 37;
+        const ENOSYS: i32 = 38;
+        const EOPNOTSUPP: i32 = 95;
+        for number in [ENOLCK, ENOSYS, EOPNOTSUPP] {
+            assert!(of(number).is_no_lock(), "{number}");
+            let text = of(number).to_string();
+            assert!(text.contains("no file locks"), "{text}");
+        }
+        assert!(!of(EIO).is_no_lock());
     }
 }

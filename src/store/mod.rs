@@ -22,7 +22,7 @@ mod scratch;
 mod space;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -33,14 +33,14 @@ use serde_json::value::RawValue;
 use crate::{
     data::training_geometry::TrainingGeometry,
     key::{Digest, Input},
-    plan::Kind,
+    plan::{Kind, Stage},
     results_dir::ResultsDir,
 };
 
 pub use error::StoreError;
-pub use lease::Lease;
+pub use lease::{Lease, LeaseFolder};
 pub use made_by::MadeBy;
-pub use publish::{check_writable, create_file, replace_file};
+pub use publish::{check_writable, create_file, create_folder, replace_file};
 pub use scratch::Scratch;
 
 use error::Doing;
@@ -174,6 +174,22 @@ impl Store {
         self.root.join(kind.word()).join(&name[..2]).join(name)
     }
 
+    /// Makes the folders in which these stages' artefacts will be, so that no other machine can
+    /// remember that one is not there.
+    ///
+    /// # Errors
+    /// One cannot be created.
+    pub fn make_folders(&self, stages: &[&Stage]) -> Result<(), StoreError> {
+        let of = |stage: &&Stage| {
+            let path = self.path(stage.spec.kind(), &stage.digest);
+            path.parent().map(Path::to_owned)
+        };
+        let folders: BTreeSet<PathBuf> = stages.iter().filter_map(of).collect();
+        folders.iter().try_for_each(|folder| {
+            fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))
+        })
+    }
+
     /// Whether an artefact is there. It is verified when it is read.
     pub fn contains(&self, kind: Kind, digest: &Digest) -> bool {
         self.path(kind, digest).join(DESCRIPTION).exists()
@@ -235,7 +251,8 @@ impl Store {
         kind: Kind,
         digest: &Digest,
     ) -> Result<Removal, StoreError> {
-        let Some(_lease) = self.lease(digest)? else {
+        let leases = self.leases()?;
+        let Some(_lease) = leases.lease(digest)? else {
             return Ok(Removal::InUse);
         };
         let place = self.path(kind, digest);

@@ -152,7 +152,10 @@ pub(super) fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
 }
 
 /// Creates a folder with all above it that are missing, each on disk before anything is in it.
-pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
+///
+/// # Errors
+/// One of them cannot be created.
+pub fn create_folder(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }

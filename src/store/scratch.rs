@@ -16,6 +16,7 @@ use std::{
 };
 
 use super::{Doing, StoreError};
+use crate::host;
 
 /// A folder of this process, removed with its contents at the end.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ const OTHERS_ARE_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The end of the names of this machine's folders since it was started: `-<boot>-<host>`.
 static HERE: LazyLock<String> = LazyLock::new(|| {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let host = host();
+    let host = host::name();
     let in_a_name = |text: &str, most: usize| -> String {
         let usual = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let characters = text.trim().chars().map(|c| if usual(c) { c } else { '_' });
@@ -49,18 +50,6 @@ static HERE: LazyLock<String> = LazyLock::new(|| {
     let (boot, host) = (in_a_name(&boot, 8), in_a_name(&host, 64));
     format!("-{boot}-{host}")
 });
-
-/// This machine's name in its network.
-#[cfg(unix)]
-fn host() -> String {
-    let name = rustix::system::uname();
-    name.nodename().to_string_lossy().into_owned()
-}
-
-#[cfg(not(unix))]
-fn host() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_default()
-}
 
 impl Scratch {
     pub(super) fn open(parent: &Path) -> Result<Self, StoreError> {

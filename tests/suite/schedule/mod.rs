@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use expertgrid::{
     event::{Counts, Ended},
-    schedule::{LeaseReply, Message, News, Policy, State},
+    schedule::{LeaseReply, Message, News, Policy, Release, Share, State},
 };
 use itertools::Itertools;
 use proptest::{collection::vec, prelude::*};
@@ -407,9 +407,9 @@ fn what_another_process_leaves_behind_is_run_here() {
 
 #[test]
 fn what_runs_elsewhere_is_told_once_and_claimed_again_after_a_while_each_time() {
-    let theirs = LeaseReply::Theirs;
+    let theirs = || LeaseReply::Theirs;
     let played = Script::with_slots(2)
-        .answers("S1", &[theirs, theirs, theirs, LeaseReply::Made])
+        .answers("S1", &[theirs(), theirs(), theirs(), LeaseReply::Made])
         .intact("E1 E2 E3 E4")
         .news("S2", [progress(), progress(), progress(), progress()])
         .play();
@@ -470,7 +470,21 @@ fn every_granted_claim_is_released_once_however_its_stage_ends() {
     let grid = Grid::get("pretrained");
     let granted = ["P1", "S1", "S2", "P1", "F3", "E6", "F1"].map(|name| grid.id(name));
     assert_eq!(played.trace.granted(), granted);
-    assert_eq!(played.trace.released, granted);
+    let released = &played.trace.released;
+    assert!(released.iter().map(|(id, _)| *id).eq(granted));
+    let hows: Vec<Release> = released.iter().map(|(_, how)| how.clone()).collect();
+    assert_eq!(
+        hows,
+        [
+            Release::Accident("lost".to_owned()),
+            Release::Failed("wrong".to_owned()),
+            Release::Finished,
+            Release::Finished,
+            Release::Stopped,
+            Release::Stopped,
+            Release::Stopped,
+        ]
+    );
     let told = played.told();
     let ends = told.iter().filter(|event| {
         let ends = ["retried", "failed", "finished", "stopped"];
@@ -599,6 +613,72 @@ fn a_network_that_is_to_be_kept_is_made_though_its_evaluation_is_there() {
 }
 
 #[test]
+fn of_the_stages_that_can_start_those_of_the_share_are_the_first() {
+    // In the plan's order: P1 P2 F1 E1 F2 E2 F3 E3 F4 E4 S1 E5 S2 E6.
+    let odd = Script::with_slots(1).share(1, 2, false).play();
+    assert_eq!(
+        odd.starts(),
+        "P2 | P1 | S1 | E5 | S2 | E6 | F1 | E1 | F2 | E2 | F3 | E3 | F4 | E4"
+    );
+    let third = Script::with_slots(1).share(2, 3, false).play();
+    assert_eq!(
+        third.starts(),
+        "P1 | P2 | S1 | E5 | S2 | E6 | F1 | E1 | F4 | E4 | F2 | E2 | F3 | E3"
+    );
+}
+
+#[test]
+fn what_another_process_has_given_up_fails_here_with_its_reason_and_blocks() {
+    let played = Script::with_slots(2)
+        .answers("P1", &[LeaseReply::Hopeless("tried twice".to_owned())])
+        .answers(
+            "S1",
+            &[LeaseReply::Theirs, LeaseReply::Hopeless("lost".to_owned())],
+        )
+        .slow("P2")
+        .play();
+    assert_eq!(played.ended, Ended::Done);
+    assert_eq!(played.told_of("P1"), ["failed elsewhere P1: tried twice"]);
+    assert_eq!(played.blocked_by("P1"), "F1 E1 F2 E2");
+    assert_eq!(
+        played.told_of("S1"),
+        ["elsewhere S1", "failed elsewhere S1: lost"]
+    );
+    assert_eq!(played.blocked_by("S1"), "E5");
+    // It counts as a failure.
+    let played = Script::with_slots(1)
+        .answers("P2", &[LeaseReply::Hopeless("tried twice".to_owned())])
+        .most_failures(1)
+        .play();
+    assert_eq!(played.starts(), "P1");
+    assert_eq!(played.ended, Ended::GaveUp);
+}
+
+#[test]
+fn who_has_nothing_to_do_for_long_leaves_the_rest_to_others() {
+    let theirs = vec![LeaseReply::Theirs; 50];
+    let idle = Duration::from_millis(700);
+    let played = Script::with_slots(2)
+        .answers("P1", &theirs)
+        .idle(idle)
+        .play();
+    assert_eq!(played.ended, Ended::Idle);
+    assert_eq!(played.which(&State::Elsewhere), "P1");
+    assert_eq!(played.counts.finished, STAGES - 5);
+    // Without such a time it waits.
+    let soon = vec![LeaseReply::Theirs, LeaseReply::Theirs, LeaseReply::Made];
+    let played = Script::with_slots(2).answers("P1", &soon).play();
+    assert_eq!(played.ended, Ended::Done);
+    // Nobody else runs a fixed share: P1 is the first of 14, and F1 waits for it.
+    let played = Script::with_slots(2)
+        .answers("P1", &[&soon[..2], &soon[..2], &soon[..]].concat())
+        .share(2, 14, true)
+        .idle(Duration::from_millis(300))
+        .play();
+    assert_eq!(played.ended, Ended::Done);
+}
+
+#[test]
 fn what_only_unwanted_runs_need_is_unneeded() {
     let played = Script::with_slots(1).unwanted("E1 E2 E3 E6").play();
     assert_eq!(played.which(&State::Unneeded), "P1 F1 E1 F2 E2 F3 E3 S2 E6");
@@ -622,7 +702,8 @@ fn slots() -> impl Strategy<Value = Vec<Slot>> {
 
 fn answers(others: bool) -> BoxedStrategy<Vec<LeaseReply>> {
     let made = Just(vec![LeaseReply::Made]);
-    let alone = prop_oneof![9 => Just(Vec::new()), 1 => made];
+    let hopeless = Just(vec![LeaseReply::Hopeless("given up".to_owned())]);
+    let alone = prop_oneof![18 => Just(Vec::new()), 2 => made, 1 => hopeless];
     let elsewhere = Just(vec![LeaseReply::Theirs]);
     let later = Just(vec![LeaseReply::Theirs, LeaseReply::Made]);
     match others {
@@ -646,6 +727,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     (0_usize..3, most).prop_map(|(retries, most_failures)| Policy {
         retries,
         most_failures,
+        idle: None,
     })
 }
 
@@ -662,18 +744,26 @@ fn scripts(others: bool) -> impl Strategy<Value = Script> {
     let keep = prop::sample::select(&["pretrained", "all"]);
     let turns = vec(0_usize..60, 0..60);
     let interrupts = vec(0_usize..40, 0..2);
-    (keep, policies(), slots(), stages, turns, interrupts).prop_map(
-        |(keep, policy, slots, (intact, unwanted, answers, news), turns, interrupts)| Script {
-            grid: Grid::get(keep),
-            policy,
-            slots,
-            intact,
-            unwanted,
-            answers,
-            news,
-            turns: turns.into(),
-            interrupts,
-            ..Script::with_slots(0)
+    let share = (1_usize..4, 0_usize..3).prop_map(|(of, index)| Share {
+        index: index % of,
+        of,
+        fixed: false,
+    });
+    (keep, policies(), slots(), stages, turns, interrupts, share).prop_map(
+        |(keep, policy, slots, (intact, unwanted, answers, news), turns, interrupts, share)| {
+            Script {
+                share,
+                grid: Grid::get(keep),
+                policy,
+                slots,
+                intact,
+                unwanted,
+                answers,
+                news,
+                turns: turns.into(),
+                interrupts,
+                ..Script::with_slots(0)
+            }
         },
     )
 }
@@ -711,10 +801,13 @@ proptest! {
 
 #[test]
 fn what_stays_elsewhere_is_looked_at_less_and_less_often() {
-    let theirs = LeaseReply::Theirs;
+    let theirs = || LeaseReply::Theirs;
     let played = Script::with_slots(1)
-        .answers("S1", &[theirs, theirs, theirs, theirs, LeaseReply::Made])
-        .answers("S2", &[theirs, LeaseReply::Made])
+        .answers(
+            "S1",
+            &[theirs(), theirs(), theirs(), theirs(), LeaseReply::Made],
+        )
+        .answers("S2", &[theirs(), LeaseReply::Made])
         .intact("P1 P2 E1 E2 E3 E4 F1 F2")
         .play();
     let waits: Vec<Duration> = played.trace.waits.iter().flatten().copied().collect();

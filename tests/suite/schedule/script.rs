@@ -16,8 +16,8 @@ use expertgrid::{
     manifest,
     plan::{self, Inventory, Kind, Plan, Spec, Stage, StageId},
     schedule::{
-        Executor, Heard, LeaseReply, Leases, Message, Nature, News, Policy, Schedule, StageFailure,
-        State,
+        Executor, Heard, LeaseReply, Leases, Message, Nature, News, Policy, Release, Schedule,
+        Share, StageFailure, State,
     },
 };
 
@@ -174,6 +174,8 @@ pub struct Script {
     pub stray: VecDeque<Message>,
     /// The waits that are interrupted, from 0.
     pub interrupts: Vec<usize>,
+    /// The stages that are taken first.
+    pub share: Share,
 }
 
 impl Script {
@@ -184,7 +186,9 @@ impl Script {
             policy: Policy {
                 retries: 2,
                 most_failures: None,
+                idle: None,
             },
+            share: Share::ALL,
             slots: vec![EVERYTHING; count],
             intact: vec![false; STAGES],
             unwanted: vec![false; STAGES],
@@ -219,7 +223,7 @@ impl Script {
 
     pub fn answers(mut self, names: &str, answers: &[LeaseReply]) -> Self {
         for name in names.split(' ') {
-            self.answers[self.grid.id(name).index()] = answers.iter().copied().collect();
+            self.answers[self.grid.id(name).index()] = answers.iter().cloned().collect();
         }
         self
     }
@@ -249,6 +253,16 @@ impl Script {
         self
     }
 
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.policy.idle = Some(idle);
+        self
+    }
+
+    pub fn share(mut self, index: usize, of: usize, fixed: bool) -> Self {
+        self.share = Share { index, of, fixed };
+        self
+    }
+
     /// Runs a schedule by it, with all checks of the calls, the counts and the end.
     pub fn play(self) -> Played {
         let (grid, policy) = (self.grid, self.policy);
@@ -259,7 +273,7 @@ impl Script {
             looked.push(grid.name(id).to_owned());
             self.intact[id.index()]
         };
-        let mut schedule = Schedule::new(&grid.plan, wanted, &mut intact);
+        let mut schedule = Schedule::new(&grid.plan, wanted, &mut intact, self.share);
         for id in grid.ids() {
             let state = schedule.state(id);
             assert_eq!(*state, self.first_state(id), "{} first", grid.name(id));
@@ -393,6 +407,9 @@ fn tell(grid: &Grid, event: &Event) -> String {
             reason,
             ..
         } => format!("failed {} in {slot}: {reason}", name(stage)),
+        Event::FailedElsewhere { stage, reason, .. } => {
+            format!("failed elsewhere {}: {reason}", name(stage))
+        }
         Event::Blocked { stage, upstream } => {
             format!("blocked {} by {}", name(stage), name(upstream))
         }
@@ -440,7 +457,7 @@ pub struct Trace {
     pub rounds: Vec<Vec<String>>,
     pub told: Vec<Event>,
     pub claimed: Vec<(StageId, LeaseReply, Instant)>,
-    pub released: Vec<StageId>,
+    pub released: Vec<(StageId, Release)>,
     pub waits: Vec<Option<Duration>>,
     pub stops: usize,
 }
@@ -560,7 +577,8 @@ impl Simulation {
         });
         ready.min_by_key(|id| {
             let kind = self.script.grid.kind(*id);
-            (ORDER.iter().position(|other| *other == kind), *id)
+            let foreign = !self.script.share.has(*id);
+            (ORDER.iter().position(|other| *other == kind), foreign, *id)
         })
     }
 
@@ -590,24 +608,27 @@ impl Simulation {
         }
         let answer = self.script.answers[id.index()].pop_front();
         let answer = answer.unwrap_or(LeaseReply::Ours);
-        self.trace.claimed.push((id, answer, Instant::now()));
+        self.trace
+            .claimed
+            .push((id, answer.clone(), Instant::now()));
         self.elsewhere.remove(&id);
-        match answer {
+        match &answer {
             LeaseReply::Ours => assert!(self.held.insert(id)),
             LeaseReply::Theirs => assert!(self.elsewhere.insert(id)),
             LeaseReply::Made => assert!(self.cached.insert(id)),
+            LeaseReply::Hopeless(_) => assert!(self.failed.insert(id)),
         }
         answer
     }
 
-    fn release(&mut self, id: StageId) {
+    fn release(&mut self, id: StageId, how: Release) {
         let name = self.name(id);
         assert!(
             self.held.remove(&id),
             "{name} is released and was not claimed"
         );
         assert!(!self.is_running(id), "{name} is released while it runs");
-        self.trace.released.push(id);
+        self.trace.released.push((id, how));
     }
 
     fn start(&mut self, slot: usize, id: StageId) {
@@ -723,6 +744,7 @@ impl Simulation {
             Event::Failed { .. } => {
                 (told.running, told.failed) = (told.running - 1, told.failed + 1)
             }
+            Event::FailedElsewhere { .. } => told.failed += 1,
             Event::Retried { .. } | Event::Stopped { .. } => told.running -= 1,
             _ => {}
         }
@@ -749,7 +771,9 @@ impl Simulation {
         let grid = self.script.grid;
         let spec = &grid.plan.stage(grid.by_digest(digest)).spec;
         match event {
-            Event::Started { subject, .. } | Event::Failed { subject, .. } => {
+            Event::Started { subject, .. }
+            | Event::Failed { subject, .. }
+            | Event::FailedElsewhere { subject, .. } => {
                 assert_eq!((subject.kind, subject.work), (spec.kind(), spec.work()));
             }
             Event::Found { cost, .. } => assert_eq!(*cost, spec.work().cost()),
@@ -762,6 +786,7 @@ impl Simulation {
             true if self.interrupted => Ended::Interrupted,
             true if self.full => Ended::DiskFull,
             true => Ended::GaveUp,
+            false if !self.elsewhere.is_empty() && self.script.policy.idle.is_some() => Ended::Idle,
             false => Ended::Done,
         };
         assert_eq!(ended, expected);
@@ -837,9 +862,9 @@ impl Leases for Shared<'_> {
         simulation.claim(id)
     }
 
-    fn release(&mut self, stage: &Stage) {
+    fn release(&mut self, stage: &Stage, how: &Release) {
         let mut simulation = self.0.borrow_mut();
         let id = simulation.script.grid.by_digest(stage.digest);
-        simulation.release(id);
+        simulation.release(id, how.clone());
     }
 }

@@ -191,9 +191,18 @@ pub fn results_of(folder: &Path, table: &str, beginning: &str) -> PathBuf {
     table.join(&found[0])
 }
 
+/// The journals in a folder of results.
+pub fn journals_in(results: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(results.join("journal"));
+    let entries = entries.into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
 /// Files without what was measured while they were made: journals, and what pages tell of times.
 pub fn timeless(mut files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    files.retain(|name, _| !name.ends_with("journal.jsonl"));
+    files.retain(|name, _| !name.ends_with(".jsonl"));
     for (_, page) in files.iter_mut().filter(|(name, _)| name.ends_with(".html")) {
         let text = String::from_utf8_lossy(page);
         let parts = text.split("<!--measured-->").enumerate();

@@ -183,12 +183,13 @@ fn a_second_interrupt_says_what_it_does() {
     );
 }
 
-/// The records in the journal of a folder of results.
+/// The records in the journals of a folder of results, in the order of their times.
 fn records(results: &Path) -> Vec<Record> {
-    let mut records = Vec::new();
-    journal::read(&results.join("journal.jsonl"), &mut |record| {
-        records.push(record)
-    });
+    let mut records: Vec<Record> = Vec::new();
+    for path in journals_in(results) {
+        journal::read(&path, &mut |record| records.push(record));
+    }
+    records.sort_by(|a, b| a.at.total_cmp(&b.at));
     records
 }
 
@@ -241,6 +242,7 @@ fn ten_seconds(events: Vec<Event>) -> Board {
         command: String::new(),
         version: String::new(),
         process: 1,
+        host: String::new(),
         slots: vec!["cpu".into()],
         cost: work().cost(),
         before: work().cost(),

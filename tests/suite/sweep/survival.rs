@@ -176,9 +176,13 @@ fn an_interrupted_run_saves_its_progress_says_how_to_go_on_and_ends_with_the_sam
     let folder = tiny();
     let mut rounds = 0;
     loop {
-        let journal = "results/tiny/paper+scratch.steps=1500/journal.jsonl";
-        let journal = folder.path().join(journal);
-        let length = || fs::metadata(&journal).map_or(0, |metadata| metadata.len());
+        let results = folder.path().join("results/tiny/paper+scratch.steps=1500");
+        let journals = || journals_in(&results).into_iter();
+        let length = || -> u64 {
+            journals()
+                .map(|path| fs::metadata(path).unwrap().len())
+                .sum()
+        };
         let before = length();
         let mut child = start(folder.path(), &[]);
         until("a run that has begun, or ended", || {

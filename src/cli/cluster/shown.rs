@@ -1,0 +1,95 @@
+//! What is shown of the pilots of a sweep: those that live by their locks, and why others wait by
+//! Slurm's queue, which is asked rarely.
+
+use std::{fmt::Write as _, time::Instant};
+
+use crate::{
+    cluster::{ArrayElement, ElementState, RareQueue},
+    exec::Slurm,
+    key::Digest,
+    pilots::{self, FrozenSweep, SweepFolder, given_up, living},
+    results_dir::ResultsDir,
+};
+
+/// The queue of a sweep, as it was when it was asked last.
+pub(in super::super) struct Pilots<'a> {
+    slurm: &'a Slurm,
+    job: &'a str,
+    queue: RareQueue,
+    /// Why the last look failed.
+    problem: Option<String>,
+}
+
+impl<'a> Pilots<'a> {
+    pub(in super::super) fn new(slurm: &'a Slurm, job: &'a str) -> Self {
+        Self {
+            slurm,
+            job,
+            queue: RareQueue::new(),
+            problem: None,
+        }
+    }
+
+    /// Asks Slurm where its turn has come.
+    pub(in super::super) fn look(&mut self, now: Instant) {
+        if !self.queue.is_due(now) {
+            return;
+        }
+        let (found, problem) = match self.slurm.queue(self.job) {
+            Ok(elements) => (Some(elements), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        self.queue.looked(now, found);
+        self.problem = problem;
+    }
+
+    /// Whether Slurm has answered that no pilot runs or will run.
+    pub(in super::super) fn is_over(&self) -> bool {
+        let over = |elements: &[ArrayElement]| !elements.iter().any(ArrayElement::is_alive);
+        self.problem.is_none() && self.queue.shown().is_some_and(over)
+    }
+
+    /// How many pilots wait, and why; or why that is not known.
+    pub(in super::super) fn waiting(&self) -> Option<String> {
+        if let Some(problem) = &self.problem {
+            return Some(format!("why pilots wait is not known ({problem})"));
+        }
+        let elements = self.queue.shown()?.iter();
+        let waiting = elements.filter(|element| element.state == ElementState::Pending);
+        let waiting: Vec<&ArrayElement> = waiting.collect();
+        let why = waiting.iter().find_map(|element| element.why());
+        match (waiting.len(), why) {
+            (0, _) => None,
+            (count, Some(why)) => Some(format!("{count} wait: {why}")),
+            (count, None) => Some(format!("{count} wait")),
+        }
+    }
+}
+
+/// What `status` says of the pilots of what is to be run; nothing where it was never submitted.
+pub(in super::super) fn pilots(results: &ResultsDir, digest: &Digest) -> Option<String> {
+    let folder = SweepFolder::of(results, &pilots::name_of(digest));
+    let frozen = FrozenSweep::read(&folder).ok()?;
+    let alive = living(&folder);
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "\non cluster {}: {} of {} pilots run; logs: {}",
+        frozen.settings.name,
+        alive.len(),
+        frozen.pilots,
+        folder.pilots().display()
+    );
+    for pilot in alive {
+        let _ = writeln!(text, "  {} on {}", pilot.name, pilot.host);
+    }
+    let failed = given_up(&folder).len();
+    if failed > 0 {
+        let _ = writeln!(
+            text,
+            "  {failed} stages are given up: {}",
+            folder.failed().display()
+        );
+    }
+    Some(text)
+}
