@@ -1,6 +1,9 @@
 //! The leases of one run on the stages of a store.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use crate::{
     artefact::is_whole,
@@ -14,12 +17,18 @@ use crate::{
 /// second or more.
 const TRIES: usize = 4;
 
+/// How long an artefact may be listed and not be found by its name. Network file systems remember
+/// for up to a minute that a name was not there.
+const UNSEEN: Duration = Duration::from_secs(90);
+
 /// Leases in a store, held until they are released or the process ends.
 pub struct StoreLeases {
     store: Store,
     held: HashMap<Digest, store::Lease>,
     /// How often each stage was refused by an error that may pass.
     refused: HashMap<Digest, usize>,
+    /// Since when each stage is listed and not found.
+    unseen: HashMap<Digest, Instant>,
     /// The last to be dropped.
     folder: LeaseFolder,
 }
@@ -36,6 +45,7 @@ impl StoreLeases {
             store,
             held: HashMap::new(),
             refused: HashMap::new(),
+            unseen: HashMap::new(),
             folder,
         })
     }
@@ -47,25 +57,50 @@ impl StoreLeases {
         *refused <= TRIES
     }
 
-    /// Whether an artefact is there, whole and intact. That a name was not there is remembered for
-    /// a while on network file systems; a list of names is not.
-    pub(super) fn is_made(&self, stage: &Stage) -> bool {
+    /// Whether an artefact is there. That a name was not there is remembered for a while on network
+    /// file systems; a list of names is not.
+    pub(super) fn look(&mut self, stage: &Stage) -> Presence {
         let kind = stage.spec.kind();
-        self.store.is_listed(kind, &stage.digest)
-            && is_whole(&self.store, stage)
-            && matches!(self.store.verify(kind, &stage.digest), Found::Intact(_))
+        if !self.store.is_listed(kind, &stage.digest) {
+            return Presence::Absent;
+        }
+        match self.store.verify(kind, &stage.digest) {
+            Found::Intact(_) if is_whole(&self.store, stage) => Presence::Made,
+            Found::Missing => {
+                let since = self.unseen.entry(stage.digest).or_insert_with(Instant::now);
+                match since.elapsed() < UNSEEN {
+                    true => Presence::Unseen,
+                    false => Presence::Absent,
+                }
+            }
+            Found::Intact(_) | Found::Damaged(_) => Presence::Absent,
+        }
     }
+}
+
+/// Whether an artefact is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It is, whole and intact.
+    Made,
+    /// Another machine has made it, and it is not seen here yet.
+    Unseen,
+    /// It is not, or is damaged, or lacks what is to be kept.
+    Absent,
 }
 
 impl Leases for StoreLeases {
     fn claim(&mut self, stage: &Stage) -> LeaseReply {
         match self.folder.lease(&stage.digest) {
             // Another process may have made the artefact in the meantime.
-            Ok(Some(_)) if self.is_made(stage) => LeaseReply::Made,
-            Ok(Some(lease)) => {
-                self.held.insert(stage.digest, lease);
-                LeaseReply::Ours
-            }
+            Ok(Some(lease)) => match self.look(stage) {
+                Presence::Made => LeaseReply::Made,
+                Presence::Unseen => LeaseReply::Theirs,
+                Presence::Absent => {
+                    self.held.insert(stage.digest, lease);
+                    LeaseReply::Ours
+                }
+            },
             Ok(None) => LeaseReply::Theirs,
             // An error is no lease, as long as it may pass.
             Err(error) if error.may_pass() && self.is_tried_again(stage) => LeaseReply::Theirs,

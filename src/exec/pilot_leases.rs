@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::StoreLeases;
+use super::{StoreLeases, claims::Presence};
 use crate::{
     key::Digest,
     pilots::{SharedFailures, Trying},
@@ -33,9 +33,11 @@ impl<'a> PilotLeases<'a> {
     }
 
     /// What is known of a stage that another pilot runs.
-    fn look(&self, stage: &Stage) -> LeaseReply {
-        if self.leases.is_made(stage) {
-            return LeaseReply::Made;
+    fn look(&mut self, stage: &Stage) -> LeaseReply {
+        match self.leases.look(stage) {
+            Presence::Made => return LeaseReply::Made,
+            Presence::Unseen => return LeaseReply::Theirs,
+            Presence::Absent => {}
         }
         match self.failures.reason(&stage.digest) {
             Some(reason) => LeaseReply::Hopeless(reason),

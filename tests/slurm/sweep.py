@@ -212,7 +212,7 @@ class Sweep:
         """Ends what it started; copies its folder, but the store, to `keep`."""
         for process in self.shown:
             end(process)
-        if keep:
+        if keep and self.work.is_dir():
             aside = shutil.ignore_patterns("store")
             target = Path(keep) / self.work.name
             shutil.copytree(self.work, target, ignore=aside, dirs_exist_ok=True)

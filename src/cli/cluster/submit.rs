@@ -20,7 +20,7 @@ use crate::{
     key::Digest,
     manifest,
     pilots::{self, FrozenSweep, SweepFolder, given_up, living},
-    plan::{Plan, Stage, grouped},
+    plan::{Names, Plan, Stage, grouped},
     progress::duration,
     schedule::{Schedule, Share},
     store::Store,
@@ -88,11 +88,20 @@ pub(in super::super) fn run(arguments: &run::Arguments, name: &str) -> Result<Su
     }
     show(&sweep, selection, &picking.plan)?;
     let failed = given_up(&sweep.folder);
-    let told = report::of_sweep(selection, &arguments.only)?;
-    Ok(Submission::Left(match failed.is_empty() {
-        true => told,
-        false => Done::WithFailures,
-    }))
+    if failed.is_empty() {
+        let told = report::of_sweep(selection, &arguments.only)?;
+        return Ok(Submission::Left(told));
+    }
+    // The last pilot has written the tables, with the reasons of what is missing.
+    let names = Names::of(&picking.plan);
+    for (id, stage) in picking.plan.ids() {
+        if let Some(reason) = failed.get(&stage.digest) {
+            let digest = stage.digest.short();
+            eprintln!("failed: {} [{digest}]: {reason}", names.name(id));
+        }
+    }
+    eprintln!("the tables are in {}", selection.results.display());
+    Ok(Submission::Left(Done::WithFailures))
 }
 
 /// A sweep that is submitted, or about to be.

@@ -2,6 +2,8 @@
 
 use std::{fs, process::Stdio};
 
+use expertgrid::store::Store;
+
 use crate::support::common::*;
 
 #[test]
@@ -89,10 +91,9 @@ fn trainings_of_another_process_with_another_engine_are_told() {
         command.spawn().unwrap()
     };
     let theirs = start("lanes");
-    let claims = folder.path().join("results/store/claims");
+    let store = Store::within(&folder.path().join("results"));
     until("trainings", || {
-        fs::read_dir(&claims).is_ok_and(|claims| claims.count() == 2)
-            && folder.path().join("results/store/pretrain").exists()
+        store.leased(|_| true).len() == 2 && folder.path().join("results/store/pretrain").exists()
     });
     let mine = start("stock");
     let said = Said::of(&mine.wait_with_output().unwrap()).err;

@@ -6,4 +6,5 @@ mod publication;
 mod disks;
 mod torture;
 mod garbage;
+mod leases;
 mod upkeep;

@@ -1,0 +1,68 @@
+//! Leases of stages, as several processes on one store take them.
+
+use std::{fs, path::Path};
+
+use expertgrid::{
+    exec::StoreLeases,
+    manifest,
+    plan::{self, Inventory, Plan},
+    schedule::{LeaseReply, Leases, Release},
+    store::Store,
+};
+
+use crate::support::common::TINY;
+
+fn tiny_plan() -> Plan {
+    let experiment = manifest::parse(Path::new("tiny.toml"), TINY, "paper", &[]).unwrap();
+    let inventory = Inventory::assumed(&experiment.cohort);
+    plan::build(vec![experiment], &inventory)
+}
+
+#[test]
+fn a_stage_is_leased_to_one_and_its_file_stays_until_nobody_uses_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::within(folder.path());
+    let (plan, claims) = (tiny_plan(), folder.path().join("store/claims"));
+    let stage = &plan.stages[0];
+    let file = claims.join(stage.digest.to_string());
+    let of_one = || StoreLeases::new(store.clone()).unwrap();
+    let (mut one, mut other) = (of_one(), of_one());
+    assert_eq!(one.claim(stage), LeaseReply::Ours);
+    assert_eq!(other.claim(stage), LeaseReply::Theirs);
+    assert_eq!(store.leased(|_| true), [stage.digest]);
+    assert!(store.leased(|digest| *digest != stage.digest).is_empty());
+    one.release(stage, &Release::Stopped);
+    assert!(file.exists());
+    assert!(store.leased(|_| true).is_empty());
+    assert_eq!(other.claim(stage), LeaseReply::Ours);
+    // Whoever ends first leaves it to the others.
+    drop(one);
+    assert!(file.exists());
+    drop(other);
+    assert!(!file.exists());
+    // What a process that was killed has left goes at the next beginning.
+    fs::write(&file, "").unwrap();
+    let next = of_one();
+    assert!(!file.exists());
+    drop(next);
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_listed_and_not_yet_found_by_its_name_is_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::within(folder.path());
+    let plan = tiny_plan();
+    let stage = &plan.stages[0];
+    // A network file system that remembers that a name was not there: it is in the list, and to
+    // look it up finds nothing.
+    let place = store.path(stage.spec.kind(), &stage.digest);
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("nowhere", &place).unwrap();
+    let mut leases = StoreLeases::new(store.clone()).unwrap();
+    assert_eq!(leases.claim(stage), LeaseReply::Theirs);
+    // The lease is not kept: another process that sees more may need it.
+    assert!(store.leased(|_| true).is_empty());
+    fs::remove_file(&place).unwrap();
+    assert_eq!(leases.claim(stage), LeaseReply::Ours);
+}
