@@ -141,7 +141,8 @@ pub enum SweepError {
     /// What is to be run is not what was submitted.
     #[error(
         "the data set, or a file that the manifests name, has changed since the sweep was \
-         submitted, or is another one on this machine; nothing was run"
+         submitted, or is another one on this machine; nothing was run here; give the command \
+         again that submitted it"
     )]
     Changed,
     /// Nothing can be written to the results folder; nothing has run yet.
@@ -199,7 +200,7 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
         dataset,
         folders: &folders,
         owner: scratch.owner(),
-        live_pages: pilot.is_none(),
+        is_pilot: pilot.is_some(),
         caller,
     };
     let ended = match schedule.counts().complete() {
@@ -273,8 +274,8 @@ struct SweepRun<'a> {
     folders: &'a Folders,
     /// The name of the run, which is that of its scratch folder in the store.
     owner: String,
-    /// Whether pages are written while stages run.
-    live_pages: bool,
+    /// Whether it is one of several pilots, of which the last writes the pages.
+    is_pilot: bool,
     caller: &'a Caller<'a>,
 }
 
@@ -311,8 +312,11 @@ impl SweepRun<'_> {
         let results = self.folders.dir().clone();
         let mut executor = Local::new(worker, slots, stage_timeout, results);
         thread::scope(|scope| {
-            let mut pages = self.live_pages.then(|| pages.follow(scope));
-            let mut display = Progress::default();
+            let mut pages = (!self.is_pilot).then(|| pages.follow(scope));
+            let mut display = match self.is_pilot {
+                true => Progress::of_pilot(),
+                false => Progress::default(),
+            };
             let mut listeners: Vec<&mut dyn Listener> = vec![&mut journals];
             listeners.extend(curves.map(|curves| curves as &mut dyn Listener));
             listeners.push(&mut display);

@@ -53,7 +53,7 @@ struct Interruptible {
 pub(super) struct Interrupts(Arc<Mutex<Interruptible>>);
 
 impl Interrupts {
-    /// Handles interrupts from now on. Until [`Interrupts::next`] is called, one ends the program.
+    /// Handles interrupts from now on. Until [`Interrupts::set`] is called, one ends the program.
     /// `command` is the command that goes on from there.
     pub fn listen(command: String) -> Self {
         Self::default().start(command)

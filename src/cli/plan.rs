@@ -17,6 +17,7 @@ use crate::{
     exec::{DeviceName, DeviceRequest, Slots},
     key::Digest,
     manifest::Experiment,
+    pilots::digest_of,
     plan::{Size, Summary, grouped},
     progress::duration,
     store::Store,
@@ -86,10 +87,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             if let Some(name) = &arguments.cluster.name {
                 let time = estimate.time.as_ref();
                 let hours = time.map(|time| time.device_seconds.expected / 3600.0);
+                let (digest, left) = (digest_of(&plan, wanted), estimate.stages);
                 let told = arguments
                     .cluster
-                    .planned(name, selection, &arguments.only, hours)?;
-                print(told.trim_end());
+                    .planned(name, selection, &digest, left, hours)?;
+                print(told);
             }
             if let Some(why) = estimate::shortage(&store, estimate.disk_bytes) {
                 eprintln!("warning: {why}");

@@ -293,11 +293,10 @@ impl fmt::Display for WrongSetting {
 }
 
 /// The keys that a cluster mostly needs.
-const EXAMPLE: &str = "\
-scheduler = \"slurm\"
-partition = \"NAME\"   # `sinfo` lists them
-time = \"4h\"          # of one job; a sweep may take longer
-gpus = 1             # of one job";
+const EXAMPLE: &str = "  scheduler = \"slurm\"
+  partition = \"NAME\"   # `sinfo` lists them
+  time = \"4h\"          # of one job; a sweep may take longer
+  gpus = 1             # of one job";
 
 /// Why there are no settings of a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -305,7 +304,7 @@ pub enum SettingsError {
     /// There is no file that describes clusters.
     #[error(
         "there is no {CLUSTERS_FILE} that says what `{name}` is; looked for:\n{}\nwrite one of \
-         them; the least is:\n\n[{name}]\n{EXAMPLE}",
+         them; the least is:\n  [{name}]\n{EXAMPLE}",
         .looked.iter().map(|path| format!("  {}", path.display())).join("\n")
     )]
     NoFile {

@@ -1,4 +1,5 @@
-//! Where stages run: worker processes on this machine, one per slot.
+//! Where stages run: worker processes on this machine, one per slot; and Slurm's commands, by which
+//! more machines take part.
 //!
 //! The rule: only this module starts processes. A worker that panics, is killed or runs out of
 //! memory takes one stage down and nothing else.

@@ -129,7 +129,7 @@ impl ReportLock {
 }
 
 /// This user's name, for names of folders.
-pub fn user() -> String {
+fn user() -> String {
     let mut known = ["USER", "LOGNAME", "USERNAME"].into_iter();
     let known = known.find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     let usual = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);

@@ -22,6 +22,8 @@ pub use board::{Board, FailedStage, Running, SlotState};
 pub struct Progress {
     board: Board,
     shown: Option<Shown>,
+    /// Whether a second interrupt is ignored.
+    once: bool,
 }
 
 enum Shown {
@@ -83,10 +85,13 @@ impl Listener for Progress {
             Event::Interrupted => {
                 // The next interrupt ends the program, and must leave no bars behind.
                 self.end_live();
-                self.say(
-                    "stopping at the next step, progress is saved; a second Ctrl-C stops at once, \
-                     without saving it",
-                );
+                self.say(match self.once {
+                    true => "stopping at the next step, progress is saved",
+                    false => {
+                        "stopping at the next step, progress is saved; a second Ctrl-C stops at \
+                         once, without saving it"
+                    }
+                });
             }
             Event::Ended { .. } => return self.finish(),
             _ => {}
@@ -96,6 +101,14 @@ impl Listener for Progress {
 }
 
 impl Progress {
+    /// The display of a pilot, which is interrupted once.
+    pub fn of_pilot() -> Self {
+        Self {
+            once: true,
+            ..Self::default()
+        }
+    }
+
     /// Replaces a live display by plain lines.
     fn end_live(&mut self) {
         if let Some(Shown::Live { bars, .. }) = &self.shown {

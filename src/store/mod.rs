@@ -4,7 +4,7 @@
 //! results/store/<kind>/<first two digits>/<digest>/
 //!     artefact.json        the key's inputs, the files' digests, what made them
 //!     ...                  the stage's files
-//! results/store/claims/    stages that a process runs, one locked file each
+//! results/store/claims/    a file for a stage that was claimed, locked while a process runs it
 //! results/store/partial/   progress of interrupted stages, from which they resume
 //! results/store/tmp/       artefacts being written; removed when their writer has ended
 //! ```

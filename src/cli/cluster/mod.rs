@@ -1,7 +1,8 @@
-//! Sweeps on a cluster: submitting and showing them, their pilots, ending them, checking a cluster.
+//! Sweeps on a cluster: submitting and showing them, their pilots, ending them.
 
 mod cancel;
 mod pilot;
+mod planned;
 mod shown;
 pub(super) mod submit;
 

@@ -123,7 +123,10 @@ pub(in super::super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             Ok(say_written(&written))
         }
         SweepEnd::LeftToOthers(left) => {
-            eprintln!("{} runs are left to other pilots", left.stages);
+            match left.stages {
+                0 => eprintln!("nothing is left; another pilot writes the tables"),
+                stages => eprintln!("{stages} stages are left to other pilots"),
+            }
             Ok(match left.failed {
                 0 => Done::Whole,
                 _ => Done::WithFailures,

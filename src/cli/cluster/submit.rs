@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 
 use super::{
     super::{Done, Failure, Selection, report, run},
-    ClusterArguments, PickedSweep, shown,
+    PickedSweep, shown,
 };
 use crate::{
     artefact::is_whole,
@@ -21,7 +21,6 @@ use crate::{
     manifest,
     pilots::{self, FrozenSweep, SweepFolder, given_up, living},
     plan::{Names, Plan, Stage, grouped},
-    progress::duration,
     schedule::{Schedule, Share},
     store::Store,
 };
@@ -195,8 +194,8 @@ fn submit(
         return Err(Failure::Input(anyhow!(
             "a pilot asks for {}, and the partition gives {} at most; give a shorter `--time`: a \
              sweep may take longer than a pilot",
-            duration(settings.time),
-            duration(longest)
+            cluster::in_words(settings.time),
+            cluster::in_words(longest)
         )));
     }
     // The numbers of pilots that live stay theirs.
@@ -265,45 +264,5 @@ fn show(sweep: &Submitted, selection: &Selection, plan: &Plan) -> Result<(), Fai
             return Ok(());
         }
         std::thread::sleep(pause);
-    }
-}
-
-impl ClusterArguments {
-    /// What `plan` says of the pilots of some stages.
-    pub(in super::super) fn planned(
-        &self,
-        name: &str,
-        selection: &Selection,
-        picked: &super::Picked,
-        device_hours: Option<f64>,
-    ) -> Result<String, Failure> {
-        let files = selection.manifest_files();
-        let settings = self.settings(name, &files[0])?;
-        let picking = PickedSweep::of(selection, picked)?;
-        let store = Store::within(&selection.results);
-        let left = left(&picking.plan, &store).len();
-        let pilots = settings.pilots.get().min(left);
-        if pilots == 0 {
-            return Ok(format!(
-                "cluster {name}: nothing is left, no pilot is submitted\n"
-            ));
-        }
-        let folder = SweepFolder::of(&selection.results_dir(), &pilots::name_of(&picking.digest));
-        let path = std::path::absolute(folder.path()).unwrap_or(folder.path().to_owned());
-        let last = pilots - 1;
-        let elements = cluster::ranges(0..=last);
-        let words = cluster::words(&settings, &path, &picking.job(), &elements);
-        let hours = match device_hours {
-            Some(hours) => {
-                format!("about {hours:.1} pilot-hours, by the times of stages that have run here")
-            }
-            None => "pilot-hours are not known, since no such stage has run here".to_owned(),
-        };
-        Ok(format!(
-            "cluster {name}: {pilots} pilots of {} each, again and again until all is done; \
-             {hours}\n  {}\n",
-            duration(settings.time),
-            cluster::line(&words)
-        ))
     }
 }

@@ -9,4 +9,6 @@ mod seeing;
 mod long_runs;
 mod signals;
 mod survival;
+#[cfg(unix)]
+mod pilots;
 mod tracing;
