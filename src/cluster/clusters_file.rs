@@ -447,7 +447,7 @@ mod tests {
             error.contains(&format!("\n  {}\n", at("nowhere").display())),
             "{error}"
         );
-        let example = error.split_once("\n\n").unwrap().1;
+        let example = error.split_once("the least is:\n").unwrap().1;
         let [gpu] = &parsed(example).unwrap()[..] else {
             panic!("{example}");
         };
