@@ -74,14 +74,15 @@ fn main() -> ExitCode {
     fs::rename(folder.join("data/phantom"), &aside).expect("it can be renamed");
     row("planning 1,000,960 runs", &times(RUNS, plan), "2 s", "");
     fs::rename(&aside, folder.join("data/phantom")).expect("it can be renamed");
-    let stages = pretend(folder);
     let status = |_| in_folder(PROGRAM, folder, &["status", "long.toml"]);
-    row(
-        &format!("status of {stages} stages"),
-        &times(RUNS, status),
-        "1 s",
-        "",
-    );
+    for (processes, at_most) in [(1, "1 s"), (64, "2 s")] {
+        let stages = pretend(folder, processes);
+        let what = match processes {
+            1 => format!("status of {stages} stages"),
+            more => format!("status of {stages} stages in {more} journals"),
+        };
+        row(&what, &times(RUNS, status), at_most, "");
+    }
     println!("* the same shape, measured elsewhere and not by this benchmark");
     ExitCode::SUCCESS
 }
@@ -126,9 +127,9 @@ fn numbers(to: usize) -> String {
     numbers.join(", ")
 }
 
-/// Makes a store look as if the long sweep had run: a folder for every stage, and a journal of them
-/// all.
-fn pretend(folder: &Path) -> usize {
+/// Makes a store look as if the long sweep had run: a folder for every stage, and the journal of
+/// each of so many processes.
+fn pretend(folder: &Path, processes: usize) -> usize {
     let results = folder.join("results");
     let dataset = data::open(&folder.join("data/phantom")).expect("it was drawn");
     let experiments = manifest::read(&[folder.join("long.toml")], manifest::PAPER, &[])
@@ -142,35 +143,44 @@ fn pretend(folder: &Path) -> usize {
     }
     let dir = ResultsDir::new(&results);
     let folders = Folders::find(&plan.experiments, Some(&dataset), &dir);
-    let journal = folders.of(0).journal("writing-x");
-    fs::create_dir_all(journal.parent().expect("a folder")).expect("it can be created");
-    let mut text = Vec::new();
-    for (i, event) in events(&plan).into_iter().enumerate() {
-        let record = Record {
-            at: 1e9 + i as f64,
-            run: "writing-x".into(),
-            counts: Counts::default(),
-            event,
-        };
-        serde_json::to_writer(&mut text, &record).expect("records are plain data");
-        text.push(b'\n');
+    let place = folders.of(0).journal("writing-0");
+    let place = place.parent().expect("a folder");
+    // Those of fewer processes.
+    let _ = fs::remove_dir_all(place);
+    fs::create_dir_all(place).expect("it can be created");
+    for process in 0..processes {
+        let run = format!("writing-{process}");
+        let mut text = Vec::new();
+        for (i, event) in events(&plan, process, processes).into_iter().enumerate() {
+            let record = Record {
+                at: 1e9 + i as f64,
+                run: run.clone(),
+                counts: Counts::default(),
+                event,
+            };
+            serde_json::to_writer(&mut text, &record).expect("records are plain data");
+            text.push(b'\n');
+        }
+        fs::write(folders.of(0).journal(&run), text).expect("it can be written");
     }
-    fs::write(journal, text).expect("it can be written");
     plan.stages.len()
 }
 
-fn events(plan: &Plan) -> Vec<Event> {
+/// What one of several processes did, each of which ran its share of the stages.
+fn events(plan: &Plan, process: usize, of: usize) -> Vec<Event> {
     let mut events = vec![Event::Began {
         command: "expertgrid run".into(),
         version: "0".into(),
         process: 1,
         host: String::new(),
+        log: None,
         slots: vec!["cpu".into(); 2],
         cost: 1,
         before: 0,
     }];
     let names = plan::Names::of(plan);
-    for (i, (id, stage)) in plan.ids().enumerate() {
+    let own = plan.ids().enumerate().filter(|(i, _)| i % of == process);
+    for (i, (id, stage)) in own {
         let (slot, stage, work, kind) = (i % 2, stage.digest, stage.spec.work(), stage.spec.kind());
         let subject = Subject {
             kind,

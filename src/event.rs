@@ -3,7 +3,7 @@
 //! The rule: one closed enum with all that displays, journals and counters need, live or when it is
 //! read again later. What emits events does not know its listeners.
 
-use std::time::SystemTime;
+use std::{path::PathBuf, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,9 @@ pub enum Event {
         /// The machine's name in its network.
         #[serde(default)]
         host: String,
+        /// The file into which a cluster writes what it prints.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<PathBuf>,
         /// What computes in every slot: device, engine, instruction set.
         slots: Vec<String>,
         /// The outstanding work, as [`Work::cost`] counts.

@@ -96,6 +96,7 @@ pub mod estimate;
 pub mod schedule;
 pub mod cluster;
 pub mod pilots;
+pub mod site_check;
 pub mod exec;
 
 pub mod figure;

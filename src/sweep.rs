@@ -27,7 +27,7 @@ use crate::{
     live_pages::LivePages,
     manifest::Experiment,
     paper,
-    pilots::{self, SharedFailures, SweepFolder},
+    pilots::{self, LocksSeen, ReportLock, SharedFailures, SweepFolder},
     plan::{self, Inventory, Plan, Run, Stage, StageId},
     progress::Progress,
     report::{self, RicherTable, Tabled, Tables},
@@ -85,6 +85,35 @@ pub struct Pilot {
     pub share: Share,
     /// The failures of all of them.
     pub failures: SharedFailures,
+    /// Whether locks are shared with other machines.
+    pub locks: LocksSeen,
+    /// The file into which Slurm writes what it prints.
+    pub log: Option<PathBuf>,
+}
+
+impl Pilot {
+    /// Checks that what is to be run is what was submitted, and notes the scratch folder.
+    fn begin(
+        &self,
+        plan: &Plan,
+        wanted: impl Fn(&Run) -> bool,
+        owner: &str,
+    ) -> Result<(), SweepError> {
+        if pilots::digest_of(plan, wanted) != self.digest {
+            return Err(SweepError::Changed);
+        }
+        let noted = self.folder.note_scratch(owner);
+        noted.map_err(SweepError::Unwritable)
+    }
+
+    /// Says that the tables are written, and removes what pilots were writing that were killed.
+    fn has_reported(&self, report: ReportLock, store: &Store) -> Result<(), SweepError> {
+        report.done().map_err(SweepError::Unwritten)?;
+        if self.locks.are_shared() {
+            self.folder.remove_ended(store);
+        }
+        Ok(())
+    }
 }
 
 /// How a sweep reports to the code that started it.
@@ -173,10 +202,8 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
     folders.notes().for_each(|note| (caller.note)(&note));
 
     let mut pilot = sweep.execution.pilot.take();
-    if let Some(pilot) = &pilot
-        && pilots::digest_of(&plan, wanted) != pilot.digest
-    {
-        return Err(SweepError::Changed);
+    if let Some(pilot) = &pilot {
+        pilot.begin(&plan, wanted, &scratch.owner())?;
     }
     let share = pilot.as_ref().map_or(Share::ALL, |pilot| pilot.share);
     let mut schedule = scheduled(&plan, wanted, &store, share, caller);
@@ -201,6 +228,7 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
         folders: &folders,
         owner: scratch.owner(),
         is_pilot: pilot.is_some(),
+        log: pilot.as_ref().and_then(|pilot| pilot.log.clone()),
         caller,
     };
     let ended = match schedule.counts().complete() {
@@ -242,7 +270,7 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
                 let failed = schedule.counts().failed;
                 return Ok(SweepEnd::LeftToOthers(LeftOver { stages, failed }));
             };
-            Some(report)
+            Some((pilot, report))
         }
     };
     let failure = |id: StageId| {
@@ -253,8 +281,8 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
     let tables = Tables::of(&results, dataset, &store, &folders, paper::claims);
     let kept = tables.richer();
     let pages = tables.write_what_changed().map_err(SweepError::Unwritten)?;
-    if let Some(report) = report {
-        report.done().map_err(SweepError::Unwritten)?;
+    if let Some((pilot, report)) = report {
+        pilot.has_reported(report, &store)?;
     }
     Ok(SweepEnd::Ended(Written {
         tables: tables.each,
@@ -276,6 +304,8 @@ struct SweepRun<'a> {
     owner: String,
     /// Whether it is one of several pilots, of which the last writes the pages.
     is_pilot: bool,
+    /// Where what it prints is kept.
+    log: Option<PathBuf>,
     caller: &'a Caller<'a>,
 }
 
@@ -351,6 +381,7 @@ impl SweepRun<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
             host: host::name(),
+            log: self.log.clone(),
             slots: execution
                 .slots
                 .slots

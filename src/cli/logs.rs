@@ -1,9 +1,10 @@
 //! `expertgrid logs`: what happened to a stage, and its log.
 
-use std::{fs, time::Duration};
+use std::{collections::HashSet, fs, path::Path, time::Duration};
 
 use anyhow::anyhow;
 use clap::Args;
+use itertools::Itertools;
 
 use super::{
     Done, Failure, Selection,
@@ -132,6 +133,9 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
     if of_stage().next().is_none() {
         print("  no journal has it");
     }
+    for log in pilots_logs(of_stage().map(|record| record.run.as_str()), records) {
+        print(format_args!("  its pilot's log: {}", log.display()));
+    }
     let path = results.log(digest);
     match fs::read_to_string(&path) {
         Ok(text) => {
@@ -140,6 +144,16 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
         }
         Err(_) => print("  it has no log: a stage has one when it prints something or fails"),
     }
+}
+
+/// The logs that a cluster keeps of these runs of stages, each once.
+fn pilots_logs<'a>(runs: impl Iterator<Item = &'a str>, records: &'a [Record]) -> Vec<&'a Path> {
+    let runs: HashSet<&str> = runs.collect();
+    let logs = records.iter().filter_map(|record| match &record.event {
+        Event::Began { log, .. } if runs.contains(record.run.as_str()) => log.as_deref(),
+        _ => None,
+    });
+    logs.unique().collect()
 }
 
 /// What happened, in words.

@@ -88,6 +88,9 @@ enum Command {
     Plan(plan::Arguments),
     /// Run what is missing, then write the tables.
     Run(run::Arguments),
+    /// Check that a cluster can run sweeps.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// End a sweep on a cluster, its progress saved.
     Cancel(cluster::CancelArguments),
     /// Show the state of sweeps, from another terminal or after a crash.
@@ -190,6 +193,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Manifest(command) => manifest::run(&command),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Cluster(command) => cluster::run(&command),
         Command::Cancel(arguments) => cluster::cancel(&arguments),
         Command::Pilot(arguments) => cluster::pilot(&arguments),
         Command::Status(arguments) => status::run(&arguments),

@@ -27,5 +27,8 @@ pub use refusal::remedy;
 pub use settings::{
     CLUSTERS_FILE, Claiming, ClusterOptions, ClusterSettings, SettingsError, WrongSetting,
 };
-pub use submission::{ArrayPart, JobId, line, parse_job_id, parts, ranges, script, words};
+pub use submission::{
+    ArrayPart, JobId, line, parse_job_id, parts, ranges, script, script_of_two_nodes, words,
+    words_of_two_nodes,
+};
 pub use sweep_folder::{UnfitFolder, check_folder, fits};

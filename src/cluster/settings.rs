@@ -94,7 +94,7 @@ struct SettingMistake {
 
 impl ClusterSettings {
     /// The defaults of every key.
-    pub(super) fn new(name: &str, file: &Path) -> Self {
+    pub fn new(name: &str, file: &Path) -> Self {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         Self {
             name: name.to_owned(),

@@ -30,22 +30,52 @@ impl fmt::Display for JobId {
 /// found fit by [`check_folder`](super::check_folder); `elements` are indices such as `0-3,7`.
 pub fn words(settings: &ClusterSettings, folder: &Path, name: &str, elements: &str) -> Vec<String> {
     let leave = rounded_up(settings.leave, Duration::from_secs(1));
-    let minutes = rounded_up(settings.time, Duration::from_secs(60));
-    let log = folder.join("pilots").join("%A_%a.log");
-    let fixed = [
-        "--parsable".to_owned(),
+    let array = [
         format!("--array={elements}"),
-        "--requeue".to_owned(),
-        "--open-mode=append".to_owned(),
         // `B:`: to the pilot, in whose place no shell stands.
         format!("--signal=B:USR1@{leave}"),
+    ];
+    let log = folder.join("pilots").join("%A_%a.log");
+    array
+        .into_iter()
+        .chain(fixed(name, &log))
+        .chain(resources(settings, settings.time))
+        .collect()
+}
+
+/// The words after `sbatch` that submit one job of two nodes, each with what a pilot has, for at
+/// most `time`.
+pub fn words_of_two_nodes(
+    settings: &ClusterSettings,
+    log: &Path,
+    name: &str,
+    time: Duration,
+) -> Vec<String> {
+    ["--nodes=2".to_owned(), "--ntasks-per-node=1".to_owned()]
+        .into_iter()
+        .chain(fixed(name, log))
+        .chain(resources(settings, settings.time.min(time)))
+        .collect()
+}
+
+/// What every job has.
+fn fixed(name: &str, log: &Path) -> [String; 8] {
+    [
+        "--parsable".to_owned(),
+        "--requeue".to_owned(),
+        "--open-mode=append".to_owned(),
         // A folder that a node lacks would be replaced by /tmp without an error.
         "--chdir=/".to_owned(),
         "-J".to_owned(),
         name.to_owned(),
         "-o".to_owned(),
         log.display().to_string(),
-    ];
+    ]
+}
+
+/// What a pilot asks for.
+fn resources(settings: &ClusterSettings, time: Duration) -> impl Iterator<Item = String> {
+    let minutes = rounded_up(time, Duration::from_secs(60));
     let texts = [
         ("partition", &settings.partition),
         ("account", &settings.account),
@@ -59,15 +89,14 @@ pub fn words(settings: &ClusterSettings, folder: &Path, name: &str, elements: &s
         .iter()
         .filter_map(|(option, value)| word(option, value));
     let gpus = (settings.gpus > 0).then(|| format!("--gres=gpu:{}", settings.gpus));
-    fixed
-        .into_iter()
-        .chain(texts)
+    texts
         .chain([format!("--time={minutes}")])
         .chain(gpus)
         .chain([format!("--cpus-per-task={}", settings.cpus)])
         .chain(word("mem", &settings.memory))
         .chain(settings.sbatch.iter().cloned())
-        .collect()
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// The call of `sbatch` with these words, as a shell takes it.
@@ -76,10 +105,39 @@ pub fn line(words: &[String]) -> String {
     std::iter::once("sbatch".to_owned()).chain(words).join(" ")
 }
 
-/// The script of a job, which `sbatch` reads from its standard input. `arguments` are further words
-/// of the pilot.
+/// The script of a pilot's job, which `sbatch` reads from its standard input. `arguments` are
+/// further words of the pilot.
 pub fn script(settings: &ClusterSettings, folder: &Path, arguments: &[String]) -> String {
-    let word = |path: &Path| shell::word(&path.display().to_string());
+    let arguments = arguments
+        .iter()
+        .map(|word| format!(" {}", shell::word(word)));
+    format!(
+        "{beginning}exec {program} pilot {folder}{arguments}\n",
+        beginning = beginning(settings, &folder.join("sweep.json")),
+        program = word(&folder.join("expertgrid")),
+        folder = word(folder),
+        arguments = arguments.format(""),
+    )
+}
+
+/// The script of a site check's job of two nodes. When the job begins first, each node finds what
+/// it can, then the job asks to be queued again; the second time it notes that.
+pub fn script_of_two_nodes(settings: &ClusterSettings, folder: &Path) -> String {
+    format!(
+        "{beginning}if [ \"${{SLURM_RESTART_COUNT:-0}}\" = 0 ]; then\n\
+         srun --ntasks=2 --ntasks-per-node=1 --cpus-per-task={cpus} {program} cluster node \
+         {folder}\n\
+         fi\n\
+         exec {program} cluster node {folder} --queue-again\n",
+        beginning = beginning(settings, &folder.join("check.json")),
+        cpus = settings.cpus,
+        program = word(&folder.join("expertgrid")),
+        folder = word(folder),
+    )
+}
+
+/// The lines before the program: those of the user, and a look whether the node sees a file.
+fn beginning(settings: &ClusterSettings, file: &Path) -> String {
     let before: String = settings
         .before
         .iter()
@@ -88,19 +146,16 @@ pub fn script(settings: &ClusterSettings, folder: &Path, arguments: &[String]) -
     let missing = shell::quoted(&format!(
         "this node sees no {}; keep the results where every node sees them, or leave this node \
          out with `--sbatch=--exclude=NODE`",
-        folder.join("sweep.json").display()
+        file.display()
     ));
-    let arguments = arguments
-        .iter()
-        .map(|word| format!(" {}", shell::word(word)));
     format!(
-        "#!/bin/bash\n{before}[ -e {frozen} ] || {{ echo \"$(uname -n):\" {missing} >&2; exit 78; \
-         }}\nexec {program} pilot {folder}{arguments}\n",
-        frozen = word(&folder.join("sweep.json")),
-        program = word(&folder.join("expertgrid")),
-        folder = word(folder),
-        arguments = arguments.format(""),
+        "#!/bin/bash\n{before}[ -e {} ] || {{ echo \"$(uname -n):\" {missing} >&2; exit 78; }}\n",
+        word(file)
     )
+}
+
+fn word(path: &Path) -> String {
+    shell::word(&path.display().to_string())
 }
 
 /// The job's number by the answer of `sbatch --parsable`: `id` or `id;cluster`. A site's own
@@ -196,18 +251,18 @@ mod tests {
         ));
         assert_eq!(
             call,
-            "sbatch --parsable --array=0-31 --requeue --open-mode=append '--signal=B:USR1@180' \
+            "sbatch --array=0-31 '--signal=B:USR1@180' --parsable --requeue --open-mode=append \
              --chdir=/ -J eg-1a2b3c4d -o '/data/r/pilots/%A_%a.log' --time=240 --cpus-per-task=1"
         );
         let words = words(&full(), Path::new("/data/my r"), "eg-1a2b3c4d", "0-3,7");
         assert_eq!(
             words,
             [
-                "--parsable",
                 "--array=0-3,7",
+                "--signal=B:USR1@21",
+                "--parsable",
                 "--requeue",
                 "--open-mode=append",
-                "--signal=B:USR1@21",
                 "--chdir=/",
                 "-J",
                 "eg-1a2b3c4d",
@@ -242,6 +297,32 @@ mod tests {
              /data/my r/sweep.json; keep the results where every node sees them, or leave this \
              node out with `--sbatch=--exclude=NODE`' >&2; exit 78; }\n\
              exec '/data/my r/expertgrid' pilot '/data/my r' --first 11\n"
+        );
+    }
+
+    #[test]
+    fn a_site_check_is_one_job_of_two_nodes_with_what_a_pilot_has() {
+        let log = Path::new("/data/r/log");
+        let time = Duration::from_secs(600);
+        let call = line(&words_of_two_nodes(&full(), log, "eg-check", time));
+        assert_eq!(
+            call,
+            "sbatch --nodes=2 --ntasks-per-node=1 --parsable --requeue --open-mode=append \
+             --chdir=/ -J eg-check -o /data/r/log --partition=gpu --account=lab --qos=high \
+             '--constraint=a100&nvlink' --time=2 --gres=gpu:1 --cpus-per-task=8 --mem=16G \
+             --exclude=gpu07"
+        );
+        assert_eq!(
+            script_of_two_nodes(&settings(), Path::new("/data/my r")),
+            "#!/bin/bash\n\
+             [ -e '/data/my r/check.json' ] || { echo \"$(uname -n):\" 'this node sees no \
+             /data/my r/check.json; keep the results where every node sees them, or leave this \
+             node out with `--sbatch=--exclude=NODE`' >&2; exit 78; }\n\
+             if [ \"${SLURM_RESTART_COUNT:-0}\" = 0 ]; then\n\
+             srun --ntasks=2 --ntasks-per-node=1 --cpus-per-task=1 '/data/my r/expertgrid' \
+             cluster node '/data/my r'\n\
+             fi\n\
+             exec '/data/my r/expertgrid' cluster node '/data/my r' --queue-again\n"
         );
     }
 

@@ -256,6 +256,14 @@ fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Ve
         .collect()
 }
 
+/// The number of CUDA devices that this program can use here.
+///
+/// # Errors
+/// Why it can use none, where one may be expected.
+pub fn cards() -> Result<usize, String> {
+    cuda::count()
+}
+
 /// The number of cores that this process may use: those that it is bound to, and no more than Slurm
 /// has given the job on this machine, which need not bind it.
 pub fn cores() -> usize {

@@ -16,7 +16,7 @@ mod timed_command;
 mod worker;
 
 pub use claims::StoreLeases;
-pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, cores};
+pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, cards, cores};
 pub use local::{Local, RunControl, WorkerCommand};
 pub use pause::{can_be_continued, continue_when_the_parent_dies, pause_this_process};
 pub use pilot_leases::PilotLeases;

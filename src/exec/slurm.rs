@@ -35,8 +35,8 @@ const CHANGING: [&str; 7] = [
     "SALLOC_",
 ];
 
-/// The variable that says where Slurm's configuration is.
-const CONFIGURATION: &str = "SLURM_CONF";
+/// The variables that say where Slurm's configuration is, and who asks where tokens prove it.
+const KEPT: [&str; 2] = ["SLURM_CONF", "SLURM_JWT"];
 
 /// Most characters of a command's own words in an error.
 const MOST_SAID: usize = 600;
@@ -254,14 +254,14 @@ impl Slurm {
         Ok(())
     }
 
-    /// Ends an element and queues it again. Called by the element itself, it may end this process
-    /// before it returns.
+    /// Ends a job and queues it again: an element such as `12_3`, or a lone job. Called by the job
+    /// itself, it may end this process before it returns. The number of an array alone, or of one
+    /// of its jobs, could queue all of it again.
     ///
     /// # Errors
     /// [`SlurmError`].
-    pub fn requeue(&self, array: u64, element: usize) -> Result<(), SlurmError> {
-        // The number of the array alone, or of one of its jobs, could requeue all of it.
-        let words = ["requeue".to_owned(), format!("{array}_{element}")];
+    pub fn requeue(&self, job: &str) -> Result<(), SlurmError> {
+        let words = ["requeue".to_owned(), job.to_owned()];
         self.ask("scontrol", &words, "", self.patience.answer)?;
         Ok(())
     }
@@ -329,7 +329,7 @@ impl Default for Slurm {
 fn cleaned(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
     let stays = |name: &OsString| {
         let text = name.to_string_lossy();
-        text == CONFIGURATION || !CHANGING.iter().any(|start| text.starts_with(start))
+        KEPT.contains(&&*text) || !CHANGING.iter().any(|start| text.starts_with(start))
     };
     let variables = variables.into_iter();
     variables.filter(|(name, _)| stays(name)).collect()
@@ -589,7 +589,7 @@ mod tests {
         slurm.cancel(listed, Some(JobSignal::Usr1)).unwrap();
         slurm.cancel(listed, Some(JobSignal::Term)).unwrap();
         slurm.cancel(JobsMeant::Listed(&[]), None).unwrap();
-        slurm.requeue(9, 3).unwrap();
+        slurm.requeue("9_3").unwrap();
         let user = rustix::process::getuid().as_raw();
         assert_eq!(
             pretended.calls("scancel"),
@@ -601,10 +601,10 @@ mod tests {
         assert_eq!(pretended.calls("scontrol"), "requeue 9_3\n");
         // Its own effect may end the command.
         let killed = Pretended::new(&[("scontrol", "kill -TERM $$; sleep 60")]);
-        killed.slurm.requeue(9, 3).unwrap();
+        killed.slurm.requeue("9_3").unwrap();
         let refused = "echo 'Requested operation is presently disabled for job 9_3' >&2; exit 1";
         let refused = Pretended::new(&[("scontrol", refused)]);
-        let error = refused.slurm.requeue(9, 3).unwrap_err().to_string();
+        let error = refused.slurm.requeue("9_3").unwrap_err().to_string();
         assert!(error.contains("presently disabled for job 9_3"), "{error}");
     }
 

@@ -6,6 +6,8 @@
 //!   expertgrid                     the program, so that a build of a new one changes nothing
 //!   pilots/<array>_<element>.log   what each pilot printed
 //!   pilots/<run>.alive             a pilot that runs, locked
+//!   errors/<name>.json             why a pilot has ended with an error
+//!   scratch/<owner>                a pilot's folder in the store's tmp
 //!   tries/<stage>.<n>              the n-th attempt at a stage that has not succeeded
 //!   failed/<stage>.json            a stage that is given up, and why
 //!   report                         locked by the pilot that writes the tables
@@ -19,7 +21,7 @@ use std::{
 
 use crate::{
     results_dir::ResultsDir,
-    store::{StoreError, create_folder, replace_file},
+    store::{Store, StoreError, create_folder, replace_file},
 };
 
 /// The folder of a sweep.
@@ -34,7 +36,7 @@ impl SweepFolder {
 
     /// That of a sweep by its name, of this user.
     pub fn of(results: &ResultsDir, name: &str) -> Self {
-        Self(results.cluster().join(format!("{name}-{}", user())))
+        Self(results.cluster().join(format!("{name}-{}", own_name())))
     }
 
     /// The folder itself.
@@ -67,6 +69,39 @@ impl SweepFolder {
         self.0.join("failed")
     }
 
+    /// Why pilots have ended with errors.
+    pub fn errors(&self) -> PathBuf {
+        self.0.join("errors")
+    }
+
+    /// The names of the pilots' folders for what is being written.
+    fn scratch(&self) -> PathBuf {
+        self.0.join("scratch")
+    }
+
+    /// Notes a pilot's folder for what is being written, so that others can remove it once the
+    /// pilot has ended.
+    ///
+    /// # Errors
+    /// It cannot be noted.
+    pub fn note_scratch(&self, owner: &str) -> Result<(), StoreError> {
+        replace_file(&self.scratch().join(owner), b"")
+    }
+
+    /// Removes what pilots that have ended were writing. Only where locks are known to be shared.
+    pub fn remove_ended(&self, store: &Store) {
+        let entries = fs::read_dir(self.scratch());
+        for entry in entries.into_iter().flatten().flatten() {
+            let owner = entry.file_name();
+            if owner
+                .to_str()
+                .is_some_and(|owner| store.remove_ended(owner))
+            {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn reported(&self) -> PathBuf {
         self.0.join("reported")
     }
@@ -77,12 +112,18 @@ impl SweepFolder {
     /// # Errors
     /// It cannot be written.
     pub fn prepare(&self) -> Result<(), StoreError> {
-        for folder in [self.tries(), self.failed()] {
+        for folder in [self.tries(), self.failed(), self.errors()] {
             // What cannot be removed is found by creating it.
             let _ = fs::remove_dir_all(&folder);
         }
         let _ = fs::remove_file(self.reported());
-        for folder in [self.pilots(), self.tries(), self.failed()] {
+        for folder in [
+            self.pilots(),
+            self.tries(),
+            self.failed(),
+            self.errors(),
+            self.scratch(),
+        ] {
             create_folder(&folder)?;
         }
         Ok(())
@@ -129,7 +170,7 @@ impl ReportLock {
 }
 
 /// This user's name, for names of folders.
-fn user() -> String {
+pub fn own_name() -> String {
     let mut known = ["USER", "LOGNAME", "USERNAME"].into_iter();
     let known = known.find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     let usual = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);

@@ -5,10 +5,14 @@
 //! shared: then a stage would be run on each machine.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
-    sync::mpsc::{self, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -44,13 +48,16 @@ pub struct LivingPilot {
     pub name: String,
 }
 
+/// What to do where locks are not shared, as half a sentence.
+pub const LOCKS_REMEDY: &str = "mount the file system with shared locks (`flock` for Lustre, \
+     version 4 for NFS), or set `claims = \"shares\"` in clusters.toml, so that each pilot runs a \
+     fixed part of the stages";
+
 /// The locks of pilots on two machines are not shared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{folder} has locks that one machine alone sees: {other} runs on {host}, and its lock could be \
-     taken here; mount the file system with shared locks (`flock` for Lustre, version 4 for NFS), \
-     or set `claims = \"shares\"` in clusters.toml, so that each pilot runs a fixed part of the \
-     stages"
+     taken here; {LOCKS_REMEDY}"
 )]
 pub struct NotShared {
     folder: String,
@@ -164,10 +171,22 @@ pub fn living(folder: &SweepFolder) -> Vec<LivingPilot> {
     held.map(|(_, pilot)| pilot).collect()
 }
 
+/// Whether a lock of another machine's pilot was refused here: then locks are shared.
+#[derive(Clone, Debug, Default)]
+pub struct LocksSeen(Arc<AtomicBool>);
+
+impl LocksSeen {
+    /// Whether one was refused so far.
+    pub fn are_shared(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Looks for pilots on other machines whose locks can be taken while they count, from a thread of
 /// its own, until the first is found or what is returned is dropped.
 pub fn watch_for_unshared_locks(
     folder: SweepFolder,
+    seen: LocksSeen,
     found: impl FnOnce(NotShared) + Send + 'static,
 ) -> Sender<()> {
     let (watching, ended) = mpsc::channel::<()>();
@@ -175,7 +194,7 @@ pub fn watch_for_unshared_locks(
         let rest = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         while rest(BEAT) {
             for path in files(&folder) {
-                if let Some(other) = unshared(&path, &rest) {
+                if let Some(other) = unshared(&path, &seen, &rest) {
                     return found(NotShared {
                         folder: folder.path().display().to_string(),
                         host: other.host,
@@ -193,14 +212,21 @@ pub fn watch_for_unshared_locks(
 
 /// The pilot of a file, if it goes on counting while its lock is held here. `rest` waits, and tells
 /// whether to go on.
-fn unshared(path: &Path, rest: &dyn Fn(Duration) -> bool) -> Option<LivingPilot> {
+fn unshared(path: &Path, seen: &LocksSeen, rest: &dyn Fn(Duration) -> bool) -> Option<LivingPilot> {
     let (_, pilot) = read(path)?;
     if pilot.host == host::name() {
         return None;
     }
     let mut options = File::options();
     let file = options.read(true).write(true).open(path).ok()?;
-    file.try_lock().ok()?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            seen.0.store(true, Ordering::Relaxed);
+            return None;
+        }
+        Err(TryLockError::Error(_)) => return None,
+    }
     // It is dead, or its lock is not seen here. What was read before the lock may be old.
     let began = Instant::now();
     let mut counts = Vec::new();
@@ -268,9 +294,13 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         let (tell, told) = mpsc::channel();
-        let _watching = watch_for_unshared_locks(sweep, move |why| tell.send(why).unwrap());
+        let seen = LocksSeen::default();
+        let _watching = watch_for_unshared_locks(sweep, seen.clone(), move |why| {
+            tell.send(why).unwrap();
+        });
         let why = told.recv_timeout(Duration::from_secs(60)).unwrap();
         assert!(why.to_string().contains("7_2 runs on elsewhere"), "{why}");
+        assert!(!seen.are_shared());
         drop(other);
     }
 }

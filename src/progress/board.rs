@@ -131,6 +131,7 @@ impl Board {
                 cost,
                 before,
                 version: _,
+                log: _,
             } => {
                 let slots = slots.iter().map(|device| SlotState {
                     device: device.clone(),

@@ -161,6 +161,12 @@ impl Store {
         scratch::is_held(&self.root.join("tmp").join(owner))
     }
 
+    /// Removes the scratch folder of an owner that has ended, on a machine with which locks are
+    /// known to be shared. Whether nothing of it is left.
+    pub fn remove_ended(&self, owner: &str) -> bool {
+        scratch::remove_ended(&self.root.join("tmp"), owner)
+    }
+
     /// Whether a process works on it: a sweep, a worker, an audit.
     pub fn is_at_work(&self) -> bool {
         let folders = fs::read_dir(self.root.join("tmp"));

@@ -3,7 +3,8 @@
 //! The rule: an owner holds a file lock, which the operating system releases when the owner ends,
 //! however it ends; nothing is ever unlocked by hand. On some network file systems a lock is seen
 //! on its own machine only. So a folder is named by machine and boot: the lock decides for
-//! folders of this machine since it was started, and others are left alone for a month.
+//! folders of this machine since it was started, and others are left alone for a month, unless
+//! their owner is known and locks are known to be shared with its machine.
 
 use std::{
     fs::{self, File},
@@ -148,6 +149,16 @@ impl Drop for Scratch {
 /// Whether a process holds the lock of a folder. The lock is tried for a moment, shared.
 pub(super) fn is_held(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+/// Removes the folder of an owner on a machine with which locks are shared, if it has ended.
+/// Whether nothing of it is left.
+pub(super) fn remove_ended(parent: &Path, owner: &str) -> bool {
+    let path = parent.join(owner);
+    if owner.starts_with(WRITING) && path.is_dir() && !is_locked(&path) {
+        let _ = fs::remove_dir_all(&path);
+    }
+    !path.exists()
 }
 
 /// When something was last put into a folder or taken out of it.

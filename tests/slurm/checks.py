@@ -446,25 +446,62 @@ def submit_speed(bench):
 
 @check(short=True)
 def site(bench):
-    """`cluster check` finds nothing wrong where locks are shared."""
-    bench.succeed(_cluster_check(bench))
+    """`cluster check` finds two nodes, each other's locks refused, and a job that is queued again;
+    it leaves nothing behind."""
+    _fit(bench)
+
+
+@check(fs="stale")
+def site_stale(bench):
+    """`cluster check` measures how late a name is found, here up to 20 s."""
+    said = _fit(bench)
+    late = re.search(r"is found (\d+) s after it is listed", said)
+    bench.expect(late and 5 <= int(late[1]) <= 25, f"how late a name is found: {tail(said, 9)}")
 
 
 @check(fs="nolocks")
 def site_nolocks(bench):
-    """`cluster check` finds that locks are not shared and says the remedy."""
-    done = _cluster_check(bench)
-    bench.expect(done.returncode not in (0, 2), f"exit code {done.returncode}")
-    bench.expect("shares" in done.stdout, f"no remedy: {tail(done.stdout)}")
+    """`cluster check` finds that locks are not shared and says the remedy; with
+    claims = "shares", all is well."""
+    done, _ = _cluster_check(bench, bench.sweep(FEW))
+    bench.succeed(done, 1)
+    bench.expect("locks are not shared" in done.stdout and "shares" in done.stdout,
+                 f"no remedy: {tail(done.stdout)}")
+    _fit(bench, claims="shares")
 
 
-def _cluster_check(bench):
-    sweep = bench.sweep(FEW)
+@check()
+def site_refused(bench):
+    """`cluster check` says that a job could not be queued again, and that a pilot's GPUs are not
+    there."""
+    bench.cluster.wrap("scontrol", """[ "$1" = requeue ] || exec "$real" "$@"
+echo "Access/permission denied" >&2
+exit 1""")
+    done, _ = _cluster_check(bench, bench.sweep(FEW, gpus=1))
+    bench.succeed(done, 1)
+    for words in ["could not be queued again", "Access/permission denied", "`gpus = 1`"]:
+        bench.expect(words in done.stdout, f"{words}: {tail(done.stdout, 9)}")
+
+
+def _fit(bench, **keys):
+    """A check that finds nothing wrong; what it said."""
+    sweep = bench.sweep(FEW, suffix="-fit", **keys)
+    done, left = _cluster_check(bench, sweep)
+    bench.succeed(done)
+    for words in ["see one folder", "began again"]:
+        bench.expect(words in done.stdout, f"{words}: {tail(done.stdout, 9)}")
+    if "claims" not in keys:
+        bench.expect(done.stdout.count("is refused on") == 2, tail(done.stdout, 9))
+    bench.expect(not left, f"left behind: {left[:3]}")
+    return done.stdout
+
+
+def _cluster_check(bench, sweep):
     call = [sweep.command("run")[0], "cluster", "check", "test", "--results", str(sweep.results)]
     done = subprocess.run(call, cwd=sweep.work, env=sweep.environment(), text=True, timeout=300,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    bench.figure(tail(done.stdout, 2))
-    return done
+    bench.figure(tail(done.stdout, 12))
+    return done, sorted(os.listdir(sweep.results / "cluster"))
 
 
 # --- daemons and settings of the site

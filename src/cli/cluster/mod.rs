@@ -1,6 +1,8 @@
 //! Sweeps on a cluster: submitting and showing them, their pilots, ending them.
 
 mod cancel;
+mod check;
+mod node;
 mod pilot;
 mod planned;
 mod shown;
@@ -8,9 +10,9 @@ pub(super) mod submit;
 
 use std::{num::NonZeroUsize, path::Path, time::Duration};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::{Failure, Picked, Selection, at_least_one, inventory};
+use super::{Done, Failure, Picked, Selection, at_least_one, inventory};
 use crate::{
     cluster::{self, ClusterOptions, ClusterSettings},
     key::Digest,
@@ -18,10 +20,30 @@ use crate::{
     plan::{self, Plan},
 };
 
+pub(super) use check::Arguments as CheckArguments;
+pub(super) use node::Arguments as NodeArguments;
+
 pub(super) use cancel::{Arguments as CancelArguments, run as cancel};
 pub(super) use pilot::{Arguments as PilotArguments, run as pilot};
 pub(super) use shown::pilots;
 pub(super) use submit::Submission;
+
+/// Commands on clusters themselves.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check that a cluster can run sweeps, with a job of two nodes.
+    Check(CheckArguments),
+    /// Take part in a check, on a node.
+    #[command(hide = true)]
+    Node(NodeArguments),
+}
+
+pub(super) fn run(command: &Command) -> Result<Done, Failure> {
+    match command {
+        Command::Check(arguments) => check::run(arguments),
+        Command::Node(arguments) => node::run(arguments),
+    }
+}
 
 /// Where a sweep runs, if not here.
 #[derive(Clone, Debug, Args)]
@@ -33,16 +55,16 @@ pub(super) struct ClusterArguments {
     /// Submit and return at once.
     #[arg(long, requires = "name")]
     pub(super) detach: bool,
-    #[command(flatten)]
-    pub(super) options: OptionsOverFile,
-}
-
-/// Options that are laid over the cluster's settings.
-#[derive(Clone, Debug, Args)]
-pub(super) struct OptionsOverFile {
     /// Pilots at once, at most.
     #[arg(long, requires = "name", value_name = "N", value_parser = at_least_one)]
     pilots: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(super) options: OfAPilot,
+}
+
+/// What a pilot asks for, in place of what the cluster's settings say.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OfAPilot {
     /// How long a pilot may run, for example `8h`; a sweep may take longer.
     #[arg(long, requires = "name", value_name = "TIME", value_parser = cluster::parse_time)]
     time: Option<Duration>,
@@ -77,10 +99,23 @@ pub(super) struct OptionsOverFile {
 impl ClusterArguments {
     /// The settings of the cluster, with the options laid over them.
     fn settings(&self, name: &str, manifest: &Path) -> Result<ClusterSettings, Failure> {
+        self.options.over(name, manifest, self.pilots)
+    }
+}
+
+impl OfAPilot {
+    /// The settings of a cluster whose file is looked for beside a manifest, with the options laid
+    /// over them.
+    fn over(
+        &self,
+        name: &str,
+        manifest: &Path,
+        pilots: Option<NonZeroUsize>,
+    ) -> Result<ClusterSettings, Failure> {
         let settings = cluster::find(name, manifest).map_err(Failure::input)?;
-        let options = self.options.clone();
+        let options = self.clone();
         let options = ClusterOptions {
-            pilots: options.pilots,
+            pilots,
             time: options.time,
             partition: options.partition,
             account: options.account,

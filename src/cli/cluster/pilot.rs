@@ -13,7 +13,7 @@ use clap::{Args, Parser};
 
 use super::{
     super::{
-        Cli, Command, Done, Failure,
+        Cli, Command, Done, Failure, chain,
         interrupts::Interrupts,
         report::say_written,
         run::{self, PilotPart, sweep_here},
@@ -25,7 +25,8 @@ use crate::{
     exec::{JobsMeant, Slurm, SlurmError},
     host,
     pilots::{
-        Alive, FrozenSweep, NotShared, SharedFailures, SweepFolder, watch_for_unshared_locks,
+        Alive, FrozenSweep, LocksSeen, NotShared, SharedFailures, SweepFolder, note_error,
+        watch_for_unshared_locks,
     },
     schedule::Share,
     shell,
@@ -62,29 +63,43 @@ impl OwnElement {
 const AFTER_REQUEUE: Duration = Duration::from_secs(300);
 
 pub(in super::super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
-    let interrupts = Interrupts::listen_once("expertgrid pilot".to_owned());
     let folder = SweepFolder::at(&arguments.folder);
-    let frozen = FrozenSweep::read(&folder).map_err(|why| Failure::everywhere(anyhow!(why)))?;
-    let command = command(&frozen)?;
     let element = OwnElement::this();
     let name = match element {
         Some(OwnElement { array, index }) => format!("{array}_{index}"),
-        None => format!("process {}", std::process::id()),
+        None => format!("process-{}", std::process::id()),
     };
+    let ended = pilot(&folder, element, &name, arguments.first);
+    if let Err(Failure::Input(error) | Failure::Work(error) | Failure::Everywhere(error)) = &ended {
+        note_error(&folder, &name, &chain(error));
+    }
+    ended
+}
+
+fn pilot(
+    folder: &SweepFolder,
+    element: Option<OwnElement>,
+    name: &str,
+    first: usize,
+) -> Result<Done, Failure> {
+    let interrupts = Interrupts::listen_once("expertgrid pilot".to_owned());
+    let frozen = FrozenSweep::read(folder).map_err(|why| Failure::everywhere(anyhow!(why)))?;
+    let command = command(&frozen)?;
     eprintln!("pilot {name} on {}", host::name());
     let shares = frozen.settings.claims == Claiming::Shares;
-    let number = arguments.first + element.map_or(0, |element| element.index);
+    let number = first + element.map_or(0, |element| element.index);
     let share = Share {
         index: number % frozen.pilots.max(1),
         of: frozen.pilots.max(1),
         fixed: shares,
     };
-    let run = format!("{name}-{}", std::process::id()).replace(' ', "-");
-    let alive = Alive::begin(&folder, &run, &name).map_err(Failure::everywhere)?;
+    let run = format!("{name}-{}", std::process::id());
+    let alive = Alive::begin(folder, &run, name).map_err(Failure::everywhere)?;
     let unshared: Arc<Mutex<Option<NotShared>>> = Arc::default();
+    let locks = LocksSeen::default();
     let watching = (!shares).then(|| {
         let (unshared, interrupts) = (unshared.clone(), interrupts.clone());
-        watch_for_unshared_locks(folder.clone(), move |why| {
+        watch_for_unshared_locks(folder.clone(), locks.clone(), move |why| {
             *unshared.lock().expect("no holder of the lock panics") = Some(why);
             interrupts.interrupt();
         })
@@ -100,6 +115,8 @@ pub(in super::super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 format!("{name} on {}", host::name()),
                 run.clone(),
             ),
+            locks,
+            log: element.map(|_| folder.pilots().join(format!("{name}.log"))),
         },
         idle: frozen.settings.idle,
     };
@@ -189,7 +206,7 @@ fn typed(frozen: &FrozenSweep) -> String {
 fn queue_again(slurm: &Slurm, element: OwnElement) -> Result<Done, Failure> {
     let OwnElement { array, index } = element;
     eprintln!("the time is nearly up: progress is saved, and this pilot is queued again");
-    match slurm.requeue(array, index) {
+    match slurm.requeue(&format!("{array}_{index}")) {
         Ok(()) => thread::sleep(AFTER_REQUEUE),
         Err(error) => eprintln!(
             "warning: it could not be queued again: {error}; type `scontrol requeue \

@@ -3,11 +3,13 @@
 
 use std::{fmt::Write as _, time::Instant};
 
+use itertools::Itertools;
+
 use crate::{
     cluster::{ArrayElement, ElementState, RareQueue},
     exec::Slurm,
     key::Digest,
-    pilots::{self, FrozenSweep, SweepFolder, given_up, living},
+    pilots::{self, FrozenSweep, PilotError, SweepFolder, given_up, living, pilot_errors},
     results_dir::ResultsDir,
 };
 
@@ -54,15 +56,21 @@ impl<'a> Pilots<'a> {
         if let Some(problem) = &self.problem {
             return Some(format!("why pilots wait is not known ({problem})"));
         }
-        let elements = self.queue.shown()?.iter();
-        let waiting = elements.filter(|element| element.state == ElementState::Pending);
-        let waiting: Vec<&ArrayElement> = waiting.collect();
-        let why = waiting.iter().find_map(|element| element.why());
-        match (waiting.len(), why) {
+        match (self.pending().count(), self.why()) {
             (0, _) => None,
             (count, Some(why)) => Some(format!("{count} wait: {why}")),
             (count, None) => Some(format!("{count} wait")),
         }
+    }
+
+    /// Why the first of those waits that Slurm gives a reason for.
+    pub(super) fn why(&self) -> Option<String> {
+        self.pending().find_map(ArrayElement::why)
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &ArrayElement> {
+        let elements = self.queue.shown().unwrap_or_default().iter();
+        elements.filter(|element| element.state == ElementState::Pending)
     }
 }
 
@@ -91,5 +99,27 @@ pub(in super::super) fn pilots(results: &ResultsDir, digest: &Digest) -> Option<
             folder.failed().display()
         );
     }
+    for line in ended_with_errors(pilot_errors(&folder)) {
+        let _ = writeln!(text, "  {line}");
+    }
     Some(text)
+}
+
+/// Why pilots have ended with errors, each reason once.
+pub(super) fn ended_with_errors(errors: Vec<PilotError>) -> Vec<String> {
+    let by_reason = errors
+        .into_iter()
+        .into_group_map_by(|each| each.reason.clone());
+    let told = by_reason.into_iter().map(|(reason, pilots)| {
+        let first = &pilots[0];
+        let more = match pilots.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        format!(
+            "pilot {} on {}{more} ended with an error: {reason}",
+            first.pilot, first.host
+        )
+    });
+    told.sorted().collect()
 }

@@ -19,7 +19,7 @@ use crate::{
     exec::Slurm,
     key::Digest,
     manifest,
-    pilots::{self, FrozenSweep, SweepFolder, given_up, living},
+    pilots::{self, FrozenSweep, SweepFolder, given_up, living, pilot_errors},
     plan::{Names, Plan, Stage, grouped},
     schedule::{Schedule, Share},
     store::Store,
@@ -170,7 +170,7 @@ fn freeze(
 }
 
 /// Copies this program, whole or not at all.
-fn copy_program(to: &Path) -> anyhow::Result<()> {
+pub(super) fn copy_program(to: &Path) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("the program's own file cannot be found")?;
     let aside = to.with_extension("new");
     let doing = || format!("copying the program to {}", to.display());
@@ -229,7 +229,7 @@ fn show(sweep: &Submitted, selection: &Selection, plan: &Plan) -> Result<(), Fai
     eprintln!("Ctrl-C ends this display only; the pilots go on");
     let store = Store::within(&selection.results);
     let mut pilots = shown::Pilots::new(&sweep.slurm, &sweep.job);
-    let mut last = String::new();
+    let (mut last, mut told) = (String::new(), Vec::new());
     let mut pause = BETWEEN_LOOKS;
     loop {
         let given_up = given_up(&sweep.folder).len();
@@ -251,6 +251,11 @@ fn show(sweep: &Submitted, selection: &Selection, plan: &Plan) -> Result<(), Fai
         } else {
             pause = (pause * 5 / 4).min(LONGEST);
         }
+        let errors = shown::ended_with_errors(pilot_errors(&sweep.folder));
+        for line in errors.iter().filter(|line| !told.contains(*line)) {
+            eprintln!("{line}");
+        }
+        told = errors;
         if sweep.folder.is_reported() {
             return Ok(());
         }

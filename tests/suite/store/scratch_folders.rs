@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use expertgrid::store::Store;
+use expertgrid::{pilots::SweepFolder, store::Store};
 
 /// A folder as its owner leaves it, with something half-written in it.
 fn left(parent: &Path, name: &str, unchanged_for: Duration) -> PathBuf {
@@ -88,4 +88,28 @@ fn an_owner_is_alive_as_long_as_it_holds_its_folder() {
     assert!(store.is_alive(&owner));
     drop(scratch);
     assert!(!store.is_alive(&owner));
+}
+
+#[test]
+fn what_pilots_of_other_machines_were_writing_is_removed_once_they_have_ended() {
+    let results = tempfile::tempdir().unwrap();
+    let store = Store::within(results.path());
+    let parent = results.path().join("store/tmp");
+    let sweep = SweepFolder::at(results.path().join("cluster/sweep"));
+    sweep.prepare().unwrap();
+    let other = |name: &str| format!("writing-{name}-0123abcd-node17");
+    let [killed, alive, anothers] = ["a", "b", "c"].map(other);
+    let folders = [&killed, &alive, &anothers].map(|name| left(&parent, name, Duration::ZERO));
+    let _lock = locked(&folders[1]);
+    for owner in [&killed, &alive, "writing-gone"] {
+        sweep.note_scratch(owner).unwrap();
+    }
+    sweep.remove_ended(&store);
+    assert!(!folders[0].exists(), "its pilot was killed");
+    assert!(folders[1].exists(), "its pilot runs");
+    assert!(folders[2].exists(), "no pilot of this sweep had it");
+    // What is still there is asked for next time.
+    let noted = fs::read_dir(sweep.path().join("scratch")).unwrap();
+    let noted: Vec<_> = noted.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(noted, [alive.as_str()]);
 }

@@ -243,6 +243,7 @@ fn ten_seconds(events: Vec<Event>) -> Board {
         version: String::new(),
         process: 1,
         host: String::new(),
+        log: None,
         slots: vec!["cpu".into()],
         cost: work().cost(),
         before: work().cost(),

@@ -122,6 +122,13 @@ fn pilots_run_what_was_submitted_to_the_bytes_of_one_process() {
         assert_eq!(left.count(), 0, "{folder}");
     }
 
+    // A stage leads to what its pilot printed.
+    let stages = files(&site.path().join("results/store/evaluate"));
+    let digest = stages.keys().next().unwrap().split('/').nth(1).unwrap();
+    let said = run(site.path(), &["logs", "--stage", digest], 0);
+    assert!(said.out.contains("its pilot's log: "), "{}", said.out);
+    assert!(said.out.contains("/pilots/7_"), "{}", said.out);
+
     let alone = tiny();
     run(alone.path(), &tiny_run(&[]), 0);
     let one = |folder: &Path, of: &str| folder.join("results").join(of);
@@ -167,5 +174,17 @@ fn a_pilot_does_not_run_what_was_not_submitted() {
         said.err.contains("has changed since the sweep"),
         "{}",
         said.err
+    );
+    let dataset = phantom().to_str().unwrap();
+    let status = ["status", "tiny.toml", "--dataset", dataset];
+    let said = run(site.path(), &status, 0);
+    let line = said
+        .out
+        .lines()
+        .find(|line| line.contains("ended with an error"));
+    let line = line.unwrap_or_else(|| panic!("{}", said.out));
+    assert!(
+        line.contains("pilot 7_0 on ") && line.contains("has changed"),
+        "{line}"
     );
 }
