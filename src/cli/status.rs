@@ -5,9 +5,15 @@ use std::{fmt::Write as _, thread, time::Duration};
 use clap::Args;
 use itertools::Itertools;
 
-use super::{Done, Failure, Picked, Selection, cluster, output::print, terminals::takes_escapes};
+use super::{
+    Done, Failure, Picked, Selection,
+    cluster::{self, SubmittedSweep},
+    output::print,
+    terminals::takes_escapes,
+};
 use crate::{
     event::{Ended, now},
+    exec::Slurm,
     host,
     pilots::digest_of,
     plan::{Kind, Plan, grouped},
@@ -25,7 +31,7 @@ pub(super) struct Arguments {
     selection: Selection,
     #[command(flatten)]
     only: Picked,
-    /// Show the state every second, until nothing runs any more.
+    /// Show the state every second, until nothing runs or waits in a cluster's queue any more.
     #[arg(long)]
     watch: bool,
     /// Print JSON.
@@ -42,13 +48,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let store = Store::within(&selection.results);
     let picking = arguments.only.of(&plan)?;
     let digest = digest_of(&plan, |run: &_| picking.wants(run, &plan));
+    let (slurm, job) = (Slurm::new(), cluster::job_of(&digest));
+    let mut submitted = SubmittedSweep::find(&selection.results_dir(), &digest, &slurm, &job);
     loop {
         let wanted = |run: &_| picking.wants(run, &plan);
         let status = status::look(&plan, &store, &folders, wanted);
-        let pilots = cluster::pilots(&selection.results_dir(), &digest);
         let text = match arguments.json {
             true => serde_json::to_string_pretty(&status).expect("a status is plain data"),
-            false => text(&plan, &status, now()) + pilots.as_deref().unwrap_or_default(),
+            false => {
+                let pilots = submitted.as_mut().map(SubmittedSweep::told);
+                text(&plan, &status, now()) + &pilots.unwrap_or_default()
+            }
         };
         // On a terminal, each look replaces the one before.
         if arguments.watch && !arguments.json && takes_escapes() {
@@ -58,7 +68,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         let running = status
             .sweeps
             .iter()
-            .any(|sweep| sweep.life == Life::Running);
+            .any(|sweep| sweep.life == Life::Running)
+            || submitted.as_ref().is_some_and(SubmittedSweep::is_queued);
         if !arguments.watch || !running {
             return Ok(match status.failures.is_empty() {
                 true => Done::Whole,

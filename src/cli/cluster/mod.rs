@@ -25,7 +25,7 @@ pub(super) use node::Arguments as NodeArguments;
 
 pub(super) use cancel::{Arguments as CancelArguments, run as cancel};
 pub(super) use pilot::{Arguments as PilotArguments, run as pilot};
-pub(super) use shown::pilots;
+pub(super) use shown::SubmittedSweep;
 pub(super) use submit::Submission;
 
 /// Commands on clusters themselves.
@@ -154,6 +154,6 @@ impl PickedSweep {
 }
 
 /// The name of a sweep's jobs.
-fn job_of(digest: &Digest) -> String {
+pub(super) fn job_of(digest: &Digest) -> String {
     format!("eg-{}", pilots::name_of(digest))
 }

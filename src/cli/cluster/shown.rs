@@ -51,6 +51,12 @@ impl<'a> Pilots<'a> {
         self.problem.is_none() && self.queue.shown().is_some_and(over)
     }
 
+    /// Whether Slurm has said that one runs or may run.
+    fn is_queued(&self) -> bool {
+        let elements = self.queue.shown().unwrap_or_default();
+        elements.iter().any(ArrayElement::is_alive)
+    }
+
     /// How many pilots wait, and why; or why that is not known.
     pub(in super::super) fn waiting(&self) -> Option<String> {
         if let Some(problem) = &self.problem {
@@ -74,35 +80,72 @@ impl<'a> Pilots<'a> {
     }
 }
 
-/// What `status` says of the pilots of what is to be run; nothing where it was never submitted.
-pub(in super::super) fn pilots(results: &ResultsDir, digest: &Digest) -> Option<String> {
-    let folder = SweepFolder::of(results, &pilots::name_of(digest));
-    let frozen = FrozenSweep::read(&folder).ok()?;
-    let alive = living(&folder);
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "\non cluster {}: {} of {} pilots run; logs: {}",
-        frozen.settings.name,
-        alive.len(),
-        frozen.pilots,
-        folder.pilots().display()
-    );
-    for pilot in alive {
-        let _ = writeln!(text, "  {} on {}", pilot.name, pilot.host);
+/// The sweep of what is to be run, as `status` shows it; `None` where it was never submitted.
+pub(in super::super) struct SubmittedSweep<'a> {
+    folder: SweepFolder,
+    frozen: FrozenSweep,
+    queued: Pilots<'a>,
+}
+
+impl<'a> SubmittedSweep<'a> {
+    /// By the digest of what is to be run and the name of its jobs.
+    pub(in super::super) fn find(
+        results: &ResultsDir,
+        digest: &Digest,
+        slurm: &'a Slurm,
+        job: &'a str,
+    ) -> Option<Self> {
+        let folder = SweepFolder::of(results, &pilots::name_of(digest));
+        let frozen = FrozenSweep::read(&folder).ok()?;
+        let queued = Pilots::new(slurm, job);
+        Some(Self {
+            folder,
+            frozen,
+            queued,
+        })
     }
-    let failed = given_up(&folder).len();
-    if failed > 0 {
+
+    /// Whether pilots are in the queue, as Slurm said when it was asked last.
+    pub(in super::super) fn is_queued(&self) -> bool {
+        !self.folder.is_reported() && self.queued.is_queued()
+    }
+
+    /// The pilots that run, why others wait, and what went wrong.
+    pub(in super::super) fn told(&mut self) -> String {
+        let (folder, frozen) = (&self.folder, &self.frozen);
+        let alive = living(folder);
+        let mut text = String::new();
         let _ = writeln!(
             text,
-            "  {failed} stages are given up: {}",
-            folder.failed().display()
+            "\non cluster {}: {} of {} pilots run; logs: {}",
+            frozen.settings.name,
+            alive.len(),
+            frozen.pilots,
+            folder.pilots().display()
         );
+        for pilot in alive {
+            let _ = writeln!(text, "  {} on {}", pilot.name, pilot.host);
+        }
+        // Slurm knows nothing more of one that is done.
+        if !folder.is_reported() {
+            self.queued.look(Instant::now());
+            if let Some(waiting) = self.queued.waiting() {
+                let _ = writeln!(text, "  {waiting}");
+            }
+        }
+        let failed = given_up(folder).len();
+        if failed > 0 {
+            let _ = writeln!(
+                text,
+                "  {failed} stages are given up: {}",
+                folder.failed().display()
+            );
+        }
+        for line in ended_with_errors(pilot_errors(folder)) {
+            let _ = writeln!(text, "  {line}");
+        }
+        text
     }
-    for line in ended_with_errors(pilot_errors(&folder)) {
-        let _ = writeln!(text, "  {line}");
-    }
-    Some(text)
 }
 
 /// Why pilots have ended with errors, each reason once.

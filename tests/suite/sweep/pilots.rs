@@ -104,6 +104,19 @@ fn pilots_run_what_was_submitted_to_the_bytes_of_one_process() {
     let said = site.submit(&[], 0);
     assert!(said.err.contains("none was submitted"), "{}", said.err);
     assert_eq!(calls().lines().count(), 1);
+    let status = [
+        "status",
+        "tiny.toml",
+        "--dataset",
+        phantom().to_str().unwrap(),
+    ];
+    let said = Said::of(&site.with_slurm(&status).output().unwrap());
+    assert!(
+        said.out.contains("on cluster test: 0 of 2 pilots run"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("2 wait: "), "{}", said.out);
     // What is edited afterwards changes nothing.
     fs::remove_file(site.path().join("tiny.toml")).unwrap();
 
