@@ -95,7 +95,7 @@ torture: ## kill a sweep 200 times (KILLS=), let every step of publication fail 
 		cargo test --release --locked --test suite -- store::torture:: store::publication:: store::disks:: --nocapture
 
 test-slurm: build ## sweeps on a real Slurm of four nodes on this machine (Debian, as root; installs it)
-	python3 tests/slurm/check.py $(EXPERTGRID)
+	EXPERTGRID_INSTALL=1 python3 tests/slurm/check.py $(EXPERTGRID)
 
 check: ## everything that is checked: format, lints, documentation, tests
 	cargo fmt --check
