@@ -168,6 +168,19 @@ impl ElementState {
         }
     }
 
+    /// What has ended a job that did not end by itself, and the remedy if there is one, as half a
+    /// sentence.
+    pub fn cause(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::OutOfMemory => "it ran out of memory; set more `memory`",
+            Self::NodeFail => "its node went down",
+            Self::BootFail => "its node did not start",
+            Self::Timeout => "its time was up before it had saved; set a longer `leave`",
+            Self::Deadline => "its deadline has passed",
+            _ => return None,
+        })
+    }
+
     /// Whether it waits until it is released by hand.
     pub fn is_held(&self) -> bool {
         matches!(

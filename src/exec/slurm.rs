@@ -223,7 +223,16 @@ impl Slurm {
     /// [`SlurmError`]: what waits and runs is unknown.
     pub fn queue(&self, name: &str) -> Result<Vec<ArrayElement>, SlurmError> {
         let name = format!("--name={name}");
-        let words = ["-h", "-r", "--me", &name, "-o", QUEUE_FORMAT];
+        // Those that have ended stay for some minutes.
+        let words = [
+            "-h",
+            "-r",
+            "--me",
+            "--states=all",
+            &name,
+            "-o",
+            QUEUE_FORMAT,
+        ];
         let words = words.map(str::to_owned);
         let text = self.ask("squeue", &words, "", self.patience.answer)?;
         Ok(parse_queue(&text)?)
@@ -572,7 +581,7 @@ mod tests {
         let squeue = format!("{NOTE}{SQUEUE}");
         let pretended = Pretended::new(&[("squeue", &squeue)]);
         assert_eq!(pretended.slurm.queue("eg-1a2b3c4d").unwrap()[0].array, 7);
-        let words = "-h -r --me --name=eg-1a2b3c4d -o %i|%T|%r|%S|%N\n";
+        let words = "-h -r --me --states=all --name=eg-1a2b3c4d -o %i|%T|%r|%S|%N\n";
         assert_eq!(pretended.calls("squeue"), words);
         let odd = Pretended::new(&[("squeue", "echo '{\"jobs\": []}'")]);
         let error = odd.slurm.queue("eg-1a2b3c4d").unwrap_err();

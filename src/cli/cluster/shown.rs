@@ -69,6 +69,20 @@ impl<'a> Pilots<'a> {
         }
     }
 
+    /// What has ended pilots that did not end by themselves, each in a line.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let elements = self.queue.shown().unwrap_or_default().iter();
+        let lost = elements.filter_map(|element| {
+            let cause = element.state.cause()?;
+            let on = match element.nodes.as_str() {
+                "" => String::new(),
+                nodes => format!(" on {nodes}"),
+            };
+            Some(format!("pilot {}{on} was lost: {cause}", element.job()))
+        });
+        lost.collect()
+    }
+
     /// Why the first of those waits that Slurm gives a reason for.
     pub(super) fn why(&self) -> Option<String> {
         self.pending().find_map(ArrayElement::why)
@@ -131,6 +145,9 @@ impl<'a> SubmittedSweep<'a> {
             self.queued.look(Instant::now());
             if let Some(waiting) = self.queued.waiting() {
                 let _ = writeln!(text, "  {waiting}");
+            }
+            for line in self.queued.lost() {
+                let _ = writeln!(text, "  {line}");
             }
         }
         let failed = given_up(folder).len();

@@ -251,11 +251,12 @@ fn show(sweep: &Submitted, selection: &Selection, plan: &Plan) -> Result<(), Fai
         } else {
             pause = (pause * 5 / 4).min(LONGEST);
         }
-        let errors = shown::ended_with_errors(pilot_errors(&sweep.folder));
-        for line in errors.iter().filter(|line| !told.contains(*line)) {
+        let mut wrong = shown::ended_with_errors(pilot_errors(&sweep.folder));
+        wrong.extend(pilots.lost());
+        for line in wrong.iter().filter(|line| !told.contains(*line)) {
             eprintln!("{line}");
         }
-        told = errors;
+        told = wrong;
         if sweep.folder.is_reported() {
             return Ok(());
         }

@@ -200,4 +200,9 @@ fn a_pilot_does_not_run_what_was_not_submitted() {
         line.contains("pilot 7_0 on ") && line.contains("has changed"),
         "{line}"
     );
+    // Another one was killed, which Slurm remembers for some minutes.
+    site.command("squeue", "echo '7_1|OUT_OF_MEMORY|OutOfMemory|N/A|n3'");
+    let said = Said::of(&site.with_slurm(&status).output().unwrap());
+    let lost = "pilot 7_1 on n3 was lost: it ran out of memory; set more `memory`";
+    assert!(said.out.contains(lost), "{}", said.out);
 }
