@@ -161,8 +161,8 @@ impl Store {
         scratch::is_held(&self.root.join("tmp").join(owner))
     }
 
-    /// Removes the scratch folder of an owner that has ended, on a machine with which locks are
-    /// known to be shared. Whether nothing of it is left.
+    /// Removes the scratch folders of owners that have ended, on the machine of one of them, with
+    /// which locks are known to be shared. Whether nothing of that one is left.
     pub fn remove_ended(&self, owner: &str) -> bool {
         scratch::remove_ended(&self.root.join("tmp"), owner)
     }

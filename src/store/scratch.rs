@@ -151,14 +151,26 @@ pub(super) fn is_held(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
-/// Removes the folder of an owner on a machine with which locks are shared, if it has ended.
-/// Whether nothing of it is left.
+/// Removes the folders of owners that have ended, on the machine of one of them, with which locks
+/// are shared. Whether nothing of that one is left.
 pub(super) fn remove_ended(parent: &Path, owner: &str) -> bool {
-    let path = parent.join(owner);
-    if owner.starts_with(WRITING) && path.is_dir() && !is_locked(&path) {
-        let _ = fs::remove_dir_all(&path);
+    if let Some(machine) = machine(owner) {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let is_its = name.starts_with(WRITING) && name.ends_with(machine);
+            if is_its && !is_locked(&path) {
+                let _ = fs::remove_dir_all(path);
+            }
+        }
     }
-    !path.exists()
+    !parent.join(owner).exists()
+}
+
+/// The end of an owner's name, which names its machine since it was started.
+fn machine(owner: &str) -> Option<&str> {
+    let rest = owner.strip_prefix(WRITING)?;
+    rest.find('-').map(|at| &rest[at..])
 }
 
 /// When something was last put into a folder or taken out of it.

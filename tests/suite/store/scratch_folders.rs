@@ -91,23 +91,28 @@ fn an_owner_is_alive_as_long_as_it_holds_its_folder() {
 }
 
 #[test]
-fn what_pilots_of_other_machines_were_writing_is_removed_once_they_have_ended() {
+fn what_machines_of_a_sweep_were_writing_is_removed_once_its_owners_have_ended() {
     let results = tempfile::tempdir().unwrap();
     let store = Store::within(results.path());
     let parent = results.path().join("store/tmp");
     let sweep = SweepFolder::at(results.path().join("cluster/sweep"));
     sweep.prepare().unwrap();
-    let other = |name: &str| format!("writing-{name}-0123abcd-node17");
-    let [killed, alive, anothers] = ["a", "b", "c"].map(other);
-    let folders = [&killed, &alive, &anothers].map(|name| left(&parent, name, Duration::ZERO));
-    let _lock = locked(&folders[1]);
+    let at = |name: &str, machine: &str| format!("writing-{name}-0123abcd-{machine}");
+    let [killed, alive] = ["a", "b"].map(|name| at(name, "node17"));
+    let folder = |name: &str| left(&parent, name, Duration::ZERO);
+    let gone = [folder(&killed), folder(&at("worker", "node17"))];
+    let kept = [folder(&alive), folder(&at("c", "other-node17"))];
+    let _lock = locked(&kept[0]);
     for owner in [&killed, &alive, "writing-gone"] {
         sweep.note_scratch(owner).unwrap();
     }
     sweep.remove_ended(&store);
-    assert!(!folders[0].exists(), "its pilot was killed");
-    assert!(folders[1].exists(), "its pilot runs");
-    assert!(folders[2].exists(), "no pilot of this sweep had it");
+    for folder in gone {
+        assert!(!folder.exists(), "{}", folder.display());
+    }
+    for folder in kept {
+        assert!(folder.exists(), "{}", folder.display());
+    }
     // What is still there is asked for next time.
     let noted = fs::read_dir(sweep.path().join("scratch")).unwrap();
     let noted: Vec<_> = noted.map(|entry| entry.unwrap().file_name()).collect();
