@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios parts selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ recipe: ready ## adapted with ten samples against 34 samples alone
 
 scenarios: ready ## the original method against the customised one, factor by factor, by experts, at equal work
 	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml experiments/scenarios-budget.toml
+
+parts: ready ## norms or a head of one's own, all else frozen
+	@$(RUN) experiments/parts.toml
 
 selection: ready ## every combination of annotators, and rules that choose among them
 	@$(RUN) experiments/selection.toml

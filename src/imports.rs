@@ -127,7 +127,7 @@ fn import(
     for (form, count) in forms.cartesian_product(&experiment.grid.annotators.choose) {
         // Whose they are has no effect on what fits.
         let experts: Vec<Expert> = (1..).take(*count).collect();
-        let branches = Branches::trained_on(form, &experts);
+        let branches = Branches::trained_on(form, &experts, experiment.latent.dimensions);
         let (_, import) = weights.import(network, branches, &Seed::new(0), &Device::Cpu)?;
         notes.push(format!("{file}: {import}"));
     }

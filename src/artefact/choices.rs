@@ -123,7 +123,7 @@ impl MapChoice {
 }
 
 /// The latent that a new expert is served with: the mean over annotated cases of the posterior's
-/// mean.
+/// mean, or of its distance from the prior's mean in deviations of the prior.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatentChoice {

@@ -23,7 +23,6 @@ use crate::{
     file_name::folded,
     manifest::ImageSpec,
     method::NetworkForm,
-    net::LATENT,
     progress::Bar,
     seed::Seed,
     train::{logits, samples, sigmoid, standard_normals},
@@ -162,10 +161,13 @@ impl Arguments {
         }
         match &self.latent {
             None => Ok(weights),
-            Some(latent) if latent.len() != LATENT || !latent.iter().all(|z| z.is_finite()) => {
+            Some(latent)
+                if latent.len() != weights.latent || !latent.iter().all(|z| z.is_finite()) =>
+            {
                 Err(Failure::refused(format!(
-                    "`--latent` has {} numbers; the network takes {LATENT} finite ones",
-                    latent.len()
+                    "`--latent` has {} numbers; the network takes {} finite ones",
+                    latent.len(),
+                    weights.latent
                 )))
             }
             Some(latent) => {
@@ -179,12 +181,12 @@ impl Arguments {
         }
     }
 
-    /// The noise of each sample, the same for all images.
-    fn noises(&self) -> Vec<Vec<f32>> {
+    /// The noise of each sample for a latent of so many dimensions, the same for all images.
+    fn noises(&self, latent: usize) -> Vec<Vec<f32>> {
         let samples = 0..self.sample.map_or(0, NonZeroUsize::get);
         let seed = Seed::new(self.seed).fork("sample");
         samples
-            .map(|sample| standard_normals(&seed.at(sample as u64), LATENT))
+            .map(|sample| standard_normals(&seed.at(sample as u64), latent))
             .collect()
     }
 }
@@ -224,7 +226,7 @@ fn predict_all<E: Engine>(
         .restore(&weights.recipe.network, engine.device())
         .map_err(|error| weights.wrong(error))?;
     let spec = &weights.recipe.image;
-    let noises = arguments.noises();
+    let noises = arguments.noises(weights.latent);
     let mut bar = Bar::new("image", images.len());
     let (mut done, mut empty) = (0, Vec::new());
     for batch in images.chunks(TOGETHER) {

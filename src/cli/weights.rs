@@ -25,6 +25,8 @@ pub(super) struct LoadedWeights {
     pub experts: Vec<Expert>,
     /// What experts have of their own in it.
     pub network: NetworkForm,
+    /// Dimensions of the latent; 0 where it takes none.
+    pub latent: usize,
 }
 
 impl LoadedWeights {
@@ -68,6 +70,7 @@ impl LoadedWeights {
             recipe,
             experts,
             network,
+            latent: branches.latent(),
         })
     }
 

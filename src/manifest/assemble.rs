@@ -25,7 +25,9 @@ use super::{
     sections::{ManifestValue, SectionSpec},
     selection::selection,
     swept::Swept,
-    table::{self, FusionOptions, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top},
+    table::{
+        self, FusionOptions, LatentKeys, MoreGrid, MoreImage, MorePretrain, MoreTraining, Top,
+    },
 };
 use crate::{
     grid::{Chosen, ExpertNames},
@@ -59,6 +61,8 @@ pub(super) fn experiment(
     let table = declared::table_spec(root.section("table"), &grid, sweep);
     let selection = selection(root.section("selection"), &grid);
     let pretrain = pretrain(root.section("pretrain"), lr, &grid, cohort);
+    let probabilistic =
+        LatentKeys::read_whole(root.section("probabilistic"), &LatentKeys::default());
     let experiment = Experiment {
         name: name.to_owned(),
         path: PathBuf::new(),
@@ -89,6 +93,11 @@ pub(super) fn experiment(
         cut_masks,
         fusion_region: FusionOptions::read_whole(root.section("fusion"), &FusionOptions::default())
             .region,
+        latent: LatentSpec {
+            dimensions: probabilistic.latent,
+            beta: probabilistic.beta,
+        },
+        latent_served: probabilistic.serve,
         keep: top.keep,
         reference: reference(root.section("reference")),
     };

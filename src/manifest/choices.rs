@@ -116,6 +116,16 @@ words! {
     }
 }
 words! {
+    /// The latent that a probabilistic U-Net serves a new expert with, where nothing is trained.
+    LatentServed {
+        /// The mean of the posterior over the new expert's cases, the same for every image.
+        Posterior = "posterior",
+        /// The prior of each image, moved as far as the posterior is from it over those cases.
+        Relative = "relative",
+    }
+}
+
+words! {
     /// The part of a test image that is the network's input. Instance norm's statistics depend on
     /// it.
     FieldOfView {

@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     changes::{Change, ChangedBy},
-    choices::{Block, CutMasks, Keep, Paired, Spread, Unpaired},
+    choices::{Block, CutMasks, Keep, LatentServed, Paired, Spread, Unpaired},
     data_spec::DataSpec,
     document::TomlTable,
     grid::Grid,
     kind::{ValueKind, number, whole},
-    recipe::{Budget, Metrics, Pretrain, Recipe},
+    recipe::{Budget, LatentSpec, Metrics, Pretrain, Recipe},
     sections::section,
     selection::SelectionRules,
     swept::Swept,
@@ -66,6 +66,10 @@ pub struct Experiment {
     pub selection: SelectionRules,
     /// Where STAPLE estimates the experts' performance, for methods that fuse masks by it.
     pub fusion_region: FusionRegion,
+    /// The latent of probabilistic U-Nets.
+    pub latent: LatentSpec,
+    /// Which latent they are served with where nothing is trained.
+    pub latent_served: LatentServed,
     /// Whether masks may reach out of the field of view.
     pub cut_masks: CutMasks,
     /// Which networks' weights stay.

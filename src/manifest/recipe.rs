@@ -122,6 +122,46 @@ section! {
     hashed []
 }
 
+/// The latent of a probabilistic U-Net.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatentSpec {
+    /// Its dimensions.
+    pub dimensions: usize,
+    /// The weight of the divergence between posterior and prior against the cross-entropy summed
+    /// over pixels.
+    pub beta: f64,
+}
+
+impl LatentSpec {
+    /// That of Kohl et al. (arXiv 1806.05034).
+    pub const USUAL: Self = Self {
+        dimensions: 6,
+        beta: 1.0,
+    };
+
+    /// Whether it is that of Kohl et al.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::USUAL
+    }
+
+    /// Adds what is unusual to a key.
+    pub fn key_if_unusual(&self, sink: &mut Sink) {
+        let Self { dimensions, beta } = *self;
+        if dimensions != Self::USUAL.dimensions {
+            sink.u64("latent", dimensions as u64);
+        }
+        if beta != Self::USUAL.beta {
+            sink.f64("beta", beta);
+        }
+    }
+}
+
+impl Default for LatentSpec {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
 section! {
     /// How long and how fast a network is trained.
     #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use super::{
     recipe::*,
     sections::SectionSpec,
     selection::SelectionRules,
-    table::{self, FusionOptions, MoreGrid, MoreImage, MorePretrain, Top},
+    table::{self, FusionOptions, LatentKeys, MoreGrid, MoreImage, MorePretrain, Top},
     table_spec::TableSpec,
 };
 use crate::method::{Method, Words};
@@ -47,6 +47,8 @@ pub fn resolved(experiment: &Experiment) -> String {
         table,
         selection,
         fusion_region,
+        latent,
+        latent_served,
         cut_masks,
         keep,
         reference,
@@ -82,6 +84,14 @@ pub fn resolved(experiment: &Experiment) -> String {
         }
         .written(),
     );
+    let probabilistic = LatentKeys {
+        latent: latent.dimensions,
+        beta: latent.beta,
+        serve: *latent_served,
+    };
+    if probabilistic != LatentKeys::default() {
+        out.spec("probabilistic", probabilistic.written());
+    }
     out.spec("finetune", finetune.written());
     out.spec("scratch", scratch.written());
     out.spec("metrics", metrics.written());

@@ -7,11 +7,11 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
-    choices::{CutMasks, ExpertBatching, Keep, Pairing},
+    choices::{CutMasks, ExpertBatching, Keep, LatentServed, Pairing},
     data_keys,
     experiment::{Cohort, Statistics},
-    kind::{Fallback, Key, ValueKind, from, optional, whole},
-    recipe::{AugmentSpec, Budget, ImageSpec, Metrics, NetworkSpec, TrainingSpec},
+    kind::{Fallback, Key, ValueKind, from, number, optional, whole},
+    recipe::{AugmentSpec, Budget, ImageSpec, LatentSpec, Metrics, NetworkSpec, TrainingSpec},
     sections::{SectionSpec, section},
     selection::SelectionRules,
 };
@@ -89,6 +89,20 @@ section! {
     FusionOptions {
         /// Where STAPLE estimates the experts' performance.
         region: FusionRegion = FusionRegion::Slice, FusionRegion::KIND, keyed;
+    }
+}
+
+section! {
+    /// The latent of probabilistic U-Nets.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    LatentKeys {
+        /// Dimensions of the latent.
+        latent: usize = LatentSpec::USUAL.dimensions, whole(1, 64), keyed;
+        /// Weight of the divergence between posterior and prior against the cross-entropy summed
+        /// over pixels. Less of it lets more of the latent be used.
+        beta: f64 = LatentSpec::USUAL.beta, number(0.0, 1e6), keyed;
+        /// Which latent a network without further training is served with.
+        serve: LatentServed = LatentServed::Posterior, LatentServed::KIND, keyed;
     }
 }
 
@@ -346,6 +360,7 @@ fn all() -> Vec<SectionTable> {
             ],
         ),
         table("fusion", FusionOptions::ABOUT, &[FusionOptions::KEYS]),
+        table("probabilistic", LatentKeys::ABOUT, &[LatentKeys::KEYS]),
         table(
             "finetune",
             "Adapting a pretrained network to the new expert.",

@@ -8,7 +8,7 @@ use super::branches::{Branches, ExpertLayers};
 use crate::{
     data::{Expert, training_geometry::TrainingGeometry},
     key::{Digest, Input},
-    manifest::{Budget, Recipe},
+    manifest::{Budget, LatentSpec, Recipe},
     method::NetworkForm,
     plan::Kind,
     store::MadeBy,
@@ -25,12 +25,23 @@ pub struct About {
     /// What each expert has of its own.
     #[serde(default, skip_serializing_if = "NetworkForm::is_usual")]
     pub network: NetworkForm,
+    /// Dimensions of the latent of a probabilistic U-Net.
+    #[serde(default = "usual_latent", skip_serializing_if = "is_usual_latent")]
+    pub latent: usize,
     /// What the headers of the images that it was trained on last say; `None` where they say
     /// nothing, and in the store, where the stage's description has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub geometry: Option<TrainingGeometry>,
     /// Its origin.
     pub provenance: NetworkOrigin,
+}
+
+fn usual_latent() -> usize {
+    LatentSpec::USUAL.dimensions
+}
+
+fn is_usual_latent(dimensions: &usize) -> bool {
+    *dimensions == usual_latent()
 }
 
 /// The origin of a network.
@@ -106,7 +117,7 @@ impl About {
             }
             (NetworkForm::One, _) => Branches::from(1),
             (NetworkForm::Map, _) => Branches::with_map(),
-            (NetworkForm::Latent, _) => Branches::probabilistic(),
+            (NetworkForm::Latent, _) => Branches::probabilistic(self.latent),
             (NetworkForm::Comb, _) => Branches::new(ExpertLayers::Comb, 1),
             (NetworkForm::Norms | NetworkForm::Heads, count) => Branches::from(count),
         };

@@ -29,8 +29,9 @@ pub struct Branches {
     pub count: usize,
     /// Whose heads they are; empty where that is not known or has no effect.
     owners: Vec<Expert>,
-    /// Whether there is a latent to be chosen, and the networks that give its distributions.
-    latent: bool,
+    /// Dimensions of the latent to be chosen, for which there are networks that give its
+    /// distributions; 0 where there is none.
+    latent: usize,
 }
 
 impl Branches {
@@ -40,14 +41,14 @@ impl Branches {
             layers,
             count,
             owners: Vec::new(),
-            latent: false,
+            latent: 0,
         }
     }
 
-    /// Of a probabilistic U-Net: one branch, and a latent.
-    pub fn probabilistic() -> Self {
+    /// Of a probabilistic U-Net: one branch, and a latent of so many dimensions.
+    pub fn probabilistic(latent: usize) -> Self {
         Self {
-            latent: true,
+            latent,
             ..Self::new(ExpertLayers::Comb, 1)
         }
     }
@@ -59,6 +60,11 @@ impl Branches {
 
     /// Whether the network takes a latent.
     pub fn has_latent(&self) -> bool {
+        self.latent > 0
+    }
+
+    /// The dimensions of the latent; 0 where the network takes none.
+    pub fn latent(&self) -> usize {
         self.latent
     }
 
@@ -76,13 +82,14 @@ impl Branches {
         }
     }
 
-    /// The branches of a network that is trained on the masks of some experts.
-    pub fn trained_on(network: NetworkForm, experts: &[Expert]) -> Self {
+    /// The branches of a network that is trained on the masks of some experts; `latent` is the
+    /// dimensions of a latent, where the network takes one.
+    pub fn trained_on(network: NetworkForm, experts: &[Expert], latent: usize) -> Self {
         match network {
             NetworkForm::Norms | NetworkForm::Heads => Self::of(network.into(), experts),
             NetworkForm::One => Self::from(1),
             NetworkForm::Map => Self::with_map(),
-            NetworkForm::Latent => Self::probabilistic(),
+            NetworkForm::Latent => Self::probabilistic(latent),
             NetworkForm::Comb => Self::new(ExpertLayers::Comb, 1),
         }
     }

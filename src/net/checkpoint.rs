@@ -234,7 +234,12 @@ impl Checkpoint {
         };
         if shape(COMB).is_some() {
             let branches = match shape(OF_LATENT) {
-                Some(_) => Branches::probabilistic(),
+                Some(&[_, latent, 1, 1]) if latent > 0 => Branches::probabilistic(latent),
+                Some(found) => {
+                    return mismatch(format!(
+                        "tensor {OF_LATENT} is {found:?}, not [channels, latent, 1, 1]"
+                    ));
+                }
                 None => Branches::new(ExpertLayers::Comb, 1),
             };
             return self.described(NetworkSize { width, branches });

@@ -16,10 +16,10 @@ use super::{
     init::Initialiser,
     parameters::{Declaration, Make, Part},
 };
-use crate::engine::{Activation, Engine};
-
-/// Dimensions of the latent.
-pub const LATENT: usize = 6;
+use crate::{
+    engine::{Activation, Engine},
+    manifest::LatentSpec,
+};
 
 /// A convolution's weight and bias.
 type WeightAndBias<T> = (T, T);
@@ -66,11 +66,12 @@ fn conv<T, E>(
 }
 
 impl<T> GaussianNet<T> {
-    /// Declares the network of a name for so many channels of input; `width` is the U-Net's.
+    /// Declares the network of a name for so many channels of input and dimensions of the latent;
+    /// `width` is the U-Net's.
     pub fn declare<E>(
         make: &mut Make<'_, T, E>,
         name: &str,
-        mut inputs: usize,
+        [mut inputs, latent]: [usize; 2],
         width: usize,
     ) -> std::result::Result<Self, E> {
         let mut blocks = Vec::new();
@@ -88,7 +89,7 @@ impl<T> GaussianNet<T> {
         }
         let name = format!("{name}.out");
         let weight = Initialiser::NormalByInputs(inputs);
-        let out = conv(make, &name, Part::Shared, [2 * LATENT, inputs, 1], weight)?;
+        let out = conv(make, &name, Part::Shared, [2 * latent, inputs, 1], weight)?;
         Ok(Self { blocks, out })
     }
 }
@@ -119,15 +120,19 @@ impl<T> Comb<T> {
     ) -> std::result::Result<Self, E> {
         let part = branches.parts(ExpertLayers::Comb)[0];
         let channels = features.max(8);
-        // Whether or not the latent's share is in the bias.
-        let weight = Initialiser::NormalByInputs(features + LATENT);
+        // Where the latent's share is in the bias, all of these values come from elsewhere.
+        let latent = match branches.latent() {
+            0 => LatentSpec::USUAL.dimensions,
+            latent => latent,
+        };
+        let weight = Initialiser::NormalByInputs(features + latent);
         let name = |layer: usize| format!("latent.comb.{layer}");
         let first = conv(make, &name(0), part, [channels, features, 1], weight)?;
         let from_latent = branches.has_latent().then(|| {
             make(&Declaration {
                 name: "latent.comb.0.latent",
                 part,
-                shape: &[channels, LATENT, 1, 1],
+                shape: &[channels, latent, 1, 1],
                 initialiser: weight,
                 owner: None,
             })

@@ -21,6 +21,5 @@ pub use branches::{Branches, ExpertLayers};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use import::Import;
 pub use init::Initialiser;
-pub use latent::LATENT;
 pub use parameters::{Declaration, Parameter, Part, ValueSource};
 pub use unet::{UNet, count};

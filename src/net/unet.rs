@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::{
     branches::{Branches, ExpertLayers},
     init::Initialiser,
-    latent::{Comb, GaussianNet, LATENT},
+    latent::{Comb, GaussianNet},
     parameters::{Declaration, Make, Parameter, Part, Registry, ValueSource},
 };
 use crate::{
@@ -175,7 +175,12 @@ impl UNet {
         match &self.layers.latent {
             None => self.logits(engine, &features, first),
             // The mean of the prior.
-            Some(_) => self.decode_drawn(engine, x, &features, &vec![0.0; branches.len() * LATENT]),
+            Some(_) => self.decode_drawn(
+                engine,
+                x,
+                &features,
+                &vec![0.0; branches.len() * self.branches.latent()],
+            ),
         }
     }
 
@@ -185,7 +190,9 @@ impl UNet {
     /// # Errors
     /// A tensor operation fails, or the network takes no latent.
     pub fn sample<E: Engine>(&self, engine: &E, x: &E::Tensor, noise: &[f32]) -> Result<E::Tensor> {
-        let features = self.features(engine, x, &vec![0; noise.len() / LATENT])?;
+        self.latent()?;
+        let count = noise.len() / self.branches.latent();
+        let features = self.features(engine, x, &vec![0; count])?;
         self.decode_drawn(engine, x, &features, noise)
     }
 
@@ -360,12 +367,12 @@ impl<T> Layers<T> {
             }
             ExpertLayers::Comb => Last::Comb(Comb::declare(make, inputs, branches)?),
         };
-        let latent = match branches.has_latent() {
-            true => Some(LatentNets {
-                prior: GaussianNet::declare(make, "latent.prior", 1, w)?,
-                posterior: GaussianNet::declare(make, "latent.posterior", 2, w)?,
+        let latent = match branches.latent() {
+            0 => None,
+            latent => Some(LatentNets {
+                prior: GaussianNet::declare(make, "latent.prior", [1, latent], w)?,
+                posterior: GaussianNet::declare(make, "latent.posterior", [2, latent], w)?,
             }),
-            false => None,
         };
         Ok(Self {
             stem,

@@ -13,6 +13,7 @@ mod fusion;
 mod methods;
 mod names;
 mod noise;
+mod parts;
 mod scenarios;
 mod selection;
 
@@ -49,6 +50,15 @@ pub fn claims(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<Cl
     }
     if usual && spec.table.results == [Axis::REPEAT] && has(CUSTOMISED) {
         return noise::claims(table, spec);
+    }
+    if usual
+        && by_methods
+        && parts::NORMS
+            .iter()
+            .chain(&parts::HEADS)
+            .all(|name| has(name))
+    {
+        return parts::claims(table, spec);
     }
     if let Some(factors) = Factors::of(spec).filter(|_| usual && has(ORIGINAL)) {
         return scenarios::factors(table, spec, &factors);

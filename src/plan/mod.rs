@@ -24,7 +24,7 @@ use itertools::Itertools;
 use crate::{
     grid::{Address, ExpertNames, Setting},
     key::{Digest, Memo},
-    manifest::{Experiment, ExpertBatching, Network, Recipe, SpacingFrom, Start},
+    manifest::{Experiment, ExpertBatching, LatentSpec, Network, Recipe, SpacingFrom, Start},
     method::{Annotation, BudgetFrom, Method, NetworkForm, Objective, TrainedOn},
     seed::Seed,
 };
@@ -230,18 +230,21 @@ impl Builder<'_> {
                 };
                 let (none, some) = grid.samplings(method, starts);
                 let digest = pretrained.map(|id: StageId| self.stages[id.index()].digest);
-                let adapted = Ending::of(method, digest, &self.test, || Train {
+                let served = experiment.latent_served;
+                let adapted = Ending::of(method, digest, &self.test, served, || Train {
                     recipe: recipe.clone(),
                     budget: budget.budget.clone(),
                     origin: Origin::Random,
                     network: NetworkForm::Norms,
                     objective: Objective::Dice,
+                    latent: LatentSpec::USUAL,
                     support: self.supports.all(self.inventory, &trainer),
                     test: self.test.clone(),
                     seed: root,
                     keep: experiment.keep,
                 });
-                let as_it_is = digest.map(|digest| Ending::served(method, digest, &self.test));
+                let as_it_is =
+                    digest.map(|digest| Ending::served(method, digest, &self.test, served));
                 let endings = [(some, Some(adapted)), (none, as_it_is)];
                 for (ways, ending) in endings {
                     let Some(ending) = ending.filter(|_| !ways.is_empty()) else {
@@ -389,6 +392,10 @@ impl Builder<'_> {
             origin,
             network,
             objective,
+            latent: match objective {
+                Objective::Elbo => experiment.latent,
+                Objective::Dice | Objective::MeanMask | Objective::MaskAndMap => LatentSpec::USUAL,
+            },
             support,
             test: self.test.clone(),
             seed: of("pretrain"),

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     grid::{Chosen, Setting},
     key::{Digest, Keyed, Memo},
-    manifest::{Budget, Grid, Metrics},
+    manifest::{Budget, Grid, LatentServed, Metrics},
     method::{Method, NetworkForm},
     seed::Seed,
 };
@@ -88,6 +88,7 @@ impl Ending {
         method: &Method,
         pretrained: Option<Digest>,
         test: &Arc<Memo<TestImages>>,
+        latent: LatentServed,
         train: impl FnOnce() -> Train,
     ) -> Self {
         match (pretrained, method.tuned) {
@@ -96,12 +97,18 @@ impl Ending {
                 network: method.network.adapted(),
                 ..train()
             })),
-            (Some(pretrained), None) => Self::served(method, pretrained, test),
+            (Some(pretrained), None) => Self::served(method, pretrained, test, latent),
             (None, _) => Self::Trained(Box::new(train())),
         }
     }
 
-    pub fn served(method: &Method, pretrained: Digest, test: &Arc<Memo<TestImages>>) -> Self {
+    /// That of a method without training; `served` is which latent serves where there is one.
+    pub fn served(
+        method: &Method,
+        pretrained: Digest,
+        test: &Arc<Memo<TestImages>>,
+        served: LatentServed,
+    ) -> Self {
         Self::Served {
             pretrained,
             test: test.clone(),
@@ -109,7 +116,10 @@ impl Ending {
                 NetworkForm::Norms | NetworkForm::Heads => Way::Branch,
                 NetworkForm::One => Way::Threshold,
                 NetworkForm::Map => Way::Map,
-                NetworkForm::Latent | NetworkForm::Comb => Way::Latent,
+                NetworkForm::Latent | NetworkForm::Comb => match served {
+                    LatentServed::Posterior => Way::Latent,
+                    LatentServed::Relative => Way::Relative,
+                },
             },
         }
     }
@@ -139,7 +149,7 @@ impl Ending {
                     pretrained: *pretrained,
                     way,
                     support: (*samples > 0).then(|| support.clone()),
-                    test: (way == Way::Latent).then(|| test.clone()),
+                    test: matches!(way, Way::Latent | Way::Relative).then(|| test.clone()),
                 })
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Fusion;
 use crate::{
     key::{Digest, Keyed, Memo, Sink},
-    manifest::{Budget, ExpertBatching, Keep, Metrics, Recipe},
+    manifest::{Budget, ExpertBatching, Keep, LatentSpec, Metrics, Recipe},
     method::{Branch, NetworkForm, Objective, Tuned},
     seed::Seed,
 };
@@ -100,6 +100,9 @@ pub struct Train {
     /// What it minimises.
     #[serde(default, skip_serializing_if = "Objective::is_usual")]
     pub objective: Objective,
+    /// The latent of a probabilistic U-Net; usual without one.
+    #[serde(default, skip_serializing_if = "LatentSpec::is_usual")]
+    pub latent: LatentSpec,
     /// The annotated images.
     pub support: Arc<Memo<Support>>,
     /// The images to predict afterwards.
@@ -235,6 +238,9 @@ pub enum Way {
     Threshold,
     /// With the mean of the posterior's latent over the annotated images.
     Latent,
+    /// With each image's prior, moved as far as the posterior is from it in the mean over the
+    /// annotated images, in deviations of the prior.
+    Relative,
     /// The mask, moved where the map says that experts disagree, by as much as fits the annotated
     /// images best.
     Map,
@@ -248,6 +254,7 @@ impl Way {
             Self::Branch => "branch",
             Self::Threshold => "threshold",
             Self::Latent => "latent",
+            Self::Relative => "relative latent",
             Self::Map => "map",
         }
     }
@@ -358,6 +365,7 @@ impl Keyed for Train {
             origin,
             network,
             objective,
+            latent,
             support,
             test,
             seed,
@@ -394,6 +402,7 @@ impl Keyed for Train {
         if !objective.is_usual() {
             sink.text("objective", objective.word());
         }
+        latent.key_if_unusual(sink);
         sink.group("support", &**support);
         sink.group("test", &**test);
         seed.fields(sink);

@@ -222,6 +222,7 @@ fn train_and_predict<E: Engine>(
             batching: spec.origin.batching(),
             dealt: spec.support.dealt.as_deref(),
             objective: spec.objective,
+            beta: spec.latent.beta,
             tuned: spec.origin.tuned(),
             seed: spec.seed,
         },
@@ -249,6 +250,7 @@ fn train_and_predict<E: Engine>(
             recipe: **spec.recipe,
             experts: spec.support.experts.clone(),
             network: spec.network,
+            latent: spec.latent.dimensions,
             // Weights depend on their key alone, in which no header is.
             geometry: None,
             provenance: NetworkOrigin::Stage {
@@ -318,7 +320,7 @@ fn start<E: Engine>(
 
 /// The branches of a network that is trained.
 pub fn branches(spec: &Train) -> Branches {
-    Branches::trained_on(spec.network, &spec.support.experts)
+    Branches::trained_on(spec.network, &spec.support.experts, spec.latent.dimensions)
 }
 
 /// The annotated cases with the first expert's masks as they were drawn.

@@ -21,7 +21,7 @@ use crate::{
     plan::{Kind, Serve, Support, Way},
     serving::{consensus, map_weights, moved_by, thresholds, weight},
     store::{Files, Store},
-    train::predict,
+    train::{distance_from_prior, predict, predict_drawn},
 };
 
 /// The files of the artefact.
@@ -64,6 +64,12 @@ fn serve_with<E: Engine>(
         (Way::Latent, Some(support)) => {
             let fitting = Serving::new(spec, support, library, store)?;
             let (served, choice) = fitting.latent(engine)?;
+            files.insert(LATENT.into(), choice.to_bytes());
+            served
+        }
+        (Way::Relative, Some(support)) => {
+            let fitting = Serving::new(spec, support, library, store)?;
+            let (served, choice) = fitting.relative_latent(engine)?;
             files.insert(LATENT.into(), choice.to_bytes());
             served
         }
@@ -148,6 +154,26 @@ impl<'a> Serving<'a> {
             chosen: latent,
         };
         Ok((served.into_iter().flatten().collect(), choice))
+    }
+
+    /// The predictions with the prior of each image, moved as the cases are from theirs, and by how
+    /// many deviations in each dimension.
+    fn relative_latent<E: Engine>(
+        &self,
+        engine: &E,
+    ) -> Result<(Vec<Prediction>, LatentChoice), StageError> {
+        let Recipe { image, network, .. } = &self.about.recipe;
+        let net = self.pretrained.restore(network, engine.device())?;
+        let annotated = self.cases.iter();
+        let annotated = annotated.map(|case| (case.image.clone(), case.mask));
+        let annotated: Vec<_> = annotated.collect();
+        let distance = distance_from_prior(&net, engine, &annotated, image)?;
+        let served = predict_drawn(&net, engine, &distance, &self.test, image)?;
+        let choice = LatentChoice {
+            images: self.digests(),
+            chosen: distance,
+        };
+        Ok((served, choice))
     }
 
     /// The threshold that fits best, and how all of them do.

@@ -12,12 +12,9 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{
     engine::{Engine, LOG_DEVIATION},
     event::LatentTerms,
-    net::{LATENT, UNet},
+    net::UNet,
     seed::Seed,
 };
-
-/// The weight of the divergence against the cross-entropy summed over pixels.
-const BETA: f64 = 1.0;
 
 /// A batch that was passed through the network as far as all masks share it.
 pub(super) struct Decoding<'a, E: Engine> {
@@ -30,6 +27,8 @@ pub(super) struct Decoding<'a, E: Engine> {
     pub features: &'a E::Tensor,
     /// The distribution of each image's latent.
     pub prior: &'a E::Tensor,
+    /// The weight of the divergence against the cross-entropy summed over pixels.
+    pub beta: f64,
     /// The seed of the latents of this step.
     pub seed: Seed,
 }
@@ -64,7 +63,7 @@ impl<E: Engine> Decoding<'_, E> {
             divergence: engine.loss(&divergence)? as f32,
             clamped: self.clamped(&posterior)? + self.clamped(self.prior)?,
         };
-        let weight = BETA / (height * width) as f64;
+        let weight = self.beta / (height * width) as f64;
         let loss = engine.sum(&[(cross_entropy, 1.0), (divergence, weight)])?;
         Ok((loss, terms))
     }
@@ -72,8 +71,9 @@ impl<E: Engine> Decoding<'_, E> {
     /// Standard normals of every image, `[B, d]`. They depend on the place in the step's batch and
     /// on the mask, so that the masks of one image have latents of their own.
     fn noise(&self, places: &[(usize, usize)]) -> Vec<f32> {
+        let latent = self.net.branches().latent();
         let of_pair = |(slot, mask): &(usize, usize)| {
-            standard_normals(&self.seed.at(*slot as u64).at(*mask as u64), LATENT)
+            standard_normals(&self.seed.at(*slot as u64).at(*mask as u64), latent)
         };
         places.iter().flat_map(of_pair).collect()
     }
@@ -83,7 +83,8 @@ impl<E: Engine> Decoding<'_, E> {
         let numbers = self.engine.unpack(distributions, self.shape[0])?;
         let numbers = numbers.to_dtype(candle_core::DType::F32)?;
         let numbers: Vec<f32> = numbers.flatten_all()?.to_vec1()?;
-        let logs = numbers.chunks(2 * LATENT).flat_map(|one| &one[LATENT..]);
+        let latent = self.net.branches().latent();
+        let logs = numbers.chunks(2 * latent).flat_map(|one| &one[latent..]);
         Ok(logs
             .filter(|log| f64::from(log.abs()) > LOG_DEVIATION)
             .count())

@@ -30,8 +30,8 @@ use crate::{
 };
 
 pub use elbo::standard_normals;
-pub use posterior::{latent_use, posterior_mean};
-pub use predict::{logits, predict, samples, sigmoid};
+pub use posterior::{distance_from_prior, latent_use, posterior_mean};
+pub use predict::{logits, predict, predict_drawn, samples, sigmoid};
 pub use probe::{Probe, StepShape};
 pub use radam::RAdam;
 pub use training::{Annotated, Training};

@@ -199,6 +199,7 @@ pub(super) fn forward<E: Engine>(
                 images: &images,
                 features: &features,
                 prior,
+                beta: training.beta,
                 seed: training.seed.fork("latent").at(step as u64),
             };
             let pairs = zip(slots, places).map(|(slot, place)| (slot.sample, *place));

@@ -14,7 +14,7 @@ use crate::{
     },
     engine::{Engine, LOG_DEVIATION},
     manifest::ImageSpec,
-    net::{LATENT, UNet},
+    net::UNet,
 };
 
 /// The mean over some cases of the mean of the posterior. Each image is in its test view and not
@@ -28,12 +28,35 @@ pub fn posterior_mean<E: Engine>(
     cases: &[(Arc<Prepared>, &Mask)],
     spec: &ImageSpec,
 ) -> Result<Vec<f32>> {
-    let mut sums = vec![0.0f64; LATENT];
+    let mut sums = vec![0.0f64; net.branches().latent()];
     for (image, mask) in cases {
         let [means, _] = posterior(net, engine, image, prepare_mask(mask, spec), spec)?;
         sums.iter_mut()
             .zip(means)
             .for_each(|(sum, mean)| *sum += mean);
+    }
+    let count = cases.len() as f64;
+    Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
+}
+
+/// How far the posterior's mean is from the prior's, in deviations of the prior, in the mean over
+/// some cases, as in [`posterior_mean`].
+///
+/// # Errors
+/// A tensor operation fails, or the network has no latent.
+pub fn distance_from_prior<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    cases: &[(Arc<Prepared>, &Mask)],
+    spec: &ImageSpec,
+) -> Result<Vec<f32>> {
+    let mut sums = vec![0.0f64; net.branches().latent()];
+    for (image, mask) in cases {
+        let [means, _] = posterior(net, engine, image, prepare_mask(mask, spec), spec)?;
+        let [prior, logs] = prior(net, engine, image, spec)?;
+        for (place, sum) in sums.iter_mut().enumerate() {
+            *sum += (means[place] - prior[place]) / libm::exp(logs[place]);
+        }
     }
     let count = cases.len() as f64;
     Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
@@ -50,18 +73,15 @@ pub fn latent_use<E: Engine>(
     cases: &[Annotated],
     spec: &ImageSpec,
 ) -> Result<LatentUse> {
-    let [mut divergence, mut variance] = [(); 2].map(|()| vec![0.0f64; LATENT]);
+    let [mut divergence, mut variance] = [(); 2].map(|()| vec![0.0f64; net.branches().latent()]);
     let mut pairs = 0.0;
     for Annotated { image, masks } in cases {
-        let view = image.view(spec);
-        let [height, width] = view.size;
-        let x = engine.pack(&image.cut(&view).values, [1, 1, height, width])?;
-        let prior = halves(engine, &net.prior(engine, &x)?)?;
+        let prior = prior(net, engine, image, spec)?;
         let posteriors = masks
             .iter()
             .map(|mask| posterior(net, engine, image, (**mask).clone(), spec));
         let posteriors: Vec<[Vec<f64>; 2]> = posteriors.collect::<Result<_>>()?;
-        for place in 0..LATENT {
+        for place in 0..net.branches().latent() {
             let [prior_mean, prior_log] = [prior[0][place], prior[1][place]];
             for [means, logs] in &posteriors {
                 let ratio = prior_log - logs[place];
@@ -108,10 +128,23 @@ fn posterior<E: Engine>(
     halves(engine, &posterior)
 }
 
+/// Means and bounded logarithms of deviations of the prior of an image.
+fn prior<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    image: &Prepared,
+    spec: &ImageSpec,
+) -> Result<[Vec<f64>; 2]> {
+    let view = image.view(spec);
+    let [height, width] = view.size;
+    let x = engine.pack(&image.cut(&view).values, [1, 1, height, width])?;
+    halves(engine, &net.prior(engine, &x)?)
+}
+
 fn halves<E: Engine>(engine: &E, distribution: &E::Tensor) -> Result<[Vec<f64>; 2]> {
     let numbers = engine.unpack(distribution, 1)?.flatten_all()?;
     let numbers: Vec<f64> = numbers.to_dtype(DType::F64)?.to_vec1()?;
-    let (means, logs) = numbers.split_at(LATENT);
+    let (means, logs) = numbers.split_at(numbers.len() / 2);
     let bounded = logs
         .iter()
         .map(|log| log.clamp(-LOG_DEVIATION, LOG_DEVIATION));

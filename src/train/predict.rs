@@ -26,20 +26,45 @@ pub fn predict<E: Engine>(
     spec: &ImageSpec,
 ) -> Result<Vec<Vec<Prediction>>> {
     let images: Vec<Arc<Prepared>> = cases.iter().map(|(_, image)| image.clone()).collect();
-    let prediction = |((name, image), logits): (&(String, Arc<Prepared>), Plane)| Prediction {
-        case: name.clone(),
+    let predicted = |((name, image), logits): (&(String, Arc<Prepared>), Plane)| {
+        prediction(name, image, &logits, spec)
+    };
+    let by_branch = logits(net, engine, branches, &images, spec)?;
+    let of_branch = |planes: Vec<Plane>| cases.iter().zip(planes).map(predicted).collect();
+    Ok(by_branch.into_iter().map(of_branch).collect())
+}
+
+/// The predictions of test images with the latent of each image that `noise` `[d]` draws from its
+/// prior.
+///
+/// # Errors
+/// Where a tensor operation fails, or the network takes no latent.
+pub fn predict_drawn<E: Engine>(
+    net: &UNet,
+    engine: &E,
+    noise: &[f32],
+    cases: &[(String, Arc<Prepared>)],
+    spec: &ImageSpec,
+) -> Result<Vec<Prediction>> {
+    let noises = [noise.to_vec()];
+    let each = cases.iter().map(|(name, image)| {
+        let planes = samples(net, engine, image, &noises, spec)?;
+        Ok(prediction(name, image, &planes[0], spec))
+    });
+    each.collect()
+}
+
+fn prediction(name: &str, image: &Prepared, logits: &Plane, spec: &ImageSpec) -> Prediction {
+    let probability = logits.values.iter();
+    Prediction {
+        case: name.to_owned(),
         frame: image.frame,
         region: image.view(spec),
-        probability: logits
-            .values
-            .iter()
+        probability: probability
             .map(|z| Prediction::quantise(sigmoid(*z)))
             .collect(),
         threshold: Prediction::HALF,
-    };
-    let by_branch = logits(net, engine, branches, &images, spec)?;
-    let of_branch = |planes: Vec<Plane>| cases.iter().zip(planes).map(prediction).collect();
-    Ok(by_branch.into_iter().map(of_branch).collect())
+    }
 }
 
 /// The network's output for images, over the field of view of each ([`Prepared::view`]): for each

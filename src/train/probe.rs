@@ -12,7 +12,7 @@ use crate::{
         prepare::{Plane, prepare},
     },
     engine::Engine,
-    manifest::{Budget, ExpertBatching, ImageSpec, NetworkSpec, Recipe, TrainingSpec},
+    manifest::{Budget, ExpertBatching, ImageSpec, LatentSpec, NetworkSpec, Recipe, TrainingSpec},
     method::{Annotation, Masks, Method, Tuned},
     net::{Branches, UNet},
     seed::Seed,
@@ -72,7 +72,8 @@ impl<'a, E: Engine> Probe<'a, E> {
             ..default
         };
         let everyone: Vec<Expert> = (1..=experts).collect();
-        let branches = Branches::trained_on(method.network, &everyone);
+        let branches =
+            Branches::trained_on(method.network, &everyone, LatentSpec::USUAL.dimensions);
         let net = UNet::init(&recipe.network, branches, &Seed::new(0), engine.device())?;
         let shared = method.annotation == Annotation::Cohort;
         let masks = match method.masks {
@@ -160,6 +161,7 @@ impl<E: Engine> Probed<'_, E> {
             batching: ExpertBatching::All,
             dealt: self.dealt.as_deref(),
             objective: self.method.objective(),
+            beta: LatentSpec::USUAL.beta,
             tuned: Tuned::Everything,
             seed: Seed::new(0),
         }

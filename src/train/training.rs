@@ -41,6 +41,8 @@ pub struct Training<'a, E> {
     pub dealt: Option<&'a [usize]>,
     /// What it minimises.
     pub objective: Objective,
+    /// The weight of the divergence in the objective of a probabilistic U-Net.
+    pub beta: f64,
     /// The parameters that change.
     pub tuned: Tuned,
     /// The seed of shuffling and augmentation.

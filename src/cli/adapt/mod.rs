@@ -25,7 +25,7 @@ use crate::{
     engine::{AnyEngine, Engine},
     event::Step,
     key::Keyed,
-    manifest::{Budget, ExpertBatching, FileReading, Recipe},
+    manifest::{Budget, ExpertBatching, FileReading, LatentSpec, Recipe},
     method::{Objective, Tuned},
     net::{About, Adaptation, Checkpoint, ExpertLayers, NetworkOrigin, UNet},
     progress::Bar,
@@ -137,6 +137,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         recipe: weights.recipe,
         experts: vec![arguments.expert],
         network: weights.network.adapted(),
+        latent: LatentSpec::USUAL.dimensions,
         provenance: NetworkOrigin::Adaptation(Box::new(Adaptation {
             from: weights.checkpoint.digest(),
             pretrained_on: weights
@@ -300,6 +301,7 @@ fn adapt<E: Engine>(
             batching: ExpertBatching::All,
             dealt: None,
             objective: Objective::Dice,
+            beta: LatentSpec::USUAL.beta,
             tuned,
             seed,
         },

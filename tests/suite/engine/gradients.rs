@@ -221,6 +221,7 @@ fn a_training_ends_where_one_that_waits_for_all_gradients_does() {
         batching,
         dealt: None,
         objective: Objective::Dice,
+        beta: 1.0,
         rate_key: "pretrain.lr".to_owned(),
         tuned: Tuned::Everything,
         seed: Seed::new(4),

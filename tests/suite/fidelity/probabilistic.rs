@@ -140,7 +140,7 @@ fn divergences_and_draws_are_pytorchs() {
 }
 
 fn probabilistic(width: usize, dtype: DType) -> UNet {
-    net(width, Branches::probabilistic(), 0.0, dtype)
+    net(width, Branches::probabilistic(6), 0.0, dtype)
 }
 
 #[test]

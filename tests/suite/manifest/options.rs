@@ -101,6 +101,9 @@ const OPTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("fusion.region", &["\"box\""]),
+    ("probabilistic.latent", &["3"]),
+    ("probabilistic.beta", &["0.5"]),
+    ("probabilistic.serve", &["\"relative\""]),
     ("finetune.steps", &["900"]),
     ("finetune.lr", &["2e-3"]),
     ("finetune.expert_lr_factor", &["10.0"]),
@@ -146,7 +149,7 @@ const OF_BASE: [Kind; 4] = [
 
 /// The kinds whose stages a key changes, by what the documentation of the keys says.
 fn shaped_by(key: &str) -> &'static [Kind] {
-    use Kind::{Agree, Evaluate, Finetune, Pretrain, Scratch};
+    use Kind::{Agree, Evaluate, Finetune, Pretrain, Scratch, Serve};
     match key.split_once('.').unwrap_or(("", key)) {
         ("", "seed") | ("network" | "training" | "augment", _) => &OF_BASE,
         ("image", "cut_masks") => &[],
@@ -156,6 +159,7 @@ fn shaped_by(key: &str) -> &'static [Kind] {
         }
         // Against a base that fuses no masks.
         ("fusion", _) => &[Pretrain, Finetune, Evaluate],
+        ("probabilistic", _) => &[Pretrain, Serve, Evaluate],
         ("finetune", _) => &[Finetune, Evaluate],
         ("scratch", _) | ("grid", "train_experts") => &[Scratch, Evaluate],
         ("metrics", "report") => &[Evaluate],
@@ -207,6 +211,10 @@ fn set(key: &str, value: &str) -> Vec<String> {
         }
         // It shapes what STAPLE makes of masks, where it is asked for.
         ("fusion.region", _) => vec!["grid.methods=[\"w/\", \"w/o\", \"single\", \"staple\"]"],
+        // They shape a network with a latent, where there is one.
+        ("probabilistic.latent" | "probabilistic.beta" | "probabilistic.serve", _) => {
+            vec!["grid.methods=[\"w/\", \"w/o\", \"single\", \"probabilistic\"]"]
+        }
         // It shapes what NSD is measured, where it is.
         ("metrics.nsd_tolerance", _) => vec!["metrics.report=[\"nsd\"]"],
         ("dataset.split.test", _) => patterns.into(),

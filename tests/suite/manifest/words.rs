@@ -362,6 +362,16 @@ const WORDS: &[(&str, &str, &str)] = &[
         "pairs_are_tested_as_independent_or_with_the_variance_of_overlapping_trainings",
     ),
     (
+        "probabilistic.serve",
+        "posterior",
+        "a_latent_is_chosen_by_the_posterior_and_folded_into_the_network",
+    ),
+    (
+        "probabilistic.serve",
+        "relative",
+        "a_relative_latent_moves_each_images_prior_as_the_cases_are_from_theirs",
+    ),
+    (
         "selection.rules",
         "mean",
         "rules_get_what_they_choose_and_contributions_are_what_experts_add",
@@ -464,6 +474,8 @@ fn every_word_is_read_and_written_as_itself() {
         };
         let needed: &[&str] = match *key {
             "dataset.slice.keep" => &["dataset.slice.axis=\"z\""],
+            // Nothing is written of a usual latent.
+            "probabilistic.serve" => &["probabilistic.latent=3"],
             "selection.rules" => &["grid.annotators.choose=[2]", "grid.repeats=2"],
             _ => &[],
         };

@@ -172,3 +172,59 @@ repeats = 4
         [(name, 6, Verdict::Holds), (name, 7, Verdict::DoesNotHold)]
     );
 }
+
+#[test]
+fn claims_on_the_experts_part_follow_from_means() {
+    let head = |branch: &str| {
+        format!(
+            "annotation = \"every\"\nmultitask = \"heads\"\nbranch = \"{branch}\"\n\
+             adapt = \"expert-layers\"\n"
+        )
+    };
+    let more = format!(
+        r#"[grid]
+new_experts = [6]
+methods = [
+    "scratch", "customised-frozen", "customised-frozen-inherit", "heads-frozen",
+    "heads-frozen-inherit",
+]
+annotators = {{ from = [1, 2, 3, 4, 5], choose = 3 }}
+samples = [5, 34]
+starts = [1, 4, 7, 10]
+pairing = "matched"
+[method.heads-frozen]
+{}[method.heads-frozen-inherit]
+{}"#,
+        head("reset"),
+        head("inherit")
+    );
+    let text = manifest("\"method\"", "\"samples\"", &more);
+    let with = |new: f64, inherited: f64| {
+        verdicts(&text, |run| {
+            let name = &run.method().name;
+            let gain = match (name.starts_with("customised"), name.ends_with("inherit")) {
+                (true, false) => new,
+                (true, true) => inherited,
+                (false, _) => 0.0,
+            };
+            70.0 + gain + swing(run)
+        })
+    };
+    let [new, inherited] = [
+        "new-norms-hold-more-than-a-head",
+        "inherited-norms-hold-more-than-a-head",
+    ];
+    let found = with(5.0, 5.0);
+    assert_eq!(
+        found,
+        [(new, 6, Verdict::Holds), (inherited, 6, Verdict::Holds)]
+    );
+    let found = with(-5.0, 5.0);
+    assert_eq!(
+        found,
+        [
+            (new, 6, Verdict::DoesNotHold),
+            (inherited, 6, Verdict::Holds)
+        ]
+    );
+}

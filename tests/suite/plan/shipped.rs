@@ -58,6 +58,13 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
             [80, 640, 80, 80 + 160, 0, 1040],
             [70, 560, 0, 240, 0, 1040 - 80 - 80],
         ),
+        // Two pretrainings of each combination, of which four methods train a part.
+        (
+            "parts.toml",
+            2 * 4 * 10 * 5,
+            [20, 320, 80, 0, 0, 400],
+            [10, 320, 0, 0, 0, 320],
+        ),
         // All 31 combinations of five, three pretrainings of each; one repeat is Table III's. Masks
         // are compared for each new expert and way of sampling.
         (

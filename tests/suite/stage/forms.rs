@@ -238,6 +238,7 @@ fn heads_in_a_mixed_batch_each_learn_from_their_own_images() {
             batching: ExpertBatching::All,
             dealt: Some(dealt),
             objective: Objective::Dice,
+            beta: 1.0,
             tuned: Tuned::Everything,
             seed: Seed::new(4),
         };
@@ -298,6 +299,7 @@ fn the_mean_of_all_masks_is_the_target_of_the_uncertainty_network() {
             batching: ExpertBatching::All,
             dealt: None,
             objective,
+            beta: 1.0,
             tuned: Tuned::Everything,
             seed: Seed::new(4),
         };

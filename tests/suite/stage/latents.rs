@@ -1,21 +1,30 @@
 //! The probabilistic U-Net in stages: its size, its training, how it serves a new expert and what
 //! is trained for one.
 
+use std::{num::NonZeroUsize, sync::Arc};
+
 use candle_core::{Device, Tensor};
 use expertgrid::{
     artefact::{
         LATENT, LATENT_CURVE, LATENT_USE, LatentUse, PREDICTIONS, SERVED, WEIGHTS,
         parse_predictions,
     },
-    data,
+    data::{
+        self,
+        prepare::{Prediction, prepare},
+    },
+    engine::{Engine, Stock, lanes::Lanes},
     event::Step,
+    key::Digest,
     manifest::NetworkSpec,
     method::{Method, NetworkForm, Words},
     net::{Branches, Checkpoint, Declaration, ExpertLayers, Initialiser, UNet, count},
     plan::{Kind, Plan, Spec, Way},
     seed::Seed,
     stage,
+    train::{posterior_mean, samples, sigmoid},
 };
+use itertools::Itertools;
 use serde_json::Value;
 
 use super::adaptations::{bench, compute, plan_of, pretrain, tensors};
@@ -47,7 +56,7 @@ fn the_network_has_the_size_of_its_parts() {
     ] {
         let head = 9 * width as u64 / 4 + 1;
         let trunk = count(&of_width(width), 1) - head;
-        let probabilistic = count(&of_width(width), Branches::probabilistic());
+        let probabilistic = count(&of_width(width), Branches::probabilistic(6));
         assert_eq!(probabilistic, trunk + prior + posterior + comb, "{width}");
         assert_eq!(probabilistic, all, "{width}");
         // The share of the latent is part of a bias.
@@ -89,7 +98,7 @@ fn initial_values_have_the_deviation_of_their_inputs() {
         }
         Ok(drawn)
     };
-    let branches = Branches::probabilistic();
+    let branches = Branches::probabilistic(6);
     let dtype = candle_core::DType::F32;
     UNet::with_values(&of_width(64), branches, &Device::Cpu, dtype, values).unwrap();
     assert_eq!(seen, 10);
@@ -127,8 +136,7 @@ fn a_latent_is_chosen_by_the_posterior_and_folded_into_the_network() {
     let with_latent = read.with_latent(&chosen).unwrap();
     let folded = with_latent.restore(&network, &Device::Cpu).unwrap();
     assert!(!folded.branches().has_latent());
-    let engine = expertgrid::engine::Stock::new(Device::Cpu);
-    use expertgrid::engine::Engine;
+    let engine = Stock::new(Device::Cpu);
     let pixels: Vec<f32> = (0..2 * 32 * 32).map(|i| (0.013 * i as f32).sin()).collect();
     let x = engine.pack(&pixels, [2, 1, 32, 32]).unwrap();
     let features = free.features(&engine, &x, &[0; 2]).unwrap();
@@ -224,6 +232,112 @@ fn a_pretraining_says_how_its_loss_is_made_up_and_how_much_of_the_latent_is_used
     let plain = plan_of(&[named("pool")], bench.library.dataset(), &[]);
     let files = compute(first(&plain, Kind::Pretrain), &mut bench);
     assert!(!files.contains_key(LATENT_CURVE) && !files.contains_key(LATENT_USE));
+}
+
+#[test]
+fn a_manifest_sets_the_latent_of_probabilistic_networks_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let methods = [named("probabilistic"), named("customised")];
+    let stages = |more: &[&str]| -> Vec<(Kind, Digest)> {
+        let plan = plan_of(&methods, &dataset, more);
+        let stages = plan.stages.iter();
+        stages
+            .map(|stage| (stage.spec.kind(), stage.digest))
+            .collect()
+    };
+    let differing = |more: &str| -> Vec<Kind> {
+        let (usual, other) = (stages(&[]), stages(&[more]));
+        assert_eq!(usual.len(), other.len());
+        let pairs = usual.into_iter().filter(|stage| !other.contains(stage));
+        pairs.map(|(kind, _)| kind).unique().collect()
+    };
+    // The pretraining, what is served from it, and its scores.
+    let all = [Kind::Pretrain, Kind::Serve, Kind::Evaluate];
+    assert_eq!(differing("probabilistic.beta=0.25"), all);
+    assert_eq!(differing("probabilistic.latent=3"), all);
+    assert_eq!(differing("probabilistic.serve=relative"), all[1..]);
+    assert_eq!(differing("probabilistic.beta=1.0"), []);
+
+    let more = ["probabilistic.beta=0.25", "probabilistic.latent=3"];
+    let plan = plan_of(&methods[..1], &dataset, &more);
+    let mut bench = bench(folder.path(), dataset);
+    let spec = first(&plan, Kind::Pretrain);
+    let Spec::Train(train) = spec else {
+        panic!("a training")
+    };
+    let pixels = train.recipe.image.input().pow(2) as f32;
+    let mut steps = Vec::new();
+    let mut watch = |step: Step| steps.push(step);
+    let files = stage::compute(spec, &mut bench, &mut watch).unwrap();
+    for step in &steps {
+        let terms = step.latent.unwrap();
+        let sum = terms.cross_entropy + 0.25 * terms.divergence / pixels;
+        assert!((step.loss - sum).abs() < 1e-5, "{step:?}");
+    }
+    let used = LatentUse::parse(&files[LATENT_USE]).unwrap();
+    assert_eq!(used.divergence.len(), 3);
+    let read = Checkpoint::read(&files[WEIGHTS]).unwrap();
+    assert_eq!(read.size().unwrap().branches.latent(), 3);
+}
+
+#[test]
+fn a_relative_latent_moves_each_images_prior_as_the_cases_are_from_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let more = ["probabilistic.serve=relative"];
+    let plan = plan_of(&[named("probabilistic")], &dataset, &more);
+    let mut bench = bench(folder.path(), dataset.clone());
+    let weights = pretrain(&plan, &mut bench);
+    let Spec::Serve(serve) = first(&plan, Kind::Serve) else {
+        panic!("a served network")
+    };
+    assert_eq!(serve.way, Way::Relative);
+    let support = serve.support.as_ref().unwrap();
+    let files = compute(first(&plan, Kind::Serve), &mut bench);
+    let choice: Value = serde_json::from_slice(&files[LATENT]).unwrap();
+    let chosen = choice["chosen"].as_array().unwrap().iter();
+    let chosen: Vec<f32> = chosen.map(|z| z.as_f64().unwrap() as f32).collect();
+
+    let read = Checkpoint::read(&weights).unwrap();
+    let recipe = read.about().unwrap().recipe;
+    let net = read.restore(&recipe.network, &Device::Cpu).unwrap();
+    let engine = Stock::new(Device::Cpu);
+    let mut expected = [0.0f64; 6];
+    for digest in &support.images {
+        let mut cases = dataset.training.iter();
+        let case = cases.find(|case| case.image_digest == *digest).unwrap();
+        let image = Arc::new(prepare(&case.image, &recipe.image));
+        let view = image.view(&recipe.image);
+        let [height, width] = view.size;
+        let x = engine.pack(&image.cut(&view).values, [1, 1, height, width]);
+        let prior = net.prior(&engine, &x.unwrap()).unwrap();
+        let prior: Vec<f32> = prior.flatten_all().unwrap().to_vec1().unwrap();
+        let mask = case.mask(6).unwrap();
+        let posterior = posterior_mean(&net, &engine, &[(image, mask)], &recipe.image).unwrap();
+        for place in 0..6 {
+            let distance = f64::from(posterior[place] - prior[place]);
+            let deviation = f64::from(prior[6 + place]).exp();
+            expected[place] += distance / deviation / support.images.len() as f64;
+        }
+    }
+    for (chosen, expected) in std::iter::zip(&chosen, expected) {
+        assert!(
+            (f64::from(*chosen) - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+            "{chosen} {expected}"
+        );
+    }
+    let served = parse_predictions(&files[PREDICTIONS]).unwrap();
+    let case = &dataset.test[0];
+    let image = prepare(&case.image, &recipe.image);
+    let lanes = Lanes::new(NonZeroUsize::MIN);
+    let planes = samples(&net, &lanes, &image, &[chosen], &recipe.image).unwrap();
+    let mut predictions = served[0].1.iter();
+    let prediction = predictions.find(|found| found.case == case.name).unwrap();
+    for (byte, logit) in std::iter::zip(&prediction.probability, &planes[0].values) {
+        let expected = Prediction::quantise(sigmoid(*logit));
+        assert!(byte.abs_diff(expected) <= 1, "{byte} {expected}");
+    }
 }
 
 #[test]

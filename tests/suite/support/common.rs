@@ -87,6 +87,7 @@ pub fn about(width: usize, experts: usize) -> About {
         recipe,
         experts: (1..=experts as u8).collect(),
         network: NetworkForm::Norms,
+        latent: 6,
         geometry: None,
         provenance: NetworkOrigin::Stage {
             kind: Kind::Pretrain,

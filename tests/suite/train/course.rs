@@ -11,7 +11,7 @@ use expertgrid::{
     },
     manifest::{FirstConv, NetworkSpec, Reduction, TrainingSpec},
     method::Objective,
-    net::{Branches, LATENT, UNet},
+    net::{Branches, UNet},
     train::{RAdam, learning_rate},
 };
 use serde_json::Value;
@@ -242,7 +242,10 @@ fn two_latents<E: Engine>(
         let pairs: Vec<f32> = pairs.collect();
         let pairs = engine.pack(&pairs, [count, 2, side, side]).unwrap();
         let posterior = net.posterior(engine, &pairs).unwrap();
-        let noise = numbers(count * LATENT, (50_000 + 2 * step + place) as u64);
+        let noise = numbers(
+            count * net.branches().latent(),
+            (50_000 + 2 * step + place) as u64,
+        );
         let z = engine
             .draw(&posterior, &noise.collect::<Vec<f32>>())
             .unwrap();
