@@ -102,6 +102,7 @@ pub mod exec;
 pub mod figure;
 pub mod results;
 pub mod report;
+pub mod comparison;
 pub mod paper;
 pub mod live_pages;
 

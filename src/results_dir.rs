@@ -95,6 +95,9 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The file that says what the results of a variant are of.
+pub const IDENTITY: &str = "variant.toml";
+
 /// The folder of an experiment's journals.
 const JOURNALS: &str = "journal";
 const JOURNAL: &str = ".jsonl";
@@ -132,7 +135,7 @@ impl VariantDir {
 
     /// The file that says what the results are of.
     pub fn identity(&self) -> PathBuf {
-        self.path.join("variant.toml")
+        self.path.join(IDENTITY)
     }
 
     /// The journal of a run of stages.

@@ -23,7 +23,7 @@ use crate::{
     file_name::folded,
     key::Digest,
     manifest::{Experiment, settings},
-    results_dir::{ResultsDir, VariantDir},
+    results_dir::{IDENTITY, ResultsDir, VariantDir},
     store::{StoreError, replace_file},
 };
 
@@ -54,15 +54,17 @@ struct Folder {
 
 /// What the results in a folder are of, as its `variant.toml` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
+pub struct Identity {
     /// The manifest's path from the results folder, with `/`.
-    manifest: String,
-    profile: String,
-    overrides: Vec<String>,
+    pub manifest: String,
+    /// The profile.
+    pub profile: String,
+    /// What was set on the command line: `key = value`.
+    pub overrides: Vec<String>,
     /// The data set's label.
-    dataset: String,
+    pub dataset: String,
     /// Of the data set's content.
-    dataset_digest: Option<Digest>,
+    pub dataset_digest: Option<Digest>,
 }
 
 impl Folders {
@@ -193,9 +195,13 @@ impl Identity {
     }
 
     /// That of a folder; none where it holds no such file, or one that cannot be read.
-    fn read(folder: &VariantDir) -> Option<Self> {
-        let text = fs::read_to_string(folder.identity()).ok()?;
+    pub fn of_folder(folder: &Path) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(IDENTITY)).ok()?;
         toml::from_str(&text).ok()
+    }
+
+    fn read(folder: &VariantDir) -> Option<Self> {
+        Self::of_folder(folder.path())
     }
 
     /// Writes it where there is none. It is written in place: a process that is killed would leave

@@ -26,7 +26,7 @@ pub(super) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExecutionArguments {
     /// Stages to run at once [default: one per core, or one per CUDA device].
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short, long, value_name = "N", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
     #[arg(long, default_value = "auto", value_name = "DEVICES")]

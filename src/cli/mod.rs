@@ -15,6 +15,8 @@ macro_rules! eprintln {
 mod adapt;
 mod bench;
 mod cluster;
+mod compare;
+mod completions;
 mod compute;
 mod data;
 mod described;
@@ -30,6 +32,7 @@ mod predict;
 mod reading;
 mod report;
 mod run;
+mod run_list;
 mod selection;
 mod status;
 mod store;
@@ -101,6 +104,8 @@ enum Command {
     Logs(logs::Arguments),
     /// Write the tables from what has been run.
     Report(report::Arguments),
+    /// Compare two experiments: the keys and the results in which they differ.
+    Compare(compare::Arguments),
     /// Trace a cell of a table to its runs, their scores and files.
     Trace(trace::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
@@ -116,6 +121,10 @@ enum Command {
     Store(store::Command),
     /// Time a training step on this machine.
     Bench(bench::Arguments),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::Completions),
+    /// Write manual pages, one for each command.
+    Man(completions::ManPages),
     /// Run a part of a sweep that was submitted to a cluster.
     #[command(hide = true)]
     Pilot(cluster::PilotArguments),
@@ -200,6 +209,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Why(arguments) => why::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
@@ -207,6 +217,8 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Fuse(arguments) => fuse::run(&arguments),
         Command::Store(command) => store::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => completions::man_pages(&arguments),
         Command::Worker(arguments) => worker::run(&arguments, work),
     };
     match outcome {

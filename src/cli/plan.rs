@@ -10,6 +10,8 @@ use super::{
     Done, Failure, Picked, Selection,
     cluster::ClusterArguments,
     output::{print, size},
+    run,
+    run_list::{self, ListedRun},
 };
 use crate::{
     artefact::is_whole,
@@ -36,9 +38,25 @@ pub(super) struct Arguments {
     only: Picked,
     #[command(flatten)]
     cluster: ClusterArguments,
+    /// List the runs, each with its state: done, with its network but no scores, or left.
+    #[arg(short, long)]
+    list: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    /// What `run --dry-run` shows.
+    pub(super) fn of_run(run: &run::Arguments) -> Self {
+        Self {
+            selection: run.selection.clone(),
+            only: run.only.clone(),
+            cluster: run.cluster.clone(),
+            list: false,
+            json: false,
+        }
+    }
 }
 
 /// What is printed as JSON.
@@ -49,6 +67,9 @@ struct PlanReport {
     estimate: Estimate,
     /// What profiles, extending files and overrides changed.
     changes: Vec<String>,
+    /// The runs, where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list: Option<Vec<ListedRun>>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -69,16 +90,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         || Summary::of(&plan, wanted, |stage| there.contains(&stage.digest)),
         || estimate::of(&plan, wanted, &store, &there, &measured, devices),
     );
+    let list = arguments
+        .list
+        .then(|| run_list::listed(&plan, &picking, &there));
     match arguments.json {
         true => {
             let told = PlanReport {
                 summary,
                 estimate,
                 changes: changes(&plan.experiments),
+                list,
             };
             print(serde_json::to_string_pretty(&told).expect("a plan's numbers are plain data"));
         }
         false => {
+            for line in list.iter().flat_map(|runs| run_list::lines(runs)) {
+                print(line);
+            }
             print(&summary);
             for line in at_most(MOST_CHANGES, changes(&plan.experiments)) {
                 print(line);

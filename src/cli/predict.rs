@@ -20,11 +20,13 @@ use crate::{
         prepare::{Plane, Prediction, Prepared, padded, prepare, vanishes},
     },
     engine::{AnyEngine, Engine, plain},
+    figure::overlay,
     file_name::folded,
     manifest::ImageSpec,
     method::NetworkForm,
     progress::Bar,
     seed::Seed,
+    store::create_file,
     train::{logits, samples, sigmoid, standard_normals},
 };
 
@@ -53,6 +55,9 @@ pub(super) struct Arguments {
     /// Write the probability of foreground too, as NAME_probability.nii.gz.
     #[arg(long)]
     probabilities: bool,
+    /// Write the image with the mask's contour too, as NAME_overlay.png.
+    #[arg(long)]
+    overlay: bool,
     /// Write the network's output before the sigmoid too, as NAME_logits.nii.gz, NaN outside
     /// the part of the image that it predicts.
     #[arg(long)]
@@ -141,6 +146,10 @@ impl Arguments {
         files.extend(self.logits.then(|| file("_logits")));
         let samples = 1..=self.sample.map_or(0, NonZeroUsize::get);
         files.extend(samples.map(|number| file(&format!("_sample{number}"))));
+        files.extend(
+            self.overlay
+                .then(|| self.out.join(format!("{name}_overlay.png"))),
+        );
         files
     }
 
@@ -374,6 +383,10 @@ fn write(
         let path = next();
         let mask = mask_of(&probabilities(sample));
         write_mask(&path, &mask, &named.header).map_err(|fault| failed(&path, fault))?;
+    }
+    if arguments.overlay {
+        let png = overlay(&named.image, &mask).png();
+        create_file(&next(), &png).map_err(Failure::work)?;
     }
     Ok(mask)
 }

@@ -1,6 +1,12 @@
 //! `expertgrid run`: runs what is missing, then writes the tables.
 
-use std::{collections::BTreeMap, ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Error};
 use clap::Args;
@@ -9,11 +15,11 @@ use super::{
     Done, ExecutionArguments, Failure, Picked, Selection, at_least_one,
     cluster::{ClusterArguments, Submission, submit},
     interrupts::Interrupts,
-    inventory,
+    inventory, plan,
     report::say_written,
 };
 use crate::{
-    exec::{Slots, WorkerCommand},
+    exec::{Slots, WorkerCommand, run_in_shell},
     key::Digest,
     manifest::DataSpec,
     schedule::Policy,
@@ -37,6 +43,13 @@ pub(super) struct Arguments {
     /// trainings that were in the store before.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
+    /// Show what would be run, as `plan` does, and run nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// A command for the shell when the run has ended, however it ended: a mail, a message. It
+    /// finds `EXPERTGRID_END` (done, failed, interrupted), and `EXPERTGRID_RESULTS`, the folder.
+    #[arg(long, value_name = "COMMAND")]
+    on_end: Option<String>,
 }
 
 /// What happens when stages fail, or take long.
@@ -97,6 +110,29 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    if arguments.dry_run {
+        return plan::run(&plan::Arguments::of_run(arguments));
+    }
+    let ended = run_or_submit(arguments);
+    if let Some(command) = &arguments.on_end {
+        let end = match &ended {
+            Ok(Done::Whole) => "done",
+            Ok(Done::Interrupted) => "interrupted",
+            Ok(Done::WithFailures) | Err(_) => "failed",
+        };
+        let results = arguments.selection.results.as_os_str();
+        let variables = [
+            ("EXPERTGRID_END", OsStr::new(end)),
+            ("EXPERTGRID_RESULTS", results),
+        ];
+        if let Err(why) = run_in_shell(command, &variables) {
+            eprintln!("warning: --on-end '{command}': {why}");
+        }
+    }
+    ended
+}
+
+fn run_or_submit(arguments: &Arguments) -> Result<Done, Failure> {
     if let Some(name) = &arguments.cluster.name {
         match submit::run(arguments, name)? {
             Submission::Left(done) => return Ok(done),

@@ -2,12 +2,16 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::anyhow;
-use clap::Args;
+use clap::{
+    Arg, Args, Command,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 use itertools::Itertools;
 
 use super::{
@@ -37,21 +41,45 @@ pub(super) struct Selection {
     #[arg(required = true, value_name = "MANIFEST")]
     pub(super) manifests: Vec<PathBuf>,
     /// Profile to apply to the manifests; `paper` is their own keys.
-    #[arg(long, default_value = PAPER, value_name = "NAME")]
+    #[arg(short, long, default_value = PAPER, value_name = "NAME", value_parser = ProfileName)]
+    #[arg(hide_possible_values = true)]
     pub(super) profile: String,
     /// Override a key, for example `finetune.steps=200`; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     pub(super) overrides: Vec<String>,
     /// Folder of the data set, in QUBIQ's layout or as the manifest's `[dataset]` describes it
     /// [default: the manifest's `dataset.path`, or data/phantom].
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(super) dataset: Option<PathBuf>,
     /// Folder of the tables and of the store.
-    #[arg(long, default_value = "results", value_name = "DIR")]
+    #[arg(short, long, default_value = "results", value_name = "DIR")]
     pub(super) results: PathBuf,
     /// Texts that stand for the manifests' files.
     #[arg(skip)]
     pub(super) texts: ManifestTexts,
+}
+
+/// Takes any name of a profile, and tells shells those of the paper's manifests.
+#[derive(Clone)]
+struct ProfileName;
+
+impl TypedValueParser for ProfileName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(
+            manifest::PROFILES.into_iter().map(PossibleValue::new),
+        ))
+    }
 }
 
 /// Some of the runs.

@@ -323,13 +323,10 @@ mod tests {
     #[test]
     fn the_documented_examples_are_read_and_every_key_is_documented() {
         let page = include_str!("../../docs/clusters.md");
-        for text in [page, include_str!("../../README.md")] {
-            let parts = text.split("```toml\n").skip(1);
-            let examples = parts.filter_map(|part| part.split("```").next());
-            let of_clusters = examples.filter(|example| example.contains("scheduler ="));
-            let read = of_clusters.map(|example| parsed(example).unwrap().len());
-            assert!(read.sum::<usize>() > 0);
-        }
+        let parts = page.split("```toml\n").skip(1);
+        let examples = parts.filter_map(|part| part.split("```").next());
+        let read: Vec<_> = examples.map(|example| parsed(example).unwrap()).collect();
+        assert!(read.len() > 1);
         let missing = KEYS
             .iter()
             .filter(|key| !page.contains(&format!("`{key}`")));

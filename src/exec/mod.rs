@@ -11,6 +11,7 @@ mod local;
 mod logs;
 mod pause;
 mod pilot_leases;
+mod shell_command;
 mod slurm;
 mod timed_command;
 mod worker;
@@ -20,5 +21,6 @@ pub use devices::{DeviceError, DeviceName, DeviceRequest, Slot, Slots, Takes, ca
 pub use local::{Local, RunControl, WorkerCommand};
 pub use pause::{can_be_continued, continue_when_the_parent_dies, pause_this_process};
 pub use pilot_leases::PilotLeases;
+pub use shell_command::run_in_shell;
 pub use slurm::{JobSignal, JobsMeant, Slurm, SlurmError};
 pub use worker::{Reply, Request, refuse, serve};

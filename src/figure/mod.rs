@@ -16,6 +16,7 @@ mod detail;
 mod lettering;
 mod mutual_dice;
 pub mod outline;
+mod overlay;
 pub mod pen;
 mod picture_place;
 mod pixels;
@@ -26,6 +27,7 @@ mod words;
 
 pub use coordinate::px;
 pub use crop::ImageCrop;
+pub use overlay::overlay;
 pub use sheet::Sheet;
 pub use subject::{CaseFigure, ShownExpert};
 

@@ -61,7 +61,7 @@ pub use reader::Range;
 pub use recipe::*;
 pub use resolved::resolved;
 pub use selection::SelectionRules;
-pub use shipped::shipped;
+pub use shipped::{PROFILES, shipped};
 pub use source::{MAX_BYTES, ManifestTexts, found};
 pub use sweep::{MAX_POINTS, Point};
 pub use swept::{Swept, SweptValue};

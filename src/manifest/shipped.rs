@@ -9,6 +9,9 @@ const TABLES: [(&str, &str); 3] = [
     ("table3", include_str!("../../experiments/table3.toml")),
 ];
 
+/// The profiles of these manifests, from the largest to the smallest.
+pub const PROFILES: [&str; 4] = ["paper", "laptop", "phantom", "smoke"];
+
 /// The manifest of one of the paper's tables, by its name: `table2`, `table2.toml`. Without what
 /// refers to files beside it: the published values and the schema.
 pub fn shipped(name: &Path) -> Option<String> {

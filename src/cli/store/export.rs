@@ -1,31 +1,121 @@
 //! `expertgrid store export`: writes a stage's weights as a checkpoint.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use itertools::Itertools;
 
-use super::super::{Done, Failure, output::print};
+use super::super::{Done, Failure, Selection, output::print};
 use crate::{
     artefact::WEIGHTS,
+    grid::Only,
     key::Digest,
+    manifest,
     net::{About, Checkpoint, NetworkOrigin, StageRecord},
-    plan::Kind,
+    plan::{Kind, Names, Picking, Plan, StageId},
     store::{Description, Found, Store, create_file},
 };
 
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("manifests", |manifests| {
+        manifests
+            .value_name("DIGEST | MANIFEST")
+            .help("A stage's digest, or its first digits, as in runs.csv; or manifests")
+    }),
+    after_help = "Examples:
+  expertgrid store export 4f0c2a91d07b -o network.safetensors
+  expertgrid store export experiments/table2.toml --profile phantom --combination 1+2+3 \\
+    -o pretrained.safetensors
+  expertgrid store export experiments/table2.toml --profile phantom \\
+    --run 'expert=6 n=10 start=1 annotators=1+2+3 method=w/' -o expert6.safetensors"
+)]
 pub struct Arguments {
-    /// The stage's digest, or its first digits, as in runs.csv and in the names of the store's
-    /// folders.
-    #[arg(value_name = "DIGEST")]
-    digest: String,
+    #[command(flatten)]
+    selection: Selection,
+    /// The network of the run that an expression picks, by table, expert, method, experts,
+    /// annotators, samples, start and swept keys.
+    #[arg(long, value_name = "EXPRESSION")]
+    run: Option<Only>,
+    /// The pretrained network of a combination of annotation experts, for example `1+2+3`; with
+    /// `--run`, that of the runs picked.
+    #[arg(long, value_name = "EXPERTS")]
+    combination: Option<Combination>,
     /// File to write; it must not exist yet.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Folder of the tables and of the store.
-    #[arg(long, default_value = "results", value_name = "DIR")]
-    results: PathBuf,
+}
+
+/// Annotation experts, as the expression that picks their runs.
+#[derive(Clone, Debug)]
+struct Combination(Only);
+
+impl FromStr for Combination {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(format!("annotators=\"{text}\"").parse()?))
+    }
+}
+
+/// The stage whose weights are asked for.
+fn asked(arguments: &Arguments, store: &Store) -> Result<(Kind, Digest), Failure> {
+    let Arguments {
+        selection,
+        run,
+        combination,
+        out: _,
+    } = arguments;
+    match (selection.manifests.as_slice(), run, combination) {
+        ([digest], None, None) if !manifest::found(digest).exists() => {
+            find(store, &digest.to_string_lossy())
+        }
+        (_, None, None) => Err(Failure::refused(
+            "say which network of these manifests: `--run EXPRESSION` for that of a run, \
+             `--combination 1+2+3` for a pretrained one",
+        )),
+        _ => {
+            let plan = selection.plan()?;
+            let stages = networks(&plan, run.as_ref(), combination.as_ref())?;
+            let names = Names::of(&plan);
+            match stages.as_slice() {
+                [one] => {
+                    let stage = plan.stage(*one);
+                    Ok((stage.spec.kind(), stage.digest))
+                }
+                [] => Err(Failure::refused(
+                    "these runs have no network that is pretrained; leave `--combination` out",
+                )),
+                several => Err(Failure::refused(format!(
+                    "{} networks are picked, for example {} and {}; narrow it with `--run`, for \
+                     example `--run 'expert=6 n=10 start=1 method=w/'`",
+                    several.len(),
+                    names.name(several[0]),
+                    names.name(several[1])
+                ))),
+            }
+        }
+    }
+}
+
+/// The networks of the runs that an expression picks, or the pretrained ones behind them.
+fn networks(
+    plan: &Plan,
+    run: Option<&Only>,
+    combination: Option<&Combination>,
+) -> Result<Vec<StageId>, Failure> {
+    let asked = run.into_iter().chain(combination.map(|asked| &asked.0));
+    let picked = asked.map(|only| plan.pick(only).map_err(Failure::refused));
+    let picked: Vec<Picking> = picked.collect::<Result<_, _>>()?;
+    let runs = plan.runs.iter();
+    let runs = runs.filter(|run| picked.iter().all(|picking| picking.wants(run, plan)));
+    if combination.is_none() {
+        return Ok(runs.map(|run| run.network).unique().collect());
+    }
+    let chains = runs.flat_map(|run| plan.chain(run.network));
+    let pretrained = chains.filter(|id| plan.stage(*id).spec.kind() == Kind::Pretrain);
+    Ok(pretrained.unique().collect())
 }
 
 pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -35,8 +125,8 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
             arguments.out.display()
         )));
     }
-    let store = Store::within(&arguments.results);
-    let (kind, digest) = find(&store, &arguments.digest)?;
+    let store = Store::within(&arguments.selection.results);
+    let (kind, digest) = asked(arguments, &store)?;
     let artefact = match store.read(kind, &digest, &[]) {
         Found::Intact(artefact) if !artefact.description.files.contains_key(WEIGHTS) => {
             return Err(Failure::Input(anyhow!(
@@ -53,7 +143,8 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         Found::Intact(artefact) => artefact,
         Found::Missing => {
             return Err(Failure::Input(anyhow!(
-                "{digest} has been removed meanwhile"
+                "the {kind} stage {} is not in the store; `expertgrid run` makes it",
+                digest.short()
             )));
         }
         Found::Damaged(why) => {

@@ -21,7 +21,7 @@ pub(super) enum Command {
     Gc(gc::Arguments),
     /// Write a stage's weights as a safetensors checkpoint, under segmentation_models_pytorch's
     /// names.
-    Export(export::Arguments),
+    Export(Box<export::Arguments>),
     /// Compute stages again and compare the result, byte for byte, with the store.
     Audit(audit::Arguments),
 }

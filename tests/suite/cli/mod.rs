@@ -1,6 +1,8 @@
 //! Commands beside the grid.
 
 mod benchmark;
+mod conveniences;
+mod documented;
 mod headers;
 mod inputs;
 mod one_network;

@@ -3,4 +3,5 @@
 mod drawn;
 mod drawing;
 mod odd_cases;
+mod overlays;
 mod refused;

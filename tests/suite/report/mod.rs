@@ -1,5 +1,6 @@
 //! Results as tables in every format, beside published values, and on pages.
 
+mod compared;
 mod tables;
 mod ablation;
 mod blocks;

@@ -90,6 +90,25 @@ fn predicted_masks_are_those_of_the_grid_and_lie_over_their_images() {
 }
 
 #[test]
+fn an_overlay_is_written_beside_each_mask() {
+    let (folder, digest) = trained();
+    let at = folder.path();
+    export(at, &digest);
+    let image = phantom().join("Validation/case35/image.nii.gz");
+    let weights = ["--weights", "pretrained.safetensors", "--expert", "2"];
+    let what = [image.to_str().unwrap(), "-o", "masks", "--overlay"];
+    run(at, &[&["predict"][..], &weights, &what].concat(), 0);
+    let files = files(&at.join("masks"));
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["case35.nii.gz", "case35_overlay.png"]);
+    assert!(files["case35_overlay.png"].starts_with(b"\x89PNG"));
+    // It is not written over either.
+    fs::remove_file(at.join("masks/case35.nii.gz")).unwrap();
+    let said = run(at, &[&["predict"][..], &weights, &what].concat(), 2).err;
+    assert!(said.contains("case35_overlay.png exists already"), "{said}");
+}
+
+#[test]
 fn two_outputs_of_one_name_are_refused_before_any_is_written() {
     let (folder, digest) = trained();
     export(folder.path(), &digest);

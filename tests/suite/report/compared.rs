@@ -1,0 +1,120 @@
+//! Two experiments side by side, with the real program.
+
+use std::path::Path;
+
+use crate::support::common::*;
+
+/// The values of a column in the runs of a method and an expert, in the order of the ways of
+/// sampling.
+fn values(folder: &Path, method: &str, column: &str) -> Vec<f64> {
+    let rows = csv(&folder.join("runs.csv")).into_iter();
+    let rows = rows.filter(|row| row["arm"] == method);
+    rows.map(|row| row[column].parse().unwrap()).collect()
+}
+
+#[test]
+fn two_variants_are_compared_by_keys_and_cell_by_cell() {
+    let folder = tiny();
+    let at = folder.path();
+    run(at, &tiny_run(&[]), 0);
+    run(at, &tiny_run(&["--set", "finetune.steps=6"]), 0);
+    let [first, second] = ["paper", "paper+finetune.steps=6"];
+    let folders = [first, second].map(|variant| format!("results/tiny/{variant}"));
+    let [a, b] = folders.each_ref().map(String::as_str);
+    let said = run(at, &["compare", a, b], 0).out;
+    let keys: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert_eq!(keys, ["| `finetune.steps` | `2` | `6` |"], "{said}");
+    assert!(said.contains("synthetic"), "{said}");
+
+    let text = run(at, &["compare", a, b, "--format", "csv"], 0).out;
+    std::fs::write(at.join("compared.csv"), &text).unwrap();
+    let rows = csv(&at.join("compared.csv"));
+    // Three measures of two methods.
+    assert_eq!(rows.len(), 6);
+    for row in &rows {
+        let [of_a, of_b] =
+            [a, b].map(|folder| values(&at.join(folder), &row["arm"], &row["measure"]));
+        let number = |name: &str| row[name].parse::<f64>().unwrap();
+        let differences: Vec<f64> = std::iter::zip(&of_b, &of_a).map(|(b, a)| b - a).collect();
+        let mean = differences.iter().sum::<f64>() / 2.0;
+        assert!((number("difference") - mean).abs() < 1e-9, "{row:?}");
+        assert_eq!(row["pairs"], "2");
+        match row["arm"].as_str() {
+            // It is not fine-tuned.
+            "w/o" => {
+                assert_eq!(differences, [0.0; 2]);
+                assert_eq!(number("p"), 1.0);
+            }
+            _ => {
+                assert_ne!(mean, 0.0);
+                // Student's t with one degree of freedom has a closed form.
+                let spread = (differences[0] - differences[1]).abs() / 2.0;
+                let t = mean / spread;
+                let p = 1.0 - 2.0 / std::f64::consts::PI * t.abs().atan();
+                assert!((number("t") - t).abs() < 1e-6 * t.abs(), "{row:?}");
+                assert!((number("p") - p).abs() < 1e-6, "{row:?}");
+                assert!(
+                    (number("p_holm") - (2.0 * p).min(1.0)).abs() < 1e-6,
+                    "{row:?}"
+                );
+            }
+        }
+    }
+    // The other way round the signs change.
+    let back = run(at, &["compare", b, a, "--format", "csv"], 0).out;
+    std::fs::write(at.join("compared.csv"), back).unwrap();
+    for (row, there) in csv(&at.join("compared.csv")).iter().zip(&rows) {
+        let number = |row: &std::collections::BTreeMap<String, String>| {
+            row["difference"].parse::<f64>().unwrap()
+        };
+        assert_eq!(number(row), -number(there));
+    }
+    // Only what both have is compared.
+    let mut runs = std::fs::read_to_string(at.join(b).join("runs.csv")).unwrap();
+    runs.truncate(runs.trim_end().rfind('\n').unwrap() + 1);
+    std::fs::write(at.join(b).join("runs.csv"), runs).unwrap();
+    let said = run(at, &["compare", a, b], 0).out;
+    assert!(said.contains("left out: 1 of A, 0 of B"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_told() {
+    let folder = tiny();
+    let at = folder.path();
+    run(at, &tiny_run(&[]), 0);
+    let a = "results/tiny/paper";
+    let said = run(at, &["compare", a, "results/none"], 2).err;
+    assert!(
+        said.contains("results/none") && said.contains("results/table2/phantom"),
+        "{said}"
+    );
+    let said = run(at, &["compare", a, "tiny.toml"], 2).err;
+    assert!(said.contains("tiny.toml: it is no file of runs"), "{said}");
+    let runs = std::fs::read_to_string(at.join(a).join("runs.csv")).unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::create_dir_all(at.join(name)).unwrap();
+        std::fs::write(at.join(name).join("runs.csv"), text).unwrap();
+    };
+    write("other", &runs.replacen("samples", "width", 1));
+    let said = run(at, &["compare", a, "other"], 2).err;
+    assert!(said.contains("have the same axes"), "{said}");
+    write("units", &runs.replace(",px", ",mm"));
+    let said = run(at, &["compare", a, "units"], 2).err;
+    assert!(
+        said.contains("distances are in px in the first and in mm"),
+        "{said}"
+    );
+    write("elsewhere", &runs.replace("tiny,6,", "tiny,5,"));
+    let said = run(at, &["compare", a, "elsewhere"], 2).err;
+    assert!(
+        said.contains("no run of results/tiny/paper is in elsewhere"),
+        "{said}"
+    );
+    // Without a description keys are not compared, and results are.
+    write("bare", &runs);
+    let said = run(at, &["compare", a, "bare"], 0).out;
+    assert!(said.contains("keys are not compared"), "{said}");
+}
