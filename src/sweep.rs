@@ -426,6 +426,7 @@ fn leases_of<'a>(
     let own = share
         .fixed
         .then(|| own.map(|(_, stage)| stage.digest).collect());
+    let leases = leases.shared_by_machines();
     Box::new(PilotLeases::new(leases, failures, own))
 }
 

@@ -50,6 +50,15 @@ impl StoreLeases {
         })
     }
 
+    /// The same for one of several processes on several machines.
+    #[must_use]
+    pub fn shared_by_machines(self) -> Self {
+        Self {
+            folder: self.folder.keeping_files(),
+            ..self
+        }
+    }
+
     /// Counts a refusal of a stage; whether it is to be asked for again.
     fn is_tried_again(&mut self, stage: &Stage) -> bool {
         let refused = self.refused.entry(stage.digest).or_default();

@@ -8,7 +8,8 @@
 //!
 //! The files of leases stay as long as any process uses them, since a name that other machines
 //! remember must not mean another file. Who finds at the beginning or at the end that nobody else
-//! uses them removes them all.
+//! uses them removes them all. On a disk of this machine alone, where every process sees a name
+//! come and go at once, a file goes with its lease: thousands that stay would take time.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -26,6 +27,10 @@ const IN_USE: &str = "in-use";
 #[derive(Debug)]
 pub struct LeaseFolder {
     path: PathBuf,
+    /// Whether it is on a disk of this machine alone.
+    is_local: bool,
+    /// Whether files stay there, too.
+    keeps_files: bool,
     /// Its shared lock is held.
     in_use: Option<File>,
 }
@@ -35,6 +40,17 @@ pub struct LeaseFolder {
 pub struct Lease {
     /// Locked.
     _file: File,
+    /// The file's name, where it goes with the lease.
+    removed: Option<PathBuf>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Still locked: whoever has opened it finds that its name is gone, and opens the next one.
+        if let Some(path) = &self.removed {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 impl Store {
@@ -58,6 +74,8 @@ impl Store {
         };
         let in_use = locked().doing(|| format!("locking {}", file.display()))?;
         Ok(LeaseFolder {
+            is_local: is_local(&path),
+            keeps_files: false,
             path,
             in_use: Some(in_use),
         })
@@ -77,14 +95,35 @@ impl Store {
 }
 
 impl LeaseFolder {
+    /// The same, whose files stay on every disk: for processes on several machines.
+    pub fn keeping_files(self) -> Self {
+        // A field cannot be moved out of what is dropped.
+        let mut folder = self;
+        folder.keeps_files = true;
+        folder
+    }
+
     /// Takes the lease of a stage; `None` where another process holds it.
     ///
     /// # Errors
     /// The store cannot be written to, or an error that [may pass](StoreError::may_pass).
     pub fn lease(&self, stage: &Digest) -> Result<Option<Lease>, StoreError> {
         let path = self.path.join(stage.to_string());
-        let locked = locked(&path).doing(|| format!("locking {}", path.display()))?;
-        Ok(locked.map(|file| Lease { _file: file }))
+        loop {
+            let locked = locked(&path).doing(|| format!("locking {}", path.display()))?;
+            let Some(file) = locked else {
+                return Ok(None);
+            };
+            // Its holder may have removed it since it was opened.
+            if self.is_local && !is_at(&file, &path) {
+                continue;
+            }
+            let removed = (self.is_local && !self.keeps_files).then_some(path);
+            return Ok(Some(Lease {
+                _file: file,
+                removed,
+            }));
+        }
     }
 }
 
@@ -93,6 +132,48 @@ impl Drop for LeaseFolder {
         drop(self.in_use.take());
         remove_unused(&self.path);
     }
+}
+
+/// File systems of a machine alone, by the numbers that Linux has for them: ext2 to ext4, XFS,
+/// Btrfs, tmpfs, F2FS, ZFS, bcachefs, and overlays, which are written to one of these.
+#[cfg(target_os = "linux")]
+const LOCAL: [u64; 8] = [
+    0xEF53,
+    0x5846_5342,
+    0x9123_683E,
+    0x0102_1994,
+    0xF2F5_2010,
+    0x2FC1_2FC1,
+    0xCA45_1A4E,
+    0x794C_7630,
+];
+
+/// Whether a folder is certainly on a disk of this machine alone.
+#[cfg(target_os = "linux")]
+fn is_local(folder: &Path) -> bool {
+    let told = rustix::fs::statfs(folder);
+    told.is_ok_and(|told| LOCAL.contains(&(told.f_type as u64)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_folder: &Path) -> bool {
+    false
+}
+
+/// Whether a path names this file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |found: fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(named)) => place(file) == place(named),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 /// Opens a file to lock it. Network file systems give a lock for one process alone to files that

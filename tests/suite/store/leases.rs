@@ -19,13 +19,17 @@ fn tiny_plan() -> Plan {
 }
 
 #[test]
-fn a_stage_is_leased_to_one_and_its_file_stays_until_nobody_uses_leases() {
+fn a_stage_is_leased_to_one_and_shared_files_stay_until_nobody_uses_leases() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::within(folder.path());
     let (plan, claims) = (tiny_plan(), folder.path().join("store/claims"));
     let stage = &plan.stages[0];
     let file = claims.join(stage.digest.to_string());
-    let of_one = || StoreLeases::new(store.clone()).unwrap();
+    let of_one = || {
+        StoreLeases::new(store.clone())
+            .unwrap()
+            .shared_by_machines()
+    };
     let (mut one, mut other) = (of_one(), of_one());
     assert_eq!(one.claim(stage), LeaseReply::Ours);
     assert_eq!(other.claim(stage), LeaseReply::Theirs);
@@ -45,6 +49,48 @@ fn a_stage_is_leased_to_one_and_its_file_stays_until_nobody_uses_leases() {
     let next = of_one();
     assert!(!file.exists());
     drop(next);
+}
+
+/// On the disks of test machines; where a disk is not known to be local, files stay.
+#[test]
+#[cfg(target_os = "linux")]
+fn on_a_disk_of_one_machine_a_file_goes_with_its_lease_and_stages_stay_exclusive() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::within(folder.path());
+    let (plan, claims) = (tiny_plan(), folder.path().join("store/claims"));
+    let stage = &plan.stages[0];
+    let file = claims.join(stage.digest.to_string());
+    let mut one = StoreLeases::new(store.clone()).unwrap();
+    assert_eq!(one.claim(stage), LeaseReply::Ours);
+    assert!(file.exists());
+    one.release(stage, &Release::Stopped);
+    assert!(!file.exists());
+    // Many processes at once, some of which keep files: never two have it.
+    let held = std::sync::atomic::AtomicUsize::new(0);
+    let taken = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for i in 0..4 {
+            let (store, held, taken) = (store.clone(), &held, &taken);
+            scope.spawn(move || {
+                let leases = StoreLeases::new(store).unwrap();
+                let mut leases = match i % 2 {
+                    0 => leases,
+                    _ => leases.shared_by_machines(),
+                };
+                for _ in 0..2000 {
+                    if leases.claim(stage) == LeaseReply::Ours {
+                        use std::sync::atomic::Ordering::SeqCst;
+                        assert_eq!(held.fetch_add(1, SeqCst), 0);
+                        taken.fetch_add(1, SeqCst);
+                        std::thread::yield_now();
+                        held.fetch_sub(1, SeqCst);
+                        leases.release(stage, &Release::Stopped);
+                    }
+                }
+            });
+        }
+    });
+    assert!(taken.into_inner() > 100);
 }
 
 #[test]
