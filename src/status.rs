@@ -142,7 +142,34 @@ pub fn look(
 /// The board of every process in the journals, in the order in which they began.
 fn boards(folders: &Folders) -> Vec<(String, Board)> {
     let paths: Vec<PathBuf> = folders.each().flat_map(VariantDir::journals).collect();
-    let several = folders.each().count() > 1;
+    let mut boards = match folders.each().count() > 1 {
+        false => of_one(paths),
+        true => of_several(paths),
+    };
+    boards.sort_by(|(a, one), (b, other)| one.began.total_cmp(&other.began).then(a.cmp(b)));
+    boards
+}
+
+/// Those of one experiment, of whose processes each writes into one journal.
+fn of_one(paths: Vec<PathBuf>) -> Vec<(String, Board)> {
+    let read = |path: PathBuf| {
+        let mut boards: HashMap<String, Board> = HashMap::new();
+        journal::read(&path, &mut |record| match boards.get_mut(&record.run) {
+            Some(board) => board.on(&record),
+            None => {
+                let mut board = Board::default();
+                board.on(&record);
+                boards.insert(record.run.clone(), board);
+            }
+        });
+        boards
+    };
+    let read: Vec<HashMap<String, Board>> = paths.into_par_iter().map(read).collect();
+    read.into_iter().flatten().collect()
+}
+
+/// Those of several experiments. One process writes into the journals of all of them.
+fn of_several(paths: Vec<PathBuf>) -> Vec<(String, Board)> {
     let read = |path: PathBuf| {
         let mut records: Vec<Record> = Vec::new();
         journal::read(&path, &mut |record| records.push(record));
@@ -157,18 +184,13 @@ fn boards(folders: &Folders) -> Vec<(String, Board)> {
         }
     }
     let boards = runs.into_par_iter().map(|(run, mut records)| {
-        // One process writes into the journals of all its experiments.
-        if several {
-            records.sort_by(|a, b| a.at.total_cmp(&b.at));
-            records.dedup();
-        }
+        records.sort_by(|a, b| a.at.total_cmp(&b.at));
+        records.dedup();
         let mut board = Board::default();
         records.iter().for_each(|record| board.on(record));
         (run, board)
     });
-    let mut boards: Vec<(String, Board)> = boards.collect();
-    boards.sort_by(|(a, one), (b, other)| one.began.total_cmp(&other.began).then(a.cmp(b)));
-    boards
+    boards.collect()
 }
 
 /// The sweeps that run, or else the last one.
