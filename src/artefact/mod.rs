@@ -49,6 +49,9 @@ pub const THRESHOLD: &str = "threshold.json";
 pub const MAP_WEIGHT: &str = "map_weight.json";
 /// Which latent a new expert is served with.
 pub const LATENT: &str = "latent.json";
+/// By how many deviations of each image's prior the latent that a new expert is served with is from
+/// the prior's mean.
+pub const RELATIVE_LATENT: &str = "relative_latent.json";
 /// The terms of the loss of every step, in the training of a probabilistic U-Net.
 pub const LATENT_CURVE: &str = "latent.csv";
 /// How much of the latent a probabilistic U-Net uses.

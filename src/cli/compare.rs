@@ -9,7 +9,8 @@ use crate::comparison::compare;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It reads runs.csv and variant.toml in both folders; nothing is run.
+    after_help = "It reads runs.csv and variant.toml in both folders, and the manifests that they
+name, as these are now, for the keys; nothing is run.
 
 Example: expertgrid compare results/table2/phantom results/table2/phantom+finetune.steps=80"
 )]

@@ -46,9 +46,10 @@ pub(super) struct Arguments {
     /// Show what would be run, as `plan` does, and run nothing.
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// A command for the shell when the run has ended, however it ended: a mail, a message. It
-    /// finds `EXPERTGRID_END` (done, failed, interrupted), and `EXPERTGRID_RESULTS`, the folder.
-    #[arg(long, value_name = "COMMAND")]
+    /// A command for the shell when the run has ended, but where it is stopped at once: a mail, a
+    /// message. It finds `EXPERTGRID_END` (done, failed, interrupted), and `EXPERTGRID_RESULTS`,
+    /// the folder.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "detach")]
     on_end: Option<String>,
 }
 

@@ -53,10 +53,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     loop {
         let wanted = |run: &_| picking.wants(run, &plan);
         let status = status::look(&plan, &store, &folders, wanted);
+        if let Some(submitted) = &mut submitted {
+            submitted.look();
+        }
         let text = match arguments.json {
             true => serde_json::to_string_pretty(&status).expect("a status is plain data"),
             false => {
-                let pilots = submitted.as_mut().map(SubmittedSweep::told);
+                let pilots = submitted.as_ref().map(SubmittedSweep::told);
                 text(&plan, &status, now()) + &pilots.unwrap_or_default()
             }
         };

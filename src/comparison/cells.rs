@@ -15,10 +15,13 @@ use crate::{
     stats::{self, Pairs, TTest, Undefined},
 };
 
-/// Axes that tell results of one cell apart; the others tell cells apart.
-const RESULTS: [&str; 2] = ["start", "repeat"];
-/// The axis that is averaged over within a result.
-const AVERAGED: &str = "combination";
+/// The axis that tells the results of a cell apart; repeats do where there is one start only, and
+/// are averaged over otherwise.
+const START: &str = "start";
+const REPEAT: &str = "repeat";
+/// The axis that is averaged over within a result, where it names the annotators of a pretraining.
+/// Without one it names the expert of the masks, and tells cells apart.
+const COMBINATION: &str = "combination";
 
 /// Two experiments side by side. Differences are the second less the first.
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub struct SideBySide {
     pub cells: Vec<ComparedCell>,
     /// Runs that one of them has alone, in the first and in the second.
     pub alone: [usize; 2],
-    /// Runs without a value in one of them.
+    /// Runs without a value of some measure in one of them.
     pub undefined: usize,
     /// The unit of distances.
     pub distances: String,
@@ -114,27 +117,40 @@ pub fn compare(folders: [&Path; 2]) -> Result<SideBySide, ComparisonError> {
             measures.position(|known| *known == measure)
         };
         let places = [place(&first_rows), place(&second_rows)].map(Option::unwrap_or_default);
-        let values = shared.iter().filter_map(|(at, rows)| {
-            let value = |i: usize| rows[i].values[places[i]];
-            match (value(0), value(1)) {
-                (Some(first), Some(second)) => Some((*at, [first, second])),
-                _ => {
-                    undefined.insert((*at).clone());
-                    None
-                }
+        let runs = shared.iter().map(|(at, rows)| {
+            let [first, second] = [0, 1].map(|i| rows[i].values[places[i]]);
+            let values = first.zip(second).map(<[f64; 2]>::from);
+            if values.is_none() {
+                undefined.insert((*at).clone());
+            }
+            SharedRun {
+                at,
+                is_pretrained: rows.iter().all(|row| row.is_pretrained),
+                values,
             }
         });
-        cells.extend(compared(measure, axes, values.collect()));
+        let runs: Vec<SharedRun<'_>> = runs.collect();
+        cells.extend(compared(measure, axes, &runs));
+    }
+    let mut axes: Vec<String> = axes
+        .iter()
+        .filter(|axis| is_of_cells(axis))
+        .cloned()
+        .collect();
+    // Whose combinations are all averaged over, needs no column.
+    if let Some(place) = axes.iter().position(|axis| axis == COMBINATION)
+        && cells.iter().all(|cell| cell.at[place].is_empty())
+    {
+        axes.remove(place);
+        cells
+            .iter_mut()
+            .for_each(|cell| drop(cell.at.remove(place)));
     }
     Ok(SideBySide {
         folders: owned(),
         of,
         keys,
-        axes: axes
-            .iter()
-            .filter(|axis| is_of_cells(axis))
-            .cloned()
-            .collect(),
+        axes,
         cells,
         alone,
         undefined: undefined.len(),
@@ -142,59 +158,39 @@ pub fn compare(folders: [&Path; 2]) -> Result<SideBySide, ComparisonError> {
     })
 }
 
-fn is_of_cells(axis: &str) -> bool {
-    !RESULTS.contains(&axis) && axis != AVERAGED
+/// A run that both have.
+struct SharedRun<'a> {
+    at: &'a [String],
+    is_pretrained: bool,
+    /// In the first and in the second; none where one of them has no value.
+    values: Option<[f64; 2]>,
 }
 
-/// The cells of a measure, in the order in which files have them.
-fn compared(
-    measure: Measure,
-    axes: &[String],
-    values: Vec<(&Vec<String>, [f64; 2])>,
-) -> Vec<ComparedCell> {
-    let part = |at: &[String], wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
-        let places = axes.iter().zip(at).filter(|(axis, _)| wanted(axis));
-        places.map(|(_, value)| value.clone()).collect()
-    };
-    // By cell, then by result: the sums over combinations.
-    type Sums = BTreeMap<Vec<String>, (usize, [f64; 2])>;
-    let mut by_cell: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
-    let mut order: Vec<Vec<String>> = Vec::new();
-    for (at, [first, second]) in values {
-        let cell = part(at, &is_of_cells);
-        if !by_cell.contains_key(&cell) {
-            order.push(cell.clone());
-        }
-        let results = by_cell.entry(cell).or_default();
-        let result = part(at, &|axis| RESULTS.contains(&axis));
-        let (count, sums) = results.entry(result).or_default();
-        *count += 1;
-        sums[0] += first;
-        sums[1] += second;
+fn is_of_cells(axis: &str) -> bool {
+    ![START, REPEAT].contains(&axis)
+}
+
+/// The cells of a measure, in the order of their places.
+fn compared(measure: Measure, axes: &[String], runs: &[SharedRun<'_>]) -> Vec<ComparedCell> {
+    let mut by_cell: BTreeMap<Vec<String>, Vec<&SharedRun<'_>>> = BTreeMap::new();
+    for run in runs {
+        let places = axes
+            .iter()
+            .zip(run.at)
+            .filter(|(axis, _)| is_of_cells(axis));
+        let place = places.map(
+            |(axis, value)| match axis == COMBINATION && run.is_pretrained {
+                true => String::new(),
+                false => value.clone(),
+            },
+        );
+        by_cell.entry(place.collect()).or_default().push(run);
     }
-    order.sort_by_key(|at| natural(at));
-    let mut cells: Vec<ComparedCell> = Vec::new();
-    for at in order {
-        let results = &by_cell[&at];
-        let mean = |i: usize| -> Vec<(&Vec<String>, f64)> {
-            let results = results.iter();
-            results
-                .map(|(result, (count, sums))| (result, sums[i] / *count as f64))
-                .collect()
-        };
-        let (first, second) = (mean(0), mean(1));
-        let pairs = Pairs::join(&second, &first).expect("both have the same results");
-        let means = [pairs.second(), pairs.first()];
-        let means = means.map(|values| stats::mean(values).unwrap_or(f64::NAN));
-        cells.push(ComparedCell {
-            measure,
-            at,
-            means,
-            pairs: pairs.first().len(),
-            test: stats::paired(&pairs),
-            p_holm: None,
-        });
-    }
+    let mut cells: Vec<ComparedCell> = by_cell
+        .into_iter()
+        .map(|(at, runs)| cell(measure, axes, at, &runs))
+        .collect();
+    cells.sort_by_key(|cell| natural(&cell.at));
     let tested = cells.iter().filter_map(|cell| cell.test.ok());
     let adjusted = stats::holm(&tested.map(|test| test.p).collect::<Vec<_>>());
     let mut adjusted = adjusted.into_iter();
@@ -202,6 +198,48 @@ fn compared(
         cell.p_holm = adjusted.next();
     }
     cells
+}
+
+/// A cell of these runs. One with a run without a value has no test.
+fn cell(
+    measure: Measure,
+    axes: &[String],
+    at: Vec<String>,
+    runs: &[&SharedRun<'_>],
+) -> ComparedCell {
+    let of = |run: &SharedRun<'_>, wanted: &str| {
+        let place = axes.iter().position(|axis| axis == wanted);
+        place.map(|place| run.at[place].clone())
+    };
+    let starts: BTreeSet<Option<String>> = runs.iter().map(|run| of(run, START)).collect();
+    let by = if starts.len() > 1 { START } else { REPEAT };
+    let mut results: BTreeMap<Option<String>, Vec<[f64; 2]>> = BTreeMap::new();
+    for run in runs {
+        if let Some(values) = run.values {
+            results.entry(of(run, by)).or_default().push(values);
+        }
+    }
+    let mean = |i: usize| -> Vec<(&Option<String>, f64)> {
+        let results = results.iter();
+        let means = results.map(|(result, values)| {
+            let of_one: Vec<f64> = values.iter().map(|values| values[i]).collect();
+            (result, stats::mean(&of_one).unwrap_or(f64::NAN))
+        });
+        means.collect()
+    };
+    let pairs = Pairs::join(&mean(1), &mean(0)).expect("both have the same results");
+    let means = [pairs.second(), pairs.first()];
+    ComparedCell {
+        measure,
+        at,
+        means: means.map(|values| stats::mean(values).unwrap_or(f64::NAN)),
+        pairs: pairs.first().len(),
+        test: match runs.iter().all(|run| run.values.is_some()) {
+            true => stats::paired(&pairs),
+            false => Err(Undefined::UndefinedValue),
+        },
+        p_holm: None,
+    }
 }
 
 /// Values in the order of their numbers, where they are numbers.

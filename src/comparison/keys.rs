@@ -20,6 +20,11 @@ pub struct KeyDifference {
 /// The keys in which the experiments of two folders differ, where both manifests can be read, and
 /// what the results of each are of, in words.
 pub(super) fn differing(folders: [&Path; 2]) -> (Option<Vec<KeyDifference>>, [String; 2]) {
+    // A file of runs lies in its folder.
+    let folders = folders.map(|path| match path.is_file() {
+        true => path.parent().unwrap_or(path),
+        false => path,
+    });
     let identities = folders.map(Identity::of_folder);
     let of = |i: usize| match &identities[i] {
         None => format!("{} says not what it is of", folders[i].display()),
@@ -66,6 +71,7 @@ pub(super) fn differing(folders: [&Path; 2]) -> (Option<Vec<KeyDifference>>, [St
 /// The manifest of a folder of results, if it is still there and reads.
 fn experiment(folder: &Path, identity: &Identity) -> Option<Experiment> {
     // The manifest is named from the results folder, two above.
+    let folder = folder.canonicalize().ok()?;
     let results = folder.parent()?.parent()?;
     let path = results.join(&identity.manifest);
     let read = manifest::read(&[path], &identity.profile, &identity.overrides).ok()?;

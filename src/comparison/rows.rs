@@ -23,11 +23,15 @@ pub(super) struct ResultRow {
     pub at: Vec<String>,
     /// The values of the measures; none where there is no value.
     pub values: Vec<Option<f64>>,
+    /// Whether its network was pretrained on the masks of a combination of annotators.
+    pub is_pretrained: bool,
 }
 
 /// The first column, and the one with the unit of distances.
 const TABLE: &str = "table";
 const UNIT: &str = "distance_unit";
+/// The column with the digest of the pretraining.
+const PRETRAINING: &str = "pretraining";
 
 impl ResultRows {
     /// Reads those of a folder, or of a `runs.csv`.
@@ -61,7 +65,8 @@ impl ResultRows {
         let columns = header.iter().enumerate();
         let columns = columns.filter_map(|(column, name)| Some((column, of_column(name)?)));
         let columns: Vec<(usize, Measure)> = columns.collect();
-        let unit = header.iter().position(|name| name == UNIT);
+        let place = |wanted: &str| header.iter().position(|name| name == wanted);
+        let (unit, pretraining) = (place(UNIT), place(PRETRAINING));
         let mut distances = String::new();
         let mut rows = Vec::new();
         for record in reader.records() {
@@ -82,6 +87,9 @@ impl ResultRows {
                     .map(str::to_owned)
                     .collect(),
                 values: columns.iter().map(value).collect(),
+                is_pretrained: pretraining
+                    .and_then(|column| record.get(column))
+                    .is_some_and(|digest| !digest.is_empty()),
             });
         }
         Ok(Self {

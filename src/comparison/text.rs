@@ -58,9 +58,10 @@ impl SideBySide {
 
     fn notes(&self) -> String {
         let mut text = String::from(
-            "\nDifferences are means over ways of sampling; combinations of annotators are \
-             averaged first. Paired t-tests; p (Holm) is corrected over the cells of a measure. \
-             **Bold**: B is better with p (Holm) below .05; *italic*: worse.\n",
+            "\nDifferences are means over ways of sampling; combinations of annotators and repeats \
+             are averaged first. Paired t-tests; p (Holm) is corrected over the cells of a \
+             measure. **Bold**: B is better with p (Holm) below .05; *italic*: worse. Keys are \
+             those of the manifests as they are now.\n",
         );
         let [a, b] = self.alone;
         if a + b > 0 {
@@ -72,7 +73,8 @@ impl SideBySide {
         if self.undefined > 0 {
             let _ = writeln!(
                 text,
-                "\nRuns without a value of some measure in A or in B, left out of it: {}.",
+                "\nRuns without a value of some measure in A or in B: {}; their cells have no \
+                 test.",
                 self.undefined
             );
         }
@@ -136,8 +138,14 @@ impl SideBySide {
 }
 
 fn row(cell: &ComparedCell) -> String {
-    let [a, b] = cell.means.map(|mean| format!("{mean:.2}"));
-    let difference = signed(cell.means[1] - cell.means[0]);
+    let shown = |value: f64, how: &dyn Fn(f64) -> String| match value.is_nan() {
+        true => "–".to_owned(),
+        false => how(value),
+    };
+    let [a, b] = cell
+        .means
+        .map(|mean| shown(mean, &|mean| format!("{mean:.2}")));
+    let difference = shown(cell.means[1] - cell.means[0], &signed);
     let is_significant = cell.p_holm.is_some_and(|p| p < ALPHA);
     let difference = match (is_significant, cell.is_better()) {
         (true, true) => format!("**{difference}**"),

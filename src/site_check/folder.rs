@@ -1,7 +1,7 @@
 //! The folder of a site check, which the node where it was asked for and two nodes of a job share.
 //!
 //! ```text
-//! results/cluster/check-<user>-<process>/
+//! results/cluster/check-<digits>/
 //!   check.json            what is checked
 //!   expertgrid            the program
 //!   log                   what the job printed

@@ -66,7 +66,7 @@ impl Meeting {
     /// written.
     pub fn run(&self) -> Result<Met, String> {
         self.tell("here", &self.host)?;
-        let other = self.told("here")?;
+        let other = self.told_within(self.patience.wait, "here")?;
         let named_after = self.late_name()?;
         let (listed_after, behind) = self.clocks()?;
         let mut lock = None;
@@ -92,19 +92,24 @@ impl Meeting {
         replace_file(&path, text.as_bytes()).map_err(|error| error.to_string())
     }
 
-    /// What the other node writes into its file, waiting for it.
+    /// What the other node writes into its file. It may have to wait for a name and for a lock
+    /// itself before it does.
     fn told(&self, name: &str) -> Result<String, String> {
+        self.told_within(3 * self.patience.wait, name)
+    }
+
+    fn told_within(&self, most: Duration, name: &str) -> Result<String, String> {
         let path = self.file(name, 1 - self.own);
         let read = || {
             self.lists(&path)
                 .then(|| fs::read_to_string(&path).ok())
                 .flatten()
         };
-        let (text, _) = self.wait(read).ok_or_else(|| {
+        let (text, _) = self.wait_within(most, read).ok_or_else(|| {
             format!(
                 "{} waited {} s for {}, which another node writes",
                 self.host,
-                self.patience.wait.as_secs(),
+                most.as_secs(),
                 path.display()
             )
         })?;
@@ -124,13 +129,21 @@ impl Meeting {
 
     /// Looks until something is found, and how many seconds that took; `None` where it takes too
     /// long.
-    fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<(T, f64)> {
+    fn wait<T>(&self, look: impl FnMut() -> Option<T>) -> Option<(T, f64)> {
+        self.wait_within(self.patience.wait, look)
+    }
+
+    fn wait_within<T>(
+        &self,
+        most: Duration,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<(T, f64)> {
         let began = Instant::now();
         loop {
             if let Some(found) = look() {
                 return Some((found, began.elapsed().as_secs_f64()));
             }
-            if began.elapsed() >= self.patience.wait {
+            if began.elapsed() >= most {
                 return None;
             }
             thread::sleep(self.patience.look);

@@ -6,8 +6,8 @@ use super::{Bench, Library, StageError, named_images, support_cases, upstream};
 use crate::{
     adaptation::{SupportCase, best_branch, predicted, with_latent_of},
     artefact::{
-        CHOICE, DISAGREEMENT, LATENT, LatentChoice, MAP_WEIGHT, MapChoice, PREDICTIONS, SERVED,
-        THRESHOLD, ThresholdChoice, parse_predictions, predictions,
+        CHOICE, DISAGREEMENT, LATENT, LatentChoice, MAP_WEIGHT, MapChoice, PREDICTIONS,
+        RELATIVE_LATENT, SERVED, THRESHOLD, ThresholdChoice, parse_predictions, predictions,
     },
     data::{
         Mask,
@@ -70,7 +70,7 @@ fn serve_with<E: Engine>(
         (Way::Relative, Some(support)) => {
             let fitting = Serving::new(spec, support, library, store)?;
             let (served, choice) = fitting.relative_latent(engine)?;
-            files.insert(LATENT.into(), choice.to_bytes());
+            files.insert(RELATIVE_LATENT.into(), choice.to_bytes());
             served
         }
         (Way::Map, Some(support)) => {

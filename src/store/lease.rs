@@ -148,7 +148,7 @@ const LOCAL: [u64; 8] = [
     0x794C_7630,
 ];
 
-/// Whether a folder is certainly on a disk of this machine alone.
+/// Whether a folder is on a disk of this machine, which no other one is expected to write.
 #[cfg(target_os = "linux")]
 fn is_local(folder: &Path) -> bool {
     let told = rustix::fs::statfs(folder);

@@ -108,7 +108,7 @@ def run(chosen, asked):
                 if cluster is None or cluster.kind != one.kind:
                     if cluster:
                         cluster.stop()
-                    cluster = prepared(one.kind, program, asked.experiments)
+                    cluster = prepared(one.kind, program, asked.experiments, asked.short)
             except CannotRun as why:
                 cluster.stop() if cluster else None
                 cluster, cannot[str(one.kind)] = None, str(why)
@@ -131,11 +131,16 @@ def run(chosen, asked):
     return 77 if set(results) == {"skipped"} else 0
 
 
-def prepared(kind, program, experiments):
-    """A cluster of a kind whose shared folder has the program, the manifests and the data set."""
+def prepared(kind, program, experiments, short):
+    """A cluster of a kind whose shared folder has the program, the manifests and the data set.
+
+    Where Slurm's daemons do not run, the short form, which is a test among others, cannot run."""
     cluster = Cluster(**kind)
     try:
-        cluster.start()
+        try:
+            cluster.start()
+        except RuntimeError as why:
+            raise CannotRun(str(why)) if short else why
         shutil.copy(program, cluster.shared / "expertgrid")
         shutil.copytree(experiments, cluster.shared / "experiments")
         subprocess.run([cluster.shared / "expertgrid", "data", "phantom", "--out",

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     cluster::{self, CLUSTERS_FILE},
+    event::now,
     exec::{JobsMeant, Slurm},
+    host,
+    key::Digest,
     pilots::own_name,
     results_dir::ResultsDir,
     site_check::{Judged, Queuing, SiteCheck, SiteFolder, of_nodes, of_queuing},
@@ -59,9 +62,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .map_err(Failure::Input)?;
     let results = ResultsDir::new(&arguments.results).cluster();
     let process = std::process::id();
+    let this = format!("{} {process} {} {}", host::name(), own_name(), now());
+    let name_of_this = &Digest::of_bytes(this.as_bytes()).to_string()[..8];
     let path = directory
         .join(results)
-        .join(format!("check-{}-{process}", own_name()));
+        .join(format!("check-{name_of_this}"));
     cluster::check_folder(&path).map_err(Failure::input)?;
     let check = SiteCheck {
         settings,
@@ -72,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     copy_program(&folder.program()).map_err(Failure::Input)?;
 
     let slurm = Slurm::new();
-    let job = format!("eg-check-{process}");
+    let job = format!("eg-check-{name_of_this}");
     let words = cluster::words_of_two_nodes(&check.settings, &folder.log(), &job, TIME);
     let script = cluster::script_of_two_nodes(&check.settings, &path);
     let submitted = slurm.submit(&words, &script, &job, &[]);
@@ -130,7 +135,14 @@ fn watch(check: &SiteCheck, folder: &SiteFolder, slurm: &Slurm, job: &str) -> Ve
         }
         thread::sleep(BETWEEN_LOOKS);
     };
+    if !found && let (Some(one), Some(other)) = (folder.findings(0), folder.findings(1)) {
+        found = true;
+        told(of_nodes(check, folder.path(), &[one, other]));
+    }
     told(of_queuing(queuing.as_ref()));
+    if found && queuing.is_none() {
+        wrong.push("the job ended before it had asked to be queued again; try again".to_owned());
+    }
     if !found {
         let log = fs::read_to_string(folder.log()).unwrap_or_default();
         let said: Vec<&str> = log.lines().rev().take(5).collect();

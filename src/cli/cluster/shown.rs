@@ -124,8 +124,15 @@ impl<'a> SubmittedSweep<'a> {
         !self.folder.is_reported() && self.queued.is_queued()
     }
 
+    /// Asks Slurm where its turn has come, which knows nothing more of a sweep that is done.
+    pub(in super::super) fn look(&mut self) {
+        if !self.folder.is_reported() {
+            self.queued.look(Instant::now());
+        }
+    }
+
     /// The pilots that run, why others wait, and what went wrong.
-    pub(in super::super) fn told(&mut self) -> String {
+    pub(in super::super) fn told(&self) -> String {
         let (folder, frozen) = (&self.folder, &self.frozen);
         let alive = living(folder);
         let mut text = String::new();
@@ -140,9 +147,7 @@ impl<'a> SubmittedSweep<'a> {
         for pilot in alive {
             let _ = writeln!(text, "  {} on {}", pilot.name, pilot.host);
         }
-        // Slurm knows nothing more of one that is done.
         if !folder.is_reported() {
-            self.queued.look(Instant::now());
             if let Some(waiting) = self.queued.waiting() {
                 let _ = writeln!(text, "  {waiting}");
             }

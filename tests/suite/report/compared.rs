@@ -118,3 +118,77 @@ fn what_cannot_be_compared_is_told() {
     let said = run(at, &["compare", a, "bare"], 0).out;
     assert!(said.contains("keys are not compared"), "{said}");
 }
+
+/// Runs of `single` by two experts, and of `w/` by two combinations, two starts and two repeats.
+fn made_up(starts: &[u32], shift: f64, undefined: bool) -> String {
+    let mut text = String::from(
+        "table,new_expert,arm,experts,combination,samples,start,repeat,dice_percent,assd,hd95,\
+         status,reason,pretraining,training,evaluation,distance_unit\n",
+    );
+    for start in starts {
+        for expert in [1, 2] {
+            let dice = f64::from(80 + 5 * expert + start);
+            text += &format!("t,6,single,1,{expert},5,{start},,{dice},2,5,ok,,,b,c,px\n");
+        }
+        for (i, combination) in ["1+2", "1+3"].into_iter().enumerate() {
+            for repeat in 0..2 {
+                let dice = 85.0 + f64::from(start * (1 + repeat)) + i as f64 + shift;
+                let assd = match undefined && i == 1 && repeat == 1 {
+                    true => String::new(),
+                    false => format!("{}", 2.0 - shift / 10.0 + f64::from(*start) * shift / 100.0),
+                };
+                text += &format!(
+                    "t,6,w/,2,{combination},5,{start},{repeat},{dice},{assd},5,ok,,a,b,c,px\n"
+                );
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn combinations_and_repeats_are_averaged_and_other_experts_masks_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let write = |name: &str, text: String| {
+        std::fs::create_dir_all(at.join(name)).unwrap();
+        std::fs::write(at.join(name).join("runs.csv"), text).unwrap();
+    };
+    let cells = |a: &str, b: &str| {
+        let text = run(at, &["compare", a, b, "--format", "csv"], 0).out;
+        std::fs::write(at.join("compared.csv"), text).unwrap();
+        csv(&at.join("compared.csv"))
+    };
+    write("a", made_up(&[1, 4, 7], 0.0, false));
+    write("b", made_up(&[1, 4, 7], 1.0, true));
+    let rows = cells("a", "b");
+    let of = |arm: &str, measure: &str| -> Vec<_> {
+        let rows = rows.iter();
+        let rows = rows.filter(|row| row["arm"] == arm && row["measure"] == measure);
+        rows.cloned().collect()
+    };
+    let single = of("single", "dice_percent");
+    let experts: Vec<&str> = single
+        .iter()
+        .map(|row| row["combination"].as_str())
+        .collect();
+    assert_eq!(experts, ["1", "2"]);
+    assert_eq!(single[0]["mean_a"], "89");
+    let both = of("w/", "dice_percent");
+    assert_eq!(both.len(), 1);
+    assert_eq!(
+        (both[0]["combination"].as_str(), both[0]["pairs"].as_str()),
+        ("", "3")
+    );
+    assert_eq!(both[0]["difference"], "1");
+    // What has no value in one of its runs has no test.
+    let assd = &of("w/", "assd")[0];
+    assert_eq!((assd["p"].as_str(), assd["p_holm"].as_str()), ("", ""));
+    assert!(assd["undefined"].contains("undefined"), "{assd:?}");
+    // With one start repeats are the results.
+    write("c", made_up(&[1], 0.0, false));
+    write("d", made_up(&[1], 1.0, false));
+    let rows = cells("c", "d");
+    let found = rows.iter().find(|row| row["arm"] == "w/").unwrap();
+    assert_eq!(found["pairs"], "2");
+}

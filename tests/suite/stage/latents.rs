@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use candle_core::{Device, Tensor};
 use expertgrid::{
     artefact::{
-        LATENT, LATENT_CURVE, LATENT_USE, LatentUse, PREDICTIONS, SERVED, WEIGHTS,
+        LATENT, LATENT_CURVE, LATENT_USE, LatentUse, PREDICTIONS, RELATIVE_LATENT, SERVED, WEIGHTS,
         parse_predictions,
     },
     data::{
@@ -295,7 +295,7 @@ fn a_relative_latent_moves_each_images_prior_as_the_cases_are_from_theirs() {
     assert_eq!(serve.way, Way::Relative);
     let support = serve.support.as_ref().unwrap();
     let files = compute(first(&plan, Kind::Serve), &mut bench);
-    let choice: Value = serde_json::from_slice(&files[LATENT]).unwrap();
+    let choice: Value = serde_json::from_slice(&files[RELATIVE_LATENT]).unwrap();
     let chosen = choice["chosen"].as_array().unwrap().iter();
     let chosen: Vec<f32> = chosen.map(|z| z.as_f64().unwrap() as f32).collect();
 
