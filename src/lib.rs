@@ -45,8 +45,9 @@
 //!
 //! [`sweep`] is the order of all this: plan, schedule, results, and the listeners to its events.
 //! On a cluster, many processes share a sweep: [`cluster`] says how they are submitted, [`pilots`]
-//! what they share beside the store. Each is a sweep as any other, with leases that count failures
-//! together.
+//! what they share beside the store, and [`site_check`] whether two of its nodes can. Each pilot
+//! is a sweep as any other, with leases that count failures together. [`comparison`] sets the
+//! results of two sweeps side by side.
 //! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
 //! expert, predicting, scoring, exporting weights from the store and importing others; and for a
 //! data set by itself: checking it, drawing a case ([`figure`]), fusing its masks ([`fusion`]).

@@ -8,7 +8,7 @@ use super::{
     cells::{ComparedCell, SideBySide},
     keys::KeyDifference,
 };
-use crate::report::signed;
+use crate::report::{p_value, signed};
 
 /// The level below which a difference is marked.
 const ALPHA: f64 = 0.05;
@@ -172,11 +172,4 @@ fn row(cell: &ComparedCell) -> String {
         "| {} |",
         cells.map(|cell| cell.replace('|', "\\|")).join(" | ")
     )
-}
-
-fn p_value(p: f64) -> String {
-    match p < 0.001 {
-        true => "< .001".to_owned(),
-        false => format!("{p:.3}").trim_start_matches('0').to_owned(),
-    }
 }

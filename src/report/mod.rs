@@ -56,7 +56,7 @@ pub use page::{PageSources, Unread, is_whole_page, write_pages};
 pub use position::Position;
 pub use published::{PublishedError, PublishedFault, PublishedMeans};
 pub use richer::RicherTable;
-pub use shown::signed;
+pub use shown::{p_value, signed};
 pub use table::{Behind, Cell, Comparison, Table, Test};
 pub use tabulate::tabulate;
 pub use terminal::{Style, terminal};

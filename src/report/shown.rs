@@ -12,7 +12,7 @@ pub fn signed(value: f64) -> String {
 }
 
 /// The p of a test: `.034`, `< .001`.
-pub(super) fn p_value(p: f64) -> String {
+pub fn p_value(p: f64) -> String {
     match p < 0.001 {
         true => "< .001".to_owned(),
         false => format!("{p:.3}").replacen("0.", ".", 1),
