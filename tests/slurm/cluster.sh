@@ -310,7 +310,7 @@ nodes_up() {
 }
 
 stop() {
-    [ -d "$dir/run" ] || { say "nothing at $dir"; return 0; }
+    [ -d "$dir" ] || { say "nothing at $dir"; return 0; }
     end slurmctld 10
     local pid view user node
     for pid in "$dir"/run/n[0-9]*.pid; do
@@ -321,7 +321,8 @@ stop() {
     for view in "$dir"/view/*; do
         node=$(basename "$view")
         ! alive "view-$node" || kill -CONT "$(cat "$dir/run/view-$node.pid")"
-        ! mountpoint -q "$view" || fusermount -u "$view" 2>/dev/null || umount -l "$view"
+        # Not `mountpoint`: it does not know one whose process was killed.
+        ! grep -q " $view " /proc/self/mounts || fusermount -u "$view" 2>/dev/null || umount -l "$view"
     done
     end slurmdbd 5
     end mariadbd 20
