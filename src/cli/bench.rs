@@ -13,10 +13,10 @@ use serde::Serialize;
 use super::{Compute, Done, Failure, at_least_one, output::print};
 use crate::{
     data::Expert,
-    engine::{AnyEngine, Engine, plain},
+    engine::{AnyEngine, plain},
     exec::DeviceName,
     method::Method,
-    train::{Probe, StepShape},
+    train::{Probe, StepShape, Trains},
 };
 
 /// The fewest steps of a median, without `--steps`.
@@ -180,6 +180,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
     let step_ms = match &engine {
         AnyEngine::Stock(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
         AnyEngine::Lanes(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
+        AnyEngine::Cuda(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
     };
     let step_ms = step_ms.map_err(|error| {
         let StepShape { width, size, batch } = shape;
@@ -195,7 +196,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         threads: threads.get(),
         device: identity,
         engine: match &engine {
-            AnyEngine::Stock(_) => engine.name().to_owned(),
+            AnyEngine::Stock(_) | AnyEngine::Cuda(_) => engine.name().to_owned(),
             AnyEngine::Lanes(lanes) => format!("{}, {}", engine.name(), lanes.isa()),
         },
         step_ms,
@@ -204,7 +205,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
     })
 }
 
-fn median_step_ms<E: Engine>(
+fn median_step_ms<E: Trains>(
     engine: &E,
     shape: StepShape,
     (method, experts): (&Method, Expert),
@@ -212,9 +213,10 @@ fn median_step_ms<E: Engine>(
     after_each: &mut dyn FnMut(),
 ) -> candle_core::Result<f64> {
     let (least, long_enough) = steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO));
-    let mut probe = Probe::new(engine, shape, method, experts)?;
+    let probe = Probe::new(engine, shape, method, experts)?;
+    let mut steps_of = probe.begin()?;
     let mut step = || {
-        probe.step()?;
+        steps_of.step()?;
         // A card works asynchronously.
         engine.device().synchronize()
     };

@@ -10,9 +10,10 @@ use crate::{
     asked_engine::AskedEngine,
     engine::{
         AnyEngine, Lanes, Stock,
+        cuda::Precision,
         lanes::{Isa, Kernels, Threads},
     },
-    exec::{DeviceName, DeviceRequest, Slot},
+    exec::{DeviceName, DeviceRequest, Slot, Takes},
     store::MadeBy,
 };
 
@@ -44,13 +45,18 @@ pub(super) struct Compute {
     /// Instruction set of the lanes engine; all give the same results.
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) isa: IsaChoice,
+    /// Precision of convolutions on cards: `f32`, or `tf32` with ten bits of mantissa.
+    #[arg(long, default_value = "f32", value_name = "PRECISION")]
+    pub(super) precision: Precision,
 }
 
 /// An engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum EngineChoice {
-    /// `lanes` on the processor, `stock` elsewhere.
+    /// `lanes` on the processor, `cuda` on cards.
     Auto,
+    /// The fast kernels of NVIDIA cards; they have not met a GPU yet.
+    Cuda,
     /// The fast kernels of the processor.
     Lanes,
     /// Candle's own operations, on any device.
@@ -74,7 +80,7 @@ pub(super) enum IsaChoice {
 
 impl Compute {
     /// The options that pass this choice on to a worker.
-    pub(super) fn arguments(self) -> [OsString; 4] {
+    pub(super) fn arguments(self) -> [OsString; 6] {
         let word = |value: Option<clap::builder::PossibleValue>| {
             let value = value.expect("no choice is hidden");
             OsString::from(value.get_name())
@@ -84,6 +90,8 @@ impl Compute {
             word(self.engine.to_possible_value()),
             "--isa".into(),
             word(self.isa.to_possible_value()),
+            "--precision".into(),
+            self.precision.to_string().into(),
         ]
     }
 
@@ -99,11 +107,14 @@ impl Compute {
     /// Checks that this machine has what was asked for, for the devices of these slots.
     pub(super) fn check(self, slots: &[Slot]) -> anyhow::Result<()> {
         self.kernels(NonZeroUsize::MIN)?;
-        let mut devices = slots.iter().map(|slot| slot.device);
-        match devices.find(|device| *device != DeviceName::Cpu) {
-            Some(device) if self.engine == EngineChoice::Lanes => Err(not_on(device)),
-            _ => Ok(()),
-        }
+        let trains = slots.iter().filter(|slot| slot.takes != Takes::Evaluations);
+        let mut devices = trains.map(|slot| slot.device);
+        let wrong = |device: &DeviceName| match self.engine {
+            EngineChoice::Lanes => *device != DeviceName::Cpu,
+            EngineChoice::Cuda => *device == DeviceName::Cpu,
+            EngineChoice::Auto | EngineChoice::Stock => false,
+        };
+        devices.find(wrong).map_or(Ok(()), |device| Err(self.not_on(device)))
     }
 
     /// The engine on a device.
@@ -116,11 +127,23 @@ impl Compute {
             (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => Ok(AnyEngine::Lanes(
                 Lanes::with_kernels(self.kernels(threads)?),
             )),
-            (EngineChoice::Lanes, device) => Err(not_on(device)),
-            (EngineChoice::Auto | EngineChoice::Stock, device) => {
-                Ok(AnyEngine::Stock(Stock::new(device.open()?)))
-            }
+            (EngineChoice::Auto | EngineChoice::Cuda, DeviceName::Cuda(number)) => Ok(
+                AnyEngine::Cuda(DeviceName::engine(number, self.precision)?),
+            ),
+            (EngineChoice::Lanes | EngineChoice::Cuda, device) => Err(self.not_on(device)),
+            (EngineChoice::Stock, device) => Ok(AnyEngine::Stock(Stock::new(device.open()?))),
         }
+    }
+
+    fn not_on(self, device: DeviceName) -> Error {
+        let (engine, works_on, take) = match self.engine {
+            EngineChoice::Cuda => ("cuda", "cards", "cuda:0"),
+            _ => ("lanes", "the processor", "cpu"),
+        };
+        anyhow!(
+            "the {engine} engine works on {works_on}, not on {device}; leave `--engine` out, or \
+             take `--device {take}`"
+        )
     }
 
     pub(super) fn kernels(self, threads: NonZeroUsize) -> anyhow::Result<Kernels> {
@@ -134,13 +157,6 @@ impl Compute {
         };
         Kernels::with_isa(isa, threads).context("--isa")
     }
-}
-
-fn not_on(device: DeviceName) -> Error {
-    anyhow!(
-        "the lanes engine works on the processor, not on {device}; leave `--engine` out, or take \
-         `--device cpu`"
-    )
 }
 
 /// A device for a worker.

@@ -1,6 +1,7 @@
 //! The engines that a worker can compute with, as one type.
 
 use super::{
+    cuda::{Cuda, Precision},
     lanes::{Lanes, Threads},
     stock::Stock,
 };
@@ -12,6 +13,8 @@ pub enum AnyEngine {
     Stock(Stock),
     /// The fast kernels of the processor.
     Lanes(Lanes),
+    /// The fast kernels of a card.
+    Cuda(Cuda),
 }
 
 impl AnyEngine {
@@ -20,14 +23,18 @@ impl AnyEngine {
         match self {
             Self::Stock(_) => "stock",
             Self::Lanes(_) => "lanes",
+            Self::Cuda(cuda) => match cuda.precision() {
+                Precision::F32 => "cuda",
+                Precision::Tf32 => "cuda, tf32",
+            },
         }
     }
 
-    /// The threads it uses, which may be adjusted meanwhile. `None` for candle's own operations,
-    /// which use a fixed number.
+    /// The threads it uses, which may be adjusted meanwhile. `None` where their
+    /// number is fixed.
     pub fn threads(&self) -> Option<Threads> {
         match self {
-            Self::Stock(_) => None,
+            Self::Stock(_) | Self::Cuda(_) => None,
             Self::Lanes(lanes) => Some(lanes.threads()),
         }
     }

@@ -8,9 +8,11 @@ mod operations;
 mod tensor_error;
 mod stock;
 pub mod lanes;
+pub mod cuda;
 mod any_engine;
 
 pub use any_engine::AnyEngine;
+pub use cuda::Cuda;
 pub use lanes::Lanes;
 pub use operations::{Activation, Affine, DiceOver, Engine, LOG_DEVIATION};
 pub use stock::Stock;

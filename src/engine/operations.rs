@@ -12,23 +12,22 @@ pub enum Activation {
 }
 
 /// The scale and shift of a conditional instance norm: one pair per expert, one expert per sample.
-#[derive(Clone, Copy, Debug)]
-pub struct Affine<'a> {
+pub struct Affine<'a, E: Engine + ?Sized> {
     /// For each expert, `[C]`.
     pub gamma: &'a [Tensor],
     /// For each expert, `[C]`.
     pub beta: &'a [Tensor],
-    /// For each sample of the batch, the index of its expert.
-    pub experts: &'a [usize],
+    /// The expert of each sample.
+    pub route: &'a E::Route,
 }
 
-impl Affine<'_> {
-    /// The expert of all samples, where it is the same for all.
-    pub(super) fn common_expert(&self) -> Option<usize> {
-        let (first, rest) = self.experts.split_first()?;
-        rest.iter().all(|e| e == first).then_some(*first)
+impl<E: Engine + ?Sized> Clone for Affine<'_, E> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
+
+impl<E: Engine + ?Sized> Copy for Affine<'_, E> {}
 
 /// The pixels that one Dice loss is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +48,8 @@ pub const LOG_DEVIATION: f64 = 10.0;
 pub trait Engine {
     /// An activation; cloning shares it.
     type Tensor: Clone;
+    /// The experts of a batch's samples, made once for all norms that a batch passes.
+    type Route;
 
     /// Where parameters live.
     fn device(&self) -> &Device;
@@ -62,6 +63,9 @@ pub trait Engine {
 
     /// From the engine's layout to `[B, C, H, W]`.
     fn unpack(&self, x: &Self::Tensor, batch: usize) -> Result<Tensor>;
+
+    /// For each sample of the batch, the index of its expert.
+    fn route(&self, experts: &[usize]) -> Self::Route;
 
     /// Convolution without bias, padded by half the kernel: `weight` is `[C_out, C_in, k, k]`.
     fn conv(&self, x: &Self::Tensor, weight: &Tensor, stride: usize) -> Result<Self::Tensor>;
@@ -81,7 +85,7 @@ pub trait Engine {
     fn norm(
         &self,
         x: &Self::Tensor,
-        affine: Affine<'_>,
+        affine: Affine<'_, Self>,
         eps: f64,
         residual: Option<&Self::Tensor>,
         activation: Activation,

@@ -4,6 +4,7 @@
 //! upsampling whose gradient adds up) is composed of operations whose gradients are right.
 
 use candle_core::{D, DType, Device, Result, Tensor};
+use itertools::Itertools;
 
 use super::operations::{Activation, Affine, DiceOver, Engine, LOG_DEVIATION};
 
@@ -34,6 +35,7 @@ impl Stock {
 
 impl Engine for Stock {
     type Tensor = Tensor;
+    type Route = Vec<usize>;
 
     fn device(&self) -> &Device {
         &self.device
@@ -56,6 +58,10 @@ impl Engine for Stock {
         Ok(x.clone())
     }
 
+    fn route(&self, experts: &[usize]) -> Vec<usize> {
+        experts.to_vec()
+    }
+
     fn conv(&self, x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
         let kernel = weight.dim(D::Minus1)?;
         x.conv2d(weight, kernel / 2, stride, 1, 1)
@@ -75,7 +81,7 @@ impl Engine for Stock {
     fn norm(
         &self,
         x: &Tensor,
-        affine: Affine<'_>,
+        affine: Affine<'_, Self>,
         eps: f64,
         residual: Option<&Tensor>,
         activation: Activation,
@@ -84,10 +90,12 @@ impl Engine for Stock {
         let flat = x.reshape((batch, channels, height * width))?;
         let centred = flat.broadcast_sub(&flat.mean_keepdim(2)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(2)? + eps)?.sqrt()?;
-        let per_sample = |rows: &[Tensor]| match affine.common_expert() {
-            Some(expert) => rows[expert].reshape((1, channels, 1)),
-            None => {
-                let rows: Vec<&Tensor> = affine.experts.iter().map(|e| &rows[*e]).collect();
+        let experts = affine.route;
+        let common = experts.iter().all_equal_value();
+        let per_sample = |rows: &[Tensor]| match common {
+            Ok(expert) => rows[*expert].reshape((1, channels, 1)),
+            Err(_) => {
+                let rows: Vec<&Tensor> = experts.iter().map(|e| &rows[*e]).collect();
                 Tensor::stack(&rows, 0)?.reshape((batch, channels, 1))
             }
         };
@@ -342,7 +350,7 @@ mod tests {
                     let affine = Affine {
                         gamma: &gamma,
                         beta: &beta,
-                        experts: &experts,
+                        route: &engine.route(&experts),
                     };
                     engine
                         .norm(&t[0], affine, 1e-5, Some(&t[1]), activation)

@@ -1,79 +1,28 @@
-//! Queries of NVIDIA's driver through candle's bindings: the devices, their names, their memory in
-//! use.
-//!
-//! Without the feature `cuda` the driver is not queried.
+//! What NVIDIA's driver says of this machine's cards.
 
-/// The number of devices, or why none can be used.
-#[cfg(feature = "cuda")]
+use crate::engine::cuda::{Cards, CudaError, NoDriver};
+
+/// The number of devices, or why none can be used; none where there is no driver.
 pub(super) fn count() -> Result<usize, String> {
-    use candle_core::cuda_backend::cudarc::driver::CudaContext;
-    match CudaContext::device_count() {
-        Ok(count) if count > 0 => Ok(usize::try_from(count).unwrap_or(0)),
+    match Cards::find() {
+        Ok(cards) if cards.count() > 0 => Ok(cards.count()),
         Ok(_) => Err("the driver finds no device".to_owned()),
-        Err(error) => Err(format!("the driver reports {}", text_of(error))),
-    }
-}
-
-/// As above: none; an error only where a driver is installed, so that a device may be expected.
-#[cfg(not(feature = "cuda"))]
-pub(super) fn count() -> Result<usize, String> {
-    match std::path::Path::new("/proc/driver/nvidia/version").exists() {
-        true => Err(
-            "this machine has NVIDIA's driver, but the program was built without `--features cuda`"
-                .to_owned(),
-        ),
-        false => Ok(0),
+        Err(CudaError::NoDriver(NoDriver::Missing)) => Ok(0),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 /// The name and compute capability of a device, for example
 /// `NVIDIA H100 80GB HBM3, compute capability 9.0`: other cards give other last bits.
-#[cfg(feature = "cuda")]
 pub(super) fn identity(number: usize) -> Result<String, String> {
-    let context = context(number)?;
-    let name = context.name().map_err(text_of)?;
-    let (major, minor) = context.compute_capability().map_err(text_of)?;
-    Ok(format!("{name}, compute capability {major}.{minor}"))
-}
-
-/// As above: there is no device.
-#[cfg(not(feature = "cuda"))]
-pub(super) fn identity(_number: usize) -> Result<String, String> {
-    Err("the program was built without `--features cuda`".to_owned())
+    let card = Cards::find().and_then(|cards| cards.card(number));
+    let card = card.map_err(|error| error.to_string())?;
+    let (major, minor) = card.capability;
+    Ok(format!("{}, compute capability {major}.{minor}", card.name))
 }
 
 /// Bytes of a device's memory that are in use, by this process and all others.
-#[cfg(feature = "cuda")]
 pub(super) fn memory_in_use(number: usize) -> Option<usize> {
-    let (free, total) = context(number).ok()?.mem_get_info().ok()?;
+    let (free, total) = Cards::find().ok()?.memory(number).ok()?;
     Some(total.saturating_sub(free))
-}
-
-/// As above: unknown.
-#[cfg(not(feature = "cuda"))]
-pub(super) fn memory_in_use(_number: usize) -> Option<usize> {
-    None
-}
-
-#[cfg(feature = "cuda")]
-fn context(
-    number: usize,
-) -> Result<std::sync::Arc<candle_core::cuda_backend::cudarc::driver::CudaContext>, String> {
-    candle_core::cuda_backend::cudarc::driver::CudaContext::new(number).map_err(text_of)
-}
-
-/// An error's name and description, from the driver.
-#[cfg(feature = "cuda")]
-fn text_of(error: candle_core::cuda_backend::cudarc::driver::DriverError) -> String {
-    let text = |found: Result<&std::ffi::CStr, _>| {
-        found.map_or_else(
-            |_: candle_core::cuda_backend::cudarc::driver::DriverError| String::new(),
-            |text| text.to_string_lossy().into_owned(),
-        )
-    };
-    format!(
-        "{} ({})",
-        text(error.error_name()),
-        text(error.error_string())
-    )
 }

@@ -5,7 +5,13 @@ use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 use candle_core::Device;
 
 use super::cuda;
-use crate::{engine, plan::Kind};
+use crate::{
+    engine::{
+        self,
+        cuda::{Cards, Cuda, Precision},
+    },
+    plan::Kind,
+};
 
 /// The name of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +50,19 @@ impl FromStr for DeviceName {
 /// Why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The program was built without support for CUDA devices.
-    #[error("{0} needs a program built with `--features cuda`; this one has only `cpu`")]
+    /// The program was built without candle's support for CUDA devices.
+    #[error(
+        "candle's operations on {0} need a program built with `--features cuda`; leave `--engine` \
+         out"
+    )]
     NotBuilt(DeviceName),
     /// The driver cannot open it.
-    #[error("{device} cannot be used: {reason}; {found}; `--device cpu` takes the processor")]
+    #[error("{device} cannot be used: {reason}; `--device cpu` takes the processor")]
     Unusable {
         /// The device.
         device: DeviceName,
-        /// The driver's error.
+        /// Why.
         reason: String,
-        /// The devices that the driver finds.
-        found: String,
     },
     /// The driver gives no name or compute capability.
     #[error("{device}: {reason}")]
@@ -68,7 +75,7 @@ pub enum DeviceError {
 }
 
 impl DeviceName {
-    /// Opens the device.
+    /// Opens the device for candle's own operations.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`] and [`DeviceError::Unusable`], for a CUDA device.
@@ -79,11 +86,39 @@ impl DeviceName {
             Self::Cuda(number) => Device::new_cuda(number).map_err(|error| DeviceError::Unusable {
                 device: self,
                 reason: engine::plain(&error),
-                found: cuda::count().map_or_else(
-                    |why| why,
-                    |count| format!("the driver finds {count}, counted from cuda:0"),
-                ),
             }),
+        }
+    }
+
+    /// Checks that the device is there.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unusable`], for a CUDA device.
+    pub fn check(self) -> Result<(), DeviceError> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Cuda(number) => Cards::find()
+                .and_then(|cards| cards.card(number))
+                .map(drop)
+                .map_err(|error| self.unusable(&error)),
+        }
+    }
+
+    /// The engine of a card.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unusable`].
+    pub fn engine(number: usize, precision: Precision) -> Result<Cuda, DeviceError> {
+        let device = Cards::find().and_then(|cards| cards.open(number));
+        device
+            .map(|device| Cuda::new(device, precision))
+            .map_err(|error| Self::Cuda(number).unusable(&error))
+    }
+
+    fn unusable(self, reason: &engine::cuda::CudaError) -> DeviceError {
+        DeviceError::Unusable {
+            device: self,
+            reason: reason.to_string(),
         }
     }
 
@@ -116,7 +151,7 @@ impl DeviceName {
 /// The devices that the user asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
-    /// Every CUDA device of a build that can use them, else the processor.
+    /// Every CUDA device, else the processor.
     Auto,
     /// The named ones.
     Named(Vec<DeviceName>),
@@ -200,7 +235,7 @@ impl Slots {
             }
             DeviceRequest::Named(devices) => {
                 for device in devices {
-                    device.open()?;
+                    device.check()?;
                 }
                 devices.clone()
             }
@@ -339,10 +374,16 @@ mod tests {
 
     #[test]
     #[cfg(not(feature = "cuda"))]
-    fn a_build_without_cuda_says_so() {
-        let request = DeviceRequest::Named(vec![DeviceName::Cuda(0)]);
-        let error = Slots::share(&request, None).unwrap_err();
+    fn candle_without_cuda_says_so() {
+        let error = DeviceName::Cuda(0).open().unwrap_err();
         assert_eq!(error, DeviceError::NotBuilt(DeviceName::Cuda(0)));
         assert!(error.to_string().contains("--features cuda"), "{error}");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_told_with_the_reason() {
+        let request = DeviceRequest::Named(vec![DeviceName::Cuda(97)]);
+        let error = Slots::share(&request, None).unwrap_err();
+        assert!(error.to_string().starts_with("cuda:97 cannot be used: there is no"), "{error}");
     }
 }

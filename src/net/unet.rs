@@ -85,10 +85,10 @@ pub fn count(spec: &NetworkSpec, branches: impl Into<Branches>) -> u64 {
 }
 
 /// The parts of a forward pass that all layers share.
-struct Pass<'a, E> {
+struct Pass<'a, E: Engine> {
     engine: &'a E,
     /// Which of the norms each sample goes through.
-    norms: &'a [usize],
+    norms: E::Route,
     eps: f64,
 }
 
@@ -262,7 +262,7 @@ impl UNet {
         };
         let pass = Pass {
             engine,
-            norms,
+            norms: engine.route(norms),
             eps: self.eps,
         };
         let relu = Activation::Relu;
@@ -475,7 +475,7 @@ impl ConvNorm<Tensor> {
         let affine = Affine {
             gamma: &self.gamma,
             beta: &self.beta,
-            experts: pass.norms,
+            route: &pass.norms,
         };
         pass.engine.norm(y, affine, pass.eps, residual, activation)
     }

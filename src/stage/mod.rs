@@ -29,7 +29,7 @@ use crate::{
     net::{About, Branches, Checkpoint, CheckpointError, Import, NetworkOrigin, UNet},
     plan::{Evaluate, Kind, Origin, Spec, Support, TestImages, Train},
     store::{Files, Found, MadeBy, Scratch, Store, StoreError, Unpublished},
-    train::{Annotated, TrainError, Training, Watch, latent_use, predict, train},
+    train::{Annotated, TrainError, Training, Trains, Watch, latent_use, predict, train},
 };
 
 pub use library::Library;
@@ -195,10 +195,11 @@ fn run_training(
     match engine {
         AnyEngine::Stock(engine) => train_and_predict(spec, engine, library, store, watch),
         AnyEngine::Lanes(engine) => train_and_predict(spec, engine, library, store, watch),
+        AnyEngine::Cuda(engine) => train_and_predict(spec, engine, library, store, watch),
     }
 }
 
-fn train_and_predict<E: Engine>(
+fn train_and_predict<E: Trains>(
     spec: &Train,
     engine: &E,
     library: &mut Library,

@@ -29,11 +29,13 @@ impl Average {
         }
     }
 
-    /// Adds the parameters after a number of steps, if it counts.
-    pub(super) fn add(&mut self, parameters: &[Parameter], completed: usize) -> Result<()> {
-        if completed <= self.after {
-            return Ok(());
-        }
+    /// Whether the parameters after a number of steps count.
+    pub(super) fn counts(&self, completed: usize) -> bool {
+        completed > self.after
+    }
+
+    /// Adds the parameters after a step that counts.
+    pub(super) fn add(&mut self, parameters: &[Parameter]) -> Result<()> {
         self.steps += 1;
         let share = 1.0 / self.steps as f32;
         for (i, parameter) in parameters.iter().enumerate() {

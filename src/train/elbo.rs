@@ -43,7 +43,7 @@ pub(super) struct DrawnMasks<'a> {
 
 impl<E: Engine> Decoding<'_, E> {
     /// The loss for a mask of each image, and its terms.
-    pub fn loss(&self, drawn: &DrawnMasks<'_>) -> Result<(E::Tensor, LatentTerms)> {
+    pub fn loss(&self, drawn: &DrawnMasks<'_>) -> Result<(E::Tensor, DecodedTerms<E>)> {
         let engine = self.engine;
         let [batch, _, height, width] = self.shape;
         let target = engine.pack(&drawn.masks.concat(), self.shape)?;
@@ -58,10 +58,12 @@ impl<E: Engine> Decoding<'_, E> {
         let logits = self.net.decode(engine, self.features, &latent)?;
         let cross_entropy = engine.cross_entropy(&logits, &target, batch)?;
         let divergence = engine.divergence(&posterior, self.prior, batch)?;
-        let terms = LatentTerms {
-            cross_entropy: engine.loss(&cross_entropy)? as f32,
-            divergence: engine.loss(&divergence)? as f32,
-            clamped: self.clamped(&posterior)? + self.clamped(self.prior)?,
+        let terms = DecodedTerms {
+            cross_entropy: cross_entropy.clone(),
+            divergence: divergence.clone(),
+            distributions: [posterior, self.prior.clone()],
+            batch,
+            latent: self.net.branches().latent(),
         };
         let weight = self.beta / (height * width) as f64;
         let loss = engine.sum(&[(cross_entropy, 1.0), (divergence, weight)])?;
@@ -77,14 +79,36 @@ impl<E: Engine> Decoding<'_, E> {
         };
         places.iter().flat_map(of_pair).collect()
     }
+}
+
+/// The terms of a loss, not read yet.
+pub(super) struct DecodedTerms<E: Engine> {
+    cross_entropy: E::Tensor,
+    divergence: E::Tensor,
+    /// Posterior and prior.
+    distributions: [E::Tensor; 2],
+    batch: usize,
+    latent: usize,
+}
+
+impl<E: Engine> DecodedTerms<E> {
+    /// The terms.
+    pub fn read(&self, engine: &E) -> Result<LatentTerms> {
+        let [posterior, prior] = &self.distributions;
+        Ok(LatentTerms {
+            cross_entropy: engine.loss(&self.cross_entropy)? as f32,
+            divergence: engine.loss(&self.divergence)? as f32,
+            clamped: self.clamped(engine, posterior)? + self.clamped(engine, prior)?,
+        })
+    }
 
     /// How many deviations of a batch's distributions are beyond their bounds.
-    fn clamped(&self, distributions: &E::Tensor) -> Result<usize> {
-        let numbers = self.engine.unpack(distributions, self.shape[0])?;
+    fn clamped(&self, engine: &E, distributions: &E::Tensor) -> Result<usize> {
+        let numbers = engine.unpack(distributions, self.batch)?;
         let numbers = numbers.to_dtype(candle_core::DType::F32)?;
         let numbers: Vec<f32> = numbers.flatten_all()?.to_vec1()?;
-        let latent = self.net.branches().latent();
-        let logs = numbers.chunks(2 * latent).flat_map(|one| &one[latent..]);
+        let logs = numbers.chunks(2 * self.latent);
+        let logs = logs.flat_map(|one| &one[self.latent..]);
         Ok(logs
             .filter(|log| f64::from(log.abs()) > LOG_DEVIATION)
             .count())

@@ -16,13 +16,15 @@ mod posterior;
 mod progress;
 mod radam;
 mod training;
+mod host_learner;
+mod card_learner;
+mod learner;
 
-use candle_core::{Result, Tensor};
 
 use crate::{
     data::augment::{Sample, sample},
-    engine::{Engine, plain},
-    event::{LatentTerms, Step},
+    engine::plain,
+    event::Step,
     manifest::{Recipe, TrainingSpec},
     method::{Objective, Tuned},
     net::{ExpertLayers, Parameter, Part, UNet},
@@ -30,16 +32,16 @@ use crate::{
 };
 
 pub use elbo::standard_normals;
+pub use learner::{Learner, StepLoss, Trains};
 pub use posterior::{distance_from_prior, latent_use, posterior_mean};
 pub use predict::{logits, predict, predict_drawn, samples, sigmoid};
-pub use probe::{Probe, StepShape};
+pub use probe::{Probe, ProbeSteps, StepShape};
 pub use radam::RAdam;
 pub use training::{Annotated, Training};
 
 use ahead::Ahead;
 use average::Average;
 use batches::batch;
-use pass::{forward, passes};
 
 /// The parameters of a network that a training changes, in the network's order.
 fn tuned(tuned: Tuned, net: &UNet) -> Vec<Parameter> {
@@ -123,7 +125,7 @@ pub fn learning_rate(lr: f64, spec: &TrainingSpec, completed: usize, steps: usiz
 /// # Errors
 /// The loss is not finite, the training is asked to stop, or a tensor operation fails. Parameters
 /// may then be partly updated.
-pub fn train<E: Engine>(
+pub fn train<E: Trains>(
     training: &Training<'_, E>,
     watch: &mut dyn Watch,
 ) -> std::result::Result<Vec<Step>, TrainError> {
@@ -142,19 +144,21 @@ pub fn train<E: Engine>(
     };
     let drawing = Drawing::of(training);
     let draw = |step| drawing.batch(step);
+    let mut learner = training.engine.learner(training, &parameters, optimiser)?;
     rayon::in_place_scope_fifo(|scope| {
         let mut batches = Ahead::new(steps.len(), training.budget.steps, &draw);
         let mut next = || batches.next(scope, training.engine.batches_ahead());
         go_on(
             training,
             &parameters,
-            &mut optimiser,
+            &mut learner,
             &mut average,
             &mut steps,
             &mut next,
             watch,
         )
     })?;
+    learner.bring_back()?;
     average.set(&parameters)?;
     Ok(steps)
 }
@@ -177,10 +181,10 @@ fn optimiser_spec<E>(training: &Training<'_, E>) -> TrainingSpec {
 }
 
 /// Runs the remaining steps.
-fn go_on<E: Engine>(
+fn go_on<E: Trains>(
     training: &Training<'_, E>,
     parameters: &[Parameter],
-    optimiser: &mut RAdam,
+    learner: &mut E::Learner<'_>,
     average: &mut Average,
     steps: &mut Vec<Step>,
     batches: &mut dyn FnMut() -> Vec<Sample>,
@@ -190,7 +194,7 @@ fn go_on<E: Engine>(
     for completed in steps.len()..budget.steps {
         let samples = batches();
         let lr = learning_rate(budget.lr, &recipe.training, completed, budget.steps);
-        let (loss, latent) = update(training, parameters, optimiser, completed, &samples, lr)?;
+        let (loss, latent) = learner.step(training, completed, &samples, lr)?;
         let step = Step {
             step: completed + 1,
             lr,
@@ -205,9 +209,14 @@ fn go_on<E: Engine>(
                 rate_key: training.rate_key.clone(),
             });
         }
-        average.add(parameters, completed + 1)?;
+        if average.counts(completed + 1) {
+            learner.bring_back()?;
+            average.add(parameters)?;
+        }
         if next != Next::GoOn {
-            watch.keep(progress::to_bytes(parameters, optimiser, average, steps)?);
+            learner.bring_back()?;
+            let moments = learner.moments()?;
+            watch.keep(progress::to_bytes(parameters, &moments, average, steps)?);
         }
         if next == Next::Stop {
             return Err(TrainError::Stopped(steps.len()));
@@ -250,47 +259,4 @@ impl<'a> Drawing<'a> {
             })
             .collect()
     }
-}
-
-/// One update; returns the mean loss over all pairs of image and expert of this step, and its terms
-/// where it has some. No parameter changes where the loss is not finite.
-fn update<E: Engine>(
-    training: &Training<'_, E>,
-    parameters: &[Parameter],
-    optimiser: &mut RAdam,
-    step: usize,
-    samples: &[Sample],
-    lr: f64,
-) -> Result<(f32, Option<LatentTerms>)> {
-    let engine = training.engine;
-    let passes = passes(training, step, samples.len());
-    let tensors: Vec<&Tensor> = parameters.iter().map(|p| p.var.as_tensor()).collect();
-    let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
-    let plus = |sum: Option<Tensor>, gradient: Tensor| match sum {
-        Some(sum) => sum + gradient,
-        None => Ok(gradient),
-    };
-    let mut loss = 0.0;
-    let mut latent = None;
-    // One expert's branch at a time: the memory of one pass, whatever the number of experts.
-    for (place, pass) in passes.iter().enumerate() {
-        let (of_pass, terms) = forward(training, step, samples, pass)?;
-        latent = latent.or(terms);
-        loss += engine.loss(&of_pass)? as f32 * pass.share as f32;
-        if place + 1 < passes.len() {
-            engine.backward(of_pass, pass.share, &tensors, &mut |place, gradient| {
-                sums[place] = Some(plus(sums[place].take(), gradient)?);
-                Ok(())
-            })?;
-        } else if loss.is_finite() {
-            // In the last backward pass a parameter changes as soon as its gradient is known, while
-            // both are in the cache.
-            engine.backward(of_pass, pass.share, &tensors, &mut |place, gradient| {
-                optimiser.update(place, &plus(sums[place].take(), gradient)?, lr)
-            })?;
-            // Parameters that only earlier passes used.
-            optimiser.step(&sums, lr)?;
-        }
-    }
-    Ok((loss, latent))
 }

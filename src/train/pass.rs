@@ -7,7 +7,7 @@ use candle_core::Result;
 
 use super::{
     batches::{Batches, batch},
-    elbo::{Decoding, DrawnMasks},
+    elbo::{DecodedTerms, Decoding, DrawnMasks},
     training::Training,
 };
 use crate::{
@@ -35,6 +35,58 @@ struct BatchSlot {
     sample: usize,
     /// Its branch.
     branch: usize,
+}
+
+impl TrainingPass {
+    /// Its form.
+    pub fn form(&self, net: &UNet) -> PassForm {
+        let branch = |slot: &BatchSlot| match net.mixes_branches() {
+            true => 0,
+            false => slot.branch,
+        };
+        PassForm {
+            branches: self.slots.iter().map(branch).collect(),
+            losses: self.losses.iter().map(|loss| (loss.branch, loss.target.form())).collect(),
+            mixed: net.mixes_branches(),
+            share: self.share.to_bits(),
+        }
+    }
+
+    /// Whether an image goes through a branch.
+    pub fn goes_through(&self, branch: usize) -> bool {
+        self.slots.iter().any(|slot| slot.branch == branch)
+    }
+}
+
+/// What passes of the same operations have in common, whatever their images, masks and norms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PassForm {
+    /// Of each image the branch; 0 where branches mix.
+    branches: Vec<usize>,
+    /// Of each loss the branch and the form of its target.
+    losses: Vec<(usize, TargetForm)>,
+    mixed: bool,
+    share: u64,
+}
+
+/// The form of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TargetForm {
+    Masks,
+    MeanMask,
+    Majority,
+    Disagreement,
+}
+
+impl Target {
+    fn form(&self) -> TargetForm {
+        match self {
+            Self::Masks(_) => TargetForm::Masks,
+            Self::MeanMask => TargetForm::MeanMask,
+            Self::Majority => TargetForm::Majority,
+            Self::Disagreement => TargetForm::Disagreement,
+        }
+    }
 }
 
 /// A loss over the images of a pass.
@@ -156,28 +208,24 @@ fn by_branch(net: &UNet, slots: Vec<BatchSlot>, targets: &[usize]) -> Vec<Traini
     branches.into_iter().map(of_branch).collect()
 }
 
-/// The loss of a pass, and its terms where it has some.
-pub(super) fn forward<E: Engine>(
-    training: &Training<'_, E>,
+/// The loss of a pass, and its terms where it has some. The engine need not be the training's.
+pub(super) fn forward<E: Engine, T>(
+    training: &Training<'_, T>,
+    engine: &E,
     step: usize,
     samples: &[Sample],
     TrainingPass { slots, losses, .. }: &TrainingPass,
-) -> Result<(E::Tensor, Option<LatentTerms>)> {
-    let Training {
-        net,
-        engine,
-        recipe,
-        ..
-    } = training;
+) -> Result<(E::Tensor, TermTensors<E>)> {
+    let Training { net, recipe, .. } = training;
     let (height, width) = (samples[0].image.height, samples[0].image.width);
     let shape = [slots.len(), 1, height, width];
     let images = slots.iter().map(|slot| &samples[slot.sample].image);
     let images: Vec<&[f32]> = images.map(|image| image.values.as_slice()).collect();
     let branches: Vec<usize> = slots.iter().map(|slot| slot.branch).collect();
     let x = engine.pack(&images.concat(), shape)?;
-    let features = net.features(*engine, &x, &branches)?;
+    let features = net.features(engine, &x, &branches)?;
     let prior = match training.objective {
-        Objective::Elbo => Some(net.prior(*engine, &x)?),
+        Objective::Elbo => Some(net.prior(engine, &x)?),
         Objective::Dice | Objective::MeanMask | Objective::MaskAndMap => None,
     };
     drop(x);
@@ -194,7 +242,7 @@ pub(super) fn forward<E: Engine>(
         if let (Some(prior), Target::Masks(places)) = (&prior, target) {
             let decoding = Decoding {
                 net,
-                engine: *engine,
+                engine,
                 shape,
                 images: &images,
                 features: &features,
@@ -213,7 +261,7 @@ pub(super) fn forward<E: Engine>(
         }
         let of_branch = match logits.take() {
             Some((same, logits)) if same == *branch => logits,
-            _ => net.logits(*engine, &features, *branch)?,
+            _ => net.logits(engine, &features, *branch)?,
         };
         let loss = match target {
             Target::Masks(places) => {
@@ -243,7 +291,20 @@ pub(super) fn forward<E: Engine>(
         1 => each.remove(0).0,
         _ => engine.sum(&each)?,
     };
-    Ok((loss, LatentTerms::mean(&terms)))
+    Ok((loss, TermTensors { each: terms }))
+}
+
+/// The terms of a loss, not read yet: of a probabilistic U-Net, for each mask.
+pub(super) struct TermTensors<E: Engine> {
+    each: Vec<DecodedTerms<E>>,
+}
+
+impl<E: Engine> TermTensors<E> {
+    /// The mean terms; none where the loss has none.
+    pub fn read(&self, engine: &E) -> Result<Option<LatentTerms>> {
+        let terms = self.each.iter().map(|terms| terms.read(engine));
+        Ok(LatentTerms::mean(&terms.collect::<Result<Vec<_>>>()?))
+    }
 }
 
 /// One mask of each image of a pass.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Result;
 
-use super::{Annotated, RAdam, Training, optimiser_spec, update};
+use super::{Annotated, Learner, RAdam, Training, Trains, optimiser_spec};
 use crate::{
     data::{
         Expert, Image,
@@ -29,21 +29,33 @@ pub struct StepShape {
     pub batch: usize,
 }
 
-/// A network, an optimiser and a batch.
+/// A network and a batch.
 pub struct Probe<'a, E> {
-    probed: Probed<'a, E>,
-    optimiser: RAdam,
-    samples: Vec<Sample>,
-}
-
-/// What a training is made of.
-struct Probed<'a, E> {
     engine: &'a E,
     net: UNet,
     recipe: Recipe,
     method: Method,
     cases: Vec<Annotated>,
     dealt: Option<Vec<usize>>,
+    samples: Vec<Sample>,
+}
+
+/// The steps of a probe.
+pub struct ProbeSteps<'a, E: Trains + 'a> {
+    training: Training<'a, E>,
+    learner: E::Learner<'a>,
+    samples: &'a [Sample],
+}
+
+impl<E: Trains> ProbeSteps<'_, E> {
+    /// Packing, forward pass, loss, backward pass, update. Returns the loss.
+    ///
+    /// # Errors
+    /// Where a tensor operation fails.
+    pub fn step(&mut self) -> Result<f64> {
+        let (loss, _) = self.learner.step(&self.training, 0, self.samples, 1e-3)?;
+        Ok(f64::from(loss))
+    }
 }
 
 impl<'a, E: Engine> Probe<'a, E> {
@@ -117,39 +129,34 @@ impl<'a, E: Engine> Probe<'a, E> {
             }
         });
         let dealt = (0..batch).map(|case| case % usize::from(experts));
-        let probed = Probed {
+        Ok(Self {
             engine,
             net,
             recipe,
             method: method.clone(),
             cases: cases.collect(),
             dealt: shared.then(|| dealt.collect()),
-        };
-        let spec = optimiser_spec(&probed.training());
-        Ok(Self {
-            optimiser: RAdam::new(probed.net.parameters(), &spec),
-            probed,
             samples,
         })
     }
 
-    /// Packing, forward pass, loss, backward pass, update. Returns the loss.
+    /// Begins with the network's initial state.
     ///
     /// # Errors
     /// Where a tensor operation fails.
-    pub fn step(&mut self) -> Result<f64> {
-        let Self {
-            probed,
-            optimiser,
-            samples,
-        } = self;
-        let (training, parameters) = (probed.training(), probed.net.parameters());
-        let (loss, _) = update(&training, parameters, optimiser, 0, samples, 1e-3)?;
-        Ok(f64::from(loss))
+    pub fn begin(&self) -> Result<ProbeSteps<'_, E>>
+    where
+        E: Trains,
+    {
+        let training = self.training();
+        let optimiser = RAdam::new(self.net.parameters(), &optimiser_spec(&training));
+        Ok(ProbeSteps {
+            learner: self.engine.learner(&training, self.net.parameters(), optimiser)?,
+            training,
+            samples: &self.samples,
+        })
     }
-}
 
-impl<E: Engine> Probed<'_, E> {
     fn training(&self) -> Training<'_, E> {
         Training {
             net: &self.net,

@@ -38,13 +38,12 @@ const COURSE: &str = "course";
 /// The state after the steps of the curve.
 pub(super) fn to_bytes(
     parameters: &[Parameter],
-    optimiser: &RAdam,
+    moments: &[Moment],
     average: &Average,
     steps: &[Step],
 ) -> candle_core::Result<Vec<u8>> {
-    let moments = optimiser.moments()?;
     let mut rows: Vec<(String, Vec<u8>)> = Vec::new();
-    for (i, (parameter, moment)) in parameters.iter().zip(&moments).enumerate() {
+    for (i, (parameter, moment)) in parameters.iter().zip(moments).enumerate() {
         rows.push((format!("{i}/value"), bytes_of(&flat(parameter)?)));
         rows.push((format!("{i}/first"), bytes_of(&moment.first)));
         rows.push((format!("{i}/second"), bytes_of(&moment.second)));

@@ -117,11 +117,61 @@ impl RAdam {
     }
 }
 
+/// The factor of a parameter's change in one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rate {
+    /// Of the first moment, while the variance is not tractable.
+    Plain(f32),
+    /// Of the first moment over the root of the second.
+    Adaptive(f32),
+}
+
+/// For an optimiser whose arithmetic is done elsewhere: the numbers of its next steps.
+impl RAdam {
+    /// Both decays, and the term against division by zero.
+    pub(super) fn numbers(&self) -> (f64, f64, f64) {
+        (self.beta1, self.beta2, self.eps)
+    }
+
+    /// The rate of the next update of the parameter at a place.
+    pub(super) fn rate(&self, place: usize, lr: f64) -> Rate {
+        let state = &self.states[place];
+        let (steps, lr) = (state.steps + 1, lr * state.factor);
+        let update = Update::new(self.beta1, self.beta2, self.eps, steps, lr);
+        match update.adaptive {
+            Some(factor) => Rate::Adaptive((update.rate * factor) as f32),
+            None => Rate::Plain(update.rate as f32),
+        }
+    }
+
+    /// Counts an update of the parameter at a place.
+    pub(super) fn count(&mut self, place: usize) {
+        self.states[place].steps += 1;
+    }
+
+    /// Its state, with moments that are kept elsewhere.
+    pub(super) fn with_moments(&self, moments: Vec<[Vec<f32>; 2]>) -> Vec<Moment> {
+        let states = self.states.iter().zip(moments);
+        let moment = |(state, [first, second]): (&ParameterState, [Vec<f32>; 2])| {
+            let begun = state.steps > 0;
+            Moment {
+                updates: state.steps,
+                first: if begun { first } else { Vec::new() },
+                second: if begun { second } else { Vec::new() },
+            }
+        };
+        states.map(moment).collect()
+    }
+}
+
 /// The state of one parameter, to be saved. The moments are empty before its first gradient.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Moment {
+pub struct Moment {
+    /// The number of its updates.
     pub updates: i32,
+    /// The first moment.
     pub first: Vec<f32>,
+    /// The second moment.
     pub second: Vec<f32>,
 }
 

@@ -22,7 +22,7 @@ use crate::{
         prepare::{cut_pixels, padded, prepare, prepare_mask, vanishes},
         training_geometry::TrainingGeometry,
     },
-    engine::{AnyEngine, Engine},
+    engine::AnyEngine,
     event::Step,
     key::Keyed,
     manifest::{Budget, ExpertBatching, FileReading, LatentSpec, Recipe},
@@ -31,7 +31,7 @@ use crate::{
     progress::Bar,
     seed::Seed,
     store::{check_writable, create_file},
-    train::{Annotated, Training, train},
+    train::{Annotated, Training, Trains, train},
 };
 
 #[derive(Debug, Args)]
@@ -129,6 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let outcome = match &engine {
         AnyEngine::Stock(engine) => adapt(arguments, way, &weights, &found.cases, engine),
         AnyEngine::Lanes(engine) => adapt(arguments, way, &weights, &found.cases, engine),
+        AnyEngine::Cuda(engine) => adapt(arguments, way, &weights, &found.cases, engine),
     }?;
     let headers = found.cases.iter().map(|case| &case.header);
     let geometry = TrainingGeometry::of(headers).or(weights.geometry());
@@ -234,7 +235,7 @@ struct Trained {
     took: String,
 }
 
-fn adapt<E: Engine>(
+fn adapt<E: Trains>(
     arguments: &Arguments,
     NewBranch { branch, tuned }: NewBranch,
     weights: &LoadedWeights,

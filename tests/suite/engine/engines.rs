@@ -14,7 +14,7 @@ use expertgrid::{
 };
 use rand::RngExt;
 
-fn net(seed: u64, dtype: DType) -> UNet {
+pub fn net(seed: u64, dtype: DType) -> UNet {
     let spec = NetworkSpec {
         width: 8,
         norm_eps: 1e-5,
@@ -45,7 +45,7 @@ fn net(seed: u64, dtype: DType) -> UNet {
 }
 
 /// The logits of a batch, its loss, and the gradient of every parameter.
-fn pass<E: Engine>(
+pub fn pass<E: Engine>(
     engine: &E,
     net: &UNet,
     batch: usize,
@@ -84,7 +84,7 @@ fn pass<E: Engine>(
 
 /// The largest difference, relative to the largest value; what is smaller than 1e-6 throughout (the
 /// gradients behind norms of single pixels are zero but for rounding) counts as that large.
-fn distance(a: &[f64], b: &[f64]) -> f64 {
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let largest = a.iter().fold(1e-6_f64, |m, v| m.max(v.abs()));
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());

@@ -14,7 +14,7 @@ use expertgrid::seed::Seed;
 
 /// The middle of a small network.
 #[derive(Clone, Copy, Debug)]
-enum Operation {
+pub enum Operation {
     /// Kernel and stride.
     Conv(usize, usize),
     Norm(Activation),
@@ -32,7 +32,7 @@ enum Operation {
     Draw,
 }
 
-const OPERATIONS: [Operation; 17] = [
+pub const OPERATIONS: [Operation; 17] = [
     Operation::Conv(3, 1),
     Operation::Conv(3, 2),
     Operation::Conv(1, 2),
@@ -56,7 +56,7 @@ const OPERATIONS: [Operation; 17] = [
 const LATENT: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
-struct Case {
+pub struct Case {
     operation: Operation,
     batch: usize,
     size: usize,
@@ -66,14 +66,14 @@ struct Case {
 
 /// The loss at the end.
 #[derive(Clone, Copy, Debug)]
-enum Loss {
+pub enum Loss {
     Dice(DiceOver),
     CrossEntropy,
 }
 
 impl Case {
     /// Sizes and channels follow the batch, so that over all batches they meet in every way.
-    fn new(operation: Operation, batch: usize) -> Self {
+    pub fn new(operation: Operation, batch: usize) -> Self {
         let size = match operation {
             // The engine's pooling halves even sizes.
             Operation::Pool | Operation::MeanPool => 2 * (1 + batch % 6),
@@ -132,7 +132,7 @@ impl Case {
     }
 
     /// The logits and the gradient of every parameter, nothing for one that is not used.
-    fn run<E: Engine>(&self, engine: &E, seed: u64, dtype: DType) -> Result<Vec<Vec<f64>>> {
+    pub fn run<E: Engine>(&self, engine: &E, seed: u64, dtype: DType) -> Result<Vec<Vec<f64>>> {
         let parameters = self.parameters(seed, dtype);
         let [first, last, bias, own @ ..] = parameters.as_slice() else {
             unreachable!("there are three at least")
@@ -146,11 +146,12 @@ impl Case {
         let x = engine.conv(&pixels, first, 1)?;
         // The third expert of every three samples is that of the first.
         let experts: Vec<usize> = (0..batch).map(|i| usize::from(i % 3 == 1)).collect();
+        let route = engine.route(&experts);
         let norm = |residual, activation| {
             let affine = Affine {
                 gamma: &own[..2],
                 beta: &own[2..],
-                experts: &experts,
+                route: &route,
             };
             engine.norm(&x, affine, 1e-5, residual, activation)
         };
@@ -173,7 +174,7 @@ impl Case {
                 let affine = Affine {
                     gamma: &ones,
                     beta: &ones,
-                    experts: &experts,
+                    route: &route,
                 };
                 let positive = engine.norm(&x, affine, 1e-5, None, Activation::Relu)?;
                 (engine.max_pool(&positive)?, size / 2)
@@ -231,7 +232,7 @@ impl Case {
 
 /// The largest difference, relative to the largest value; a gradient that is zero but for rounding
 /// counts as 1e-2: the norm of a single pixel multiplies rounding errors by 316.
-fn distance(a: &[f64], b: &[f64]) -> f64 {
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "the same parameters have a gradient");
     let largest = a.iter().fold(1e-2_f64, |most, v| most.max(v.abs()));
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());

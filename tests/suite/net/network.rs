@@ -132,7 +132,7 @@ fn conditional_instance_norm_agrees_with_the_reference() {
         let affine = Affine {
             gamma: &gamma,
             beta: &beta,
-            experts: &experts,
+            route: &experts,
         };
         let y = Stock::double()
             .norm(&x, affine, eps, None, Activation::Linear)

@@ -211,6 +211,7 @@ fn one_channel(logits: &LaneTensor, target: &LaneTensor, batch: usize) -> Result
 
 impl Engine for Lanes {
     type Tensor = LaneTensor;
+    type Route = Vec<usize>;
 
     fn device(&self) -> &Device {
         &self.device
@@ -251,6 +252,10 @@ impl Engine for Lanes {
         Tensor::from_vec(pixels, (batch, channels, height, width), &self.device)
     }
 
+    fn route(&self, experts: &[usize]) -> Vec<usize> {
+        experts.to_vec()
+    }
+
     fn conv(&self, x: &LaneTensor, weight: &Tensor, stride: usize) -> Result<LaneTensor> {
         self.convolve(x, weight, None, stride, Activation::Linear)
     }
@@ -268,7 +273,7 @@ impl Engine for Lanes {
     fn norm(
         &self,
         x: &LaneTensor,
-        affine: Affine<'_>,
+        affine: Affine<'_, Self>,
         eps: f64,
         residual: Option<&LaneTensor>,
         activation: Activation,
@@ -281,11 +286,11 @@ impl Engine for Lanes {
             eps: eps as f32,
         };
         // Only experts that are present: an absent one must get no gradient, not one of zeros.
-        let mut present: Vec<usize> = affine.experts.to_vec();
+        let mut present: Vec<usize> = affine.route.to_vec();
         present.sort_unstable();
         present.dedup();
         let place = |expert: &usize| present.binary_search(expert).expect("it is one of them");
-        let rows: Vec<usize> = affine.experts.iter().map(place).collect();
+        let rows: Vec<usize> = affine.route.iter().map(place).collect();
         let gamma = self.table(&shape, &rows, |row| &affine.gamma[present[row]])?;
         let beta = self.table(&shape, &rows, |row| &affine.beta[present[row]])?;
         let [mut mean, mut rstd] = [(); 2].map(|()| self.buffers.take(shape.tables()));

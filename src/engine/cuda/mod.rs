@@ -1,0 +1,37 @@
+//! The engine of NVIDIA cards: samples as lanes, on tensor cores.
+//!
+//! Activations are `[G, C, H, W, 16]` f32, as the lanes engine has them: a pixel's sixteen samples
+//! are the sixteen rows of a tensor core's tile. Every operation is one launch or a few of kernels
+//! of this project, which the program carries in compiled form (`kernels/`); of NVIDIA's software
+//! it needs the driver alone, loaded where it is there.
+//!
+//! The rule: the same inputs give the same bytes on the same kind of card. How sums are split
+//! depends on the shape alone, nothing is added in the order in which it happens to be done, and
+//! nothing is chosen by time.
+//!
+//! What launches say is recorded first and done when a number is read. `tests/device/` runs the
+//! kernels on a processor, as a driver that emulates a card. They have not met a GPU yet.
+
+mod driver;
+mod shapes;
+mod launch;
+mod images;
+mod device;
+mod arena;
+mod record;
+mod tape;
+mod parameters;
+mod held;
+mod operations;
+mod step;
+mod feeder;
+mod cuda_engine;
+
+pub use cuda_engine::{Cuda, Precision};
+pub use device::{Card, Cards, CudaError, Device};
+pub use driver::NoDriver;
+pub use feeder::Feeder;
+pub use held::CardMoments;
+pub use operations::norm::CardRoute;
+pub use step::{CardOptimiser, RecordedStep, Recording, StepRate};
+pub use tape::CudaTensor;

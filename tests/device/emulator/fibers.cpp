@@ -1,0 +1,189 @@
+// The blocks and threads of a kernel on one thread of a processor.
+#include "emulated.h"
+#include "fibers.h"
+#include <cstdio>
+#include <cstdlib>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace emulated {
+Thread *self;
+Index block, grid, threads;
+static std::vector<float> memory;
+float *shared_memory() { return memory.data(); }
+
+// A small generator: reproducible, and fast enough to be asked for every copy.
+static uint64_t dice = 1;
+static unsigned roll() {
+  dice ^= dice << 13;
+  dice ^= dice >> 7;
+  dice ^= dice << 17;
+  return dice >> 32;
+}
+bool chance() { return roll() & 1; }
+
+constexpr size_t STACK = 128 << 10;
+enum class What { Ready, AtBarrier, AtWarp, Done };
+struct Fiber : Thread {
+#if defined(__x86_64__)
+  void *stack_pointer;
+#else
+  ucontext_t context;
+#endif
+  char *stack;
+  What what;
+  float *c;
+  unsigned a[4], b[2];
+};
+static std::vector<Fiber> fibers;
+static void (*body)(void **);
+static void **arguments;
+static void enter() {
+  body(arguments);
+  static_cast<Fiber *>(self)->what = What::Done;
+  for (;;) leave();
+}
+
+#if defined(__x86_64__)
+// Saves what a call must keep, and goes on where another stack was left.
+extern "C" void emulated_switch(void **from, void *to);
+asm(".text\n.globl emulated_switch\nemulated_switch:\n"
+    "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
+    "mov %rsp, (%rdi)\nmov %rsi, %rsp\n"
+    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
+static void *scheduler;
+void leave() { emulated_switch(&static_cast<Fiber *>(self)->stack_pointer, scheduler); }
+static void go(Fiber &fiber) {
+  self = &fiber;
+  emulated_switch(&scheduler, fiber.stack_pointer);
+}
+static void prepare(Fiber &fiber) {
+  // Six registers, where to go, and a return address that is never used: the stack is aligned as
+  // behind a call.
+  void **top = reinterpret_cast<void **>(fiber.stack + STACK) - 2;
+  top[0] = reinterpret_cast<void *>(enter);
+  top[1] = nullptr;
+  fiber.stack_pointer = top - 6;
+}
+#else
+static ucontext_t scheduler;
+void leave() { swapcontext(&static_cast<Fiber *>(self)->context, &scheduler); }
+static void go(Fiber &fiber) {
+  self = &fiber;
+  swapcontext(&scheduler, &fiber.context);
+}
+static void prepare(Fiber &fiber) {
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack;
+  fiber.context.uc_stack.ss_size = STACK;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, enter, 0);
+}
+#endif
+
+void barrier() {
+  static_cast<Fiber *>(self)->what = What::AtBarrier;
+  leave();
+}
+
+// The last lane of a warp to arrive multiplies for all.
+void multiply(float *c, const unsigned *a, const unsigned *b) {
+  Fiber *me = static_cast<Fiber *>(self);
+  me->c = c;
+  std::copy(a, a + 4, me->a);
+  std::copy(b, b + 2, me->b);
+  me->what = What::AtWarp;
+  Fiber *warp = &fibers[me->index.x / 32 * 32];
+  for (int i = 0; i < 32; i++)
+    if (warp[i].what != What::AtWarp) return leave();
+  double rows[16][8], columns[8][8];
+  for (int m = 0; m < 16; m++)
+    for (int k = 0; k < 8; k++) rows[m][k] = as_float(warp[m % 8 * 4 + k % 4].a[m / 8 + k / 4 * 2]);
+  for (int n = 0; n < 8; n++)
+    for (int k = 0; k < 8; k++) columns[n][k] = as_float(warp[n * 4 + k % 4].b[k / 4]);
+  for (int m = 0; m < 16; m++)
+    for (int n = 0; n < 8; n++) {
+      double sum = 0;
+      for (int k = 0; k < 8; k++) sum += rows[m][k] * columns[n][k];
+      // Tensor cores cut what single precision cannot hold, they do not round it.
+      float &to = warp[m % 8 * 4 + n / 2].c[m / 8 * 2 + n % 2];
+      double exact = (double)to + sum;
+      float cut = (float)exact;
+      if (std::fabs((double)cut) > std::fabs(exact)) cut = std::nextafter(cut, 0.f);
+      to = cut;
+    }
+  for (int i = 0; i < 32; i++) warp[i].what = What::Ready;
+}
+
+// Runs the threads of one block to their end.
+static void run_block(unsigned count) {
+  unsigned warps = (count + 31) / 32, order[32];
+  for (;;) {
+    // Some warps run ahead until a barrier holds them, others go on by a little.
+    bool ran = false;
+    for (unsigned w = 0; w < warps; w++) order[w] = w;
+    for (unsigned w = warps; w > 1; w--) std::swap(order[w - 1], order[roll() % w]);
+    for (unsigned w = 0; w < warps; w++) {
+      unsigned first = order[w] * 32, last = min(count, first + 32), dice = roll();
+      bool ahead = dice & 1, backwards = dice & 2, moved;
+      do {
+        moved = false;
+        for (unsigned i = 0; i < last - first; i++) {
+          Fiber &fiber = fibers[backwards ? last - 1 - i : first + i];
+          if (fiber.what == What::Ready) {
+            go(fiber);
+            ran = moved = true;
+          }
+        }
+      } while (ahead && moved);
+    }
+    unsigned done = 0, waiting = 0;
+    for (unsigned i = 0; i < count; i++) {
+      done += fibers[i].what == What::Done;
+      waiting += fibers[i].what == What::AtBarrier;
+    }
+    if (done == count) return;
+    if (ran) continue;
+    if (waiting == 0 || waiting + done != count) {
+      fprintf(stderr, "a barrier or a product that not every thread reaches\n");
+      abort();
+    }
+    for (unsigned i = 0; i < count; i++)
+      if (fibers[i].what == What::AtBarrier) fibers[i].what = What::Ready;
+  }
+}
+
+void run(void (*kernel)(void **), void **with, Index blocks, unsigned count, size_t bytes, unsigned seed) {
+  dice = seed * 0x9e3779b97f4a7c15ull + 1;
+  body = kernel;
+  arguments = with;
+  grid = blocks;
+  threads = {count, 1, 1};
+  if (count > 1024) {
+    fprintf(stderr, "%u threads in a block\n", count);
+    abort();
+  }
+  while (fibers.size() < count) {
+    fibers.emplace_back();
+    fibers.back().stack = static_cast<char *>(aligned_alloc(64, STACK));
+  }
+  const uint64_t all = (uint64_t)blocks.x * blocks.y * blocks.z;
+  // Every block once, in an order that a device might have.
+  uint64_t step = all / 2 + roll() % (all / 2 + 1) + 1;
+  while (std::__gcd(step, all) != 1) step++;
+  uint64_t number = roll() % all;
+  for (uint64_t i = 0; i < all; i++, number = (number + step) % all) {
+    block = {(unsigned)(number % blocks.x), (unsigned)(number / blocks.x % blocks.y), (unsigned)(number / blocks.x / blocks.y)};
+    memory.assign(bytes / 4 + 4, NAN);
+    for (unsigned j = 0; j < count; j++) {
+      fibers[j].index = {j, 0, 0};
+      fibers[j].what = What::Ready;
+      fibers[j].groups.clear();
+      fibers[j].open.clear();
+      prepare(fibers[j]);
+    }
+    run_block(count);
+  }
+}
+} // namespace emulated
