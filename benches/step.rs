@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 
 use divan::{Bencher, counter::ItemsCount};
 use expertgrid::{
-    engine::{Engine, Lanes, Stock},
+    engine::{Lanes, Stock},
     method::Method,
-    train::{Probe, StepShape},
+    train::{Probe, StepShape, Trains},
 };
 
 fn main() {
@@ -27,11 +27,12 @@ fn stock(bencher: Bencher, shape: Shape) {
     step(bencher, &Stock::new(candle_core::Device::Cpu), shape);
 }
 
-fn step<E: Engine>(bencher: Bencher, engine: &E, (width, size, batch): Shape) {
+fn step<E: Trains>(bencher: Bencher, engine: &E, (width, size, batch): Shape) {
     let shape = StepShape { width, size, batch };
     let method = Method::named("customised").expect("a built-in method");
-    let mut probe = Probe::new(engine, shape, &method, 1).expect("a network");
+    let probe = Probe::new(engine, shape, &method, 1).expect("a network");
+    let mut steps = probe.begin().expect("a network");
     bencher
         .counter(ItemsCount::new(batch))
-        .bench_local(|| probe.step().expect("a step"));
+        .bench_local(|| steps.step().expect("a step"));
 }

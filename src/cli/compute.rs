@@ -114,7 +114,9 @@ impl Compute {
             EngineChoice::Cuda => *device == DeviceName::Cpu,
             EngineChoice::Auto | EngineChoice::Stock => false,
         };
-        devices.find(wrong).map_or(Ok(()), |device| Err(self.not_on(device)))
+        devices
+            .find(wrong)
+            .map_or(Ok(()), |device| Err(self.not_on(device)))
     }
 
     /// The engine on a device.
@@ -127,9 +129,9 @@ impl Compute {
             (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => Ok(AnyEngine::Lanes(
                 Lanes::with_kernels(self.kernels(threads)?),
             )),
-            (EngineChoice::Auto | EngineChoice::Cuda, DeviceName::Cuda(number)) => Ok(
-                AnyEngine::Cuda(DeviceName::engine(number, self.precision)?),
-            ),
+            (EngineChoice::Auto | EngineChoice::Cuda, DeviceName::Cuda(number)) => {
+                Ok(AnyEngine::Cuda(DeviceName::engine(number, self.precision)?))
+            }
             (EngineChoice::Lanes | EngineChoice::Cuda, device) => Err(self.not_on(device)),
             (EngineChoice::Stock, device) => Ok(AnyEngine::Stock(Stock::new(device.open()?))),
         }

@@ -384,6 +384,11 @@ mod tests {
     fn a_device_that_is_not_there_is_told_with_the_reason() {
         let request = DeviceRequest::Named(vec![DeviceName::Cuda(97)]);
         let error = Slots::share(&request, None).unwrap_err();
-        assert!(error.to_string().starts_with("cuda:97 cannot be used: there is no"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cuda:97 cannot be used: there is no"),
+            "{error}"
+        );
     }
 }

@@ -76,14 +76,17 @@ impl<'a> CardLearner<'a> {
         let (beta1, beta2, eps) = self.optimiser.numbers();
         let optimiser = CardOptimiser { beta1, beta2, eps };
         let mut terms = Vec::new();
-        let recorded = self.cuda.record_step(&optimiser, passes.len(), |recording| {
-            for pass in passes {
-                let (loss, of_pass) = forward(training, self.cuda, step, samples, pass)?;
-                recording.backward(loss, pass.share);
-                terms.push(of_pass);
-            }
-            Ok(())
-        })?;
+        let recorded = self
+            .cuda
+            .record_step(&optimiser, passes.len(), |recording| {
+                terms.clear();
+                for pass in passes {
+                    let (loss, of_pass) = forward(training, self.cuda, step, samples, pass)?;
+                    recording.backward(loss, pass.share);
+                    terms.push(of_pass);
+                }
+                Ok(())
+            })?;
         self.steps.push(CardStep {
             form,
             recorded,

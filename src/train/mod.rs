@@ -20,7 +20,6 @@ mod host_learner;
 mod card_learner;
 mod learner;
 
-
 use crate::{
     data::augment::{Sample, sample},
     engine::plain,

@@ -46,7 +46,11 @@ impl TrainingPass {
         };
         PassForm {
             branches: self.slots.iter().map(branch).collect(),
-            losses: self.losses.iter().map(|loss| (loss.branch, loss.target.form())).collect(),
+            losses: self
+                .losses
+                .iter()
+                .map(|loss| (loss.branch, loss.target.form()))
+                .collect(),
             mixed: net.mixes_branches(),
             share: self.share.to_bits(),
         }

@@ -151,7 +151,9 @@ impl<'a, E: Engine> Probe<'a, E> {
         let training = self.training();
         let optimiser = RAdam::new(self.net.parameters(), &optimiser_spec(&training));
         Ok(ProbeSteps {
-            learner: self.engine.learner(&training, self.net.parameters(), optimiser)?,
+            learner: self
+                .engine
+                .learner(&training, self.net.parameters(), optimiser)?,
             training,
             samples: &self.samples,
         })

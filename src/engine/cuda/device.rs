@@ -554,9 +554,8 @@ impl Memory {
         assert!(bytes <= self.bytes && bytes <= pinned.bytes, "within both");
         let Device { driver, stream, .. } = &*self.device;
         // SAFETY: within the memory of both.
-        let code = unsafe {
-            (driver.cuMemcpyHtoDAsync_v2)(self.address, pinned.memory, bytes, *stream)
-        };
+        let code =
+            unsafe { (driver.cuMemcpyHtoDAsync_v2)(self.address, pinned.memory, bytes, *stream) };
         self.device.check(code, "copying to the card")
     }
 

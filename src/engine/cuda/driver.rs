@@ -164,6 +164,10 @@ impl Driver {
                 CStr::from_ptr(text).to_string_lossy().into_owned()
             }
         };
-        format!("{} ({})", text(self.cuGetErrorName), text(self.cuGetErrorString))
+        format!(
+            "{} ({})",
+            text(self.cuGetErrorName),
+            text(self.cuGetErrorString)
+        )
     }
 }

@@ -56,7 +56,11 @@ impl Engine for Feeder {
 
     fn route(&self, experts: &[usize]) {
         let lanes = 0..experts.len().next_multiple_of(LANES);
-        let row = |sample: usize| experts.get(sample).map_or(u32::MAX, |expert| *expert as u32);
+        let row = |sample: usize| {
+            experts
+                .get(sample)
+                .map_or(u32::MAX, |expert| *expert as u32)
+        };
         self.words.borrow_mut().extend(lanes.map(row));
     }
 

@@ -37,27 +37,30 @@ pub(super) struct Held {
     pub moments: [Block; 2],
     /// Floats of the trained ones.
     pub length: usize,
-    /// Weights in other orders, by where their values begin, the order and the first input taken.
-    pub arranged: HashMap<(u64, Form, usize), (Rc<Block>, [u64; 8])>,
+    /// Weights in other orders, with their entries in the kernel's table.
+    pub arranged: HashMap<ArrangedKey, (Rc<Block>, [u64; 8])>,
     /// Of the step that is being recorded: arranged weights, and gradients that have been written.
     pub in_step: InStep,
 }
 
+/// A weight in another order: where its values begin, the order, and the first input taken.
+pub(super) type ArrangedKey = (u64, Form, usize);
+
 /// What a step under record has used.
 #[derive(Debug, Default)]
 pub(super) struct InStep {
-    /// Entries of the table of arranged weights, in the order of their first use.
-    pub arranged: Vec<[u64; 8]>,
-    pub known: HashSet<(u64, Form, usize)>,
+    /// Arranged weights, in the order of their first use.
+    keys: Vec<ArrangedKey>,
+    known: HashSet<ArrangedKey>,
     /// The trained parameters whose gradient has been written.
     pub written: HashSet<usize>,
 }
 
 impl InStep {
     /// Notes that the step reads a weight in another order.
-    pub fn arrange(&mut self, key: (u64, Form, usize), entry: [u64; 8]) {
+    pub fn arrange(&mut self, key: ArrangedKey) {
         if self.known.insert(key) {
-            self.arranged.push(entry);
+            self.keys.push(key);
         }
     }
 }
@@ -66,6 +69,27 @@ impl Held {
     /// Whether values that begin there are among these.
     pub fn holds(&self, at: u64) -> bool {
         (self.values.at()..self.values.at() + self.values.len() as u64).contains(&at)
+    }
+
+    /// Gives the weights that a step arranges places without gaps, and forgets the step.
+    pub fn settle(&mut self, cuda: &Cuda) {
+        let keys = std::mem::take(&mut self.in_step).keys;
+        let entry = |key| {
+            self.arranged
+                .remove(key)
+                .map(|(block, entry)| (block.len(), entry))
+        };
+        let entries: Vec<_> = keys.iter().map(entry).collect();
+        for (key, (length, mut entry)) in keys.into_iter().zip(entries.into_iter().flatten()) {
+            let block = Rc::new(cuda.take(length));
+            entry[1] = block.at();
+            self.arranged.insert(key, (block, entry));
+        }
+    }
+
+    /// The table of the weights that the step arranges.
+    pub fn table(&self, step: &InStep) -> Vec<[u64; 8]> {
+        step.keys.iter().map(|key| self.arranged[key].1).collect()
     }
 
     /// Where the gradient of a trained parameter is, and 1 where some of it is there already.
@@ -163,7 +187,11 @@ impl Cuda {
         };
         let [first, second] = &held.moments;
         let [first, second] = [first, second].map(|block| self.trained_parts(held, block.at()));
-        Ok(first?.into_iter().zip(second?).map(|(m, v)| [m, v]).collect())
+        Ok(first?
+            .into_iter()
+            .zip(second?)
+            .map(|(m, v)| [m, v])
+            .collect())
     }
 
     /// The part of each trained parameter in an array.

@@ -97,7 +97,10 @@ impl Cuda {
     /// Parameters `[channels]` on the card.
     pub(super) fn rows(&self, tensors: &[Tensor], channels: usize) -> Result<Rows> {
         if let Some(other) = tensors.iter().find(|tensor| tensor.dims() != [channels]) {
-            bail!("scales or shifts are {:?}, there are {channels} channels", other.dims());
+            bail!(
+                "scales or shifts are {:?}, there are {channels} channels",
+                other.dims()
+            );
         }
         if let Some(first) = tensors.first().and_then(|tensor| self.held_at(tensor)) {
             let stride = channels.next_multiple_of(ALIGNED);
@@ -134,7 +137,9 @@ impl Cuda {
             to: block.at(),
             length: length as u64,
         };
-        record.launches.push(Launch::each("from_feed", length, 1, operands));
+        record
+            .launches
+            .push(Launch::each("from_feed", length, 1, operands));
         Rc::new(block)
     }
 
@@ -159,10 +164,10 @@ impl Cuda {
         let key = (weight.values.at(), form, before);
         let mut held = self.held.borrow_mut();
         let held = held.as_mut().filter(|held| held.holds(weight.values.at()));
-        if let Some((block, entry)) = held.as_ref().and_then(|held| held.arranged.get(&key)) {
-            let (block, entry) = (block.clone(), *entry);
+        if let Some((block, _)) = held.as_ref().and_then(|held| held.arranged.get(&key)) {
+            let block = block.clone();
             if let Some(held) = held {
-                held.in_step.arrange(key, entry);
+                held.in_step.arrange(key);
             }
             return block;
         }
@@ -181,7 +186,7 @@ impl Cuda {
         ];
         if let Some(held) = held {
             held.arranged.insert(key, (block.clone(), entry));
-            held.in_step.arrange(key, entry);
+            held.in_step.arrange(key);
             return block;
         }
         let mut record = self.record.borrow_mut();
@@ -189,7 +194,9 @@ impl Cuda {
             table: record.constants.len() as u64,
         };
         record.constants.extend(entry);
-        record.launches.push(Launch::each("arrange", length, 1, operands));
+        record
+            .launches
+            .push(Launch::each("arrange", length, 1, operands));
         block
     }
 }

@@ -69,7 +69,12 @@ impl CardMemory {
     }
 
     /// Does what is recorded, for one network of `len` floats.
-    pub fn run(&mut self, device: &Rc<Device>, record: &Record, len: usize) -> Result<(), CudaError> {
+    pub fn run(
+        &mut self,
+        device: &Rc<Device>,
+        record: &Record,
+        len: usize,
+    ) -> Result<(), CudaError> {
         let mut feed = vec![u32::MAX; FEED_HEAD];
         feed[0] = 0;
         feed.extend(&record.feed);

@@ -121,10 +121,20 @@ mod tests {
         };
         for channels in [1, 8, 16, 24, 32, 64, 512] {
             for grid in [
-                taps(1, 1), taps(1, 2), taps(2, 1), taps(3, 1), taps(3, 2), taps(4, 2), taps(7, 2),
+                taps(1, 1),
+                taps(1, 2),
+                taps(2, 1),
+                taps(3, 1),
+                taps(3, 2),
+                taps(4, 2),
+                taps(7, 2),
             ] {
                 let tiles = CorrelationTiles::of(channels, &[grid]);
-                assert!(tiles.bytes() <= LEAST, "{channels} {grid:?}: {}", tiles.bytes());
+                assert!(
+                    tiles.bytes() <= LEAST,
+                    "{channels} {grid:?}: {}",
+                    tiles.bytes()
+                );
                 if grid.rows != 2 && grid.rows != 4 {
                     let tiles = ProductTiles::of(1, grid, 100);
                     assert!(tiles.bytes() <= LEAST, "{grid:?}: {}", tiles.bytes());

@@ -8,7 +8,7 @@ use super::{
     arena::Block,
     cuda_engine::Cuda,
     device::{CudaError, Graph, Memory, Pinned},
-    held::{ALIGNED, InStep},
+    held::ALIGNED,
     launch::{Arrangement, FEED_HEAD, Launch, Networks, Scaled, Update},
     parameters::Form,
     tape::{CudaBackward, CudaTensor},
@@ -91,7 +91,9 @@ impl RecordedStep {
 
 impl Cuda {
     /// Records a step of a training whose parameters are [held](Self::hold): the passes that
-    /// `build` makes, and the update of the parameters.
+    /// `build` makes, and the update of the parameters. `build` is called twice. Arranged weights
+    /// are written at the step's beginning, so they must have places of their own before anything
+    /// else of the step has: the first call tells which there are.
     ///
     /// # Errors
     /// Those of `build`; nothing is held; the card's memory is full.
@@ -99,26 +101,32 @@ impl Cuda {
         &self,
         optimiser: &CardOptimiser,
         most_passes: usize,
-        build: impl FnOnce(&mut Recording<'_>) -> Result<()>,
+        mut build: impl FnMut(&mut Recording<'_>) -> Result<()>,
     ) -> Result<RecordedStep> {
         // What was asked for before is no part of it.
         self.finish()?;
-        let mut recording = Recording {
-            cuda: self,
-            losses: self.take(most_passes),
-            passes: 0,
+        let mut recorded = || {
+            let mut recording = Recording {
+                cuda: self,
+                losses: self.take(most_passes),
+                passes: 0,
+            };
+            let built = build(&mut recording);
+            let Recording { losses, passes, .. } = recording;
+            let record = self.record.take();
+            built.map(|()| (losses, passes, record))
         };
-        let built = build(&mut recording);
-        let Recording { losses, passes, .. } = recording;
-        let mut record = self.record.take();
-        built?;
+        drop(recorded()?);
+        if let Some(held) = self.held.borrow_mut().as_mut() {
+            held.settle(self);
+        }
+        let (losses, passes, mut record) = recorded()?;
         let mut held = self.held.borrow_mut();
         let Some(held) = held.as_mut() else {
             bail!("no parameters are on the card")
         };
-        let InStep {
-            arranged, written, ..
-        } = std::mem::take(&mut held.in_step);
+        let in_step = std::mem::take(&mut held.in_step);
+        let arranged = held.table(&in_step);
         let longest = arranged.iter().map(|entry| length_of(entry)).max();
         let arrangement = Launch {
             grid: [longest.unwrap_or(1).div_ceil(256), arranged.len()],
@@ -136,7 +144,9 @@ impl Cuda {
         let table = record.constants.len() as u64;
         for (place, parameter) in held.trained.iter().enumerate() {
             let blocks = parameter.len.div_ceil(ALIGNED);
-            record.constants.extend(std::iter::repeat_n(place as u64, blocks));
+            record
+                .constants
+                .extend(std::iter::repeat_n(place as u64, blocks));
         }
         let operands = Update {
             parameters: held.values.at(),
@@ -162,9 +172,11 @@ impl Cuda {
             .push(Launch::new("radam", blocks, ALIGNED, 0, 1, operands));
         let feed = record.feed.len() + 2 * held.trained.len();
         let bytes = (FEED_HEAD + feed) * size_of::<u32>();
-        let constants = self.device.allocate(record.constants.len() * size_of::<u64>())?;
+        let constants = self
+            .device
+            .allocate(record.constants.len() * size_of::<u64>())?;
         constants.write(0, &record.constants)?;
-        let mut written: Vec<usize> = written.into_iter().collect();
+        let mut written: Vec<usize> = in_step.written.into_iter().collect();
         written.sort_unstable();
         Ok(RecordedStep {
             launches: record.launches,
@@ -217,7 +229,10 @@ impl Cuda {
 
     /// Launches a step, as a graph where the card's memory has not moved since it was recorded.
     fn launch_step(&self, step: &RecordedStep) -> std::result::Result<(), CudaError> {
-        let arena = self.memory.borrow_mut().arena(&self.device, self.arena.len())?;
+        let arena = self
+            .memory
+            .borrow_mut()
+            .arena(&self.device, self.arena.len())?;
         let mut graph = step.graph.borrow_mut();
         if graph.as_ref().is_none_or(|(address, _)| *address != arena) {
             let networks = Networks {
@@ -248,8 +263,16 @@ impl Cuda {
 
 /// Numbers of an arranged weight, as `arrange` computes them from its entry.
 fn length_of(&[_, _, outputs, _, taps, _, taken, form]: &[u64; 8]) -> usize {
-    let slots = if form >= Form::JointForward as u64 { 16 } else { taps };
+    let slots = if form >= Form::JointForward as u64 {
+        16
+    } else {
+        taps
+    };
     let forward = form == Form::Forward as u64 || form == Form::JointForward as u64;
-    let [outer, inner] = if forward { [taken, outputs] } else { [outputs, taken] };
+    let [outer, inner] = if forward {
+        [taken, outputs]
+    } else {
+        [outputs, taken]
+    };
     (outer * slots * inner.next_multiple_of(4)) as usize
 }

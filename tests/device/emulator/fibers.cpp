@@ -32,16 +32,23 @@ struct Fiber : Thread {
   ucontext_t context;
 #endif
   char *stack;
-  What what;
-  float *c;
-  unsigned a[4], b[2];
 };
 static std::vector<Fiber> fibers;
+constexpr unsigned MOST = 1024;
+// What each thread waits for.
+static What what[MOST];
+// The operands of a warp's product, and how many lanes have brought theirs.
+struct Warp {
+  unsigned arrived;
+  float *c[32];
+  unsigned a[32][4], b[32][2];
+};
+static Warp warps[MOST / 32];
 static void (*body)(void **);
 static void **arguments;
 static void enter() {
   body(arguments);
-  static_cast<Fiber *>(self)->what = What::Done;
+  what[self->index.x] = What::Done;
   for (;;) leave();
 }
 
@@ -83,65 +90,76 @@ static void prepare(Fiber &fiber) {
 #endif
 
 void barrier() {
-  static_cast<Fiber *>(self)->what = What::AtBarrier;
+  what[self->index.x] = What::AtBarrier;
   leave();
 }
 
 // The last lane of a warp to arrive multiplies for all.
 void multiply(float *c, const unsigned *a, const unsigned *b) {
-  Fiber *me = static_cast<Fiber *>(self);
-  me->c = c;
-  std::copy(a, a + 4, me->a);
-  std::copy(b, b + 2, me->b);
-  me->what = What::AtWarp;
-  Fiber *warp = &fibers[me->index.x / 32 * 32];
-  for (int i = 0; i < 32; i++)
-    if (warp[i].what != What::AtWarp) return leave();
+  const unsigned me = self->index.x;
+  Warp &warp = warps[me / 32];
+  warp.c[me % 32] = c;
+  std::copy(a, a + 4, warp.a[me % 32]);
+  std::copy(b, b + 2, warp.b[me % 32]);
+  what[me] = What::AtWarp;
+  if (++warp.arrived < 32) return leave();
+  warp.arrived = 0;
   double rows[16][8], columns[8][8];
-  for (int m = 0; m < 16; m++)
-    for (int k = 0; k < 8; k++) rows[m][k] = as_float(warp[m % 8 * 4 + k % 4].a[m / 8 + k / 4 * 2]);
-  for (int n = 0; n < 8; n++)
-    for (int k = 0; k < 8; k++) columns[n][k] = as_float(warp[n * 4 + k % 4].b[k / 4]);
-  for (int m = 0; m < 16; m++)
-    for (int n = 0; n < 8; n++) {
-      double sum = 0;
-      for (int k = 0; k < 8; k++) sum += rows[m][k] * columns[n][k];
-      // Tensor cores cut what single precision cannot hold, they do not round it.
-      float &to = warp[m % 8 * 4 + n / 2].c[m / 8 * 2 + n % 2];
-      double exact = (double)to + sum;
-      float cut = (float)exact;
-      if (std::fabs((double)cut) > std::fabs(exact)) cut = std::nextafter(cut, 0.f);
-      to = cut;
+  unsigned any_row = 0, any_column = 0;
+  for (int i = 0; i < 32; i++) {
+    for (int j = 0; j < 4; j++) {
+      rows[i / 4 + j % 2 * 8][i % 4 + j / 2 * 4] = as_float(warp.a[i][j]);
+      any_row |= warp.a[i][j] << 1;
     }
-  for (int i = 0; i < 32; i++) warp[i].what = What::Ready;
+    for (int j = 0; j < 2; j++) {
+      columns[i % 4 + j * 4][i / 4] = as_float(warp.b[i][j]);
+      any_column |= warp.b[i][j] << 1;
+    }
+  }
+  // Beyond the channels there are zeros only, which change no sum.
+  for (int m = 0; m < 16 && any_row && any_column; m++) {
+    double sums[8] = {};
+    for (int k = 0; k < 8; k++)
+      for (int n = 0; n < 8; n++) sums[n] += rows[m][k] * columns[k][n];
+    for (int n = 0; n < 8; n++) {
+      float &to = warp.c[m % 8 * 4 + n / 2][m / 8 * 2 + n % 2];
+      double exact = (double)to + sums[n];
+      // Tensor cores cut what single precision cannot hold, they do not round it.
+      uint64_t bits;
+      std::memcpy(&bits, &exact, 8);
+      bits &= ~((1ull << 29) - 1);
+      std::memcpy(&exact, &bits, 8);
+      to = (float)exact;
+    }
+  }
+  std::fill_n(what + me / 32 * 32, 32, What::Ready);
 }
 
 // Runs the threads of one block to their end.
 static void run_block(unsigned count) {
-  unsigned warps = (count + 31) / 32, order[32];
+  unsigned number = (count + 31) / 32, order[32];
   for (;;) {
     // Some warps run ahead until a barrier holds them, others go on by a little.
     bool ran = false;
-    for (unsigned w = 0; w < warps; w++) order[w] = w;
-    for (unsigned w = warps; w > 1; w--) std::swap(order[w - 1], order[roll() % w]);
-    for (unsigned w = 0; w < warps; w++) {
+    for (unsigned w = 0; w < number; w++) order[w] = w;
+    for (unsigned w = number; w > 1; w--) std::swap(order[w - 1], order[roll() % w]);
+    for (unsigned w = 0; w < number; w++) {
       unsigned first = order[w] * 32, last = min(count, first + 32), dice = roll();
       bool ahead = dice & 1, backwards = dice & 2, moved;
       do {
         moved = false;
         for (unsigned i = 0; i < last - first; i++) {
-          Fiber &fiber = fibers[backwards ? last - 1 - i : first + i];
-          if (fiber.what == What::Ready) {
-            go(fiber);
-            ran = moved = true;
-          }
+          unsigned thread = backwards ? last - 1 - i : first + i;
+          if (what[thread] != What::Ready) continue;
+          go(fibers[thread]);
+          ran = moved = true;
         }
       } while (ahead && moved);
     }
     unsigned done = 0, waiting = 0;
     for (unsigned i = 0; i < count; i++) {
-      done += fibers[i].what == What::Done;
-      waiting += fibers[i].what == What::AtBarrier;
+      done += what[i] == What::Done;
+      waiting += what[i] == What::AtBarrier;
     }
     if (done == count) return;
     if (ran) continue;
@@ -150,7 +168,7 @@ static void run_block(unsigned count) {
       abort();
     }
     for (unsigned i = 0; i < count; i++)
-      if (fibers[i].what == What::AtBarrier) fibers[i].what = What::Ready;
+      if (what[i] == What::AtBarrier) what[i] = What::Ready;
   }
 }
 
@@ -160,7 +178,7 @@ void run(void (*kernel)(void **), void **with, Index blocks, unsigned count, siz
   arguments = with;
   grid = blocks;
   threads = {count, 1, 1};
-  if (count > 1024) {
+  if (count > MOST) {
     fprintf(stderr, "%u threads in a block\n", count);
     abort();
   }
@@ -178,7 +196,7 @@ void run(void (*kernel)(void **), void **with, Index blocks, unsigned count, siz
     memory.assign(bytes / 4 + 4, NAN);
     for (unsigned j = 0; j < count; j++) {
       fibers[j].index = {j, 0, 0};
-      fibers[j].what = What::Ready;
+      what[j] = What::Ready;
       fibers[j].groups.clear();
       fibers[j].open.clear();
       prepare(fibers[j]);

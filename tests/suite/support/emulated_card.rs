@@ -25,7 +25,15 @@ fn build() -> Option<PathBuf> {
     let compilers = ["c++", "g++", "clang++"];
     for compiler in compilers {
         let output = Command::new(compiler)
-            .args(["-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Werror"])
+            .args([
+                "-std=c++17",
+                "-O3",
+                "-march=native",
+                "-shared",
+                "-fPIC",
+                "-Wall",
+                "-Werror",
+            ])
             .args(["-Wno-unknown-pragmas", "-Wno-unused-function"])
             .arg("-I")
             .arg(&sources)

@@ -1,3 +1,4 @@
 //! Trainings.
 
 pub mod course;
+mod card;

@@ -70,6 +70,8 @@ DEVICE void correlate(const Networks &networks, const Correlation &c) {
   const int chunks1 = c.count > 1 ? (c.sources[1].channels + CHUNK - 1) / CHUNK : 0;
   const int chunks = chunks0 + chunks1;
   const int stage_floats = CHUNK * (c.patch_stride + c.weight_stride);
+  // Whether this warp has pixels and channels at all.
+  const bool busy = column + px0 < c.width && first + co0 < c.channels;
 
   auto load = [&](int chunk) {
     const Source &s = c.sources[chunk >= chunks0];
@@ -118,12 +120,24 @@ DEVICE void correlate(const Networks &networks, const Correlation &c) {
     // A tensor core cuts its sums instead of rounding them: in single precision few products are
     // added there, and the rest here.
     float part[PX][NT][4] = {};
+    auto collect = [&]() {
+#pragma unroll
+      for (int p = 0; p < PX && TERMS == 3; p++)
+#pragma unroll
+        for (int n = 0; n < NT; n++)
+#pragma unroll
+          for (int k = 0; k < 4; k++) {
+            sums[p][n][k] += part[p][n][k];
+            part[p][n][k] = 0.f;
+          }
+    };
     auto weight = [&](int tap, int n, unsigned (&high)[2], unsigned (&low)[2]) {
 #pragma unroll
       for (int k = 0; k < 2; k++)
         split<TERMS>(weights[(t + k * 4) * c.weight_stride + tap * COUT + co0 + n * 8 + g], high[k], low[k]);
     };
-    if (DENSE) {
+    if (!busy) {
+    } else if (DENSE) {
       constexpr int ACROSS = PIXELS + 2;
 #pragma unroll
       for (int r = 0; r < 3; r++) {
@@ -145,6 +159,7 @@ DEVICE void correlate(const Networks &networks, const Correlation &c) {
             for (int p = 0; p < PX; p++)
               multiply<TERMS>(TERMS == 3 ? part[p][n] : sums[p][n], high[p + x], low[p + x], wh, wl);
           }
+        collect();
       }
     } else {
       const Taps &taps = s.of_class[kind];
@@ -166,15 +181,9 @@ DEVICE void correlate(const Networks &networks, const Correlation &c) {
           for (int p = 0; p < PX; p++)
             multiply<TERMS>(TERMS == 3 ? part[p][n] : sums[p][n], high[p], low[p], wh, wl);
         }
+        if (x == taps.columns - 1) collect();
       }
     }
-    if (TERMS == 3)
-#pragma unroll
-      for (int p = 0; p < PX; p++)
-#pragma unroll
-        for (int n = 0; n < NT; n++)
-#pragma unroll
-          for (int k = 0; k < 4; k++) sums[p][n][k] += part[p][n][k];
     __syncthreads();
     if (c.stages == 1 && chunk + 1 < chunks) load(chunk + 1);
   }

@@ -55,6 +55,9 @@ DEVICE void products(const Networks &networks, const Products &c) {
   const size_t plane = (size_t)s.height * s.width * LANES, out_plane = (size_t)c.height * c.width * LANES;
   float *patch = shared, *gradient = shared + TILE * c.patch_stride;
 
+  // Whether this warp has channels of both sides, and of the second eight outputs.
+  const bool busy = in0 + ci0 < s.channels && out0 + co0 < c.channels;
+  const bool both = out0 + co0 + 8 < c.channels;
   float sums[TAPS][2][4] = {};
   const int last = min((number + 1) * c.rows_each, c.groups * c.height);
   for (int line = number * c.rows_each; line < last; line++) {
@@ -81,9 +84,11 @@ DEVICE void products(const Networks &networks, const Products &c) {
       copies_end();
       copies_wait<0>();
       __syncthreads();
+      if (!busy) continue;
       float part[TAPS][2][4] = {};
 #pragma unroll
-      for (int p = 0; p < PIXELS; p++)
+      for (int p = 0; p < PIXELS; p++) {
+        if (column + p >= c.width) break;
 #pragma unroll
         for (int half = 0; half < 2; half++) {
           const int sample = half * 8 + t;
@@ -103,6 +108,7 @@ DEVICE void products(const Networks &networks, const Products &c) {
                            ah[k], al[k]);
 #pragma unroll
             for (int n = 0; n < 2; n++) {
+              if (n == 1 && !both) break;
               float(&sum)[4] = TERMS == 3 ? part[tap][n] : sums[tap][n];
               if (TERMS == 3) {
                 mma(sum, al, bh[n]);
@@ -112,6 +118,7 @@ DEVICE void products(const Networks &networks, const Products &c) {
             }
           }
         }
+      }
       // As in correlate.cu: few products are added by tensor cores.
       if (TERMS == 3)
 #pragma unroll

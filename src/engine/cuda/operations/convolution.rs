@@ -247,7 +247,9 @@ impl Cuda {
                     kernel,
                     step: stride,
                 };
-                backward.cuda.weight_gradient(groups, &inputs, dy, [outputs, size[0], size[1]], to);
+                backward
+                    .cuda
+                    .weight_gradient(groups, &inputs, dy, [outputs, size[0], size[1]], to);
             }
             let of_bias = bias.as_ref().and_then(|bias| backward.parameter(bias));
             if let Some((to, onto)) = of_bias {

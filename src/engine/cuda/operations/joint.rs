@@ -105,7 +105,9 @@ impl Cuda {
                     kernel: 3,
                     step: 1,
                 };
-                backward.cuda.weight_gradient(groups, &inputs, dy, [outputs, size[0], size[1]], to);
+                backward
+                    .cuda
+                    .weight_gradient(groups, &inputs, dy, [outputs, size[0], size[1]], to);
             }
             let gradient = |weights, channels, size: [usize; 2], (step, taps, of_class)| {
                 let source = Correlated {

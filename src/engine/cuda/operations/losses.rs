@@ -205,7 +205,9 @@ impl Cuda {
             self.launch(Launch::each("scale", 1, 1, operands));
         }
         let nodes = losses.iter();
-        let nodes: Vec<_> = nodes.map(|(loss, weight)| (loss.node().clone(), *weight as f32)).collect();
+        let nodes: Vec<_> = nodes
+            .map(|(loss, weight)| (loss.node().clone(), *weight as f32))
+            .collect();
         self.number(sum, move |backward, weight| {
             for (node, share) in &nodes {
                 backward.weight(node, weight * share);

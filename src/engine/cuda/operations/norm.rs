@@ -59,7 +59,10 @@ impl Cuda {
         let beta = self.rows(affine.beta, channels)?;
         let CardRoute { rows, present } = affine.route.clone();
         if rows.len() != groups * LANES {
-            bail!("{} samples have experts, there are {groups} groups", rows.len());
+            bail!(
+                "{} samples have experts, there are {groups} groups",
+                rows.len()
+            );
         }
         let moments = Rc::new(self.take(sums_of_pieces(groups * channels, pixels)));
         let y = Rc::new(self.take(self.len(dims)));
@@ -72,7 +75,12 @@ impl Cuda {
             pieces: int(pieces(pixels)),
             unused: 0,
         };
-        self.launch(Launch::pieces("norm_moments", [channels, pixels], groups, operands));
+        self.launch(Launch::pieces(
+            "norm_moments",
+            [channels, pixels],
+            groups,
+            operands,
+        ));
         let operands = Normalise {
             x: x.at(),
             residual: residual.map_or(NOTHING, CudaTensor::at),
@@ -88,7 +96,12 @@ impl Cuda {
             expert_stride: int(gamma.stride),
             eps,
         };
-        self.launch(Launch::pieces("norm_apply", [channels, pixels], groups, operands));
+        self.launch(Launch::pieces(
+            "norm_apply",
+            [channels, pixels],
+            groups,
+            operands,
+        ));
 
         let parameters = [affine.gamma.to_vec(), affine.beta.to_vec()];
         let (x, output) = (x.clone(), y.clone());

@@ -26,7 +26,10 @@ impl Cuda {
         let groups = batch.div_ceil(LANES);
         let dims = [groups, channels, height, width];
         let block = self.take(self.len(dims));
-        let from = self.record.borrow_mut().feed(pixels.iter().map(|value| value.to_bits()));
+        let from = self
+            .record
+            .borrow_mut()
+            .feed(pixels.iter().map(|value| value.to_bits()));
         let operands = Packing {
             from,
             to: block.at(),
@@ -59,7 +62,12 @@ impl Cuda {
             width: int(width),
             onto: 0,
         };
-        self.launch(Launch::each(kernel, self.len(dims) / groups, groups, operands));
+        self.launch(Launch::each(
+            kernel,
+            self.len(dims) / groups,
+            groups,
+            operands,
+        ));
         let x = x.clone();
         let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
             let gradient = dy.at();
@@ -129,7 +137,12 @@ impl Cuda {
             relu: i32::from(activation == Activation::Relu),
             unused: 0,
         };
-        self.launch(Launch::each("shift", self.len(dims) / groups, groups, operands));
+        self.launch(Launch::each(
+            "shift",
+            self.len(dims) / groups,
+            groups,
+            operands,
+        ));
         let (x, by) = (x.node().clone(), by.node().clone());
         let output = (activation == Activation::Relu).then(|| y.clone());
         let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
