@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios parts selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios parts selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm test-device kernels check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,12 @@ KILLS ?= 200
 torture: ## kill a sweep 200 times (KILLS=), let every step of publication fail in every way; SEED= repeats one's choices
 	EXPERTGRID_TORTURE_KILLS=$(KILLS) $(if $(SEED),EXPERTGRID_TORTURE_SEED=$(SEED)) \
 		cargo test --release --locked --test suite -- store::torture:: store::publication:: store::disks:: --nocapture
+
+test-device: build ## the engine of cards on a real one (needs an NVIDIA GPU; with PyTorch beside it where that is installed)
+	tests/device/check.sh $(EXPERTGRID)
+
+kernels: ## compile the kernels of cards, with NVRTC from a wheel (needs pip, no GPU)
+	python3 src/engine/cuda/kernels/build.py
 
 test-slurm: build ## sweeps on a real Slurm of four nodes on this machine (Debian, as root; installs it)
 	EXPERTGRID_INSTALL=1 python3 tests/slurm/check.py $(EXPERTGRID)

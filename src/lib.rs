@@ -88,6 +88,7 @@ pub mod engine;
 pub mod net;
 pub mod imports;
 pub mod train;
+pub mod card_check;
 pub mod adaptation;
 pub mod serving;
 pub mod stage;

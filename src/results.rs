@@ -170,7 +170,7 @@ pub fn collect<'a>(
                 let report = &plan.experiments[run.experiment].metrics.report;
                 let behind = plan.chain(run.evaluation).into_iter();
                 let made_by = behind.filter_map(|id| trained_by.get(&id).cloned());
-                let made_by = made_by.chain([artefact.description.made_by]).collect();
+                let made_by = with_scoring(made_by.collect(), artefact.description.made_by);
                 let found = Scores::parse(&artefact.files[SCORES])
                     .and_then(|scores| outcome(&scores, report, made_by));
                 let outcome = found.unwrap_or_else(|why| without(RunStatus::Failed(why)));
@@ -242,6 +242,18 @@ fn trained_by(plan: &Plan, store: &Store) -> HashMap<StageId, MadeBy> {
         }
     };
     ids.into_par_iter().filter_map(read).collect()
+}
+
+/// What computed trainings and their scores. Scores do not depend on the device and the engine, so
+/// only another version of the program makes a difference.
+fn with_scoring(mut trainings: BTreeSet<MadeBy>, scores: MadeBy) -> BTreeSet<MadeBy> {
+    if trainings
+        .iter()
+        .all(|made_by| made_by.version != scores.version)
+    {
+        trainings.insert(scores);
+    }
+    trainings
 }
 
 fn without(status: RunStatus) -> Outcome {

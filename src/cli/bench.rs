@@ -180,7 +180,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
     let step_ms = match &engine {
         AnyEngine::Stock(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
         AnyEngine::Lanes(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
-        AnyEngine::Cuda(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
+        AnyEngine::Cuda(engine) => median_step_ms(&**engine, shape, of, *steps, &mut look),
     };
     let step_ms = step_ms.map_err(|error| {
         let StepShape { width, size, batch } = shape;

@@ -130,7 +130,10 @@ impl Compute {
                 Lanes::with_kernels(self.kernels(threads)?),
             )),
             (EngineChoice::Auto | EngineChoice::Cuda, DeviceName::Cuda(number)) => {
-                Ok(AnyEngine::Cuda(DeviceName::engine(number, self.precision)?))
+                Ok(AnyEngine::Cuda(Box::new(DeviceName::checked_engine(
+                    number,
+                    self.precision,
+                )?)))
             }
             (EngineChoice::Lanes | EngineChoice::Cuda, device) => Err(self.not_on(device)),
             (EngineChoice::Stock, device) => Ok(AnyEngine::Stock(Stock::new(device.open()?))),

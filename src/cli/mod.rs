@@ -20,6 +20,7 @@ mod completions;
 mod compute;
 mod data;
 mod described;
+mod doctor;
 mod fuse;
 mod interrupts;
 mod logs;
@@ -121,6 +122,8 @@ enum Command {
     Store(store::Command),
     /// Time a training step on this machine.
     Bench(bench::Arguments),
+    /// Show what this machine has, and check that a card computes as the processor does.
+    Doctor(doctor::Arguments),
     /// Print what a shell needs to complete commands and options.
     Completions(completions::Completions),
     /// Write manual pages, one for each command.
@@ -217,6 +220,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Fuse(arguments) => fuse::run(&arguments),
         Command::Store(command) => store::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => completions::man_pages(&arguments),
         Command::Worker(arguments) => worker::run(&arguments, work),

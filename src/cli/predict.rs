@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     match &engine {
         AnyEngine::Stock(engine) => predict_all(arguments, &weights, branch, &images, engine),
         AnyEngine::Lanes(engine) => predict_all(arguments, &weights, branch, &images, engine),
-        AnyEngine::Cuda(engine) => predict_all(arguments, &weights, branch, &images, engine),
+        AnyEngine::Cuda(engine) => predict_all(arguments, &weights, branch, &images, &**engine),
     }
 }
 

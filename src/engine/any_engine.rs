@@ -14,7 +14,7 @@ pub enum AnyEngine {
     /// The fast kernels of the processor.
     Lanes(Lanes),
     /// The fast kernels of a card.
-    Cuda(Cuda),
+    Cuda(Box<Cuda>),
 }
 
 impl AnyEngine {

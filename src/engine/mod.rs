@@ -2,7 +2,7 @@
 //!
 //! The rule: an engine knows operations and layouts, never networks. [`Stock`] is candle's own
 //! operations on any device and in single or double precision: the reference for every other
-//! engine, and the one for GPUs.
+//! engine. [`Lanes`] is the processor's, [`Cuda`] that of NVIDIA cards.
 
 mod operations;
 mod tensor_error;

@@ -6,6 +6,7 @@ use candle_core::Device;
 
 use super::cuda;
 use crate::{
+    card_check::{distance_over_a_network, tolerance},
     engine::{
         self,
         cuda::{Cards, Cuda, Precision},
@@ -113,6 +114,28 @@ impl DeviceName {
         device
             .map(|device| Cuda::new(device, precision))
             .map_err(|error| Self::Cuda(number).unusable(&error))
+    }
+
+    /// The engine of a card that computes what the processor does, for a small network: a card that
+    /// does not would give results that nobody doubts.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unusable`].
+    pub fn checked_engine(number: usize, precision: Precision) -> Result<Cuda, DeviceError> {
+        let cuda = Self::engine(number, precision)?;
+        let unusable = |reason| DeviceError::Unusable {
+            device: Self::Cuda(number),
+            reason,
+        };
+        let off =
+            distance_over_a_network(&cuda).map_err(|error| unusable(engine::plain(&error)))?;
+        match off < tolerance(precision) {
+            true => Ok(cuda),
+            false => Err(unusable(format!(
+                "it computes other numbers than the processor, by {off:.1e} of the largest; \
+                 `expertgrid doctor --device cuda:{number}` lists where"
+            ))),
+        }
     }
 
     fn unusable(self, reason: &engine::cuda::CudaError) -> DeviceError {

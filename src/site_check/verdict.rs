@@ -95,11 +95,7 @@ impl Judged {
         if found < asked {
             self.wrong.push(format!(
                 "{host}: a pilot asks for `gpus = {asked}` and this program finds {found} there; \
-                 {}",
-                match cfg!(feature = "cuda") {
-                    true => "look at the driver and at `CUDA_VISIBLE_DEVICES` on this node",
-                    false => "build it with `--features cuda`, or leave `gpus` out",
-                }
+                 look at the driver and at `CUDA_VISIBLE_DEVICES` on this node, or leave `gpus` out"
             ));
         }
         if !sees_directory {

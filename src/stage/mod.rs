@@ -195,7 +195,7 @@ fn run_training(
     match engine {
         AnyEngine::Stock(engine) => train_and_predict(spec, engine, library, store, watch),
         AnyEngine::Lanes(engine) => train_and_predict(spec, engine, library, store, watch),
-        AnyEngine::Cuda(engine) => train_and_predict(spec, engine, library, store, watch),
+        AnyEngine::Cuda(engine) => train_and_predict(spec, &**engine, library, store, watch),
     }
 }
 

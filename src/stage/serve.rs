@@ -35,7 +35,7 @@ pub(super) fn serve(spec: &Serve, bench: &mut Bench) -> Result<Files, StageError
     match engine {
         AnyEngine::Stock(engine) => serve_with(spec, engine, library, store),
         AnyEngine::Lanes(engine) => serve_with(spec, engine, library, store),
-        AnyEngine::Cuda(engine) => serve_with(spec, engine, library, store),
+        AnyEngine::Cuda(engine) => serve_with(spec, &**engine, library, store),
     }
 }
 

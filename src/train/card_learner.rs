@@ -95,8 +95,8 @@ impl<'a> CardLearner<'a> {
         Ok(self.steps.len() - 1)
     }
 
-    /// Whether a parameter has a gradient in a step: the norms of an expert only where a sample goes
-    /// through them.
+    /// Whether a parameter has a gradient in a step: the norms of an expert only where a sample
+    /// goes through them.
     fn has_gradient(&self, parameter: &Parameter, passes: &[TrainingPass]) -> bool {
         match (parameter.part, self.net.branches().layers) {
             (Part::Expert(branch), ExpertLayers::Norms) => {

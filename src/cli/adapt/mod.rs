@@ -129,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let outcome = match &engine {
         AnyEngine::Stock(engine) => adapt(arguments, way, &weights, &found.cases, engine),
         AnyEngine::Lanes(engine) => adapt(arguments, way, &weights, &found.cases, engine),
-        AnyEngine::Cuda(engine) => adapt(arguments, way, &weights, &found.cases, engine),
+        AnyEngine::Cuda(engine) => adapt(arguments, way, &weights, &found.cases, &**engine),
     }?;
     let headers = found.cases.iter().map(|case| &case.header);
     let geometry = TrainingGeometry::of(headers).or(weights.geometry());

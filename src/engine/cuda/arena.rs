@@ -23,7 +23,7 @@ struct Pieces {
 
 /// A piece of a network's memory.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct CardBlock {
     offset: usize,
     len: usize,
     arena: Arena,
@@ -31,7 +31,7 @@ pub(super) struct Block {
 
 impl Arena {
     /// Takes `len` floats: the smallest free piece that is large enough.
-    pub fn take(&self, len: usize) -> Block {
+    pub fn take(&self, len: usize) -> CardBlock {
         let mut pieces = self.0.borrow_mut();
         let whole = len.max(1).next_multiple_of(ALIGNMENT);
         let fitting = pieces.free.iter().filter(|(_, free)| **free >= whole);
@@ -55,7 +55,7 @@ impl Arena {
                 offset
             }
         };
-        Block {
+        CardBlock {
             offset,
             len,
             arena: self.clone(),
@@ -68,7 +68,7 @@ impl Arena {
     }
 }
 
-impl Block {
+impl CardBlock {
     /// Where it begins, in floats.
     pub fn at(&self) -> u64 {
         self.offset as u64
@@ -80,7 +80,7 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for CardBlock {
     fn drop(&mut self) {
         let mut pieces = self.arena.0.borrow_mut();
         let (mut offset, mut len) = (self.offset, self.len.max(1).next_multiple_of(ALIGNMENT));
@@ -102,12 +102,17 @@ mod tests {
 
     use super::*;
 
+    /// Lengths of blocks to take, and whether one is given back then.
+    fn steps() -> impl Strategy<Value = Vec<(usize, bool)>> {
+        proptest::collection::vec((1usize..500, any::<bool>()), 1..60)
+    }
+
     proptest! {
         /// Blocks that are held never overlap, and all free memory is one piece at the end.
         #[test]
-        fn blocks_are_disjoint(steps in proptest::collection::vec((1usize..500, any::<bool>()), 1..60)) {
+        fn blocks_are_disjoint(steps in steps()) {
             let arena = Arena::default();
-            let mut held: Vec<Block> = Vec::new();
+            let mut held: Vec<CardBlock> = Vec::new();
             for (len, drop_one) in steps {
                 held.push(arena.take(len));
                 let mut spans: Vec<(usize, usize)> =

@@ -1,7 +1,7 @@
 //! An engine that computes nothing: it notes what a recorded step reads from the processor.
 //!
-//! The rule: every word that [`Cuda`](super::Cuda) puts into its feed while a step is recorded, this
-//! notes in the same order. Shapes were checked when the step was recorded.
+//! The rule: every word that [`Cuda`](super::Cuda) puts into its feed while a step is recorded,
+//! this notes in the same order. Shapes were checked when the step was recorded.
 
 use std::cell::RefCell;
 
@@ -31,10 +31,10 @@ impl Feeder {
 }
 
 /// The channels, height and width of a value that is not there.
-type Shape = [usize; 3];
+type ValueShape = [usize; 3];
 
 impl Engine for Feeder {
-    type Tensor = Shape;
+    type Tensor = ValueShape;
     type Route = ();
 
     fn device(&self) -> &Device {
@@ -45,12 +45,12 @@ impl Engine for Feeder {
         0
     }
 
-    fn pack(&self, pixels: &[f32], [_, channels, height, width]: [usize; 4]) -> Result<Shape> {
+    fn pack(&self, pixels: &[f32], [_, channels, height, width]: [usize; 4]) -> Result<ValueShape> {
         self.floats(pixels);
         Ok([channels, height, width])
     }
 
-    fn unpack(&self, _x: &Shape, _batch: usize) -> Result<Tensor> {
+    fn unpack(&self, _x: &ValueShape, _batch: usize) -> Result<Tensor> {
         bail!("nothing is computed here")
     }
 
@@ -64,7 +64,7 @@ impl Engine for Feeder {
         self.words.borrow_mut().extend(lanes.map(row));
     }
 
-    fn conv(&self, x: &Shape, weight: &Tensor, stride: usize) -> Result<Shape> {
+    fn conv(&self, x: &ValueShape, weight: &Tensor, stride: usize) -> Result<ValueShape> {
         let [_, height, width] = *x;
         let [height, width] = [height, width].map(|side| side.div_ceil(stride));
         Ok([weight.dim(0)?, height, width])
@@ -72,82 +72,102 @@ impl Engine for Feeder {
 
     fn conv_bias(
         &self,
-        x: &Shape,
+        x: &ValueShape,
         weight: &Tensor,
         _bias: &Tensor,
         _activation: Activation,
-    ) -> Result<Shape> {
+    ) -> Result<ValueShape> {
         self.conv(x, weight, 1)
     }
 
     fn norm(
         &self,
-        x: &Shape,
+        x: &ValueShape,
         _affine: Affine<'_, Self>,
         _eps: f64,
-        _residual: Option<&Shape>,
+        _residual: Option<&ValueShape>,
         _activation: Activation,
-    ) -> Result<Shape> {
+    ) -> Result<ValueShape> {
         Ok(*x)
     }
 
-    fn max_pool(&self, x: &Shape) -> Result<Shape> {
+    fn max_pool(&self, x: &ValueShape) -> Result<ValueShape> {
         let [channels, height, width] = *x;
         Ok([channels, height.div_ceil(2), width.div_ceil(2)])
     }
 
-    fn mean_pool(&self, x: &Shape) -> Result<Shape> {
+    fn mean_pool(&self, x: &ValueShape) -> Result<ValueShape> {
         self.max_pool(x)
     }
 
-    fn mean(&self, x: &Shape) -> Result<Shape> {
+    fn mean(&self, x: &ValueShape) -> Result<ValueShape> {
         Ok([x[0], 1, 1])
     }
 
-    fn shift(&self, x: &Shape, _by: &Shape, _activation: Activation) -> Result<Shape> {
+    fn shift(
+        &self,
+        x: &ValueShape,
+        _by: &ValueShape,
+        _activation: Activation,
+    ) -> Result<ValueShape> {
         Ok(*x)
     }
 
-    fn joint_conv(&self, x: &Shape, _skip: Option<&Shape>, weight: &Tensor) -> Result<Shape> {
+    fn joint_conv(
+        &self,
+        x: &ValueShape,
+        _skip: Option<&ValueShape>,
+        weight: &Tensor,
+    ) -> Result<ValueShape> {
         let [_, height, width] = *x;
         Ok([weight.dim(0)?, 2 * height, 2 * width])
     }
 
     fn dice_loss(
         &self,
-        _logits: &Shape,
-        _target: &Shape,
+        _logits: &ValueShape,
+        _target: &ValueShape,
         _batch: usize,
         _smooth: f64,
         _over: DiceOver,
-    ) -> Result<Shape> {
+    ) -> Result<ValueShape> {
         Ok([1; 3])
     }
 
-    fn cross_entropy(&self, _logits: &Shape, _target: &Shape, _batch: usize) -> Result<Shape> {
+    fn cross_entropy(
+        &self,
+        _logits: &ValueShape,
+        _target: &ValueShape,
+        _batch: usize,
+    ) -> Result<ValueShape> {
         Ok([1; 3])
     }
 
-    fn draw(&self, distribution: &Shape, noise: &[f32]) -> Result<Shape> {
+    fn draw(&self, distribution: &ValueShape, noise: &[f32]) -> Result<ValueShape> {
         self.floats(noise);
         Ok([distribution[0] / 2, 1, 1])
     }
 
-    fn divergence(&self, _posterior: &Shape, _prior: &Shape, _batch: usize) -> Result<Shape> {
+    fn divergence(
+        &self,
+        _posterior: &ValueShape,
+        _prior: &ValueShape,
+        _batch: usize,
+    ) -> Result<ValueShape> {
         Ok([1; 3])
     }
 
-    fn sum(&self, _losses: &[(Shape, f64)]) -> Result<Shape> {
+    fn sum(&self, _losses: &[(ValueShape, f64)]) -> Result<ValueShape> {
         Ok([1; 3])
     }
 
-    fn loss(&self, _loss: &Shape) -> Result<f64> {
+    fn loss(&self, _loss: &ValueShape) -> Result<f64> {
         bail!("nothing is computed here")
     }
 
     fn backward(
         &self,
-        _loss: Shape,
+        _loss: ValueShape,
         _share: f64,
         _parameters: &[&Tensor],
         _receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,

@@ -12,26 +12,25 @@
 //! What launches say is recorded first and done when a number is read. `tests/device/` runs the
 //! kernels on a processor, as a driver that emulates a card. They have not met a GPU yet.
 
-mod driver;
 mod shapes;
-mod launch;
-mod images;
-mod device;
+mod machine;
 mod arena;
 mod record;
+mod forms;
+mod held;
+mod card_engine;
+mod holding;
 mod tape;
 mod parameters;
-mod held;
 mod operations;
 mod step;
 mod feeder;
-mod cuda_engine;
+mod engine_trait;
 
-pub use cuda_engine::{Cuda, Precision};
-pub use device::{Card, Cards, CudaError, Device};
-pub use driver::NoDriver;
+pub use card_engine::{Cuda, Precision};
 pub use feeder::Feeder;
-pub use held::CardMoments;
+pub use holding::CardMoments;
+pub use machine::{Card, Cards, CudaError, Device, NoDriver};
 pub use operations::norm::CardRoute;
 pub use step::{CardOptimiser, RecordedStep, Recording, StepRate};
 pub use tape::CudaTensor;

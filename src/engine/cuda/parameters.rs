@@ -5,30 +5,18 @@ use std::rc::Rc;
 use candle_core::{Result, Tensor, bail};
 
 use super::{
-    arena::Block,
-    cuda_engine::Cuda,
+    arena::CardBlock,
+    card_engine::Cuda,
+    forms::Form,
     held::ALIGNED,
-    launch::{Arrangement, Fed, Launch},
+    machine::launch::{Arrangement, Fed, Launch},
 };
-
-/// An order of a weight's numbers (sums.cu).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Form {
-    /// `[inputs][taps][outputs]`.
-    Forward = 0,
-    /// `[outputs][taps][inputs]`.
-    Backward = 1,
-    /// `[inputs][4 classes x 2 x 2 taps][outputs]`: 3 x 3 taps on squares of 2 x 2.
-    JointForward = 2,
-    /// `[outputs][4 x 4 taps][inputs]`: the same, from the output to the input.
-    JointBackward = 3,
-}
 
 /// Numbers on the card, held as long as this is.
 #[derive(Clone, Debug)]
 pub(super) struct OnCard {
     at: u64,
-    _held: Rc<Block>,
+    _held: Rc<CardBlock>,
 }
 
 impl OnCard {
@@ -38,8 +26,8 @@ impl OnCard {
     }
 }
 
-impl From<Rc<Block>> for OnCard {
-    fn from(block: Rc<Block>) -> Self {
+impl From<Rc<CardBlock>> for OnCard {
+    fn from(block: Rc<CardBlock>) -> Self {
         Self {
             at: block.at(),
             _held: block,
@@ -58,7 +46,7 @@ pub(super) struct Weight {
 
 /// Parameters `[C]`, one `stride` floats behind the other.
 #[derive(Clone, Debug)]
-pub(super) struct Rows {
+pub(super) struct ExpertRows {
     pub values: OnCard,
     pub stride: usize,
 }
@@ -95,7 +83,7 @@ impl Cuda {
     }
 
     /// Parameters `[channels]` on the card.
-    pub(super) fn rows(&self, tensors: &[Tensor], channels: usize) -> Result<Rows> {
+    pub(super) fn rows(&self, tensors: &[Tensor], channels: usize) -> Result<ExpertRows> {
         if let Some(other) = tensors.iter().find(|tensor| tensor.dims() != [channels]) {
             bail!(
                 "scales or shifts are {:?}, there are {channels} channels",
@@ -110,7 +98,7 @@ impl Cuda {
                     bail!("the scales or shifts of experts are not side by side on the card");
                 }
             }
-            return Ok(Rows {
+            return Ok(ExpertRows {
                 values: first,
                 stride,
             });
@@ -120,14 +108,14 @@ impl Cuda {
             let values: Vec<f32> = tensor.to_vec1()?;
             words.extend(values.into_iter().map(f32::to_bits));
         }
-        Ok(Rows {
+        Ok(ExpertRows {
             values: self.fed(words).into(),
             stride: channels,
         })
     }
 
     /// Words of the processor in the card's memory.
-    pub(super) fn fed(&self, words: impl IntoIterator<Item = u32>) -> Rc<Block> {
+    pub(super) fn fed(&self, words: impl IntoIterator<Item = u32>) -> Rc<CardBlock> {
         let mut record = self.record.borrow_mut();
         let from = record.feed(words);
         let length = record.feed.len() - from as usize;
@@ -143,24 +131,17 @@ impl Cuda {
         Rc::new(block)
     }
 
-    /// A weight in another order (of one that stays on the card, arranged anew in every step), with `taken` of its inputs from `before` on; the innermost number
-    /// of channels is padded to a multiple of four.
+    /// A weight in another order, with `taken` of its inputs from `before` on; the innermost
+    /// number of channels is padded to a multiple of four. One that stays on the card is arranged
+    /// anew in every step.
     pub(super) fn arranged(
         &self,
         weight: &Weight,
         form: Form,
         [before, taken]: [usize; 2],
-    ) -> Rc<Block> {
+    ) -> Rc<CardBlock> {
         let taps = weight.kernel * weight.kernel;
-        let slots = match form {
-            Form::Forward | Form::Backward => taps,
-            Form::JointForward | Form::JointBackward => 16,
-        };
-        let [outer, inner] = match form {
-            Form::Forward | Form::JointForward => [taken, weight.outputs],
-            Form::Backward | Form::JointBackward => [weight.outputs, taken],
-        };
-        let length = outer * slots * inner.next_multiple_of(4);
+        let length = form.length([weight.outputs, taken], taps);
         let key = (weight.values.at(), form, before);
         let mut held = self.held.borrow_mut();
         let held = held.as_mut().filter(|held| held.holds(weight.values.at()));

@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use super::{
-    device::{CudaError, Device, Memory},
-    launch::{FEED_HEAD, Launch, Networks},
+    machine::launch::{FEED_HEAD, Launch, Networks},
+    machine::{CudaError, Device, Memory},
 };
 
 /// Launches in their order, and what they read.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct LaunchRecord {
     pub launches: Vec<Launch>,
     /// Words from the processor, that a network reads at offsets.
     pub feed: Vec<u32>,
@@ -18,7 +18,7 @@ pub(super) struct Record {
     pub constants: Vec<u64>,
 }
 
-impl Record {
+impl LaunchRecord {
     /// Appends words to the feed; where they begin.
     pub fn feed(&mut self, words: impl IntoIterator<Item = u32>) -> u64 {
         let at = self.feed.len();
@@ -72,7 +72,7 @@ impl CardMemory {
     pub fn run(
         &mut self,
         device: &Rc<Device>,
-        record: &Record,
+        record: &LaunchRecord,
         len: usize,
     ) -> Result<(), CudaError> {
         let mut feed = vec![u32::MAX; FEED_HEAD];

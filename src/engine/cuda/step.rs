@@ -5,12 +5,11 @@ use std::cell::RefCell;
 use candle_core::{Result, bail};
 
 use super::{
-    arena::Block,
-    cuda_engine::Cuda,
-    device::{CudaError, Graph, Memory, Pinned},
+    arena::CardBlock,
+    card_engine::Cuda,
     held::ALIGNED,
-    launch::{Arrangement, FEED_HEAD, Launch, Networks, Scaled, Update},
-    parameters::Form,
+    machine::launch::{Arrangement, FEED_HEAD, Launch, Networks, Scaled, Update},
+    machine::{CudaError, Graph, Memory, Pinned},
     tape::{CudaBackward, CudaTensor},
 };
 
@@ -40,7 +39,7 @@ pub enum StepRate {
 pub struct Recording<'a> {
     cuda: &'a Cuda,
     /// A float for each pass: its share of the loss.
-    losses: Block,
+    losses: CardBlock,
     passes: usize,
 }
 
@@ -67,7 +66,7 @@ pub struct RecordedStep {
     constants: Memory,
     /// Words of the feed: what the passes read, then two rates for each trained parameter.
     feed: usize,
-    losses: Block,
+    losses: CardBlock,
     passes: usize,
     /// The places of the trained parameters with a gradient.
     written: Vec<usize>,
@@ -118,7 +117,7 @@ impl Cuda {
         };
         drop(recorded()?);
         if let Some(held) = self.held.borrow_mut().as_mut() {
-            held.settle(self);
+            held.settle(&self.arena);
         }
         let (losses, passes, mut record) = recorded()?;
         let mut held = self.held.borrow_mut();
@@ -126,10 +125,9 @@ impl Cuda {
             bail!("no parameters are on the card")
         };
         let in_step = std::mem::take(&mut held.in_step);
-        let arranged = held.table(&in_step);
-        let longest = arranged.iter().map(|entry| length_of(entry)).max();
+        let (arranged, longest) = held.table(&in_step);
         let arrangement = Launch {
-            grid: [longest.unwrap_or(1).div_ceil(256), arranged.len()],
+            grid: [longest.div_ceil(256), arranged.len()],
             ..Launch::each(
                 "arrange",
                 1,
@@ -259,20 +257,4 @@ impl Cuda {
             None => unreachable!("it was recorded above"),
         }
     }
-}
-
-/// Numbers of an arranged weight, as `arrange` computes them from its entry.
-fn length_of(&[_, _, outputs, _, taps, _, taken, form]: &[u64; 8]) -> usize {
-    let slots = if form >= Form::JointForward as u64 {
-        16
-    } else {
-        taps
-    };
-    let forward = form == Form::Forward as u64 || form == Form::JointForward as u64;
-    let [outer, inner] = if forward {
-        [taken, outputs]
-    } else {
-        [outputs, taken]
-    };
-    (outer * slots * inner.next_multiple_of(4)) as usize
 }

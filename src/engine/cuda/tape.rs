@@ -12,16 +12,16 @@ use std::{
 use candle_core::{Result, Tensor, TensorId};
 
 use super::{
-    arena::Block,
-    cuda_engine::Cuda,
-    launch::{Launch, NOTHING, Scaled},
+    arena::CardBlock,
+    card_engine::Cuda,
+    machine::launch::{Launch, NOTHING, Scaled},
 };
 
 /// A value `[G, C, H, W, 16]` on a card, or a loss.
 #[derive(Clone, Debug)]
 pub struct CudaTensor {
     node: Rc<CudaNode>,
-    block: Rc<Block>,
+    block: Rc<CardBlock>,
 }
 
 /// A value in the graph of the computation.
@@ -39,18 +39,22 @@ impl fmt::Debug for CudaNode {
     }
 }
 
+/// What goes on from the gradient of a value, and from the weight of a loss.
+pub(super) type LayerBack = dyn Fn(&mut CudaBackward<'_>, &CardBlock);
+pub(super) type LossBack = dyn Fn(&mut CudaBackward<'_>, f32);
+
 /// How a value's gradient goes on to its inputs.
 pub(super) enum Back {
     /// An input of the network: it does not.
     Given,
     /// From the gradient of all its numbers, which it may overwrite.
-    Layer(Box<dyn Fn(&mut CudaBackward<'_>, &Block)>),
+    Layer(Box<LayerBack>),
     /// From the weight of a loss.
-    Loss(Box<dyn Fn(&mut CudaBackward<'_>, f32)>),
+    Loss(Box<LossBack>),
 }
 
 impl CudaTensor {
-    pub(super) fn new(node: CudaNode, block: Rc<Block>) -> Self {
+    pub(super) fn new(node: CudaNode, block: Rc<CardBlock>) -> Self {
         Self {
             node: Rc::new(node),
             block,
@@ -72,9 +76,27 @@ impl CudaTensor {
     }
 }
 
+impl Cuda {
+    /// A value in a block, with the way of its gradient.
+    pub(super) fn value(&self, dims: [usize; 4], block: Rc<CardBlock>, back: Back) -> CudaTensor {
+        let number = self.made.get();
+        self.made.set(number + 1);
+        CudaTensor::new(CudaNode { number, dims, back }, block)
+    }
+
+    /// One number: a loss.
+    pub(super) fn number(
+        &self,
+        block: CardBlock,
+        back: impl Fn(&mut CudaBackward<'_>, f32) + 'static,
+    ) -> CudaTensor {
+        self.value([1; 4], Rc::new(block), Back::Loss(Box::new(back)))
+    }
+}
+
 /// What is known of a value's gradient.
-enum Known {
-    Numbers(Block),
+enum KnownGradient {
+    Numbers(CardBlock),
     Weight(f32),
 }
 
@@ -82,9 +104,9 @@ enum Known {
 pub(super) struct CudaBackward<'a> {
     pub cuda: &'a Cuda,
     /// Values whose gradient is known in part or whole, by number.
-    pending: BTreeMap<u64, (Rc<CudaNode>, Known)>,
+    pending: BTreeMap<u64, (Rc<CudaNode>, KnownGradient)>,
     wanted: Wanted,
-    parts: Vec<Part>,
+    parts: Vec<GradientPart>,
 }
 
 /// The parameters whose gradients are asked for.
@@ -96,10 +118,10 @@ enum Wanted {
 }
 
 /// One part of a parameter's gradient.
-pub(super) struct Part {
+pub(super) struct GradientPart {
     /// The parameter's place.
     pub place: usize,
-    pub block: Rc<Block>,
+    pub block: Rc<CardBlock>,
     /// Where it begins in the block.
     pub offset: usize,
     pub shape: candle_core::Shape,
@@ -127,16 +149,17 @@ impl<'a> CudaBackward<'a> {
     }
 
     /// Runs it from `share` times a loss; the parts of all gradients.
-    pub fn run(mut self, loss: CudaTensor, share: f32) -> Vec<Part> {
+    pub fn run(mut self, loss: CudaTensor, share: f32) -> Vec<GradientPart> {
         self.weight(loss.node(), share);
         drop(loss);
         // The highest number first: by then, all that was computed from a value has been handled.
         while let Some((_, (node, known))) = self.pending.pop_last() {
             match (&node.back, known) {
-                (Back::Layer(back), Known::Numbers(gradient)) => back(&mut self, &gradient),
-                (Back::Loss(back), Known::Weight(weight)) => back(&mut self, weight),
+                (Back::Layer(back), KnownGradient::Numbers(gradient)) => back(&mut self, &gradient),
+                (Back::Loss(back), KnownGradient::Weight(weight)) => back(&mut self, weight),
                 (Back::Given, _) => {}
-                (Back::Layer(_), Known::Weight(_)) | (Back::Loss(_), Known::Numbers(_)) => {
+                (Back::Layer(_), KnownGradient::Weight(_))
+                | (Back::Loss(_), KnownGradient::Numbers(_)) => {
                     unreachable!("a loss has a weight, any other value has numbers")
                 }
             }
@@ -153,12 +176,12 @@ impl<'a> CudaBackward<'a> {
     /// caller writes it.
     pub fn target(&mut self, node: &Rc<CudaNode>) -> (u64, i32) {
         match self.pending.get(&node.number) {
-            Some((_, Known::Numbers(block))) => (block.at(), 1),
-            Some((_, Known::Weight(_))) => unreachable!("a loss has a weight"),
+            Some((_, KnownGradient::Numbers(block))) => (block.at(), 1),
+            Some((_, KnownGradient::Weight(_))) => unreachable!("a loss has a weight"),
             None => {
                 let block = self.cuda.take(self.cuda.len(node.dims));
                 let at = block.at();
-                let known = Known::Numbers(block);
+                let known = KnownGradient::Numbers(block);
                 self.pending.insert(node.number, (node.clone(), known));
                 (at, 0)
             }
@@ -175,7 +198,7 @@ impl<'a> CudaBackward<'a> {
     }
 
     /// Adds to a value's gradient what another one's is.
-    pub fn pass_on(&mut self, node: &Rc<CudaNode>, gradient: &Block) {
+    pub fn pass_on(&mut self, node: &Rc<CudaNode>, gradient: &CardBlock) {
         let operands = |to, onto| Scaled {
             from: gradient.at(),
             to,
@@ -191,8 +214,8 @@ impl<'a> CudaBackward<'a> {
     /// Adds to the weight of a loss.
     pub fn weight(&mut self, node: &Rc<CudaNode>, weight: f32) {
         let known = self.pending.entry(node.number);
-        let (_, known) = known.or_insert_with(|| (node.clone(), Known::Weight(0.0)));
-        if let Known::Weight(sum) = known {
+        let (_, known) = known.or_insert_with(|| (node.clone(), KnownGradient::Weight(0.0)));
+        if let KnownGradient::Weight(sum) = known {
             *sum += weight;
         }
     }
@@ -207,7 +230,7 @@ impl<'a> CudaBackward<'a> {
         let place = *places.get(&tensor.id())?;
         let block = Rc::new(self.cuda.take(tensor.elem_count()));
         let at = block.at();
-        self.parts.push(Part {
+        self.parts.push(GradientPart {
             place,
             block,
             offset: 0,
@@ -240,7 +263,7 @@ impl<'a> CudaBackward<'a> {
         let block = Rc::new(self.cuda.take(tensors.len() * stride));
         let at = block.at();
         for (row, place) in wanted {
-            self.parts.push(Part {
+            self.parts.push(GradientPart {
                 place,
                 block: block.clone(),
                 offset: row * stride,
@@ -254,11 +277,11 @@ impl<'a> CudaBackward<'a> {
 /// The gradients of parts, by their places.
 pub(super) fn gradients(
     cuda: &Cuda,
-    parts: Vec<Part>,
+    parts: Vec<GradientPart>,
     receive: &mut dyn FnMut(usize, Tensor) -> Result<()>,
 ) -> Result<()> {
     let mut sums: BTreeMap<usize, Tensor> = BTreeMap::new();
-    for Part {
+    for GradientPart {
         place,
         block,
         offset,

@@ -5,6 +5,7 @@
 //   EMULATED_DEVICES     how many there are (1)
 //   EMULATED_MEMORY      bytes of each (4 GiB)
 //   EMULATED_SEED        of the order in which threads run (1)
+//   EMULATED_WRONG       a kernel that does nothing
 // By the functions `emulated_*` a test counts what was done, and makes calls fail.
 #include "fibers.h"
 #include "gpu.h"
@@ -55,6 +56,8 @@ struct Launch {
   size_t shared;
   std::vector<char> networks, operands;
   void run() {
+    static const char *wrong = getenv("EMULATED_WRONG");
+    if (wrong && !strcmp(wrong, kernel->name)) return;
     static unsigned seed = getenv("EMULATED_SEED") ? atoi(getenv("EMULATED_SEED")) : 1;
     void *arguments[] = {networks.data(), operands.data()};
     emulated::run(kernel->call, arguments, grid, threads, shared, seed++);
@@ -64,11 +67,12 @@ typedef std::vector<Launch> Graph;
 static Graph *capturing;
 
 // What was done since the program began.
-enum Counted { LAUNCHES, ALLOCATIONS, COPIES_IN, COPIES_OUT, BYTES_IN, GRAPHS, COUNTS };
+enum Counted { LAUNCHES, ALLOCATIONS, COPIES_IN, COPIES_OUT, BYTES_IN, GRAPHS, IN_GRAPHS, COUNTS };
 static unsigned long long counts[COUNTS];
 static long long left = -1; // launches before every call fails; never if negative
 static size_t memory_used;
-static size_t memory_total() { return getenv("EMULATED_MEMORY") ? strtoull(getenv("EMULATED_MEMORY"), nullptr, 10) : 4ull << 30; }
+static size_t most = getenv("EMULATED_MEMORY") ? strtoull(getenv("EMULATED_MEMORY"), nullptr, 10) : 4ull << 30;
+static size_t memory_total() { return most; }
 static int devices() { return getenv("EMULATED_DEVICES") ? atoi(getenv("EMULATED_DEVICES")) : 1; }
 static std::map<uint64_t, size_t> &allocated() {
   static std::map<uint64_t, size_t> all;
@@ -86,10 +90,7 @@ typedef void *Handle;
 extern "C" {
 unsigned long long emulated_count(int which) { return counts[which]; }
 void emulated_fail_after(long long launches) { left = launches; }
-size_t emulated_operands(const char *name) {
-  auto found = emulated::kernels().find(name);
-  return found == emulated::kernels().end() ? 0 : found->second->operands;
-}
+void emulated_memory(size_t bytes) { most = bytes; }
 
 Code cuInit(unsigned) { return SUCCESS; }
 Code cuDriverGetVersion(int *version) { *version = 12040; return SUCCESS; }
@@ -155,11 +156,6 @@ Code cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Handle) {
   memcpy((void *)to, (void *)from, bytes);
   return SUCCESS;
 }
-Code cuMemsetD32Async(Address to, unsigned value, size_t count, Handle) {
-  ALIVE;
-  for (size_t i = 0; i < count; i++) ((unsigned *)to)[i] = value;
-  return SUCCESS;
-}
 Code cuModuleLoadData(Handle *module, const void *) { *module = (Handle)1; return SUCCESS; }
 Code cuModuleUnload(Handle) { return SUCCESS; }
 Code cuModuleGetFunction(Handle *function, Handle, const char *name) {
@@ -169,6 +165,12 @@ Code cuModuleGetFunction(Handle *function, Handle, const char *name) {
   return SUCCESS;
 }
 Code cuFuncSetAttribute(Handle, int, int) { return SUCCESS; }
+Code cuFuncGetParamInfo(Handle function, size_t number, size_t *offset, size_t *size) {
+  if (number > 1) return INVALID_VALUE;
+  *offset = number == 0 ? 0 : sizeof(Networks);
+  *size = number == 0 ? sizeof(Networks) : ((Kernel *)function)->operands;
+  return SUCCESS;
+}
 Code cuLaunchKernel(Handle function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned, unsigned,
                     unsigned shared, Handle, void **arguments, void **) {
   ALIVE;
@@ -193,6 +195,7 @@ Code cuGraphLaunch(Handle ready, Handle) {
   ALIVE;
   counts[GRAPHS]++;
   for (auto &launch : *(Graph *)ready) {
+    counts[IN_GRAPHS]++;
     if (left > 0) left--;
     launch.run();
   }

@@ -1,6 +1,7 @@
 //! Commands beside the grid.
 
 mod benchmark;
+mod cards;
 mod conveniences;
 mod documented;
 mod headers;

@@ -1,49 +1,52 @@
-//! The engine of cards, on an emulated one: the program's own kernels, run by a processor.
+//! The engine of cards, on an emulated one: the program's own kernels, run by a processor. With
+//! EXPERTGRID_TEST_CARD set, on a real one.
 
 use candle_core::DType;
-use expertgrid::engine::{DiceOver, Stock, cuda::Precision};
+use expertgrid::engine::{DiceOver, Stock};
 
 use super::{
     engines,
     operations::{Case, OPERATIONS, distance},
 };
-use crate::support::emulated_card::EmulatedCard;
+use crate::support::emulated_card::{any_card, engine};
 
 /// Batches of one group and of several; sizes and channels follow.
-const BATCHES: [usize; 6] = [1, 3, 5, 14, 16, 23];
+const BATCHES: [usize; 5] = [1, 3, 5, 14, 23];
 
 #[test]
 fn every_operation_agrees_with_stock() {
-    let Some(card) = EmulatedCard::new() else {
+    let Some((cards, _alone)) = any_card() else {
         return;
     };
-    let cuda = card.engine(Precision::F32);
+    let cuda = engine(&cards);
     for operation in OPERATIONS {
         for batch in BATCHES {
             let case = Case::new(operation, batch);
-            // As for the lanes engine.
-            let off: [Vec<f64>; 2] = [1, 2].map(|seed| {
+            // As for the lanes engine. Logits, loss, gradients.
+            let off = |seed| -> Vec<f64> {
                 let expected = case.run(&Stock::double(), seed, DType::F64).unwrap();
                 let found = case.run(&cuda, seed, DType::F32).unwrap();
                 let pairs = expected.iter().zip(&found);
                 pairs.map(|(a, b)| distance(a, b)).collect()
-            });
-            let most = |off: &Vec<f64>| off.iter().copied().fold(0.0, f64::max);
-            let best = off.iter().map(most).fold(f64::INFINITY, f64::min);
-            // Logits, loss, gradients.
-            assert!(best < 1e-4, "{case:?}: {off:?}");
+            };
+            let agrees = |off: &[f64]| off.iter().all(|off| *off < 1e-4);
+            let first = off(1);
+            if !agrees(&first) {
+                let second = off(2);
+                assert!(agrees(&second), "{case:?}: {first:?} {second:?}");
+            }
         }
     }
 }
 
-/// As for the lanes engine: a ReLU or a maximum may fall on the other side than in double precision,
-/// so rounding alone must explain the best of some sets of weights.
+/// As for the lanes engine: a ReLU or a maximum may fall on the other side than in double
+/// precision, so rounding alone must explain the best of some sets of weights.
 #[test]
 fn a_whole_network_agrees_with_stock_in_double_precision() {
-    let Some(card) = EmulatedCard::new() else {
+    let Some((cards, _alone)) = any_card() else {
         return;
     };
-    let cuda = card.engine(Precision::F32);
+    let cuda = engine(&cards);
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let mut best = f64::INFINITY;
     for seed in [2, 3, 1] {

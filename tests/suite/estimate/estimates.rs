@@ -136,7 +136,6 @@ fn tiny_plan(folder: &Path) -> Plan {
 }
 
 #[test]
-#[cfg(not(feature = "cuda"))]
 fn what_is_left_takes_as_long_as_what_was_measured() {
     let folder = tiny();
     half_each().write(folder.path(), "elsewhere");
@@ -270,7 +269,6 @@ fn attempts_that_were_cut_short_are_spent_but_measure_nothing() {
 }
 
 #[test]
-#[cfg(not(feature = "cuda"))]
 fn another_size_gives_a_guess_and_nothing_gives_no_estimate() {
     let folder = tiny();
     let known = |folder: &Path| planned(folder, &[])["estimate"]["basis"][0]["known"].clone();

@@ -32,6 +32,8 @@ use nifti::NiftiHeader;
 pub fn expertgrid(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_expertgrid"));
     command.current_dir(folder).args(arguments);
+    // Cards of this machine would give other last bits.
+    command.env("CUDA_VISIBLE_DEVICES", "");
     command
 }
 

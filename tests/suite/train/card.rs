@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use candle_core::{DType, Tensor};
 use expertgrid::{
     data::prepare::{Frame, Plane, Prepared, Region},
-    engine::{Cuda, Lanes, cuda::Precision},
+    engine::{Cuda, Lanes},
     event::Step,
     manifest::{AugmentSpec, Budget, ExpertBatching, ImageSpec, Recipe},
     method::{Objective, Tuned},
@@ -16,7 +16,7 @@ use expertgrid::{
 };
 
 use super::course::{net, network_spec, numbers, training_spec};
-use crate::support::emulated_card::EmulatedCard;
+use crate::support::emulated_card::{Counted, EmulatedCard, any_card, engine};
 
 /// A kind of training.
 #[derive(Clone, Debug)]
@@ -180,10 +180,10 @@ fn as_lanes(cuda: &Cuda, form: &Form) {
 
 #[test]
 fn ten_steps_take_the_course_of_lanes() {
-    let Some(card) = EmulatedCard::new() else {
+    let Some((cards, _alone)) = any_card() else {
         return;
     };
-    let cuda = card.engine(Precision::F32);
+    let cuda = engine(&cards);
     as_lanes(
         &cuda,
         &Form {
@@ -196,10 +196,10 @@ fn ten_steps_take_the_course_of_lanes() {
 
 #[test]
 fn every_form_of_a_step_takes_the_course_of_lanes() {
-    let Some(card) = EmulatedCard::new() else {
+    let Some((cards, _alone)) = any_card() else {
         return;
     };
-    let cuda = card.engine(Precision::F32);
+    let cuda = engine(&cards);
     let norms = form(Branches::from(3), 3);
     let heads = form(Branches::new(ExpertLayers::Head, 2), 2);
     for form in [
@@ -267,15 +267,15 @@ impl Watch for Stopping {
 
 #[test]
 fn a_training_gives_the_same_bytes_again_and_after_an_interruption() {
-    let Some(card) = EmulatedCard::new() else {
+    let Some((cards, _alone)) = any_card() else {
         return;
     };
     let form = Form {
         steps: 3,
         ..form(Branches::from(2), 2)
     };
-    let (whole, curve) = form.train(&card.engine(Precision::F32), &mut |_| {});
-    let cuda = card.engine(Precision::F32);
+    let (whole, curve) = form.train(&engine(&cards), &mut |_| {});
+    let cuda = engine(&cards);
     let mut stopping = Stopping {
         after: 1,
         kept: None,
@@ -295,4 +295,78 @@ fn a_training_gives_the_same_bytes_again_and_after_an_interruption() {
     // On an engine that has computed something before.
     let (again, _) = form.train(&cuda, &mut |_| {});
     assert!(bits(&whole) == bits(&again), "twice the same bytes");
+}
+
+#[test]
+fn a_step_is_one_graph_and_one_copy_each_way() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let cuda = card.engine();
+    let what = [
+        Counted::Launches,
+        Counted::Allocations,
+        Counted::CopiesIn,
+        Counted::CopiesOut,
+        Counted::BytesIn,
+        Counted::Graphs,
+        Counted::InGraphs,
+    ];
+    let mut counts: Vec<[u64; 7]> = Vec::new();
+    let form = form(Branches::from(1), 1);
+    let (_, curve) = form.train(&cuda, &mut |_: Step| {
+        counts.push(what.map(|what| card.count(what)));
+    });
+    curve.unwrap();
+    let [.., before, after] = &counts[..] else {
+        panic!("two steps are there")
+    };
+    let of_step: Vec<u64> = before.iter().zip(after).map(|(a, b)| b - a).collect();
+    let [others @ .., in_graph] = &of_step[..] else {
+        unreachable!("seven counts")
+    };
+    let [
+        launches,
+        allocations,
+        copies_in,
+        copies_out,
+        bytes_in,
+        graphs,
+    ] = others
+    else {
+        unreachable!("seven counts")
+    };
+    let counted = [launches, allocations, copies_in, copies_out, graphs];
+    assert_eq!(counted.map(|count| *count), [0, 0, 1, 1, 1]);
+    assert!((200..=300).contains(in_graph), "{in_graph} launches");
+    // Three images with their masks, and some numbers for each of 92 parameters and 16 lanes.
+    let batch = 2 * 3 * 32 * 32 * 4;
+    assert!((batch..batch + 2000).contains(bytes_in), "{bytes_in}");
+}
+
+#[test]
+fn a_full_or_broken_card_is_told_in_words() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let told = |cuda: &Cuda| {
+        let (_, curve) = form(Branches::from(1), 1).train(cuda, &mut |_| {});
+        curve.unwrap_err().to_string()
+    };
+    let cuda = card.engine();
+    card.limit_memory(1 << 20);
+    let full = told(&cuda);
+    card.limit_memory(4 << 30);
+    assert!(full.contains("the card's memory is full"), "{full}");
+    assert!(full.contains("of 1 MiB are free"), "{full}");
+    // It is usable again.
+    form(Branches::from(1), 1)
+        .train(&cuda, &mut |_| {})
+        .1
+        .unwrap();
+    card.fail_after(100);
+    let broken = told(&cuda);
+    card.fail_after(-1);
+    assert!(broken.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{broken}");
+    assert!(broken.contains("an illegal memory access"), "{broken}");
 }

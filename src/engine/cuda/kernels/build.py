@@ -11,7 +11,6 @@ a GPU nor a driver. Registers, spills and stack of every kernel are printed wher
 import argparse
 import ctypes
 import gzip
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -50,13 +49,12 @@ def sources():
 
 
 def digest():
-    """SHA-256 of the sources, each after its name and length."""
-    whole = hashlib.sha256()
+    """FNV-1a of the sources, each after its name and a line's end, in 64 bits."""
+    whole = 0xCBF29CE484222325
     for file in sources()[1]:
-        data = file.read_bytes()
-        whole.update(f"{file.name} {len(data)}\n".encode())
-        whole.update(data)
-    return whole.hexdigest()
+        for byte in file.name.encode() + b"\n" + file.read_bytes():
+            whole = (whole ^ byte) * 0x100000001B3 % 2**64
+    return f"{whole:016x}"
 
 
 def load(wheels):

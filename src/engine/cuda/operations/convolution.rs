@@ -6,10 +6,11 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::engine::{
     cuda::{
-        arena::Block,
-        cuda_engine::{Cuda, Precision},
-        launch::{ChannelSums, Correlation, Gate, Launch, NOTHING, Source, Taps, int},
-        parameters::Form,
+        arena::CardBlock,
+        card_engine::{Cuda, Precision},
+        forms::Form,
+        machine::launch::{ChannelSums, Correlation, Launch, NOTHING, Source, Taps, int},
+        parameters::Weight,
         shapes::{CorrelationTiles, TapGrid},
         tape::{Back, CudaBackward, CudaTensor},
     },
@@ -35,7 +36,7 @@ const NO_TAPS: Taps = Taps {
 #[derive(Clone, Debug)]
 pub(super) struct Correlated {
     pub values: u64,
-    pub weights: Rc<Block>,
+    pub weights: Rc<CardBlock>,
     pub channels: usize,
     pub size: [usize; 2],
     pub step: usize,
@@ -180,6 +181,44 @@ impl Cuda {
         ));
     }
 
+    /// Writes (or adds) the gradient of a convolution's input from that of its output.
+    fn input_gradient(
+        &self,
+        weight: &Weight,
+        dy: &CardBlock,
+        ([groups, channels, height, width], stride): ([usize; 4], usize),
+        (output, onto): (u64, i32),
+    ) {
+        let kernel = weight.kernel;
+        let (of_class, spread) = match stride {
+            1 => (vec![flipped(kernel)], 1),
+            _ => {
+                let classes = [[0, 0], [0, 1], [1, 0], [1, 1]];
+                let taps = classes.map(|parity| flipped_by_parity(kernel, parity));
+                (taps.to_vec(), 2)
+            }
+        };
+        let source = Correlated {
+            values: dy.at(),
+            weights: self.arranged(weight, Form::Backward, [0, channels]),
+            channels: weight.outputs,
+            size: [height, width].map(|side| side.div_ceil(stride)),
+            step: 1,
+            taps: kernel * kernel,
+            of_class,
+        };
+        let to = Correlating {
+            output,
+            bias: NOTHING,
+            channels,
+            size: [height, width],
+            spread,
+            activation: Activation::Linear,
+            onto,
+        };
+        self.correlate(groups, &[source], &to);
+    }
+
     /// A convolution padded by half its kernel.
     pub(in crate::engine::cuda) fn convolve(
         &self,
@@ -226,15 +265,9 @@ impl Cuda {
         self.correlate(groups, &[source], &to);
         let (x, weight, bias) = (x.clone(), weight.clone(), bias.cloned());
         let output = (activation == Activation::Relu).then(|| y.clone());
-        let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
             if let Some(output) = &output {
-                let operands = Gate {
-                    output: output.at(),
-                    gradient: dy.at(),
-                    length: dy.len() as u64,
-                };
-                let launch = Launch::each("close_gate", dy.len(), 1, operands);
-                backward.cuda.launch(launch);
+                backward.cuda.close_gate(output, dy);
             }
             if let Some(to) = backward.parameter(&weight) {
                 let inputs = Inputs {
@@ -265,33 +298,8 @@ impl Cuda {
                 backward.cuda.launch(launch);
             }
             backward.add(x.node(), |cuda, to, onto| {
-                let (of_class, spread) = match stride {
-                    1 => (vec![flipped(kernel)], 1),
-                    _ => {
-                        let classes = [[0, 0], [0, 1], [1, 0], [1, 1]];
-                        let taps = classes.map(|parity| flipped_by_parity(kernel, parity));
-                        (taps.to_vec(), 2)
-                    }
-                };
-                let source = Correlated {
-                    values: dy.at(),
-                    weights: cuda.arranged(&on_card, Form::Backward, [0, channels]),
-                    channels: outputs,
-                    size,
-                    step: 1,
-                    taps: kernel * kernel,
-                    of_class,
-                };
-                let to = Correlating {
-                    output: to,
-                    bias: NOTHING,
-                    channels,
-                    size: [height, width],
-                    spread,
-                    activation: Activation::Linear,
-                    onto,
-                };
-                cuda.correlate(groups, &[source], &to);
+                let input = [groups, channels, height, width];
+                cuda.input_gradient(&on_card, dy, (input, stride), (to, onto));
             });
         };
         Ok(self.value(dims, y, Back::Layer(Box::new(back))))

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::engine::{
     cuda::{
-        arena::Block,
-        cuda_engine::Cuda,
-        launch::{NOTHING, Taps},
-        parameters::Form,
+        arena::CardBlock,
+        card_engine::Cuda,
+        forms::Form,
+        machine::launch::{NOTHING, Taps},
         tape::{Back, CudaBackward, CudaTensor},
     },
     operations::Activation,
@@ -28,6 +28,37 @@ fn by_parity(taps: impl Fn([usize; 2]) -> Taps) -> Vec<Taps> {
 }
 
 impl Cuda {
+    /// Writes (or adds) the gradient of one of the inputs, of so many channels and such a size,
+    /// from that of the output.
+    fn joint_gradient(
+        &self,
+        weights: Rc<CardBlock>,
+        (dy, [groups, outputs, height, width]): (&CardBlock, [usize; 4]),
+        (step, taps): (usize, Taps),
+        (channels, size): (usize, [usize; 2]),
+        (output, onto): (u64, i32),
+    ) {
+        let source = Correlated {
+            values: dy.at(),
+            weights,
+            channels: outputs,
+            size: [height, width],
+            step,
+            taps: (taps.rows * taps.columns) as usize,
+            of_class: vec![taps],
+        };
+        let to = Correlating {
+            output,
+            bias: NOTHING,
+            channels,
+            size,
+            spread: 1,
+            activation: Activation::Linear,
+            onto,
+        };
+        self.correlate(groups, &[source], &to);
+    }
+
     pub(in crate::engine::cuda) fn joined(
         &self,
         x: &CudaTensor,
@@ -86,7 +117,7 @@ impl Cuda {
         };
         self.correlate(groups, &sources, &to);
         let (x, skip, weight) = (x.clone(), skip.cloned(), weight.clone());
-        let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
             if let Some(to) = backward.parameter(&weight) {
                 let from = |value: &CudaTensor, up| {
                     let [_, channels, height, width] = value.dims();
@@ -109,38 +140,18 @@ impl Cuda {
                     .cuda
                     .weight_gradient(groups, &inputs, dy, [outputs, size[0], size[1]], to);
             }
-            let gradient = |weights, channels, size: [usize; 2], (step, taps, of_class)| {
-                let source = Correlated {
-                    values: dy.at(),
-                    weights,
-                    channels: outputs,
-                    size: [2 * height, 2 * width],
-                    step,
-                    taps,
-                    of_class: vec![of_class],
-                };
-                let to = Correlating {
-                    output: 0,
-                    bias: NOTHING,
-                    channels,
-                    size,
-                    spread: 1,
-                    activation: Activation::Linear,
-                    onto: 0,
-                };
-                (source, to)
-            };
+            let image = [groups, outputs, size[0], size[1]];
             backward.add(x.node(), |cuda, output, onto| {
                 let weights = cuda.arranged(&on_card, Form::JointBackward, [0, up]);
-                let taps = (2, 16, square(4, [1, 1], 0));
-                let (source, to) = gradient(weights, up, [height, width], taps);
-                cuda.correlate(groups, &[source], &Correlating { output, onto, ..to });
+                let taps = (2, square(4, [1, 1], 0));
+                let to = (up, [height, width]);
+                cuda.joint_gradient(weights, (dy, image), taps, to, (output, onto));
             });
             if let Some(skip) = &skip {
                 backward.add(skip.node(), |cuda, output, onto| {
                     let weights = cuda.arranged(&on_card, Form::Backward, [up, beside]);
-                    let (source, to) = gradient(weights, beside, size, (1, 9, flipped(3)));
-                    cuda.correlate(groups, &[source], &Correlating { output, onto, ..to });
+                    let taps = (1, flipped(3));
+                    cuda.joint_gradient(weights, (dy, image), taps, (beside, size), (output, onto));
                 });
             }
         };

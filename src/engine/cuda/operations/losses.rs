@@ -5,9 +5,9 @@ use candle_core::{Result, bail};
 use crate::engine::{
     LOG_DEVIATION,
     cuda::{
-        arena::Block,
-        cuda_engine::Cuda,
-        launch::{
+        arena::CardBlock,
+        card_engine::Cuda,
+        machine::launch::{
             Divergence, Draw, Launch, LossGradient, LossOf, LossSums, Scaled, int, pieces,
             sums_of_pieces,
         },
@@ -124,7 +124,7 @@ impl Cuda {
         };
         self.launch(Launch::each("draw", latent * LANES, groups, operands));
         let distribution = distribution.clone();
-        let back = move |backward: &mut CudaBackward<'_>, dz: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dz: &CardBlock| {
             let (dz, noise) = (dz.at(), noise.at());
             backward.add(distribution.node(), |cuda, gradient, onto| {
                 let operands = Draw {

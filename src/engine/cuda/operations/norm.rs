@@ -6,9 +6,9 @@ use candle_core::{Result, bail};
 
 use crate::engine::{
     cuda::{
-        arena::Block,
-        cuda_engine::Cuda,
-        launch::{
+        arena::CardBlock,
+        card_engine::Cuda,
+        machine::launch::{
             GradientSums, Launch, Moments, NOTHING, NormGradient, Normalise, int, pieces,
             sums_of_pieces,
         },
@@ -22,7 +22,7 @@ use crate::engine::{
 #[derive(Clone, Debug)]
 pub struct CardRoute {
     /// For each lane of each group, the row of its sample's expert; -1 for a lane without a sample.
-    rows: Rc<Block>,
+    rows: Rc<CardBlock>,
     /// Those that occur.
     present: Vec<usize>,
 }
@@ -39,6 +39,22 @@ impl Cuda {
             rows: self.fed(lanes.map(row).map(i32::cast_unsigned)),
             present,
         }
+    }
+
+    /// Launches the moments of a value's planes.
+    fn moments(&self, x: &CudaTensor, to: &CardBlock) {
+        let [groups, channels, height, width] = x.dims();
+        let pixels = height * width;
+        let operands = Moments {
+            x: x.at(),
+            moments: to.at(),
+            channels: int(channels),
+            pixels: int(pixels),
+            pieces: int(pieces(pixels)),
+            unused: 0,
+        };
+        let planes = [channels, pixels];
+        self.launch(Launch::pieces("norm_moments", planes, groups, operands));
     }
 
     pub(in crate::engine::cuda) fn normalise(
@@ -67,20 +83,7 @@ impl Cuda {
         let moments = Rc::new(self.take(sums_of_pieces(groups * channels, pixels)));
         let y = Rc::new(self.take(self.len(dims)));
         let relu = i32::from(activation == Activation::Relu);
-        let operands = Moments {
-            x: x.at(),
-            moments: moments.at(),
-            channels: int(channels),
-            pixels: int(pixels),
-            pieces: int(pieces(pixels)),
-            unused: 0,
-        };
-        self.launch(Launch::pieces(
-            "norm_moments",
-            [channels, pixels],
-            groups,
-            operands,
-        ));
+        self.moments(x, &moments);
         let operands = Normalise {
             x: x.at(),
             residual: residual.map_or(NOTHING, CudaTensor::at),
@@ -106,11 +109,11 @@ impl Cuda {
         let parameters = [affine.gamma.to_vec(), affine.beta.to_vec()];
         let (x, output) = (x.clone(), y.clone());
         let residual = residual.map(|residual| residual.node().clone());
-        let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
             let sums = backward.cuda.take(moments.len());
-            // Without a ReLU the output is not read.
             let operands = GradientSums {
                 x: x.at(),
+                // Without a ReLU it is not read.
                 y: output.at(),
                 gradient: dy.at(),
                 moments: moments.at(),

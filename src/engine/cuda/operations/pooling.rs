@@ -6,9 +6,9 @@ use candle_core::{Result, bail};
 
 use crate::engine::{
     cuda::{
-        arena::Block,
-        cuda_engine::Cuda,
-        launch::{Gate, Launch, Packing, PlaneSums, Pooling, Shift, int},
+        arena::CardBlock,
+        card_engine::Cuda,
+        machine::launch::{Gate, Launch, Packing, PlaneSums, Pooling, Shift, int},
         tape::{Back, CudaBackward, CudaTensor},
     },
     lanes::LANES,
@@ -43,6 +43,16 @@ impl Cuda {
         self.value(dims, Rc::new(block), back)
     }
 
+    /// Sets a gradient to 0 where the output of a ReLU is not positive.
+    pub(super) fn close_gate(&self, output: &CardBlock, gradient: &CardBlock) {
+        let operands = Gate {
+            output: output.at(),
+            gradient: gradient.at(),
+            length: gradient.len() as u64,
+        };
+        self.launch(Launch::each("close_gate", gradient.len(), 1, operands));
+    }
+
     /// Pools to half the size, rounded up, by a kernel and that of its gradient.
     pub(in crate::engine::cuda) fn pool(
         &self,
@@ -69,7 +79,7 @@ impl Cuda {
             operands,
         ));
         let x = x.clone();
-        let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
             let gradient = dy.at();
             backward.add(x.node(), |cuda, dx, onto| {
                 let operands = Pooling {
@@ -100,7 +110,7 @@ impl Cuda {
         };
         self.launch(Launch::blocks("plane_sums", channels, groups, operands));
         let node = x.node().clone();
-        let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
             let from = dy.at();
             backward.add(&node, |cuda, to, onto| {
                 let operands = PlaneSums {
@@ -145,15 +155,9 @@ impl Cuda {
         ));
         let (x, by) = (x.node().clone(), by.node().clone());
         let output = (activation == Activation::Relu).then(|| y.clone());
-        let back = move |backward: &mut CudaBackward<'_>, dy: &Block| {
+        let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
             if let Some(output) = &output {
-                let operands = Gate {
-                    output: output.at(),
-                    gradient: dy.at(),
-                    length: dy.len() as u64,
-                };
-                let launch = Launch::each("close_gate", dy.len(), 1, operands);
-                backward.cuda.launch(launch);
+                backward.cuda.close_gate(output, dy);
             }
             let from = dy.at();
             backward.add(&by, |cuda, to, onto| {

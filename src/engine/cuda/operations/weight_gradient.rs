@@ -2,9 +2,9 @@
 //! of the splits.
 
 use crate::engine::cuda::{
-    arena::Block,
-    cuda_engine::{Cuda, Precision},
-    launch::{Factor, Launch, PartSums, Products, int},
+    arena::CardBlock,
+    card_engine::{Cuda, Precision},
+    machine::launch::{Factor, Launch, PartSums, Products, int},
     shapes::{ProductTiles, TILE, TapGrid},
 };
 
@@ -33,7 +33,7 @@ impl Cuda {
         &self,
         groups: usize,
         inputs: &Inputs,
-        dy: &Block,
+        dy: &CardBlock,
         [outputs, height, width]: [usize; 3],
         (to, onto): (u64, i32),
     ) {

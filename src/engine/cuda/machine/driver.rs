@@ -21,7 +21,7 @@ pub(super) type Code = c_int;
 /// A context, stream, module, function, graph or event.
 pub(super) type Handle = *mut c_void;
 /// An address in a card's memory.
-pub(super) type Address = u64;
+pub(super) type CardAddress = u64;
 
 /// Attributes of a device.
 pub(super) const MULTIPROCESSORS: c_int = 16;
@@ -77,14 +77,13 @@ functions! {
     cuDevicePrimaryCtxRelease_v2(c_int);
     cuCtxSetCurrent(Handle);
     cuMemGetInfo_v2(*mut usize, *mut usize);
-    cuMemAlloc_v2(*mut Address, usize);
-    cuMemFree_v2(Address);
+    cuMemAlloc_v2(*mut CardAddress, usize);
+    cuMemFree_v2(CardAddress);
     cuMemAllocHost_v2(*mut *mut c_void, usize);
     cuMemFreeHost(*mut c_void);
-    cuMemcpyHtoDAsync_v2(Address, *const c_void, usize, Handle);
-    cuMemcpyDtoHAsync_v2(*mut c_void, Address, usize, Handle);
-    cuMemcpyDtoDAsync_v2(Address, Address, usize, Handle);
-    cuMemsetD32Async(Address, c_uint, usize, Handle);
+    cuMemcpyHtoDAsync_v2(CardAddress, *const c_void, usize, Handle);
+    cuMemcpyDtoHAsync_v2(*mut c_void, CardAddress, usize, Handle);
+    cuMemcpyDtoDAsync_v2(CardAddress, CardAddress, usize, Handle);
     cuStreamCreate(*mut Handle, c_uint);
     cuStreamDestroy_v2(Handle);
     cuStreamSynchronize(Handle);
@@ -92,6 +91,7 @@ functions! {
     cuModuleUnload(Handle);
     cuModuleGetFunction(*mut Handle, Handle, *const c_char);
     cuFuncSetAttribute(Handle, c_int, c_int);
+    cuFuncGetParamInfo(Handle, usize, *mut usize, *mut usize);
     cuLaunchKernel(
         Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void,
         *mut *mut c_void

@@ -6,13 +6,13 @@
 
 use bytemuck::{NoUninit, Pod, Zeroable};
 
-use super::shapes::PIECE;
+use super::super::shapes::PIECE;
 use crate::engine::lanes::LANES;
 
 /// An offset that stands for nothing.
-pub(super) const NOTHING: u64 = u64::MAX;
+pub(in crate::engine::cuda) const NOTHING: u64 = u64::MAX;
 /// Floats at the head of the feed: the numbers of the places in use.
-pub(super) const FEED_HEAD: usize = 64;
+pub(in crate::engine::cuda) const FEED_HEAD: usize = 64;
 /// Threads of a block that goes through memory once.
 const THREADS: usize = 256;
 /// Bytes of the shared memory in which a block of that size adds up.
@@ -21,7 +21,7 @@ const SUMS: usize = THREADS * size_of::<f32>();
 /// The networks of a launch: `Networks` of gpu.h.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct Networks {
+pub(in crate::engine::cuda) struct Networks {
     pub arena: u64,
     pub feed: u64,
     pub constants: u64,
@@ -33,7 +33,7 @@ pub(super) struct Networks {
 
 /// One kernel's launch for each network.
 #[derive(Clone, Debug)]
-pub(super) struct Launch {
+pub(in crate::engine::cuda) struct Launch {
     pub kernel: &'static str,
     /// Blocks; the third dimension counts networks times groups.
     pub grid: [usize; 2],
@@ -108,17 +108,17 @@ impl Launch {
 }
 
 /// A number of the kernels.
-pub(super) fn int(number: usize) -> i32 {
+pub(in crate::engine::cuda) fn int(number: usize) -> i32 {
     i32::try_from(number).expect("a dimension fits 31 bits")
 }
 
 /// The pieces that sums over a plane's pixels are cut into.
-pub(super) fn pieces(pixels: usize) -> usize {
+pub(in crate::engine::cuda) fn pieces(pixels: usize) -> usize {
     pixels.div_ceil(PIECE)
 }
 
 /// Floats of two sums for each piece of so many planes.
-pub(super) fn sums_of_pieces(planes: usize, pixels: usize) -> usize {
+pub(in crate::engine::cuda) fn sums_of_pieces(planes: usize, pixels: usize) -> usize {
     planes * pieces(pixels) * 2 * LANES
 }
 
@@ -128,7 +128,7 @@ macro_rules! operands {
             $(#[$doc])*
             #[derive(Clone, Copy, Debug, Pod, Zeroable)]
             #[repr(C)]
-            pub(super) struct $name {
+            pub(in crate::engine::cuda) struct $name {
                 $(pub $field: $type,)*
             }
         )*

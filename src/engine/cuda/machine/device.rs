@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     driver::{
-        Address, CAPABILITY_MAJOR, CAPABILITY_MINOR, CAPTURE_THREAD, Code, Driver,
+        CAPABILITY_MAJOR, CAPABILITY_MINOR, CAPTURE_THREAD, CardAddress, Code, Driver,
         FUNCTION_SHARED_MEMORY, Handle, MULTIPROCESSORS, NON_BLOCKING, NoDriver,
         SHARED_MEMORY_OF_BLOCK,
     },
@@ -285,7 +285,7 @@ impl Device {
     }
 
     /// Free and all bytes of its memory.
-    pub(super) fn memory(&self) -> Result<(usize, usize), CudaError> {
+    pub(in crate::engine::cuda) fn memory(&self) -> Result<(usize, usize), CudaError> {
         let (mut free, mut total) = (0, 0);
         // SAFETY: the card is open, and the pointers are to numbers.
         let code = unsafe { (self.driver.cuMemGetInfo_v2)(&raw mut free, &raw mut total) };
@@ -294,14 +294,41 @@ impl Device {
     }
 
     /// Waits until all is done.
-    pub(super) fn wait(&self) -> Result<(), CudaError> {
+    pub(in crate::engine::cuda) fn wait(&self) -> Result<(), CudaError> {
         // SAFETY: the stream is open.
         let code = unsafe { (self.driver.cuStreamSynchronize)(self.stream) };
         self.check(code, "computing on the card")
     }
 
-    /// The function of a kernel, with leave to use so many bytes of shared memory.
-    fn function(&self, kernel: &'static str, shared: usize) -> Result<Handle, CudaError> {
+    /// Checks that a kernel's parameters are as large as what it is given.
+    fn check_operands(&self, function: Handle, launch: &Launch) -> Result<(), CudaError> {
+        for (number, expected) in [size_of::<Networks>(), launch.bytes]
+            .into_iter()
+            .enumerate()
+        {
+            let (mut offset, mut size) = (0, 0);
+            // SAFETY: the function is of the loaded module, and the pointers are to numbers.
+            let code = unsafe {
+                let ask = self.driver.cuFuncGetParamInfo;
+                ask(function, number, &raw mut offset, &raw mut size)
+            };
+            self.check(code, "asking for a kernel's operands")?;
+            if size != expected {
+                return Err(CudaError::Driver {
+                    doing: "launching a kernel",
+                    text: format!(
+                        "{} takes {size} bytes as operand {number}, not {expected}",
+                        launch.kernel
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The function of a launch, with leave to use its shared memory.
+    fn function(&self, launch: &Launch) -> Result<Handle, CudaError> {
+        let kernel = launch.kernel;
         /// What every kernel may use.
         const USUAL: usize = 48 << 10;
         let mut functions = self.functions.borrow_mut();
@@ -316,38 +343,39 @@ impl Device {
                     (self.driver.cuModuleGetFunction)(&raw mut handle, self.module, name.as_ptr())
                 };
                 self.check(code, "looking for a kernel")?;
+                self.check_operands(handle, launch)?;
                 Function {
                     handle,
                     shared: USUAL,
                 }
             }
         };
-        if shared > function.shared {
-            let bytes = c_int::try_from(shared).unwrap_or(c_int::MAX);
+        if launch.shared > function.shared {
+            let bytes = c_int::try_from(launch.shared).unwrap_or(c_int::MAX);
             // SAFETY: the function is of the loaded module.
             let code = unsafe {
                 (self.driver.cuFuncSetAttribute)(function.handle, FUNCTION_SHARED_MEMORY, bytes)
             };
             self.check(code, "giving shared memory to a kernel")?;
-            function.shared = shared;
+            function.shared = launch.shared;
         }
         functions.insert(kernel, function);
         Ok(function.handle)
     }
 
     /// Looks for a launch's kernel, so that launching it is all that is left to do.
-    pub(super) fn prepare(&self, launch: &Launch) -> Result<(), CudaError> {
-        self.function(launch.kernel, launch.shared).map(drop)
+    pub(in crate::engine::cuda) fn prepare(&self, launch: &Launch) -> Result<(), CudaError> {
+        self.function(launch).map(drop)
     }
 
     /// Launches a kernel for `count` networks.
-    pub(super) fn launch(
+    pub(in crate::engine::cuda) fn launch(
         &self,
         launch: &Launch,
         networks: Networks,
         count: usize,
     ) -> Result<(), CudaError> {
-        let function = self.function(launch.kernel, launch.shared)?;
+        let function = self.function(launch)?;
         let networks = Networks {
             groups: launch.groups,
             ..networks
@@ -379,7 +407,7 @@ impl Device {
     }
 
     /// Records what `launch` launches, to be launched again at once.
-    pub(super) fn graph(
+    pub(in crate::engine::cuda) fn graph(
         self: &Rc<Self>,
         launch: impl FnOnce() -> Result<(), CudaError>,
     ) -> Result<Graph, CudaError> {
@@ -407,7 +435,10 @@ impl Device {
     }
 
     /// Memory on the card.
-    pub(super) fn allocate(self: &Rc<Self>, bytes: usize) -> Result<Memory, CudaError> {
+    pub(in crate::engine::cuda) fn allocate(
+        self: &Rc<Self>,
+        bytes: usize,
+    ) -> Result<Memory, CudaError> {
         let mut address = 0;
         let bytes = bytes.max(256);
         // SAFETY: the card is open, and the pointer is to a number.
@@ -432,12 +463,12 @@ impl Device {
     }
 
     /// A time on the card.
-    pub(super) fn event(self: &Rc<Self>) -> Result<Event, CudaError> {
+    pub(in crate::engine::cuda) fn event(self: &Rc<Self>) -> Result<CardTime, CudaError> {
         let mut handle = ptr::null_mut();
         // SAFETY: the card is open, and the pointer is to a handle.
         let code = unsafe { (self.driver.cuEventCreate)(&raw mut handle, 0) };
         self.check(code, "taking a time")?;
-        let event = Event {
+        let event = CardTime {
             device: self.clone(),
             handle,
         };
@@ -461,7 +492,7 @@ impl Drop for Device {
 
 /// What was recorded of a stream.
 #[derive(Debug)]
-pub(super) struct Graph {
+pub(in crate::engine::cuda) struct Graph {
     device: Rc<Device>,
     handle: Handle,
 }
@@ -484,12 +515,12 @@ impl Drop for Graph {
 
 /// A time on the card.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(in crate::engine::cuda) struct CardTime {
     device: Rc<Device>,
     handle: Handle,
 }
 
-impl Event {
+impl CardTime {
     /// Milliseconds since an earlier one, once both are past.
     pub fn since(&self, earlier: &Self) -> Result<f32, CudaError> {
         let driver = &self.device.driver;
@@ -506,7 +537,7 @@ impl Event {
     }
 }
 
-impl Drop for Event {
+impl Drop for CardTime {
     fn drop(&mut self) {
         // SAFETY: it is not used afterwards.
         unsafe { (self.device.driver.cuEventDestroy_v2)(self.handle) };
@@ -515,14 +546,14 @@ impl Drop for Event {
 
 /// Memory on a card, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(in crate::engine::cuda) struct Memory {
     device: Rc<Device>,
-    address: Address,
+    address: CardAddress,
     bytes: usize,
 }
 
 impl Memory {
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> CardAddress {
         self.address
     }
 
@@ -586,15 +617,6 @@ impl Memory {
             unsafe { (driver.cuMemcpyDtoDAsync_v2)(self.address, other.address, bytes, *stream) };
         self.device.check(code, "copying on the card")
     }
-
-    /// Sets all of it to a word.
-    pub fn fill(&self, word: u32) -> Result<(), CudaError> {
-        let Device { driver, stream, .. } = &*self.device;
-        // SAFETY: within the memory.
-        let code =
-            unsafe { (driver.cuMemsetD32Async)(self.address, word, self.bytes / 4, *stream) };
-        self.device.check(code, "clearing memory of the card")
-    }
 }
 
 impl Drop for Memory {
@@ -606,7 +628,7 @@ impl Drop for Memory {
 
 /// Memory of the processor that the card reads at full speed.
 #[derive(Debug)]
-pub(super) struct Pinned {
+pub(in crate::engine::cuda) struct Pinned {
     device: Rc<Device>,
     memory: *mut c_void,
     bytes: usize,

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# The engine of cards on a real card: one call, a table at the end, the logs beside it.
+#
+#   check.sh PROGRAM [SUITE]
+#
+# PROGRAM is the release build; SUITE, the test program (`cargo test --release --test suite
+# --no-run` names it), is run where it is given. Nothing is fetched and nothing is built. Python
+# with PyTorch for CUDA, where there is one (PYTHON names it), times the same steps. In this order:
+#   machine    the card, its driver, its memory
+#   layers     every layer of three networks against the processor
+#   suite      operations, networks, ten steps and interruptions against the other engines
+#   bytes      one sweep twice, the second beside a busy process: the same bytes
+#   kill       a training killed twice goes on to the bytes of one that was not
+#   leases     no card, the wrong card, two sweeps on one card
+#   table2     Table II on synthetic data
+#   speed      training steps, and PyTorch's
+#   sanitizer  the driver's own checker, where it is installed
+# Environment: OUT (./device-check), CARD (cuda:0), ONLY (names from the list).
+set -uo pipefail
+program=$(realpath "${1:?usage: check.sh PROGRAM [SUITE]}")
+suite=${2:+$(realpath "$2")}
+here=$(cd "$(dirname "$0")" && pwd)
+experiments=$(cd "$here/../../experiments" && pwd)
+out=$(realpath -m "${OUT:-device-check}")
+card=${CARD:-cuda:0}
+python=${PYTHON:-python3}
+mkdir -p "$out"
+cd "$out"
+: > table.md
+failures=0
+
+check() { # NAME: runs the function of that name; its last line is what the table tells
+    local name=$1 begin=$SECONDS how
+    if [ -n "${ONLY:-}" ] && [[ " $ONLY " != *" $name "* ]]; then return; fi
+    "$name" > "$name.log" 2>&1
+    case $? in
+        0) how=ok ;;
+        77) how=skipped ;;
+        *) how=FAILED; failures=$((failures + 1)) ;;
+    esac
+    echo "| $name | $how | $((SECONDS - begin)) s | $(tail -1 "$name.log" | tr '|' '/') |" | tee -a table.md
+}
+
+run_on() { # RESULTS, then what `run` takes: a small sweep on the card
+    local results=$1
+    shift
+    "$program" run "$experiments/table2.toml" --profile smoke --dataset phantom --device "$card" \
+        --results "$results" "$@"
+}
+
+# Every published file of a store but its descriptions, which hold times.
+digests() { (cd "$1/store" && find . -type f ! -name '*.json' ! -path './tmp/*' -exec sha256sum {} + | sort -k2); }
+
+machine() {
+    nvidia-smi -L || return 77
+    nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
+    "$program" doctor
+    "$program" doctor | grep "^cuda:0"
+}
+
+layers() {
+    local shape
+    for shape in 4:32:4 8:64:16 64:192:16; do
+        "$program" doctor --device "$card" --shape "$shape" || return 1
+    done
+    "$program" doctor --device "$card" --shape 64:192:16 --precision tf32 || return 1
+    echo "every layer of three networks, and of one in tf32"
+}
+
+suite() {
+    [ -n "$suite" ] || { echo "no test program was given"; return 77; }
+    EXPERTGRID_TEST_CARD=1 "$suite" engine::cuda train::card --test-threads 1
+    local code=$?
+    grep "^test result" suite.log
+    return $code
+}
+
+bytes() {
+    run_on first || return 1
+    run_on busy --set pretrain.steps=400 > /dev/null 2>&1 &
+    local beside=$!
+    run_on second
+    local code=$?
+    kill "$beside" 2> /dev/null
+    wait "$beside" 2> /dev/null
+    [ $code = 0 ] || return 1
+    digests first > first.sha256
+    digests second > second.sha256
+    diff first.sha256 second.sha256 || return 1
+    "$program" store audit --sample 5 --results first || return 1
+    echo "$(wc -l < first.sha256) files twice the same"
+}
+
+kill_() {
+    local long=(--set scratch.steps=600 --only 'method="w/o" and expert=6 and n=34 and start=1')
+    run_on whole "${long[@]}" || return 1
+    local round
+    for round in 1 2; do
+        run_on killed "${long[@]}" --save-every 1s &
+        sleep 6
+        # The parent at once, the worker by its closed input.
+        kill -9 $! 2> /dev/null
+        wait $! 2> /dev/null
+        pkill -9 -f "worker.*$card"
+        sleep 1
+    done
+    run_on killed "${long[@]}" || return 1
+    digests whole > whole.sha256
+    digests killed > killed.sha256
+    diff whole.sha256 killed.sha256 || return 1
+    echo "killed twice, the same $(wc -l < whole.sha256) files"
+}
+
+leases() {
+    ! "$program" bench 4:32:4 --device cuda:97 || return 1
+    CUDA_VISIBLE_DEVICES='' "$program" doctor | grep "^cards: none" || return 1
+    local small=(--set pretrain.steps=20 --set finetune.steps=5 --set scratch.steps=20)
+    run_on shared "${small[@]}" > one.log 2>&1 &
+    local one=$!
+    run_on shared "${small[@]}" || return 1
+    wait $one || return 1
+    echo "two sweeps shared one card and one store"
+}
+
+table2() {
+    local begin=$SECONDS
+    # What is not done then stays in the store.
+    timeout -s INT 150 "$program" run "$experiments/table2.toml" --profile phantom \
+        --dataset phantom --device "$card" --results table2
+    local code=$?
+    [ $code = 0 ] || [ $code = 124 ] || return 1
+    echo "$((SECONDS - begin)) s, $("$program" status --results table2 | tail -1)"
+}
+
+speed() {
+    local shape
+    for shape in 8:64:16 16:64:16 32:96:16 64:192:16; do
+        "$program" bench "$shape" --device "$card" --json > "step-${shape//:/-}.json" || return 1
+        "$program" bench "$shape" --device "$card" --precision tf32 --json \
+            > "step-tf32-${shape//:/-}.json" || return 1
+    done
+    if "$python" -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
+        "$python" "$here/torch_step.py" 8:64:16 32:96:16 64:192:16 > torch.json || return 1
+    fi
+    "$python" "$here/compare.py" .
+}
+
+sanitizer() {
+    command -v compute-sanitizer > /dev/null || { echo "compute-sanitizer is not installed"; return 77; }
+    local tool
+    for tool in memcheck racecheck initcheck; do
+        compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$program" bench 4:32:4 --device "$card" --steps 1 || return 1
+    done
+    echo "no fault of memory, no race, nothing read before it was written"
+}
+
+[ -d phantom ] || "$program" data phantom --out phantom > /dev/null
+echo "| check | result | time | |" | tee -a table.md
+echo "|---|---|---:|---|" | tee -a table.md
+for name in machine layers suite bytes kill_ leases table2 speed sanitizer; do check "$name"; done
+[ $failures = 0 ]

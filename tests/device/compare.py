@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""The steps of a folder of check.sh as a table, beside PyTorch's best where it was timed.
+
+    compare.py FOLDER
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def main():
+    folder = Path(sys.argv[1])
+    torch = folder / "torch.json"
+    peers = json.loads(torch.read_text())["rows"] if torch.exists() else []
+    ratios = []
+    for path in sorted(folder.glob("step-*.json")):
+        row = json.loads(path.read_text())[0]
+        shape = f"{row['width']}:{row['size']}:{row['batch']}"
+        tf32 = "tf32" in path.name
+        line = f"{shape} {'tf32' if tf32 else 'f32 '}: {row['step_ms']:.3f} ms"
+        line += f", {row['device_memory_mib']:.0f} MiB in use"
+        best = [p["step_ms"] for p in peers if p["shape"] == shape and p["tf32"] == tf32]
+        if best:
+            ratios.append(f"{shape}{' tf32' if tf32 else ''} {row['step_ms'] / min(best):.2f}")
+            line += f"; PyTorch's best {min(best):.3f} ms, ratio {row['step_ms'] / min(best):.2f}"
+        print(line)
+    print("ratios to PyTorch's best: " + ", ".join(ratios) if ratios else "PyTorch was not timed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+//! The program on emulated cards: as many as there are, none, and some that compute wrong.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::support::{common::*, emulated_card::EmulatedCard};
+
+/// The program on so many emulated cards.
+fn on_cards(card: &EmulatedCard, count: usize, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = expertgrid(folder, arguments);
+    command.env("LD_LIBRARY_PATH", card.folder());
+    command.env("EMULATED_DEVICES", count.to_string());
+    command
+}
+
+/// What it said, with an expected exit code.
+fn said(mut command: Command, code: i32) -> Said {
+    let output = command.output().unwrap();
+    let said = Said::of(&output);
+    assert_eq!(output.status.code(), Some(code), "{said:#?}");
+    said
+}
+
+#[test]
+fn a_doctor_compares_every_layer_with_the_processor() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let check = ["doctor", "--device", "cuda:0", "--shape", "4:32:2"];
+    let right = said(on_cards(&card, 1, folder.path(), &check), 0).out;
+    for part in [
+        "cuda:0: an emulated device, compute capability 9.0, 132 multiprocessors",
+        "conv 7x7/2, 1 to 4, 32x32",
+        "joint, 32 and 16 to 16, 1x1",
+        "cuda:0 computes as the processor does",
+    ] {
+        assert!(right.contains(part), "{part}: {right}");
+    }
+    let mut broken = on_cards(&card, 1, folder.path(), &check);
+    let wrong = said(
+        {
+            broken.env("EMULATED_WRONG", "max_pool_gradient");
+            broken
+        },
+        1,
+    );
+    let pool = wrong.out.lines().find(|line| line.starts_with("max pool"));
+    assert!(pool.unwrap().contains("WRONG"), "{wrong:#?}");
+    assert!(
+        wrong
+            .err
+            .contains("computes other numbers than the processor"),
+        "{wrong:#?}"
+    );
+}
+
+#[test]
+fn a_sweep_shares_cards_and_gives_the_same_numbers_on_each() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let folders = [1, 2].map(|count| {
+        let folder = tiny();
+        let arguments = tiny_run(&["--only", "start=1"]);
+        let said = said(on_cards(&card, count, folder.path(), &arguments), 0).out;
+        // Scores do not depend on what computes them.
+        let made = "computed on an emulated device, compute capability 9.0 (cuda), expertgrid";
+        assert!(
+            said.contains(made) && !said.contains("Mixed origin"),
+            "{said}"
+        );
+        folder
+    });
+    let [one, two] = [&folders[0], &folders[1]].map(|folder| {
+        let table = results_of(folder.path(), "tiny", "");
+        fs::read_to_string(table.join("runs.csv")).unwrap()
+    });
+    assert_eq!(one, two, "on one card and on two");
+    let status = run(folders[1].path(), &["status"], 0).out;
+    assert!(status.contains("2 cuda"), "{status}");
+    let again = tiny_run(&["--only", "start=1"]);
+    let again = said(on_cards(&card, 1, folders[0].path(), &again), 0);
+    assert!(
+        again.err.contains("0 done") || again.out.contains("0 done"),
+        "{again:#?}"
+    );
+}
+
+#[test]
+fn a_card_that_computes_wrong_trains_nothing() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let folder = tiny();
+    let arguments = tiny_run(&["--only", "start=1", "--device", "cuda:0"]);
+    let mut broken = on_cards(&card, 1, folder.path(), &arguments);
+    broken.env("EMULATED_WRONG", "norm_gradient");
+    let said = said(broken, 1);
+    assert!(
+        said.err
+            .contains("it computes other numbers than the processor"),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn cards_that_are_not_there_are_told() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let folder = tiny();
+    let arguments = tiny_run(&["--device", "cuda:7"]);
+    let missing = said(on_cards(&card, 2, folder.path(), &arguments), 2).err;
+    let expected = "error: cuda:7 cannot be used: there is no cuda:7; the driver finds 2, counted \
+                    from cuda:0; `--device cpu` takes the processor";
+    assert!(missing.contains(expected), "{missing}");
+    // A driver without a card, and no driver at all, leave the processor under `auto`.
+    let listed = said(on_cards(&card, 0, folder.path(), &["doctor"]), 0).out;
+    assert!(listed.contains("cards: none"), "{listed}");
+}
