@@ -45,8 +45,8 @@ impl CorrelationTiles {
             17..=32 => 32,
             _ => 64,
         };
-        // The lanes of a warp read from different banks.
-        let stride = |floats: usize| floats.next_multiple_of(32) + 8;
+        // Four channels by eight samples are read from different banks: 8 or 24 modulo 32.
+        let stride = |floats: usize| floats.next_multiple_of(16) + 8;
         Self {
             channels,
             patch_stride: stride(patch),
@@ -89,7 +89,8 @@ impl ProductTiles {
         };
         let wanted = ENOUGH_BLOCKS.div_ceil(tiles * tap_blocks).clamp(1, lines);
         let rows_each = lines.div_ceil(wanted);
-        let stride = |floats: usize| floats.next_multiple_of(32) + 4;
+        // Eight channels by four samples are read from different banks: 4 or 20 modulo 32.
+        let stride = |floats: usize| floats.next_multiple_of(16) + 4;
         let across = (PRODUCT_PIXELS - 1) * taps.step + taps.columns;
         Self {
             tap_blocks,

@@ -64,7 +64,7 @@ fn a_sweep_shares_cards_and_gives_the_same_numbers_on_each() {
         let arguments = tiny_run(&["--only", "start=1"]);
         let said = said(on_cards(&card, count, folder.path(), &arguments), 0).out;
         // Scores do not depend on what computes them.
-        let made = "computed on an emulated device, compute capability 9.0 (cuda), expertgrid";
+        let made = "omputed on an emulated device, compute capability 9.0 (cuda), expertgrid";
         assert!(
             said.contains(made) && !said.contains("Mixed origin"),
             "{said}"
