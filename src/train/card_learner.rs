@@ -1,6 +1,8 @@
 //! Parameters on a card: a step is recorded once for each form that it has, and done from then on
 //! with what the processor gives.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 
 use super::{
@@ -13,14 +15,23 @@ use crate::{
     data::augment::Sample,
     engine::{
         Cuda,
-        cuda::{CardOptimiser, Feeder, RecordedStep, StepRate},
+        cuda::{
+            CardOptimiser, Conductor, CudaTensor, Feeder, Seat, SeatPlan, StepPlan, StepRate,
+            with_rates,
+        },
     },
     net::{ExpertLayers, Parameter, Part, UNet},
 };
 
 /// A network's parameters on a card.
 pub struct CardLearner<'a> {
-    cuda: &'a Cuda,
+    /// Records steps, and computes nothing.
+    tracer: Cuda,
+    conductor: Arc<Conductor>,
+    /// The network's place on the card, from its first step on.
+    seat: Option<Seat>,
+    /// What is to be written there then.
+    initial: Vec<(u64, Vec<f32>)>,
     net: &'a UNet,
     parameters: &'a [Parameter],
     optimiser: RAdam,
@@ -30,14 +41,17 @@ pub struct CardLearner<'a> {
 /// A step of one form.
 struct CardStep {
     form: Vec<PassForm>,
-    recorded: RecordedStep,
+    plan: StepPlan,
+    on_card: SeatPlan,
+    /// What it gives beside the loss.
+    outputs: Vec<CudaTensor>,
     /// Of each pass, what its loss is made of.
     terms: Vec<TermTensors<Cuda>>,
 }
 
 impl<'a> CardLearner<'a> {
     pub(super) fn new(
-        cuda: &'a Cuda,
+        cuda: &Cuda,
         net: &'a UNet,
         parameters: &'a [Parameter],
         optimiser: RAdam,
@@ -51,9 +65,13 @@ impl<'a> CardLearner<'a> {
             .into_iter()
             .map(|moment| [moment.first, moment.second])
             .collect();
-        cuda.hold(&trained, &others.collect::<Vec<_>>(), &moments)?;
+        let tracer = cuda.tracer();
+        let initial = tracer.hold(&trained, &others.collect::<Vec<_>>(), &moments)?;
         Ok(Self {
-            cuda,
+            tracer,
+            conductor: cuda.conductor()?,
+            seat: None,
+            initial,
             net,
             parameters,
             optimiser,
@@ -76,23 +94,45 @@ impl<'a> CardLearner<'a> {
         let (beta1, beta2, eps) = self.optimiser.numbers();
         let optimiser = CardOptimiser { beta1, beta2, eps };
         let mut terms = Vec::new();
-        let recorded = self
-            .cuda
-            .record_step(&optimiser, passes.len(), |recording| {
-                terms.clear();
-                for pass in passes {
-                    let (loss, of_pass) = forward(training, self.cuda, step, samples, pass)?;
-                    recording.backward(loss, pass.share);
-                    terms.push(of_pass);
-                }
-                Ok(())
-            })?;
+        let tracer = &self.tracer;
+        let (plan, outputs) = tracer.record_step(&optimiser, passes.len(), |recording| {
+            terms.clear();
+            let mut outputs = Vec::new();
+            for pass in passes {
+                let (loss, of_pass) = forward(training, tracer, step, samples, pass)?;
+                recording.backward(loss, pass.share);
+                outputs.extend(of_pass.tensors());
+                terms.push(of_pass);
+            }
+            Ok(outputs)
+        })?;
+        let on_card = self.seat(plan.floats())?.plan(&plan)?;
         self.steps.push(CardStep {
             form,
-            recorded,
+            plan,
+            on_card,
+            outputs,
             terms,
         });
         Ok(self.steps.len() - 1)
+    }
+
+    /// The network's place on the card, with room for so many floats.
+    fn seat(&mut self, floats: usize) -> Result<&Seat> {
+        let seat = match self.seat.take() {
+            Some(mut seat) => {
+                seat.grow(floats)?;
+                seat
+            }
+            None => {
+                let seat = Seat::new(self.conductor.clone(), floats)?;
+                for (at, values) in self.initial.drain(..) {
+                    seat.write(at, values)?;
+                }
+                seat
+            }
+        };
+        Ok(self.seat.insert(seat))
     }
 
     /// Whether a parameter has a gradient in a step: the norms of an expert only where a sample
@@ -121,16 +161,24 @@ impl Learner<Cuda> for CardLearner<'_> {
         for pass in &passes {
             forward(training, &feeder, step, samples, pass)?;
         }
-        let recorded = &self.steps[place].recorded;
+        let CardStep {
+            plan,
+            on_card,
+            outputs,
+            terms,
+            ..
+        } = &self.steps[place];
         let mut rates = Vec::new();
         for (i, parameter) in self.parameters.iter().enumerate() {
-            let changes = recorded.changes(i) && self.has_gradient(parameter, &passes);
+            let changes = plan.changes(i) && self.has_gradient(parameter, &passes);
             rates.push(match changes {
                 true => self.optimiser.rate(i, lr).into(),
                 false => StepRate::Absent,
             });
         }
-        let loss = self.cuda.run_step(recorded, &feeder.into_words(), &rates)?;
+        let seat = self.seat.as_ref().expect("a recorded step has a place");
+        let numbers = seat.step(*on_card, with_rates(feeder.into_words(), &rates))?;
+        let loss = self.tracer.given(plan, outputs, &numbers);
         if loss.is_finite() {
             let changed = rates.iter().enumerate();
             for (i, _) in changed.filter(|(_, rate)| **rate != StepRate::Absent) {
@@ -138,14 +186,18 @@ impl Learner<Cuda> for CardLearner<'_> {
             }
         }
         let mut latent = None;
-        for terms in &self.steps[place].terms {
-            latent = latent.or(terms.read(self.cuda)?);
+        for terms in terms {
+            latent = latent.or(terms.read(&self.tracer)?);
         }
         Ok((loss, latent))
     }
 
     fn bring_back(&mut self) -> Result<()> {
-        let values = self.cuda.held_values()?;
+        // Before its first step the network has what it began with.
+        let Some(seat) = &self.seat else {
+            return Ok(());
+        };
+        let values = self.tracer.held_values(seat)?;
         for (parameter, values) in self.parameters.iter().zip(values) {
             let var = &parameter.var;
             var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?;
@@ -154,8 +206,13 @@ impl Learner<Cuda> for CardLearner<'_> {
     }
 
     fn moments(&self) -> Result<Vec<Moment>> {
-        let on_card = self.cuda.held_moments()?;
-        Ok(self.optimiser.with_moments(on_card))
+        match &self.seat {
+            Some(seat) => {
+                let on_card = self.tracer.held_moments(seat)?;
+                Ok(self.optimiser.with_moments(on_card))
+            }
+            None => self.optimiser.moments(),
+        }
     }
 }
 
@@ -165,12 +222,5 @@ impl From<Rate> for StepRate {
             Rate::Plain(rate) => Self::Plain(rate),
             Rate::Adaptive(rate) => Self::Adaptive(rate),
         }
-    }
-}
-
-impl Drop for CardLearner<'_> {
-    fn drop(&mut self) {
-        self.steps.clear();
-        self.cuda.release();
     }
 }

@@ -92,6 +92,16 @@ pub(super) struct DecodedTerms<E: Engine> {
 }
 
 impl<E: Engine> DecodedTerms<E> {
+    /// What the terms are read from.
+    pub fn tensors(&self) -> Vec<E::Tensor> {
+        let losses = [&self.cross_entropy, &self.divergence];
+        losses
+            .into_iter()
+            .chain(&self.distributions)
+            .cloned()
+            .collect()
+    }
+
     /// The terms.
     pub fn read(&self, engine: &E) -> Result<LatentTerms> {
         let [posterior, prior] = &self.distributions;

@@ -304,6 +304,11 @@ pub(super) struct TermTensors<E: Engine> {
 }
 
 impl<E: Engine> TermTensors<E> {
+    /// The tensors behind them.
+    pub fn tensors(&self) -> impl Iterator<Item = E::Tensor> + '_ {
+        self.each.iter().flat_map(DecodedTerms::tensors)
+    }
+
     /// The mean terms; none where the loss has none.
     pub fn read(&self, engine: &E) -> Result<Option<LatentTerms>> {
         let terms = self.each.iter().map(|terms| terms.read(engine));

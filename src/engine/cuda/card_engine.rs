@@ -1,16 +1,19 @@
 //! The engine of a card: what its operations share.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
+    collections::HashMap,
     fmt,
     rc::Rc,
     str::FromStr,
+    sync::Arc,
 };
 
 use candle_core::Result;
 
 use super::{
     arena::{Arena, CardBlock},
+    conductor::Conductor,
     held::Held,
     machine::{Card, CudaError, Device, launch::Launch},
     record::{CardMemory, LaunchRecord},
@@ -52,11 +55,17 @@ impl FromStr for Precision {
 /// until it is read.
 #[derive(Debug)]
 pub struct Cuda {
-    pub(super) device: Rc<Device>,
+    card: Card,
+    /// The card; none where operations are recorded only.
+    device: Option<Rc<Device>>,
+    /// What trains networks on the card.
+    conductor: OnceCell<Arc<Conductor>>,
     precision: Precision,
     pub(super) arena: Arena,
     pub(super) record: RefCell<LaunchRecord>,
-    pub(super) memory: RefCell<CardMemory>,
+    memory: RefCell<CardMemory>,
+    /// Where operations are recorded only: numbers of the last step, by where they are.
+    pub(super) outputs: RefCell<HashMap<u64, Vec<f32>>>,
     /// Parameters that stay on the card.
     pub(super) held: RefCell<Option<Held>>,
     /// Values made.
@@ -68,12 +77,51 @@ pub struct Cuda {
 impl Cuda {
     /// On an open card.
     pub fn new(device: Device, precision: Precision) -> Self {
+        Self::of(device.card.clone(), Some(Rc::new(device)), precision)
+    }
+
+    /// On an open card, with trainings by a conductor that other threads use too.
+    pub fn beside(device: Device, precision: Precision, conductor: Arc<Conductor>) -> Self {
+        let cuda = Self::new(device, precision);
+        cuda.conductor.get_or_init(|| conductor);
+        cuda
+    }
+
+    /// The same, to record operations and compute nothing.
+    pub(crate) fn tracer(&self) -> Self {
+        Self::of(self.card.clone(), None, self.precision)
+    }
+
+    /// What trains networks on the card, begun where there is none.
+    ///
+    /// # Errors
+    /// The card cannot be opened once more.
+    pub fn conductor(&self) -> std::result::Result<Arc<Conductor>, CudaError> {
+        if let Some(conductor) = self.conductor.get() {
+            return Ok(conductor.clone());
+        }
+        let cards = self.device()?.cards();
+        let conductor = Arc::new(Conductor::new(cards, self.card.number)?);
+        Ok(self.conductor.get_or_init(|| conductor).clone())
+    }
+
+    fn device(&self) -> std::result::Result<&Rc<Device>, CudaError> {
+        self.device.as_ref().ok_or(CudaError::Driver {
+            doing: "recording a step",
+            text: "nothing is computed".to_owned(),
+        })
+    }
+
+    fn of(card: Card, device: Option<Rc<Device>>, precision: Precision) -> Self {
         Self {
-            device: Rc::new(device),
+            card,
+            device,
+            conductor: OnceCell::new(),
             precision,
             arena: Arena::default(),
             record: RefCell::default(),
             memory: RefCell::default(),
+            outputs: RefCell::default(),
             held: RefCell::default(),
             made: Cell::new(0),
             timed: Cell::new(None),
@@ -82,7 +130,7 @@ impl Cuda {
 
     /// The card.
     pub fn card(&self) -> &Card {
-        &self.device.card
+        &self.card
     }
 
     /// The precision of convolutions.
@@ -96,7 +144,7 @@ impl Cuda {
     /// The card reports one.
     pub fn finish(&self) -> std::result::Result<(), CudaError> {
         self.run()?;
-        self.device.wait()
+        self.device()?.wait()
     }
 
     /// Does what is recorded.
@@ -105,15 +153,16 @@ impl Cuda {
         if record.launches.is_empty() {
             return Ok(());
         }
+        let device = self.device()?;
         let mut memory = self.memory.borrow_mut();
         let Some(before) = self.timed.get() else {
-            return memory.run(&self.device, &record, self.arena.len());
+            return memory.run(device, &record, self.arena.len());
         };
         // Memory is there, so that launches and one copy are all that is timed.
-        memory.arena(&self.device, self.arena.len())?;
-        let begin = self.device.event()?;
-        memory.run(&self.device, &record, self.arena.len())?;
-        let ms = self.device.event()?.since(&begin)?;
+        memory.arena(device, self.arena.len())?;
+        let begin = device.event()?;
+        memory.run(device, &record, self.arena.len())?;
+        let ms = device.event()?.since(&begin)?;
         self.timed.set(Some(before + f64::from(ms)));
         Ok(())
     }
@@ -132,21 +181,17 @@ impl Cuda {
 
     /// Reads numbers, once all before is done.
     pub(super) fn read(&self, at: u64, values: &mut [f32]) -> std::result::Result<(), CudaError> {
+        if let Some(output) = self.outputs.borrow().get(&at) {
+            values.copy_from_slice(output);
+            return Ok(());
+        }
         self.run()?;
         self.memory.borrow().read(at, values)
     }
 
-    /// Writes numbers, once all before is done.
-    pub(super) fn write(&self, at: u64, values: &[f32]) -> std::result::Result<(), CudaError> {
-        self.run()?;
-        let mut memory = self.memory.borrow_mut();
-        memory.arena(&self.device, self.arena.len())?;
-        memory.write(at, values)
-    }
-
     /// Whether the card gives a block so many bytes of shared memory.
     pub(super) fn fits(&self, shared: usize) -> bool {
-        shared <= self.device.card.shared_memory
+        shared <= self.card.shared_memory
     }
 
     /// Floats of a value.

@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 
 use super::{
     card_engine::Cuda,
+    conductor::Seat,
     held::{ALIGNED, Held, HeldParameter, InStep},
 };
 
@@ -13,17 +14,17 @@ use super::{
 pub type CardMoments = [Vec<f32>; 2];
 
 impl Cuda {
-    /// Copies parameters to the card, to stay there until [`Self::release`]: those to be trained,
-    /// with their moments, and others.
+    /// Gives parameters places on the card, for a step to be recorded: those to be trained, with
+    /// their moments, and others. Returns what is to be written there, with the offsets.
     ///
     /// # Errors
-    /// The card's memory is full, or the driver reports an error.
+    /// A parameter is not in single precision on the processor.
     pub fn hold(
         &self,
         trained: &[&Tensor],
         others: &[&Tensor],
         moments: &[CardMoments],
-    ) -> Result<()> {
+    ) -> Result<Vec<(u64, Vec<f32>)>> {
         let length: usize = trained.iter().map(|t| aligned(t)).sum();
         let whole = length + others.iter().map(|t| aligned(t)).sum::<usize>();
         let values = Rc::new(self.take(whole));
@@ -52,10 +53,9 @@ impl Cuda {
             }
             at += aligned(tensor);
         }
-        self.write(values.at(), &floats)?;
-        for (block, moments) in both.iter().zip(&first_and_second) {
-            self.write(block.at(), moments)?;
-        }
+        let moments = both.iter().zip(first_and_second);
+        let moments = moments.map(|(block, moments)| (block.at(), moments));
+        let written = [(values.at(), floats)].into_iter().chain(moments).collect();
         *self.held.borrow_mut() = Some(Held {
             by_id,
             trained: of_trained,
@@ -66,55 +66,46 @@ impl Cuda {
             arranged: HashMap::new(),
             in_step: InStep::default(),
         });
-        Ok(())
+        Ok(written)
     }
 
-    /// Frees what [`Self::hold`] took.
-    pub fn release(&self) {
-        *self.held.borrow_mut() = None;
-    }
-
-    /// The values of the trained parameters, in their order.
+    /// The values of the trained parameters of a network at a seat, in their order.
     ///
     /// # Errors
     /// Nothing is held, or the driver reports an error.
-    pub fn held_values(&self) -> Result<Vec<Vec<f32>>> {
+    pub fn held_values(&self, seat: &Seat) -> Result<Vec<Vec<f32>>> {
         let held = self.held.borrow();
-        let Some(held) = held.as_ref() else {
-            bail!("no parameters are on the card")
-        };
-        self.trained_parts(held, held.values.at())
+        let held = held.as_ref().ok_or_else(nothing_held)?;
+        trained_parts(held, seat, held.values.at())
     }
 
-    /// The moments of the trained parameters, in their order.
+    /// The moments of the trained parameters of a network at a seat, in their order.
     ///
     /// # Errors
     /// Nothing is held, or the driver reports an error.
-    pub fn held_moments(&self) -> Result<Vec<CardMoments>> {
+    pub fn held_moments(&self, seat: &Seat) -> Result<Vec<CardMoments>> {
         let held = self.held.borrow();
-        let Some(held) = held.as_ref() else {
-            bail!("no parameters are on the card")
-        };
+        let held = held.as_ref().ok_or_else(nothing_held)?;
         let [first, second] = &held.moments;
-        let [first, second] = [first, second].map(|block| self.trained_parts(held, block.at()));
-        Ok(first?
-            .into_iter()
-            .zip(second?)
-            .map(|(m, v)| [m, v])
-            .collect())
+        let [first, second] = [first, second].map(|block| trained_parts(held, seat, block.at()));
+        let pairs = first?.into_iter().zip(second?);
+        Ok(pairs.map(|(first, second)| [first, second]).collect())
     }
+}
 
-    /// The part of each trained parameter in an array.
-    fn trained_parts(&self, held: &Held, array: u64) -> Result<Vec<Vec<f32>>> {
-        let mut all = vec![0.0; held.length];
-        self.read(array, &mut all)?;
-        let base = held.values.at();
-        let part = |parameter: &HeldParameter| {
-            let at = (parameter.values - base) as usize;
-            all[at..at + parameter.len].to_vec()
-        };
-        Ok(held.trained.iter().map(part).collect())
-    }
+fn nothing_held() -> candle_core::Error {
+    candle_core::Error::Msg("no parameters are on the card".to_owned())
+}
+
+/// The part of each trained parameter in an array.
+fn trained_parts(held: &Held, seat: &Seat, array: u64) -> Result<Vec<Vec<f32>>> {
+    let all = seat.read(array, held.length)?;
+    let base = held.values.at();
+    let part = |parameter: &HeldParameter| {
+        let at = (parameter.values - base) as usize;
+        all[at..at + parameter.len].to_vec()
+    };
+    Ok(held.trained.iter().map(part).collect())
 }
 
 fn aligned(tensor: &Tensor) -> usize {

@@ -54,7 +54,7 @@ fn at_least(
         _ => device.allocate(bytes + bytes / 4)?,
     };
     if let Some(before) = memory {
-        larger.copy_from(before, before.bytes())?;
+        larger.copy_from(0, before, 0, before.bytes())?;
         device.wait()?;
     }
     let address = larger.address();
@@ -102,12 +102,6 @@ impl CardMemory {
             device.launch(launch, networks, 1)?;
         }
         Ok(())
-    }
-
-    /// Writes floats of the network.
-    pub fn write(&self, at: u64, values: &[f32]) -> Result<(), CudaError> {
-        let memory = self.arena.as_ref().expect("there is memory");
-        memory.write(at as usize * size_of::<f32>(), values)
     }
 
     /// Reads floats of the network.

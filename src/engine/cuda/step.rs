@@ -1,6 +1,4 @@
-//! A whole training step as a list of launches: recorded once, done any number of times.
-
-use std::cell::RefCell;
+//! A whole training step as a plan: recorded once, done any number of times.
 
 use candle_core::{Result, bail};
 
@@ -8,8 +6,8 @@ use super::{
     arena::CardBlock,
     card_engine::Cuda,
     held::ALIGNED,
-    machine::launch::{Arrangement, FEED_HEAD, Launch, Networks, Scaled, Update},
-    machine::{CudaError, Graph, Memory, Pinned},
+    machine::launch::{Arrangement, Launch, Scaled, Update},
+    plan::StepPlan,
     tape::{CudaBackward, CudaTensor},
 };
 
@@ -59,39 +57,10 @@ impl Recording<'_> {
     }
 }
 
-/// A recorded step.
-#[derive(Debug)]
-pub struct RecordedStep {
-    launches: Vec<Launch>,
-    constants: Memory,
-    /// Words of the feed: what the passes read, then two rates for each trained parameter.
-    feed: usize,
-    losses: CardBlock,
-    passes: usize,
-    /// The places of the trained parameters with a gradient.
-    written: Vec<usize>,
-    pinned: RefCell<Pinned>,
-    on_card: Memory,
-    /// By the arena's address.
-    graph: RefCell<Option<(u64, Graph)>>,
-}
-
-impl RecordedStep {
-    /// Whether the step gives a trained parameter a gradient.
-    pub fn changes(&self, place: usize) -> bool {
-        self.written.contains(&place)
-    }
-
-    /// Launches of one step.
-    pub fn launches(&self) -> usize {
-        self.launches.len()
-    }
-}
-
 impl Cuda {
     /// Records a step of a training whose parameters are [held](Self::hold): the passes that
-    /// `build` makes, and the update of the parameters. `build` is called twice. Arranged weights
-    /// are written at the step's beginning, so they must have places of their own before anything
+    /// `build` makes, and the update of the parameters. What `build` returns is what the step gives
+    /// beside its loss. It is called twice: arranged weights are written at the step's beginning, so they must have places of their own before anything
     /// else of the step has: the first call tells which there are.
     ///
     /// # Errors
@@ -100,10 +69,8 @@ impl Cuda {
         &self,
         optimiser: &CardOptimiser,
         most_passes: usize,
-        mut build: impl FnMut(&mut Recording<'_>) -> Result<()>,
-    ) -> Result<RecordedStep> {
-        // What was asked for before is no part of it.
-        self.finish()?;
+        mut build: impl FnMut(&mut Recording<'_>) -> Result<Vec<CudaTensor>>,
+    ) -> Result<(StepPlan, Vec<CudaTensor>)> {
         let mut recorded = || {
             let mut recording = Recording {
                 cuda: self,
@@ -113,13 +80,13 @@ impl Cuda {
             let built = build(&mut recording);
             let Recording { losses, passes, .. } = recording;
             let record = self.record.take();
-            built.map(|()| (losses, passes, record))
+            built.map(|outputs| (losses, passes, record, outputs))
         };
         drop(recorded()?);
         if let Some(held) = self.held.borrow_mut().as_mut() {
             held.settle(&self.arena);
         }
-        let (losses, passes, mut record) = recorded()?;
+        let (losses, passes, mut record, others) = recorded()?;
         let mut held = self.held.borrow_mut();
         let Some(held) = held.as_mut() else {
             bail!("no parameters are on the card")
@@ -169,92 +136,43 @@ impl Cuda {
             .launches
             .push(Launch::new("radam", blocks, ALIGNED, 0, 1, operands));
         let feed = record.feed.len() + 2 * held.trained.len();
-        let bytes = (FEED_HEAD + feed) * size_of::<u32>();
-        let constants = self
-            .device
-            .allocate(record.constants.len() * size_of::<u64>())?;
-        constants.write(0, &record.constants)?;
         let mut written: Vec<usize> = in_step.written.into_iter().collect();
         written.sort_unstable();
-        Ok(RecordedStep {
+        let of_others = others.iter().flat_map(CudaTensor::places);
+        let plan = StepPlan {
             launches: record.launches,
-            constants,
+            constants: record.constants,
             feed,
-            losses,
+            outputs: (losses.at()..).take(passes).chain(of_others).collect(),
             passes,
+            floats: self.arena.len(),
             written,
-            pinned: RefCell::new(Pinned::new(&self.device, bytes)?),
-            on_card: self.device.allocate(bytes)?,
-            graph: RefCell::new(None),
-        })
+        };
+        Ok((plan, others))
     }
 
-    /// Does a recorded step with what the processor gives: the words that its passes read, in their
-    /// order, and the rate of each trained parameter. Returns the loss.
-    ///
-    /// # Errors
-    /// The words are not as many as the step reads, or the driver reports an error.
-    pub fn run_step(&self, step: &RecordedStep, words: &[u32], rates: &[StepRate]) -> Result<f32> {
-        if words.len() + 2 * rates.len() != step.feed {
-            bail!(
-                "{} words and {} rates for a step that reads {} words",
-                words.len(),
-                rates.len(),
-                step.feed
-            );
+    /// Makes numbers that a step gave readable: those of its plan, of which the first are the shares
+    /// of the loss. Returns the loss.
+    pub fn given(&self, plan: &StepPlan, others: &[CudaTensor], numbers: &[f32]) -> f32 {
+        let (shares, mut rest) = numbers.split_at(plan.passes);
+        let mut outputs = self.outputs.borrow_mut();
+        outputs.clear();
+        for other in others {
+            let (own, more) = rest.split_at(other.places().count());
+            outputs.insert(other.at(), own.to_vec());
+            rest = more;
         }
-        let mut pinned = step.pinned.borrow_mut();
-        let to: &mut [u32] = bytemuck::cast_slice_mut(pinned.floats());
-        to[..FEED_HEAD].fill(u32::MAX);
-        to[0] = 0;
-        to[FEED_HEAD..][..words.len()].copy_from_slice(words);
-        let of_rates = to[FEED_HEAD + words.len()..].chunks_exact_mut(2);
-        for (to, rate) in of_rates.zip(rates) {
-            let pair = match *rate {
-                StepRate::Absent => [-1.0, 0.0],
-                StepRate::Plain(rate) => [rate, 0.0],
-                StepRate::Adaptive(rate) => [0.0, rate],
-            };
-            to.copy_from_slice(&pair.map(f32::to_bits));
-        }
-        let bytes = (FEED_HEAD + step.feed) * size_of::<u32>();
-        step.on_card.write_pinned(&pinned, bytes)?;
-        self.launch_step(step)?;
-        let mut losses = vec![0.0; step.passes];
-        self.read(step.losses.at(), &mut losses)?;
-        Ok(losses.iter().sum())
+        shares.iter().sum()
     }
+}
 
-    /// Launches a step, as a graph where the card's memory has not moved since it was recorded.
-    fn launch_step(&self, step: &RecordedStep) -> std::result::Result<(), CudaError> {
-        let arena = self
-            .memory
-            .borrow_mut()
-            .arena(&self.device, self.arena.len())?;
-        let mut graph = step.graph.borrow_mut();
-        if graph.as_ref().is_none_or(|(address, _)| *address != arena) {
-            let networks = Networks {
-                arena,
-                feed: step.on_card.address(),
-                constants: step.constants.address(),
-                stride: 0,
-                feed_stride: 0,
-                groups: 1,
-                unused: 0,
-            };
-            // Functions are looked up before the capture, in which nothing else may be done.
-            for launch in &step.launches {
-                self.device.prepare(launch)?;
-            }
-            let recorded = self.device.graph(|| {
-                let mut launches = step.launches.iter();
-                launches.try_for_each(|launch| self.device.launch(launch, networks, 1))
-            })?;
-            *graph = Some((arena, recorded));
-        }
-        match graph.as_ref() {
-            Some((_, graph)) => graph.launch(),
-            None => unreachable!("it was recorded above"),
-        }
-    }
+/// The words that a step reads: what its passes read, then the rate of each trained parameter.
+pub fn with_rates(mut words: Vec<u32>, rates: &[StepRate]) -> Vec<u32> {
+    let pair = |rate: &StepRate| match *rate {
+        StepRate::Absent => [-1.0, 0.0],
+        StepRate::Plain(rate) => [rate, 0.0],
+        StepRate::Adaptive(rate) => [0.0, rate],
+    };
+    words.extend(rates.iter().flat_map(pair).map(f32::to_bits));
+    words
 }

@@ -74,6 +74,11 @@ impl CudaTensor {
     pub(super) fn dims(&self) -> [usize; 4] {
         self.node.dims
     }
+
+    /// Where each of its numbers is.
+    pub(super) fn places(&self) -> impl Iterator<Item = u64> + use<> {
+        (self.at()..).take(self.block.len())
+    }
 }
 
 impl Cuda {

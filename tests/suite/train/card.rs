@@ -6,7 +6,10 @@ use std::{num::NonZeroUsize, sync::Arc};
 use candle_core::{DType, Tensor};
 use expertgrid::{
     data::prepare::{Frame, Plane, Prepared, Region},
-    engine::{Cuda, Lanes},
+    engine::{
+        Cuda, Lanes,
+        cuda::{Conductor, Precision},
+    },
     event::Step,
     manifest::{AugmentSpec, Budget, ExpertBatching, ImageSpec, Recipe},
     method::{Objective, Tuned},
@@ -369,4 +372,39 @@ fn a_full_or_broken_card_is_told_in_words() {
     card.fail_after(-1);
     assert!(broken.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{broken}");
     assert!(broken.contains("an illegal memory access"), "{broken}");
+}
+
+/// Networks that join and leave while others train: each gets the bytes it gets alone.
+#[test]
+fn a_training_in_company_gives_the_bytes_it_gives_alone() {
+    let Some((cards, _alone)) = any_card() else {
+        return;
+    };
+    let steps = [2, 4, 3, 1];
+    let of = |steps| Form {
+        steps,
+        ..form(Branches::from(1), 1)
+    };
+    let alone = steps.map(|steps| {
+        let (net, curve) = of(steps).train(&engine(&cards), &mut |_| {});
+        curve.unwrap();
+        bits(&net)
+    });
+    let conductor = Arc::new(Conductor::new(cards.clone(), 0).unwrap());
+    let together = std::thread::scope(|scope| {
+        let each = steps.map(|steps| {
+            let (cards, conductor) = (cards.clone(), conductor.clone());
+            scope.spawn(move || {
+                let device = cards.open(0).unwrap();
+                let cuda = Cuda::beside(device, Precision::F32, conductor);
+                let (net, curve) = of(steps).train(&cuda, &mut |_| {});
+                curve.unwrap();
+                bits(&net)
+            })
+        });
+        each.map(|thread| thread.join().unwrap())
+    });
+    for (steps, (alone, together)) in steps.iter().zip(alone.iter().zip(&together)) {
+        assert!(alone == together, "{steps} steps");
+    }
 }

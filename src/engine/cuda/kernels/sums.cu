@@ -28,6 +28,18 @@ KERNEL(scale, Scaled) {
   put(at.memory + c.to + i, c.factor * at.memory[c.from + i], c.onto);
 }
 
+// Numbers of each network, by a table of `count` offsets: to `output`, one network after the other.
+struct Gathered {
+  size_t table, count;
+  float *output;
+};
+KERNEL(gather, Gathered) {
+  Network at = network(networks);
+  size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+  if (!at.in_use || i >= c.count) return;
+  c.output[(size_t)blockIdx.z * c.count + i] = at.memory[networks.constants[c.table + i]];
+}
+
 // From the feed to memory.
 struct Fed {
   size_t from, to, length;

@@ -284,6 +284,14 @@ impl Device {
         checked(&self.driver, code, doing)
     }
 
+    /// The driver and its cards.
+    pub(in crate::engine::cuda) fn cards(&self) -> Cards {
+        Cards {
+            driver: self.driver.clone(),
+            count: self.card.number + 1,
+        }
+    }
+
     /// Free and all bytes of its memory.
     pub(in crate::engine::cuda) fn memory(&self) -> Result<(usize, usize), CudaError> {
         let (mut free, mut total) = (0, 0);
@@ -608,13 +616,20 @@ impl Memory {
         self.device.wait()
     }
 
-    /// Copies the beginning of other memory to its own.
-    pub fn copy_from(&self, other: &Self, bytes: usize) -> Result<(), CudaError> {
-        assert!(bytes <= self.bytes && bytes <= other.bytes, "within both");
+    /// Copies so many bytes of other memory, from a place of that on to a place of its own.
+    pub fn copy_from(
+        &self,
+        to: usize,
+        other: &Self,
+        from: usize,
+        bytes: usize,
+    ) -> Result<(), CudaError> {
+        let within = to + bytes <= self.bytes && from + bytes <= other.bytes;
+        assert!(within, "within both");
         let Device { driver, stream, .. } = &*self.device;
+        let [to, from] = [self.address + to as u64, other.address + from as u64];
         // SAFETY: within both.
-        let code =
-            unsafe { (driver.cuMemcpyDtoDAsync_v2)(self.address, other.address, bytes, *stream) };
+        let code = unsafe { (driver.cuMemcpyDtoDAsync_v2)(to, from, bytes, *stream) };
         self.device.check(code, "copying on the card")
     }
 }

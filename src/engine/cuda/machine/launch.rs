@@ -32,7 +32,7 @@ pub(in crate::engine::cuda) struct Networks {
 }
 
 /// One kernel's launch for each network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine::cuda) struct Launch {
     pub kernel: &'static str,
     /// Blocks; the third dimension counts networks times groups.
@@ -175,6 +175,8 @@ operands! {
     PartSums { from: u64, to: u64, length: u64, parts: i32, onto: i32 }
     /// sums.cu
     Scaled { from: u64, to: u64, length: u64, factor: f32, onto: i32 }
+    /// sums.cu
+    Gathered { table: u64, count: u64, output: u64 }
     /// sums.cu
     Fed { from: u64, to: u64, length: u64 }
     /// sums.cu
