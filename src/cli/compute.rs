@@ -78,6 +78,22 @@ pub(super) enum IsaChoice {
     Portable,
 }
 
+impl ExecutionArguments {
+    /// The devices that are asked for. An engine that works on the processor alone takes that under
+    /// `auto`.
+    pub(super) fn devices(&self) -> DeviceRequest {
+        let on_processor = match self.compute.engine {
+            EngineChoice::Lanes => true,
+            EngineChoice::Stock => !cfg!(feature = "cuda"),
+            EngineChoice::Auto | EngineChoice::Cuda => false,
+        };
+        match on_processor && self.device == DeviceRequest::Auto {
+            true => DeviceRequest::Named(vec![DeviceName::Cpu]),
+            false => self.device.clone(),
+        }
+    }
+}
+
 impl Compute {
     /// The options that pass this choice on to a worker.
     pub(super) fn arguments(self) -> [OsString; 6] {
@@ -108,7 +124,13 @@ impl Compute {
     pub(super) fn check(self, slots: &[Slot]) -> anyhow::Result<()> {
         self.kernels(NonZeroUsize::MIN)?;
         let trains = slots.iter().filter(|slot| slot.takes != Takes::Evaluations);
-        let mut devices = trains.map(|slot| slot.device);
+        let devices: Vec<DeviceName> = trains.map(|slot| slot.device).collect();
+        if self.engine == EngineChoice::Stock {
+            devices
+                .iter()
+                .try_for_each(|device| device.open().map(drop))?;
+        }
+        let mut devices = devices.into_iter();
         let wrong = |device: &DeviceName| match self.engine {
             EngineChoice::Lanes => *device != DeviceName::Cpu,
             EngineChoice::Cuda => *device == DeviceName::Cpu,

@@ -30,6 +30,11 @@ impl AnyEngine {
         }
     }
 
+    /// Whether an error may stay, so that only another process can use the device again.
+    pub fn errors_stay(&self) -> bool {
+        matches!(self, Self::Cuda(_))
+    }
+
     /// The threads it uses, which may be adjusted meanwhile. `None` where their
     /// number is fixed.
     pub fn threads(&self) -> Option<Threads> {

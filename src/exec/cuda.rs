@@ -2,12 +2,17 @@
 
 use crate::engine::cuda::{Cards, CudaError, NoDriver};
 
-/// The number of devices, or why none can be used; none where there is no driver.
-pub(super) fn count() -> Result<usize, String> {
+/// The numbers of the devices that can be used, or why none can; none where there is no driver.
+pub(super) fn usable() -> Result<Vec<usize>, String> {
     match Cards::find() {
-        Ok(cards) if cards.count() > 0 => Ok(cards.count()),
-        Ok(_) => Err("the driver finds no device".to_owned()),
-        Err(CudaError::NoDriver(NoDriver::Missing)) => Ok(0),
+        Ok(cards) => match (cards.usable(), cards.count()) {
+            (usable, _) if !usable.is_empty() => Ok(usable),
+            (_, 0) => Err("the driver finds no device".to_owned()),
+            (_, count) => Err(format!(
+                "of {count} NVIDIA cards none has compute capability 8.0 or newer"
+            )),
+        },
+        Err(CudaError::NoDriver(NoDriver::Missing)) => Ok(Vec::new()),
         Err(error) => Err(error.to_string()),
     }
 }

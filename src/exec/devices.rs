@@ -99,8 +99,7 @@ impl DeviceName {
         match self {
             Self::Cpu => Ok(()),
             Self::Cuda(number) => Cards::find()
-                .and_then(|cards| cards.card(number))
-                .map(drop)
+                .and_then(|cards| cards.card(number)?.check())
                 .map_err(|error| self.unusable(&error)),
         }
     }
@@ -174,7 +173,7 @@ impl DeviceName {
 /// The devices that the user asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRequest {
-    /// Every CUDA device, else the processor.
+    /// Every CUDA device that can be used, else the processor.
     Auto,
     /// The named ones.
     Named(Vec<DeviceName>),
@@ -247,13 +246,13 @@ impl Slots {
         let mut no_card = None;
         let devices = match request {
             DeviceRequest::Auto => {
-                let count = cuda::count().unwrap_or_else(|why| {
+                let usable = cuda::usable().unwrap_or_else(|why| {
                     no_card = Some(why);
-                    0
+                    Vec::new()
                 });
-                match count {
-                    0 => vec![DeviceName::Cpu],
-                    count => (0..count).map(DeviceName::Cuda).collect(),
+                match usable.is_empty() {
+                    true => vec![DeviceName::Cpu],
+                    false => usable.into_iter().map(DeviceName::Cuda).collect(),
                 }
             }
             DeviceRequest::Named(devices) => {
@@ -319,7 +318,7 @@ fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Ve
 /// # Errors
 /// Why it can use none, where one may be expected.
 pub fn cards() -> Result<usize, String> {
-    cuda::count()
+    cuda::usable().map(|usable| usable.len())
 }
 
 /// The number of cores that this process may use: those that it is bound to, and no more than Slurm

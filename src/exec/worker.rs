@@ -135,7 +135,15 @@ pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: 
                     nature: Nature::NoSpace,
                 }),
             }),
-            Err(error) => reply(&Reply::Failed(failure(&error))),
+            Err(error) => {
+                let failure = failure(&error);
+                if failure.nature == Nature::Accident && bench.engine.errors_stay() {
+                    // The last lines of the log are the stage's failure.
+                    eprintln!("error: {}", failure.reason);
+                    process::exit(1);
+                }
+                reply(&Reply::Failed(failure));
+            }
         }
     }
 }

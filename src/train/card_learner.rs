@@ -23,6 +23,9 @@ use crate::{
     net::{ExpertLayers, Parameter, Part, UNet},
 };
 
+/// Forms of a step that are kept, the last ones recorded.
+const MOST_FORMS: usize = 8;
+
 /// A network's parameters on a card.
 pub struct CardLearner<'a> {
     /// Records steps, and computes nothing.
@@ -107,6 +110,10 @@ impl<'a> CardLearner<'a> {
             Ok(outputs)
         })?;
         let on_card = self.seat(plan.floats())?.plan(&plan)?;
+        // Where experts have heads of their own, every way of dealing out a batch is a form.
+        if self.steps.len() == MOST_FORMS {
+            self.steps.remove(0);
+        }
         self.steps.push(CardStep {
             form,
             plan,
@@ -177,7 +184,7 @@ impl Learner<Cuda> for CardLearner<'_> {
             });
         }
         let seat = self.seat.as_ref().expect("a recorded step has a place");
-        let numbers = seat.step(*on_card, with_rates(feeder.into_words(), &rates))?;
+        let numbers = seat.step(on_card, with_rates(feeder.into_words(), &rates))?;
         let loss = self.tracer.given(plan, outputs, &numbers);
         if loss.is_finite() {
             let changed = rates.iter().enumerate();

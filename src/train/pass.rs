@@ -40,16 +40,17 @@ struct BatchSlot {
 impl TrainingPass {
     /// Its form.
     pub fn form(&self, net: &UNet) -> PassForm {
-        let branch = |slot: &BatchSlot| match net.mixes_branches() {
+        let of_head = |branch| match net.mixes_branches() {
             true => 0,
-            false => slot.branch,
+            false => branch,
         };
+        let branch = |slot: &BatchSlot| of_head(slot.branch);
         PassForm {
             branches: self.slots.iter().map(branch).collect(),
             losses: self
                 .losses
                 .iter()
-                .map(|loss| (loss.branch, loss.target.form()))
+                .map(|loss| (of_head(loss.branch), loss.target.form()))
                 .collect(),
             mixed: net.mixes_branches(),
             share: self.share.to_bits(),

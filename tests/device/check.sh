@@ -32,7 +32,7 @@ failures=0
 check() { # NAME: runs the function of that name; its last line is what the table tells
     local name=$1 begin=$SECONDS how
     if [ -n "${ONLY:-}" ] && [[ " $ONLY " != *" $name "* ]]; then return; fi
-    "$name" > "$name.log" 2>&1
+    "check_$name" > "$name.log" 2>&1
     case $? in
         0) how=ok ;;
         77) how=skipped ;;
@@ -41,24 +41,31 @@ check() { # NAME: runs the function of that name; its last line is what the tabl
     echo "| $name | $how | $((SECONDS - begin)) s | $(tail -1 "$name.log" | tr '|' '/') |" | tee -a table.md
 }
 
-run_on() { # RESULTS, then what `run` takes: a small sweep on the card
+# RESULTS, then what `run` takes: a small sweep on the card. In the background it is the program
+# itself that `$!` names.
+run_on() {
     local results=$1
     shift
-    "$program" run "$experiments/table2.toml" --profile smoke --dataset phantom --device "$card" \
-        --results "$results" "$@"
+    local words=(run "$experiments/table2.toml" --profile smoke --dataset phantom)
+    words+=(--device "$card" --results "$results")
+    words+=("$@")
+    if [ "$BASHPID" = "$$" ]; then "$program" "${words[@]}"; else exec "$program" "${words[@]}"; fi
 }
 
 # Every published file of a store but its descriptions, which hold times.
-digests() { (cd "$1/store" && find . -type f ! -name '*.json' ! -path './tmp/*' -exec sha256sum {} + | sort -k2); }
+digests() {
+    (cd "$1/store" && find . -type f ! -name '*.json' ! -path './tmp/*' -exec sha256sum {} +) |
+        sort -k2
+}
 
-machine() {
+check_machine() {
     nvidia-smi -L || return 77
     nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv
     "$program" doctor
     "$program" doctor | grep "^cuda:0"
 }
 
-layers() {
+check_layers() {
     local shape
     for shape in 4:32:4 8:64:16 64:192:16; do
         "$program" doctor --device "$card" --shape "$shape" || return 1
@@ -67,15 +74,15 @@ layers() {
     echo "every layer of three networks, and of one in tf32"
 }
 
-suite() {
+check_suite() {
     [ -n "$suite" ] || { echo "no test program was given"; return 77; }
-    EXPERTGRID_TEST_CARD=1 "$suite" engine::cuda train::card --test-threads 1
+    EXPERTGRID_TEST_CARD=1 "$suite" engine::cuda train::card --test-threads 1 | tee suite.out
     local code=$?
-    grep "^test result" suite.log
+    grep "^test result" suite.out
     return $code
 }
 
-bytes() {
+check_bytes() {
     run_on first || return 1
     run_on busy --set pretrain.steps=400 > /dev/null 2>&1 &
     local beside=$!
@@ -91,18 +98,21 @@ bytes() {
     echo "$(wc -l < first.sha256) files twice the same"
 }
 
-kill_() {
-    local long=(--set scratch.steps=600 --only 'method="w/o" and expert=6 and n=34 and start=1')
+check_kill() {
+    local long=(--set scratch.steps=5000 --only 'method="w/o" and expert=6 and n=34 and start=1')
     run_on whole "${long[@]}" || return 1
-    local round
+    local round parent tries
     for round in 1 2; do
-        run_on killed "${long[@]}" --save-every 1s &
-        sleep 6
-        # The parent at once, the worker by its closed input.
-        kill -9 $! 2> /dev/null
-        wait $! 2> /dev/null
-        pkill -9 -f "worker.*$card"
-        sleep 1
+        run_on killed "${long[@]}" --save-every 0s &
+        parent=$!
+        # Once progress is saved: the parent at once, its worker by its closed input.
+        for tries in $(seq 600); do
+            [ -z "$(find killed/store -name '*progress*' 2> /dev/null)" ] || break
+            sleep 0.1
+        done
+        kill -9 $parent || { echo "the training ended before it was killed"; return 1; }
+        wait $parent 2> /dev/null
+        sleep 2
     done
     run_on killed "${long[@]}" || return 1
     digests whole > whole.sha256
@@ -111,7 +121,7 @@ kill_() {
     echo "killed twice, the same $(wc -l < whole.sha256) files"
 }
 
-leases() {
+check_leases() {
     ! "$program" bench 4:32:4 --device cuda:97 || return 1
     CUDA_VISIBLE_DEVICES='' "$program" doctor | grep "^cards: none" || return 1
     local small=(--set pretrain.steps=20 --set finetune.steps=5 --set scratch.steps=20)
@@ -122,7 +132,7 @@ leases() {
     echo "two sweeps shared one card and one store"
 }
 
-table2() {
+check_table2() {
     local begin=$SECONDS
     # What is not done then stays in the store.
     timeout -s INT 150 "$program" run "$experiments/table2.toml" --profile phantom \
@@ -132,7 +142,7 @@ table2() {
     echo "$((SECONDS - begin)) s, $("$program" status --results table2 | tail -1)"
 }
 
-speed() {
+check_speed() {
     local shape
     for shape in 8:64:16 16:64:16 32:96:16 64:192:16; do
         "$program" bench "$shape" --device "$card" --json > "step-${shape//:/-}.json" || return 1
@@ -145,8 +155,11 @@ speed() {
     "$python" "$here/compare.py" .
 }
 
-sanitizer() {
-    command -v compute-sanitizer > /dev/null || { echo "compute-sanitizer is not installed"; return 77; }
+check_sanitizer() {
+    if ! command -v compute-sanitizer > /dev/null; then
+        echo "compute-sanitizer is not installed"
+        return 77
+    fi
     local tool
     for tool in memcheck racecheck initcheck; do
         compute-sanitizer --tool "$tool" --error-exitcode 9 \
@@ -158,5 +171,5 @@ sanitizer() {
 [ -d phantom ] || "$program" data phantom --out phantom > /dev/null
 echo "| check | result | time | |" | tee -a table.md
 echo "|---|---|---:|---|" | tee -a table.md
-for name in machine layers suite bytes kill_ leases table2 speed sanitizer; do check "$name"; done
+for name in machine layers suite bytes kill leases table2 speed sanitizer; do check "$name"; done
 [ $failures = 0 ]

@@ -19,7 +19,8 @@ def main():
         shape = f"{row['width']}:{row['size']}:{row['batch']}"
         tf32 = "tf32" in path.name
         line = f"{shape} {'tf32' if tf32 else 'f32 '}: {row['step_ms']:.3f} ms"
-        line += f", {row['device_memory_mib']:.0f} MiB in use"
+        if row["device_memory_mib"] is not None:
+            line += f", {row['device_memory_mib']:.0f} MiB in use"
         best = [p["step_ms"] for p in peers if p["shape"] == shape and p["tf32"] == tf32]
         if best:
             ratios.append(f"{shape}{' tf32' if tf32 else ''} {row['step_ms'] / min(best):.2f}")

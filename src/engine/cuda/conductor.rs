@@ -22,33 +22,35 @@ use super::{
 /// Networks of one launch.
 const MOST: usize = FEED_HEAD;
 
-type Answer<T> = mpsc::SyncSender<Result<T, CudaError>>;
+type CardAnswer<T> = mpsc::SyncSender<Result<T, CudaError>>;
 
 /// What a thread asks for.
 enum Ask {
     /// A place of so many floats.
-    Join(usize, Answer<Place>),
+    Join(usize, CardAnswer<SeatPlace>),
     /// A larger place, with what was in the one before.
-    Move(Place, usize, Answer<Place>),
-    Write(Place, u64, Vec<f32>, Answer<()>),
-    Read(Place, u64, usize, Answer<Vec<f32>>),
+    Move(SeatPlace, usize, CardAnswer<SeatPlace>),
+    Write(SeatPlace, u64, Vec<f32>, CardAnswer<()>),
+    Read(SeatPlace, u64, usize, CardAnswer<Vec<f32>>),
     /// The number of a plan.
-    Plan(Box<StepPlan>, Answer<usize>),
+    Plan(Box<StepPlan>, CardAnswer<usize>),
+    /// A plan that one network less needs.
+    Forget(usize),
     Step(StepAsked),
-    Leave(Place),
+    Leave(SeatPlace),
 }
 
 /// A step of one network.
 struct StepAsked {
-    place: Place,
+    place: SeatPlace,
     plan: usize,
     words: Vec<u32>,
-    answer: Answer<Vec<f32>>,
+    answer: CardAnswer<Vec<f32>>,
 }
 
 /// A place among the networks of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct SeatPlace {
     floats: usize,
     number: usize,
 }
@@ -70,7 +72,7 @@ impl Conductor {
         thread::spawn(move || match cards.open(number) {
             Ok(device) => {
                 let _ = opened.send(Ok(()));
-                OnCard::new(Rc::new(device)).serve(&asked);
+                CardThread::new(Rc::new(device)).serve(&asked);
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
@@ -80,7 +82,7 @@ impl Conductor {
         Ok(Self { asks })
     }
 
-    fn ask<T>(&self, ask: impl FnOnce(Answer<T>) -> Ask) -> Result<T, CudaError> {
+    fn ask<T>(&self, ask: impl FnOnce(CardAnswer<T>) -> Ask) -> Result<T, CudaError> {
         let (answer, told) = mpsc::sync_channel(1);
         self.asks.send(ask(answer)).map_err(|_| gone())?;
         told.recv().unwrap_or_else(|_| Err(gone()))
@@ -94,9 +96,10 @@ fn gone() -> CudaError {
     }
 }
 
-/// A plan on a card.
-#[derive(Clone, Copy, Debug)]
+/// A plan on a card, given back when dropped.
+#[derive(Debug)]
 pub struct SeatPlan {
+    conductor: Arc<Conductor>,
     number: usize,
     words: usize,
     floats: usize,
@@ -106,7 +109,7 @@ pub struct SeatPlan {
 #[derive(Debug)]
 pub struct Seat {
     conductor: Arc<Conductor>,
-    place: Place,
+    place: SeatPlace,
 }
 
 impl Seat {
@@ -159,6 +162,7 @@ impl Seat {
             .conductor
             .ask(|answer| Ask::Plan(Box::new(plan.clone()), answer))?;
         Ok(SeatPlan {
+            conductor: self.conductor.clone(),
             number,
             words: plan.feed,
             floats: plan.floats,
@@ -172,7 +176,7 @@ impl Seat {
     ///
     /// # Panics
     /// Where the words are not as many as the plan reads, or the place is too small for it.
-    pub fn step(&self, plan: SeatPlan, words: Vec<u32>) -> Result<Vec<f32>, CudaError> {
+    pub fn step(&self, plan: &SeatPlan, words: Vec<u32>) -> Result<Vec<f32>, CudaError> {
         assert_eq!(words.len(), plan.words, "the words that the step reads");
         assert!(plan.floats <= self.place.floats, "the step's memory");
         self.conductor.ask(|answer| {
@@ -186,6 +190,12 @@ impl Seat {
     }
 }
 
+impl Drop for SeatPlan {
+    fn drop(&mut self) {
+        let _ = self.conductor.asks.send(Ask::Forget(self.number));
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         // The thread may have ended before.
@@ -194,12 +204,12 @@ impl Drop for Seat {
 }
 
 /// The card, in its thread.
-struct OnCard {
+struct CardThread {
     device: Rc<Device>,
     /// Networks by the floats of each.
     fleets: HashMap<usize, Fleet>,
-    /// By their numbers.
-    programs: Vec<Program>,
+    /// By their numbers; none where nobody needs it any more.
+    programs: Vec<Option<Program>>,
 }
 
 /// Networks of one size, one behind the other.
@@ -212,6 +222,8 @@ struct Fleet {
 /// A plan on the card.
 struct Program {
     plan: StepPlan,
+    /// Networks that need it.
+    users: usize,
     constants: Memory,
     /// Room for so many networks: their words, and the numbers that they give.
     room: usize,
@@ -222,7 +234,7 @@ struct Program {
     graphs: HashMap<usize, (u64, Graph)>,
 }
 
-impl OnCard {
+impl CardThread {
     fn new(device: Rc<Device>) -> Self {
         Self {
             device,
@@ -271,6 +283,14 @@ impl OnCard {
             Ask::Plan(plan, answer) => {
                 let _ = answer.send(self.program(*plan));
             }
+            Ask::Forget(number) => {
+                if let Some(program) = &mut self.programs[number] {
+                    program.users -= 1;
+                    if program.users == 0 {
+                        self.programs[number] = None;
+                    }
+                }
+            }
             Ask::Step(step) => steps.push(step),
             Ask::Leave(place) => {
                 if let Some(fleet) = self.fleets.get_mut(&place.floats) {
@@ -285,20 +305,34 @@ impl OnCard {
 
     /// The number of a plan, brought to the card where there is no equal one.
     fn program(&mut self, plan: StepPlan) -> Result<usize, CudaError> {
-        let known = self.programs.iter().position(|known| known.plan == plan);
+        let mut known = self.programs.iter_mut().enumerate();
+        let known = known.find_map(|(number, program)| {
+            let program = program.as_mut().filter(|program| program.plan == plan)?;
+            program.users += 1;
+            Some(number)
+        });
         if let Some(number) = known {
             return Ok(number);
         }
-        self.programs.push(Program::new(&self.device, plan, 1)?);
-        Ok(self.programs.len() - 1)
+        let program = Some(Program::new(&self.device, plan, 1)?);
+        match self.programs.iter().position(Option::is_none) {
+            Some(free) => {
+                self.programs[free] = program;
+                Ok(free)
+            }
+            None => {
+                self.programs.push(program);
+                Ok(self.programs.len() - 1)
+            }
+        }
     }
 
-    fn memory(&self, place: Place) -> &Memory {
+    fn memory(&self, place: SeatPlace) -> &Memory {
         let fleet = &self.fleets[&place.floats];
         fleet.memory.as_ref().expect("a place has memory")
     }
 
-    fn join(&mut self, floats: usize) -> Result<Place, CudaError> {
+    fn join(&mut self, floats: usize) -> Result<SeatPlace, CudaError> {
         let fleet = self.fleets.entry(floats).or_default();
         let free = fleet.used.iter().position(|used| !used);
         let number = match free {
@@ -331,10 +365,10 @@ impl OnCard {
             }
         };
         fleet.used[number] = true;
-        Ok(Place { floats, number })
+        Ok(SeatPlace { floats, number })
     }
 
-    fn relocate(&mut self, place: Place, floats: usize) -> Result<Place, CudaError> {
+    fn relocate(&mut self, place: SeatPlace, floats: usize) -> Result<SeatPlace, CudaError> {
         let to = self.join(floats)?;
         let bytes = place.floats * size_of::<f32>();
         let from = self.memory(place);
@@ -348,7 +382,8 @@ impl OnCard {
     /// Does one step of some networks, and tells each what it gives.
     fn step(&mut self, plan: usize, steps: Vec<StepAsked>) {
         let given = self.launch(plan, &steps);
-        let count = self.programs[plan].plan.outputs.len();
+        let program = self.programs[plan].as_ref();
+        let count = program.expect("a network needs it").plan.outputs.len();
         for (i, step) in steps.into_iter().enumerate() {
             let own = |all: &Vec<f32>| all[i * count..][..count].to_vec();
             let _ = step
@@ -363,9 +398,12 @@ impl OnCard {
         let floats = steps[0].place.floats;
         let arena = self.fleets[&floats].memory.as_ref();
         let arena = arena.expect("a place has memory").address();
-        let program = &mut self.programs[plan];
+        let program = self.programs[plan].as_mut().expect("a network needs it");
         if program.room < count {
-            *program = Program::new(device, program.plan.clone(), count)?;
+            *program = Program {
+                users: program.users,
+                ..Program::new(device, program.plan.clone(), count)?
+            };
         }
         let plan = &program.plan;
         let feed = plan.feed.next_multiple_of(4);
@@ -397,7 +435,7 @@ impl OnCard {
 }
 
 /// Where an offset of a place is.
-fn bytes_at(place: Place, at: u64) -> usize {
+fn bytes_at(place: SeatPlace, at: u64) -> usize {
     (place.number * place.floats + at as usize) * size_of::<f32>()
 }
 
@@ -415,6 +453,7 @@ impl Program {
         Ok(Self {
             outputs: device.allocate(room * plan.outputs.len() * size_of::<f32>())?,
             plan,
+            users: 1,
             constants,
             room,
             pinned: Pinned::new(device, feed)?,

@@ -55,7 +55,10 @@ impl Cuda {
         }
         let moments = both.iter().zip(first_and_second);
         let moments = moments.map(|(block, moments)| (block.at(), moments));
-        let written = [(values.at(), floats)].into_iter().chain(moments).collect();
+        // The space between parameters is read with them.
+        let zeros = (gradients.at(), vec![0.0; length]);
+        let written = [(values.at(), floats), zeros].into_iter();
+        let written = written.chain(moments).collect();
         *self.held.borrow_mut() = Some(Held {
             by_id,
             trained: of_trained,

@@ -5,7 +5,7 @@ use candle_core::{Result, bail};
 use super::{
     arena::CardBlock,
     card_engine::Cuda,
-    held::ALIGNED,
+    held::{ALIGNED, InStep},
     machine::launch::{Arrangement, Launch, Scaled, Update},
     plan::StepPlan,
     tape::{CudaBackward, CudaTensor},
@@ -60,8 +60,9 @@ impl Recording<'_> {
 impl Cuda {
     /// Records a step of a training whose parameters are [held](Self::hold): the passes that
     /// `build` makes, and the update of the parameters. What `build` returns is what the step gives
-    /// beside its loss. It is called twice: arranged weights are written at the step's beginning, so they must have places of their own before anything
-    /// else of the step has: the first call tells which there are.
+    /// beside its loss. It is called twice: arranged weights are written at the step's beginning, so
+    /// they must have places of their own before anything else of the step has, and the first call
+    /// tells which there are.
     ///
     /// # Errors
     /// Those of `build`; nothing is held; the card's memory is full.
@@ -71,6 +72,9 @@ impl Cuda {
         most_passes: usize,
         mut build: impl FnMut(&mut Recording<'_>) -> Result<Vec<CudaTensor>>,
     ) -> Result<(StepPlan, Vec<CudaTensor>)> {
+        if let Some(held) = self.held.borrow_mut().as_mut() {
+            held.in_step = InStep::default();
+        }
         let mut recorded = || {
             let mut recording = Recording {
                 cuda: self,
@@ -151,8 +155,8 @@ impl Cuda {
         Ok((plan, others))
     }
 
-    /// Makes numbers that a step gave readable: those of its plan, of which the first are the shares
-    /// of the loss. Returns the loss.
+    /// Makes numbers that a step gave readable: those of its plan, of which the first are the
+    /// shares of the loss. Returns the loss.
     pub fn given(&self, plan: &StepPlan, others: &[CudaTensor], numbers: &[f32]) -> f32 {
         let (shares, mut rest) = numbers.split_at(plan.passes);
         let mut outputs = self.outputs.borrow_mut();

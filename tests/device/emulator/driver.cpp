@@ -5,6 +5,7 @@
 //   EMULATED_DEVICES     how many there are (1)
 //   EMULATED_MEMORY      bytes of each (4 GiB)
 //   EMULATED_SEED        of the order in which threads run (1)
+//   EMULATED_CAPABILITY  the compute capability's first number (9)
 //   EMULATED_WRONG       a kernel that does nothing
 // By the functions `emulated_*` a test counts what was done, and makes calls fail.
 #include "fibers.h"
@@ -104,12 +105,15 @@ Code cuDeviceGetName(char *name, int length, int) { snprintf(name, length, "an e
 Code cuDeviceTotalMem_v2(size_t *bytes, int) { *bytes = memory_total(); return SUCCESS; }
 // 16: multiprocessors, 75 and 76: compute capability, 97: the most shared memory of a block.
 Code cuDeviceGetAttribute(int *value, int which, int) {
-  *value = which == 16 ? 132 : which == 75 ? 9 : which == 76 ? 0 : which == 97 ? 227 << 10 : 0;
+  const char *old = getenv("EMULATED_CAPABILITY");
+  *value = which == 16 ? 132 : which == 75 ? (old ? atoi(old) : 9) : which == 76 ? 0 : which == 97 ? 227 << 10 : 0;
   return SUCCESS;
 }
 Code cuDevicePrimaryCtxRetain(Handle *context, int) { *context = (Handle)1; return SUCCESS; }
 Code cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 Code cuCtxSetCurrent(Handle) { return SUCCESS; }
+Code cuCtxPushCurrent_v2(Handle) { return SUCCESS; }
+Code cuCtxPopCurrent_v2(Handle *) { return SUCCESS; }
 Code cuMemGetInfo_v2(size_t *free, size_t *total) {
   *total = memory_total();
   *free = *total - memory_used;

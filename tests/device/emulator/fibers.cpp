@@ -193,7 +193,8 @@ void run(void (*kernel)(void **), void **with, Index blocks, unsigned count, siz
   uint64_t number = roll() % all;
   for (uint64_t i = 0; i < all; i++, number = (number + step) % all) {
     block = {(unsigned)(number % blocks.x), (unsigned)(number / blocks.x % blocks.y), (unsigned)(number / blocks.x / blocks.y)};
-    memory.assign(bytes / 4 + 4, NAN);
+    // A card's NaN, which is another than the processor's.
+    memory.assign(bytes / 4 + 4, as_float(0x7fffffff));
     for (unsigned j = 0; j < count; j++) {
       fibers[j].index = {j, 0, 0};
       what[j] = What::Ready;

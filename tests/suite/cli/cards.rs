@@ -76,8 +76,15 @@ fn a_sweep_shares_cards_and_gives_the_same_numbers_on_each() {
         fs::read_to_string(table.join("runs.csv")).unwrap()
     });
     assert_eq!(one, two, "on one card and on two");
-    let status = run(folders[1].path(), &["status"], 0).out;
-    assert!(status.contains("2 cuda"), "{status}");
+    let journals = journals_in(&folders[1].path().join("results"));
+    let journals = journals
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap());
+    let journals: String = journals.collect();
+    assert!(
+        journals.contains("cuda:0") && journals.contains("cuda:1"),
+        "{journals}"
+    );
     let again = tiny_run(&["--only", "start=1"]);
     let again = said(on_cards(&card, 1, folders[0].path(), &again), 0);
     assert!(
@@ -114,7 +121,17 @@ fn cards_that_are_not_there_are_told() {
     let expected = "error: cuda:7 cannot be used: there is no cuda:7; the driver finds 2, counted \
                     from cuda:0; `--device cpu` takes the processor";
     assert!(missing.contains(expected), "{missing}");
-    // A driver without a card, and no driver at all, leave the processor under `auto`.
+    // An engine of the processor, and cards that are too old, leave the processor under `auto`.
+    let lanes = tiny_run(&["--only", "start=1", "--engine", "lanes"]);
+    let by_lanes = said(on_cards(&card, 1, folder.path(), &lanes), 0).out;
+    assert!(by_lanes.contains("omputed on cpu (lanes)"), "{by_lanes}");
+    let mut old = on_cards(&card, 1, folder.path(), &tiny_run(&["--only", "start=1"]));
+    old.env("EMULATED_CAPABILITY", "7");
+    let warned = said(old, 0).err;
+    assert!(
+        warned.contains("none has compute capability 8.0 or newer"),
+        "{warned}"
+    );
     let listed = said(on_cards(&card, 0, folder.path(), &["doctor"]), 0).out;
     assert!(listed.contains("cards: none"), "{listed}");
 }

@@ -116,7 +116,18 @@ impl Form {
         engine: &E,
         watch: &mut dyn Watch,
     ) -> (UNet, Result<Vec<Step>, TrainError>) {
+        self.train_from(engine, &|_| {}, watch)
+    }
+
+    /// The same, with the network changed before.
+    fn train_from<E: Trains>(
+        &self,
+        engine: &E,
+        change: &dyn Fn(&UNet),
+        watch: &mut dyn Watch,
+    ) -> (UNet, Result<Vec<Step>, TrainError>) {
         let trained = net(WIDTH, self.branches.clone(), 1.0, DType::F32);
+        change(&trained);
         let recipe = self.recipe();
         let dealt: Vec<usize> = (0..CASES).map(|case| case % self.masks).collect();
         let steps = train(
@@ -406,5 +417,38 @@ fn a_training_in_company_gives_the_bytes_it_gives_alone() {
     });
     for (steps, (alone, together)) in steps.iter().zip(alone.iter().zip(&together)) {
         assert!(alone == together, "{steps} steps");
+    }
+}
+
+#[test]
+fn what_is_not_a_number_is_not_passed_over() {
+    let Some((cards, _alone)) = any_card() else {
+        return;
+    };
+    let cuda = engine(&cards);
+    let form = form(Branches::from(1), 1);
+    // A card's own NaN has all bits set.
+    for parameter in [
+        "encoder.layer1.0.conv1.weight",
+        "decoder.blocks.4.conv2.1.bias",
+    ] {
+        let spoiled = |net: &UNet| {
+            let mut all = net.parameters().iter();
+            let var = &all.find(|one| one.name == parameter).unwrap().var;
+            let mut numbers = values(var.as_tensor());
+            numbers[0] = f32::from_bits(0x7fff_ffff);
+            let numbers = Tensor::from_vec(numbers, var.shape(), var.device()).unwrap();
+            var.set(&numbers).unwrap();
+        };
+        let (net, curve) = form.train_from(&cuda, &spoiled, &mut |_| {});
+        let error = curve.unwrap_err();
+        assert!(
+            matches!(error, TrainError::Diverged { .. }),
+            "{parameter}: {error}"
+        );
+        let after: Vec<u32> = bits(&net);
+        let untouched = super::course::net(WIDTH, Branches::from(1), 1.0, DType::F32);
+        spoiled(&untouched);
+        assert!(after == bits(&untouched), "no parameter changes");
     }
 }

@@ -31,8 +31,9 @@ DEVICE void mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #include "emulated.h"
 #endif
 
-// Ten bits of mantissa, half away from zero.
-DEVICE unsigned tf32(float x) { return (as_bits(x) + 0x1000u) & 0xffffe000u; }
+// Ten bits of mantissa, half away from zero. What is not a number stays so: a card's NaN has all
+// bits set, and would become zero.
+DEVICE unsigned tf32(float x) { return x != x ? as_bits(x) : (as_bits(x) + 0x1000u) & 0xffffe000u; }
 
 // Samples of a group: the innermost dimension of activations, [groups][channels][pixels][16].
 constexpr int LANES = 16;

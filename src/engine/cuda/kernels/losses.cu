@@ -130,7 +130,9 @@ KERNEL(loss_gradient, LossGradient) {
 
 // Normal distributions [groups][2 d][16]: d means, then d logarithms of deviations within
 // +-`bound`. In double precision: there are a few numbers for each sample.
-DEVICE double bounded(float log, double bound) { return fmin(fmax((double)log, -bound), bound); }
+DEVICE double bounded(float log, double bound) {
+  return log != log ? (double)log : fmin(fmax((double)log, -bound), bound);
+}
 
 // z = mean + deviation * noise, both [groups][d][16]. A thread for each number of a group.
 struct Draw {

@@ -30,7 +30,10 @@ KERNEL(max_pool, Pooling) {
   const Window rows = window(row, c.height), columns = window(column, c.width);
   float most = x[((size_t)rows.begin * c.width + columns.begin) * LANES];
   for (int r = rows.begin; r < rows.end; r++)
-    for (int k = columns.begin; k < columns.end; k++) most = fmaxf(most, x[((size_t)r * c.width + k) * LANES]);
+    for (int k = columns.begin; k < columns.end; k++) {
+      float value = x[((size_t)r * c.width + k) * LANES];
+      if (value > most || value != value) most = value;
+    }
   at.memory[c.y + ((plane * height + row) * width + column) * LANES + lane] = most;
 }
 

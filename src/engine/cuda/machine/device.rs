@@ -21,6 +21,9 @@ use super::{
     launch::{Launch, Networks},
 };
 
+/// The least compute capability: that of the A100.
+pub(in crate::engine::cuda) const LEAST: (c_int, c_int) = (8, 0);
+
 /// Result codes that mean something to the program.
 const OUT_OF_MEMORY: Code = 2;
 
@@ -37,6 +40,16 @@ pub enum CudaError {
         number: usize,
         /// How many there are.
         count: usize,
+    },
+    /// Its compute capability is less than the kernels need.
+    #[error("{name} has compute capability {major}.{minor}; 8.0 or newer is needed")]
+    TooOld {
+        /// Its name.
+        name: String,
+        /// Its compute capability.
+        major: c_int,
+        /// As above.
+        minor: c_int,
     },
     /// Its memory is full.
     #[error(
@@ -85,6 +98,27 @@ pub struct Card {
     pub memory: usize,
 }
 
+impl Card {
+    /// Checks that the kernels can run on it.
+    ///
+    /// # Errors
+    /// It is too old.
+    pub fn check(&self) -> Result<(), CudaError> {
+        match self.capability >= LEAST {
+            true => Ok(()),
+            false => Err(self.too_old()),
+        }
+    }
+
+    fn too_old(&self) -> CudaError {
+        CudaError::TooOld {
+            name: self.name.clone(),
+            major: self.capability.0,
+            minor: self.capability.1,
+        }
+    }
+}
+
 /// The driver and the cards that it finds.
 #[derive(Clone, Debug)]
 pub struct Cards {
@@ -106,16 +140,16 @@ impl Cards {
     /// # Errors
     /// The file is no driver, or it does not start.
     pub fn of_driver(file: &OsStr) -> Result<Self, CudaError> {
-        Self::of(Driver::load_from(file)?)
+        Self::of(Arc::new(Driver::load_from(file)?))
     }
 
-    fn of(driver: Driver) -> Result<Self, CudaError> {
+    fn of(driver: Arc<Driver>) -> Result<Self, CudaError> {
         let mut count = 0;
         // SAFETY: the driver is started, and the pointer is to a number.
         let code = unsafe { (driver.cuDeviceGetCount)(&raw mut count) };
         checked(&driver, code, "counting the cards")?;
         Ok(Self {
-            driver: Arc::new(driver),
+            driver,
             count: usize::try_from(count).unwrap_or(0),
         })
     }
@@ -195,14 +229,25 @@ impl Cards {
         unsafe {
             let code = (driver.cuDevicePrimaryCtxRetain)(&raw mut context, handle);
             checked(driver, code, "opening the card")?;
-            let mut code = (driver.cuCtxSetCurrent)(context);
+            // What this thread uses stays current.
+            let mut code = (driver.cuCtxPushCurrent_v2)(context);
             if code == 0 {
                 code = (driver.cuMemGetInfo_v2)(&raw mut free, &raw mut total);
+                (driver.cuCtxPopCurrent_v2)(&raw mut context);
             }
             (driver.cuDevicePrimaryCtxRelease_v2)(handle);
             checked(driver, code, "asking for free memory")?;
         }
         Ok((free, total))
+    }
+
+    /// The numbers of the cards that the kernels can run on.
+    pub fn usable(&self) -> Vec<usize> {
+        let usable = |number: &usize| {
+            let card = self.card(*number);
+            card.is_ok_and(|card| card.capability >= LEAST)
+        };
+        (0..self.count).filter(usable).collect()
     }
 
     /// Opens a card, with the kernels loaded.
@@ -250,13 +295,8 @@ impl Device {
         let card = cards.card(number)?;
         let handle = cards.handle(number)?;
         let driver = cards.driver.clone();
-        let image = images::of(card.capability).ok_or_else(|| CudaError::Driver {
-            doing: "loading the kernels",
-            text: format!(
-                "{} has compute capability {}.{}; 8.0 or newer is needed",
-                card.name, card.capability.0, card.capability.1
-            ),
-        })?;
+        card.check()?;
+        let image = images::of(card.capability).ok_or_else(|| card.too_old())?;
         let (mut context, mut stream, mut module) =
             (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         // SAFETY: the handle is a device's, the pointers are to handles, and the image is whole.

@@ -12,6 +12,7 @@
 use std::{
     ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void},
     ptr,
+    sync::{Arc, OnceLock},
 };
 
 use libloading::Library;
@@ -76,6 +77,8 @@ functions! {
     cuDevicePrimaryCtxRetain(*mut Handle, c_int);
     cuDevicePrimaryCtxRelease_v2(c_int);
     cuCtxSetCurrent(Handle);
+    cuCtxPushCurrent_v2(Handle);
+    cuCtxPopCurrent_v2(*mut Handle);
     cuMemGetInfo_v2(*mut usize, *mut usize);
     cuMemAlloc_v2(*mut CardAddress, usize);
     cuMemFree_v2(CardAddress);
@@ -126,10 +129,14 @@ pub enum NoDriver {
 }
 
 impl Driver {
-    /// Loads and starts the driver.
-    pub(super) fn load() -> Result<Self, NoDriver> {
-        let loaded = FILES.iter().map(Self::library).find_map(Result::ok);
-        Self::started(loaded.ok_or(NoDriver::Missing)?)
+    /// Loads and starts the driver, once: it has threads, and is never unloaded.
+    pub(super) fn load() -> Result<Arc<Self>, NoDriver> {
+        static LOADED: OnceLock<Result<Arc<Driver>, NoDriver>> = OnceLock::new();
+        let load = || {
+            let loaded = FILES.iter().map(Self::library).find_map(Result::ok);
+            Self::started(loaded.ok_or(NoDriver::Missing)?).map(Arc::new)
+        };
+        LOADED.get_or_init(load).clone()
     }
 
     /// The same from a certain file.
