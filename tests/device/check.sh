@@ -38,7 +38,9 @@ check() { # NAME: runs the function of that name; its last line is what the tabl
         77) how=skipped ;;
         *) how=FAILED; failures=$((failures + 1)) ;;
     esac
-    echo "| $name | $how | $((SECONDS - begin)) s | $(tail -1 "$name.log" | tr '|' '/') |" | tee -a table.md
+    local figures
+    figures=$(tail -1 "$name.log" | tr '|' '/')
+    echo "| $name | $how | $((SECONDS - begin)) s | $figures |" | tee -a table.md
 }
 
 # RESULTS, then what `run` takes: a small sweep on the card. In the background it is the program
@@ -99,15 +101,15 @@ check_bytes() {
 }
 
 check_kill() {
-    local long=(--set scratch.steps=5000 --only 'method="w/o" and expert=6 and n=34 and start=1')
+    local long=(--set scratch.steps=20000 --only 'method="w/o" and expert=6 and n=34 and start=1')
     run_on whole "${long[@]}" || return 1
     local round parent tries
     for round in 1 2; do
-        run_on killed "${long[@]}" --save-every 0s &
+        run_on killed "${long[@]}" --save-every 1s &
         parent=$!
         # Once progress is saved: the parent at once, its worker by its closed input.
         for tries in $(seq 600); do
-            [ -z "$(find killed/store -name '*progress*' 2> /dev/null)" ] || break
+            [ -z "$(ls killed/store/partial 2> /dev/null)" ] || break
             sleep 0.1
         done
         kill -9 $parent || { echo "the training ended before it was killed"; return 1; }
