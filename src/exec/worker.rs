@@ -138,14 +138,22 @@ pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: 
             Err(error) => {
                 let failure = failure(&error);
                 if failure.nature == Nature::Accident && bench.engine.errors_stay() {
-                    // The last lines of the log are the stage's failure.
-                    eprintln!("error: {}", failure.reason);
-                    process::exit(1);
+                    end_with(&failure);
                 }
                 reply(&Reply::Failed(failure));
             }
         }
     }
+}
+
+/// Ends the worker; the last lines of its log are the stage's failure.
+#[expect(
+    clippy::print_stderr,
+    reason = "a worker's error stream is the log of its stage"
+)]
+fn end_with(failure: &StageFailure) -> ! {
+    eprintln!("error: {}", failure.reason);
+    process::exit(1);
 }
 
 fn failure(error: &StageError) -> StageFailure {
