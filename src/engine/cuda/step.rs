@@ -60,9 +60,9 @@ impl Recording<'_> {
 impl Cuda {
     /// Records a step of a training whose parameters are [held](Self::hold): the passes that
     /// `build` makes, and the update of the parameters. What `build` returns is what the step gives
-    /// beside its loss. It is called twice: arranged weights are written at the step's beginning, so
-    /// they must have places of their own before anything else of the step has, and the first call
-    /// tells which there are.
+    /// beside its loss. It is called twice: arranged weights are written at the step's beginning,
+    /// so they must have places of their own before anything else of the step has, and the first
+    /// call tells which there are.
     ///
     /// # Errors
     /// Those of `build`; nothing is held; the card's memory is full.
