@@ -269,7 +269,9 @@ def array_size(bench):
     done = sweep.call("run", seconds=400)
     bench.succeed(done)
     bench.figure(f"{len(sweep.pilots())} pilots in {len(sweep.arrays())} arrays")
+    # A pilot that was never needed has no index: Slurm tells of it as 2^32 - 2.
     indices = [int(job["ArrayTaskId"]) for job in sweep.pilots() if job["ArrayTaskId"].isdigit()]
+    indices = [index for index in indices if index < 2**32 - 2]
     bench.expect(indices and max(indices) <= 10, f"indices {sorted(indices)}")
     bench.well_ended(sweep)
     bench.each_once(sweep, SLOW)
