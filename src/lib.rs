@@ -48,6 +48,7 @@
 //! what they share beside the store, and [`site_check`] whether two of its nodes can. Each pilot
 //! is a sweep as any other, with leases that count failures together. [`comparison`] sets the
 //! results of two sweeps side by side.
+//! [`card_check`] compares a card with the processor before it trains.
 //! Beside the grid, [`cli`] uses the same parts for one network at a time: adapting it to one more
 //! expert, predicting, scoring, exporting weights from the store and importing others; and for a
 //! data set by itself: checking it, drawing a case ([`figure`]), fusing its masks ([`fusion`]).

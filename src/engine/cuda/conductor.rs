@@ -230,8 +230,9 @@ struct Program {
     pinned: Pinned,
     feed: Memory,
     outputs: Memory,
-    /// By the number of networks, with the address of their memory.
-    graphs: HashMap<usize, (u64, Graph)>,
+    /// By the number of networks and the floats of each, with the address of their memory: memory
+    /// that is given back may come again for networks of another size.
+    graphs: HashMap<[usize; 2], (u64, Graph)>,
 }
 
 impl CardThread {
@@ -415,13 +416,14 @@ impl CardThread {
         }
         let bytes = (FEED_HEAD + steps.len() * feed) * size_of::<u32>();
         program.feed.write_pinned(&program.pinned, bytes)?;
-        let graph = match program.graphs.get(&count) {
+        let key = [count, floats];
+        let graph = match program.graphs.get(&key) {
             Some((address, graph)) if *address == arena => graph,
             _ => {
-                let graph = program.graph(device, [count, floats], arena)?;
+                let graph = program.graph(device, key, arena)?;
                 &program
                     .graphs
-                    .entry(count)
+                    .entry(key)
                     .insert_entry((arena, graph))
                     .into_mut()
                     .1

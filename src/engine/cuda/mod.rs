@@ -9,8 +9,15 @@
 //! depends on the shape alone, nothing is added in the order in which it happens to be done, and
 //! nothing is chosen by time.
 //!
-//! What launches say is recorded first and done when a number is read. `tests/device/` runs the
-//! kernels on a processor, as a driver that emulates a card. They have not met a GPU yet.
+//! Operations are recorded as launches, and done when a number is read. A training records its
+//! step once as a [`StepPlan`]; its parameters stay on the card, where the thread of a
+//! [`Conductor`] does the steps of all trainings with equal plans in one launch. `machine` is the
+//! lower layer. To add an operation, write its kernel in `kernels/`, its operands in
+//! `machine/launch.rs` and its launches, with those of its gradient, in `operations/`; then
+//! `make kernels`.
+//!
+//! `tests/device/emulator` runs the kernels on a processor, as a driver that emulates a card. They
+//! have not met a GPU yet.
 
 mod shapes;
 mod machine;

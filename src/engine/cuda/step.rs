@@ -65,7 +65,7 @@ impl Cuda {
     /// call tells which there are.
     ///
     /// # Errors
-    /// Those of `build`; nothing is held; the card's memory is full.
+    /// Those of `build`, and where no parameters are held.
     pub fn record_step(
         &self,
         optimiser: &CardOptimiser,
@@ -155,7 +155,7 @@ impl Cuda {
         Ok((plan, others))
     }
 
-    /// Makes numbers that a step gave readable: those of its plan, of which the first are the
+    /// Makes the numbers that a step gave readable: those of its plan, of which the first are the
     /// shares of the loss. Returns the loss.
     pub fn given(&self, plan: &StepPlan, others: &[CudaTensor], numbers: &[f32]) -> f32 {
         let (shares, mut rest) = numbers.split_at(plan.passes);
