@@ -1,11 +1,14 @@
 //! One thread for each card trains all networks there: whatever steps are asked for at a moment, by
 //! any thread, are done in one launch for all networks of one plan.
 //!
-//! The rule: a network's numbers do not depend on its company. Networks share nothing but the table
-//! of places in use; so trainings join and leave between any two steps.
+//! The rule: a network's numbers do not depend on its company. Each has memory of its own; networks
+//! share nothing but the table of their addresses. So trainings join and leave between any two
+//! steps.
+//!
+//! A network that finds the card's memory full waits until others leave.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     rc::Rc,
     sync::{Arc, mpsc},
     thread,
@@ -14,45 +17,48 @@ use std::{
 use super::{
     machine::{
         Cards, CudaError, Device, Graph, Memory, Pinned,
-        launch::{FEED_HEAD, Gathered, Launch, Networks},
+        launch::{FEED_HEAD, Gathered, Launch, MOST_NETWORKS, Networks, feed_head},
     },
     plan::StepPlan,
 };
 
-/// Networks of one launch.
-const MOST: usize = FEED_HEAD;
+/// The part of a card's memory that stays free for what networks compute beside trainings, where
+/// several are trained.
+const SPARE: usize = 8;
 
 type CardAnswer<T> = mpsc::SyncSender<Result<T, CudaError>>;
+
+/// A network's number on the card.
+type SeatNumber = usize;
 
 /// What a thread asks for.
 enum Ask {
     /// A place of so many floats.
-    Join(usize, CardAnswer<SeatPlace>),
-    /// A larger place, with what was in the one before.
-    Move(SeatPlace, usize, CardAnswer<SeatPlace>),
-    Write(SeatPlace, u64, Vec<f32>, CardAnswer<()>),
-    Read(SeatPlace, u64, usize, CardAnswer<Vec<f32>>),
+    Join(usize, CardAnswer<SeatNumber>),
+    /// More floats, with what was there before.
+    Grow(SeatNumber, usize, CardAnswer<()>),
+    Write(SeatNumber, u64, Vec<f32>, CardAnswer<()>),
+    Read(SeatNumber, u64, usize, CardAnswer<Vec<f32>>),
     /// The number of a plan.
     Plan(Box<StepPlan>, CardAnswer<usize>),
     /// A plan that one network less needs.
     Forget(usize),
     Step(StepAsked),
-    Leave(SeatPlace),
+    Leave(SeatNumber),
 }
 
 /// A step of one network.
 struct StepAsked {
-    place: SeatPlace,
+    seat: SeatNumber,
     plan: usize,
     words: Vec<u32>,
     answer: CardAnswer<Vec<f32>>,
 }
 
-/// A place among the networks of one size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SeatPlace {
-    floats: usize,
-    number: usize,
+/// A network that waits for memory.
+enum Waiting {
+    Join(usize, CardAnswer<SeatNumber>),
+    Grow(SeatNumber, usize, CardAnswer<()>),
 }
 
 /// The thread of a card.
@@ -109,28 +115,33 @@ pub struct SeatPlan {
 #[derive(Debug)]
 pub struct Seat {
     conductor: Arc<Conductor>,
-    place: SeatPlace,
+    number: SeatNumber,
+    floats: usize,
 }
 
 impl Seat {
-    /// A place of so many floats.
+    /// A place of so many floats, once the card's memory has room for it.
     ///
     /// # Errors
-    /// The card's memory is full.
+    /// The card's memory is too small.
     pub fn new(conductor: Arc<Conductor>, floats: usize) -> Result<Self, CudaError> {
-        let place = conductor.ask(|answer| Ask::Join(floats, answer))?;
-        Ok(Self { conductor, place })
+        let number = conductor.ask(|answer| Ask::Join(floats, answer))?;
+        Ok(Self {
+            conductor,
+            number,
+            floats,
+        })
     }
 
     /// Makes room for so many floats; what is there stays.
     ///
     /// # Errors
-    /// The card's memory is full.
+    /// The card's memory is too small, or full of networks that all wait for more.
     pub fn grow(&mut self, floats: usize) -> Result<(), CudaError> {
-        if floats > self.place.floats {
-            self.place = self
-                .conductor
-                .ask(|answer| Ask::Move(self.place, floats, answer))?;
+        if floats > self.floats {
+            self.conductor
+                .ask(|answer| Ask::Grow(self.number, floats, answer))?;
+            self.floats = floats;
         }
         Ok(())
     }
@@ -141,7 +152,7 @@ impl Seat {
     /// The driver reports one.
     pub fn write(&self, at: u64, values: Vec<f32>) -> Result<(), CudaError> {
         self.conductor
-            .ask(|answer| Ask::Write(self.place, at, values, answer))
+            .ask(|answer| Ask::Write(self.number, at, values, answer))
     }
 
     /// Reads so many floats from an offset on.
@@ -150,7 +161,7 @@ impl Seat {
     /// The driver reports one.
     pub fn read(&self, at: u64, len: usize) -> Result<Vec<f32>, CudaError> {
         self.conductor
-            .ask(|answer| Ask::Read(self.place, at, len, answer))
+            .ask(|answer| Ask::Read(self.number, at, len, answer))
     }
 
     /// Brings a plan to the card, whose steps it may do together with those of equal plans.
@@ -178,10 +189,10 @@ impl Seat {
     /// Where the words are not as many as the plan reads, or the place is too small for it.
     pub fn step(&self, plan: &SeatPlan, words: Vec<u32>) -> Result<Vec<f32>, CudaError> {
         assert_eq!(words.len(), plan.words, "the words that the step reads");
-        assert!(plan.floats <= self.place.floats, "the step's memory");
+        assert!(plan.floats <= self.floats, "the step's memory");
         self.conductor.ask(|answer| {
             Ask::Step(StepAsked {
-                place: self.place,
+                seat: self.number,
                 plan: plan.number,
                 words,
                 answer,
@@ -199,24 +210,21 @@ impl Drop for SeatPlan {
 impl Drop for Seat {
     fn drop(&mut self) {
         // The thread may have ended before.
-        let _ = self.conductor.asks.send(Ask::Leave(self.place));
+        let _ = self.conductor.asks.send(Ask::Leave(self.number));
     }
 }
 
 /// The card, in its thread.
 struct CardThread {
     device: Rc<Device>,
-    /// Networks by the floats of each.
-    fleets: HashMap<usize, Fleet>,
+    /// The networks' memory.
+    seats: HashMap<SeatNumber, Memory>,
+    /// The number of the next network.
+    next: SeatNumber,
+    /// Those that wait for memory: networks that are there already come first.
+    waiting: VecDeque<Waiting>,
     /// By their numbers; none where nobody needs it any more.
     programs: Vec<Option<Program>>,
-}
-
-/// Networks of one size, one behind the other.
-#[derive(Default)]
-struct Fleet {
-    memory: Option<Memory>,
-    used: Vec<bool>,
 }
 
 /// A plan on the card.
@@ -230,16 +238,17 @@ struct Program {
     pinned: Pinned,
     feed: Memory,
     outputs: Memory,
-    /// By the number of networks and the floats of each, with the address of their memory: memory
-    /// that is given back may come again for networks of another size.
-    graphs: HashMap<[usize; 2], (u64, Graph)>,
+    /// By the number of networks.
+    graphs: HashMap<usize, Graph>,
 }
 
 impl CardThread {
     fn new(device: Rc<Device>) -> Self {
         Self {
             device,
-            fleets: HashMap::new(),
+            seats: HashMap::new(),
+            next: 0,
+            waiting: VecDeque::new(),
             programs: Vec::new(),
         }
     }
@@ -253,10 +262,10 @@ impl CardThread {
                 self.take(more, &mut steps);
             }
             while let Some(first) = steps.first() {
-                let (plan, floats) = (first.plan, first.place.floats);
-                let alike = |step: &mut StepAsked| step.place.floats == floats && step.plan == plan;
+                let plan = first.plan;
+                let alike = |step: &mut StepAsked| step.plan == plan;
                 let mut together: Vec<StepAsked> = steps.extract_if(.., alike).collect();
-                let later = together.split_off(together.len().min(MOST));
+                let later = together.split_off(together.len().min(MOST_NETWORKS));
                 steps.splice(0..0, later);
                 self.step(plan, together);
             }
@@ -267,18 +276,19 @@ impl CardThread {
         // A thread that has stopped waiting is told nothing.
         match ask {
             Ask::Join(floats, answer) => {
-                let _ = answer.send(self.join(floats));
+                self.waiting.push_back(Waiting::Join(floats, answer));
+                self.admit();
             }
-            Ask::Move(place, floats, answer) => {
-                let _ = answer.send(self.relocate(place, floats));
+            Ask::Grow(seat, floats, answer) => {
+                self.waiting.push_front(Waiting::Grow(seat, floats, answer));
+                self.admit();
             }
-            Ask::Write(place, at, values, answer) => {
-                let written = self.memory(place).write(bytes_at(place, at), &values);
-                let _ = answer.send(written);
+            Ask::Write(seat, at, values, answer) => {
+                let _ = answer.send(self.seats[&seat].write(bytes_at(at), &values));
             }
-            Ask::Read(place, at, len, answer) => {
+            Ask::Read(seat, at, len, answer) => {
                 let mut values = vec![0.0; len];
-                let read = self.memory(place).read(bytes_at(place, at), &mut values);
+                let read = self.seats[&seat].read(bytes_at(at), &mut values);
                 let _ = answer.send(read.map(|()| values));
             }
             Ask::Plan(plan, answer) => {
@@ -293,15 +303,58 @@ impl CardThread {
                 }
             }
             Ask::Step(step) => steps.push(step),
-            Ask::Leave(place) => {
-                if let Some(fleet) = self.fleets.get_mut(&place.floats) {
-                    fleet.used[place.number] = false;
-                    if !fleet.used.contains(&true) {
-                        self.fleets.remove(&place.floats);
-                    }
+            Ask::Leave(seat) => {
+                self.seats.remove(&seat);
+                self.admit();
+            }
+        }
+    }
+
+    /// Gives memory to those that wait, in their order, as far as it goes. Where none of the others
+    /// would ever leave, the first one's error is told.
+    fn admit(&mut self) {
+        while let Some(first) = self.waiting.pop_front() {
+            let growing = self.waiting.iter().filter(|other| other.is_there()).count();
+            let others = self.seats.len() - growing - usize::from(first.is_there());
+            let memory = self.room(first.floats(), others);
+            match (memory, first) {
+                (Err(CudaError::OutOfMemory { .. }), first) if others > 0 => {
+                    self.waiting.push_front(first);
+                    return;
+                }
+                (Ok(memory), Waiting::Join(_, answer)) => {
+                    let number = self.next;
+                    self.next += 1;
+                    self.seats.insert(number, memory);
+                    let _ = answer.send(Ok(number));
+                }
+                (Ok(memory), Waiting::Grow(seat, _, answer)) => {
+                    let before = &self.seats[&seat];
+                    let moved = memory.copy_from(0, before, 0, before.bytes());
+                    let moved = moved.and_then(|()| self.device.wait());
+                    self.seats.insert(seat, memory);
+                    let _ = answer.send(moved);
+                }
+                (Err(error), Waiting::Join(_, answer)) => {
+                    let _ = answer.send(Err(error));
+                }
+                (Err(error), Waiting::Grow(_, _, answer)) => {
+                    let _ = answer.send(Err(error));
                 }
             }
         }
+    }
+
+    /// Memory of so many floats; beside others, some of the card's stays free.
+    fn room(&self, floats: usize, others: usize) -> Result<Memory, CudaError> {
+        let asked = floats * size_of::<f32>();
+        if others > 0 {
+            let (free, total) = self.device.memory()?;
+            if free < asked + total / SPARE {
+                return Err(CudaError::OutOfMemory { asked, free, total });
+            }
+        }
+        self.device.allocate(asked)
     }
 
     /// The number of a plan, brought to the card where there is no equal one.
@@ -328,58 +381,6 @@ impl CardThread {
         }
     }
 
-    fn memory(&self, place: SeatPlace) -> &Memory {
-        let fleet = &self.fleets[&place.floats];
-        fleet.memory.as_ref().expect("a place has memory")
-    }
-
-    fn join(&mut self, floats: usize) -> Result<SeatPlace, CudaError> {
-        let fleet = self.fleets.entry(floats).or_default();
-        let free = fleet.used.iter().position(|used| !used);
-        let number = match free {
-            Some(number) => number,
-            None => {
-                let before = fleet.used.len();
-                // Twice as many, or one more where that does not fit.
-                let places = [(2 * before).max(1), before + 1];
-                let allocate = |places: usize| {
-                    let memory = self.device.allocate(places * floats * size_of::<f32>())?;
-                    Ok::<_, CudaError>((places, memory))
-                };
-                let made = allocate(places[0]).or_else(|_| allocate(places[1]));
-                let (places, memory) = match made {
-                    Ok(made) => made,
-                    Err(error) => {
-                        if before == 0 {
-                            self.fleets.remove(&floats);
-                        }
-                        return Err(error);
-                    }
-                };
-                if let Some(before) = &fleet.memory {
-                    memory.copy_from(0, before, 0, before.bytes())?;
-                    self.device.wait()?;
-                }
-                fleet.memory = Some(memory);
-                fleet.used.resize(places, false);
-                before
-            }
-        };
-        fleet.used[number] = true;
-        Ok(SeatPlace { floats, number })
-    }
-
-    fn relocate(&mut self, place: SeatPlace, floats: usize) -> Result<SeatPlace, CudaError> {
-        let to = self.join(floats)?;
-        let bytes = place.floats * size_of::<f32>();
-        let from = self.memory(place);
-        let at = [to, place].map(|place| bytes_at(place, 0));
-        self.memory(to).copy_from(at[0], from, at[1], bytes)?;
-        self.device.wait()?;
-        self.take(Ask::Leave(place), &mut Vec::new());
-        Ok(to)
-    }
-
     /// Does one step of some networks, and tells each what it gives.
     fn step(&mut self, plan: usize, steps: Vec<StepAsked>) {
         let given = self.launch(plan, &steps);
@@ -396,9 +397,6 @@ impl CardThread {
     fn launch(&mut self, plan: usize, steps: &[StepAsked]) -> Result<Vec<f32>, CudaError> {
         let device = &self.device;
         let count = steps.len().next_power_of_two();
-        let floats = steps[0].place.floats;
-        let arena = self.fleets[&floats].memory.as_ref();
-        let arena = arena.expect("a place has memory").address();
         let program = self.programs[plan].as_mut().expect("a network needs it");
         if program.room < count {
             *program = Program {
@@ -409,26 +407,18 @@ impl CardThread {
         let plan = &program.plan;
         let feed = plan.feed.next_multiple_of(4);
         let words: &mut [u32] = bytemuck::cast_slice_mut(program.pinned.floats());
-        words[..FEED_HEAD].fill(u32::MAX);
+        let memory = steps.iter().map(|step| self.seats[&step.seat].address());
+        words[..FEED_HEAD].copy_from_slice(&feed_head(memory));
         for (i, step) in steps.iter().enumerate() {
-            words[i] = step.place.number as u32;
             words[FEED_HEAD + i * feed..][..plan.feed].copy_from_slice(&step.words);
         }
         let bytes = (FEED_HEAD + steps.len() * feed) * size_of::<u32>();
         program.feed.write_pinned(&program.pinned, bytes)?;
-        let key = [count, floats];
-        let graph = match program.graphs.get(&key) {
-            Some((address, graph)) if *address == arena => graph,
-            _ => {
-                let graph = program.graph(device, key, arena)?;
-                &program
-                    .graphs
-                    .entry(key)
-                    .insert_entry((arena, graph))
-                    .into_mut()
-                    .1
-            }
-        };
+        if !program.graphs.contains_key(&count) {
+            let graph = program.graph(device, count)?;
+            program.graphs.insert(count, graph);
+        }
+        let graph = &program.graphs[&count];
         graph.launch()?;
         let mut given = vec![0.0; steps.len() * plan.outputs.len()];
         program.outputs.read(0, &mut given)?;
@@ -436,9 +426,22 @@ impl CardThread {
     }
 }
 
-/// Where an offset of a place is.
-fn bytes_at(place: SeatPlace, at: u64) -> usize {
-    (place.number * place.floats + at as usize) * size_of::<f32>()
+/// Where an offset in floats is.
+fn bytes_at(at: u64) -> usize {
+    at as usize * size_of::<f32>()
+}
+
+impl Waiting {
+    /// Whether the network has a place already.
+    fn is_there(&self) -> bool {
+        matches!(self, Self::Grow(..))
+    }
+
+    fn floats(&self) -> usize {
+        match self {
+            Self::Join(floats, _) | Self::Grow(_, floats, _) => *floats,
+        }
+    }
 }
 
 impl Program {
@@ -464,19 +467,12 @@ impl Program {
         })
     }
 
-    /// The launches for so many networks of so many floats.
-    fn graph(
-        &self,
-        device: &Rc<Device>,
-        [count, floats]: [usize; 2],
-        arena: u64,
-    ) -> Result<Graph, CudaError> {
+    /// The launches for so many networks.
+    fn graph(&self, device: &Rc<Device>, count: usize) -> Result<Graph, CudaError> {
         let plan = &self.plan;
         let networks = Networks {
-            arena,
             feed: self.feed.address(),
             constants: self.constants.address(),
-            stride: floats as u64,
             feed_stride: plan.feed.next_multiple_of(4) as u64,
             groups: 1,
             unused: 0,

@@ -28,6 +28,7 @@ mod plan;
 mod conductor;
 mod held;
 mod card_engine;
+mod moments;
 mod holding;
 mod tape;
 mod parameters;

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::{
-    machine::launch::{FEED_HEAD, Launch, Networks},
+    machine::launch::{Launch, Networks, feed_head},
     machine::{CudaError, Device, Memory},
 };
 
@@ -75,11 +75,10 @@ impl CardMemory {
         record: &LaunchRecord,
         len: usize,
     ) -> Result<(), CudaError> {
-        let mut feed = vec![u32::MAX; FEED_HEAD];
-        feed[0] = 0;
+        let arena = self.arena(device, len)?;
+        let mut feed = feed_head(std::iter::once(arena)).to_vec();
         feed.extend(&record.feed);
         let networks = Networks {
-            arena: self.arena(device, len)?,
             feed: at_least(device, &mut self.feed, feed.len() * size_of::<u32>(), false)?,
             constants: at_least(
                 device,
@@ -87,7 +86,6 @@ impl CardMemory {
                 record.constants.len() * size_of::<u64>(),
                 false,
             )?,
-            stride: 0,
             feed_stride: 0,
             groups: 1,
             unused: 0,

@@ -1,12 +1,14 @@
 //! How operations are cut into tiles and splits: by their shapes alone, so that neither a card nor
 //! the other networks of a launch change a sum.
 
+use crate::engine::lanes::LANES;
+
 /// Pixels of the pieces that sums over a plane are cut into.
 pub(super) const PIECE: usize = 512;
 /// Channels that a correlation adds up at a time.
 const CHUNK: usize = 8;
 /// Output pixels of a correlation's block.
-const PIXELS: usize = 8;
+pub(super) const PIXELS: usize = 8;
 /// Channels of a block of products, of both sides, and its pixels.
 pub(super) const TILE: usize = 32;
 const PRODUCT_PIXELS: usize = 4;
@@ -57,6 +59,11 @@ impl CorrelationTiles {
     /// Bytes of shared memory for one chunk of channels.
     pub fn bytes(&self) -> usize {
         CHUNK * (self.patch_stride + self.weight_stride) * size_of::<f32>()
+    }
+
+    /// Bytes of shared memory for the moments of a block's channels.
+    pub fn moment_bytes(&self) -> usize {
+        2 * self.channels * LANES * size_of::<f32>()
     }
 
     /// Blocks for an image of `height x width` pixels of each of so many classes.

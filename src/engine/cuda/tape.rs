@@ -4,6 +4,7 @@
 //! holds what it reads. Once it has run it is dropped, and the memory that it read with it.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     fmt,
     rc::Rc,
@@ -15,6 +16,7 @@ use super::{
     arena::CardBlock,
     card_engine::Cuda,
     machine::launch::{Launch, NOTHING, Scaled},
+    moments::MomentParts,
 };
 
 /// A value `[G, C, H, W, 16]` on a card, or a loss.
@@ -31,6 +33,8 @@ pub(super) struct CudaNode {
     /// Groups, channels, height, width.
     pub dims: [usize; 4],
     pub back: Back,
+    /// The moments of its parts, until a norm takes them.
+    pub moments: RefCell<Option<MomentParts>>,
 }
 
 impl fmt::Debug for CudaNode {
@@ -86,7 +90,13 @@ impl Cuda {
     pub(super) fn value(&self, dims: [usize; 4], block: Rc<CardBlock>, back: Back) -> CudaTensor {
         let number = self.made.get();
         self.made.set(number + 1);
-        CudaTensor::new(CudaNode { number, dims, back }, block)
+        let node = CudaNode {
+            number,
+            dims,
+            back,
+            moments: RefCell::default(),
+        };
+        CudaTensor::new(node, block)
     }
 
     /// One number: a loss.

@@ -1,7 +1,8 @@
 // A CUDA driver whose device is the processor: the functions that the program asks for, no more.
 //
-// Kernels are the program's own, compiled as C++. Streams are in order and done at once. A graph is
-// the list of what was launched while it was captured. By the environment:
+// Kernels are the program's own, compiled as C++. Streams are in order and done at once, those of
+// several threads one call after the other. A graph is the list of what its thread launched while it
+// was captured. By the environment:
 //   EMULATED_DEVICES     how many there are (1)
 //   EMULATED_MEMORY      bytes of each (4 GiB)
 //   EMULATED_SEED        of the order in which threads run (1)
@@ -13,11 +14,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <string>
 
 namespace emulated {
 static std::map<std::string, Kernel *> &kernels() {
-  static std::map<std::string, Kernel *> all;
+  static std::map<std::string, Kernel *> &all = *new std::map<std::string, Kernel *>;
   return all;
 }
 Kernel::Kernel(const char *name, size_t operands, void (*call)(void **)) : name(name), operands(operands), call(call) {
@@ -65,7 +67,8 @@ struct Launch {
   }
 };
 typedef std::vector<Launch> Graph;
-static Graph *capturing;
+static thread_local Graph *capturing;
+static std::recursive_mutex one_call;
 
 // What was done since the program began.
 enum Counted { LAUNCHES, ALLOCATIONS, COPIES_IN, COPIES_OUT, BYTES_IN, GRAPHS, IN_GRAPHS, COUNTS };
@@ -76,14 +79,16 @@ static size_t most = getenv("EMULATED_MEMORY") ? strtoull(getenv("EMULATED_MEMOR
 static size_t memory_total() { return most; }
 static int devices() { return getenv("EMULATED_DEVICES") ? atoi(getenv("EMULATED_DEVICES")) : 1; }
 static std::map<uint64_t, size_t> &allocated() {
-  static std::map<uint64_t, size_t> all;
+  static std::map<uint64_t, size_t> &all = *new std::map<uint64_t, size_t>;
   return all;
 }
 
 typedef int Code;
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700 };
+#define ALONE std::lock_guard<std::recursive_mutex> alone(one_call)
 // A fault of a kernel stays: every later call reports it.
 #define ALIVE                                                                                        \
+  ALONE;                                                                                             \
   if (left == 0) return ILLEGAL_ADDRESS
 typedef uint64_t Address;
 typedef void *Handle;
@@ -115,6 +120,7 @@ Code cuCtxSetCurrent(Handle) { return SUCCESS; }
 Code cuCtxPushCurrent_v2(Handle) { return SUCCESS; }
 Code cuCtxPopCurrent_v2(Handle *) { return SUCCESS; }
 Code cuMemGetInfo_v2(size_t *free, size_t *total) {
+  ALONE;
   *total = memory_total();
   *free = *total - memory_used;
   return SUCCESS;
@@ -135,6 +141,7 @@ Code cuMemAlloc_v2(Address *address, size_t bytes) {
   return SUCCESS;
 }
 Code cuMemFree_v2(Address address) {
+  ALONE;
   memory_used -= allocated()[address];
   allocated().erase(address);
   free((void *)address);

@@ -10,7 +10,8 @@
 namespace emulated {
 Thread *self;
 Index block, grid, threads;
-static std::vector<float> memory;
+// Not freed when the process ends: another thread may be using the card then.
+static std::vector<float> &memory = *new std::vector<float>;
 float *shared_memory() { return memory.data(); }
 
 // A small generator: reproducible, and fast enough to be asked for every copy.
@@ -33,7 +34,7 @@ struct Fiber : Thread {
 #endif
   char *stack;
 };
-static std::vector<Fiber> fibers;
+static std::vector<Fiber> &fibers = *new std::vector<Fiber>;
 constexpr unsigned MOST = 1024;
 // What each thread waits for.
 static What what[MOST];

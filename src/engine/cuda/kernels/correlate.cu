@@ -29,18 +29,13 @@ struct Correlation {
   int full_height, full_width, relu, onto;
   // Floats of a channel's patch and of its weights in shared memory, and buffers of both.
   int patch_stride, weight_stride, stages;
+  // Where the moments of each block's pixels go (norm.cu): [groups][channels][blockIdx.x][2][16].
+  size_t moments;
 };
-static_assert(sizeof(Correlation) == 408, "as in launches.rs");
+static_assert(sizeof(Correlation) == 416, "as in launch.rs");
 
 constexpr int CHUNK = 8;
 constexpr int PIXELS = 8;
-
-
-// The two parts of a number; without the low one where a term is enough.
-template <int TERMS> DEVICE void split(float value, unsigned &high, unsigned &low) {
-  high = tf32(value);
-  if (TERMS == 3) low = tf32(value - as_float(high));
-}
 
 template <int TERMS>
 DEVICE void multiply(float (&sum)[4], const unsigned (&ah)[4], const unsigned (&al)[4],
@@ -186,6 +181,46 @@ DEVICE void correlate(const Networks &networks, const Correlation &c) {
     }
     __syncthreads();
     if (c.stages == 1 && chunk + 1 < chunks) load(chunk + 1);
+  }
+  if (c.moments != NOTHING) {
+    // Mean and sum of squared distances from it: of four pixels by each warp, then of eight.
+    const int own = min(max(c.width - column - px0, 0), PX), all = min(c.width - column, PIXELS);
+#pragma unroll
+    for (int half = 1; half >= 0; half--) {
+      if (half == 0) __syncthreads();
+      if (warp % 2 != half || own == 0) continue;
+#pragma unroll
+      for (int n = 0; n < NT; n++)
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+          float mean = 0.f, squares = 0.f;
+#pragma unroll
+          for (int p = 0; p < PX; p++) mean += p < own ? sums[p][n][k] : 0.f;
+          mean /= own;
+#pragma unroll
+          for (int p = 0; p < PX; p++) {
+            float distance = p < own ? sums[p][n][k] - mean : 0.f;
+            squares += distance * distance;
+          }
+          const int local = co0 + n * 8 + t * 2 + k % 2, sample = g + k / 2 * 8;
+          float *beside = shared + (local * LANES + sample) * 2;
+          if (half == 1) {
+            beside[0] = mean;
+            beside[1] = squares;
+            continue;
+          }
+          if (first + local >= c.channels) continue;
+          if (all > PX) {
+            const float distance = beside[0] - mean, more = (float)(all - PX) / all;
+            squares += beside[1] + distance * distance * (PX * more);
+            mean += distance * more;
+          }
+          const size_t plane = (size_t)at.group * c.channels + first + local;
+          float *to = at.memory + c.moments + (plane * gridDim.x + blockIdx.x) * 2 * LANES;
+          to[sample] = mean;
+          to[LANES + sample] = squares;
+        }
+    }
   }
   const int y = row * c.spread + kind / 2;
   float *to = at.memory + c.output + (size_t)at.group * c.channels * c.full_height * c.full_width * LANES;

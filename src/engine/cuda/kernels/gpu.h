@@ -41,17 +41,16 @@ constexpr int LANES = 16;
 // An offset that stands for nothing.
 constexpr size_t NOTHING = ~(size_t)0;
 
-// The networks of a launch. Each has a place in the arena, `stride` floats long, and a part of the
-// feed, `feed_stride` floats long. The feed begins with the numbers of the places, FEED_HEAD of
-// them; a negative one is not in use. blockIdx.z counts networks times groups.
+// The networks of a launch. Each has memory of its own, and a part of the feed, `feed_stride` floats
+// long. The feed begins with the addresses of the networks' memory, in FEED_HEAD floats; where there
+// is no network, the address is 0. blockIdx.z counts networks times groups.
 struct Networks {
-  float *arena;
   const float *feed;
   const unsigned long long *constants;
-  size_t stride, feed_stride;
+  size_t feed_stride;
   int groups, unused;
 };
-constexpr int FEED_HEAD = 64;
+constexpr int FEED_HEAD = 128;
 
 // A kernel takes the networks and the operands of one operation, `c`.
 #ifdef __CUDACC__
@@ -75,10 +74,9 @@ struct Network {
 
 DEVICE Network network(const Networks &all) {
   int number = blockIdx.z / all.groups;
-  int place = ((const int *)all.feed)[number];
   Network one;
-  one.in_use = place >= 0;
-  one.memory = all.arena + (size_t)(place < 0 ? 0 : place) * all.stride;
+  one.memory = ((float *const *)all.feed)[number];
+  one.in_use = one.memory != nullptr;
   one.feed = all.feed + FEED_HEAD + (size_t)number * all.feed_stride;
   one.group = blockIdx.z % all.groups;
   return one;
@@ -86,3 +84,26 @@ DEVICE Network network(const Networks &all) {
 
 // Writes a number, or adds it.
 DEVICE void put(float *to, float value, int onto) { *to = onto ? *to + value : value; }
+
+// The two parts of a factor of a tensor core; without the low one where a term is enough.
+template <int TERMS> DEVICE void split(float value, unsigned &high, unsigned &low) {
+  high = tf32(value);
+  if (TERMS == 3) low = tf32(value - as_float(high));
+}
+
+// Planes are summed in pieces of PIECE pixels, by blocks of ROWS x LANES threads.
+constexpr int PIECE = 512;
+constexpr int THREADS = 256;
+constexpr int ROWS = THREADS / LANES;
+
+// The sum over a block's threads of one lane, for every thread.
+DEVICE float lane_sum(float *shared, float value) {
+  __syncthreads();
+  shared[threadIdx.x] = value;
+  for (int half = ROWS / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if ((int)threadIdx.x < half * LANES) shared[threadIdx.x] += shared[threadIdx.x + half * LANES];
+  }
+  __syncthreads();
+  return shared[threadIdx.x % LANES];
+}

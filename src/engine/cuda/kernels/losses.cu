@@ -4,21 +4,6 @@
 // fixed order.
 #include "gpu.h"
 
-constexpr int PIECE = 512;
-constexpr int THREADS = 256;
-constexpr int ROWS = THREADS / LANES;
-
-DEVICE float lane_sum(float *shared, float value) {
-  __syncthreads();
-  shared[threadIdx.x] = value;
-  for (int half = ROWS / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if ((int)threadIdx.x < half * LANES) shared[threadIdx.x] += shared[threadIdx.x + half * LANES];
-  }
-  __syncthreads();
-  return shared[threadIdx.x % LANES];
-}
-
 DEVICE float logistic(float z) { return 1.f / (1.f + expf(-z)); }
 
 // Of logits and target [groups][pixels][16], for each piece two sums: [groups][pieces][2][16].

@@ -1,25 +1,10 @@
 // Conditional instance norm: moments of each plane and sample, the affine map with residual and
 // ReLU, and its gradients.
 //
-// A plane is cut into pieces of PIECE pixels; what a piece gives is combined in a fixed order by
-// every block that needs it.
+// A plane is cut into parts, whose moments are combined in a fixed order: the pixels of a block of
+// correlate.cu, or pieces of PIECE pixels. Gradients are summed in pieces, which every block that
+// needs the sum adds up.
 #include "gpu.h"
-
-constexpr int PIECE = 512;
-constexpr int THREADS = 256;
-constexpr int ROWS = THREADS / LANES;
-
-// The sum over a block's threads of one lane, for the first sixteen threads.
-DEVICE float lane_sum(float *shared, float value) {
-  __syncthreads();
-  shared[threadIdx.x] = value;
-  for (int half = ROWS / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if ((int)threadIdx.x < half * LANES) shared[threadIdx.x] += shared[threadIdx.x + half * LANES];
-  }
-  __syncthreads();
-  return shared[threadIdx.x % LANES];
-}
 
 // Of x [groups][channels][pixels][16], for each piece mean and sum of squared distances from it:
 // [groups][channels][pieces][2][16].
@@ -50,25 +35,49 @@ KERNEL(norm_moments, Moments) {
   to[LANES + lane] = squares;
 }
 
-struct MeanAndScale {
-  float mean, rstd;
+// Of whole planes from their parts, `rows` rows of parts of up to `span` of `width` pixels: mean and
+// 1 / deviation, [groups][channels][2][16] (Chan et al.). A block for each plane.
+struct Whole {
+  size_t parts, moments;
+  int channels, rows, width, span;
+  float eps;
+  int unused;
 };
-// Of a whole plane, from its pieces (Chan et al.).
-DEVICE MeanAndScale whole(const float *moments, int pieces, int pixels, int lane, float eps) {
-  float mean = moments[lane], squares = moments[LANES + lane];
-  float count = min(PIECE, pixels);
-  for (int piece = 1; piece < pieces; piece++) {
-    const float *of = moments + (size_t)piece * 2 * LANES;
-    float more = min(PIECE, pixels - piece * PIECE);
-    float distance = of[lane] - mean, all = count + more;
-    mean += distance * (more / all);
-    squares += of[LANES + lane] + distance * distance * (count * more / all);
-    count = all;
+struct PartMoments {
+  float count, mean, squares;
+};
+DEVICE void combine(PartMoments &all, const PartMoments &more) {
+  if (more.count == 0.f) return;
+  const float distance = more.mean - all.mean, share = more.count / (all.count + more.count);
+  all.squares += more.squares + distance * distance * (all.count * share);
+  all.mean += distance * share;
+  all.count += more.count;
+}
+KERNEL(norm_whole, Whole) {
+  SHARED
+  Network at = network(networks);
+  if (!at.in_use) return;
+  const int lane = threadIdx.x % LANES, row = threadIdx.x / LANES;
+  const size_t plane = (size_t)at.group * c.channels + blockIdx.x;
+  const int segments = (c.width + c.span - 1) / c.span, parts = c.rows * segments;
+  const float *from = at.memory + c.parts + plane * parts * 2 * LANES;
+  PartMoments all = {0.f, 0.f, 0.f};
+  for (int part = row; part < parts; part += ROWS) {
+    const float *of = from + (size_t)part * 2 * LANES;
+    const int count = min(c.span, c.width - part % segments * c.span);
+    combine(all, {(float)count, of[lane], of[LANES + lane]});
   }
-  MeanAndScale result;
-  result.mean = mean;
-  result.rstd = 1.f / sqrtf(squares / pixels + eps);
-  return result;
+  float *own = shared + threadIdx.x * 3;
+  own[0] = all.count, own[1] = all.mean, own[2] = all.squares;
+  __syncthreads();
+  if (row > 0) return;
+  for (int other = 1; other < ROWS; other++) {
+    const float *of = shared + (other * LANES + lane) * 3;
+    combine(all, {of[0], of[1], of[2]});
+  }
+  float *to = at.memory + c.moments + plane * 2 * LANES;
+  to[lane] = all.mean;
+  to[LANES + lane] = 1.f / sqrtf(all.squares / all.count + c.eps);
 }
 
 // y = act(gamma (x - mean) rstd + beta + residual). `gamma` and `beta` are [experts][channels], an
@@ -76,8 +85,7 @@ DEVICE MeanAndScale whole(const float *moments, int pieces, int pixels, int lane
 // every sample; of a lane without one, -1.
 struct Normalise {
   size_t x, residual, y, moments, gamma, beta, route;
-  int channels, pixels, pieces, relu, expert_stride;
-  float eps;
+  int channels, pixels, relu, expert_stride;
 };
 KERNEL(norm_apply, Normalise) {
   Network at = network(networks);
@@ -85,13 +93,14 @@ KERNEL(norm_apply, Normalise) {
   const int piece = blockIdx.x, channel = blockIdx.y, lane = threadIdx.x % LANES;
   const size_t plane = (size_t)at.group * c.channels + channel;
   const int expert = max(((const int *)(at.memory + c.route))[at.group * LANES + lane], 0);
-  const MeanAndScale of = whole(at.memory + c.moments + plane * c.pieces * 2 * LANES, c.pieces, c.pixels, lane, c.eps);
-  const float factor = at.memory[c.gamma + (size_t)expert * c.expert_stride + channel] * of.rstd;
+  const float *moments = at.memory + c.moments + plane * 2 * LANES;
+  const float mean = moments[lane], rstd = moments[LANES + lane];
+  const float factor = at.memory[c.gamma + (size_t)expert * c.expert_stride + channel] * rstd;
   const float shift = at.memory[c.beta + (size_t)expert * c.expert_stride + channel];
   const int first = piece * PIECE, last = min(first + PIECE, c.pixels);
   for (int i = first + threadIdx.x / LANES; i < last; i += ROWS) {
     const size_t place = (plane * c.pixels + i) * LANES + lane;
-    float y = (at.memory[c.x + place] - of.mean) * factor + shift;
+    float y = (at.memory[c.x + place] - mean) * factor + shift;
     if (c.residual != NOTHING) y += at.memory[c.residual + place];
     if (c.relu && !(y > 0.f)) y = y != y ? y : 0.f;
     at.memory[c.y + place] = y;
@@ -104,8 +113,6 @@ KERNEL(norm_apply, Normalise) {
 struct GradientSums {
   size_t x, y, gradient, moments, sums;
   int channels, pixels, pieces, relu;
-  float eps;
-  int unused;
 };
 KERNEL(norm_gradient_sums, GradientSums) {
   SHARED
@@ -113,7 +120,8 @@ KERNEL(norm_gradient_sums, GradientSums) {
   if (!at.in_use) return;
   const int piece = blockIdx.x, channel = blockIdx.y, lane = threadIdx.x % LANES;
   const size_t plane = (size_t)at.group * c.channels + channel;
-  const MeanAndScale of = whole(at.memory + c.moments + plane * c.pieces * 2 * LANES, c.pieces, c.pixels, lane, c.eps);
+  const float *moments = at.memory + c.moments + plane * 2 * LANES;
+  const float mean = moments[lane], rstd = moments[LANES + lane];
   const int first = piece * PIECE, last = min(first + PIECE, c.pixels);
   float all = 0.f, with = 0.f;
   for (int i = first + threadIdx.x / LANES; i < last; i += ROWS) {
@@ -121,7 +129,7 @@ KERNEL(norm_gradient_sums, GradientSums) {
     float dy = at.memory[c.gradient + place];
     if (c.relu && !(at.memory[c.y + place] > 0.f)) dy = 0.f;
     all += dy;
-    with += dy * ((at.memory[c.x + place] - of.mean) * of.rstd);
+    with += dy * ((at.memory[c.x + place] - mean) * rstd);
   }
   all = lane_sum(shared, all);
   with = lane_sum(shared, with);
@@ -136,8 +144,6 @@ struct NormGradient {
   size_t x, y, gradient, moments, sums, gamma, route, dx, dresidual, dgamma, dbeta;
   int channels, pixels, pieces, groups, experts, expert_stride, relu;
   int onto_x, onto_residual, onto_affine;
-  float eps;
-  int unused;
 };
 KERNEL(norm_gradient, NormGradient) {
   SHARED
@@ -147,15 +153,16 @@ KERNEL(norm_gradient, NormGradient) {
   const size_t plane = (size_t)at.group * c.channels + channel;
   const int *route = (const int *)(at.memory + c.route);
   const int expert = max(route[at.group * LANES + lane], 0);
-  const MeanAndScale of = whole(at.memory + c.moments + plane * c.pieces * 2 * LANES, c.pieces, c.pixels, lane, c.eps);
+  const float *moments = at.memory + c.moments + plane * 2 * LANES;
+  const float mean = moments[lane], rstd = moments[LANES + lane];
   auto total = [&](size_t of_plane, int which) {
     const float *sums = at.memory + c.sums + of_plane * c.pieces * 2 * LANES + which * LANES + lane;
     float sum = 0.f;
     for (int i = 0; i < c.pieces; i++) sum += sums[(size_t)i * 2 * LANES];
     return sum;
   };
-  const float factor = at.memory[c.gamma + (size_t)expert * c.expert_stride + channel] * of.rstd;
-  const float mean = total(plane, 0) / c.pixels, with = total(plane, 1) / c.pixels;
+  const float factor = at.memory[c.gamma + (size_t)expert * c.expert_stride + channel] * rstd;
+  const float usual = total(plane, 0) / c.pixels, with = total(plane, 1) / c.pixels;
   const int first = piece * PIECE, last = min(first + PIECE, c.pixels);
   for (int i = first + threadIdx.x / LANES; i < last; i += ROWS) {
     const size_t place = (plane * c.pixels + i) * LANES + lane;
@@ -163,8 +170,8 @@ KERNEL(norm_gradient, NormGradient) {
     if (c.relu && !(at.memory[c.y + place] > 0.f)) dy = 0.f;
     if (c.dresidual != NOTHING) put(at.memory + c.dresidual + place, dy, c.onto_residual);
     if (c.dx == NOTHING) continue;
-    float normalised = (at.memory[c.x + place] - of.mean) * of.rstd;
-    put(at.memory + c.dx + place, factor * (dy - mean - normalised * with), c.onto_x);
+    float normalised = (at.memory[c.x + place] - mean) * rstd;
+    put(at.memory + c.dx + place, factor * (dy - usual - normalised * with), c.onto_x);
   }
   // One block for each channel sums over the samples of each expert, in their order.
   if (c.dgamma == NOTHING || piece > 0 || at.group > 0) return;

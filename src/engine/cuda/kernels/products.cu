@@ -25,15 +25,10 @@ struct Products {
   int splits, rows_each;
   int patch_stride, gradient_stride;
 };
-static_assert(sizeof(Products) == 144, "as in launches.rs");
+static_assert(sizeof(Products) == 144, "as in launch.rs");
 
 constexpr int TILE = 32;
 constexpr int PIXELS = 4;
-
-template <int TERMS> DEVICE void split(float value, unsigned &high, unsigned &low) {
-  high = tf32(value);
-  if (TERMS == 3) low = tf32(value - as_float(high));
-}
 
 // ROWS x COLUMNS: the taps that a block takes.
 template <int ROWS, int COLUMNS, int TERMS>

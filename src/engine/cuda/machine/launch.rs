@@ -11,8 +11,10 @@ use crate::engine::lanes::LANES;
 
 /// An offset that stands for nothing.
 pub(in crate::engine::cuda) const NOTHING: u64 = u64::MAX;
-/// Floats at the head of the feed: the numbers of the places in use.
-pub(in crate::engine::cuda) const FEED_HEAD: usize = 64;
+/// Networks of one launch.
+pub(in crate::engine::cuda) const MOST_NETWORKS: usize = 64;
+/// Words at the head of the feed: the addresses of the networks' memory.
+pub(in crate::engine::cuda) const FEED_HEAD: usize = 2 * MOST_NETWORKS;
 /// Threads of a block that goes through memory once.
 const THREADS: usize = 256;
 /// Bytes of the shared memory in which a block of that size adds up.
@@ -22,10 +24,8 @@ const SUMS: usize = THREADS * size_of::<f32>();
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub(in crate::engine::cuda) struct Networks {
-    pub arena: u64,
     pub feed: u64,
     pub constants: u64,
-    pub stride: u64,
     pub feed_stride: u64,
     pub groups: i32,
     pub unused: i32,
@@ -103,7 +103,19 @@ impl Launch {
         groups: usize,
         operands: T,
     ) -> Self {
-        Self::new(kernel, [blocks, 1], THREADS, SUMS, groups, operands)
+        Self::blocks_with(kernel, blocks, 1, groups, operands)
+    }
+
+    /// The same, with so many numbers of every thread at a time.
+    pub fn blocks_with<T: NoUninit>(
+        kernel: &'static str,
+        blocks: usize,
+        numbers: usize,
+        groups: usize,
+        operands: T,
+    ) -> Self {
+        let shared = numbers * SUMS;
+        Self::new(kernel, [blocks, 1], THREADS, shared, groups, operands)
     }
 }
 
@@ -115,6 +127,13 @@ pub(in crate::engine::cuda) fn int(number: usize) -> i32 {
 /// The pieces that sums over a plane's pixels are cut into.
 pub(in crate::engine::cuda) fn pieces(pixels: usize) -> usize {
     pixels.div_ceil(PIECE)
+}
+
+/// The addresses of networks' memory as the head of a feed; there is no network where they end.
+pub(in crate::engine::cuda) fn feed_head(memory: impl Iterator<Item = u64>) -> [u32; FEED_HEAD] {
+    let mut addresses = [0u64; MOST_NETWORKS];
+    addresses.iter_mut().zip(memory).for_each(|(to, address)| *to = address);
+    bytemuck::cast(addresses)
 }
 
 /// Floats of two sums for each piece of so many planes.
@@ -155,6 +174,7 @@ operands! {
         channels: i32, padded_channels: i32,
         full_height: i32, full_width: i32, relu: i32, onto: i32,
         patch_stride: i32, weight_stride: i32, stages: i32,
+        moments: u64,
     }
     /// An input of products.cu.
     Factor {
@@ -190,21 +210,26 @@ operands! {
     /// norm.cu
     Moments { x: u64, moments: u64, channels: i32, pixels: i32, pieces: i32, unused: i32 }
     /// norm.cu
+    Whole {
+        parts: u64, moments: u64,
+        channels: i32, rows: i32, width: i32, span: i32, eps: f32, unused: i32,
+    }
+    /// norm.cu
     Normalise {
         x: u64, residual: u64, y: u64, moments: u64, gamma: u64, beta: u64, route: u64,
-        channels: i32, pixels: i32, pieces: i32, relu: i32, expert_stride: i32, eps: f32,
+        channels: i32, pixels: i32, relu: i32, expert_stride: i32,
     }
     /// norm.cu
     GradientSums {
         x: u64, y: u64, gradient: u64, moments: u64, sums: u64,
-        channels: i32, pixels: i32, pieces: i32, relu: i32, eps: f32, unused: i32,
+        channels: i32, pixels: i32, pieces: i32, relu: i32,
     }
     /// norm.cu
     NormGradient {
         x: u64, y: u64, gradient: u64, moments: u64, sums: u64, gamma: u64, route: u64,
         dx: u64, dresidual: u64, dgamma: u64, dbeta: u64,
         channels: i32, pixels: i32, pieces: i32, groups: i32, experts: i32, expert_stride: i32,
-        relu: i32, onto_x: i32, onto_residual: i32, onto_affine: i32, eps: f32, unused: i32,
+        relu: i32, onto_x: i32, onto_residual: i32, onto_affine: i32,
     }
     /// pool.cu
     Pooling {

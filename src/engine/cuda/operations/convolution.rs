@@ -10,6 +10,7 @@ use crate::engine::{
         card_engine::{Cuda, Precision},
         forms::Form,
         machine::launch::{ChannelSums, Correlation, Launch, NOTHING, Source, Taps, int},
+        moments::MomentParts,
         parameters::Weight,
         shapes::{CorrelationTiles, TapGrid},
         tape::{Back, CudaBackward, CudaTensor},
@@ -58,6 +59,8 @@ pub(super) struct Correlating {
     pub spread: usize,
     pub activation: Activation,
     pub onto: i32,
+    /// Where the moments of its parts go, if they are asked for.
+    pub moments: u64,
 }
 
 impl Correlated {
@@ -169,13 +172,18 @@ impl Cuda {
             patch_stride: int(tiles.patch_stride),
             weight_stride: int(tiles.weight_stride),
             stages,
+            moments: to.moments,
+        };
+        let shared = match to.moments {
+            NOTHING => 0,
+            _ => tiles.moment_bytes(),
         };
         let dense = sources.iter().all(Correlated::is_dense);
         self.launch(Launch::new(
             correlation(dense, tiles.channels, self.precision()),
             tiles.grid(classes, of_class, to.channels),
             128,
-            stages as usize * tiles.bytes(),
+            shared.max(stages as usize * tiles.bytes()),
             groups,
             operands,
         ));
@@ -215,6 +223,7 @@ impl Cuda {
             spread,
             activation: Activation::Linear,
             onto,
+            moments: NOTHING,
         };
         self.correlate(groups, &[source], &to);
     }
@@ -244,6 +253,8 @@ impl Cuda {
         let size = [height, width].map(|side| side.div_ceil(stride));
         let dims = [groups, outputs, size[0], size[1]];
         let y = Rc::new(self.take(self.len(dims)));
+        // A norm follows where there is no bias.
+        let moments = bias.is_none().then(|| MomentParts::of_correlation(self, dims, 1));
         let source = Correlated {
             values: x.at(),
             weights: self.arranged(&on_card, Form::Forward, [0, channels]),
@@ -261,6 +272,7 @@ impl Cuda {
             spread: 1,
             activation,
             onto: 0,
+            moments: moments.as_ref().map_or(NOTHING, |parts| parts.block.at()),
         };
         self.correlate(groups, &[source], &to);
         let (x, weight, bias) = (x.clone(), weight.clone(), bias.cloned());
@@ -302,7 +314,9 @@ impl Cuda {
                 cuda.input_gradient(&on_card, dy, (input, stride), (to, onto));
             });
         };
-        Ok(self.value(dims, y, Back::Layer(Box::new(back))))
+        let y = self.value(dims, y, Back::Layer(Box::new(back)));
+        y.node().moments.replace(moments);
+        Ok(y)
     }
 }
 

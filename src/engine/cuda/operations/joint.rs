@@ -17,6 +17,7 @@ use crate::engine::{
         card_engine::Cuda,
         forms::Form,
         machine::launch::{NOTHING, Taps},
+        moments::MomentParts,
         tape::{Back, CudaBackward, CudaTensor},
     },
     operations::Activation,
@@ -55,6 +56,7 @@ impl Cuda {
             spread: 1,
             activation: Activation::Linear,
             onto,
+            moments: NOTHING,
         };
         self.correlate(groups, &[source], &to);
     }
@@ -86,6 +88,7 @@ impl Cuda {
         }
         let dims = [groups, outputs, size[0], size[1]];
         let y = Rc::new(self.take(self.len(dims)));
+        let moments = MomentParts::of_correlation(self, dims, 2);
         let mut sources = vec![Correlated {
             values: x.at(),
             weights: self.arranged(&on_card, Form::JointForward, [0, up]),
@@ -114,6 +117,7 @@ impl Cuda {
             spread: 2,
             activation: Activation::Linear,
             onto: 0,
+            moments: moments.block.at(),
         };
         self.correlate(groups, &sources, &to);
         let (x, skip, weight) = (x.clone(), skip.cloned(), weight.clone());
@@ -155,6 +159,8 @@ impl Cuda {
                 });
             }
         };
-        Ok(self.value(dims, y, Back::Layer(Box::new(back))))
+        let y = self.value(dims, y, Back::Layer(Box::new(back)));
+        y.node().moments.replace(Some(moments));
+        Ok(y)
     }
 }

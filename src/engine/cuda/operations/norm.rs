@@ -9,9 +9,10 @@ use crate::engine::{
         arena::CardBlock,
         card_engine::Cuda,
         machine::launch::{
-            GradientSums, Launch, Moments, NOTHING, NormGradient, Normalise, int, pieces,
+            GradientSums, Launch, Moments, NOTHING, NormGradient, Normalise, Whole, int, pieces,
             sums_of_pieces,
         },
+        moments::MomentParts,
         tape::{Back, CudaBackward, CudaTensor},
     },
     lanes::LANES,
@@ -41,13 +42,14 @@ impl Cuda {
         }
     }
 
-    /// Launches the moments of a value's planes.
-    fn moments(&self, x: &CudaTensor, to: &CardBlock) {
+    /// Launches the moments of the pieces of a value's planes.
+    fn moments_of_pieces(&self, x: &CudaTensor) -> MomentParts {
         let [groups, channels, height, width] = x.dims();
         let pixels = height * width;
+        let parts = MomentParts::of_planes(self, groups * channels, pixels);
         let operands = Moments {
             x: x.at(),
-            moments: to.at(),
+            moments: parts.block.at(),
             channels: int(channels),
             pixels: int(pixels),
             pieces: int(pieces(pixels)),
@@ -55,6 +57,33 @@ impl Cuda {
         };
         let planes = [channels, pixels];
         self.launch(Launch::pieces("norm_moments", planes, groups, operands));
+        parts
+    }
+
+    /// Launches the mean and 1 / deviation of a value's planes, `[G, C, 2, 16]`.
+    fn moments(&self, x: &CudaTensor, eps: f32) -> CardBlock {
+        let [groups, channels, ..] = x.dims();
+        let known = x.node().moments.take();
+        let parts = known.unwrap_or_else(|| self.moments_of_pieces(x));
+        let moments = self.take(groups * channels * 2 * LANES);
+        let operands = Whole {
+            parts: parts.block.at(),
+            moments: moments.at(),
+            channels: int(channels),
+            rows: int(parts.rows),
+            width: int(parts.width),
+            span: int(parts.span),
+            eps,
+            unused: 0,
+        };
+        self.launch(Launch::blocks_with(
+            "norm_whole",
+            channels,
+            3,
+            groups,
+            operands,
+        ));
+        moments
     }
 
     pub(in crate::engine::cuda) fn normalise(
@@ -80,10 +109,9 @@ impl Cuda {
                 rows.len()
             );
         }
-        let moments = Rc::new(self.take(sums_of_pieces(groups * channels, pixels)));
+        let moments = self.moments(x, eps);
         let y = Rc::new(self.take(self.len(dims)));
         let relu = i32::from(activation == Activation::Relu);
-        self.moments(x, &moments);
         let operands = Normalise {
             x: x.at(),
             residual: residual.map_or(NOTHING, CudaTensor::at),
@@ -94,10 +122,8 @@ impl Cuda {
             route: rows.at(),
             channels: int(channels),
             pixels: int(pixels),
-            pieces: int(pieces(pixels)),
             relu,
             expert_stride: int(gamma.stride),
-            eps,
         };
         self.launch(Launch::pieces(
             "norm_apply",
@@ -110,7 +136,8 @@ impl Cuda {
         let (x, output) = (x.clone(), y.clone());
         let residual = residual.map(|residual| residual.node().clone());
         let back = move |backward: &mut CudaBackward<'_>, dy: &CardBlock| {
-            let sums = backward.cuda.take(moments.len());
+            let sums = sums_of_pieces(groups * channels, pixels);
+            let sums = backward.cuda.take(sums);
             let operands = GradientSums {
                 x: x.at(),
                 // Without a ReLU it is not read.
@@ -122,8 +149,6 @@ impl Cuda {
                 pixels: int(pixels),
                 pieces: int(pieces(pixels)),
                 relu,
-                eps,
-                unused: 0,
             };
             let planes = [channels, pixels];
             let launch = Launch::pieces("norm_gradient_sums", planes, groups, operands);
@@ -152,8 +177,6 @@ impl Cuda {
                 onto_x: 0,
                 onto_residual: 0,
                 onto_affine,
-                eps,
-                unused: 0,
             };
             if let Some(residual) = residual.as_ref().filter(|node| CudaBackward::passes(node)) {
                 let (to, onto) = backward.target(residual);
