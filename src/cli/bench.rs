@@ -3,6 +3,8 @@
 use std::{
     num::NonZeroUsize,
     str::FromStr,
+    sync::Barrier,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,10 +12,10 @@ use anyhow::Error;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Compute, Done, Failure, at_least_one, output::print};
+use super::{Compute, Done, Engines, Failure, at_least_one, output::print};
 use crate::{
     data::Expert,
-    engine::{AnyEngine, plain},
+    engine::{AnyEngine, lanes::Threads, plain},
     exec::DeviceName,
     method::Method,
     train::{Probe, StepShape, Trains},
@@ -28,7 +30,8 @@ const LONG_ENOUGH: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   expertgrid bench 8:64:16 64:192:16 --threads 2
-  expertgrid bench 64:192:16 --device cuda:0")]
+  expertgrid bench 64:192:16 --device cuda:0
+  expertgrid bench 8:64:16 --device cuda:0 --networks 1,4,16,64")]
 pub(super) struct Arguments {
     /// Shapes: width of the network, side of its input, images in a batch.
     #[arg(value_name = "WIDTH:SIZE:BATCH", default_values = ["8:64:16", "32:96:16"])]
@@ -40,6 +43,10 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "1", value_name = "COUNT",
         value_parser = clap::value_parser!(Expert).range(1..=16))]
     experts: Expert,
+    /// Networks that are trained at once; the time is that of a step of one.
+    #[arg(long, default_value = "1", value_name = "COUNTS", value_delimiter = ',',
+        value_parser = at_least_one)]
+    networks: Vec<NonZeroUsize>,
     /// Threads per step.
     #[arg(long, default_value = "1", value_parser = at_least_one)]
     threads: NonZeroUsize,
@@ -93,10 +100,13 @@ struct StepTime {
     batch: usize,
     method: String,
     experts: Expert,
+    /// Networks that were trained at once.
+    networks: usize,
     threads: usize,
     /// `cpu`, or a card's name and compute capability.
     device: String,
     engine: String,
+    /// Of one network: all of them did one in so many times as long.
     step_ms: f64,
     peak_memory_mib: Option<f64>,
     /// Of a card's own memory: the most that was in use after a step, by this process and others.
@@ -105,15 +115,18 @@ struct StepTime {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let mut rows = Vec::new();
+    let together = arguments.networks.iter().any(|networks| networks.get() > 1);
     for shape in &arguments.shapes {
-        let row = measure(*shape, arguments)?;
-        if !arguments.json {
-            if rows.is_empty() {
-                print(heading(&row));
+        for networks in &arguments.networks {
+            let row = measure(*shape, *networks, arguments)?;
+            if !arguments.json {
+                if rows.is_empty() {
+                    print(heading(&row, together));
+                }
+                print(line(&row, together));
             }
-            print(line(&row));
+            rows.push(row);
         }
-        rows.push(row);
     }
     if arguments.json {
         print(serde_json::to_string_pretty(&rows).expect("rows are plain data"));
@@ -121,10 +134,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     Ok(Done::Whole)
 }
 
-/// The head of the table. A card is named above it, and its memory has a column of its own.
-fn heading(row: &StepTime) -> String {
-    let mut columns =
-        "width  size  batch  threads  engine               step (ms)  peak memory (MiB)".to_owned();
+/// The head of the table, with the number of networks where some are trained `together`. A card is
+/// named above it, and its memory has a column of its own.
+fn heading(row: &StepTime, together: bool) -> String {
+    let networks = if together { "  networks" } else { "" };
+    let mut columns = format!(
+        "width  size  batch{networks}  threads  engine               step (ms)  peak memory (MiB)"
+    );
     if row.method != "customised" || row.experts > 1 {
         let StepTime {
             method, experts, ..
@@ -137,10 +153,14 @@ fn heading(row: &StepTime) -> String {
     }
 }
 
-fn line(row: &StepTime) -> String {
+fn line(row: &StepTime, together: bool) -> String {
+    let networks = match together {
+        true => format!(" {:>9}", row.networks),
+        false => String::new(),
+    };
     let mib = |mib: Option<f64>| mib.map_or("unknown".to_owned(), |mib| format!("{mib:.0}"));
     let line = format!(
-        "{:>5} {:>5} {:>6} {:>8}  {:<18} {:>11.2} {:>18}",
+        "{:>5} {:>5} {:>6}{networks} {:>8}  {:<18} {:>11.2} {:>18}",
         row.width,
         row.size,
         row.batch,
@@ -155,7 +175,11 @@ fn line(row: &StepTime) -> String {
     }
 }
 
-fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure> {
+fn measure(
+    shape: StepShape,
+    networks: NonZeroUsize,
+    arguments: &Arguments,
+) -> Result<StepTime, Failure> {
     forget_peak_memory();
     let method = Method::named(&arguments.method).map_err(Failure::refused)?;
     if !method.is_pretrained() {
@@ -173,14 +197,16 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         steps,
         ..
     } = arguments;
-    let engine = compute.open(*device, *threads).map_err(Failure::Input)?;
+    let engines = Engines::new(*compute, *device, Threads::new(*threads));
+    let engine = engines.open().map_err(Failure::Input)?;
     let identity = device.identity().map_err(Failure::input)?;
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());
-    let step_ms = match &engine {
-        AnyEngine::Stock(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
-        AnyEngine::Lanes(engine) => median_step_ms(engine, shape, of, *steps, &mut look),
-        AnyEngine::Cuda(engine) => median_step_ms(&**engine, shape, of, *steps, &mut look),
+    let step_ms = match (networks.get(), &engine) {
+        (1, AnyEngine::Stock(engine)) => median_step_ms(engine, shape, of, *steps, &mut look),
+        (1, AnyEngine::Lanes(engine)) => median_step_ms(engine, shape, of, *steps, &mut look),
+        (1, AnyEngine::Cuda(engine)) => median_step_ms(&**engine, shape, of, *steps, &mut look),
+        (count, _) => step_ms_together(&engines, count, shape, of, *steps, &mut look),
     };
     let step_ms = step_ms.map_err(|error| {
         let StepShape { width, size, batch } = shape;
@@ -193,6 +219,7 @@ fn measure(shape: StepShape, arguments: &Arguments) -> Result<StepTime, Failure>
         batch: shape.batch,
         method: arguments.method.clone(),
         experts: arguments.experts,
+        networks: networks.get(),
         threads: threads.get(),
         device: identity,
         engine: match &engine {
@@ -212,7 +239,7 @@ fn median_step_ms<E: Trains>(
     steps: Option<NonZeroUsize>,
     after_each: &mut dyn FnMut(),
 ) -> candle_core::Result<f64> {
-    let (least, long_enough) = steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO));
+    let (least, long_enough) = how_long(steps);
     let probe = Probe::new(engine, shape, method, experts)?;
     let mut steps_of = probe.begin()?;
     let mut step = || {
@@ -231,6 +258,83 @@ fn median_step_ms<E: Trains>(
     }
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
+}
+
+/// The fewest steps, and the shortest time that they are repeated.
+fn how_long(steps: Option<NonZeroUsize>) -> (usize, Duration) {
+    steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO))
+}
+
+/// The time of all steps of some networks, each in a thread of its own, over their number.
+fn step_ms_together(
+    engines: &Engines,
+    count: usize,
+    shape: StepShape,
+    (method, experts): (&Method, Expert),
+    steps: Option<NonZeroUsize>,
+    afterwards: &mut dyn FnMut(),
+) -> candle_core::Result<f64> {
+    let together = Barrier::new(count);
+    let one = || {
+        let entrance = Entrance(&together);
+        let engine = engines.open();
+        let engine = engine.map_err(|error| candle_core::Error::msg(format!("{error:#}")))?;
+        let of = (method, experts);
+        match engine {
+            AnyEngine::Stock(engine) => timed_steps(&engine, shape, of, steps, entrance),
+            AnyEngine::Lanes(engine) => timed_steps(&engine, shape, of, steps, entrance),
+            AnyEngine::Cuda(engine) => timed_steps(&*engine, shape, of, steps, entrance),
+        }
+    };
+    let timed: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(one)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|timed| timed.expect("a step does not panic"))
+            .collect()
+    });
+    afterwards();
+    let timed = timed.into_iter().collect::<candle_core::Result<Vec<_>>>()?;
+    let begun = timed.iter().map(|(begun, ..)| *begun).min();
+    let ended = timed.iter().map(|(_, ended, _)| *ended).max();
+    let steps: usize = timed.iter().map(|(.., steps)| steps).sum();
+    let took = ended
+        .zip(begun)
+        .map_or(Duration::ZERO, |(ended, begun)| ended - begun);
+    Ok(took.as_secs_f64() * 1e3 / steps as f64)
+}
+
+/// Where threads wait for each other: all go on once the last one drops it, also by an error.
+struct Entrance<'a>(&'a Barrier);
+
+impl Drop for Entrance<'_> {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
+}
+
+/// Steps that begin together with those of others, after one to warm up; when they began and ended,
+/// and how many they were.
+fn timed_steps<E: Trains>(
+    engine: &E,
+    shape: StepShape,
+    (method, experts): (&Method, Expert),
+    steps: Option<NonZeroUsize>,
+    entrance: Entrance<'_>,
+) -> candle_core::Result<(Instant, Instant, usize)> {
+    let (least, long_enough) = how_long(steps);
+    let probe = Probe::new(engine, shape, method, experts)?;
+    let mut steps_of = probe.begin()?;
+    steps_of.step()?;
+    drop(entrance);
+    let begun = Instant::now();
+    let mut count = 0;
+    while count < least || begun.elapsed() < long_enough {
+        steps_of.step()?;
+        engine.device().synchronize()?;
+        count += 1;
+    }
+    Ok((begun, Instant::now(), count))
 }
 
 /// The peak memory of this process; `None` where the system does not report it.

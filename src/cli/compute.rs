@@ -1,6 +1,10 @@
 //! The options for devices, engines and instruction sets.
 
-use std::{ffi::OsString, num::NonZeroUsize};
+use std::{
+    ffi::OsString,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, Error, anyhow};
 use clap::{Args, ValueEnum};
@@ -10,7 +14,7 @@ use crate::{
     asked_engine::AskedEngine,
     engine::{
         AnyEngine, Lanes, Stock,
-        cuda::Precision,
+        cuda::{Conductor, MOST_NETWORKS, Precision},
         lanes::{Isa, Kernels, Threads},
     },
     exec::{DeviceName, DeviceRequest, Slot, Takes},
@@ -26,7 +30,7 @@ pub(super) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
 /// Where stages run, and how many at once.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExecutionArguments {
-    /// Stages to run at once [default: one per core, or one per CUDA device].
+    /// Stages to run at once [default: one per core, or up to 64 per CUDA device].
     #[arg(short, long, value_name = "N", value_parser = at_least_one)]
     pub(super) jobs: Option<NonZeroUsize>,
     /// `auto`, `cpu`, or CUDA devices like `cuda:0,cuda:1`.
@@ -95,6 +99,14 @@ impl ExecutionArguments {
 }
 
 impl Compute {
+    /// How many stages a card has at once: those that do not fit its memory wait.
+    pub(super) fn stages_on_a_card(self) -> usize {
+        match self.engine {
+            EngineChoice::Stock => 1,
+            EngineChoice::Auto | EngineChoice::Cuda | EngineChoice::Lanes => MOST_NETWORKS,
+        }
+    }
+
     /// The options that pass this choice on to a worker.
     pub(super) fn arguments(self) -> [OsString; 6] {
         let word = |value: Option<clap::builder::PossibleValue>| {
@@ -122,7 +134,7 @@ impl Compute {
 
     /// Checks that this machine has what was asked for, for the devices of these slots.
     pub(super) fn check(self, slots: &[Slot]) -> anyhow::Result<()> {
-        self.kernels(NonZeroUsize::MIN)?;
+        self.kernels(Threads::new(NonZeroUsize::MIN))?;
         let trains = slots.iter().filter(|slot| slot.takes != Takes::Evaluations);
         let devices: Vec<DeviceName> = trains.map(|slot| slot.device).collect();
         if self.engine == EngineChoice::Stock {
@@ -142,11 +154,7 @@ impl Compute {
     }
 
     /// The engine on a device.
-    pub(super) fn open(
-        self,
-        device: DeviceName,
-        threads: NonZeroUsize,
-    ) -> anyhow::Result<AnyEngine> {
+    pub(super) fn open(self, device: DeviceName, threads: Threads) -> anyhow::Result<AnyEngine> {
         match (self.engine, device) {
             (EngineChoice::Auto | EngineChoice::Lanes, DeviceName::Cpu) => Ok(AnyEngine::Lanes(
                 Lanes::with_kernels(self.kernels(threads)?),
@@ -173,8 +181,7 @@ impl Compute {
         )
     }
 
-    pub(super) fn kernels(self, threads: NonZeroUsize) -> anyhow::Result<Kernels> {
-        let threads = Threads::new(threads);
+    pub(super) fn kernels(self, threads: Threads) -> anyhow::Result<Kernels> {
         let isa = match self.isa {
             IsaChoice::Auto => Isa::detect(),
             IsaChoice::Avx512 => Isa::Avx512,
@@ -183,6 +190,52 @@ impl Compute {
             IsaChoice::Portable => Isa::Portable,
         };
         Kernels::with_isa(isa, threads).context("--isa")
+    }
+}
+
+/// The engines of one process, each for a thread of its own.
+pub(super) struct Engines {
+    compute: Compute,
+    device: DeviceName,
+    /// The threads of the processor's engine.
+    threads: Threads,
+    /// What trains networks on the card, once one has been opened and checked.
+    conductor: Mutex<Option<Arc<Conductor>>>,
+}
+
+impl Engines {
+    /// Of a device; those of the processor share the threads.
+    pub(super) fn new(compute: Compute, device: DeviceName, threads: Threads) -> Self {
+        Self {
+            compute,
+            device,
+            threads,
+            conductor: Mutex::default(),
+        }
+    }
+
+    /// Sets the number of the threads.
+    pub(super) fn set_threads(&self, count: NonZeroUsize) {
+        self.threads.adjust(count);
+    }
+
+    /// Opens one.
+    pub(super) fn open(&self) -> anyhow::Result<AnyEngine> {
+        // Held while it is opened, so that the card is checked once.
+        let mut conductor = self
+            .conductor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let (Some(conductor), DeviceName::Cuda(number)) = (&*conductor, self.device) {
+            let precision = self.compute.precision;
+            let cuda = DeviceName::engine_beside(number, precision, conductor.clone())?;
+            return Ok(AnyEngine::Cuda(Box::new(cuda)));
+        }
+        let engine = self.compute.open(self.device, self.threads.clone())?;
+        if let AnyEngine::Cuda(cuda) = &engine {
+            *conductor = Some(cuda.conductor()?);
+        }
+        Ok(engine)
     }
 }
 
@@ -197,6 +250,13 @@ pub(super) struct WorkerDevice {
     pub(super) threads: NonZeroUsize,
     #[command(flatten)]
     pub(super) compute: Compute,
+}
+
+impl WorkerDevice {
+    /// Its engines.
+    pub(super) fn engines(&self) -> Engines {
+        Engines::new(self.compute, self.device, Threads::new(self.threads))
+    }
 }
 
 /// A device for a command that trains or predicts in its own process.
@@ -221,7 +281,7 @@ impl OwnDevice {
             .unwrap_or(NonZeroUsize::MIN);
         let engine = self
             .compute
-            .open(self.device, threads)
+            .open(self.device, Threads::new(threads))
             .map_err(Failure::Input)?;
         let made_by = made_by(self.device, &engine).map_err(Failure::Input)?;
         Ok((engine, made_by))

@@ -53,7 +53,9 @@ use clap::{Parser, Subcommand};
 
 use crate::stage::{StageWork, Stages};
 
-use compute::{Compute, ExecutionArguments, OwnDevice, WorkerDevice, at_least_one, made_by};
+use compute::{
+    Compute, Engines, ExecutionArguments, OwnDevice, WorkerDevice, at_least_one, made_by,
+};
 use described::{DescribedSet, OpenedSets};
 use reading::{ImageOptions, MaskOptions};
 use selection::{DEFAULT_DATASET, Picked, Selection, inventory};

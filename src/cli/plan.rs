@@ -168,7 +168,7 @@ fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
 
 /// The devices that a run takes by default.
 fn devices() -> Result<Devices, Failure> {
-    let slots = Slots::share(&DeviceRequest::Auto, None).map_err(Failure::input)?;
+    let slots = Slots::share(&DeviceRequest::Auto, None, 1).map_err(Failure::input)?;
     let devices = slots.slots.iter().map(|slot| slot.device);
     let cuda = devices.filter(|device| *device != DeviceName::Cpu);
     Ok(match cuda.unique_by(|d| d.to_string()).count() {

@@ -218,7 +218,9 @@ pub(super) fn sweep_here(
 
 /// The slots on the devices asked for, after a check that this machine has them.
 fn slots(execution: &ExecutionArguments) -> Result<Slots, Failure> {
-    let slots = Slots::share(&execution.devices(), execution.jobs).map_err(Failure::input)?;
+    let on_card = execution.compute.stages_on_a_card();
+    let slots = Slots::share(&execution.devices(), execution.jobs, on_card);
+    let slots = slots.map_err(Failure::input)?;
     // Otherwise every worker would fail by itself.
     let checked = execution.compute.check(&slots.slots);
     checked.map_err(Failure::Input)?;

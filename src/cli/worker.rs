@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Done, Failure, WorkerDevice, made_by};
 use crate::{
-    exec,
+    exec::{self, Workshop},
     manifest::DataSpec,
     stage::{Bench, Library, StageWork},
     store::Store,
@@ -38,31 +38,35 @@ pub(super) fn run(arguments: &Arguments, work: &dyn StageWork) -> Result<Done, F
         None => DataSpec::default(),
     };
     let dataset = crate::data::open_as(&arguments.dataset, &described).map_err(Failure::input)?;
-    let WorkerDevice {
-        device,
-        threads,
-        compute,
-    } = arguments.device;
-    let engine = compute.open(device, threads).map_err(Failure::Input)?;
+    let dataset = Arc::new(dataset);
+    let engines = arguments.device.engines();
     let store = Store::within(&arguments.results);
     let scratch = match store.scratch() {
         Ok(scratch) => scratch,
         Err(error) if error.is_no_space() => {
-            // The parent waits for the stage that it has asked for.
             exec::refuse(error, &mut std::io::stdout());
             return Ok(Done::WithFailures);
         }
         Err(error) => return Err(Failure::work(error)),
     };
-    let bench = Bench {
-        library: Library::new(Arc::new(dataset), arguments.import.clone()),
-        store,
-        scratch: Arc::new(scratch),
-        made_by: made_by(device, &engine).map_err(Failure::Input)?,
-        engine,
+    let scratch = Arc::new(scratch);
+    let open = || {
+        let engine = engines.open()?;
+        Ok(Bench {
+            library: Library::new(dataset.clone(), arguments.import.clone()),
+            store: store.clone(),
+            scratch: scratch.clone(),
+            made_by: made_by(arguments.device.device, &engine)?,
+            engine,
+        })
     };
-    let keep_every = Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX);
-    exec::serve(bench, work, keep_every, &mut std::io::stdout());
+    let workshop = Workshop {
+        open: &open,
+        work,
+        set_threads: &|count| engines.set_threads(count),
+        keep_every: Duration::try_from_secs_f64(arguments.keep_every).unwrap_or(Duration::MAX),
+    };
+    exec::serve(&workshop, Box::new(std::io::stdout()));
     Ok(Done::Whole)
 }
 

@@ -3,6 +3,7 @@
 use super::{
     cuda::{Cuda, Precision},
     lanes::{Lanes, Threads},
+    operations::Engine,
     stock::Stock,
 };
 
@@ -30,9 +31,20 @@ impl AnyEngine {
         }
     }
 
-    /// Whether an error may stay, so that only another process can use the device again.
-    pub fn errors_stay(&self) -> bool {
-        matches!(self, Self::Cuda(_))
+    /// Whether the device reports an error that stays, so that only another process can use it.
+    pub fn is_broken(&self) -> bool {
+        match self {
+            Self::Stock(stock) => stock.device().synchronize().is_err(),
+            Self::Lanes(_) => false,
+            Self::Cuda(cuda) => cuda.finish().is_err(),
+        }
+    }
+
+    /// Gives back the memory of a card that only values of earlier computations needed.
+    pub fn release_memory(&self) {
+        if let Self::Cuda(cuda) = self {
+            cuda.release_memory();
+        }
     }
 
     /// The threads it uses, which may be adjusted meanwhile. `None` where their

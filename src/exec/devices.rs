@@ -1,6 +1,6 @@
 //! The devices of this machine, and their division into slots for workers.
 
-use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
+use std::{collections::BTreeSet, fmt, num::NonZeroUsize, str::FromStr, sync::Arc, thread};
 
 use candle_core::Device;
 
@@ -9,7 +9,7 @@ use crate::{
     card_check::{distance_over_a_network, tolerance},
     engine::{
         self,
-        cuda::{Cards, Cuda, Precision},
+        cuda::{Cards, Conductor, Cuda, Precision},
     },
     plan::Kind,
 };
@@ -112,6 +112,21 @@ impl DeviceName {
         let device = Cards::find().and_then(|cards| cards.open(number));
         device
             .map(|device| Cuda::new(device, precision))
+            .map_err(|error| Self::Cuda(number).unusable(&error))
+    }
+
+    /// The engine of a card, beside others of this process that train there.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unusable`].
+    pub fn engine_beside(
+        number: usize,
+        precision: Precision,
+        conductor: Arc<Conductor>,
+    ) -> Result<Cuda, DeviceError> {
+        let device = Cards::find().and_then(|cards| cards.open(number));
+        device
+            .map(|device| Cuda::beside(device, precision, conductor))
             .map_err(|error| Self::Cuda(number).unusable(&error))
     }
 
@@ -237,12 +252,17 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Shares out devices: one slot per CUDA device and one per core of the processor, or `jobs`
-    /// slots over the devices in turn. Beside cards alone, the processor has slots for evaluations.
+    /// Shares out devices: `on_card` slots per CUDA device and one per core of the processor, or
+    /// `jobs` slots over the devices in turn. Beside cards alone, the processor has slots for
+    /// evaluations.
     ///
     /// # Errors
     /// Where a named device cannot be used.
-    pub fn share(request: &DeviceRequest, jobs: Option<NonZeroUsize>) -> Result<Self, DeviceError> {
+    pub fn share(
+        request: &DeviceRequest,
+        jobs: Option<NonZeroUsize>,
+        on_card: usize,
+    ) -> Result<Self, DeviceError> {
         let mut no_card = None;
         let devices = match request {
             DeviceRequest::Auto => {
@@ -262,7 +282,7 @@ impl Slots {
                 devices.clone()
             }
         };
-        let slots = slots(&devices, jobs, cores());
+        let slots = slots(&devices, jobs, [on_card, cores()]);
         Ok(Self {
             slots,
             cores: cores(),
@@ -270,19 +290,34 @@ impl Slots {
         })
     }
 
-    /// Each training slot's share of the cores when all are busy, at least one.
+    /// The first of the slots that share this one's worker: those of a card do.
+    pub fn worker_of(&self, slot: usize) -> usize {
+        let device = self.slots[slot].device;
+        let first = || self.slots.iter().position(|other| other.device == device);
+        match device {
+            DeviceName::Cpu => slot,
+            DeviceName::Cuda(_) => first().unwrap_or(slot),
+        }
+    }
+
+    /// Each training worker's share of the cores when all are busy, at least one.
     pub fn threads_each(&self) -> usize {
-        let training = |slot: &&Slot| slot.takes != Takes::Evaluations;
-        let count = self.slots.iter().filter(training).count();
-        (self.cores / count.max(1)).max(1)
+        let slots = self.slots.iter().enumerate();
+        let training = slots.filter(|(_, slot)| slot.takes != Takes::Evaluations);
+        let workers: BTreeSet<usize> = training.map(|(slot, _)| self.worker_of(slot)).collect();
+        (self.cores / workers.len().max(1)).max(1)
     }
 }
 
-/// The slots on some devices of a machine with so many cores.
-fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Vec<Slot> {
+/// The slots on some devices, so many on each card, of a machine with so many cores.
+fn slots(
+    devices: &[DeviceName],
+    jobs: Option<NonZeroUsize>,
+    [on_card, cores]: [usize; 2],
+) -> Vec<Slot> {
     let natural = |device: &DeviceName| match device {
         DeviceName::Cpu => cores,
-        DeviceName::Cuda(_) => 1,
+        DeviceName::Cuda(_) => on_card,
     };
     let devices: Vec<DeviceName> = match jobs {
         Some(jobs) => devices.iter().copied().cycle().take(jobs.get()).collect(),
@@ -299,9 +334,10 @@ fn slots(devices: &[DeviceName], jobs: Option<NonZeroUsize>, cores: usize) -> Ve
             DeviceName::Cuda(_) => Takes::Trainings,
         },
     });
-    // Where the processor trains too, its slots take evaluations first.
+    // Where the processor trains too, its slots take evaluations first. Else half of the cores
+    // prepare what cards train.
     let beside = match cards == devices.len() {
-        true => cards.min(cores),
+        true => cards.min((cores / 2).max(1)),
         false => 0,
     };
     let evaluations = Slot {
@@ -365,11 +401,11 @@ mod tests {
     #[test]
     fn jobs_set_the_number_of_slots_and_share_the_threads() {
         let cpu = DeviceRequest::Named(vec![DeviceName::Cpu]);
-        let slots = Slots::share(&cpu, None).unwrap();
+        let slots = Slots::share(&cpu, None, 64).unwrap();
         assert_eq!((slots.slots.len(), slots.threads_each()), (cores(), 1));
-        let one = Slots::share(&cpu, NonZeroUsize::new(1)).unwrap();
+        let one = Slots::share(&cpu, NonZeroUsize::new(1), 64).unwrap();
         assert_eq!((one.slots.len(), one.threads_each()), (1, cores()));
-        let many = Slots::share(&cpu, NonZeroUsize::new(cores() + 3)).unwrap();
+        let many = Slots::share(&cpu, NonZeroUsize::new(cores() + 3), 64).unwrap();
         assert_eq!((many.slots.len(), many.threads_each()), (cores() + 3, 1));
     }
 
@@ -377,7 +413,7 @@ mod tests {
     fn beside_cards_alone_the_processor_evaluates() {
         let (cpu, first, second) = (DeviceName::Cpu, DeviceName::Cuda(0), DeviceName::Cuda(1));
         let shared = |devices: &[DeviceName], jobs, cores| {
-            let shared = slots(devices, NonZeroUsize::new(jobs), cores);
+            let shared = slots(devices, NonZeroUsize::new(jobs), [1, cores]);
             let pairs = shared.iter().map(|slot| (slot.device, slot.takes));
             pairs.collect::<Vec<_>>()
         };
@@ -385,13 +421,28 @@ mod tests {
         let evaluations = (cpu, Takes::Evaluations);
         assert_eq!(shared(&[first], 0, 16), [card, evaluations]);
         assert_eq!(shared(&[first, second], 0, 1), [card, other, evaluations]);
+        assert_eq!(shared(&[first], 3, 2), [card, card, card, evaluations]);
         assert_eq!(
-            shared(&[first], 3, 2),
-            [card, card, card, evaluations, evaluations]
+            shared(&[first], 3, 6),
+            [card, card, card, evaluations, evaluations, evaluations]
         );
         // Where the processor trains, it evaluates in the same slots.
         let everything = (cpu, Takes::Everything);
         assert_eq!(shared(&[first, cpu], 0, 2), [card, everything, everything]);
+    }
+
+    #[test]
+    fn the_slots_of_a_card_share_a_worker() {
+        let devices = [DeviceName::Cuda(0), DeviceName::Cuda(1)];
+        let shared = Slots {
+            slots: slots(&devices, None, [3, 8]),
+            cores: 8,
+            no_card: None,
+        };
+        let workers = (0..shared.slots.len()).map(|slot| shared.worker_of(slot));
+        let workers: Vec<usize> = workers.collect();
+        assert_eq!(workers, [0, 0, 0, 3, 3, 3, 6, 7, 8, 9]);
+        assert_eq!(shared.threads_each(), 4);
     }
 
     #[test]
@@ -405,7 +456,7 @@ mod tests {
     #[test]
     fn a_device_that_is_not_there_is_told_with_the_reason() {
         let request = DeviceRequest::Named(vec![DeviceName::Cuda(97)]);
-        let error = Slots::share(&request, None).unwrap_err();
+        let error = Slots::share(&request, None, 64).unwrap_err();
         assert!(
             error
                 .to_string()

@@ -1,18 +1,22 @@
 //! Worker processes on this machine.
 //!
-//! The rule: a worker is started when its slot gets its first stage and reused from stage to stage,
-//! so that the data set is read once per slot. Where it ends, or its stage takes too long, the
-//! stage fails, with the last lines of its log and the log's path. The slot's next stage gets a new
-//! worker.
+//! A slot of the processor has a worker of its own; the slots of a card share one, so that their
+//! trainings can be done in the same launches. A worker is started for the first stage of its
+//! slots and reused from stage to stage, so that the data set is read once.
+//!
+//! The rule: where a worker ends, its stages fail, each with the last lines of its log and the
+//! log's path, and the next stage gets a new worker. Where it tells which stage was the reason, or
+//! one took too long, the others have nothing wrong and only stop.
 
 use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ffi::OsString,
     io::{self, BufRead, BufReader, Write},
     num::NonZeroUsize,
     path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         mpsc::{self, Receiver, Sender},
     },
     thread,
@@ -23,7 +27,7 @@ use super::{
     devices::{DeviceName, Slots},
     logs::{Log, Logs},
     pause::pause,
-    worker::{Reply, Request},
+    worker::{Reply, Request, StageReply},
 };
 use crate::{
     plan::{Kind, Spec},
@@ -44,6 +48,7 @@ pub struct WorkerCommand {
 pub struct Local {
     command: WorkerCommand,
     slots: Slots,
+    /// By the first of their slots.
     workers: Vec<Option<Worker>>,
     /// The slots that have a stage, and since when.
     busy: Vec<Option<Instant>>,
@@ -52,8 +57,10 @@ pub struct Local {
     /// The logs of stages.
     logs: Logs,
     /// The number of workers started so far. It tells a worker's messages from those of the one
-    /// before it in the same slot.
+    /// before it in the same slots.
     started: u64,
+    /// What is still to be told.
+    pending: VecDeque<Message>,
     sender: Sender<Signal>,
     receiver: Receiver<Signal>,
 }
@@ -62,13 +69,24 @@ struct Worker {
     number: u64,
     child: Child,
     requests: ChildStdin,
-    /// The log of its present stage.
-    log: Arc<Mutex<Log>>,
+    /// The logs of its present stages, by their slots.
+    logs: Arc<Mutex<BTreeMap<usize, Log>>>,
     /// The number of threads it uses.
     threads: NonZeroUsize,
+    /// The slot and the failure because of which it ends.
+    last: Option<(usize, StageFailure)>,
 }
 
 impl Worker {
+    /// The log of a stage, which is over.
+    fn take_log(&self, slot: usize) -> Option<Log> {
+        self.logs().remove(&slot)
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<usize, Log>> {
+        self.logs.lock().expect("no holder of the lock panics")
+    }
+
     /// Sends a request. A failed write means that the worker has ended, which is reported by
     /// [`WorkerSignal::Ended`].
     fn ask(&mut self, request: &Request) {
@@ -92,8 +110,9 @@ impl Worker {
 enum Signal {
     /// From a worker.
     Worker {
-        slot: usize,
-        worker: u64,
+        /// Its place among the workers.
+        place: usize,
+        number: u64,
         what: WorkerSignal,
     },
     /// The user interrupts the run.
@@ -120,7 +139,7 @@ impl RunControl {
 
 /// A message from a worker.
 enum WorkerSignal {
-    News(News),
+    Reply(Reply),
     /// It ended.
     Ended,
 }
@@ -142,6 +161,7 @@ impl Local {
             timeout,
             logs: Logs::new(results),
             started: 0,
+            pending: VecDeque::new(),
             sender,
             receiver,
         }
@@ -173,8 +193,8 @@ impl Local {
         paused
     }
 
-    fn spawn(&mut self, slot: usize) -> io::Result<Worker> {
-        let device = self.slots.slots[slot].device;
+    fn spawn(&mut self, place: usize) -> io::Result<Worker> {
+        let device = self.slots.slots[place].device;
         let started_with = self.threads();
         let threads = started_with.to_string();
         let mut command = Command::new(&self.command.program);
@@ -199,31 +219,28 @@ impl Local {
         self.started += 1;
         let number = self.started;
         let sender = self.sender.clone();
-        let log = Arc::new(Mutex::new(Log::default()));
-        let listened = log.clone();
+        let logs: Arc<Mutex<BTreeMap<usize, Log>>> = Arc::default();
+        let listened = logs.clone();
         thread::spawn(move || {
             let listener = thread::spawn(move || {
                 for line in BufReader::new(errors).lines().map_while(Result::ok) {
-                    listened
-                        .lock()
-                        .expect("no holder of the lock panics")
-                        .add(&line);
+                    // It may be about any of its stages.
+                    let mut logs = listened.lock().expect("no holder of the lock panics");
+                    logs.values_mut().for_each(|log| log.add(&line));
                 }
             });
             let tell = |what| {
-                let worker = number;
                 // The receiver is gone where the run is over.
-                let _ = sender.send(Signal::Worker { slot, worker, what });
+                let _ = sender.send(Signal::Worker {
+                    place,
+                    number,
+                    what,
+                });
             };
             for line in BufReader::new(replies).lines().map_while(Result::ok) {
-                match serde_json::from_str(&line) {
-                    Ok(Reply::Resumed(steps)) => tell(WorkerSignal::News(News::Resumed(steps))),
-                    Ok(Reply::Step(step)) => tell(WorkerSignal::News(News::Progress(step))),
-                    Ok(Reply::Finished) => tell(WorkerSignal::News(News::Finished)),
-                    Ok(Reply::Failed(failure)) => tell(WorkerSignal::News(News::Failed(failure))),
-                    Ok(Reply::Stopped) => tell(WorkerSignal::News(News::Stopped)),
-                    // The output of a library.
-                    Err(_) => {}
+                // What is no reply is the output of a library.
+                if let Ok(reply) = serde_json::from_str(&line) {
+                    tell(WorkerSignal::Reply(reply));
                 }
             }
             let _ = listener.join();
@@ -233,8 +250,9 @@ impl Local {
             number,
             child,
             requests,
-            log,
+            logs,
             threads: started_with,
+            last: None,
         })
     }
 }
@@ -250,46 +268,44 @@ impl Executor for Local {
 
     fn start(&mut self, slot: usize, spec: &Spec) {
         self.busy[slot] = Some(Instant::now());
-        if self.workers[slot].is_none() {
-            match self.spawn(slot) {
-                Ok(worker) => self.workers[slot] = Some(worker),
+        let place = self.slots.worker_of(slot);
+        if self.workers[place].is_none() {
+            match self.spawn(place) {
+                Ok(worker) => self.workers[place] = Some(worker),
                 Err(error) => {
                     let failure = StageFailure {
                         reason: format!("a worker could not be started: {error}"),
                         nature: Nature::Accident,
                     };
-                    // The receiver lives as long as this.
-                    let _ = self.sender.send(Signal::Worker {
-                        slot,
-                        worker: 0,
-                        what: WorkerSignal::News(News::Failed(failure)),
-                    });
+                    self.over(slot, News::Failed(failure));
                     return;
                 }
             }
         }
         let threads = self.threads();
-        let worker = self.workers[slot].as_mut().expect("there is one by now");
-        self.logs.begin(&worker.log, spec);
+        let worker = self.workers[place].as_mut().expect("there is one by now");
+        let log = self.logs.of(spec);
+        worker.logs().insert(slot, log);
         worker.ask_threads(threads);
-        worker.ask(&Request::Stage(Box::new(spec.clone())));
+        worker.ask(&Request::Stage {
+            slot,
+            spec: Box::new(spec.clone()),
+        });
     }
 
     fn wait(&mut self, at_most: Option<Duration>) -> Option<Heard> {
         // Threads are divided after free slots have been filled again.
         let threads = self.threads();
-        for (worker, _) in self
-            .workers
-            .iter_mut()
-            .zip(&self.busy)
-            .filter(|(_, busy)| busy.is_some())
-        {
-            if let Some(worker) = worker {
+        for place in self.busy_workers() {
+            if let Some(worker) = &mut self.workers[place] {
                 worker.ask_threads(threads);
             }
         }
         let give_up = at_most.map(|at_most| Instant::now() + at_most);
         loop {
+            if let Some(message) = self.pending.pop_front() {
+                return Some(Heard::Stage(message));
+            }
             let overdue = self.next_timeout();
             let wake = give_up.into_iter().chain(overdue.map(|(_, at)| at)).min();
             let signal = match wake {
@@ -299,41 +315,25 @@ impl Executor for Local {
                     self.receiver.recv_timeout(left).ok()
                 }
             };
-            let (slot, worker, what) = match signal {
+            match signal {
                 Some(Signal::Interrupt) => return Some(Heard::Interrupt),
                 Some(Signal::Pause) => return Some(Heard::Continued(self.pause())),
-                Some(Signal::Worker { slot, worker, what }) => (slot, worker, what),
+                Some(Signal::Worker {
+                    place,
+                    number,
+                    what,
+                }) => self.heard(place, number, what),
                 None => match overdue.filter(|(_, at)| *at <= Instant::now()) {
-                    Some((slot, _)) => return Some(self.kill(slot)),
+                    Some((slot, _)) => self.kill(slot),
                     None => return None,
                 },
-            };
-            let current = self.workers[slot]
-                .as_ref()
-                .map_or(0, |worker| worker.number);
-            if worker != current {
-                continue;
             }
-            let news = match what {
-                WorkerSignal::News(News::Failed(failure)) => {
-                    News::Failed(self.with_log(slot, failure))
-                }
-                WorkerSignal::News(news) => news,
-                WorkerSignal::Ended => {
-                    let how = self.ended(slot);
-                    News::Failed(how)
-                }
-            };
-            if !matches!(news, News::Progress(_) | News::Resumed(_)) {
-                self.busy[slot] = None;
-            }
-            return Some(Heard::Stage(Message { slot, news }));
         }
     }
 
     fn stop(&mut self) {
-        for (worker, busy) in self.workers.iter_mut().zip(&self.busy) {
-            if let (Some(worker), Some(_)) = (worker, busy) {
+        for place in self.busy_workers() {
+            if let Some(worker) = &mut self.workers[place] {
                 worker.ask(&Request::Stop);
             }
         }
@@ -341,6 +341,67 @@ impl Executor for Local {
 }
 
 impl Local {
+    /// The places of the workers that have stages.
+    fn busy_workers(&self) -> BTreeSet<usize> {
+        let busy = self.busy.iter().enumerate();
+        let busy = busy.filter(|(_, since)| since.is_some());
+        busy.map(|(slot, _)| self.slots.worker_of(slot)).collect()
+    }
+
+    /// The slots of a worker that have stages.
+    fn busy_slots(&self, place: usize) -> Vec<usize> {
+        let of_worker =
+            |slot: &usize| self.busy[*slot].is_some() && self.slots.worker_of(*slot) == place;
+        (0..self.busy.len()).filter(of_worker).collect()
+    }
+
+    /// Tells how a stage ended; its slot is free.
+    fn over(&mut self, slot: usize, news: News) {
+        self.busy[slot] = None;
+        self.pending.push_back(Message { slot, news });
+    }
+
+    /// Handles what a worker sends.
+    fn heard(&mut self, place: usize, number: u64, what: WorkerSignal) {
+        let current = self.workers[place].as_mut();
+        // The one before it may still be heard.
+        let Some(worker) = current.filter(|worker| worker.number == number) else {
+            return;
+        };
+        let Reply { slot, what } = match what {
+            WorkerSignal::Reply(reply) => reply,
+            WorkerSignal::Ended => return self.ended(place),
+        };
+        match what {
+            StageReply::Resumed(steps) => {
+                let news = News::Resumed(steps);
+                self.pending.push_back(Message { slot, news });
+            }
+            StageReply::Step(step) => {
+                let news = News::Progress(step);
+                self.pending.push_back(Message { slot, news });
+            }
+            StageReply::Log(line) => {
+                if let Some(log) = worker.logs().get_mut(&slot) {
+                    log.add(&line);
+                }
+            }
+            StageReply::Finished => {
+                worker.take_log(slot);
+                self.over(slot, News::Finished);
+            }
+            StageReply::Stopped => {
+                worker.take_log(slot);
+                self.over(slot, News::Stopped);
+            }
+            StageReply::Failed(failure) => {
+                let failure = with_log(worker.take_log(slot), failure);
+                self.over(slot, News::Failed(failure));
+            }
+            StageReply::Last(failure) => worker.last = Some((slot, failure)),
+        }
+    }
+
     /// The slot whose stage reaches the timeout first, and when.
     fn next_timeout(&self) -> Option<(usize, Instant)> {
         let timeout = self.timeout?;
@@ -350,54 +411,68 @@ impl Local {
             .min_by_key(|(_, at)| *at)
     }
 
-    /// Ends a worker whose stage has taken too long.
-    fn kill(&mut self, slot: usize) -> Heard {
-        let timeout = self.timeout.unwrap_or_default();
-        if let Some(worker) = &mut self.workers[slot] {
-            let _ = worker.child.kill();
-        }
-        let StageFailure { reason, nature } = self.ended(slot);
-        self.busy[slot] = None;
-        let reason = format!("not finished after {} s: {reason}", timeout.as_secs_f64());
-        Heard::Stage(Message {
-            slot,
-            news: News::Failed(StageFailure { reason, nature }),
-        })
-    }
-
-    /// The failure of a stage whose worker has ended, with the last lines of its log.
-    fn ended(&mut self, slot: usize) -> StageFailure {
-        let worker = self.workers[slot].take();
-        let (how, log) = match worker {
-            Some(mut worker) => (worker.child.wait().ok(), Some(worker.log)),
-            None => (None, None),
+    /// Ends a worker with a stage that has taken too long.
+    fn kill(&mut self, slot: usize) {
+        let timeout = self.timeout.unwrap_or_default().as_secs_f64();
+        let place = self.slots.worker_of(slot);
+        let Some(mut worker) = self.workers[place].take() else {
+            return;
         };
-        let how = how.map_or_else(
-            || "exit status unknown".to_owned(),
-            |status| status.to_string(),
-        );
-        let reason = format!("the worker ended ({how})");
-        StageFailure {
-            reason: match log {
-                Some(log) => log
-                    .lock()
-                    .expect("no holder of the lock panics")
-                    .report(reason),
-                None => reason,
-            },
-            nature: Nature::Accident,
+        let _ = worker.child.kill();
+        let how = how_it_ended(&mut worker.child);
+        let how = with_log(worker.take_log(slot), how);
+        let failure = StageFailure {
+            reason: format!("not finished after {timeout} s: {}", how.reason),
+            ..how
+        };
+        self.over(slot, News::Failed(failure));
+        for other in self.busy_slots(place) {
+            self.over(other, News::Stopped);
         }
     }
 
-    fn with_log(&self, slot: usize, failure: StageFailure) -> StageFailure {
-        let Some(worker) = &self.workers[slot] else {
-            return failure;
+    /// Tells of the stages of a worker that has ended.
+    fn ended(&mut self, place: usize) {
+        let Some(mut worker) = self.workers[place].take() else {
+            return;
         };
-        let mut log = worker.log.lock().expect("no holder of the lock panics");
-        StageFailure {
+        let how = how_it_ended(&mut worker.child);
+        let last = worker.last.take();
+        for slot in self.busy_slots(place) {
+            let failure = match &last {
+                Some((reason, _)) if *reason != slot => {
+                    self.over(slot, News::Stopped);
+                    continue;
+                }
+                Some((_, failure)) => failure.clone(),
+                None => how.clone(),
+            };
+            let failure = with_log(worker.take_log(slot), failure);
+            self.over(slot, News::Failed(failure));
+        }
+    }
+}
+
+/// The failure of a stage whose worker has ended.
+fn how_it_ended(child: &mut Child) -> StageFailure {
+    let how = match child.wait() {
+        Ok(status) => status.to_string(),
+        Err(_) => "exit status unknown".to_owned(),
+    };
+    StageFailure {
+        reason: format!("the worker ended ({how})"),
+        nature: Nature::Accident,
+    }
+}
+
+/// A failure with the last lines of the stage's log.
+fn with_log(log: Option<Log>, failure: StageFailure) -> StageFailure {
+    match log {
+        Some(mut log) => StageFailure {
             reason: log.report(failure.reason),
             ..failure
-        }
+        },
+        None => failure,
     }
 }
 

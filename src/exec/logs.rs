@@ -1,4 +1,5 @@
-//! The log of every stage: its worker's standard error, and the reason where it failed.
+//! The log of every stage: what its worker says of it, the worker's standard error, and the reason
+//! where it failed.
 //!
 //! The rule: a log exists only where there is something in it, and writing it never fails a stage.
 
@@ -7,7 +8,6 @@ use std::{
     fs::{self, File},
     io::Write,
     path::PathBuf,
-    sync::Mutex,
 };
 
 use crate::{key::Keyed, plan::Spec, results_dir::ResultsDir};
@@ -26,14 +26,13 @@ impl Logs {
         Self { results }
     }
 
-    /// Directs a worker's output to another stage's log from now on.
-    pub fn begin(&self, log: &Mutex<Log>, spec: &Spec) {
-        let mut log = log.lock().expect("no holder of the lock panics");
-        *log = Log {
+    /// The log of a stage, to be continued.
+    pub fn of(&self, spec: &Spec) -> Log {
+        Log {
             path: self.results.log(&spec.digest()),
             about: format!("{} {}", spec.kind(), spec.digest()),
             ..Log::default()
-        };
+        }
     }
 }
 

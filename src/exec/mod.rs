@@ -1,8 +1,8 @@
-//! Where stages run: worker processes on this machine, one per slot; and Slurm's commands, by which
-//! more machines take part.
+//! Where stages run: worker processes on this machine, one for each slot or card; and Slurm's
+//! commands, by which more machines take part.
 //!
 //! The rule: only this module starts processes. A worker that panics, is killed or runs out of
-//! memory takes one stage down and nothing else.
+//! memory takes its own stages down and nothing else.
 
 mod claims;
 mod cuda;
@@ -23,4 +23,4 @@ pub use pause::{can_be_continued, continue_when_the_parent_dies, pause_this_proc
 pub use pilot_leases::PilotLeases;
 pub use shell_command::run_in_shell;
 pub use slurm::{JobSignal, JobsMeant, Slurm, SlurmError};
-pub use worker::{Reply, Request, refuse, serve};
+pub use worker::{Reply, Request, StageReply, Workshop, refuse, serve};

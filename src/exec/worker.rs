@@ -1,16 +1,21 @@
 //! A worker: reads requests, runs stages, writes replies, one JSON value a line.
 //!
+//! Each slot that it is asked to run stages in has a thread of its own, with its own engine and
+//! data.
+//!
 //! The rule: a worker ends as soon as its standard input closes, however its parent ended. Nothing
 //! is lost by it: an artefact is published whole or not at all.
 
 use std::{
+    collections::HashMap,
     io::{BufRead, Write},
     num::NonZeroUsize,
+    panic::{self, AssertUnwindSafe},
     process,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, Receiver, Sender},
     },
     thread,
     time::{Duration, Instant},
@@ -32,78 +37,175 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Request {
-    /// Run this stage, after those asked for before.
-    Stage(Box<Spec>),
+    /// Run a stage.
+    Stage {
+        /// In this slot, after those asked for there before.
+        slot: usize,
+        /// The stage.
+        spec: Box<Spec>,
+    },
     /// Use so many threads from now on, in the middle of a stage too.
     Threads(NonZeroUsize),
-    /// End the stage at its next step, its progress saved.
+    /// End all stages at their next steps, their progress saved.
     Stop,
 }
 
 /// A line from a worker.
 #[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The slot whose stage it is about.
+    pub slot: usize,
+    /// What happened to the stage.
+    pub what: StageReply,
+}
+
+/// What a worker reports of a stage.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Reply {
-    /// The stage goes on from progress that was saved after so many steps.
+pub enum StageReply {
+    /// It goes on from progress that was saved after so many steps.
     Resumed(usize),
-    /// A step of the stage is done.
+    /// A step is done.
     Step(Step),
-    /// The stage's artefact is published.
+    /// A line for its log.
+    Log(String),
+    /// Its artefact is published.
     Finished,
     /// There is no artefact.
     Failed(StageFailure),
-    /// The stage was asked to stop, and did.
+    /// There is no artefact, and the worker ends: it could run no other stage.
+    Last(StageFailure),
+    /// It was asked to stop, and did.
     Stopped,
 }
 
 /// The shortest time between two reports of a step.
 const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
-/// Serves requests until standard input closes. A training's progress is saved every `keep_every`.
-pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: &mut dyn Write) {
-    let (sender, requests) = mpsc::channel();
-    let busy = Arc::new(AtomicBool::new(false));
-    let stop = Arc::new(AtomicBool::new(false));
-    let (seen, asked_to_stop) = (busy.clone(), stop.clone());
-    let threads = bench.engine.threads();
-    // Read apart from the work, so that the end of the parent is noticed in the middle of a stage.
-    thread::spawn(move || {
+/// The exit code after [`StageReply::Last`].
+const BROKEN: i32 = 1;
+
+/// What the threads of a worker share.
+pub struct Workshop<'a> {
+    /// Opens an engine and the data for one thread.
+    pub open: &'a (dyn Fn() -> anyhow::Result<Bench> + Sync),
+    /// What is computed for a stage.
+    pub work: &'a dyn StageWork,
+    /// The processor's threads, where their number can be changed.
+    pub set_threads: &'a dyn Fn(NonZeroUsize),
+    /// How often a training's progress is saved.
+    pub keep_every: Duration,
+}
+
+/// Serves requests until standard input closes.
+pub fn serve(workshop: &Workshop<'_>, out: Box<dyn Write + Send>) {
+    let shared = SlotThreads {
+        open: workshop.open,
+        work: workshop.work,
+        keep_every: workshop.keep_every,
+        busy: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        out: Mutex::new(out),
+    };
+    thread::scope(|scope| {
+        let mut slots: HashMap<usize, Sender<Box<Spec>>> = HashMap::new();
+        // Read apart from the work, so that the end of the parent is noticed in the middle of a
+        // stage.
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             // A parent that is killed while it writes leaves half a line.
             let Ok(request) = serde_json::from_str(&line) else {
                 break;
             };
             match request {
-                Request::Stage(spec) => {
-                    if sender.send(spec).is_err() {
-                        break;
-                    }
+                Request::Stage { slot, spec } => {
+                    shared.busy.fetch_add(1, Ordering::SeqCst);
+                    let thread = slots.entry(slot).or_insert_with(|| {
+                        let (sender, specs) = mpsc::channel();
+                        let shared = &shared;
+                        thread::Builder::new()
+                            .stack_size(STACK)
+                            .spawn_scoped(scope, move || shared.serve_slot(slot, &specs))
+                            .expect("a thread can be started");
+                        sender
+                    });
+                    // A thread ends with its process alone.
+                    let _ = thread.send(spec);
                 }
-                Request::Threads(count) => {
-                    if let Some(threads) = &threads {
-                        threads.adjust(count);
-                    }
-                }
-                Request::Stop => asked_to_stop.store(true, Ordering::SeqCst),
+                Request::Threads(count) => (workshop.set_threads)(count),
+                Request::Stop => shared.stop.store(true, Ordering::SeqCst),
             }
         }
-        drop(sender);
-        loop {
-            if seen.load(Ordering::SeqCst) {
-                // The stage may be writing: the next run removes what is half-written.
-                process::exit(0);
-            }
-            thread::sleep(Duration::from_millis(50));
+        if shared.busy.load(Ordering::SeqCst) > 0 {
+            // A stage may be writing: the next run removes what is half-written.
+            process::exit(0);
         }
     });
-    let mut reply = |reply: &Reply| {
-        let mut line = serde_json::to_vec(reply).expect("replies are plain data");
+}
+
+/// Bytes of a thread's stack, as many as a program's first thread has.
+const STACK: usize = 8 << 20;
+
+/// What the threads of slots share.
+struct SlotThreads<'a> {
+    open: &'a (dyn Fn() -> anyhow::Result<Bench> + Sync),
+    work: &'a dyn StageWork,
+    keep_every: Duration,
+    /// Stages that were asked for and are not done.
+    busy: AtomicUsize,
+    stop: AtomicBool,
+    out: Mutex<Box<dyn Write + Send>>,
+}
+
+impl SlotThreads<'_> {
+    fn reply(&self, slot: usize, what: StageReply) {
+        let mut line = serde_json::to_vec(&Reply { slot, what }).expect("replies are plain data");
         line.push(b'\n');
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // A parent that has stopped reading is about to close standard input.
         let _ = out.write_all(&line).and_then(|()| out.flush());
-    };
-    for spec in requests {
-        busy.store(true, Ordering::SeqCst);
+    }
+
+    /// Runs the stages of one slot.
+    fn serve_slot(&self, slot: usize, specs: &Receiver<Box<Spec>>) {
+        let mut bench = None;
+        for spec in specs {
+            let run = AssertUnwindSafe(|| self.run(slot, &spec, &mut bench));
+            let what = panic::catch_unwind(run).unwrap_or_else(|_| {
+                // What it left behind is not to be relied on.
+                StageReply::Last(StageFailure {
+                    reason: "the worker panicked".to_owned(),
+                    nature: Nature::Accident,
+                })
+            });
+            let is_last = matches!(what, StageReply::Last(_));
+            // Before the reply: after the last one the parent closes standard input at once.
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+            self.reply(slot, what);
+            if is_last {
+                process::exit(BROKEN);
+            }
+        }
+    }
+
+    /// Runs a stage; how it ended.
+    fn run(&self, slot: usize, spec: &Spec, bench: &mut Option<Bench>) -> StageReply {
+        if bench.is_none() {
+            match (self.open)() {
+                Ok(opened) => *bench = Some(opened),
+                Err(error) => {
+                    let failure = StageFailure {
+                        reason: format!("{error:#}"),
+                        nature: Nature::Accident,
+                    };
+                    // Where nothing else runs here, another process may do better.
+                    return match self.busy.load(Ordering::SeqCst) {
+                        0 | 1 => StageReply::Last(failure),
+                        _ => StageReply::Failed(failure),
+                    };
+                }
+            }
+        }
+        let bench = bench.as_mut().expect("it is open");
         let mut watching = Watching {
             store: bench.store.clone(),
             scratch: bench.scratch.clone(),
@@ -112,48 +214,36 @@ pub fn serve(mut bench: Bench, work: &dyn StageWork, keep_every: Duration, out: 
                 "cpu" => bench.made_by.engine.to_string(),
                 card => format!("{card}, {}", bench.made_by.engine),
             },
-            stop: &stop,
-            keep_every,
+            shared: self,
+            slot,
             kept: Instant::now(),
             told: None,
             full: None,
-            reply: &mut reply,
         };
-        let outcome = stage::run(&spec, work, &mut bench, &mut watching);
+        let outcome = stage::run(spec, self.work, bench, &mut watching);
         let full = watching.full.take();
-        // Before the reply: after the last one the parent closes standard input at once.
-        busy.store(false, Ordering::SeqCst);
+        bench.engine.release_memory();
         match outcome {
             Ok(digest) => {
                 bench.store.forget_progress(&digest);
-                reply(&Reply::Finished);
+                StageReply::Finished
             }
-            Err(StageError::Train(TrainError::Stopped(_))) => reply(&match full {
-                None => Reply::Stopped,
-                Some(reason) => Reply::Failed(StageFailure {
+            Err(StageError::Train(TrainError::Stopped(_))) => match full {
+                None => StageReply::Stopped,
+                Some(reason) => StageReply::Failed(StageFailure {
                     reason,
                     nature: Nature::NoSpace,
                 }),
-            }),
+            },
             Err(error) => {
                 let failure = failure(&error);
-                if failure.nature == Nature::Accident && bench.engine.errors_stay() {
-                    end_with(&failure);
+                match failure.nature == Nature::Accident && bench.engine.is_broken() {
+                    true => StageReply::Last(failure),
+                    false => StageReply::Failed(failure),
                 }
-                reply(&Reply::Failed(failure));
             }
         }
     }
-}
-
-/// Ends the worker; the last lines of its log are the stage's failure.
-#[expect(
-    clippy::print_stderr,
-    reason = "a worker's error stream is the log of its stage"
-)]
-fn end_with(failure: &StageFailure) -> ! {
-    eprintln!("error: {}", failure.reason);
-    process::exit(1);
 }
 
 fn failure(error: &StageError) -> StageFailure {
@@ -167,11 +257,21 @@ fn failure(error: &StageError) -> StageFailure {
     }
 }
 
-/// Reports that no stage can run, since the store cannot be written to.
+/// Reports of every stage that it cannot run, since the store cannot be written to.
 pub fn refuse(error: StoreError, out: &mut dyn Write) {
-    let reply = Reply::Failed(failure(&StageError::Store(error)));
-    let line = serde_json::to_string(&reply).expect("replies are plain data");
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let failure = failure(&StageError::Store(error));
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        match serde_json::from_str(&line) {
+            Ok(Request::Stage { slot, .. }) => {
+                let what = StageReply::Failed(failure.clone());
+                let reply = serde_json::to_string(&Reply { slot, what });
+                let reply = reply.expect("replies are plain data");
+                let _ = writeln!(out, "{reply}").and_then(|()| out.flush());
+            }
+            Ok(Request::Threads(_) | Request::Stop) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Reports a training's steps to the parent, and saves its progress in the store.
@@ -181,14 +281,13 @@ struct Watching<'a> {
     stage: Digest,
     /// The engine and its card. On another one, a training would continue with other bits.
     computes: String,
-    stop: &'a AtomicBool,
-    keep_every: Duration,
+    shared: &'a SlotThreads<'a>,
+    slot: usize,
     kept: Instant,
     /// When a step was reported last.
     told: Option<Instant>,
     /// Why progress cannot be saved, where the disk is full.
     full: Option<String>,
-    reply: &'a mut dyn FnMut(&Reply),
 }
 
 impl Watching<'_> {
@@ -209,30 +308,27 @@ impl Watch for Watching<'_> {
             None => {
                 self.told = Some(Instant::now());
                 if step.step > 1 {
-                    (self.reply)(&Reply::Resumed(step.step - 1));
+                    let resumed = StageReply::Resumed(step.step - 1);
+                    self.shared.reply(self.slot, resumed);
                 }
             }
             Some(told) if told.elapsed() >= BETWEEN_STEPS => {
                 self.told = Some(Instant::now());
-                (self.reply)(&Reply::Step(step));
+                self.shared.reply(self.slot, StageReply::Step(step));
             }
             Some(_) => {}
         }
         // Hours of work could not be published later.
-        if self.stop.load(Ordering::SeqCst) || self.full.is_some() {
+        if self.shared.stop.load(Ordering::SeqCst) || self.full.is_some() {
             return Next::Stop;
         }
-        if self.kept.elapsed() >= self.keep_every {
+        if self.kept.elapsed() >= self.shared.keep_every {
             self.kept = Instant::now();
             return Next::Keep;
         }
         Next::GoOn
     }
 
-    #[expect(
-        clippy::print_stderr,
-        reason = "a worker's error stream is the log of its stage"
-    )]
     fn keep(&mut self, state: Vec<u8>) {
         let progress = [self.mark(), state].concat();
         if let Err(error) = self
@@ -242,7 +338,9 @@ impl Watch for Watching<'_> {
             match error.is_no_space() {
                 true => self.full = Some(error.to_string()),
                 false => {
-                    eprintln!("warning: the progress of this training is not saved: {error}");
+                    let line =
+                        format!("warning: the progress of this training is not saved: {error}");
+                    self.shared.reply(self.slot, StageReply::Log(line));
                 }
             }
         }

@@ -102,7 +102,7 @@ pub struct Bench {
 
 /// What a worker computes for a stage. There is one that is of use, [`Stages`]; a benchmark that
 /// times what is around the stages brings its own.
-pub trait StageWork {
+pub trait StageWork: Sync {
     /// The files of a stage's artefact.
     ///
     /// # Errors

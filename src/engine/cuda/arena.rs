@@ -30,6 +30,12 @@ pub(super) struct CardBlock {
 }
 
 impl Arena {
+    /// Whether nothing of it is taken.
+    pub fn is_free(&self) -> bool {
+        let pieces = self.0.borrow();
+        pieces.free.values().sum::<usize>() == pieces.end
+    }
+
     /// Takes `len` floats: the smallest free piece that is large enough.
     pub fn take(&self, len: usize) -> CardBlock {
         let mut pieces = self.0.borrow_mut();

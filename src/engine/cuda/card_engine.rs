@@ -105,6 +105,15 @@ impl Cuda {
         Ok(self.conductor.get_or_init(|| conductor).clone())
     }
 
+    /// The networks that are trained on the card in this process, at least one.
+    pub(super) fn company(&self) -> usize {
+        let networks = self
+            .conductor
+            .get()
+            .map_or(1, |conductor| conductor.networks());
+        networks.max(1)
+    }
+
     fn device(&self) -> std::result::Result<&Rc<Device>, CudaError> {
         self.device.as_ref().ok_or(CudaError::Driver {
             doing: "recording a step",
@@ -145,6 +154,14 @@ impl Cuda {
     pub fn finish(&self) -> std::result::Result<(), CudaError> {
         self.run()?;
         self.device()?.wait()
+    }
+
+    /// Gives the card's memory back where no value is kept in it.
+    pub fn release_memory(&self) {
+        if self.arena.is_free() {
+            self.record.take();
+            self.memory.take();
+        }
     }
 
     /// Does what is recorded.

@@ -10,7 +10,11 @@
 use std::{
     collections::{HashMap, VecDeque},
     rc::Rc,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -65,6 +69,8 @@ enum Waiting {
 #[derive(Debug)]
 pub struct Conductor {
     asks: mpsc::Sender<Ask>,
+    /// Networks that have a place, or wait for one.
+    networks: AtomicUsize,
 }
 
 impl Conductor {
@@ -85,7 +91,15 @@ impl Conductor {
             }
         });
         told.recv().unwrap_or_else(|_| Err(gone()))?;
-        Ok(Self { asks })
+        Ok(Self {
+            asks,
+            networks: AtomicUsize::new(0),
+        })
+    }
+
+    /// The number of networks that are trained at present.
+    pub fn networks(&self) -> usize {
+        self.networks.load(Ordering::Relaxed)
     }
 
     fn ask<T>(&self, ask: impl FnOnce(CardAnswer<T>) -> Ask) -> Result<T, CudaError> {
@@ -125,10 +139,14 @@ impl Seat {
     /// # Errors
     /// The card's memory is too small.
     pub fn new(conductor: Arc<Conductor>, floats: usize) -> Result<Self, CudaError> {
-        let number = conductor.ask(|answer| Ask::Join(floats, answer))?;
+        conductor.networks.fetch_add(1, Ordering::Relaxed);
+        let number = conductor.ask(|answer| Ask::Join(floats, answer));
+        if number.is_err() {
+            conductor.networks.fetch_sub(1, Ordering::Relaxed);
+        }
         Ok(Self {
+            number: number?,
             conductor,
-            number,
             floats,
         })
     }
@@ -209,6 +227,7 @@ impl Drop for SeatPlan {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.conductor.networks.fetch_sub(1, Ordering::Relaxed);
         // The thread may have ended before.
         let _ = self.conductor.asks.send(Ask::Leave(self.number));
     }

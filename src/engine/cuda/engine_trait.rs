@@ -21,7 +21,9 @@ impl Engine for Cuda {
     }
 
     fn batches_ahead(&self) -> usize {
-        2 * rayon::current_num_threads()
+        (2 * rayon::current_num_threads())
+            .div_ceil(self.company())
+            .max(2)
     }
 
     fn pack(&self, pixels: &[f32], shape: [usize; 4]) -> Result<CudaTensor> {

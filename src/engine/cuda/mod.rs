@@ -41,7 +41,7 @@ pub use card_engine::{Cuda, Precision};
 pub use conductor::{Conductor, Seat, SeatPlan};
 pub use feeder::Feeder;
 pub use holding::CardMoments;
-pub use machine::{Card, Cards, CudaError, Device, NoDriver};
+pub use machine::{Card, Cards, CudaError, Device, NoDriver, launch::MOST_NETWORKS};
 pub use operations::norm::CardRoute;
 pub use plan::StepPlan;
 pub use step::{CardOptimiser, Recording, StepRate, with_rates};

@@ -12,7 +12,7 @@ use crate::engine::lanes::LANES;
 /// An offset that stands for nothing.
 pub(in crate::engine::cuda) const NOTHING: u64 = u64::MAX;
 /// Networks of one launch.
-pub(in crate::engine::cuda) const MOST_NETWORKS: usize = 64;
+pub const MOST_NETWORKS: usize = 64;
 /// Words at the head of the feed: the addresses of the networks' memory.
 pub(in crate::engine::cuda) const FEED_HEAD: usize = 2 * MOST_NETWORKS;
 /// Threads of a block that goes through memory once.
@@ -132,7 +132,10 @@ pub(in crate::engine::cuda) fn pieces(pixels: usize) -> usize {
 /// The addresses of networks' memory as the head of a feed; there is no network where they end.
 pub(in crate::engine::cuda) fn feed_head(memory: impl Iterator<Item = u64>) -> [u32; FEED_HEAD] {
     let mut addresses = [0u64; MOST_NETWORKS];
-    addresses.iter_mut().zip(memory).for_each(|(to, address)| *to = address);
+    addresses
+        .iter_mut()
+        .zip(memory)
+        .for_each(|(to, address)| *to = address);
     bytemuck::cast(addresses)
 }
 

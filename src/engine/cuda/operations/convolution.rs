@@ -254,7 +254,9 @@ impl Cuda {
         let dims = [groups, outputs, size[0], size[1]];
         let y = Rc::new(self.take(self.len(dims)));
         // A norm follows where there is no bias.
-        let moments = bias.is_none().then(|| MomentParts::of_correlation(self, dims, 1));
+        let moments = bias
+            .is_none()
+            .then(|| MomentParts::of_correlation(self, dims, 1));
         let source = Correlated {
             values: x.at(),
             weights: self.arranged(&on_card, Form::Forward, [0, channels]),
