@@ -319,12 +319,15 @@ fn slots(
         DeviceName::Cpu => cores,
         DeviceName::Cuda(_) => on_card,
     };
+    // In turn, since the first slots get the first stages.
+    let most = devices.iter().map(natural).max().unwrap_or(0);
+    let in_turn = (0..most).flat_map(|place| {
+        let room = move |device: &&DeviceName| natural(device) > place;
+        devices.iter().filter(room).copied()
+    });
     let devices: Vec<DeviceName> = match jobs {
         Some(jobs) => devices.iter().copied().cycle().take(jobs.get()).collect(),
-        None => devices
-            .iter()
-            .flat_map(|device| std::iter::repeat_n(*device, natural(device)))
-            .collect(),
+        None => in_turn.collect(),
     };
     let cards = devices.iter().filter(|d| **d != DeviceName::Cpu).count();
     let trainings = devices.iter().map(|device| Slot {
@@ -441,7 +444,7 @@ mod tests {
         };
         let workers = (0..shared.slots.len()).map(|slot| shared.worker_of(slot));
         let workers: Vec<usize> = workers.collect();
-        assert_eq!(workers, [0, 0, 0, 3, 3, 3, 6, 7, 8, 9]);
+        assert_eq!(workers, [0, 1, 0, 1, 0, 1, 6, 7, 8, 9]);
         assert_eq!(shared.threads_each(), 4);
     }
 

@@ -8,14 +8,20 @@
 //   EMULATED_SEED        of the order in which threads run (1)
 //   EMULATED_CAPABILITY  the compute capability's first number (9)
 //   EMULATED_WRONG       a kernel that does nothing
+//   EMULATED_FAULT       a file, and launches after which every call fails in the process that makes
+//                        it: `100:/tmp/fault`
+//   EMULATED_LOG         a folder in which each process that launches graphs writes, in a file named
+//                        by its number, of how many networks each launch was
 // By the functions `emulated_*` a test counts what was done, and makes calls fail.
 #include "fibers.h"
 #include "gpu.h"
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <map>
 #include <mutex>
 #include <string>
+#include <unistd.h>
 
 namespace emulated {
 static std::map<std::string, Kernel *> &kernels() {
@@ -71,7 +77,7 @@ static thread_local Graph *capturing;
 static std::recursive_mutex one_call;
 
 // What was done since the program began.
-enum Counted { LAUNCHES, ALLOCATIONS, COPIES_IN, COPIES_OUT, BYTES_IN, GRAPHS, IN_GRAPHS, COUNTS };
+enum Counted { LAUNCHES, ALLOCATIONS, COPIES_IN, COPIES_OUT, BYTES_IN, GRAPHS, IN_GRAPHS, PEAK_BYTES, COUNTS };
 static unsigned long long counts[COUNTS];
 static long long left = -1; // launches before every call fails; never if negative
 static size_t memory_used;
@@ -81,6 +87,25 @@ static int devices() { return getenv("EMULATED_DEVICES") ? atoi(getenv("EMULATED
 static std::map<uint64_t, size_t> &allocated() {
   static std::map<uint64_t, size_t> &all = *new std::map<uint64_t, size_t>;
   return all;
+}
+
+// The networks of a graph, by its last launch, which has one group.
+static void log_networks(const Graph &graph) {
+  static const char *folder = getenv("EMULATED_LOG");
+  if (!folder) return;
+  const Networks *networks = (const Networks *)graph.back().networks.data();
+  unsigned in_use = 0;
+  for (unsigned i = 0; i < graph.back().grid.z; i++) in_use += ((void *const *)networks->feed)[i] != nullptr;
+  FILE *log = fopen((std::string(folder) + "/" + std::to_string(getpid())).c_str(), "a");
+  fprintf(log, "%u\n", in_use);
+  fclose(log);
+}
+// Launches after which this process fails, if it is the first.
+static long long fault() {
+  const char *at = getenv("EMULATED_FAULT");
+  if (!at) return -1;
+  int file = open(strchr(at, ':') + 1, O_CREAT | O_EXCL, 0600);
+  return file < 0 ? -1 : atoll(at);
 }
 
 typedef int Code;
@@ -96,7 +121,7 @@ typedef void *Handle;
 extern "C" {
 unsigned long long emulated_count(int which) { return counts[which]; }
 void emulated_fail_after(long long launches) { left = launches; }
-void emulated_memory(size_t bytes) { most = bytes; }
+void emulated_memory(size_t bytes) { most = bytes, counts[PEAK_BYTES] = memory_used; }
 
 Code cuInit(unsigned) { return SUCCESS; }
 Code cuDriverGetVersion(int *version) { *version = 12040; return SUCCESS; }
@@ -134,6 +159,7 @@ Code cuMemAlloc_v2(Address *address, size_t bytes) {
   if (memory_used + bytes > memory_total()) return OUT_OF_MEMORY;
   counts[ALLOCATIONS]++;
   memory_used += bytes;
+  counts[PEAK_BYTES] = max(counts[PEAK_BYTES], (unsigned long long)memory_used);
   void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
   memset(memory, 0xff, bytes); // NaN
   *address = (Address)memory;
@@ -204,7 +230,8 @@ Code cuStreamEndCapture(Handle, Handle *graph) { *graph = capturing; capturing =
 Code cuGraphInstantiateWithFlags(Handle *ready, Handle graph, unsigned long long) { *ready = new Graph(*(Graph *)graph); return SUCCESS; }
 Code cuGraphLaunch(Handle ready, Handle) {
   ALIVE;
-  counts[GRAPHS]++;
+  if (counts[GRAPHS]++ == 0 && left < 0) left = fault();
+  log_networks(*(Graph *)ready);
   for (auto &launch : *(Graph *)ready) {
     counts[IN_GRAPHS]++;
     if (left > 0) left--;

@@ -54,15 +54,32 @@ fn a_doctor_compares_every_layer_with_the_processor() {
     );
 }
 
+/// Of how many networks the launches of each process were, by its log.
+fn networks_of_launches(logs: &Path) -> Vec<Vec<usize>> {
+    let processes = fs::read_dir(logs).unwrap().map(|file| {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    });
+    processes.collect()
+}
+
 #[test]
 fn a_sweep_shares_cards_and_gives_the_same_numbers_on_each() {
     let Some(card) = EmulatedCard::new() else {
         return;
     };
     let folders = [1, 2].map(|count| {
-        let folder = tiny();
-        let arguments = tiny_run(&["--only", "start=1"]);
-        let said = said(on_cards(&card, count, folder.path(), &arguments), 0).out;
+        let (folder, logs) = (tiny(), tempfile::tempdir().unwrap());
+        let three = ["--only", "start=1", "--set", "grid.samples=[4,5]"];
+        let arguments = tiny_run(&three);
+        let mut command = on_cards(&card, count, folder.path(), &arguments);
+        command.env("EMULATED_LOG", logs.path());
+        let said = said(command, 0).out;
+        // One process for each card trains several networks at once.
+        let launches = networks_of_launches(logs.path());
+        assert_eq!(launches.len(), count, "{launches:?}");
+        let most = launches.iter().flatten().max().unwrap();
+        assert!(*most > 1, "{launches:?}");
         // Scores do not depend on what computes them.
         let made = "omputed on an emulated device, compute capability 9.0 (cuda), expertgrid";
         assert!(
@@ -83,6 +100,34 @@ fn a_sweep_shares_cards_and_gives_the_same_numbers_on_each() {
         journals.contains("cuda:0") && journals.contains("cuda:1"),
         "{journals}"
     );
+}
+
+#[test]
+fn after_a_cards_error_another_process_goes_on_to_the_same_numbers() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let arguments = tiny_run(&["--only", "start=1"]);
+    let [whole, broken] = [false, true].map(|is_broken| {
+        let (folder, logs) = (tiny(), tempfile::tempdir().unwrap());
+        let mut command = on_cards(&card, 1, folder.path(), &arguments);
+        if is_broken {
+            let fault = format!("2000:{}", folder.path().join("fault").display());
+            command.env("EMULATED_FAULT", fault);
+        }
+        command.env("EMULATED_LOG", logs.path());
+        let said = said(command, 0);
+        let processes = networks_of_launches(logs.path()).len();
+        assert_eq!(processes, 1 + usize::from(is_broken), "{said:#?}");
+        // One training has failed and is tried again; its company has only stopped.
+        let tries: Vec<&str> = said.err.matches("attempt 2").collect();
+        assert_eq!(tries.len(), usize::from(is_broken), "{said:#?}");
+        let reason = "CUDA_ERROR_ILLEGAL_ADDRESS";
+        assert_eq!(said.err.contains(reason), is_broken, "{said:#?}");
+        let table = results_of(folder.path(), "tiny", "");
+        fs::read_to_string(table.join("runs.csv")).unwrap()
+    });
+    assert_eq!(whole, broken);
 }
 
 #[test]

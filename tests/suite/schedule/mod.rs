@@ -1,6 +1,7 @@
 //! The schedule alone: order, slots, retries, failures, claims and interruption, by scripts.
 
 mod script;
+mod workers;
 
 use std::{collections::VecDeque, time::Duration};
 

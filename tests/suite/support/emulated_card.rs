@@ -89,6 +89,8 @@ pub enum Counted {
     BytesIn,
     Graphs,
     InGraphs,
+    /// The most memory in use since it was limited.
+    PeakBytes,
 }
 
 /// Set, it lets the tests that can use the first card of this machine instead.

@@ -420,6 +420,45 @@ fn a_training_in_company_gives_the_bytes_it_gives_alone() {
     }
 }
 
+/// A network that finds the card's memory full waits until others have left.
+#[test]
+fn trainings_take_turns_where_the_card_has_no_memory_for_all() {
+    let Some(card) = EmulatedCard::new() else {
+        return;
+    };
+    let form = Form {
+        steps: 1,
+        ..form(Branches::from(1), 1)
+    };
+    card.limit_memory(4 << 30);
+    let alone = bits(&form.train(&card.engine(), &mut |_| {}).0);
+    let one = usize::try_from(card.count(Counted::PeakBytes)).unwrap();
+    // Room for two, with what stays free.
+    card.limit_memory(3 * one);
+    let conductor = Arc::new(Conductor::new(card.cards(), 0).unwrap());
+    let together = std::thread::scope(|scope| {
+        let each = [0; 4].map(|_| {
+            let (cards, conductor) = (card.cards(), conductor.clone());
+            let form = &form;
+            scope.spawn(move || {
+                let device = cards.open(0).unwrap();
+                let cuda = Cuda::beside(device, Precision::F32, conductor);
+                let (net, curve) = form.train(&cuda, &mut |_| {});
+                curve.map(|_| bits(&net)).map_err(|error| error.to_string())
+            })
+        });
+        each.map(|thread| thread.join().unwrap())
+    });
+    let most = usize::try_from(card.count(Counted::PeakBytes)).unwrap();
+    card.limit_memory(4 << 30);
+    assert!(
+        (2 * one - one / 8..3 * one).contains(&most),
+        "{most} of {one} each"
+    );
+    assert!(together.iter().all(|each| *each == Ok(alone.clone())));
+    assert_eq!(conductor.networks(), 0);
+}
+
 #[test]
 fn what_is_not_a_number_is_not_passed_over() {
     let Some((cards, _alone)) = any_card() else {
