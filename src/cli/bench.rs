@@ -199,6 +199,7 @@ fn measure(
     } = arguments;
     let engines = Engines::new(*compute, *device, Threads::new(*threads));
     let engine = engines.open().map_err(Failure::Input)?;
+    engines.never_wait();
     let identity = device.identity().map_err(Failure::input)?;
     let mut device_memory = None;
     let mut look = || device_memory = device_memory.max(device.memory_in_use());

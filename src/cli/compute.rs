@@ -219,6 +219,18 @@ impl Engines {
         self.threads.adjust(count);
     }
 
+    /// Lets a network that finds a card's memory full be told so: for some that wait for each other.
+    /// To be called once one has been opened.
+    pub(super) fn never_wait(&self) {
+        let conductor = self
+            .conductor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(conductor) = &*conductor {
+            conductor.never_wait();
+        }
+    }
+
     /// Opens one.
     pub(super) fn open(&self) -> anyhow::Result<AnyEngine> {
         // Held while it is opened, so that the card is checked once.

@@ -9,13 +9,17 @@
 #   machine    the card, its driver, its memory
 #   layers     every layer of three networks against the processor
 #   suite      operations, networks, ten steps and interruptions against the other engines
-#   bytes      one sweep twice, the second beside a busy process: the same bytes
+#   bytes      one sweep twice, one training at a time, and many beside a busy process: the same
+#              bytes
 #   kill       a training killed twice goes on to the bytes of one that was not
 #   leases     no card, the wrong card, two sweeps on one card
 #   table2     Table II on synthetic data
 #   speed      training steps, and PyTorch's
 #   sanitizer  the driver's own checker, where it is installed
-# Environment: OUT (./device-check), CARD (cuda:0), ONLY (names from the list).
+# Environment: OUT (./device-check), CARD (cuda:0), ONLY (names from the list). On a card that is
+# only emulated, smaller ones of LAYERS and SHAPES (networks), NETWORKS (how many at once), SWEEP
+# (more words for `run`, such as `--set pretrain.steps=2`), STEPS (of the training that is killed)
+# and WAIT (seconds of Table II).
 set -uo pipefail
 program=$(realpath "${1:?usage: check.sh PROGRAM [SUITE]}")
 suite=${2:+$(realpath "$2")}
@@ -23,6 +27,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 experiments=$(cd "$here/../../experiments" && pwd)
 out=$(realpath -m "${OUT:-device-check}")
 card=${CARD:-cuda:0}
+layers=${LAYERS:-4:32:4 8:64:16 64:192:16}
+shapes=${SHAPES:-8:64:16 16:64:16 32:96:16 64:192:16}
+networks=${NETWORKS:-1,4,16,64}
 python=${PYTHON:-python3}
 mkdir -p "$out"
 cd "$out"
@@ -49,7 +56,8 @@ run_on() {
     local results=$1
     shift
     local words=(run "$experiments/table2.toml" --profile smoke --dataset phantom)
-    words+=(--device "$card" --results "$results")
+    # shellcheck disable=SC2206 # words
+    words+=(--device "$card" --results "$results" ${SWEEP:-})
     words+=("$@")
     if [ "$BASHPID" = "$$" ]; then "$program" "${words[@]}"; else exec "$program" "${words[@]}"; fi
 }
@@ -69,11 +77,11 @@ check_machine() {
 
 check_layers() {
     local shape
-    for shape in 4:32:4 8:64:16 64:192:16; do
+    for shape in $layers; do
         "$program" doctor --device "$card" --shape "$shape" || return 1
     done
-    "$program" doctor --device "$card" --shape 64:192:16 --precision tf32 || return 1
-    echo "every layer of three networks, and of one in tf32"
+    "$program" doctor --device "$card" --shape "${layers##* }" --precision tf32 || return 1
+    echo "every layer of $layers, and of the last in tf32"
 }
 
 check_suite() {
@@ -85,7 +93,7 @@ check_suite() {
 }
 
 check_bytes() {
-    run_on first || return 1
+    run_on first --jobs 1 || return 1
     run_on busy --set pretrain.steps=400 > /dev/null 2>&1 &
     local beside=$!
     run_on second
@@ -101,7 +109,7 @@ check_bytes() {
 }
 
 check_kill() {
-    local long=(--set scratch.steps=20000 --only 'method="w/o" and expert=6 and n=34 and start=1')
+    local long=(--set "scratch.steps=${STEPS:-20000}" --only 'method="w/o" and expert=6 and n=34 and start=1')
     run_on whole "${long[@]}" || return 1
     local round parent tries
     for round in 1 2; do
@@ -126,10 +134,9 @@ check_kill() {
 check_leases() {
     ! "$program" bench 4:32:4 --device cuda:97 || return 1
     CUDA_VISIBLE_DEVICES='' "$program" doctor | grep "^cards: none" || return 1
-    local small=(--set pretrain.steps=20 --set finetune.steps=5 --set scratch.steps=20)
-    run_on shared "${small[@]}" > one.log 2>&1 &
+    run_on shared > one.log 2>&1 &
     local one=$!
-    run_on shared "${small[@]}" || return 1
+    run_on shared || return 1
     wait $one || return 1
     echo "two sweeps shared one card and one store"
 }
@@ -137,7 +144,7 @@ check_leases() {
 check_table2() {
     local begin=$SECONDS
     # What is not done then stays in the store.
-    timeout -s INT 150 "$program" run "$experiments/table2.toml" --profile phantom \
+    timeout -s INT "${WAIT:-150}" "$program" run "$experiments/table2.toml" --profile phantom \
         --dataset phantom --device "$card" --results table2
     local code=$?
     [ $code = 0 ] || [ $code = 124 ] || return 1
@@ -146,13 +153,20 @@ check_table2() {
 
 check_speed() {
     local shape
-    for shape in 8:64:16 16:64:16 32:96:16 64:192:16; do
-        "$program" bench "$shape" --device "$card" --json > "step-${shape//:/-}.json" || return 1
-        "$program" bench "$shape" --device "$card" --precision tf32 --json \
-            > "step-tf32-${shape//:/-}.json" || return 1
+    local precision count
+    for shape in $shapes; do
+        for precision in f32 tf32; do
+            for count in ${networks//,/ }; do
+                # Where so many do not fit the card, the message is in the log.
+                "$program" bench "$shape" --device "$card" --precision "$precision" --json \
+                    --networks "$count" > "step-$precision-${shape//:/-}-$count.json" ||
+                    [ "$count" != 1 ] || return 1
+            done
+        done
     done
     if "$python" -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
-        "$python" "$here/torch_step.py" 8:64:16 32:96:16 64:192:16 > torch.json || return 1
+        # shellcheck disable=SC2086 # a word for each shape
+        "$python" "$here/torch_step.py" $shapes > torch.json || return 1
     fi
     "$python" "$here/compare.py" .
 }

@@ -14,16 +14,18 @@ def main():
     torch = folder / "torch.json"
     peers = json.loads(torch.read_text())["rows"] if torch.exists() else []
     ratios = []
-    for path in sorted(folder.glob("step-*.json")):
-        row = json.loads(path.read_text())[0]
+    steps = [path for path in folder.glob("step-*.json") if path.stat().st_size]
+    rows = [json.loads(path.read_text())[0] for path in steps]
+    for row in sorted(rows, key=lambda row: (row["width"], row["size"], row["engine"], row["networks"])):
+        tf32, networks = "tf32" in row["engine"], row["networks"]
         shape = f"{row['width']}:{row['size']}:{row['batch']}"
-        tf32 = "tf32" in path.name
-        line = f"{shape} {'tf32' if tf32 else 'f32 '}: {row['step_ms']:.3f} ms"
+        line = f"{shape} {'tf32' if tf32 else 'f32 '} {networks:2} at once: {row['step_ms']:.3f} ms"
         if row["device_memory_mib"] is not None:
             line += f", {row['device_memory_mib']:.0f} MiB in use"
         best = [p["step_ms"] for p in peers if p["shape"] == shape and p["tf32"] == tf32]
         if best:
-            ratios.append(f"{shape}{' tf32' if tf32 else ''} {row['step_ms'] / min(best):.2f}")
+            what = f"{shape}{' tf32' if tf32 else ''}{f' x {networks}' if networks > 1 else ''}"
+            ratios.append(f"{what} {row['step_ms'] / min(best):.2f}")
             line += f"; PyTorch's best {min(best):.3f} ms, ratio {row['step_ms'] / min(best):.2f}"
         print(line)
     print("ratios to PyTorch's best: " + ", ".join(ratios) if ratios else "PyTorch was not timed")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Times PyTorch's training step of the same network on a GPU, as JSON.
+"""Times PyTorch's training step of the same network on a GPU, as JSON; on the processor where
+DEVICE=cpu, to try this script.
 
     torch_step.py WIDTH:SIZE:BATCH...
 
@@ -8,6 +9,7 @@ steps after three; compiling is not part of them.
 """
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -83,15 +85,24 @@ def dice(logits, target):
     return (1 - both / (s.sum(1) + y.sum(1) + 1e-7)).mean()
 
 
+DEVICE = os.environ.get("DEVICE", "cuda")
+
+
+def wait():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 def measure(shape, compiled, channels_last, tf32):
     width, size, batch = shape
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
-    torch.cuda.reset_peak_memory_stats()
-    net = UNet(width).cuda()
-    x = torch.randn(batch, 1, size, size, device="cuda")
-    y = (torch.randn(batch, 1, size, size, device="cuda") > 0).float()
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    net = UNet(width).to(DEVICE)
+    x = torch.randn(batch, 1, size, size, device=DEVICE)
+    y = (torch.randn(batch, 1, size, size, device=DEVICE) > 0).float()
     if channels_last:
         net, x = (t.to(memory_format=torch.channels_last) for t in (net, x))
     optimiser = torch.optim.RAdam(net.parameters(), lr=1e-3, foreach=True)
@@ -107,18 +118,18 @@ def measure(shape, compiled, channels_last, tf32):
     begun = time.perf_counter()
     for _ in range(3):
         step()
-    torch.cuda.synchronize()
+    wait()
     warm = time.perf_counter() - begun
     times = []
     for _ in range(10):
         begun = time.perf_counter()
         step()
-        torch.cuda.synchronize()
+        wait()
         times.append((time.perf_counter() - begun) * 1e3)
     return {
         "shape": ":".join(map(str, shape)), "compiled": compiled, "channels_last": channels_last,
         "tf32": tf32, "step_ms": statistics.median(times), "warm_up_s": warm,
-        "memory_mib": torch.cuda.max_memory_allocated() / 2**20,
+        "memory_mib": torch.cuda.max_memory_allocated() / 2**20 if DEVICE == "cuda" else None,
     }
 
 

@@ -5,10 +5,11 @@
 //! share nothing but the table of their addresses. So trainings join and leave between any two
 //! steps.
 //!
-//! A network that finds the card's memory full waits until others leave.
+//! A launch waits a little for networks that did a step a moment ago and will ask again soon: else
+//! they would take turns. A network that finds the card's memory full waits until others leave.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     rc::Rc,
     sync::{
         Arc,
@@ -16,6 +17,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -29,6 +31,9 @@ use super::{
 /// The part of a card's memory that stays free for what networks compute beside trainings, where
 /// several are trained.
 const SPARE: usize = 8;
+
+/// The part of the time of the last launches that the next ones may wait for other networks.
+const WORTH_WAITING: u32 = 4;
 
 type CardAnswer<T> = mpsc::SyncSender<Result<T, CudaError>>;
 
@@ -49,6 +54,8 @@ enum Ask {
     Forget(usize),
     Step(StepAsked),
     Leave(SeatNumber),
+    /// Tell a network that finds the memory full, instead of letting it wait.
+    NeverWait,
 }
 
 /// A step of one network.
@@ -95,6 +102,13 @@ impl Conductor {
             asks,
             networks: AtomicUsize::new(0),
         })
+    }
+
+    /// From now on a network that finds the card's memory full is told so, instead of waiting until
+    /// others leave: for networks that wait for each other.
+    pub fn never_wait(&self) {
+        // The thread may have ended before.
+        let _ = self.asks.send(Ask::NeverWait);
     }
 
     /// The number of networks that are trained at present.
@@ -242,8 +256,14 @@ struct CardThread {
     next: SeatNumber,
     /// Those that wait for memory: networks that are there already come first.
     waiting: VecDeque<Waiting>,
+    /// Whether anyone waits at all.
+    is_patient: bool,
     /// By their numbers; none where nobody needs it any more.
     programs: Vec<Option<Program>>,
+    /// Networks that will ask for another step soon, with those that have asked for one.
+    stepping: HashSet<SeatNumber>,
+    /// How long the last launches took.
+    took: Duration,
 }
 
 /// A plan on the card.
@@ -268,7 +288,10 @@ impl CardThread {
             seats: HashMap::new(),
             next: 0,
             waiting: VecDeque::new(),
+            is_patient: true,
             programs: Vec::new(),
+            stepping: HashSet::new(),
+            took: Duration::ZERO,
         }
     }
 
@@ -280,6 +303,11 @@ impl CardThread {
             while let Ok(more) = asks.try_recv() {
                 self.take(more, &mut steps);
             }
+            if steps.is_empty() {
+                continue;
+            }
+            self.wait_for_others(asks, &mut steps);
+            let begun = Instant::now();
             while let Some(first) = steps.first() {
                 let plan = first.plan;
                 let alike = |step: &mut StepAsked| step.plan == plan;
@@ -287,6 +315,23 @@ impl CardThread {
                 let later = together.split_off(together.len().min(MOST_NETWORKS));
                 steps.splice(0..0, later);
                 self.step(plan, together);
+            }
+            self.took = begun.elapsed();
+        }
+    }
+
+    /// Takes what is asked for until all networks that train at present have asked for a step, for
+    /// a part of the time that their steps take.
+    fn wait_for_others(&mut self, asks: &mpsc::Receiver<Ask>, steps: &mut Vec<StepAsked>) {
+        let until = Instant::now() + self.took / WORTH_WAITING;
+        while steps.len() < self.stepping.len() {
+            let left = until.saturating_duration_since(Instant::now());
+            match asks.recv_timeout(left) {
+                Ok(ask) => self.take(ask, steps),
+                Err(_) => {
+                    // The others do something else.
+                    self.stepping = steps.iter().map(|step| step.seat).collect();
+                }
             }
         }
     }
@@ -321,8 +366,16 @@ impl CardThread {
                     }
                 }
             }
-            Ask::Step(step) => steps.push(step),
+            Ask::Step(step) => {
+                self.stepping.insert(step.seat);
+                steps.push(step);
+            }
+            Ask::NeverWait => {
+                self.is_patient = false;
+                self.admit();
+            }
             Ask::Leave(seat) => {
+                self.stepping.remove(&seat);
                 self.seats.remove(&seat);
                 self.admit();
             }
@@ -334,7 +387,10 @@ impl CardThread {
     fn admit(&mut self) {
         while let Some(first) = self.waiting.pop_front() {
             let growing = self.waiting.iter().filter(|other| other.is_there()).count();
-            let others = self.seats.len() - growing - usize::from(first.is_there());
+            let others = match self.is_patient {
+                true => self.seats.len() - growing - usize::from(first.is_there()),
+                false => 0,
+            };
             let memory = self.room(first.floats(), others);
             match (memory, first) {
                 (Err(CudaError::OutOfMemory { .. }), first) if others > 0 => {
