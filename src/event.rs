@@ -72,6 +72,12 @@ pub struct Counts {
     pub failed: usize,
     /// Without artefact, since a stage they need has failed.
     pub blocked: usize,
+    /// Those that train a network, of the published ones; 0 in journals of earlier versions.
+    #[serde(default)]
+    pub trainings_finished: usize,
+    /// Those that train a network, of all that are waiting or being worked on.
+    #[serde(default)]
+    pub trainings_left: usize,
 }
 
 impl Counts {

@@ -210,6 +210,17 @@ fn count_of<'a>(counts: &'a mut Counts, state: &State) -> Option<&'a mut usize> 
     })
 }
 
+/// The count of trainings that a state belongs to.
+fn training_count_of<'a>(counts: &'a mut Counts, state: &State) -> Option<&'a mut usize> {
+    match state {
+        State::Waiting | State::Ready | State::Running(_) | State::Elsewhere => {
+            Some(&mut counts.trainings_left)
+        }
+        State::Finished => Some(&mut counts.trainings_finished),
+        State::Unneeded | State::Cached | State::Failed(_) | State::Blocked(_) => None,
+    }
+}
+
 /// The states of all stages of a plan.
 pub struct Schedule<'a> {
     plan: &'a Plan,
@@ -326,8 +337,16 @@ impl<'a> Schedule<'a> {
         if let Some(count) = count_of(&mut self.counts, &to) {
             *count += 1;
         }
+        let kind = self.plan.stage(id).spec.kind();
+        if kind.is_training() {
+            if let Some(count) = training_count_of(&mut self.counts, &from) {
+                *count -= 1;
+            }
+            if let Some(count) = training_count_of(&mut self.counts, &to) {
+                *count += 1;
+            }
+        }
         if to == State::Ready {
-            let kind = self.plan.stage(id).spec.kind();
             let rank = ORDER.iter().position(|k| *k == kind);
             let place = Reverse((!self.share.has(id), id));
             self.ready[rank.expect("every kind has a rank")].push(place);

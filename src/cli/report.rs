@@ -271,7 +271,6 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<PublishedMea
 /// Prints the tables that a sweep has written, and says where they and their pages are.
 pub(super) fn say_written(written: &Written) -> Done {
     say_damaged(&written.damaged);
-    let pages = say_pages(&written.pages);
     print_tables(&written.tables, FormatChoice::or_default(None));
     let is_kept = |table: &&Tabled| written.kept.iter().any(|k| k.folder == table.folder);
     say_where(written.tables.iter().filter(|table| !is_kept(table)));
@@ -287,6 +286,8 @@ pub(super) fn say_written(written: &Written) -> Done {
             folder.display()
         );
     }
+    // Last, where it is seen.
+    let pages = say_pages(&written.pages);
     match written.whole && written.kept.is_empty() {
         true => pages,
         false => Done::WithFailures,

@@ -44,6 +44,14 @@ impl Kind {
         Self::Evaluate,
     ];
 
+    /// Whether a network is trained.
+    pub fn is_training(self) -> bool {
+        match self {
+            Self::Pretrain | Self::Finetune | Self::Scratch => true,
+            Self::Serve | Self::Agree | Self::Evaluate => false,
+        }
+    }
+
     /// The word in file names, JSON and text.
     pub fn word(self) -> &'static str {
         match self {

@@ -237,6 +237,13 @@ impl Board {
         running.map(|running| running.subject.name.as_str())
     }
 
+    /// The name of the stage in a slot, if it is a training.
+    pub fn training(&self, slot: usize) -> Option<&str> {
+        let running = self.slots.get(slot)?.stage.as_ref();
+        let training = running.filter(|running| running.subject.kind.is_training());
+        training.map(|running| running.subject.name.as_str())
+    }
+
     /// What running stages have done: cost and batches now, and cost in saved progress.
     fn under_way(&self) -> [u64; 3] {
         let running = self.slots.iter().filter_map(|slot| slot.stage.as_ref());
@@ -282,22 +289,78 @@ impl Board {
             .flatten()
     }
 
-    /// The line for all slots together, for example
-    /// `312 done, 0 cached, 2 running, 1,226 left  57 batches/s  ETA 4 min 10 s`.
-    pub fn line(&self, now: f64) -> String {
-        let mut text = summary(&self.counts);
+    /// The time left and the pace, for example `ETA 4 min 10 s  57 batches/s`.
+    pub fn pace(&self, now: f64) -> String {
+        let mut text = match self.left(now) {
+            Some(left) => format!("ETA {}", duration(left)),
+            None if self.work.cost > 1 => "ETA after a few steps".to_owned(),
+            None => String::new(),
+        };
         let elapsed = self.elapsed(now);
         let [_, batches, _] = self.under_way();
         let batches = self.work.batches_done + batches;
         if batches > 0 && elapsed > 1.0 {
-            text.push_str(&format!("  {:.0} batches/s", batches as f64 / elapsed));
-        }
-        match self.left(now) {
-            Some(left) => text.push_str(&format!("  ETA {}", duration(left))),
-            None if self.work.cost > 1 => text.push_str("  ETA after a few steps"),
-            None => {}
+            let each_second = (batches as f64 / elapsed).round() as usize;
+            text.push_str(&format!("  {} batches/s", thousands(each_second)));
         }
         text
+    }
+
+    /// How much is done, for example `312 of 1,538 trainings done, 2 running`. Where nothing is
+    /// trained, stages are counted.
+    pub fn done(&self) -> String {
+        let Counts {
+            cached: _,
+            waiting,
+            running,
+            elsewhere,
+            finished,
+            failed,
+            blocked,
+            trainings_finished,
+            trainings_left,
+        } = self.counts;
+        let (done, all, what) = match trainings_finished + trainings_left {
+            0 => (finished, finished + waiting + running + elsewhere, "stages"),
+            all => (trainings_finished, all, "trainings"),
+        };
+        let [done, all, running] = [done, all, running].map(thousands);
+        let mut text = format!("{done} of {all} {what} done, {running} running");
+        if elsewhere > 0 {
+            text.push_str(&format!(", {} in another process", thousands(elsewhere)));
+        }
+        if failed + blocked > 0 {
+            let [failed, blocked] = [failed, blocked].map(thousands);
+            text.push_str(&format!(", {failed} failed, {blocked} blocked by them"));
+        }
+        text
+    }
+
+    /// One line for all slots, for example
+    /// `ETA 4 min 10 s  57 batches/s  312 of 1,538 trainings done, 2 running`.
+    pub fn line(&self, now: f64) -> String {
+        format!("{}  {}", self.pace(now), self.done())
+    }
+
+    /// The lines of the slots, at most so many: where there are more slots, those of the first that
+    /// are busy, and how many others are.
+    pub fn slot_lines(&self, most: usize) -> Vec<String> {
+        let line = |slot| format!("slot {slot}: {}", self.slot(slot));
+        if self.slots.len() <= most {
+            return (0..self.slots.len()).map(line).collect();
+        }
+        let slots = self.slots.iter().enumerate();
+        let busy = slots.filter(|(_, slot)| slot.stage.is_some());
+        let busy: Vec<usize> = busy.map(|(slot, _)| slot).collect();
+        let shown = match busy.len() > most {
+            true => most - 1,
+            false => busy.len(),
+        };
+        let mut lines: Vec<String> = busy[..shown].iter().map(|slot| line(*slot)).collect();
+        if shown < busy.len() {
+            lines.push(format!("and {} more", busy.len() - shown));
+        }
+        lines
     }
 
     /// The line of a slot, for example `finetune 1+2 to 6, n = 10, start 4  step 80 of 150  loss
@@ -334,13 +397,95 @@ fn summary(counts: &Counts) -> String {
         finished,
         failed,
         blocked,
-    } = counts;
-    let mut text = format!("{finished} done, {cached} cached, {running} running, {waiting} left");
-    if *elsewhere > 0 {
-        text.push_str(&format!(", {elsewhere} in another process"));
+        trainings_finished: _,
+        trainings_left: _,
+    } = *counts;
+    let [done, cached, running, left] = [finished, cached, running, waiting].map(thousands);
+    let mut text = format!("{done} done, {cached} cached, {running} running, {left} left");
+    if elsewhere > 0 {
+        text.push_str(&format!(", {} in another process", thousands(elsewhere)));
     }
     if failed + blocked > 0 {
+        let [failed, blocked] = [failed, blocked].map(thousands);
         text.push_str(&format!(", {failed} failed, {blocked} blocked by them"));
     }
     text
+}
+
+/// A number with a comma after every third digit from the right.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Kind, Work};
+
+    fn record(event: Event) -> Record {
+        Record {
+            at: 0.0,
+            run: String::new(),
+            counts: Counts {
+                trainings_finished: 1,
+                trainings_left: 4321,
+                running: 12,
+                ..Counts::default()
+            },
+            event,
+        }
+    }
+
+    #[test]
+    fn of_many_slots_the_first_busy_ones_are_shown() {
+        let mut board = Board::default();
+        board.on(&record(Event::Began {
+            command: String::new(),
+            version: String::new(),
+            process: 1,
+            host: String::new(),
+            log: None,
+            slots: vec!["cuda:0".to_owned(); 64],
+            cost: 1,
+            before: 0,
+        }));
+        let mut begin = |slot: usize| {
+            board.on(&record(Event::Started {
+                stage: Digest::of_bytes(&slot.to_le_bytes()),
+                slot,
+                subject: Subject {
+                    kind: Kind::Scratch,
+                    name: format!("training {slot}"),
+                    work: Work {
+                        steps: 1,
+                        batches: 1,
+                        size: None,
+                    },
+                },
+            }));
+            board.slot_lines(8)
+        };
+        assert_eq!(begin(3), ["slot 3: training 3"]);
+        (4..10).for_each(|slot| drop(begin(slot)));
+        let eight = begin(40);
+        assert_eq!((eight.len(), &*eight[7]), (8, "slot 40: training 40"));
+        let more = begin(41);
+        assert_eq!(more.len(), 8);
+        assert_eq!(more[6..], ["slot 9: training 9", "and 2 more"]);
+        assert_eq!(board.done(), "1 of 4,322 trainings done, 12 running");
+    }
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        let all = [0, 999, 1000, 31_550, 1_234_567].map(thousands);
+        assert_eq!(all, ["0", "999", "1,000", "31,550", "1,234,567"]);
+    }
 }

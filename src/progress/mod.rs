@@ -30,15 +30,41 @@ enum Shown {
     Live {
         bars: MultiProgress,
         overall: ProgressBar,
+        done: ProgressBar,
         slots: Vec<ProgressBar>,
     },
-    Lines {
-        last: Instant,
-    },
+    Lines(PlainLines),
 }
 
-/// Time between two plain lines.
+/// What is printed where there is no terminal.
+struct PlainLines {
+    begun: Instant,
+    last: Instant,
+    /// The trainings that finished since the last line: the last one's name, and how many.
+    finished: Option<(String, usize)>,
+}
+
+impl PlainLines {
+    fn begin() -> Shown {
+        let begun = Instant::now();
+        Shown::Lines(Self {
+            begun,
+            last: begun,
+            finished: None,
+        })
+    }
+
+    /// The time between two lines: a twentieth of what has passed, from ten seconds to ten minutes.
+    fn pause(&self) -> Duration {
+        (self.begun.elapsed() / 20).clamp(BETWEEN_LINES, 60 * BETWEEN_LINES)
+    }
+}
+
+/// The shortest time between two plain lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// The lines of slots that are shown.
+const MOST_SLOTS: usize = 8;
 
 /// The length of the bar: thousandths, so that it moves in a long sweep too.
 const WHOLE: u64 = 1000;
@@ -50,12 +76,29 @@ impl Listener for Progress {
             Event::Retried { slot, .. } => self.board.name(*slot).unwrap_or("a stage").to_owned(),
             _ => String::new(),
         };
+        if let (Event::Finished { slot, .. }, Some(Shown::Lines(lines))) =
+            (&record.event, &mut self.shown)
+            && let Some(name) = self.board.training(*slot)
+        {
+            let before = lines.finished.take().map_or(0, |(_, count)| count);
+            lines.finished = Some((name.to_owned(), before + 1));
+        }
         self.board.on(record);
         match &record.event {
             Event::Began { slots, .. } => {
-                self.shown = Some(live(slots.len()).unwrap_or(Shown::Lines {
-                    last: Instant::now(),
-                }));
+                let live = live(slots.len().min(MOST_SLOTS));
+                if live.is_none() {
+                    print(&format!(
+                        "{}  {}, {}",
+                        clock(record.at),
+                        self.board.done(),
+                        match slots.len() {
+                            1 => "1 slot".to_owned(),
+                            count => format!("{count} slots"),
+                        }
+                    ));
+                }
+                self.shown = Some(live.unwrap_or_else(PlainLines::begin));
             }
             Event::Failed {
                 stage,
@@ -113,9 +156,7 @@ impl Progress {
     fn end_live(&mut self) {
         if let Some(Shown::Live { bars, .. }) = &self.shown {
             let _ = bars.clear();
-            self.shown = Some(Shown::Lines {
-                last: Instant::now(),
-            });
+            self.shown = Some(PlainLines::begin());
         }
     }
 
@@ -132,26 +173,40 @@ impl Progress {
             Some(Shown::Live { bars, .. }) => {
                 let _ = bars.println(line);
             }
-            Some(Shown::Lines { .. }) | None => print(line),
+            Some(Shown::Lines(_)) | None => print(line),
         }
     }
 
     fn refresh(&mut self, now: f64) {
         let board = &self.board;
         match &mut self.shown {
-            Some(Shown::Live { overall, slots, .. }) => {
+            Some(Shown::Live {
+                overall,
+                done,
+                slots,
+                ..
+            }) => {
                 overall.set_position((board.share_done() * WHOLE as f64) as u64);
-                overall.set_message(board.line(now));
-                for (i, bar) in slots.iter().enumerate() {
-                    bar.set_message(board.slot(i));
+                overall.set_message(board.pace(now));
+                done.set_message(board.done());
+                let lines = board.slot_lines(slots.len());
+                let lines = lines.into_iter().chain(std::iter::repeat(String::new()));
+                for (bar, line) in slots.iter().zip(lines) {
+                    bar.set_message(line);
                 }
             }
-            Some(Shown::Lines { last }) if last.elapsed() >= BETWEEN_LINES => {
-                *last = Instant::now();
+            Some(Shown::Lines(lines)) if lines.last.elapsed() >= lines.pause() => {
+                lines.last = Instant::now();
                 let percent = 100.0 * board.share_done();
-                print(&format!("{percent:5.1} %  {}", board.line(now)));
+                let finished = match lines.finished.take() {
+                    None => String::new(),
+                    Some((name, 1)) => format!("; finished: {name}"),
+                    Some((name, count)) => format!("; finished: {name} and {} more", count - 1),
+                };
+                let (clock, line) = (clock(now), board.line(now));
+                print(&format!("{clock}  {percent:5.1} %  {line}{finished}"));
             }
-            Some(Shown::Lines { .. }) | None => {}
+            Some(Shown::Lines(_)) | None => {}
         }
     }
 }
@@ -172,19 +227,27 @@ fn live(slots: usize) -> Option<Shown> {
         style.progress_chars("=> ")
     };
     let overall = bars.add(ProgressBar::new(WHOLE));
-    overall.set_style(style("[{bar:24}] {percent:>3} %  {wide_msg}"));
-    let slots = (0..slots)
-        .map(|slot| {
-            let bar = bars.add(ProgressBar::new_spinner());
-            bar.set_style(style(&format!("  slot {slot}: {{wide_msg}}")));
-            bar
-        })
-        .collect();
+    overall.set_style(style("{percent:>3} % [{bar:20}]  {wide_msg}"));
+    let line = |_| {
+        let line = bars.add(ProgressBar::new_spinner());
+        line.set_style(style("  {wide_msg}"));
+        line
+    };
+    let done = line(0);
+    let slots = (0..slots).map(line).collect();
     Some(Shown::Live {
         bars,
         overall,
+        done,
         slots,
     })
+}
+
+/// A time of day, of seconds since 1970.
+fn clock(at: f64) -> String {
+    let seconds = at as u64 % (24 * 60 * 60);
+    let [hours, minutes] = [seconds / 3600, seconds / 60 % 60];
+    format!("{hours:02}:{minutes:02}:{:02} UTC", seconds % 60)
 }
 
 /// `75 s`, `12 min 5 s`, `3 h 20 min`.

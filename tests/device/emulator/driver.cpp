@@ -83,7 +83,10 @@ static long long left = -1; // launches before every call fails; never if negati
 static size_t memory_used;
 static size_t most = getenv("EMULATED_MEMORY") ? strtoull(getenv("EMULATED_MEMORY"), nullptr, 10) : 4ull << 30;
 static size_t memory_total() { return most; }
-static int devices() { return getenv("EMULATED_DEVICES") ? atoi(getenv("EMULATED_DEVICES")) : 1; }
+static int devices() {
+  const char *visible = getenv("CUDA_VISIBLE_DEVICES"), *count = getenv("EMULATED_DEVICES");
+  return visible && !*visible ? 0 : count ? atoi(count) : 1;
+}
 static std::map<uint64_t, size_t> &allocated() {
   static std::map<uint64_t, size_t> &all = *new std::map<uint64_t, size_t>;
   return all;
@@ -109,7 +112,7 @@ static long long fault() {
 }
 
 typedef int Code;
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700 };
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700 };
 #define ALONE std::lock_guard<std::recursive_mutex> alone(one_call)
 // A fault of a kernel stays: every later call reports it.
 #define ALIVE                                                                                        \
@@ -123,7 +126,7 @@ unsigned long long emulated_count(int which) { return counts[which]; }
 void emulated_fail_after(long long launches) { left = launches; }
 void emulated_memory(size_t bytes) { most = bytes, counts[PEAK_BYTES] = memory_used; }
 
-Code cuInit(unsigned) { return SUCCESS; }
+Code cuInit(unsigned) { return devices() > 0 || getenv("EMULATED_DEVICES") ? SUCCESS : NO_DEVICE; }
 Code cuDriverGetVersion(int *version) { *version = 12040; return SUCCESS; }
 Code cuDeviceGetCount(int *count) { *count = devices(); return SUCCESS; }
 Code cuDeviceGet(int *device, int number) {
@@ -247,12 +250,12 @@ Code cuEventRecord(Handle, Handle) { return SUCCESS; }
 Code cuEventSynchronize(Handle) { ALIVE; return SUCCESS; }
 Code cuEventElapsedTime(float *milliseconds, Handle, Handle) { *milliseconds = 1; return SUCCESS; }
 Code cuGetErrorName(Code code, const char **name) {
-  *name = code == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : code == INVALID_DEVICE ? "CUDA_ERROR_INVALID_DEVICE"
+  *name = code == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : code == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE" : code == INVALID_DEVICE ? "CUDA_ERROR_INVALID_DEVICE"
           : code == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == NOT_FOUND ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_INVALID_VALUE";
   return SUCCESS;
 }
 Code cuGetErrorString(Code code, const char **text) {
-  *text = code == OUT_OF_MEMORY ? "out of memory" : code == INVALID_DEVICE ? "invalid device ordinal"
+  *text = code == OUT_OF_MEMORY ? "out of memory" : code == NO_DEVICE ? "no CUDA-capable device is detected" : code == INVALID_DEVICE ? "invalid device ordinal"
           : code == ILLEGAL_ADDRESS ? "an illegal memory access was encountered" : code == NOT_FOUND ? "named symbol not found" : "invalid argument";
   return SUCCESS;
 }

@@ -151,12 +151,18 @@ fn after_a_cards_error_another_process_goes_on_to_the_same_numbers() {
     let Some(card) = EmulatedCard::new() else {
         return;
     };
-    let arguments = tiny_run(&["--only", "start=1"]);
+    let two = [
+        "--only",
+        "start=1 and method=\"w/o\"",
+        "--set",
+        "grid.samples=[4,5]",
+    ];
+    let arguments = tiny_run(&two);
     let [whole, broken] = [false, true].map(|is_broken| {
         let (folder, logs) = (tiny(), tempfile::tempdir().unwrap());
         let mut command = on_cards(&card, 1, folder.path(), &arguments);
         if is_broken {
-            let fault = format!("2000:{}", folder.path().join("fault").display());
+            let fault = format!("900:{}", folder.path().join("fault").display());
             command.env("EMULATED_FAULT", fault);
         }
         command.env("EMULATED_LOG", logs.path());

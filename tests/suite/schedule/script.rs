@@ -290,7 +290,7 @@ impl Script {
         simulation.check_end(&schedule, ended);
         Played {
             ended,
-            counts: schedule.counts(),
+            counts: of_stages(schedule.counts()),
             states: grid.ids().map(|id| schedule.state(id).clone()).collect(),
             looked,
             grid,
@@ -433,8 +433,26 @@ fn recount(schedule: &Schedule<'_>, grid: &Grid) -> Counts {
             State::Failed(_) => counts.failed += 1,
             State::Blocked(_) => counts.blocked += 1,
         }
+        if TRAININGS.contains(&grid.kind(id)) {
+            match schedule.state(id) {
+                State::Elsewhere | State::Waiting | State::Ready | State::Running(_) => {
+                    counts.trainings_left += 1;
+                }
+                State::Finished => counts.trainings_finished += 1,
+                State::Unneeded | State::Cached | State::Failed(_) | State::Blocked(_) => {}
+            }
+        }
     }
     counts
+}
+
+/// The counts of all stages, without those of trainings.
+fn of_stages(counts: Counts) -> Counts {
+    Counts {
+        trainings_finished: 0,
+        trainings_left: 0,
+        ..counts
+    }
 }
 
 fn sum(counts: &Counts) -> usize {
@@ -446,6 +464,8 @@ fn sum(counts: &Counts) -> usize {
         finished,
         failed,
         blocked,
+        trainings_finished: _,
+        trainings_left: _,
     } = counts;
     cached + waiting + running + elsewhere + finished + failed + blocked
 }
@@ -757,7 +777,7 @@ impl Simulation {
             waiting: counts.waiting,
             ..self.told
         };
-        assert_eq!(counts, expected, "{event:?}");
+        assert_eq!(of_stages(counts), expected, "{event:?}");
         assert_eq!(sum(&counts), self.needed, "{event:?}");
         assert!(counts.elsewhere <= self.elsewhere.len(), "{event:?}");
         self.trace.told.push(event);

@@ -68,7 +68,7 @@ fn lines(got: &str, columns: usize) -> Vec<String> {
 
 #[test]
 fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
-    for columns in [20, 40, 132] {
+    for columns in [20, 40, 80, 132] {
         let folder = tiny();
         let Some(got) = on_terminal(folder.path(), columns, &[]) else {
             return;
@@ -77,7 +77,7 @@ fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
         let live: Vec<&String> = lines
             .iter()
             .filter(|line| {
-                line.contains("slot 0:") || line.contains("slot 1:") || line.contains(" %  ")
+                line.contains("slot 0:") || line.contains("slot 1:") || line.contains(" % [")
             })
             .collect();
         assert!(live.len() > 10, "{got}");
@@ -95,15 +95,20 @@ fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
             "scratch on 6, n = 5"
         };
         assert!(live.iter().any(|line| line.contains(what)), "{live:#?}");
-        if columns == 132 {
+        if columns >= 80 {
             assert!(
                 live.iter().any(|line| line.contains("of 1500  loss 0.")),
                 "{live:#?}"
             );
-            assert!(
-                live.iter().any(|line| line.contains("2 running")),
-                "{live:#?}"
-            );
+            for part in ["ETA ", " batches/s"] {
+                let percent = live.iter().filter(|line| line.contains(" % ["));
+                assert!(percent.clone().any(|line| line.contains(part)), "{live:#?}");
+            }
+            let done = |line: &String| {
+                line.trim() == "0 of 5 trainings done, 2 running"
+                    || line.trim() == "2 of 5 trainings done, 2 running"
+            };
+            assert!(lines.iter().any(done), "{lines:#?}");
         }
         // Nothing of it stays but the line on how it went.
         let last = got.matches("9 done, 0 cached, 0 running, 0 left, after ");
@@ -137,6 +142,16 @@ fn where_there_is_no_terminal_plain_lines_are_printed() {
     );
     assert!(!said.out.contains('\x1b'), "{:?}", said.out);
     assert_eq!(said.counts(), Some((9, 0)));
+    // A heading with the time of day, and the page's address last.
+    let first = said.err.lines().next().unwrap();
+    let (clock, heading) = first.split_once(" UTC  ").unwrap();
+    assert_eq!(clock.len(), "14:03:22".len(), "{first}");
+    assert!(
+        heading.starts_with("0 of 5 trainings done, 0 running, "),
+        "{first}"
+    );
+    let last = said.err.lines().last().unwrap();
+    assert!(last.starts_with("page: "), "{}", said.err);
 }
 
 #[test]
