@@ -102,6 +102,7 @@ pub mod pilots;
 pub mod site_check;
 pub mod exec;
 
+pub mod progress;
 pub mod figure;
 pub mod results;
 pub mod report;
@@ -109,7 +110,6 @@ pub mod comparison;
 pub mod paper;
 pub mod live_pages;
 
-pub mod progress;
 pub mod status;
 pub mod why;
 pub mod asked_engine;

@@ -4,7 +4,10 @@
 //! here, since the end of the sweep writes the same pages and reports it.
 
 use std::{
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    },
     thread::Scope,
     time::{Duration, Instant},
 };
@@ -12,10 +15,11 @@ use std::{
 use crate::{
     data::Dataset,
     estimate,
-    event::{Listener, Record},
+    event::{Listener, Record, now},
     paper,
     plan::{Plan, StageId},
-    report::{self, DataOrigin, PageSources, RicherTable, Unread},
+    progress::Board,
+    report::{self, DataOrigin, PageSources, RicherTable, RunningSweep, Unread},
     results,
     store::Store,
     variant::Folders,
@@ -23,6 +27,8 @@ use crate::{
 
 /// The shortest time between two writings: a short sweep writes its pages once, at its end.
 const SHORTEST: Duration = Duration::from_secs(20);
+/// When a page loads itself again.
+const AGAIN: Duration = Duration::from_secs(15);
 /// The pause before the next writing, in multiples of the time that the last one took.
 const REST: u32 = 50;
 
@@ -41,19 +47,24 @@ pub struct LivePages<'a> {
 
 /// Signals changes to the writer, which ends when this is dropped.
 #[derive(Debug)]
-pub struct PageUpdates(SyncSender<()>);
+pub struct PageUpdates {
+    signals: SyncSender<()>,
+    board: Arc<Mutex<Board>>,
+}
 
 impl PageUpdates {
     /// Signals a change; does nothing where a signal is pending.
     fn tell(&self) {
         // Full: a signal is pending. Closed: the writer has ended.
-        let _ = self.0.try_send(());
+        let _ = self.signals.try_send(());
     }
 }
 
 impl Listener for PageUpdates {
     /// Signals every event of a stage.
     fn on(&mut self, record: &Record) {
+        let board = self.board.lock();
+        board.unwrap_or_else(PoisonError::into_inner).on(record);
         if record.event.stage().is_some() {
             self.tell();
         }
@@ -66,26 +77,37 @@ impl<'a> LivePages<'a> {
     where
         'a: 'scope,
     {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        scope.spawn(move || self.write_until_the_end(&receiver));
-        PageUpdates(sender)
+        let (signals, receiver) = mpsc::sync_channel(1);
+        let board: Arc<Mutex<Board>> = Arc::default();
+        let seen = board.clone();
+        scope.spawn(move || self.write_until_the_end(&receiver, &seen));
+        PageUpdates { signals, board }
     }
 
-    fn write_until_the_end(&self, news: &Receiver<()>) {
+    fn write_until_the_end(&self, news: &Receiver<()>, board: &Mutex<Board>) {
         let mut rest = SHORTEST;
         loop {
             if !rested(news, rest) {
                 return;
             }
             let began = Instant::now();
-            self.write();
+            let underway = {
+                let board = board.lock().unwrap_or_else(PoisonError::into_inner);
+                RunningSweep {
+                    share: board.share_done(),
+                    line: board.line(now()),
+                    at: board.heard,
+                    again_after: AGAIN,
+                }
+            };
+            self.write(underway);
             rest = SHORTEST.max(REST * began.elapsed());
         }
     }
 
     /// Writes them now. Finished pages over tables that have more results than there are so far are
     /// left alone.
-    pub fn write(&self) {
+    pub fn write(&self, underway: RunningSweep) {
         let results = results::collect(self.plan, self.store, &|_: StageId| None);
         let sources = PageSources {
             results: &results,
@@ -96,7 +118,7 @@ impl<'a> LivePages<'a> {
             spent: &estimate::spent(self.folders.dir()),
             claims: paper::claims,
             unread: &Unread::default(),
-            underway: true,
+            underway: Some(&underway),
             kept: &RicherTable::find(&results, self.folders),
         };
         let _ = report::write_pages(&sources);
@@ -128,8 +150,11 @@ mod tests {
 
     #[test]
     fn news_on_the_way_are_for_afterwards() {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let news = PageUpdates(sender);
+        let (signals, receiver) = mpsc::sync_channel(1);
+        let news = PageUpdates {
+            signals,
+            board: Arc::default(),
+        };
         // Telling twice neither waits nor fails.
         news.tell();
         news.tell();
@@ -138,8 +163,8 @@ mod tests {
 
     #[test]
     fn the_end_of_the_sweep_is_the_end_of_waiting() {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        drop(PageUpdates(sender));
+        let (signals, receiver) = mpsc::sync_channel::<()>(1);
+        drop(signals);
         assert!(!rested(&receiver, Duration::from_secs(3600)));
     }
 }

@@ -53,6 +53,8 @@ pub struct Sweep<'a> {
     pub only: Option<&'a Only>,
     /// The folder of TensorBoard's files; `None` for no such files.
     pub tensorboard: Option<PathBuf>,
+    /// Whether no progress is shown.
+    pub quiet: bool,
     /// Where stages run.
     pub execution: Execution,
 }
@@ -229,6 +231,7 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
         owner: scratch.owner(),
         is_pilot: pilot.is_some(),
         log: pilot.as_ref().and_then(|pilot| pilot.log.clone()),
+        quiet: sweep.quiet,
         caller,
     };
     let ended = match schedule.counts().complete() {
@@ -306,6 +309,8 @@ struct SweepRun<'a> {
     is_pilot: bool,
     /// Where what it prints is kept.
     log: Option<PathBuf>,
+    /// Whether no progress is shown.
+    quiet: bool,
     caller: &'a Caller<'a>,
 }
 
@@ -343,9 +348,10 @@ impl SweepRun<'_> {
         let mut executor = Local::new(worker, slots, stage_timeout, results);
         thread::scope(|scope| {
             let mut pages = (!self.is_pilot).then(|| pages.follow(scope));
-            let mut display = match self.is_pilot {
-                true => Progress::of_pilot(),
-                false => Progress::default(),
+            let mut display = match (self.quiet, self.is_pilot) {
+                (true, _) => Progress::quiet(),
+                (false, true) => Progress::of_pilot(),
+                (false, false) => Progress::default(),
             };
             let mut listeners: Vec<&mut dyn Listener> = vec![&mut journals];
             listeners.extend(curves.map(|curves| curves as &mut dyn Listener));

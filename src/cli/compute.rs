@@ -219,8 +219,8 @@ impl Engines {
         self.threads.adjust(count);
     }
 
-    /// Lets a network that finds a card's memory full be told so: for some that wait for each other.
-    /// To be called once one has been opened.
+    /// Lets a network that finds a card's memory full be told so: for some that wait for each
+    /// other. To be called once one has been opened.
     pub(super) fn never_wait(&self) {
         let conductor = self
             .conductor

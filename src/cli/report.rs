@@ -196,7 +196,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 fn write(tables: &Tables<'_>) -> Result<Done, Failure> {
     let pages = tables.write_pages().map_err(Failure::work)?;
     tables.write().map_err(Failure::work)?;
-    Ok(say_pages(&pages))
+    Ok(say_pages(&pages, false))
 }
 
 /// How many runs have not been run; an error where that is all of them.
@@ -269,11 +269,13 @@ fn read_references(experiments: &[Experiment]) -> Result<Vec<Option<PublishedMea
 }
 
 /// Prints the tables that a sweep has written, and says where they and their pages are.
-pub(super) fn say_written(written: &Written) -> Done {
+pub(super) fn say_written(written: &Written, quiet: bool) -> Done {
     say_damaged(&written.damaged);
     print_tables(&written.tables, FormatChoice::or_default(None));
     let is_kept = |table: &&Tabled| written.kept.iter().any(|k| k.folder == table.folder);
-    say_where(written.tables.iter().filter(|table| !is_kept(table)));
+    if !quiet {
+        say_where(written.tables.iter().filter(|table| !is_kept(table)));
+    }
     for RicherTable {
         folder,
         there,
@@ -287,7 +289,7 @@ pub(super) fn say_written(written: &Written) -> Done {
         );
     }
     // Last, where it is seen.
-    let pages = say_pages(&written.pages);
+    let pages = say_pages(&written.pages, quiet);
     match written.whole && written.kept.is_empty() {
         true => pages,
         false => Done::WithFailures,
@@ -295,8 +297,8 @@ pub(super) fn say_written(written: &Written) -> Done {
 }
 
 /// Says where pages are; not whole where something that is there cannot be read.
-fn say_pages(pages: &WrittenPages) -> Done {
-    for page in &pages.paths {
+fn say_pages(pages: &WrittenPages, quiet: bool) -> Done {
+    for page in pages.paths.iter().filter(|_| !quiet) {
         eprintln!("page: {}", page.display());
     }
     for why in &pages.left_out {

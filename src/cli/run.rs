@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// trainings that were in the store before.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
+    /// Print tables, warnings and failures alone: no progress, no notes, no addresses.
+    #[arg(short, long)]
+    quiet: bool,
     /// Show what would be run, as `plan` does, and run nothing.
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -107,7 +110,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     let number: f64 = number
         .parse()
         .map_err(|_| "write a number and a unit: 90s, 45m or 8h".to_owned())?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+    let time = Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())?;
+    match time.is_zero() {
+        true => Err("write a time above 0, such as 90s".to_owned()),
+        false => Ok(time),
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -143,7 +150,7 @@ fn run_or_submit(arguments: &Arguments) -> Result<Done, Failure> {
     }
     let interrupts = Interrupts::listen(this_command());
     match sweep_here(arguments, &interrupts, this_command(), None)? {
-        SweepEnd::Ended(written) => Ok(say_written(&written)),
+        SweepEnd::Ended(written) => Ok(say_written(&written, arguments.quiet)),
         SweepEnd::Interrupted => {
             eprintln!("interrupted; what is done is kept, and this command goes on from there:");
             eprintln!("  {}", this_command());
@@ -196,10 +203,15 @@ pub(super) fn sweep_here(
         results: &selection.results_dir(),
         only: arguments.only.only.as_ref(),
         tensorboard: arguments.tensorboard.clone(),
+        quiet: arguments.quiet,
     };
     let caller = Caller {
         warn: &|what| eprintln!("warning: {what}"),
-        note: &|what| eprintln!("note: {what}"),
+        note: &|what| {
+            if !arguments.quiet {
+                eprintln!("note: {what}");
+            }
+        },
         interruptible: &|run| interrupts.set(run),
     };
     sweep::run(sweep, &caller).map_err(|error| match error {

@@ -223,9 +223,10 @@ pub struct Slot {
 pub enum Takes {
     /// All.
     Everything,
-    /// Trainings. The processor computes metrics, so that a card never waits for them.
+    /// Those that an engine computes. The processor computes metrics, so that a card never waits
+    /// for them.
     Trainings,
-    /// Evaluations.
+    /// Evaluations, and what else no engine computes.
     Evaluations,
 }
 
@@ -234,8 +235,8 @@ impl Takes {
     pub fn includes(self, kind: Kind) -> bool {
         match self {
             Self::Everything => true,
-            Self::Trainings => kind != Kind::Evaluate,
-            Self::Evaluations => kind == Kind::Evaluate,
+            Self::Trainings => kind.depends_on_engine(),
+            Self::Evaluations => !kind.depends_on_engine(),
         }
     }
 }

@@ -52,6 +52,14 @@ impl Kind {
         }
     }
 
+    /// Whether its last bits depend on the engine and its device: scores do not.
+    pub fn depends_on_engine(self) -> bool {
+        match self {
+            Self::Pretrain | Self::Finetune | Self::Scratch | Self::Serve => true,
+            Self::Agree | Self::Evaluate => false,
+        }
+    }
+
     /// The word in file names, JSON and text.
     pub fn word(self) -> &'static str {
         match self {

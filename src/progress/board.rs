@@ -11,6 +11,7 @@ use super::duration;
 use crate::{
     event::{Counts, Ended, Event, Record, Step, Subject},
     key::Digest,
+    plan::grouped,
 };
 
 /// The state of one run of stages.
@@ -301,7 +302,7 @@ impl Board {
         let batches = self.work.batches_done + batches;
         if batches > 0 && elapsed > 1.0 {
             let each_second = (batches as f64 / elapsed).round() as usize;
-            text.push_str(&format!("  {} batches/s", thousands(each_second)));
+            text.push_str(&format!("  {} batches/s", grouped(each_second)));
         }
         text
     }
@@ -324,13 +325,13 @@ impl Board {
             0 => (finished, finished + waiting + running + elsewhere, "stages"),
             all => (trainings_finished, all, "trainings"),
         };
-        let [done, all, running] = [done, all, running].map(thousands);
+        let [done, all, running] = [done, all, running].map(grouped);
         let mut text = format!("{done} of {all} {what} done, {running} running");
         if elsewhere > 0 {
-            text.push_str(&format!(", {} in another process", thousands(elsewhere)));
+            text.push_str(&format!(", {} in another process", grouped(elsewhere)));
         }
         if failed + blocked > 0 {
-            let [failed, blocked] = [failed, blocked].map(thousands);
+            let [failed, blocked] = [failed, blocked].map(grouped);
             text.push_str(&format!(", {failed} failed, {blocked} blocked by them"));
         }
         text
@@ -400,27 +401,14 @@ fn summary(counts: &Counts) -> String {
         trainings_finished: _,
         trainings_left: _,
     } = *counts;
-    let [done, cached, running, left] = [finished, cached, running, waiting].map(thousands);
+    let [done, cached, running, left] = [finished, cached, running, waiting].map(grouped);
     let mut text = format!("{done} done, {cached} cached, {running} running, {left} left");
     if elsewhere > 0 {
-        text.push_str(&format!(", {} in another process", thousands(elsewhere)));
+        text.push_str(&format!(", {} in another process", grouped(elsewhere)));
     }
     if failed + blocked > 0 {
-        let [failed, blocked] = [failed, blocked].map(thousands);
+        let [failed, blocked] = [failed, blocked].map(grouped);
         text.push_str(&format!(", {failed} failed, {blocked} blocked by them"));
-    }
-    text
-}
-
-/// A number with a comma after every third digit from the right.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }
@@ -481,11 +469,5 @@ mod tests {
         assert_eq!(more.len(), 8);
         assert_eq!(more[6..], ["slot 9: training 9", "and 2 more"]);
         assert_eq!(board.done(), "1 of 4,322 trainings done, 12 running");
-    }
-
-    #[test]
-    fn long_numbers_are_grouped() {
-        let all = [0, 999, 1000, 31_550, 1_234_567].map(thousands);
-        assert_eq!(all, ["0", "999", "1,000", "31,550", "1,234,567"]);
     }
 }

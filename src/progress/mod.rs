@@ -24,6 +24,8 @@ pub struct Progress {
     shown: Option<Shown>,
     /// Whether a second interrupt is ignored.
     once: bool,
+    /// Whether failures alone are shown.
+    quiet: bool,
 }
 
 enum Shown {
@@ -85,6 +87,7 @@ impl Listener for Progress {
         }
         self.board.on(record);
         match &record.event {
+            Event::Began { .. } if self.quiet => {}
             Event::Began { slots, .. } => {
                 let live = live(slots.len().min(MOST_SLOTS));
                 if live.is_none() {
@@ -152,6 +155,14 @@ impl Progress {
         }
     }
 
+    /// A display of failures alone.
+    pub fn quiet() -> Self {
+        Self {
+            quiet: true,
+            ..Self::default()
+        }
+    }
+
     /// Replaces a live display by plain lines.
     fn end_live(&mut self) {
         if let Some(Shown::Live { bars, .. }) = &self.shown {
@@ -164,7 +175,9 @@ impl Progress {
     fn finish(&mut self) {
         self.end_live();
         self.shown = None;
-        print(&self.board.outcome());
+        if !self.quiet {
+            print(&self.board.outcome());
+        }
     }
 
     /// Prints a line that stays.

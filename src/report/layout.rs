@@ -174,13 +174,20 @@ pub fn shown(cell: &Cell, spread: Spread) -> MarkedText {
             text.push(format!("{mean:.2}"), mark);
             text
         }
+        None if cell.missing() == cell.runs => MarkedText::default(),
         None => "–".into(),
     };
     if let (Spread::Sd, Some(sd)) = (spread, cell.sd) {
         text.push(format!(" ± {sd:.2}"), Mark::Plain);
     }
     if !cell.complete() {
-        text.push(format!("† {}/{}", cell.defined, cell.runs), Mark::Plain);
+        let sign = match (cell.defined + cell.missing() == cell.runs, cell.mean) {
+            (true, Some(_)) => " …",
+            (true, None) => "…",
+            (false, _) => "†",
+        };
+        let text_of = format!("{sign} {}/{}", cell.defined, cell.runs);
+        text.push(text_of, Mark::Plain);
     }
     text
 }

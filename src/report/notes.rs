@@ -400,10 +400,23 @@ fn untested(table: &Table) -> String {
 const CELLS: usize = 4;
 
 fn holes(table: &Table, name: &str) -> MarkedText {
-    if table.cells.iter().all(|cell| cell.complete()) {
-        return MarkedText::default();
+    let incomplete = table.cells.iter().filter(|cell| !cell.complete());
+    let (coming, undefined): (Vec<&Cell>, Vec<&Cell>) =
+        incomplete.partition(|cell| cell.defined + cell.missing() == cell.runs);
+    let mut text = MarkedText::default();
+    if !coming.is_empty() {
+        text = text.plain(
+            "… k/n: k of the cell's n runs have been run so far; the mean is theirs. Such a cell \
+             earns no mark and is not tested.",
+        );
     }
-    let mut text = MarkedText::from(
+    if undefined.is_empty() {
+        return text;
+    }
+    if !coming.is_empty() {
+        text = text.plain(" ");
+    }
+    text = text.plain(
         "† k/n: only k of the cell's n runs have a defined value; the mean is theirs. Such a cell \
          earns no mark and is not tested.",
     );

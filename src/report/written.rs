@@ -137,7 +137,7 @@ impl<'a> Tables<'a> {
             spent: &estimate::spent(self.folders.dir()),
             claims: self.claims,
             unread: &unread,
-            underway: false,
+            underway: None,
             kept,
         };
         let paths = write_pages(&sources)?;

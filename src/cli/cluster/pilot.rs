@@ -137,7 +137,7 @@ fn pilot(
             if element.is_some() {
                 let _ = cancel_waiting(&slurm, &job_of(&frozen.digest));
             }
-            Ok(say_written(&written))
+            Ok(say_written(&written, false))
         }
         SweepEnd::LeftToOthers(left) => {
             match left.stages {

@@ -152,7 +152,8 @@ fn audit_one(kind: Kind, digest: Digest, bench: &mut Bench) -> Audited {
         }
     };
     let (there, here) = (&description.made_by, &bench.made_by);
-    if (&there.device, &there.engine) != (&here.device, &here.engine) {
+    let other = (&there.device, &there.engine) != (&here.device, &here.engine);
+    if other && kind.depends_on_engine() {
         let why = format!(
             "it was computed on {} ({}), this command computes on {} ({})",
             there.device, there.engine, here.device, here.engine

@@ -25,6 +25,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Mutex,
+    time::Duration,
 };
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -63,10 +64,23 @@ pub struct PageSources<'a> {
     pub claims: Claims,
     /// What could not be read for the pages, which they leave out.
     pub unread: &'a Unread,
-    /// Whether a sweep is running, after which the pages are written again.
-    pub underway: bool,
+    /// The sweep that is running, after which the pages are written again.
+    pub underway: Option<&'a RunningSweep>,
     /// The tables on disk that have more results: finished pages over them stay.
     pub kept: &'a [RicherTable],
+}
+
+/// A running sweep.
+#[derive(Clone, Debug)]
+pub struct RunningSweep {
+    /// How much of it is done, from 0 to 1.
+    pub share: f64,
+    /// How much is done, and how long the rest takes, in words.
+    pub line: String,
+    /// When that was, in seconds since 1970.
+    pub at: f64,
+    /// When the page loads itself again.
+    pub again_after: Duration,
 }
 
 /// Artefacts in the store that could not be read, and why.
@@ -185,7 +199,7 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
         .collect();
     let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
     let figure = data_figure::show(sources.dataset);
-    let unfinished = sources.underway || !sources.unread.reasons().is_empty();
+    let unfinished = sources.underway.is_some() || !sources.unread.reasons().is_empty();
     let mut paths = Vec::new();
     for (i, path) in sources.folders.pages().into_iter().enumerate() {
         let is_over = |kept: &RicherTable| match i < parts.len() {
@@ -236,6 +250,9 @@ fn page(
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                @if sources.underway.is_some() {
+                    noscript { meta http-equiv="refresh" content="30"; }
+                }
                 title { (title) " · expertgrid" }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
@@ -257,10 +274,10 @@ fn page(
                             }
                         } },
                     }
+                    @if let Some(underway) = sources.underway { (banner(underway)) }
                     (contents(parts))
                 }
                 main {
-                    (provenance::summary(sources, figure, parts))
                     @for (part, body) in parts.iter().zip(bodies) {
                         article id=(part.anchor()) {
                             h2 {
@@ -270,6 +287,7 @@ fn page(
                             (body)
                         }
                     }
+                    (provenance::summary(sources, figure, parts))
                 }
                 footer {
                     p {
@@ -283,6 +301,26 @@ fn page(
                     (PreEscaped(cell_data::json(sources, parts)))
                 }
                 script { (PreEscaped(include_str!("script.js"))) }
+            }
+        }
+    }
+}
+
+/// What a running sweep does. The page's script loads it again.
+fn banner(underway: &RunningSweep) -> Markup {
+    let percent = format!("{:.0}", 100.0 * underway.share);
+    let line = underway.line.replace("  ", "; ");
+    html! {
+        div #underway data-at=(format!("{:.0}", underway.at))
+            data-again=(underway.again_after.as_millis()) role="status" {
+            p { b { "This sweep is running." } " " (percent) " %; " (line) "." }
+            progress value=(percent) max="100" aria-label="How much is done" {}
+            p.hint {
+                "What has not been run yet is marked “…”. The page loads itself again as results "
+                "come." span #stale hidden {
+                    " Nothing has come for some time: the sweep may have ended; "
+                    code { "expertgrid status" } " tells."
+                }
             }
         }
     }
@@ -321,7 +359,6 @@ fn contents(parts: &[PageSection<'_>]) -> Markup {
     html! {
         nav aria-label="On this page" {
             ul {
-                li { a href="#provenance" { "Provenance" } }
                 @for part in parts {
                     @match parts {
                         [_] => {
@@ -332,6 +369,7 @@ fn contents(parts: &[PageSection<'_>]) -> Markup {
                         _ => li { a href=(format!("#{}", part.anchor())) { (part.spec.name) } }
                     }
                 }
+                li { a href="#provenance" { "Provenance" } }
             }
         }
     }

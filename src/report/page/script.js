@@ -171,6 +171,26 @@
     });
   }
 
+  // While a sweep runs, the page comes anew: not while somebody reads a number, and with what was unfolded.
+  const underway = document.getElementById('underway');
+  if (underway) {
+    const folds = () => [...document.querySelectorAll('main details')];
+    const kept = `unfolded ${location.pathname}`;
+    try {
+      for (const i of JSON.parse(sessionStorage.getItem(kept) ?? '[]')) folds()[i]?.setAttribute('open', '');
+    } catch { /* without storage they are folded again */ }
+    const age = () => Date.now() / 1000 - Number(underway.dataset.at);
+    setInterval(() => {
+      document.getElementById('stale').hidden = age() < 600;
+      if (pop.matches(':popover-open')) return;
+      try {
+        sessionStorage.setItem(kept, JSON.stringify(folds().flatMap((fold, i) => fold.open ? [i] : [])));
+      } catch { /* as above */ }
+      location.reload();
+    }, Number(underway.dataset.again));
+    document.getElementById('stale').hidden = age() < 600;
+  }
+
   // The date is the file's, so that the same results are the same bytes.
   const changed = new Date(document.lastModified);
   if (!Number.isNaN(changed.getTime())) {

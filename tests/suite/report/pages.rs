@@ -3,21 +3,24 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use expertgrid::{
     artefact::{SCORES, Scores},
     data, estimate,
+    event::now,
     figure::CaseFigure,
     live_pages::LivePages,
     manifest, paper,
     plan::{self, Inventory, Kind, StageId},
-    report::{self, DataOrigin, PageSources, Unread},
+    report::{self, DataOrigin, PageSources, RunningSweep, Unread},
     results,
     results_dir::ResultsDir,
     store::{Found, Store},
@@ -250,7 +253,7 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
         spent: &estimate::spent(&dir),
         claims: paper::claims,
         unread: &Unread::default(),
-        underway: true,
+        underway: Some(&underway(0.5)),
         kept: &[],
     };
     report::write_pages(&sources).unwrap();
@@ -258,6 +261,84 @@ fn the_end_of_a_sweep_writes_over_what_was_written_on_its_way() {
 
     run(folder.path(), &arguments, 0);
     assert!(fs::read_to_string(&page).unwrap() == whole);
+}
+
+/// A sweep of which so much is done.
+fn underway(share: f64) -> RunningSweep {
+    RunningSweep {
+        share,
+        line: "ETA 2 min 5 s  3 of 6 trainings done, 2 running".to_owned(),
+        at: now(),
+        again_after: Duration::from_secs(1),
+    }
+}
+
+/// The page of a running sweep loads itself again in a browser, with what a reader has unfolded,
+/// until the sweep ends.
+#[test]
+fn a_live_page_follows_its_sweep_in_a_browser() {
+    let folder = tiny();
+    let at = folder.path();
+    run(at, &tiny_run(&[]), 0);
+    let page = at.join("results/tiny/paper/index.html");
+    let whole = fs::read_to_string(&page).unwrap();
+    assert!(!whole.contains("id=\"underway\""));
+
+    // The sweep begins again: two of the four scores are there.
+    let results = at.join("results");
+    for row in &csv(&results.join("tiny/paper/runs.csv"))[..2] {
+        let digest = &row["evaluation"];
+        let place = format!("store/evaluate/{}/{digest}", &digest[..2]);
+        fs::remove_dir_all(results.join(place)).unwrap();
+    }
+    fs::remove_file(results.join("tiny/paper/runs.csv")).unwrap();
+    let experiments = manifest::read(&[&at.join("tiny.toml")], "paper", &[]).unwrap();
+    let dataset = data::open(phantom()).unwrap();
+    let plan = plan::build(experiments, &Inventory::of(&dataset));
+    let dir = ResultsDir::new(&results);
+    let live = LivePages {
+        plan: &plan,
+        store: &Store::within(&results),
+        dataset: &dataset,
+        folders: &Folders::find(&plan.experiments, Some(&dataset), &dir),
+    };
+    live.write(underway(0.25));
+    let text = fs::read_to_string(&page).unwrap();
+    for part in [
+        "This sweep is running.",
+        "25 %",
+        "3 of 6 trainings done",
+        "&#8230; 0/2",
+        "runs have been run so far",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(!text.contains("&#8224;"), "nothing is undefined");
+
+    let mut watcher = Command::new("bash")
+        .arg(repository().join("tests/page/check.sh"))
+        .args([OsStr::new("--live"), page.as_os_str()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seen = Vec::new();
+    for line in BufReader::new(watcher.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        match line.as_str() {
+            "25" => live.write(RunningSweep {
+                at: now() - 3600.0,
+                ..underway(0.75)
+            }),
+            "75 stale" => fs::write(&page, &whole).unwrap(),
+            _ => {}
+        }
+        seen.push(line);
+    }
+    match watcher.wait().unwrap().code() {
+        // The reason has been printed.
+        Some(77) => {}
+        _ => assert_eq!(seen, ["25", "75 stale", "ended"]),
+    }
 }
 
 #[test]
@@ -338,12 +419,12 @@ fn finished_pages_over_tables_with_more_results_are_kept() {
         dataset: &dataset,
         folders: &Folders::find(&plan.experiments, Some(&dataset), &dir),
     };
-    live.write();
+    live.write(underway(0.5));
     assert!(read(&own) == whole && read(&over) == whole_over);
     assert!(read(&other).contains("to be written again"));
     // A page that is not there takes nothing from anybody.
     fs::remove_file(&own).unwrap();
-    live.write();
+    live.write(underway(0.5));
     assert!(read(&own).contains("2 not run yet"));
     fs::write(&own, &whole).unwrap();
 

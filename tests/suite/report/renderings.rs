@@ -200,7 +200,10 @@ fn a_half_done_grid_marks_the_pairs_that_are_there_and_nothing_as_the_best() {
         );
     }
     let text = report::markdown(&document);
-    assert!(text.contains("† 4/12") && text.contains("–† 0/4"), "{text}");
+    assert!(
+        text.contains("… 4/12") && text.contains(" … 0/4 |"),
+        "{text}"
+    );
 }
 
 #[test]
