@@ -15,7 +15,7 @@ use std::{
 use crate::{
     data::Dataset,
     estimate,
-    event::{Listener, Record, now},
+    event::{Ended, Listener, Record, now},
     paper,
     plan::{Plan, StageId},
     progress::Board,
@@ -86,13 +86,21 @@ impl<'a> LivePages<'a> {
 
     fn write_until_the_end(&self, news: &Receiver<()>, board: &Mutex<Board>) {
         let mut rest = SHORTEST;
+        let mut written = false;
         loop {
-            if !rested(news, rest) {
-                return;
-            }
+            let goes_on = rested(news, rest);
             let began = Instant::now();
             let underway = {
                 let board = board.lock().unwrap_or_else(PoisonError::into_inner);
+                if !goes_on {
+                    // Otherwise the end of the sweep writes them.
+                    let stopped = matches!(board.ended, Some(Ended::Interrupted | Ended::DiskFull));
+                    drop(board);
+                    if stopped && written {
+                        self.write(None);
+                    }
+                    return;
+                }
                 RunningSweep {
                     share: board.share_done(),
                     line: board.line(now()),
@@ -100,14 +108,15 @@ impl<'a> LivePages<'a> {
                     again_after: AGAIN,
                 }
             };
-            self.write(underway);
+            self.write(Some(&underway));
+            written = true;
             rest = SHORTEST.max(REST * began.elapsed());
         }
     }
 
-    /// Writes them now. Finished pages over tables that have more results than there are so far are
-    /// left alone.
-    pub fn write(&self, underway: RunningSweep) {
+    /// Writes them now, as those of a running sweep, or of one that was stopped. Finished pages
+    /// over tables that have more results than there are so far are left alone.
+    pub fn write(&self, underway: Option<&RunningSweep>) {
         let results = results::collect(self.plan, self.store, &|_: StageId| None);
         let sources = PageSources {
             results: &results,
@@ -118,7 +127,7 @@ impl<'a> LivePages<'a> {
             spent: &estimate::spent(self.folders.dir()),
             claims: paper::claims,
             unread: &Unread::default(),
-            underway: Some(&underway),
+            underway,
             kept: &RicherTable::find(&results, self.folders),
         };
         let _ = report::write_pages(&sources);

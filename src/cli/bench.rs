@@ -207,7 +207,15 @@ fn measure(
         (1, AnyEngine::Stock(engine)) => median_step_ms(engine, shape, of, *steps, &mut look),
         (1, AnyEngine::Lanes(engine)) => median_step_ms(engine, shape, of, *steps, &mut look),
         (1, AnyEngine::Cuda(engine)) => median_step_ms(&**engine, shape, of, *steps, &mut look),
-        (count, _) => step_ms_together(&engines, count, shape, of, *steps, &mut look),
+        (count, _) => {
+            let together = step_ms_together(&engines, count, shape, of, *steps, &|| {
+                device.memory_in_use()
+            });
+            together.map(|(step_ms, memory)| {
+                device_memory = memory;
+                step_ms
+            })
+        }
     };
     let step_ms = step_ms.map_err(|error| {
         let StepShape { width, size, batch } = shape;
@@ -266,15 +274,16 @@ fn how_long(steps: Option<NonZeroUsize>) -> (usize, Duration) {
     steps.map_or((LEAST, LONG_ENOUGH), |n| (n.get(), Duration::ZERO))
 }
 
-/// The time of all steps of some networks, each in a thread of its own, over their number.
+/// The time of all steps of some networks, each in a thread of its own, over their number; and the
+/// card's memory in use meanwhile.
 fn step_ms_together(
     engines: &Engines,
     count: usize,
     shape: StepShape,
     (method, experts): (&Method, Expert),
     steps: Option<NonZeroUsize>,
-    afterwards: &mut dyn FnMut(),
-) -> candle_core::Result<f64> {
+    memory: &(dyn Fn() -> Option<usize> + Sync),
+) -> candle_core::Result<(f64, Option<usize>)> {
     let together = Barrier::new(count);
     let one = || {
         let entrance = Entrance(&together);
@@ -282,9 +291,9 @@ fn step_ms_together(
         let engine = engine.map_err(|error| candle_core::Error::msg(format!("{error:#}")))?;
         let of = (method, experts);
         match engine {
-            AnyEngine::Stock(engine) => timed_steps(&engine, shape, of, steps, entrance),
-            AnyEngine::Lanes(engine) => timed_steps(&engine, shape, of, steps, entrance),
-            AnyEngine::Cuda(engine) => timed_steps(&*engine, shape, of, steps, entrance),
+            AnyEngine::Stock(engine) => timed_steps(&engine, shape, of, steps, entrance, memory),
+            AnyEngine::Lanes(engine) => timed_steps(&engine, shape, of, steps, entrance, memory),
+            AnyEngine::Cuda(engine) => timed_steps(&*engine, shape, of, steps, entrance, memory),
         }
     };
     let timed: Vec<_> = thread::scope(|scope| {
@@ -294,15 +303,24 @@ fn step_ms_together(
             .map(|timed| timed.expect("a step does not panic"))
             .collect()
     });
-    afterwards();
     let timed = timed.into_iter().collect::<candle_core::Result<Vec<_>>>()?;
-    let begun = timed.iter().map(|(begun, ..)| *begun).min();
-    let ended = timed.iter().map(|(_, ended, _)| *ended).max();
-    let steps: usize = timed.iter().map(|(.., steps)| steps).sum();
+    let begun = timed.iter().map(|timed| timed.begun).min();
+    let ended = timed.iter().map(|timed| timed.ended).max();
+    let steps: usize = timed.iter().map(|timed| timed.steps).sum();
+    let memory = timed.iter().filter_map(|timed| timed.memory).max();
     let took = ended
         .zip(begun)
         .map_or(Duration::ZERO, |(ended, begun)| ended - begun);
-    Ok(took.as_secs_f64() * 1e3 / steps as f64)
+    Ok((took.as_secs_f64() * 1e3 / steps as f64, memory))
+}
+
+/// Steps of one network.
+struct TimedSteps {
+    begun: Instant,
+    ended: Instant,
+    steps: usize,
+    /// Of the card's, in use after the last one.
+    memory: Option<usize>,
 }
 
 /// Where threads wait for each other: all go on once the last one drops it, also by an error.
@@ -314,15 +332,15 @@ impl Drop for Entrance<'_> {
     }
 }
 
-/// Steps that begin together with those of others, after one to warm up; when they began and ended,
-/// and how many they were.
+/// Steps that begin together with those of others, after one to warm up.
 fn timed_steps<E: Trains>(
     engine: &E,
     shape: StepShape,
     (method, experts): (&Method, Expert),
     steps: Option<NonZeroUsize>,
     entrance: Entrance<'_>,
-) -> candle_core::Result<(Instant, Instant, usize)> {
+    memory: &(dyn Fn() -> Option<usize> + Sync),
+) -> candle_core::Result<TimedSteps> {
     let (least, long_enough) = how_long(steps);
     let probe = Probe::new(engine, shape, method, experts)?;
     let mut steps_of = probe.begin()?;
@@ -335,7 +353,13 @@ fn timed_steps<E: Trains>(
         engine.device().synchronize()?;
         count += 1;
     }
-    Ok((begun, Instant::now(), count))
+    Ok(TimedSteps {
+        begun,
+        ended: Instant::now(),
+        steps: count,
+        // The first to end sees that of all.
+        memory: memory(),
+    })
 }
 
 /// The peak memory of this process; `None` where the system does not report it.

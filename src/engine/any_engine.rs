@@ -36,7 +36,7 @@ impl AnyEngine {
         match self {
             Self::Stock(stock) => stock.device().synchronize().is_err(),
             Self::Lanes(_) => false,
-            Self::Cuda(cuda) => cuda.finish().is_err(),
+            Self::Cuda(cuda) => cuda.is_broken(),
         }
     }
 

@@ -178,7 +178,12 @@ fn attempts_of(path: &Path, attempts: &mut BTreeMap<Which, Attempt>) {
                 let Some(device) = devices.get(slot) else {
                     return;
                 };
-                let sharing = devices.iter().filter(|other| *other == device).count();
+                // Every core has a slot; those of a card share it as far as they are busy.
+                let is_there = |other: &usize| devices.get(*other) == Some(device);
+                let sharing = match device.as_str() {
+                    "cpu" => devices.iter().filter(|other| *other == device).count(),
+                    _ => 1 + busy.keys().filter(|other| is_there(other)).count(),
+                };
                 let kind = device.split(':').next().unwrap_or(device);
                 let which = (run, slot, at.to_bits());
                 busy.insert(slot, which.clone());

@@ -310,6 +310,9 @@ impl Slots {
     }
 }
 
+/// Slots for evaluations beside cards: each has the data set in memory.
+const MOST_BESIDE: usize = 8;
+
 /// The slots on some devices, so many on each card, of a machine with so many cores.
 fn slots(
     devices: &[DeviceName],
@@ -341,7 +344,7 @@ fn slots(
     // Where the processor trains too, its slots take evaluations first. Else half of the cores
     // prepare what cards train.
     let beside = match cards == devices.len() {
-        true => cards.min((cores / 2).max(1)),
+        true => cards.min((cores / 2).max(1)).min(MOST_BESIDE),
         false => 0,
     };
     let evaluations = Slot {

@@ -4,9 +4,9 @@
 //! trainings can be done in the same launches. A worker is started for the first stage of its
 //! slots and reused from stage to stage, so that the data set is read once.
 //!
-//! The rule: where a worker ends, its stages fail, each with the last lines of its log and the
-//! log's path, and the next stage gets a new worker. Where it tells which stage was the reason, or
-//! one took too long, the others have nothing wrong and only stop.
+//! The rule: where a worker ends, one of its stages fails, with the last lines of its log and the
+//! log's path: the one that was the reason, took too long, or was begun last. The others have
+//! nothing wrong and only stop, and the next stage gets a new worker.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -52,6 +52,8 @@ pub struct Local {
     workers: Vec<Option<Worker>>,
     /// The slots that have a stage, and since when.
     busy: Vec<Option<Instant>>,
+    /// The slots of cards whose training may still wait for memory.
+    waits: Vec<bool>,
     /// How long a stage may take.
     timeout: Option<Duration>,
     /// The logs of stages.
@@ -75,6 +77,8 @@ struct Worker {
     threads: NonZeroUsize,
     /// The slot and the failure because of which it ends.
     last: Option<(usize, StageFailure)>,
+    /// The slot that got a stage last.
+    latest: usize,
 }
 
 impl Worker {
@@ -137,6 +141,10 @@ impl RunControl {
     }
 }
 
+/// How many times longer a training may take until its first step where it may have to wait for the
+/// memory of a card, until others have ended.
+const WAITING_FOR_A_CARD: u32 = 10;
+
 /// A message from a worker.
 enum WorkerSignal {
     Reply(Reply),
@@ -157,6 +165,7 @@ impl Local {
             command,
             workers: slots.slots.iter().map(|_| None).collect(),
             busy: vec![None; slots.slots.len()],
+            waits: vec![false; slots.slots.len()],
             slots,
             timeout,
             logs: Logs::new(results),
@@ -253,6 +262,7 @@ impl Local {
             logs,
             threads: started_with,
             last: None,
+            latest: place,
         })
     }
 }
@@ -268,6 +278,8 @@ impl Executor for Local {
 
     fn start(&mut self, slot: usize, spec: &Spec) {
         self.busy[slot] = Some(Instant::now());
+        self.waits[slot] =
+            self.slots.slots[slot].device != DeviceName::Cpu && spec.kind().is_training();
         let place = self.slots.worker_of(slot);
         if self.workers[place].is_none() {
             match self.spawn(place) {
@@ -284,6 +296,7 @@ impl Executor for Local {
         }
         let threads = self.threads();
         let worker = self.workers[place].as_mut().expect("there is one by now");
+        worker.latest = slot;
         let log = self.logs.of(spec);
         worker.logs().insert(slot, log);
         worker.ask_threads(threads);
@@ -355,6 +368,15 @@ impl Local {
         (0..self.busy.len()).filter(of_worker).collect()
     }
 
+    /// Notes that a training is about to do its first step. On a card, the time that it has waited
+    /// for memory does not count for its timeout.
+    fn steps_begin(&mut self, slot: usize) {
+        if self.slots.slots[slot].device != DeviceName::Cpu && self.busy[slot].is_some() {
+            self.busy[slot] = Some(Instant::now());
+            self.waits[slot] = false;
+        }
+    }
+
     /// Tells how a stage ended; its slot is free.
     fn over(&mut self, slot: usize, news: News) {
         self.busy[slot] = None;
@@ -373,6 +395,7 @@ impl Local {
             WorkerSignal::Ended => return self.ended(place),
         };
         match what {
+            StageReply::Begun => self.steps_begin(slot),
             StageReply::Resumed(steps) => {
                 let news = News::Resumed(steps);
                 self.pending.push_back(Message { slot, news });
@@ -398,16 +421,26 @@ impl Local {
                 let failure = with_log(worker.take_log(slot), failure);
                 self.over(slot, News::Failed(failure));
             }
-            StageReply::Last(failure) => worker.last = Some((slot, failure)),
+            StageReply::Last(failure) => {
+                worker.last = Some((slot, failure));
+                // It ends by itself, unless the driver holds it up.
+                let _ = worker.child.kill();
+            }
         }
     }
 
     /// The slot whose stage reaches the timeout first, and when.
     fn next_timeout(&self) -> Option<(usize, Instant)> {
         let timeout = self.timeout?;
-        let since = self.busy.iter().enumerate();
+        let since = self.busy.iter().zip(&self.waits).enumerate();
         since
-            .filter_map(|(slot, since)| Some((slot, (*since)? + timeout)))
+            .filter_map(|(slot, (since, waits))| {
+                let timeout = match waits {
+                    true => timeout * WAITING_FOR_A_CARD,
+                    false => timeout,
+                };
+                Some((slot, (*since)? + timeout))
+            })
             .min_by_key(|(_, at)| *at)
     }
 
@@ -437,18 +470,24 @@ impl Local {
             return;
         };
         let how = how_it_ended(&mut worker.child);
-        let last = worker.last.take();
-        for slot in self.busy_slots(place) {
-            let failure = match &last {
-                Some((reason, _)) if *reason != slot => {
-                    self.over(slot, News::Stopped);
-                    continue;
+        // Where nothing is told, the stage that was begun last is taken for the reason.
+        let (reason, failure) = match worker.last.take() {
+            Some(last) => last,
+            None => (worker.latest, how),
+        };
+        let busy = self.busy_slots(place);
+        let reason = match busy.contains(&reason) {
+            true => Some(reason),
+            false => busy.last().copied(),
+        };
+        for slot in busy {
+            match Some(slot) == reason {
+                true => {
+                    let failure = with_log(worker.take_log(slot), failure.clone());
+                    self.over(slot, News::Failed(failure));
                 }
-                Some((_, failure)) => failure.clone(),
-                None => how.clone(),
-            };
-            let failure = with_log(worker.take_log(slot), failure);
-            self.over(slot, News::Failed(failure));
+                false => self.over(slot, News::Stopped),
+            }
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Reply {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StageReply {
+    /// Its first step is about to be done.
+    Begun,
     /// It goes on from progress that was saved after so many steps.
     Resumed(usize),
     /// A step is done.
@@ -307,6 +309,7 @@ impl Watch for Watching<'_> {
         match self.told {
             None => {
                 self.told = Some(Instant::now());
+                self.shared.reply(self.slot, StageReply::Begun);
                 if step.step > 1 {
                     let resumed = StageReply::Resumed(step.step - 1);
                     self.shared.reply(self.slot, resumed);

@@ -307,8 +307,8 @@ impl Board {
         text
     }
 
-    /// How much is done, for example `312 of 1,538 trainings done, 2 running`. Where nothing is
-    /// trained, stages are counted.
+    /// How much is done, for example `312 of 1,538 trainings done, 2 stages running`. Where nothing
+    /// is trained, stages are counted.
     pub fn done(&self) -> String {
         let Counts {
             cached: _,
@@ -326,7 +326,12 @@ impl Board {
             all => (trainings_finished, all, "trainings"),
         };
         let [done, all, running] = [done, all, running].map(grouped);
-        let mut text = format!("{done} of {all} {what} done, {running} running");
+        let stages = if self.counts.running == 1 {
+            "stage"
+        } else {
+            "stages"
+        };
+        let mut text = format!("{done} of {all} {what} done, {running} {stages} running");
         if elsewhere > 0 {
             text.push_str(&format!(", {} in another process", grouped(elsewhere)));
         }
@@ -338,7 +343,7 @@ impl Board {
     }
 
     /// One line for all slots, for example
-    /// `ETA 4 min 10 s  57 batches/s  312 of 1,538 trainings done, 2 running`.
+    /// `ETA 4 min 10 s  57 batches/s  312 of 1,538 trainings done, 2 stages running`.
     pub fn line(&self, now: f64) -> String {
         format!("{}  {}", self.pace(now), self.done())
     }
@@ -468,6 +473,6 @@ mod tests {
         let more = begin(41);
         assert_eq!(more.len(), 8);
         assert_eq!(more[6..], ["slot 9: training 9", "and 2 more"]);
-        assert_eq!(board.done(), "1 of 4,322 trainings done, 12 running");
+        assert_eq!(board.done(), "1 of 4,322 trainings done, 12 stages running");
     }
 }

@@ -59,6 +59,8 @@ impl<'a> CardLearner<'a> {
         parameters: &'a [Parameter],
         optimiser: RAdam,
     ) -> Result<Self> {
+        // What was computed before the training is not needed in it.
+        cuda.release_memory();
         let tensors = |of: &'a [Parameter]| of.iter().map(|p| p.var.as_tensor());
         let trained: Vec<&Tensor> = tensors(parameters).collect();
         let is_trained = |tensor: &&Tensor| trained.iter().any(|other| other.id() == tensor.id());

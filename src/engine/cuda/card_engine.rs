@@ -13,7 +13,7 @@ use candle_core::Result;
 
 use super::{
     arena::{Arena, CardBlock},
-    conductor::Conductor,
+    conductor::{Conductor, Permit},
     held::Held,
     machine::{Card, CudaError, Device, launch::Launch},
     record::{CardMemory, LaunchRecord},
@@ -64,6 +64,8 @@ pub struct Cuda {
     pub(super) arena: Arena,
     pub(super) record: RefCell<LaunchRecord>,
     memory: RefCell<CardMemory>,
+    /// Where trainings are on the card too: held as long as there is memory.
+    permit: RefCell<Option<Permit>>,
     /// Where operations are recorded only: numbers of the last step, by where they are.
     pub(super) outputs: RefCell<HashMap<u64, Vec<f32>>>,
     /// Parameters that stay on the card.
@@ -130,6 +132,7 @@ impl Cuda {
             arena: Arena::default(),
             record: RefCell::default(),
             memory: RefCell::default(),
+            permit: RefCell::default(),
             outputs: RefCell::default(),
             held: RefCell::default(),
             made: Cell::new(0),
@@ -161,7 +164,14 @@ impl Cuda {
         if self.arena.is_free() {
             self.record.take();
             self.memory.take();
+            self.permit.take();
         }
+    }
+
+    /// Whether the card reports an error that stays, or its trainings have ended with one.
+    pub fn is_broken(&self) -> bool {
+        let conductor = self.conductor.get();
+        self.finish().is_err() || conductor.is_some_and(|conductor| !conductor.is_alive())
     }
 
     /// Does what is recorded.
@@ -171,6 +181,10 @@ impl Cuda {
             return Ok(());
         }
         let device = self.device()?;
+        if let Some(conductor) = self.conductor.get() {
+            let mut permit = self.permit.borrow_mut();
+            permit.get_or_insert_with(|| conductor.permit());
+        }
         let mut memory = self.memory.borrow_mut();
         let Some(before) = self.timed.get() else {
             return memory.run(device, &record, self.arena.len());

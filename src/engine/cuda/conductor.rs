@@ -12,8 +12,8 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     rc::Rc,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -31,6 +31,12 @@ use super::{
 /// The part of a card's memory that stays free for what networks compute beside trainings, where
 /// several are trained.
 const SPARE: usize = 8;
+
+/// Engines that compute beside trainings at a time: predictions take little time and much memory.
+const BESIDE: usize = 2;
+
+/// How long a network waits for memory that another process may give back.
+const OTHERS_MAY_END: Duration = Duration::from_secs(60);
 
 /// The part of the time of the last launches that the next ones may wait for other networks.
 const WORTH_WAITING: u32 = 4;
@@ -56,6 +62,7 @@ enum Ask {
     Leave(SeatNumber),
     /// Tell a network that finds the memory full, instead of letting it wait.
     NeverWait,
+    Nothing,
 }
 
 /// A step of one network.
@@ -78,6 +85,10 @@ pub struct Conductor {
     asks: mpsc::Sender<Ask>,
     /// Networks that have a place, or wait for one.
     networks: AtomicUsize,
+    is_patient: AtomicBool,
+    /// Engines that may compute beside trainings at present.
+    permits: Mutex<usize>,
+    returned: Condvar,
 }
 
 impl Conductor {
@@ -101,14 +112,32 @@ impl Conductor {
         Ok(Self {
             asks,
             networks: AtomicUsize::new(0),
+            is_patient: AtomicBool::new(true),
+            permits: Mutex::new(BESIDE),
+            returned: Condvar::new(),
         })
+    }
+
+    /// Whether its thread still answers.
+    pub fn is_alive(&self) -> bool {
+        self.asks.send(Ask::Nothing).is_ok()
     }
 
     /// From now on a network that finds the card's memory full is told so, instead of waiting until
     /// others leave: for networks that wait for each other.
     pub fn never_wait(&self) {
+        self.is_patient.store(false, Ordering::Relaxed);
         // The thread may have ended before.
         let _ = self.asks.send(Ask::NeverWait);
+    }
+
+    /// Leave to compute beside trainings, in memory of one's own: waits until others have given
+    /// theirs back.
+    pub(super) fn permit(self: &Arc<Self>) -> Permit {
+        let permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        let permits = self.returned.wait_while(permits, |left| *left == 0);
+        *permits.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Permit(self.clone())
     }
 
     /// The number of networks that are trained at present.
@@ -127,6 +156,21 @@ fn gone() -> CudaError {
     CudaError::Driver {
         doing: "computing on the card",
         text: "its thread has ended".to_owned(),
+    }
+}
+
+/// Leave to compute beside trainings, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit(Arc<Conductor>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *self
+            .0
+            .permits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.returned.notify_one();
     }
 }
 
@@ -154,7 +198,21 @@ impl Seat {
     /// The card's memory is too small.
     pub fn new(conductor: Arc<Conductor>, floats: usize) -> Result<Self, CudaError> {
         conductor.networks.fetch_add(1, Ordering::Relaxed);
-        let number = conductor.ask(|answer| Ask::Join(floats, answer));
+        let until = Instant::now() + OTHERS_MAY_END;
+        let number = loop {
+            let number = conductor.ask(|answer| Ask::Join(floats, answer));
+            match &number {
+                // The rest is another process's, or computed beside trainings.
+                Err(CudaError::OutOfMemory { asked, total, .. })
+                    if asked < total
+                        && conductor.is_patient.load(Ordering::Relaxed)
+                        && Instant::now() < until =>
+                {
+                    thread::sleep(Duration::from_millis(500));
+                }
+                _ => break number,
+            }
+        };
         if number.is_err() {
             conductor.networks.fetch_sub(1, Ordering::Relaxed);
         }
@@ -374,6 +432,7 @@ impl CardThread {
                 self.is_patient = false;
                 self.admit();
             }
+            Ask::Nothing => {}
             Ask::Leave(seat) => {
                 self.stepping.remove(&seat);
                 self.seats.remove(&seat);

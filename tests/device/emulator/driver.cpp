@@ -85,7 +85,7 @@ static size_t most = getenv("EMULATED_MEMORY") ? strtoull(getenv("EMULATED_MEMOR
 static size_t memory_total() { return most; }
 static int devices() {
   const char *visible = getenv("CUDA_VISIBLE_DEVICES"), *count = getenv("EMULATED_DEVICES");
-  return visible && !*visible ? 0 : count ? atoi(count) : 1;
+  return count ? atoi(count) : visible && !*visible ? 0 : 1;
 }
 static std::map<uint64_t, size_t> &allocated() {
   static std::map<uint64_t, size_t> &all = *new std::map<uint64_t, size_t>;

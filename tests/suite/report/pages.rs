@@ -302,7 +302,7 @@ fn a_live_page_follows_its_sweep_in_a_browser() {
         dataset: &dataset,
         folders: &Folders::find(&plan.experiments, Some(&dataset), &dir),
     };
-    live.write(underway(0.25));
+    live.write(Some(&underway(0.25)));
     let text = fs::read_to_string(&page).unwrap();
     for part in [
         "This sweep is running.",
@@ -325,10 +325,10 @@ fn a_live_page_follows_its_sweep_in_a_browser() {
     for line in BufReader::new(watcher.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         match line.as_str() {
-            "25" => live.write(RunningSweep {
+            "25" => live.write(Some(&RunningSweep {
                 at: now() - 3600.0,
                 ..underway(0.75)
-            }),
+            })),
             "75 stale" => fs::write(&page, &whole).unwrap(),
             _ => {}
         }
@@ -419,12 +419,12 @@ fn finished_pages_over_tables_with_more_results_are_kept() {
         dataset: &dataset,
         folders: &Folders::find(&plan.experiments, Some(&dataset), &dir),
     };
-    live.write(underway(0.5));
+    live.write(Some(&underway(0.5)));
     assert!(read(&own) == whole && read(&over) == whole_over);
     assert!(read(&other).contains("to be written again"));
     // A page that is not there takes nothing from anybody.
     fs::remove_file(&own).unwrap();
-    live.write(underway(0.5));
+    live.write(Some(&underway(0.5)));
     assert!(read(&own).contains("2 not run yet"));
     fs::write(&own, &whole).unwrap();
 

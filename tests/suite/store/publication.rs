@@ -276,7 +276,7 @@ fn progress_that_cannot_be_saved_is_told_and_fails_nothing() {
         folder.path(),
         "store/partial",
         "worker",
-        &["--save-every", "0s"],
+        &["--save-every", "1ms"],
     );
     assert_eq!(code, Some(0), "{said}");
     assert!(failed > 3, "progress was to be saved {failed} times");

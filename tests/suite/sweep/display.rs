@@ -105,8 +105,8 @@ fn the_live_display_fits_the_terminal_and_says_what_each_slot_does() {
                 assert!(percent.clone().any(|line| line.contains(part)), "{live:#?}");
             }
             let done = |line: &String| {
-                line.trim() == "0 of 5 trainings done, 2 running"
-                    || line.trim() == "2 of 5 trainings done, 2 running"
+                line.trim() == "0 of 5 trainings done, 2 stages running"
+                    || line.trim() == "2 of 5 trainings done, 2 stages running"
             };
             assert!(lines.iter().any(done), "{lines:#?}");
         }
@@ -147,7 +147,7 @@ fn where_there_is_no_terminal_plain_lines_are_printed() {
     let (clock, heading) = first.split_once(" UTC  ").unwrap();
     assert_eq!(clock.len(), "14:03:22".len(), "{first}");
     assert!(
-        heading.starts_with("0 of 5 trainings done, 0 running, "),
+        heading.starts_with("0 of 5 trainings done, 0 stages running, "),
         "{first}"
     );
     let last = said.err.lines().last().unwrap();

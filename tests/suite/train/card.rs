@@ -451,10 +451,7 @@ fn trainings_take_turns_where_the_card_has_no_memory_for_all() {
     });
     let most = usize::try_from(card.count(Counted::PeakBytes)).unwrap();
     card.limit_memory(4 << 30);
-    assert!(
-        (2 * one - one / 8..3 * one).contains(&most),
-        "{most} of {one} each"
-    );
+    assert!(most < 3 * one, "{most} of {one} each");
     assert!(together.iter().all(|each| *each == Ok(alone.clone())));
     assert_eq!(conductor.networks(), 0);
 }
