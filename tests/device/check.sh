@@ -17,9 +17,9 @@
 #   speed      training steps, and PyTorch's
 #   sanitizer  the driver's own checker, where it is installed
 # Environment: OUT (./device-check), CARD (cuda:0), ONLY (names from the list). On a card that is
-# only emulated, smaller ones of LAYERS and SHAPES (networks), NETWORKS (how many at once), SWEEP
-# (more words for `run`, such as `--set pretrain.steps=2`), STEPS (of the training that is killed)
-# and WAIT (seconds of Table II).
+# only emulated, smaller ones of LAYERS and SHAPES (networks; of the first and the last, NETWORKS are
+# trained at once, and PyTorch times them), SWEEP (more words for `run`, such as
+# `--set pretrain.steps=2`), STEPS (of the training that is killed) and WAIT (seconds of Table II).
 set -uo pipefail
 program=$(realpath "${1:?usage: check.sh PROGRAM [SUITE]}")
 suite=${2:+$(realpath "$2")}
@@ -29,7 +29,7 @@ out=$(realpath -m "${OUT:-device-check}")
 card=${CARD:-cuda:0}
 layers=${LAYERS:-4:32:4 8:64:16 64:192:16}
 shapes=${SHAPES:-8:64:16 16:64:16 32:96:16 64:192:16}
-networks=${NETWORKS:-1,4,16,64}
+networks=${NETWORKS:-4 16 64}
 python=${PYTHON:-python3}
 mkdir -p "$out"
 cd "$out"
@@ -110,7 +110,8 @@ check_bytes() {
 }
 
 check_kill() {
-    local long=(--set "scratch.steps=${STEPS:-20000}" --only 'method="w/o" and expert=6 and n=34 and start=1')
+    local one='method="w/o" and expert=6 and n=34 and start=1'
+    local long=(--set "scratch.steps=${STEPS:-20000}" --only "$one")
     run_on whole "${long[@]}" || return 1
     local round parent tries
     for round in 1 2; do
@@ -145,7 +146,7 @@ check_leases() {
 check_table2() {
     local begin=$SECONDS
     # What is not done then stays in the store.
-    timeout -s INT -k 20 "${WAIT:-150}" "$program" run "$experiments/table2.toml" --profile phantom \
+    timeout -s INT -k 20 "${WAIT:-90}" "$program" run "$experiments/table2.toml" --profile phantom \
         --dataset phantom --device "$card" --results table2
     local code=$?
     # 124 and 137: it took too long.
@@ -155,20 +156,23 @@ check_table2() {
 
 check_speed() {
     local shape
-    local precision count
+    local precision count ends="${shapes%% *} ${shapes##* }"
     for shape in $shapes; do
         for precision in f32 tf32; do
-            for count in ${networks//,/ }; do
-                # Where so many do not fit the card, the message is in the log.
-                "$program" bench "$shape" --device "$card" --precision "$precision" --json \
-                    --networks "$count" > "step-$precision-${shape//:/-}-$count.json" ||
-                    [ "$count" != 1 ] || return 1
-            done
+            "$program" bench "$shape" --device "$card" --precision "$precision" --json \
+                > "step-$precision-${shape//:/-}.json" || return 1
+        done
+    done
+    for shape in $ends; do
+        for count in $networks; do
+            # Where so many do not fit the card, the message is in the log.
+            "$program" bench "$shape" --device "$card" --json --networks "$count" \
+                > "step-f32-${shape//:/-}-$count.json"
         done
     done
     if "$python" -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
         # shellcheck disable=SC2086 # a word for each shape
-        "$python" "$here/torch_step.py" $shapes > torch.json || return 1
+        "$python" "$here/torch_step.py" $ends > torch.json || return 1
     fi
     "$python" "$here/compare.py" .
 }

@@ -16,7 +16,8 @@ def main():
     ratios = []
     steps = [path for path in folder.glob("step-*.json") if path.stat().st_size]
     rows = [json.loads(path.read_text())[0] for path in steps]
-    for row in sorted(rows, key=lambda row: (row["width"], row["size"], row["engine"], row["networks"])):
+    order = ["width", "size", "engine", "networks"]
+    for row in sorted(rows, key=lambda row: [row[name] for name in order]):
         tf32, networks = "tf32" in row["engine"], row["networks"]
         shape = f"{row['width']}:{row['size']}:{row['batch']}"
         line = f"{shape} {'tf32' if tf32 else 'f32 '} {networks:2} at once: {row['step_ms']:.3f} ms"
