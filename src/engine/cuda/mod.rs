@@ -25,6 +25,7 @@ mod arena;
 mod record;
 mod forms;
 mod plan;
+mod card_thread;
 mod conductor;
 mod held;
 mod card_engine;
