@@ -1,18 +1,20 @@
 //! `expertgrid compare`: two experiments side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::{Done, Failure, output::print};
-use crate::comparison::compare;
+use crate::{comparison::compare, report::markdown, store::replace_file};
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "It reads runs.csv and variant.toml in both folders, and the manifests that they
 name, as these are now, for the keys; nothing is run.
 
-Example: expertgrid compare results/table2/phantom results/table2/phantom+finetune.steps=80"
+Examples:
+  expertgrid compare results/table2/phantom results/table2/phantom+finetune.steps=80
+  expertgrid compare results/table2/phantom results/table2/phantom+finetune.steps=80 -o page.html"
 )]
 pub(super) struct Arguments {
     /// The folder of the first experiment's results: results/<name>/<variant>.
@@ -24,6 +26,9 @@ pub(super) struct Arguments {
     /// What to print.
     #[arg(long, value_enum, default_value = "markdown")]
     format: ComparisonFormat,
+    /// Write it to a file instead; a page where its name ends with .html, CSV where with .csv.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
+    out: Option<PathBuf>,
 }
 
 /// How a comparison is printed.
@@ -33,6 +38,23 @@ enum ComparisonFormat {
     Markdown,
     /// One row per cell and measure, with numbers in full.
     Csv,
+    /// A page with a plot of the differences, one file that needs no network.
+    Html,
+}
+
+impl ComparisonFormat {
+    /// That of a file, by its name.
+    fn of_file(path: &Path) -> Result<Self, Failure> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("html") => Ok(Self::Html),
+            Some("csv") => Ok(Self::Csv),
+            Some("md") => Ok(Self::Markdown),
+            _ => Err(Failure::refused(format!(
+                "{} does not say what to write; name a file that ends with .html, .md or .csv",
+                path.display()
+            ))),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
@@ -40,12 +62,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         first,
         second,
         format,
+        out,
     } = arguments;
+    let format = match out {
+        Some(path) => ComparisonFormat::of_file(path)?,
+        None => *format,
+    };
     let compared = compare([first, second]).map_err(Failure::input)?;
     let text = match format {
-        ComparisonFormat::Markdown => compared.markdown(),
+        ComparisonFormat::Markdown => markdown(&compared.document()),
         ComparisonFormat::Csv => compared.csv(),
+        ComparisonFormat::Html => compared.page(),
     };
-    print(text.trim_end());
+    match out {
+        None => print(text.trim_end()),
+        Some(path) => {
+            replace_file(path, text.as_bytes()).map_err(Failure::input)?;
+            print(format_args!("written to {}", path.display()));
+        }
+    }
     Ok(Done::Whole)
 }

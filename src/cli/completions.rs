@@ -1,11 +1,15 @@
 //! `expertgrid completions` and `expertgrid man`: what shells and `man` need to know of the command
 //! line.
 
-use std::{io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory, builder::Resettable};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::{Cli, Done, Failure, output::print};
 
@@ -42,12 +46,66 @@ pub(super) fn completions(arguments: &Completions) -> Result<Done, Failure> {
 pub(super) fn man_pages(arguments: &ManPages) -> Result<Done, Failure> {
     let ManPages { out } = arguments;
     let write = || -> io::Result<()> {
-        std::fs::create_dir_all(out)?;
-        clap_mangen::generate_to(Cli::command(), out)
+        fs::create_dir_all(out)?;
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        write_pages(&command, out)
     };
     write()
         .with_context(|| format!("writing the pages to {}", out.display()))
         .map_err(Failure::Input)?;
     print(format_args!("written to {}", out.display()));
     Ok(Done::Whole)
+}
+
+/// Writes the page of a command and those of its commands.
+fn write_pages(command: &Command, out: &Path) -> io::Result<()> {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        write_pages(sub, out)?;
+    }
+    let after = command.get_after_help().map(ToString::to_string);
+    let man = Man::new(command.clone().after_help(Resettable::Reset));
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    page.extend(after_help(&after.unwrap_or_default()).into_bytes());
+    fs::write(out.join(man.get_filename()), page)
+}
+
+/// What follows a command's help: notes as running text, examples line by line.
+fn after_help(text: &str) -> String {
+    let is_head = |line: &str| line.starts_with("Example");
+    let (mut notes, mut examples, mut among_examples) = (Vec::new(), Vec::new(), false);
+    for line in text.lines() {
+        // An example of one line, or several below a heading, up to an empty line.
+        match (is_head(line), line.split_once(": ")) {
+            (true, Some((_, example))) => examples.push(example),
+            (true, None) => {}
+            (false, _) if among_examples && !line.is_empty() => examples.push(line.trim_start()),
+            (false, _) => notes.push(line),
+        }
+        among_examples = is_head(line) || (among_examples && !line.is_empty());
+    }
+    let roff = |line: &str| {
+        let text = line.replace('\\', "\\e").replace('-', "\\-");
+        // A line that begins with these is a command to the formatter.
+        match text.starts_with(['.', '\'']) {
+            true => format!("\\&{text}\n"),
+            false => format!("{text}\n"),
+        }
+    };
+    let mut page = String::new();
+    if notes.iter().any(|line| !line.is_empty()) {
+        page.push_str(".SH NOTES\n");
+        let notes = notes.split(|line| line.is_empty());
+        for paragraph in notes.filter(|paragraph| !paragraph.is_empty()) {
+            page.push_str(".PP\n");
+            page.extend(paragraph.iter().map(|line| roff(line)));
+        }
+    }
+    if !examples.is_empty() {
+        page.push_str(".SH EXAMPLES\n.nf\n");
+        page.extend(examples.iter().map(|line| roff(line)));
+        page.push_str(".fi\n");
+    }
+    page
 }

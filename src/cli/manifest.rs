@@ -12,6 +12,10 @@ use crate::manifest::{Fallback, Key, SectionTable, json_schema, sections};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List the keys of manifests: values, default, meaning, and whether they enter stages' keys.
+    #[command(after_help = "Examples:
+  expertgrid manifest keys
+  expertgrid manifest keys network
+  expertgrid manifest keys finetune.lr")]
     Keys {
         /// A section, like `network`, or one key, like `network.width` [default: all].
         #[arg(value_name = "SECTION")]
@@ -21,6 +25,12 @@ pub(super) enum Command {
         json: bool,
     },
     /// Print the JSON Schema of manifests, for editors.
+    #[command(
+        after_help = "Example: expertgrid manifest schema > manifest.schema.json
+
+A manifest whose first line is `#:schema manifest.schema.json` is completed and checked by editors
+that know taplo, as those of the paper are."
+    )]
     Schema,
 }
 

@@ -76,6 +76,15 @@ use selection::{DEFAULT_DATASET, Picked, Selection, inventory};
   expertgrid metric masks reference"
 )]
 struct Cli {
+    /// When tables are printed in bold and underlined.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    color: terminals::Emphasis,
     #[command(subcommand)]
     command: Command,
 }
@@ -200,7 +209,8 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with other work in its stages.
 pub fn main_with(work: &dyn StageWork) -> ExitCode {
-    let command = Cli::parse().command;
+    let Cli { color, command } = Cli::parse();
+    terminals::choose(color);
     let outcome = match command {
         Command::Data(command) => data::run(&command),
         Command::New(arguments) => new::run(&arguments),

@@ -28,6 +28,17 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "It can be stopped at any time (Ctrl-C, a closed window, a reboot): the same
+command goes on from there. Exit codes: 0 all done, 1 something failed, 2 the input is wrong, 130
+interrupted.
+
+Examples:
+  expertgrid run experiments/table2.toml --profile phantom
+  expertgrid run experiments/table2.toml -p phantom -s finetune.steps=80 --only 'expert=6 n<=10'
+  expertgrid run experiments/table*.toml --device cuda:0 --on-end 'notify-send $EXPERTGRID_END'
+  expertgrid run experiments/table2.toml --cluster mycluster --detach"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) selection: Selection,

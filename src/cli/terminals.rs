@@ -1,8 +1,28 @@
 //! What the terminal and the locale can show.
 
-use std::{env, io::IsTerminal};
+use std::{env, io::IsTerminal, sync::OnceLock};
+
+use clap::ValueEnum;
 
 use crate::report::Style;
+
+/// When text is printed with escape sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Emphasis {
+    /// On a terminal that takes them, unless NO_COLOR is set.
+    Auto,
+    /// Always, for example into `less -R`.
+    Always,
+    /// Never.
+    Never,
+}
+
+static CHOSEN: OnceLock<Emphasis> = OnceLock::new();
+
+/// Sets what the command line says, once.
+pub(super) fn choose(emphasis: Emphasis) {
+    let _ = CHOSEN.set(emphasis);
+}
 
 /// Whether standard output is a terminal that takes escape sequences.
 pub(super) fn takes_escapes() -> bool {
@@ -10,10 +30,16 @@ pub(super) fn takes_escapes() -> bool {
     std::io::stdout().is_terminal() && !dumb
 }
 
-/// Escape sequences are for terminals, unless NO_COLOR is set (no-color.org).
+/// Escape sequences are for terminals, unless NO_COLOR is set (no-color.org); the command line
+/// counts before both.
 pub(super) fn style() -> Style {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match takes_escapes() && !unwanted {
+    let wanted = match CHOSEN.get() {
+        Some(Emphasis::Always) => true,
+        Some(Emphasis::Never) => false,
+        Some(Emphasis::Auto) | None => takes_escapes() && !unwanted,
+    };
+    match wanted {
         true => Style::Escapes,
         false => Style::Characters,
     }

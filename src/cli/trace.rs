@@ -14,8 +14,9 @@ use serde::Serialize;
 use super::{Done, Failure, Selection, output::print};
 use crate::{
     artefact::{CaseScores, SCORES, Scores},
-    grid::{Coordinates, Field, Only, Pick, Value},
+    grid::{Axis, Coordinates, Field, Only, Pick, Value},
     key::Digest,
+    manifest::Experiment,
     metric::{Measure, Score},
     plan::{Fields, Kind, Plan, StageId},
     report::{Behind, Cell, Comparison, Test, tabulate},
@@ -25,7 +26,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  expertgrid trace experiments/table2.toml --only 'expert=6 n=10 method=w/ metric=dice'")]
+  expertgrid trace experiments/table2.toml --only 'expert=6 n=10 method=w/ metric=dice'
+  expertgrid trace experiments/table2.toml --only 'expert=6 n=10 start=1 metric=dice' --all")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -33,6 +35,9 @@ pub(super) struct Arguments {
     /// method, experts, annotators, samples, start and swept keys.
     #[arg(long, value_name = "EXPRESSION")]
     only: Option<Only>,
+    /// List every run behind a cell, with its cases and its files.
+    #[arg(short, long)]
+    all: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -55,6 +60,8 @@ struct Traced {
     underline: bool,
     against_best: String,
     against_counterpart: String,
+    /// What tells its results apart.
+    by: String,
     results: Vec<(String, f64)>,
     behind: Vec<TracedRun>,
 }
@@ -103,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let mut traced = Vec::new();
     for (index, experiment) in plan.experiments.iter().enumerate() {
         for cell in &tabulate(&results, index).cells {
-            if let Some(cell) = asked.trace(cell, &experiment.name, &results, &store) {
+            if let Some(cell) = asked.trace(cell, experiment, &results, &store) {
                 traced.push(cell);
             }
         }
@@ -122,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     match arguments.json {
         true => print(serde_json::to_string_pretty(&traced).expect("cells are plain data")),
-        false => traced.iter().for_each(Traced::say),
+        false => traced.iter().for_each(|cell| cell.say(arguments.all)),
     }
     Ok(Done::Whole)
 }
@@ -139,7 +146,7 @@ impl CellFilter {
     fn trace(
         &self,
         cell: &Cell,
-        table: &str,
+        experiment: &Experiment,
         results: &Results<'_>,
         store: &Store,
     ) -> Option<Traced> {
@@ -157,7 +164,7 @@ impl CellFilter {
             .map(|behind| TracedRun::of(behind, cell.metric, plan, store))
             .collect();
         (!behind.is_empty()).then(|| Traced {
-            table: table.to_owned(),
+            table: experiment.name.clone(),
             cell: cell.position.to_string(),
             metric: cell.metric.column(),
             mean: cell.mean,
@@ -171,6 +178,7 @@ impl CellFilter {
             underline: cell.underline,
             against_best: told(&cell.against_best),
             against_counterpart: told(&cell.against_counterpart),
+            by: experiment.table.results.iter().map(Axis::one).join(" and "),
             results: cell.results.iter().map(|(at, v)| (words(at), *v)).collect(),
             behind,
         })
@@ -253,8 +261,12 @@ fn told(test: &Test) -> String {
     }
 }
 
+/// How many results stand in a line.
+const IN_A_LINE: usize = 6;
+
 impl Traced {
-    fn say(&self) {
+    /// Prints it, with the runs behind it where `all` are asked for.
+    fn say(&self, all: bool) {
         let number =
             |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
         print(format_args!(
@@ -291,8 +303,25 @@ impl Traced {
         }
         print(format_args!("  best:        {}", self.against_best));
         print(format_args!("  counterpart: {}", self.against_counterpart));
-        for run in &self.behind {
-            run.say();
+        if all {
+            self.behind.iter().for_each(TracedRun::say);
+            return;
+        }
+        let results = self.results.iter();
+        let results = results.map(|(result, value)| format!("{result}: {value:.3}"));
+        let results: Vec<String> = results.collect();
+        for (i, line) in results.chunks(IN_A_LINE).enumerate() {
+            let head = match i {
+                0 => format!("by {}:", self.by),
+                _ => String::new(),
+            };
+            print(format_args!("  {head:<20} {}", line.join("  ")));
+        }
+        match self.behind.len() {
+            1 => print("  --all shows the run behind it, with its cases and files"),
+            several => print(format_args!(
+                "  --all lists the {several} runs behind it, with their cases and files"
+            )),
         }
     }
 }

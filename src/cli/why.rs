@@ -10,6 +10,7 @@ use crate::{
     grid::Only,
     key::{Digest, Keyed},
     plan::{Fields, Names, Plan, Stage, StageId},
+    status::{self, Life, Status},
     store::Store,
     why::{self, Answer, Difference, KeyField},
 };
@@ -17,12 +18,15 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   expertgrid why experiments/table2.toml --only 'expert=6 n=10 start=1 method=w/ annotators=1+2+3'
-  expertgrid why experiments/table2.toml --stage 4f0c2a91d07b")]
+  expertgrid why experiments/table2.toml --stage 4f0c2a91d07b --inputs")]
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
     asked: StageChoice,
+    /// List every input of every stage.
+    #[arg(short, long)]
+    inputs: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -61,7 +65,7 @@ struct StageExplanation {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
-    let plan = selection.plan()?;
+    let (plan, folders) = selection.plan_and_folders()?;
     let stages = stages(&plan, &arguments.asked)?;
     let store = Store::within(&selection.results);
     let names = Names::of(&plan);
@@ -81,10 +85,68 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         print(serde_json::to_string_pretty(&told).expect("what is told is plain data"));
         return Ok(Done::Whole);
     }
+    let wanted = |digest: &Digest| told.iter().any(|stage| stage.digest == *digest);
+    let outlook = Outlook {
+        leased: store.leased(wanted),
+        status: status::look(&plan, &store, &folders, |_| true),
+    };
+    print(outlook.answer(&told));
     for told in &told {
-        say(told);
+        say(told, arguments.inputs);
+    }
+    if !arguments.inputs {
+        print("--inputs lists what makes the key of each");
     }
     Ok(Done::Whole)
+}
+
+/// What processes do about stages that are missing.
+struct Outlook {
+    leased: Vec<Digest>,
+    status: Status,
+}
+
+impl Outlook {
+    /// The answer in a line: whether everything is there; if not, what will become of the first
+    /// stage that is missing.
+    fn answer(&self, told: &[StageExplanation]) -> String {
+        let missing = told
+            .iter()
+            .filter(|stage| !matches!(stage.answer, Answer::Cached));
+        let missing = missing.collect_vec();
+        let of = told.len();
+        let Some(first) = missing.first() else {
+            return match of {
+                1 => "in the store".to_owned(),
+                of => format!("all {of} stages are in the store"),
+            };
+        };
+        let count = match (missing.len(), of) {
+            (_, 1) => "not in the store".to_owned(),
+            (missing, of) if missing == of => format!("none of its {of} stages is in the store"),
+            (missing, of) => format!("{missing} of its {of} stages are not in the store"),
+        };
+        let mut running = self.status.sweeps.iter();
+        let running = running.find(|sweep| sweep.life == Life::Running);
+        let mut failures = self.status.failures.iter();
+        let failure = failures.find(|failure| failure.stage == first.digest);
+        let outlook = if self.leased.contains(&first.digest) {
+            format!("{} is being run now", first.name)
+        } else if let Some(failure) = failure {
+            format!(
+                "{} failed when it was tried last: {}",
+                first.name, failure.reason
+            )
+        } else if let Some(sweep) = running {
+            format!(
+                "a sweep of these manifests is running (process {})",
+                sweep.board.process
+            )
+        } else {
+            "nothing runs now that would make them".to_owned()
+        };
+        format!("{count}; {outlook}")
+    }
 }
 
 /// The stages of the run that is asked for; or the stage itself, after those that it needs.
@@ -127,7 +189,7 @@ pub(super) fn stages(plan: &Plan, asked: &StageChoice) -> Result<Vec<StageId>, F
     }
 }
 
-fn say(told: &StageExplanation) {
+fn say(told: &StageExplanation, inputs: bool) {
     print(format_args!("{} [{}]", told.name, told.digest.short()));
     match &told.answer {
         Answer::Cached => print("  in the store"),
@@ -153,6 +215,9 @@ fn say(told: &StageExplanation) {
                 ));
             }
         }
+    }
+    if !inputs {
+        return;
     }
     print("  inputs");
     for (field, given) in &told.inputs {

@@ -7,10 +7,12 @@
 //! those of one way of sampling are no results of their own.
 
 mod cells;
+mod csv_rows;
+mod document;
 mod error;
 mod keys;
+mod page;
 mod rows;
-mod text;
 
 pub use cells::{ComparedCell, SideBySide, compare};
 pub use error::ComparisonError;

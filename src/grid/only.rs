@@ -17,6 +17,7 @@ use std::str::FromStr;
 use itertools::Itertools;
 
 use super::Value;
+use crate::suggestion::nearest_of;
 
 /// An expression, parsed but not yet resolved against fields.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,8 +149,14 @@ impl Only {
         } = asked;
         let is = |field: &Field| field.name == *name || field.others.contains(name);
         let Some(index) = fields.iter().position(is) else {
+            let all = fields.iter().flat_map(|field| {
+                let others = field.others.iter().map(String::as_str);
+                std::iter::once(field.name.as_str()).chain(others)
+            });
+            let meant = nearest_of(name, &all.collect::<Vec<_>>());
+            let meant = meant.map_or_else(String::new, |word| format!("; did you mean `{word}`?"));
             let known = fields.iter().map(|field| field.name.as_str()).join(", ");
-            return Err(wrong(&self.text, *at, &format!("one of {known}")));
+            return Err(wrong(&self.text, *at, &format!("one of {known}")) + &meant);
         };
         let value = match (fields[index].numeric, comparison.orders()) {
             (true, _) => match value.parse::<f64>() {

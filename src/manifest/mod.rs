@@ -43,6 +43,8 @@ use layers::{ChainedFile, Laid, Overrides};
 use reader::Section;
 use source::{complaint, existing, too_long};
 
+use crate::suggestion::nearest_of;
+
 pub use changes::{Change, ChangedBy};
 pub use choices::*;
 pub use data_keys::MOST_LABEL;
@@ -299,8 +301,12 @@ fn resolve(
         problems.push(
             &Place::Whole(shown.as_str().into()),
             format!(
-                "there is no profile `{profile}`; this manifest has {}",
-                profiles.iter().format(", ")
+                "there is no profile `{profile}`; this manifest has {}{}",
+                profiles.iter().format(", "),
+                match nearest_of(profile, &profiles) {
+                    Some(meant) => format!("; did you mean `{meant}`?"),
+                    None => String::new(),
+                }
             ),
         );
     }

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Place, Problems};
+use crate::suggestion::nearest_of;
 
 /// The longest manifest that is read. The paper's are a fifteenth of it; what is checked value by
 /// value, profile by profile, stays a matter of seconds.
@@ -40,14 +41,39 @@ impl ManifestTexts {
 
 /// The text of a manifest that must exist.
 pub(super) fn existing(path: &Path, texts: &ManifestTexts) -> Result<String, Problems> {
-    let why = |why: &str| match why {
-        ABSENT => format!(
+    let why = |why: &str| match (why, meant(path)) {
+        (ABSENT, Some(meant)) => format!("{ABSENT}; did you mean {}?", meant.display()),
+        (ABSENT, None) => format!(
             "{ABSENT}; the paper's are table1, table2 and table3, in the folder `experiments` of \
              the sources; `expertgrid new` writes one for data of your own anywhere"
         ),
-        why => why.to_owned(),
+        (why, _) => why.to_owned(),
     };
     existing_at(path, texts, why).map_err(|why| complaint(path, why))
+}
+
+/// A manifest whose name is as near as a typing error, in the same folder or in `experiments/`.
+fn meant(given: &Path) -> Option<PathBuf> {
+    let folder = given.parent().unwrap_or(Path::new(""));
+    let folders = [folder.to_owned(), folder.join("experiments")];
+    let listed = folders.iter().flat_map(|folder| {
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        std::fs::read_dir(folder).into_iter().flatten().flatten()
+    });
+    let paths = listed.map(|entry| entry.path());
+    let manifests = paths.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    let manifests: Vec<PathBuf> = manifests.collect();
+    let stem = |path: &Path| Some(path.file_stem()?.to_string_lossy().into_owned());
+    let stems: Vec<String> = manifests.iter().filter_map(|path| stem(path)).collect();
+    let known: Vec<&str> = stems.iter().map(String::as_str).collect();
+    let likeliest = nearest_of(&stem(given)?, &known)?;
+    let found = manifests
+        .iter()
+        .find(|path| stem(path).as_deref() == Some(likeliest))?;
+    Some(found.strip_prefix(".").unwrap_or(found).to_owned())
 }
 
 const ABSENT: &str = "no such manifest";

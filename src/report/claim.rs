@@ -126,9 +126,6 @@ pub fn are_ours(claims: &[Claim]) -> bool {
     !claims.is_empty() && claims.iter().all(|claim| claim.section == OURS)
 }
 
-/// How many checks of one outcome a document lists.
-const NAMED: usize = 4;
-
 /// Lays the claims of one experiment out: the verdicts, then each with its numbers.
 pub fn document(
     claims: &[Claim],
@@ -200,26 +197,17 @@ pub fn document(
     }
 }
 
-/// The checks, those that fail first; of each outcome the first [`NAMED`].
+/// The checks, those that fail first.
 fn evidence(claim: &Claim) -> Vec<MarkedText> {
-    let mut items = Vec::new();
-    for outcome in [CheckOutcome::No, CheckOutcome::Unknown, CheckOutcome::Yes] {
-        let checks: Vec<&ClaimCheck> = claim
-            .checks
-            .iter()
-            .filter(|check| check.outcome == outcome)
-            .collect();
-        for check in checks.iter().take(NAMED) {
-            items.push(
-                MarkedText::default()
-                    .bold(format!("{}:", outcome.word()))
-                    .plain(format!(" {}", check.numbers)),
-            );
-        }
-        if checks.len() > NAMED {
-            let more = checks.len() - NAMED;
-            items.push(format!("{}: {more} more.", outcome.word()).into());
-        }
-    }
-    items
+    let outcomes = [CheckOutcome::No, CheckOutcome::Unknown, CheckOutcome::Yes];
+    let checks = outcomes.iter().flat_map(|outcome| {
+        let checks = claim.checks.iter();
+        checks.filter(move |check| check.outcome == *outcome)
+    });
+    let told = checks.map(|check| {
+        MarkedText::default()
+            .bold(format!("{}:", check.outcome.word()))
+            .plain(format!(" {}", check.numbers))
+    });
+    told.collect()
 }

@@ -52,7 +52,9 @@ pub use latex::latex;
 pub use layout::{lay_out, shown};
 pub use markdown::markdown;
 pub use marks::{paired, unpaired};
-pub use page::{PageSources, RunningSweep, Unread, is_whole_page, write_pages};
+pub use page::{
+    PageSources, RunningSweep, Scale, Unread, document_page, is_whole_page, write_pages,
+};
 pub use position::Position;
 pub use published::{PublishedError, PublishedFault, PublishedMeans};
 pub use richer::RicherTable;

@@ -14,6 +14,7 @@ use super::{
     panel::{Panel, panels},
     position::Position,
     published::PublishedMeans,
+    shown,
     table::Table,
 };
 use crate::{
@@ -227,10 +228,17 @@ impl Versus {
             .map(|pair| pair.position.on(columns))
             .collect();
         let told = layout::told(columns, &keys);
+        // All gains of one column need not name it.
+        let one_column = positions.iter().map(|at| at.on(columns)).all_equal();
         let head = |position: &Position| {
             let row = row_head(rows, &position.on(rows));
-            let column = layout::under(columns, &told, &position.on(columns));
-            format!("{row} {column}").trim().to_owned()
+            match !comparison && one_column {
+                true => row,
+                false => {
+                    let column = layout::under(columns, &told, &position.on(columns));
+                    format!("{row} {column}").trim().to_owned()
+                }
+            }
         };
         let rows = positions.iter().map(|position| {
             let entries = spec.metrics.report.iter().copied().flat_map(|metric| {
@@ -378,29 +386,33 @@ fn shape(spec: &Experiment, gains: &[(usize, f64)]) -> String {
             (true, None) => "the gap does not close".to_owned(),
         };
         format!(
-            "pretraining is ahead at {ahead} of {of}, with a gain of {first:+.2} at n = {fewest}, \
-             and {closes}"
+            "pretraining is ahead at {ahead} of {of}, with a gain of {} at n = {fewest}, and \
+             {closes}",
+            shown::signed(first)
         )
     } else if is_row(spec, &Axis::EXPERTS) && is_of_pretraining(spec) {
         let up = gains.windows(2).filter(|two| two[1].1 >= two[0].1).count();
         format!(
-            "pretraining is ahead at {ahead} of {of}, most with k = {} ({:+.2}), and {up} of {} \
-             steps up are no loss",
+            "pretraining is ahead at {ahead} of {of}, most with k = {} ({}), and {up} of {} steps \
+             up are no loss",
             best.0,
-            best.1,
+            shown::signed(best.1),
             of - 1
         )
     } else if is_row(spec, &Axis::TRAIN_EXPERT) {
         let behind = gains.iter().filter(|(_, gain)| *gain < 0.0).count();
         format!(
-            "{behind} of {of} foreign networks are worse, from {:+.2} (expert {}) to {:+.2} \
-             (expert {})",
-            worst.1, worst.0, best.1, best.0
+            "{behind} of {of} foreign networks are worse, from {} (expert {}) to {} (expert {})",
+            shown::signed(worst.1),
+            worst.0,
+            shown::signed(best.1),
+            best.0
         )
     } else {
         format!(
-            "{ahead} of {of} are better, from {:+.2} to {:+.2}",
-            worst.1, best.1
+            "{ahead} of {of} are better, from {} to {}",
+            shown::signed(worst.1),
+            shown::signed(best.1)
         )
     }
 }
@@ -410,5 +422,5 @@ fn plain(value: Option<f64>) -> String {
 }
 
 fn signed(value: Option<f64>) -> String {
-    value.map_or("–".into(), |value| format!("{value:+.2}"))
+    value.map_or("–".into(), shown::signed)
 }

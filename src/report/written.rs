@@ -29,10 +29,10 @@ pub struct Tables<'a> {
     pub each: Vec<Tabled>,
 }
 
-/// The pages that were written.
+/// The pages of some tables, up to date.
 #[derive(Debug, Default)]
 pub struct WrittenPages {
-    /// Their files.
+    /// Their files; without those that are kept, which are of other results.
     pub paths: Vec<PathBuf>,
     /// Why something is left out of them.
     pub left_out: Vec<String>,
@@ -72,7 +72,10 @@ impl<'a> Tables<'a> {
     pub fn write_what_changed(&self) -> Result<WrittenPages, StoreError> {
         let kept = self.richer();
         let pages = match self.are_written() {
-            true => WrittenPages::default(),
+            true => WrittenPages {
+                paths: self.folders.pages(),
+                left_out: Vec::new(),
+            },
             false => self.write_pages_except(&kept)?,
         };
         self.write_except(&kept)?;

@@ -69,35 +69,47 @@ async function numbers(page, file, profile) {
 }
 
 const popup = page => page.locator('#pop:popover-open');
+const tip = page => page.locator('#tip:not([hidden])');
 
-// A popup says what the cell's data say, whichever way it is opened.
+// Whether two elements lie over each other.
+const overlap = (page, one, other) => page.evaluate(([a, b]) => {
+  const [x, y] = [a, b].map(element => element.getBoundingClientRect());
+  return x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 1 && y.top < x.bottom - 1;
+}, [one, other]);
+
+// Pointing gives a tip, opening a popup: both say what the cell's data say, and cover nothing of the number's row.
 async function popups(page, file) {
   const first = page.locator('td button[data-cell]').first();
-  const [mean, results] = await first.evaluate(button => {
+  const [mean, short, results] = await first.evaluate(button => {
     const [experiment, index] = button.dataset.cell.split(':');
     const { cells, all } = JSON.parse(document.getElementById('data').textContent)[experiment];
     const cell = cells[index];
-    return [cell.mean === null ? '–' : cell.mean.toFixed(3), `${cell.n} ${all}`];
+    return [cell.mean === null ? '–' : cell.mean.toFixed(3), cell.mean === null ? 'no value' : cell.mean.toFixed(2), `${cell.n} ${all}`];
   });
-  const holds = async way => {
-    try { await popup(page).waitFor({ timeout: 3000 }); } catch { problems.push(`${file}: no popup opens ${way}`); return; }
-    const text = await popup(page).innerText();
-    for (const part of [mean, '95 % interval', results, 'Trace', 'expertgrid trace']) {
-      expect(text.includes(part), `${file}: the popup opened ${way} lacks ${part}`);
-    }
+  const row = await first.evaluateHandle(button => button.closest('tr'));
+  const holds = async (which, way, parts) => {
+    try { await which(page).waitFor({ timeout: 3000 }); } catch { problems.push(`${file}: nothing opens ${way}`); return; }
+    const text = await which(page).innerText();
+    for (const part of parts) expect(text.includes(part), `${file}: what opens ${way} lacks ${part}`);
+    expect(!await overlap(page, await which(page).elementHandle(), row), `${file}: what opens ${way} covers the row`);
   };
-  const gone = async way => {
-    try { await popup(page).waitFor({ state: 'hidden', timeout: 3000 }); } catch { problems.push(`${file}: the popup stays open ${way}`); }
+  const gone = async (which, way) => {
+    try { await which(page).waitFor({ state: 'hidden', timeout: 3000 }); } catch { problems.push(`${file}: it stays open ${way}`); }
   };
+  const whole = [mean, '95 % interval', results, 'Trace', 'expertgrid trace', 'Close'];
   await first.scrollIntoViewIfNeeded();
   await first.hover();
-  await holds('by pointing');
+  await holds(tip, 'by pointing', [short]);
+  expect(await popup(page).count() === 0, `${file}: pointing opens the popup`);
   await page.mouse.move(2, 2);
-  await gone('when the pointer leaves');
+  await gone(tip, 'when the pointer leaves');
   await first.click();
-  await holds('by clicking');
+  await holds(popup, 'by clicking', whole);
   await page.keyboard.press('Escape');
-  await gone('after Escape');
+  await gone(popup, 'after Escape');
+  await first.click();
+  await popup(page).getByText('Close').click();
+  await gone(popup, 'after Close');
   // By Tab from the link before it: the table is one stop, arrows go on within it.
   await page.evaluate(() => { document.activeElement?.blur(); });
   await page.locator('nav a').last().focus();
@@ -106,15 +118,91 @@ async function popups(page, file) {
     if (await first.evaluate(button => button === document.activeElement)) break;
   }
   expect(await first.evaluate(button => button === document.activeElement), `${file}: Tab does not reach the table`);
+  await holds(tip, 'by Tab', [short]);
   await page.keyboard.press('Enter');
-  await holds('by Enter');
+  await holds(popup, 'by Enter', whole);
   expect(await page.evaluate(() => document.getElementById('pop').contains(document.activeElement)), `${file}: Enter does not go into the popup`);
   await page.keyboard.press('Escape');
-  await gone('after Escape');
+  await gone(popup, 'after Escape');
   expect(await first.evaluate(button => button === document.activeElement), `${file}: Escape does not lead back`);
   await page.keyboard.press('ArrowRight');
   expect(await first.evaluate(button => button !== document.activeElement && document.activeElement.matches('td button')), `${file}: arrows do not move within the table`);
   await page.keyboard.press('Escape');
+}
+
+// A dot of a plot says its value, a plot is saved as a drawing of its own.
+async function plots(page, file) {
+  // The last one lies over the others.
+  const dot = page.locator('svg g[data-cell]').last();
+  if (await dot.count() === 0) return;
+  await dot.scrollIntoViewIfNeeded();
+  await dot.hover();
+  try { await tip(page).waitFor({ timeout: 3000 }); } catch { problems.push(`${file}: a dot says nothing`); }
+  await page.mouse.move(2, 2);
+  for (const drawing of await page.locator('.drawing svg').all()) {
+    const [ticks, title] = await drawing.evaluate(svg => [svg.querySelectorAll('text.tick.end').length, svg.querySelector('.title').textContent]);
+    expect(ticks >= 3 || await drawing.locator('.heat').count() > 0, `${file}: ${title} has ${ticks} ticks`);
+  }
+  const button = page.locator('button.save').first();
+  await button.focus();
+  const [download] = await Promise.all([page.waitForEvent('download', { timeout: 3000 }), button.click()]);
+  const svg = fs.readFileSync(await download.path(), 'utf8');
+  expect(/^[a-z0-9-]+\.svg$/.test(download.suggestedFilename()), `${file}: a plot is saved as ${download.suggestedFilename()}`);
+  const wrong = await page.evaluate(text => {
+    const root = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
+    if (root.nodeName !== 'svg') return 'is no SVG';
+    if (root.querySelector('[class]')) return 'has classes without a style';
+    if (!root.querySelector('[style*="stroke"]')) return 'has no style';
+    return root.hasAttribute('width') ? null : 'has no size';
+  }, svg);
+  expect(wrong === null, `${file}: a saved plot ${wrong}`);
+}
+
+// The list of runs has every run once, is filtered by words and sorted by a column.
+async function runs(page, file) {
+  const fold = page.locator('details[data-runs]').first();
+  await fold.locator('summary').click();
+  const [experiment, all, measures] = await fold.evaluate(fold => {
+    const { places, measures } = JSON.parse(document.getElementById('data').textContent)[fold.dataset.runs];
+    return [fold.dataset.runs, places.flat().length, measures];
+  });
+  const more = fold.getByText('Show all');
+  if (await more.isVisible()) await more.click();
+  const rows = fold.locator('tbody tr');
+  expect(await rows.count() === all, `${file}: ${experiment} has ${all} runs, the list ${await rows.count()}`);
+  const digest = await rows.nth(all - 1).locator('code').innerText();
+  await fold.locator('input').fill(digest);
+  expect(await rows.count() === 1, `${file}: ${await rows.count()} runs with digest ${digest}`);
+  await fold.locator('input').fill('no such run');
+  expect(await rows.count() === 0, `${file}: a filter that nothing passes leaves runs`);
+  await fold.locator('input').fill('');
+  const head = fold.locator('thead th').filter({ hasText: measures[0] });
+  const column = await head.evaluate(th => th.cellIndex);
+  const values = () => fold.locator('tbody').evaluate((body, column) => [...body.rows].map(row => Number(row.cells[column].textContent.replace('−', '-'))).filter(value => !Number.isNaN(value)), column);
+  await head.locator('button').click();
+  const rising = await values();
+  await head.locator('button').click();
+  const falling = await values();
+  expect(rising.every((value, i) => i === 0 || rising[i - 1] <= value), `${file}: the runs are not sorted by ${measures[0]}`);
+  expect(falling.every((value, i) => i === 0 || falling[i - 1] >= value), `${file}: the runs are not sorted backwards`);
+  await fold.locator('summary').click();
+}
+
+// On paper nothing is folded that can be read there.
+async function print(page, file) {
+  const folded = () => page.evaluate(() => document.querySelectorAll('main details:not([open], .screen)').length);
+  const before = await folded();
+  await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+  expect(await folded() === 0, `${file}: ${await folded()} parts are folded on paper`);
+  await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+  expect(await folded() === before, `${file}: printing unfolds the page for good`);
+}
+
+// Files beside the page are where its links say.
+async function links(page, file, folder) {
+  const targets = await page.locator('.files a').evaluateAll(links => links.map(link => link.getAttribute('href')));
+  expect(targets.length >= 4, `${file}: ${targets.length} links to files`);
+  for (const target of targets) expect(fs.existsSync(path.join(folder, decodeURIComponent(target))), `${file}: no file at ${target}`);
 }
 
 async function accessible(page, file, scheme) {
@@ -138,7 +226,7 @@ async function look(browser, file) {
     page.on('pageerror', error => problems.push(`${name}: ${error}`));
     page.on('request', request => {
       const to = request.url();
-      if (to !== url && !to.startsWith('data:')) problems.push(`${name}: a request leaves the page: ${to.slice(0, 120)}`);
+      if (to !== url && !/^(data|blob):/.test(to)) problems.push(`${name}: a request leaves the page: ${to.slice(0, 120)}`);
     });
     await page.goto(url, { waitUntil: 'load' });
     // From the start of navigation to the second frame after loading, when everything has been laid out and painted.
@@ -155,9 +243,17 @@ async function look(browser, file) {
       expect(overflow <= 0, `${name}: wider than the window by ${overflow} pixels`);
       console.log(`${name}: ${size} bytes, ${cells} cells, rendered after ${Math.round(rendered)} ms`);
       await popups(page, name);
+      await plots(page, name);
+      await runs(page, name);
+      await print(page, name);
+      await links(page, name, path.dirname(file));
       await page.setViewportSize({ width: 390, height: 844 });
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(wide <= 0, `${name}: wider than a phone by ${wide} pixels`);
+      await page.locator('td button[data-cell]').first().click();
+      const share = await popup(page).evaluate(pop => pop.offsetHeight / innerHeight);
+      expect(share <= 0.6, `${name}: on a phone the popup covers ${Math.round(100 * share)} % of it`);
+      await popup(page).getByText('Close').click();
     }
     await context.close();
   }
@@ -180,6 +276,16 @@ async function photograph(browser, url, stem) {
     await page.goto(url);
     await page.screenshot({ path: `${stem}-${view}.png`, fullPage: true });
     await page.locator('td button[data-cell]').nth(3).click();
+    if (view === 'desktop') {
+      await page.screenshot({ path: `${stem}-click.png` });
+      await page.keyboard.press('Escape');
+      await page.locator('td button[data-cell]').nth(5).hover();
+      await page.waitForTimeout(300);
+      await page.screenshot({ path: `${stem}-point.png` });
+      await page.locator('details[data-runs] summary').first().click();
+      await page.locator('details[data-runs]').first().screenshot({ path: `${stem}-runs.png` });
+      await page.locator('td button[data-cell]').nth(3).click();
+    }
     await page.screenshot({ path: `${stem}-${view}-popup.png` });
     if (view === 'desktop') { await page.keyboard.press('Escape'); await page.pdf({ path: `${stem}.pdf`, format: 'A4', printBackground: false, margin: { top: '15mm', bottom: '15mm', left: '15mm', right: '15mm' } }); }
     await context.close();

@@ -14,7 +14,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Pilots stop at the next step and save their progress; those that wait are \
-    taken out of the queue. The command that submitted the sweep goes on from there."
+    taken out of the queue. The command that submitted the sweep goes on from there.
+
+Example: expertgrid cancel experiments/table2.toml --profile phantom"
 )]
 pub(in super::super) struct Arguments {
     #[command(flatten)]

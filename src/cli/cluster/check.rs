@@ -31,7 +31,9 @@ use crate::{
 #[command(
     after_help = "A job of two nodes runs for less than a minute and is queued again once, for \
     which Slurm takes two minutes by default. It writes to results/cluster/ alone, and removes \
-    that where nothing is wrong. Exit code: 0 nothing is wrong, 1 something is."
+    that where nothing is wrong. Exit code: 0 nothing is wrong, 1 something is.
+
+Example: expertgrid cluster check mycluster"
 )]
 pub(in super::super) struct Arguments {
     /// The cluster's name in clusters.toml.

@@ -19,6 +19,7 @@ use crate::data::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Draw the synthetic phantom: 39 cases with the masks of seven experts, as NIfTI files.
+    #[command(after_help = "Example: expertgrid data phantom --out data/phantom")]
     Phantom {
         /// Folder to write; it must be empty or not exist yet.
         #[arg(long, value_name = "DIR")]

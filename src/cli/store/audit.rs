@@ -20,6 +20,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: expertgrid store audit --sample 20")]
 pub struct Arguments {
     /// Number of stages, drawn at random from all.
     #[arg(long, default_value = "10", value_name = "N", value_parser = at_least_one)]

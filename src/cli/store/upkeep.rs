@@ -27,6 +27,7 @@ pub struct StoreArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: expertgrid store ls --kind pretrain")]
 pub struct Ls {
     /// Only this kind: pretrain, finetune, scratch or evaluate.
     #[arg(long, value_name = "KIND", value_parser = parse_kind)]
@@ -36,12 +37,14 @@ pub struct Ls {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: expertgrid store du")]
 pub struct Du {
     #[command(flatten)]
     place: StoreArguments,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: expertgrid store verify")]
 pub struct Verify {
     #[command(flatten)]
     place: StoreArguments,

@@ -1,24 +1,68 @@
 //! The results against the paper: its claims with their verdicts, its values beside ours.
 
+use itertools::Itertools;
 use maud::{Markup, html};
 
 use super::{
-    super::document::{Document, Element},
+    super::{CheckOutcome, Claim, DataOrigin, Verdict, claim::are_ours, document::Document},
     PageSection, markup,
 };
 
-/// The verdicts, and folded below them the numbers of each.
-pub(super) fn claims(claims: &Document) -> Markup {
-    let heading = |element: &Element| matches!(element, Element::Heading(_));
-    let elements = &claims.elements;
-    let (verdicts, numbers) =
-        elements.split_at(elements.iter().position(heading).unwrap_or(elements.len()));
+/// The claims as sentences with their verdicts; folded below each, its checks.
+pub(super) fn claims(claims: &[Claim], provenance: &DataOrigin) -> Markup {
+    let count = |verdict| {
+        claims
+            .iter()
+            .filter(|claim| claim.verdict() == verdict)
+            .count()
+    };
+    let counts = [
+        (count(Verdict::Holds), "hold"),
+        (count(Verdict::DoesNotHold), "do not hold"),
+        (count(Verdict::Undecided), "are undecided"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts = counts.map(|(count, what)| format!("{count} {what}"));
     html! {
-        div.notes { @for element in verdicts { (markup::element(element)) } }
-        @if !numbers.is_empty() {
-            details {
-                summary { "The numbers behind the verdicts" }
-                div.notes { @for element in numbers { (markup::element(element)) } }
+        h3 { @if are_ours(claims) { "Claims of our own" } @else { "The paper’s claims" } }
+        p.hint {
+            "Tested on " (provenance.dataset) ": of " (claims.len()) ", " (counts.format(", ")) ". "
+            "A claim is checked in every metric and pair of cells that it is about. It holds where "
+            "all of its checks do, does not hold where one fails, and is undecided where the "
+            "numbers are compatible with both or runs are missing. "
+            span.screen { "Unfold a claim for its numbers." }
+        }
+        ul.claims { @for claim in claims { li { (one(claim)) } } }
+    }
+}
+
+fn one(claim: &Claim) -> Markup {
+    let verdict = claim.verdict();
+    let class = match verdict {
+        Verdict::Holds => "holds",
+        Verdict::DoesNotHold => "fails",
+        Verdict::Undecided => "open",
+    };
+    html! {
+        details {
+            summary {
+                strong.verdict.(class) { (verdict.words()) }
+                " " (claim.statement) " "
+                @if !are_ours(std::slice::from_ref(claim)) {
+                    span.source { "(" (claim.section) ")" }
+                }
+            }
+            @for (outcome, words) in [
+                (CheckOutcome::No, "fail"),
+                (CheckOutcome::Unknown, "are open"),
+                (CheckOutcome::Yes, "hold"),
+            ] {
+                @let checks = claim.checks.iter().filter(|check| check.outcome == outcome);
+                @let checks = checks.collect_vec();
+                @if !checks.is_empty() {
+                    p { (checks.len()) " of " (claim.checks.len()) " checks " (words) ":" }
+                    ul { @for check in checks { li { (check.numbers) } } }
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     super::{
+        advantage::base,
         position::Position,
         table::{Cell, Test},
     },
@@ -23,6 +24,8 @@ use crate::{
 #[derive(Serialize)]
 struct ExperimentData {
     name: String,
+    /// The measures of each run's scores, with their units.
+    measures: Vec<String>,
     /// The axes that tell a cell's results apart, in words for one result and for all.
     one: String,
     all: String,
@@ -55,6 +58,8 @@ struct CellData {
     underline: bool,
     best: Against,
     counterpart: Against,
+    /// The index of the cell that it is compared with.
+    beside: Option<usize>,
     results: Vec<(String, f64)>,
     place: usize,
     trace: String,
@@ -86,7 +91,7 @@ impl Against {
             Test::Itself => Self::Itself,
             Test::Undefined(why) => Self::Undefined(why.to_string()),
             Test::Made(made) => Self::Made {
-                with: made.with.to_string(),
+                with: in_words(&made.with),
                 difference: made.difference,
                 ci95: made.ci95,
                 p: made.p,
@@ -137,13 +142,17 @@ fn experiment(sources: &PageSources<'_>, part: &PageSection<'_>) -> ExperimentDa
     let cells = part.table.cells.iter();
     let told = &part.spec.table.results;
     let compare = part.spec.table.compare.iter();
+    let measures = part.spec.metrics.report.iter();
     ExperimentData {
         name: part.spec.name.clone(),
+        measures: measures
+            .map(|measure| measure.heading(part.spec.distances()))
+            .collect(),
         one: told.iter().map(Axis::one).join(" and "),
         all: told.iter().map(Axis::all).join(" and "),
         against: compare.map(|(_, value)| value.to_string()).join(", "),
         cells: cells
-            .map(|cell| number(cell, place(&cell.position), part.spec))
+            .map(|cell| number(cell, place(&cell.position), part))
             .collect(),
         places: positions
             .iter()
@@ -152,15 +161,19 @@ fn experiment(sources: &PageSources<'_>, part: &PageSection<'_>) -> ExperimentDa
     }
 }
 
-fn number(cell: &Cell, place: usize, spec: &Experiment) -> CellData {
+fn number(cell: &Cell, place: usize, part: &PageSection<'_>) -> CellData {
+    let spec = part.spec;
     let report = &spec.metrics.report;
+    let base = base(&cell.position, &spec.table.compare);
+    let is_beside =
+        |other: &Cell| other.metric == cell.metric && base.as_ref() == Some(&other.position);
     let at = cell.position.values();
     let at = at.filter_map(|(axis, value)| Some((axis.column().to_owned(), value?.to_string())));
     CellData {
         title: format!(
-            "{}, {}",
+            "{}: {}",
             cell.metric.heading(spec.distances()),
-            cell.position
+            in_words(&cell.position)
         ),
         at: at.collect(),
         metric: cell.metric.column(),
@@ -178,10 +191,33 @@ fn number(cell: &Cell, place: usize, spec: &Experiment) -> CellData {
         underline: cell.underline,
         best: Against::of(&cell.against_best),
         counterpart: Against::of(&cell.against_counterpart),
+        beside: part.table.cells.iter().position(is_beside),
         results: cell.results.iter().map(|(at, v)| (words(at), *v)).collect(),
         place,
         trace: trace(cell, spec),
     }
+}
+
+/// A position for readers who do not know the letters: `expert 6, w/, 3 annotation experts, 10
+/// samples`.
+fn in_words(position: &Position) -> String {
+    let words = |(axis, value): (&Axis, Option<&Value>)| {
+        let (axis, value) = (axis.clone(), value?);
+        let counted = |one: &str, many: &str| match value.whole() {
+            Some(1) => format!("1 {one}"),
+            _ => format!("{value} {many}"),
+        };
+        match axis {
+            Axis::EXPERTS if value.whole() == Some(0) => None,
+            Axis::EXPERTS => Some(counted("annotation expert", "annotation experts")),
+            Axis::SAMPLES => Some(counted("sample", "samples")),
+            Axis::METHOD => Some(value.to_string()),
+            Axis::ANNOTATORS if value.to_string().is_empty() => None,
+            Axis::ANNOTATORS => Some(format!("annotators {value}")),
+            axis => Some(axis.head(value)),
+        }
+    };
+    position.values().filter_map(words).join(", ")
 }
 
 /// The values of coordinates, separated by commas.

@@ -55,7 +55,7 @@ pub(super) fn show(sources: &PageSources<'_>, experiment: usize) -> Markup {
         @else {
             figure.panels {
                 figcaption { strong { "Dice loss by training step" } }
-                div.row { @for one in &losses { (plot(one)) } }
+                div.row { @for one in &losses { (plot(one, range(losses.iter().flat_map(ends)))) } }
             }
             p.notes {
                 "The line is the median of the trainings, the band their middle 80 %."
@@ -127,7 +127,17 @@ fn collect(sources: &PageSources<'_>, experiment: usize, kind: Kind) -> Option<L
     })
 }
 
-fn plot(losses: &Losses) -> Markup {
+/// The finite ends of the bands.
+fn ends(losses: &Losses) -> impl Iterator<Item = f64> {
+    let ends = losses
+        .points
+        .iter()
+        .flat_map(|point| [point.low, point.high]);
+    ends.filter(|value| value.is_finite())
+}
+
+/// A plot; `losses_shown` is the range of the losses of all kinds, which are compared.
+fn plot(losses: &Losses, losses_shown: Option<[f64; 2]>) -> Markup {
     let Losses {
         kind,
         stages,
@@ -144,11 +154,7 @@ fn plot(losses: &Losses) -> Markup {
         Kind::Agree => "Agreement of masks",
         Kind::Evaluate => "Evaluation",
     };
-    let finite = points
-        .iter()
-        .flat_map(|p| [p.low, p.high])
-        .filter(|v| v.is_finite());
-    let Some([low, high]) = range(finite) else {
+    let Some([low, high]) = losses_shown.filter(|_| ends(losses).next().is_some()) else {
         return html! { p.hole { (name) ": no finite loss" } };
     };
     let frame = PlotFrame::new([0.0, *last], [low.max(0.0), high], None);

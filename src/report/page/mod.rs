@@ -19,6 +19,7 @@ mod markup;
 mod pictures;
 mod plot;
 mod provenance;
+mod shell;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,11 +29,14 @@ use std::{
     time::Duration,
 };
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
+
+use shell::shell;
+pub use {plot::scale::Scale, shell::document_page};
 
 use super::{
-    Claims, DataOrigin, Document, PublishedMeans, RicherTable, Table, claim::are_ours,
-    claims_document, document::Element, lay_out, tabulate, versus,
+    Claim, Claims, DataOrigin, Document, PublishedMeans, RicherTable, Table, document::Element,
+    lay_out, tabulate, versus,
 };
 use crate::{
     data::{Dataset, Provenance},
@@ -40,7 +44,6 @@ use crate::{
     manifest::{Experiment, PAPER},
     plan::Stage,
     results::Results,
-    results_dir::VariantDir,
     store::{Found, Store, StoreError, replace_file},
     variant::Folders,
 };
@@ -124,8 +127,8 @@ struct PageSection<'a> {
     spec: &'a Experiment,
     table: Table,
     laid_out: Document,
-    /// The claims on these results, where some are about a table like this, and whose they are.
-    claims: Option<(&'static str, Document)>,
+    /// The claims on these results; none where no claim is about a table like this.
+    claims: Vec<Claim>,
     /// The published values beside these, where the manifest names some and a cell has one; or why
     /// they cannot be had.
     versus: Option<Result<Document, String>>,
@@ -154,16 +157,7 @@ impl<'a> PageSection<'a> {
             index,
             spec,
             laid_out: lay_out(&table, results, index, provenance),
-            claims: (!claims.is_empty()).then(|| {
-                let whose = match are_ours(&claims) {
-                    true => "Claims of our own",
-                    false => "The paper’s claims",
-                };
-                (
-                    whose,
-                    claims_document(&claims, &spec.name, spec, provenance),
-                )
-            }),
+            claims,
             versus,
             table,
         }
@@ -172,6 +166,11 @@ impl<'a> PageSection<'a> {
     /// The caption of the tables, which is their first element.
     fn caption(&self) -> Option<&Element> {
         self.laid_out.elements.first()
+    }
+
+    /// The identifier of one of its parts.
+    fn id(&self, part: &str) -> String {
+        format!("{}-{part}", self.anchor())
     }
 
     /// Its identifier on the page, in links and in the data: the experiment's name, with
@@ -197,7 +196,7 @@ pub fn write_pages(sources: &PageSources<'_>) -> Result<Vec<PathBuf>, StoreError
     let parts: Vec<PageSection> = (0..experiments.len())
         .map(|index| PageSection::of(sources, index))
         .collect();
-    let bodies: Vec<Markup> = parts.iter().map(|part| section(sources, part)).collect();
+    let bodies: Vec<Body> = parts.iter().map(|part| Body::of(sources, part)).collect();
     let figure = data_figure::show(sources.dataset);
     let unfinished = sources.underway.is_some() || !sources.unread.reasons().is_empty();
     let mut paths = Vec::new();
@@ -232,78 +231,77 @@ pub fn is_whole_page(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|page| !page.ends_with(UNFINISHED))
 }
 
-/// A whole page. Its content security policy forbids to fetch anything.
+/// A whole page.
 fn page(
     sources: &PageSources<'_>,
     figure: &Markup,
     parts: &[PageSection<'_>],
-    bodies: &[Markup],
+    bodies: &[Body],
 ) -> Markup {
-    const POLICY: &str =
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
-    let title = title(parts);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                @if sources.underway.is_some() {
-                    noscript { meta http-equiv="refresh" content="30"; }
+    let title = title(sources, parts);
+    let head = html! {
+        @if sources.underway.is_some() {
+            noscript { meta http-equiv="refresh" content="30"; }
+        }
+    };
+    let body = html! {
+        header.masthead {
+            p.eyebrow {
+                "expertgrid"
+                @if let [one] = parts { " · " (one.spec.name) ", profile " (one.spec.profile) }
+                @if let Some(badge) = badge(sources.provenance.origin) {
+                    " " span.badge { (badge) }
                 }
-                title { (title) " · expertgrid" }
-                style { (PreEscaped(include_str!("style.css"))) }
             }
-            body {
-                header.masthead {
-                    p.eyebrow {
-                        "expertgrid"
-                        @if let Some(badge) = badge(sources.provenance.origin) {
-                            " " span.badge { (badge) }
+            h1 { (title) }
+            @if parts.len() > 1 {
+                ul.lead {
+                    @for part in parts {
+                        li {
+                            a href=(format!("#{}", part.anchor())) { (part.spec.name) }
+                            ": " (part.spec.title)
                         }
                     }
-                    h1 { (title) }
-                    @match parts {
-                        [one] => p.lead { (sentence(&one.spec.title)) },
-                        several => ul.lead { @for part in several {
-                            li {
-                                a href=(format!("#{}", part.anchor())) { (part.spec.name) }
-                                ": " (part.spec.title)
-                            }
-                        } },
+                }
+            }
+            @if let Some(underway) = sources.underway { (banner(underway)) }
+            (contents(parts))
+        }
+        main {
+            @for (part, body) in parts.iter().zip(bodies) {
+                // A page over several experiments lies in the folder of all results.
+                @let folder = sources.folders.of(part.index);
+                @let beside = match parts.len() { 1 => "", _ => folder.shown() };
+                article id=(part.anchor()) {
+                    h2 {
+                        @if parts.len() == 1 { "Results" }
+                        @else { (part.spec.name) ": " (part.spec.title) }
                     }
-                    @if let Some(underway) = sources.underway { (banner(underway)) }
-                    (contents(parts))
-                }
-                main {
-                    @for (part, body) in parts.iter().zip(bodies) {
-                        article id=(part.anchor()) {
-                            h2 {
-                                @if parts.len() == 1 { "Results" }
-                                @else { (part.spec.name) ": " (part.spec.title) }
-                            }
-                            (body)
-                        }
+                    (body.caption)
+                    section id=(part.id("tables")) {
+                        (body.tables)
+                        p.files { "The same as files: " (files(part.spec, beside)) }
                     }
-                    (provenance::summary(sources, figure, parts))
+                    (body.rest)
                 }
-                footer {
-                    p {
-                        "Made by expertgrid " (env!("CARGO_PKG_VERSION"))
-                        " from the results in its store. " span #dated {}
-                    }
-                }
-                div #pop popover="auto" role="dialog" aria-label="Details of the number"
-                    tabindex="-1" {}
-                script #data type="application/json" {
-                    (PreEscaped(cell_data::json(sources, parts)))
-                }
-                script { (PreEscaped(include_str!("script.js"))) }
+            }
+            (provenance::summary(sources, figure, parts))
+        }
+        footer {
+            p {
+                "Made by expertgrid " (env!("CARGO_PKG_VERSION"))
+                " from the results in its store. " span #dated {}
             }
         }
-    }
+        div #tip role="tooltip" hidden {}
+        div #pop popover="auto" role="dialog" aria-label="Details of the number"
+            tabindex="-1" {}
+        script #data type="application/json" {
+            (PreEscaped(cell_data::json(sources, parts)))
+        }
+        script { (PreEscaped(include_str!("script.js"))) }
+    };
+    shell(&title, &head, &body)
 }
 
 /// What a running sweep does. The page's script loads it again.
@@ -326,14 +324,14 @@ fn banner(underway: &RunningSweep) -> Markup {
     }
 }
 
-fn title(parts: &[PageSection<'_>]) -> String {
+fn title(sources: &PageSources<'_>, parts: &[PageSection<'_>]) -> String {
     match parts {
-        [one] => one.spec.name.clone(),
-        several => {
-            let names: Vec<&str> = several.iter().map(|p| p.spec.name.as_str()).collect();
-            let (last, first) = names.split_last().expect("there are several");
-            format!("{} and {last}", first.join(", "))
-        }
+        [one] => sentence(&one.spec.title),
+        several => format!(
+            "{} tables on the data set {}",
+            several.len(),
+            sources.provenance.dataset
+        ),
     }
 }
 
@@ -376,19 +374,20 @@ fn contents(parts: &[PageSection<'_>]) -> Markup {
 }
 
 /// The parts of an experiment's section: identifier and title.
-const SECTIONS: [(&str, &str); 7] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("tables", "Tables"),
     ("plots", "Plots"),
     ("claims", "Claims"),
     ("published", "Beside the paper"),
     ("pictures", "Pictures"),
     ("training", "Training"),
+    ("runs", "Runs"),
     ("manifest", "Manifest"),
 ];
 
 /// The parts that this section has.
 fn sections(part: &PageSection<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let (claims, published) = (part.claims.is_some(), part.versus.is_some());
+    let (claims, published) = (!part.claims.is_empty(), part.versus.is_some());
     SECTIONS.into_iter().filter(move |(id, _)| match *id {
         "claims" => claims,
         "published" => published,
@@ -396,59 +395,84 @@ fn sections(part: &PageSection<'_>) -> impl Iterator<Item = (&'static str, &'sta
     })
 }
 
-/// One experiment: tables, plots, pictures, manifest.
-fn section(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
-    let anchor = part.anchor();
-    let id = |which: usize| format!("{anchor}-{}", SECTIONS[which].0);
-    let notes = part
-        .laid_out
-        .elements
-        .iter()
-        .skip(1)
-        .filter(|element| matches!(element, Element::Paragraph(_)));
-    html! {
-        @if let Some(Element::Paragraph(caption)) = part.caption() {
-            p.caption { (markup::text(caption)) }
-        }
-        section id=(id(0)) {
-            h3 { "Tables" }
-            p.hint.screen {
-                "Point at a number, or tap it, for its tests, results and runs. With the keyboard: "
-                "Tab to a table, arrows within it, Enter to open, Escape to close."
-            }
-            div.tables {
-                @for element in &part.laid_out.elements {
-                    @if let Element::Tabular(grid) = element { (markup::grid(grid, Some(&anchor))) }
+/// An experiment's part of a page. It is on two pages, from which the files are named differently.
+struct Body {
+    /// What the tables are of.
+    caption: Markup,
+    /// The tables and their notes.
+    tables: Markup,
+    /// All sections after the tables.
+    rest: Markup,
+}
+
+impl Body {
+    fn of(sources: &PageSources<'_>, part: &PageSection<'_>) -> Self {
+        Self {
+            caption: html! {
+                @if let Some(Element::Paragraph(caption)) = part.caption() {
+                    p.caption { (markup::text(caption)) }
                 }
-            }
-            div.notes { @for element in notes { (markup::element(element)) } }
-            p.files { "The same as files: " (files(part.spec, sources.folders.of(part.index))) }
+            },
+            tables: tables(part),
+            rest: rest(sources, part),
         }
-        section id=(id(1)) {
+    }
+}
+
+fn tables(part: &PageSection<'_>) -> Markup {
+    let anchor = part.anchor();
+    let elements = &part.laid_out.elements;
+    let notes = elements.iter().skip(1);
+    let notes = notes.filter(|element| matches!(element, Element::Paragraph(_)));
+    html! {
+        h3 { "Tables" }
+        p.hint.screen {
+            "Point at a number for its test, click or tap it for results and runs. With the "
+            "keyboard: Tab to a table, arrows within it, Enter to open, Escape to close."
+        }
+        div.tables {
+            @for element in elements {
+                @if let Element::Tabular(grid) = element { (markup::grid(grid, Some(&anchor))) }
+            }
+        }
+        div.notes { @for element in notes { (markup::element(element)) } }
+    }
+}
+
+/// Plots, claims, published values, pictures, losses, runs, manifest.
+fn rest(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
+    html! {
+        section id=(part.id("plots")) {
             h3 { "Plots" }
             (plot::curves(part))
         }
-        @if let Some((whose, claims)) = &part.claims {
-            section id=(id(2)) {
-                h3 { (whose) }
-                (against::claims(claims))
-            }
+        @if !part.claims.is_empty() {
+            section id=(part.id("claims")) { (against::claims(&part.claims, sources.provenance)) }
         }
         @if let Some(versus) = &part.versus {
-            section id=(id(3)) {
+            section id=(part.id("published")) {
                 h3 { "Beside the paper" }
                 (against::published(part, versus))
             }
         }
-        section id=(id(4)) {
+        section id=(part.id("pictures")) {
             h3 { "Pictures" }
             (pictures::show(sources, part))
         }
-        section id=(id(5)) {
+        section id=(part.id("training")) {
             h3 { "Training" }
             (losses::show(sources, part.index))
         }
-        section id=(id(6)) {
+        section id=(part.id("runs")) {
+            h3 { "Runs" }
+            details.screen data-runs=(part.anchor()) {
+                summary { "Every run with its scores, to sort and to filter" }
+                noscript {
+                    p.hole { "The list needs a browser with scripts; runs.csv has it too." }
+                }
+            }
+        }
+        section id=(part.id("manifest")) {
             h3 { "Manifest" }
             details {
                 summary {
@@ -464,12 +488,29 @@ fn section(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
     }
 }
 
-/// Names of the files beside the page; no links, since a page may be passed on alone.
-fn files(spec: &Experiment, folder: &VariantDir) -> Markup {
-    let folder = folder.shown();
+/// Links to the files of a table. They lie beside the page, or in a folder below it.
+fn files(spec: &Experiment, folder: &str) -> Markup {
+    let link = |name: &str| {
+        let path = match folder {
+            "" => name.to_owned(),
+            folder => format!("{folder}/{name}"),
+        };
+        html! { a href=(href(&path)) { (name) } }
+    };
+    let of_table = |extension: &str| link(&format!("{}.{extension}", spec.name));
     html! {
-        code { (folder) "/" (spec.name) ".csv" } " (every cell), "
-        code { (folder) "/runs.csv" } " (every run), "
-        code { (folder) "/" (spec.name) ".md" } "."
+        (of_table("csv")) " (every cell), " (link("runs.csv")) " (every run), "
+        (of_table("md")) ", " (of_table("tex")) "."
     }
+}
+
+/// A relative path as the target of a link.
+fn href(path: &str) -> String {
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || b"-._~/+=,".contains(c);
+    let byte = |c: u8| match plain(&c) {
+        true => char::from(c).to_string(),
+        false => format!("%{c:02X}"),
+    };
+    // A colon in the first part would end the name of a protocol.
+    format!("./{}", path.bytes().map(byte).collect::<String>())
 }

@@ -1,18 +1,20 @@
-// Shows the tests, results and runs of a number: by pointing, tapping, or with the keyboard. The page is complete without it.
+// Shows the test of a number by pointing, its results and runs by clicking, tapping or with the keyboard; lists and filters
+// runs; saves plots. The tables are complete without it.
 'use strict';
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
-  const pop = document.getElementById('pop');
-  let opener = null, pinned = false, quiet = false, timer = 0;
+  const pop = document.getElementById('pop'), tip = document.getElementById('tip');
+  let opener = null, timer = 0;
 
   const el = (name, attributes = {}, ...children) => {
-    const svg = ['svg', 'line', 'circle', 'text'].includes(name);
+    const svg = ['svg', 'line', 'circle', 'rect', 'text'].includes(name);
     const made = svg ? document.createElementNS('http://www.w3.org/2000/svg', name) : document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     made.append(...children.filter(child => child !== null));
     return made;
   };
-  const number = (value, digits = 3) => value.toFixed(digits).replace('-', '\u2212');
+  const number = (value, digits = 3) => value.toFixed(digits).replace(/^-(?=0\.?0*$)/, '').replace('-', '\u2212');
+  const signed = (value, digits = 3) => (value > 0 ? '+' : '') + number(value, digits);
   const range = pair => `${number(pair[0])} to ${number(pair[1])}`;
   const p = value => value < 0.0001 ? '< 0.0001' : value.toFixed(4);
   const fact = (name, ...value) => el('div', {}, el('dt', {}, name), el('dd', {}, ...value));
@@ -27,26 +29,45 @@
     if (test === 'itself') return [fact(name, 'is itself the best')];
     if (test.undefined) return [fact(name, `not tested: ${test.undefined}`)];
     const { with: other, difference, ci95, p: plain, p_holm, p_annotators, sign_flip } = test.made;
-    const signed = (difference > 0 ? '+' : '') + number(difference);
     const lines = [`p ${plain < 0.0001 ? '' : '= '}${p(plain)}; adjusted by Holm ${p(p_holm)}`];
     if (p_annotators !== undefined) lines.push(`over combinations ${p(p_annotators)}`);
     if (sign_flip !== null) lines.push(`sign-flip ${p(sign_flip)}`);
-    return [fact(name, `${lines.join('; ')}.`, el('br'), `Difference ${signed} (${range(ci95)}) from ${other}`)];
+    return [fact(name, `Difference ${signed(difference)} (95 % ${range(ci95)})`, el('br'), `from ${other}`, el('br'), `${lines.join('; ')}.`)];
   };
 
-  // The results as dots above their mean and interval.
-  const strip = ({ results, ci95, mean }) => {
-    const values = results.map(([, value]) => value).concat(ci95 ?? []);
+  // Round values within a range, about four of them.
+  const ticks = (low, high) => {
+    const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map(factor => factor * power).find(step => step >= rough * 0.999);
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push([i * step, number(i * step, digits)]);
+    return found;
+  };
+
+  // The results as dots above their mean and interval, those of the cell that it is compared with below them, on one scale.
+  const strip = (experiment, cell) => {
+    const other = experiment.cells[cell.beside] ?? null;
+    const rows = [[cell, 'with'], [other, 'without']].filter(([row]) => row?.results.length);
+    const values = rows.flatMap(([row]) => row.results.map(([, value]) => value).concat(row.ci95 ?? []));
     const low = Math.min(...values), high = Math.max(...values);
     if (!(high > low)) return null;
-    const x = value => 8 + (value - low) / (high - low) * 364;
-    const svg = el('svg', { viewBox: '0 0 380 46', 'aria-hidden': 'true', preserveAspectRatio: 'xMidYMid meet' },
-      el('line', { class: 'base', x1: 8, x2: 372, y1: 15, y2: 15 }));
-    for (const [, value] of results) svg.append(el('circle', { class: 'spot', cx: x(value), cy: 15, r: 5 }));
-    if (ci95) svg.append(el('line', { class: 'bar', x1: x(ci95[0]), x2: x(ci95[1]), y1: 28, y2: 28 }));
-    svg.append(el('line', { class: 'bar', x1: x(mean), x2: x(mean), y1: 24, y2: 32 }),
-      el('text', { x: 8, y: 44 }, number(low)), el('text', { x: 372, y: 44, 'text-anchor': 'end' }, number(high)));
-    return svg;
+    const x = value => 10 + (value - low) / (high - low) * 360, bottom = 26 * rows.length + 2;
+    const svg = el('svg', { viewBox: `0 0 380 ${bottom + 16}`, 'aria-hidden': 'true' });
+    for (const [value, label] of ticks(low, high)) {
+      svg.append(el('line', { class: 'base', x1: x(value), x2: x(value), y1: 2, y2: bottom }), el('text', { x: x(value), y: bottom + 12, 'text-anchor': 'middle' }, label));
+    }
+    rows.forEach(([row, name], i) => {
+      const y = 10 + 26 * i;
+      for (const [, value] of row.results) {
+        svg.append(name === 'with' ? el('circle', { class: `spot ${name}`, cx: x(value), cy: y, r: 4.5 })
+          : el('rect', { class: `spot ${name}`, x: x(value) - 4, y: y - 4, width: 8, height: 8 }));
+      }
+      if (row.ci95) svg.append(el('line', { class: 'bar', x1: x(row.ci95[0]), x2: x(row.ci95[1]), y1: y + 9, y2: y + 9 }));
+      if (row.mean !== null) svg.append(el('line', { class: 'bar', x1: x(row.mean), x2: x(row.mean), y1: y + 6, y2: y + 12 }));
+    });
+    const told = other?.results.length ? `${experiment.against || 'compared with'}: squares. Bars: means and 95 % intervals.` : 'Bar: mean and 95 % interval.';
+    return el('div', {}, svg, el('p', { class: 'key' }, `Dots: one ${experiment.one} each. ${told}`));
   };
 
   const runs = (rows, column, one) => el('details', {},
@@ -58,22 +79,28 @@
         el('td', {}, typeof scores[column] === 'number' ? number(scores[column]) : scores[column]),
         el('td', {}, el('code', {}, digest)))))));
 
+  // What a cell lacks, in words.
+  const rest = cell => {
+    const parts = [];
+    if (cell.failed) parts.push(`${cell.failed} failed`);
+    if (cell.missing) parts.push(`${cell.missing} not run yet`);
+    return parts;
+  };
+
   const fill = ({ experiment, cell }) => {
-    const rest = [];
-    if (cell.failed) rest.push(`${cell.failed} failed`);
-    if (cell.missing) rest.push(`${cell.missing} not run yet`);
     const marks = [];
     if (cell.bold) marks.push('bold: best or not significantly different from it');
     if (cell.underline) marks.push(`underlined: significantly better than ${experiment.against}`);
+    const away = el('button', { type: 'button', class: 'away' }, 'Close');
+    away.addEventListener('click', close);
     pop.replaceChildren(...[
-      el('h2', {}, cell.title),
+      el('div', { class: 'head' }, el('h2', {}, cell.title), away),
       el('p', { class: 'big' }, cell.mean === null ? '\u2013' : number(cell.mean),
         cell.sd === null ? null : el('small', {}, ` \u00b1 ${number(cell.sd)} SD`)),
-      strip(cell),
+      strip(experiment, cell),
       el('dl', {}, ...[
         cell.ci95 ? fact('95 % interval', range(cell.ci95)) : null,
-        fact('n', `${cell.n} ${experiment.all}; ${cell.defined} of ${cell.runs} runs with a value`
-          + (rest.length ? `; ${rest.join(', ')}` : '')),
+        fact('Mean of', `${cell.n} ${experiment.all}; ${[`${cell.defined} of ${cell.runs} runs have a value`, ...rest(cell)].join(', ')}`),
         ...against(`Against ${experiment.against}`, cell.counterpart),
         ...against('Against the best', cell.best),
         cell.worst === null ? null : fact('If undefined were worst', number(cell.worst)),
@@ -87,70 +114,94 @@
     pop.setAttribute('aria-label', `Details of ${cell.title}`);
   };
 
-  // Beside the number, within the window; on a narrow screen the style puts it at the bottom.
+  // Beside the table or plot, so that what it is compared with stays in sight; where there is no room, below or above the
+  // number. On a narrow screen the style puts it at the bottom.
   const place = at => {
     pop.style.left = pop.style.top = '';
     if (matchMedia('(max-width: 40rem)').matches) return;
-    const box = at.getBoundingClientRect(), gap = 8;
+    const box = at.getBoundingClientRect(), whole = (at.closest('.scroll, .drawing') ?? at).getBoundingClientRect(), gap = 10;
     const { offsetWidth: width, offsetHeight: height } = pop;
-    const right = box.right + gap + width <= innerWidth - gap;
-    const left = right ? box.right + gap : Math.max(gap, box.left - gap - width);
+    const within = (value, most) => Math.max(gap, Math.min(value, most - gap));
+    let left, top = within(box.top - 24, innerHeight - height);
+    if (whole.right + gap + width <= innerWidth - gap) left = whole.right + gap;
+    else if (whole.left - gap - width >= gap) left = whole.left - gap - width;
+    else {
+      left = within(box.left + box.width / 2 - width / 2, innerWidth - width);
+      const below = innerHeight - box.bottom - 2 * gap, above = box.top - 2 * gap;
+      pop.style.maxHeight = `${Math.max(below, above)}px`;
+      top = below >= above ? box.bottom + gap : Math.max(gap, box.top - gap - pop.offsetHeight);
+    }
     pop.style.left = `${left}px`;
-    pop.style.top = `${Math.max(gap, Math.min(box.top - 24, innerHeight - height - gap))}px`;
+    pop.style.top = `${top}px`;
   };
+
+  // The value and its test in a few words, above the number.
+  const point = at => {
+    const { experiment, cell } = find(at);
+    const test = cell.counterpart.made;
+    const lines = [
+      cell.mean === null ? 'no value' : `${number(cell.mean, 2)}${cell.sd === null ? '' : ` \u00b1 ${number(cell.sd, 2)}`}`,
+      cell.ci95 ? `95 % ${number(cell.ci95[0], 2)} to ${number(cell.ci95[1], 2)}` : null,
+      test ? `${signed(test.difference, 2)} against ${experiment.against}, p ${test.p < 0.0001 ? '' : '= '}${p(test.p)}` : null,
+      rest(cell).join(', ') || null,
+    ].filter(line => line !== null);
+    // In a table the place is plain; a dot of a plot says what it is.
+    if (!at.matches('button')) lines.unshift(cell.title);
+    tip.replaceChildren(...lines.map((line, i) => el(i === 0 ? 'b' : 'span', {}, line)));
+    tip.hidden = false;
+    const box = at.getBoundingClientRect(), row = (at.closest('tr') ?? at).getBoundingClientRect(), gap = 2;
+    const left = Math.max(gap, Math.min(box.left + box.width / 2 - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - gap));
+    const top = row.top - tip.offsetHeight - gap;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${top >= gap ? top : row.bottom + gap}px`;
+  };
+  const unpoint = () => { clearTimeout(timer); tip.hidden = true; };
 
   const expanded = value => opener?.matches('button') && opener.setAttribute('aria-expanded', value);
 
-  const open = (at, pin) => {
-    clearTimeout(timer);
-    pinned = pin;
+  function close() { if (pop.matches(':popover-open')) pop.hidePopover(); }
+  const open = at => {
+    unpoint();
     if (opener !== at || !pop.matches(':popover-open')) {
       expanded('false');
       opener = at;
+      pop.style.maxHeight = '';
       fill(find(at));
       if (!pop.matches(':popover-open')) pop.showPopover();
       place(at);
       pop.scrollTop = 0;
       expanded('true');
     }
-    if (pin) pop.focus({ preventScroll: true });
+    pop.focus({ preventScroll: true });
   };
-  const close = () => { if (pop.matches(':popover-open')) pop.hidePopover(); };
-  const closeSoon = () => { clearTimeout(timer); if (!pinned) timer = setTimeout(close, 250); };
 
-  // Closing gives the focus back to the number, which must not open it again.
-  pop.addEventListener('beforetoggle', event => { quiet = event.newState === 'closed'; });
+  // Closing gives the focus back to the number.
   pop.addEventListener('toggle', event => {
     if (event.newState !== 'closed') return;
     expanded('false');
     const inside = pop.contains(document.activeElement) || document.activeElement === document.body;
-    if (pinned && inside && opener?.matches('button')) opener.focus({ preventScroll: true });
-    pinned = quiet = false;
+    if (inside && opener?.matches('button')) opener.focus({ preventScroll: true });
+    unpoint();
   });
-  pop.addEventListener('pointerenter', () => clearTimeout(timer));
-  pop.addEventListener('pointerleave', closeSoon);
-  pop.addEventListener('pointerdown', () => { pinned = true; });
 
   const cellOf = event => event.target.closest?.('[data-cell]');
   document.addEventListener('pointerover', event => {
     const at = cellOf(event);
-    if (!at || event.pointerType !== 'mouse' || pinned) return;
+    if (!at || event.pointerType !== 'mouse' || pop.matches(':popover-open')) return;
     clearTimeout(timer);
-    timer = setTimeout(() => open(at, false), pop.matches(':popover-open') ? 40 : 140);
+    timer = setTimeout(() => point(at), tip.hidden ? 120 : 20);
   });
   document.addEventListener('pointerout', event => {
     const at = cellOf(event);
-    if (at && event.pointerType === 'mouse' && !at.contains(event.relatedTarget)) closeSoon();
+    if (at && event.pointerType === 'mouse' && !at.contains(event.relatedTarget)) unpoint();
   });
-  document.addEventListener('click', event => { const at = cellOf(event); if (at) open(at, true); });
+  document.addEventListener('click', event => { const at = cellOf(event); if (at) open(at); });
   document.addEventListener('focusin', event => {
-    if (quiet || !event.target.matches?.('button[data-cell]:focus-visible')) return;
-    open(event.target, false);
+    if (event.target.matches?.('button[data-cell]:focus-visible')) point(event.target);
   });
-  document.addEventListener('focusout', event => {
-    if (event.target.matches?.('button[data-cell]') && !pop.contains(event.relatedTarget)) closeSoon();
-  });
-  addEventListener('scroll', () => { if (!pinned) close(); }, { passive: true });
+  document.addEventListener('focusout', event => { if (event.target.matches?.('button[data-cell]')) unpoint(); });
+  document.addEventListener('keydown', event => { if (event.key === 'Escape') unpoint(); });
+  addEventListener('scroll', unpoint, { passive: true });
 
   // One stop of the Tab key for each table; arrows go from number to number.
   for (const table of document.querySelectorAll('table.grid')) {
@@ -170,6 +221,102 @@
       next.focus();
     });
   }
+
+  // All runs of an experiment, made when they are unfolded.
+  const MOST = 200;
+  const list = experiment => {
+    // A place is shared by its cells, one for each measure.
+    const places = new Map(experiment.cells.map(cell => [cell.place, cell.at]));
+    const axes = [...new Set([...places.values()].flatMap(Object.keys))];
+    const plain = { arm: 'method', new_expert: 'expert', train_expert: 'trained on', combination: 'annotators' };
+    const heads = [...axes.map(axis => plain[axis] ?? axis), experiment.one, 'experts', ...experiment.measures, 'digest'];
+    const rows = [...places].sort(([a], [b]) => a - b).flatMap(([place, at]) => experiment.places[place].map(
+      ([result, experts, scores, digest]) => [...axes.map(axis => at[axis] ?? ''), String(result), experts, ...scores, digest]));
+    const shown = value => typeof value === 'number' ? number(value) : value || '\u2013';
+    // Numbers by their size, others as words; what has no value is last.
+    const key = value => typeof value === 'number' ? value : value === '' || Number.isNaN(Number(value)) ? null : Number(value);
+    let by = null, falling = false, most = MOST;
+    const field = el('input', { type: 'search', placeholder: 'n=10 w/ 1+2+3', 'aria-label': 'Only runs with these words; column=value for the whole of a column' });
+    const count = el('span', { role: 'status' }), body = el('tbody'), more = el('button', { type: 'button' }, 'Show all');
+    const letters = { n: 'samples', k: 'experts' };
+    const wanted = row => field.value.trim().split(/\s+/).every(word => {
+      const [name, value] = word.split('=');
+      if (value === undefined) return row.some(entry => shown(entry).includes(word));
+      const column = heads.findIndex(head => head === name || head === letters[name]);
+      return column >= 0 && String(row[column]) === value;
+    });
+    const draw = () => {
+      let found = rows.filter(wanted);
+      if (by !== null) {
+        found = found.map((row, i) => [row, i]).sort(([a, i], [b, j]) => {
+          const [x, y] = [key(a[by]), key(b[by])];
+          const order = x !== null && y !== null ? x - y : x !== null ? -Infinity : y !== null ? Infinity : String(a[by]).localeCompare(String(b[by]));
+          return (Number.isFinite(order) && falling ? -order : order) || i - j;
+        }).map(([row]) => row);
+      }
+      body.replaceChildren(...found.slice(0, most).map(row => el('tr', {}, ...row.map((value, i) =>
+        el('td', {}, i === heads.length - 1 ? el('code', {}, value) : shown(value))))));
+      more.hidden = found.length <= most;
+      count.textContent = `${found.length.toLocaleString()} of ${rows.length.toLocaleString()} runs${more.hidden ? '' : `, the first ${most} shown`}`;
+    };
+    const cells = heads.map((head, i) => {
+      const button = el('button', { type: 'button' }, head);
+      const cell = el('th', { scope: 'col' }, button);
+      button.addEventListener('click', () => {
+        [by, falling] = [i, by === i && !falling];
+        cells.forEach(other => other.removeAttribute('aria-sort'));
+        cell.setAttribute('aria-sort', falling ? 'descending' : 'ascending');
+        draw();
+      });
+      return cell;
+    });
+    field.addEventListener('input', () => { most = MOST; draw(); });
+    more.addEventListener('click', () => { most = Infinity; draw(); });
+    draw();
+    return [
+      el('p', { class: 'filter' }, el('label', {}, 'Filter ', field), ' ', count, ' ', more),
+      el('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Runs' },
+        el('table', { class: 'runs' }, el('thead', {}, el('tr', {}, ...cells)), body)),
+    ];
+  };
+  for (const fold of document.querySelectorAll('details[data-runs]')) {
+    const make = () => { if (!fold.querySelector('table')) fold.append(...list(data[fold.dataset.runs])); };
+    fold.addEventListener('toggle', () => { if (fold.open) make(); });
+  }
+
+  // A plot as a file of its own: with the colours that it has here, since the page's style stays behind.
+  const STYLES = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linejoin', 'opacity', 'font', 'text-anchor'];
+  const save = svg => {
+    const copy = svg.cloneNode(true), from = svg.querySelectorAll('*'), into = copy.querySelectorAll('*');
+    into.forEach((element, i) => {
+      const style = getComputedStyle(from[i]);
+      for (const name of STYLES) element.style.setProperty(name, style.getPropertyValue(name));
+      for (const name of ['class', 'data-cell']) element.removeAttribute(name);
+    });
+    const [, , width, height] = copy.getAttribute('viewBox').split(' ');
+    const named = { xmlns: 'http://www.w3.org/2000/svg', width, height };
+    for (const [name, value] of Object.entries(named)) copy.setAttribute(name, value);
+    copy.style.background = getComputedStyle(document.documentElement).backgroundColor;
+    const title = `${svg.closest('article')?.id ?? document.title} ${svg.closest('figure')?.querySelector('figcaption strong')?.textContent ?? ''} ${svg.querySelector('.title')?.textContent ?? ''}`;
+    const name = title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-+|-+$/g, '').toLowerCase();
+    const link = el('a', { download: `${name}.svg`, href: URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: 'image/svg+xml' })) });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+  for (const button of document.querySelectorAll('button.save')) {
+    button.hidden = false;
+    const svg = button.parentElement.querySelector('svg');
+    button.setAttribute('aria-label', `Save as SVG: ${svg.querySelector('.title')?.textContent ?? 'plot'}`);
+    button.addEventListener('click', () => save(svg));
+  }
+
+  // Paper has no folds.
+  let unfolded = [];
+  addEventListener('beforeprint', () => {
+    unfolded = [...document.querySelectorAll('details:not([open], .screen)')];
+    for (const fold of unfolded) fold.open = true;
+  });
+  addEventListener('afterprint', () => { for (const fold of unfolded) fold.open = false; });
 
   // While a sweep runs, the page comes anew: not while somebody reads a number, and with what was unfolded.
   const underway = document.getElementById('underway');

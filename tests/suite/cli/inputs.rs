@@ -168,10 +168,21 @@ fn tables_have_no_signs_that_the_locale_lacks_and_no_escapes_on_a_dumb_terminal(
     assert!(said("C.UTF-8").contains("ASSD (px) ↓"));
     let plain = said("C");
     assert!(plain.is_ascii() && plain.contains("ASSD (px) v"), "{plain}");
+    // Into a pager, or never.
+    let with = |when: &str| {
+        run(
+            folder.path(),
+            &[&arguments[..], &["--color", when]].concat(),
+            0,
+        )
+    };
+    assert!(with("always").out.contains("\x1b[1m"));
+    assert!(!with("never").out.contains('\x1b') && !with("auto").out.contains('\x1b'));
 
     let program = env!("CARGO_BIN_EXE_expertgrid");
-    let on_terminal = |term: &str| {
-        let command = format!("exec {program} {}", arguments.join(" "));
+    let on_terminal = |given: &str| {
+        let (term, more) = given.split_once(' ').unwrap_or((given, ""));
+        let command = format!("exec {program} {} {more}", arguments.join(" "));
         let output = std::process::Command::new("script")
             .current_dir(folder.path())
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
@@ -183,6 +194,8 @@ fn tables_have_no_signs_that_the_locale_lacks_and_no_escapes_on_a_dumb_terminal(
     match on_terminal("xterm") {
         Ok(shown) => {
             assert!(shown.contains("\x1b[1m"), "{shown}");
+            let never = on_terminal("xterm --color never").unwrap_or_default();
+            assert!(!never.contains('\x1b'), "{never}");
             let dumb = on_terminal("dumb").unwrap();
             assert!(dumb.contains("ASSD") && !dumb.contains('\x1b'), "{dumb}");
         }

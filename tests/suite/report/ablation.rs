@@ -10,9 +10,11 @@ use crate::support::common::{csv, phantom, repository, run};
 #[test]
 fn an_ablation_of_twelve_lines_is_planned_run_tabulated_and_has_a_page() {
     let ablation = fs::read_to_string(repository().join("experiments/rate.toml")).unwrap();
+    let (schema, ablation) = ablation.split_once('\n').unwrap();
+    assert!(schema.starts_with("#:schema "));
     assert_eq!(ablation.lines().count(), 12);
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    assert!(readme.contains(&ablation), "{ablation}");
+    assert!(readme.contains(ablation), "{ablation}");
     let folder = tempfile::tempdir().unwrap();
     let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
     fs::write(folder.path().join("table2.toml"), table2).unwrap();

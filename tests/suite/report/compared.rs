@@ -22,11 +22,8 @@ fn two_variants_are_compared_by_keys_and_cell_by_cell() {
     let folders = [first, second].map(|variant| format!("results/tiny/{variant}"));
     let [a, b] = folders.each_ref().map(String::as_str);
     let said = run(at, &["compare", a, b], 0).out;
-    let keys: Vec<&str> = said
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .collect();
-    assert_eq!(keys, ["| `finetune.steps` | `2` | `6` |"], "{said}");
+    let keys: Vec<&str> = said.lines().filter(|line| line.contains("| `")).collect();
+    assert_eq!(keys, ["| finetune.steps | `2` | `6` |"], "{said}");
     assert!(said.contains("synthetic"), "{said}");
 
     let text = run(at, &["compare", a, b, "--format", "csv"], 0).out;
@@ -72,6 +69,17 @@ fn two_variants_are_compared_by_keys_and_cell_by_cell() {
         };
         assert_eq!(number(row), -number(there));
     }
+    // As a page, with a plot for each measure.
+    run(at, &["compare", a, b, "-o", "compared.html"], 0);
+    let page = std::fs::read_to_string(at.join("compared.html")).unwrap();
+    assert_eq!(page.matches("<svg class=\"plot wide\"").count(), 3);
+    assert!(page.contains("finetune.steps") && page.contains("Content-Security-Policy"));
+    assert!(page.contains("Keys that differ"));
+    let said = run(at, &["compare", a, b, "-o", "compared.pdf"], 2).err;
+    assert!(
+        said.contains("compared.pdf does not say what to write"),
+        "{said}"
+    );
     // Only what both have is compared.
     let mut runs = std::fs::read_to_string(at.join(b).join("runs.csv")).unwrap();
     runs.truncate(runs.trim_end().rfind('\n').unwrap() + 1);

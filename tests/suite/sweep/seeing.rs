@@ -206,6 +206,14 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
         status(folder.path(), &[], 0)["failures"],
         serde_json::json!([])
     );
+    let set = ["--set", "scratch.lr=1e25", "--stage", &row["evaluation"]];
+    let said = run(folder.path(), &asking("why", &set), 0).out;
+    let first = said.lines().next().unwrap();
+    let told = [
+        "of its 2 stages",
+        " failed when it was tried last: the training diverged",
+    ];
+    assert!(told.iter().all(|told| first.contains(told)), "{said}");
     run(folder.path(), &["logs", "--stage", "zzzz"], 2);
     run(folder.path(), &["logs", "--stage", "0123456789abcdef"], 2);
 }
@@ -220,6 +228,8 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
         run(folder.path(), &arguments, code)
     };
     let said = ask(&[], 0).out;
+    let first = "none of its 3 stages is in the store; nothing runs now that would make them\n";
+    assert!(said.starts_with(first), "{said}");
     assert_eq!(
         said.matches("nor is any other of its kind").count(),
         3,
@@ -228,7 +238,13 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
 
     run(folder.path(), &tiny_run(&[]), 0);
     let said = ask(&[], 0).out;
+    assert!(
+        said.starts_with("all 3 stages are in the store\n"),
+        "{said}"
+    );
     assert_eq!(said.matches("  in the store\n").count(), 3, "{said}");
+    assert!(!said.contains("budget.steps"), "{said}");
+    let said = ask(&["--inputs"], 0).out;
     assert!(
         said.contains("budget.steps = 4") && said.contains("budget.steps = 2"),
         "{said}"
@@ -239,6 +255,8 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
         0,
     )
     .out;
+    let first = "2 of its 3 stages are not in the store; nothing runs now that would make them\n";
+    assert!(said.starts_with(first), "{said}");
     let differing: Vec<&str> = said.lines().filter(|line| line.contains(" -> ")).collect();
     let training = differing
         .iter()
@@ -263,7 +281,7 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
     arguments.extend(["--stage", &digest[..12]]);
     let said = run(folder.path(), &arguments, 0).out;
     assert!(
-        said.starts_with("pretrain on 1+2 [") && said.contains("finetune 1+2 to 6"),
+        said.contains("\npretrain on 1+2 [") && said.contains("finetune 1+2 to 6"),
         "{said}"
     );
     assert!(!said.contains("evaluate"), "{said}");
@@ -308,6 +326,12 @@ fn the_last_look_of_watching_is_the_end() {
     until("something that runs", || {
         status(folder.path(), &LONG, 0)["sweeps"][0]["life"] == "running"
     });
+    let why = [&LONG[..], &["--only", "method=w/ start=28"]].concat();
+    let said = run(folder.path(), &asking("why", &why), 0).out;
+    let first = said.lines().next().unwrap();
+    let process = format!("(process {})", child.id());
+    let told = ["is being run now", &process, "in the store"];
+    assert!(told.iter().any(|told| first.contains(told)), "{said}");
     let said = run(
         folder.path(),
         &asking("status", &[&LONG[..], &["--watch"]].concat()),

@@ -58,12 +58,18 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
         }
     }
     // The same for people; without a metric all three, and part of the runs.
-    let said = run(
-        folder.path(),
-        &["trace", "tiny.toml", "--only", "arm=w/ and start=28"],
-        0,
-    )
-    .out;
+    let asked = ["trace", "tiny.toml", "--only", "arm=w/ and start=28"];
+    let said = run(folder.path(), &asked, 0).out;
+    assert_eq!(said.matches("over 2 results").count(), 3, "{said}");
+    assert_eq!(
+        said.matches("  by way of sampling:  1: ").count(),
+        3,
+        "{said}"
+    );
+    let said_of_runs = "--all shows the run behind it";
+    assert_eq!(said.matches(said_of_runs).count(), 3, "{said}");
+    assert!(!said.contains("start 28"), "{said}");
+    let said = run(folder.path(), &[&asked[..], &["--all"]].concat(), 0).out;
     assert_eq!(said.matches("over 2 results").count(), 3, "{said}");
     assert_eq!(
         said.matches("  start 28, experts 1+2: ").count(),
@@ -81,7 +87,7 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
     }
     // One language: the metric is a field like others.
     let either = "not start=1 and (metric=dice or metric=95hd)";
-    let said = run(folder.path(), &["trace", "tiny", "--only", either], 0).out;
+    let said = run(folder.path(), &["trace", "tiny", "--only", either, "-a"], 0).out;
     assert_eq!(said.matches("  start 28").count(), 2 * 2, "{said}");
     assert!(!said.contains(": assd"), "{said}");
     // A question in the place of a manifest.

@@ -1,8 +1,9 @@
-//! The worst and the median test cases as pictures, beside the same case without pretraining.
+//! The worst, the median and the best test cases as pictures, beside the same case without
+//! pretraining.
 //!
 //! The rule: no picture is picked by hand. Of all pairs of a run and a test case at one position of
-//! the table, in the order of their Dice, the first is the worst and the middle one the median; the
-//! caption says so.
+//! the table, in the order of their Dice, the first is the worst, the middle one the median and the
+//! last the best; the caption says so.
 
 mod draw;
 
@@ -17,6 +18,7 @@ use crate::{
     artefact::{CaseScores, PREDICTIONS, SCORES, SERVED, Scores, branch_name, parse_predictions},
     data::Mask,
     figure::ImageCrop,
+    grid::Axis,
     manifest::Experiment,
     method::{Method, TrainedOn},
     metric::Measure,
@@ -27,6 +29,8 @@ use crate::{
 struct PicturePair {
     subject: Position,
     beside: Option<Position>,
+    /// The same at the table's most samples, where these are the fewest of several.
+    at_most: Option<Box<PicturePair>>,
 }
 
 /// One of the ordered pairs of run and case.
@@ -36,7 +40,7 @@ struct Example<'a> {
     dice: f64,
 }
 
-/// For each new expert, two figures of two pictures.
+/// For each new expert, figures of two pictures.
 pub(super) fn show(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
     let experts = &part.spec.grid.new_experts;
     let pairs = experts
@@ -67,13 +71,14 @@ fn rule(spec: &Experiment) -> &'static str {
         true => {
             "Chosen by rule: with pretraining, at the table’s fewest samples and most experts, all \
              test cases of all runs are ordered by Dice; the worst is the first, the median the \
-             middle one. Beside it the same case without pretraining, from the same samples."
+             middle one, the best the last. Where the table has more samples, the median at the \
+             most follows. Beside it the same case without pretraining, from the same samples."
         }
         false => {
             "Chosen by rule: all test cases of all runs of the network that does worst by its mean \
-             Dice are ordered by Dice; the worst is the first, the median the middle one. Beside \
-             it the same case by the network trained on the expert’s own masks, or else by the \
-             best."
+             Dice are ordered by Dice; the worst is the first, the median the middle one, the \
+             best the last. Beside it the same case by the network trained on the expert’s own \
+             masks, or else by the best."
         }
     }
 }
@@ -108,10 +113,25 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<PicturePair> {
         let as_it_is = |at: &Position| at.samples() == Some(0);
         let subject = with.min_by_key(|at| (as_it_is(at), at.samples(), most(at)))?;
         let subject = subject.clone();
-        let beside = subject.counterpart(&spec.table.compare);
+        let is_there = |at: &Position| cells.iter().any(|cell| cell.position == *at);
+        let beside = |at: &Position| at.counterpart(&spec.table.compare).filter(is_there);
+        let samples = cells
+            .iter()
+            .filter_map(|cell| cell.position.get(&Axis::SAMPLES));
+        let most = samples
+            .max()
+            .filter(|most| Some(*most) != subject.get(&Axis::SAMPLES));
+        let at_most = most.map(|most| subject.with(&[(Axis::SAMPLES, Some(most.clone()))]));
         return Some(PicturePair {
+            beside: beside(&subject),
+            at_most: at_most.filter(is_there).map(|at| {
+                Box::new(PicturePair {
+                    beside: beside(&at),
+                    subject: at,
+                    at_most: None,
+                })
+            }),
             subject,
-            beside: beside.filter(|at| cells.iter().any(|cell| cell.position == *at)),
         });
     }
     let fewest = cells.iter().map(|cell| cell.position.samples()).min()?;
@@ -128,18 +148,29 @@ fn pair(table: &Table, spec: &Experiment, expert: u8) -> Option<PicturePair> {
     Some(PicturePair {
         subject: subject.clone(),
         beside: (beside != subject).then(|| beside.clone()),
+        at_most: None,
     })
 }
 
 fn figures(sources: &PageSources<'_>, part: &PageSection<'_>, pair: &PicturePair) -> Markup {
     let ordered = in_order(sources, part, &pair.subject);
-    let middle = ordered.len().saturating_sub(1) / 2;
-    let chosen = [("Worst", ordered.first()), ("Median", ordered.get(middle))];
+    let middle = |ordered: &[Example<'_>]| ordered.len().saturating_sub(1) / 2;
+    let chosen = [
+        ("Worst", ordered.first()),
+        ("Median", ordered.get(middle(&ordered))),
+        ("Best", ordered.last()),
+    ];
     html! {
         div.cases {
             @for (word, example) in chosen {
                 @if let Some(example) = example {
                     (figure(sources, part, pair, word, example, ordered.len()))
+                }
+            }
+            @if let Some(most) = &pair.at_most {
+                @let ordered = in_order(sources, part, &most.subject);
+                @if let Some(example) = ordered.get(middle(&ordered)) {
+                    (figure(sources, part, most, "Median", example, ordered.len()))
                 }
             }
         }

@@ -34,6 +34,19 @@ struct Series<'a> {
     points: Vec<CurvePoint<'a>>,
 }
 
+impl Series<'_> {
+    /// The points between which a line means something: where the axis is of experts, a method
+    /// that has none is another one.
+    fn of_one_method(&self) -> impl Iterator<Item = &[CurvePoint<'_>]> {
+        let is_alone = |point: &CurvePoint<'_>| {
+            let method = point.cell.position.method();
+            method.is_some_and(Method::is_alone)
+        };
+        self.points
+            .chunk_by(move |one, next| is_alone(one) == is_alone(next))
+    }
+}
+
 struct CurvePoint<'a> {
     x: f64,
     cell: &'a Cell,
@@ -63,17 +76,16 @@ pub(super) fn panels(part: &PageSection<'_>) -> Markup {
         rows => rows.iter().map(Axis::word).join(", "),
     };
     let told = part.spec.table.results.iter().map(Axis::all).join(" and ");
-    let faint = format!(
-        "Dots are means over the {told}, bars their 95 % intervals (t distribution), faint lines \
-         the {told} one by one. "
-    );
+    let one = part.spec.table.results.iter().map(Axis::one).join(" and ");
+    let means =
+        format!("Dots are means over the {told}, bars their 95 % intervals (t distribution). ");
     html! {
         @for grid in grids {
             figure.panels {
                 figcaption {
                     strong { (grid.heading) }
                     @if let Some(first) = part.spec.metrics.report.first() {
-                        (legend(&series(part, grid, *first)))
+                        (legend(&series(part, grid, *first), &one))
                     }
                 }
                 div.row {
@@ -84,9 +96,10 @@ pub(super) fn panels(part: &PageSection<'_>) -> Markup {
             }
         }
         p.notes {
-            (faint)
+            (means)
             @if is_row(Axis::EXPERTS) && part.spec.grid.trains_alone() {
-                "Zero experts: trained from random initialisation. "
+                "Zero experts: another method, training from random initialisation; no line joins "
+                "it to the others. "
             }
             "Scales do not begin at zero. Colours from the Okabe–Ito palette, which colour-blind "
             "people can tell apart; shapes differ too."
@@ -166,10 +179,11 @@ fn series<'a>(part: &'a PageSection<'_>, grid: &Tabular, metric: Measure) -> Vec
         .collect()
 }
 
-fn legend(series: &[Series<'_>]) -> Markup {
+/// What the lines are; `told` is what each faint one is of.
+fn legend(series: &[Series<'_>], told: &str) -> Markup {
     html! {
-        @if series.len() > 1 {
-            span.legend {
+        span.legend {
+            @if series.len() > 1 {
                 @for one in series {
                     span.key {
                         svg.(one.class) viewBox="0 0 26 12" aria-hidden="true" {
@@ -179,6 +193,13 @@ fn legend(series: &[Series<'_>]) -> Markup {
                         (one.name)
                     }
                 }
+            }
+            span.key {
+                svg.(series.first().map_or("with", |one| one.class)) viewBox="0 0 26 12"
+                    aria-hidden="true" {
+                    path.way d="M1 9L9 4L17 8L25 3M1 5L9 8L17 3L25 7" {}
+                }
+                "one " (told)
             }
         }
     }
@@ -232,12 +253,12 @@ fn ways(frame: &PlotFrame, series: &Series<'_>) -> Markup {
         .flat_map(|point| point.cell.results.keys())
         .collect();
     let path = |result: &&Coordinates| {
-        frame.path(
-            series
-                .points
-                .iter()
-                .filter_map(|point| Some((point.x, *point.cell.results.get(*result)?))),
-        )
+        let of_one = series.of_one_method().map(|points| {
+            let points = points.iter();
+            frame
+                .path(points.filter_map(|point| Some((point.x, *point.cell.results.get(*result)?))))
+        });
+        of_one.collect::<String>()
     };
     html! { path.way d=(results.iter().map(path).collect::<String>()) {} }
 }
@@ -245,20 +266,26 @@ fn ways(frame: &PlotFrame, series: &Series<'_>) -> Markup {
 fn means(frame: &PlotFrame, series: &Series<'_>, aside: f64, experiment: &str) -> Markup {
     let place =
         |point: &CurvePoint<'_>| Some((frame.x.at(point.x) + aside, frame.y.at(point.cell.mean?)));
-    let line = series.points.iter().filter_map(place).enumerate();
-    let line: String = line
-        .map(|(i, (x, y))| format!("{}{} {}", if i == 0 { 'M' } else { 'L' }, px(x), px(y)))
-        .collect();
+    let line = series.of_one_method().flat_map(|points| {
+        let places = points.iter().filter_map(place).enumerate();
+        places.map(|(i, (x, y))| format!("{}{} {}", if i == 0 { 'M' } else { 'L' }, px(x), px(y)))
+    });
+    let line: String = line.collect();
+    // A point without pretraining in a line with it is drawn as such points are everywhere.
+    let class = |point: &CurvePoint<'_>| match point.cell.position.method() {
+        Some(method) if method.is_alone() && series.class == "with" => "without",
+        _ => series.class,
+    };
     html! {
         @if frame.is_ordered { path.mean d=(line) {} }
         @for point in &series.points {
             @if let Some((x, y)) = place(point) {
-                g data-cell=(format!("{experiment}:{}", point.index)) {
+                g.(class(point)) data-cell=(format!("{experiment}:{}", point.index)) {
                     @if let Some((low, high)) = point.cell.ci95 {
                         @let ends = [low, high].map(|end| px(frame.y.at(end)));
                         path.interval d=(format!("M{} {}V{}", px(x), ends[0], ends[1])) {}
                     }
-                    (dot(series.class, x, y))
+                    (dot(class(point), x, y))
                     circle.target cx=(px(x)) cy=(px(y)) r="9" {}
                 }
             }

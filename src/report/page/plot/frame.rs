@@ -20,6 +20,16 @@ const LETTER: f64 = 5.6;
 /// The sine of the angle of labels that would lie over each other.
 const TILT: f64 = 0.64;
 
+/// A plot with the button that saves it, which the page's script shows.
+pub(super) fn framed(svg: Markup) -> Markup {
+    html! {
+        div.drawing {
+            (svg)
+            button.save.screen type="button" hidden { "Save as SVG" }
+        }
+    }
+}
+
 /// Axes around a drawing.
 pub(in super::super) struct PlotFrame {
     /// The horizontal scale.
@@ -76,7 +86,7 @@ impl PlotFrame {
         let bottom = HEIGHT - BOTTOM;
         let tilted = self.tilted();
         let height = HEIGHT + tilted.unwrap_or(0.0);
-        html! {
+        framed(html! {
             svg.plot viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(says) {
                 text.title x=(px(LEFT - 34.0)) y="13" { (title) }
                 @for (value, name) in self.y.ticks(4) {
@@ -103,7 +113,7 @@ impl PlotFrame {
                 }
                 (drawing)
             }
-        }
+        })
     }
 
     /// A path through values.

@@ -11,6 +11,7 @@ use super::{
         PageSection,
     },
     WIDTH,
+    frame::framed,
 };
 use crate::{figure::px, metric::Measure};
 
@@ -63,7 +64,7 @@ fn map(part: &PageSection<'_>, metric: Measure) -> Markup {
     });
     let heading = metric.heading(part.spec.distances());
     let says = format!("{heading}. {}.", in_words.format("; "));
-    html! {
+    framed(html! {
         svg.plot viewBox=(format!("0 0 {WIDTH} {}", px(height))) role="img" aria-label=(says) {
             text.title x="8" y="13" { (heading) }
             text.label.end x=(px(SIDE - 8.0)) y=(px(TOP - 8.0)) { "trained on" }
@@ -98,5 +99,5 @@ fn map(part: &PageSection<'_>, metric: Measure) -> Markup {
                 }
             }
         }
-    }
+    })
 }

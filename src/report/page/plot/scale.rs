@@ -1,8 +1,11 @@
 //! A linear scale and its round ticks.
 
+/// A scale with fewer ticks says too little of its values.
+const FEWEST: usize = 3;
+
 /// A linear map from values to coordinates of a plot.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Scale {
+pub struct Scale {
     values: [f64; 2],
     places: [f64; 2],
 }
@@ -10,7 +13,7 @@ pub(in super::super) struct Scale {
 impl Scale {
     /// Maps the first value to the first coordinate and the last to the last. An empty range of
     /// values is widened.
-    pub(in super::super) fn new(values: [f64; 2], places: [f64; 2]) -> Self {
+    pub fn new(values: [f64; 2], places: [f64; 2]) -> Self {
         let [low, high] = values;
         let values = match high > low {
             true => values,
@@ -20,27 +23,31 @@ impl Scale {
     }
 
     /// The coordinate of a value.
-    pub(in super::super) fn at(&self, value: f64) -> f64 {
+    pub fn at(&self, value: f64) -> f64 {
         let [low, high] = self.values;
         let [from, to] = self.places;
         from + (value - low) / (high - low) * (to - from)
     }
 
-    /// About `wanted` round values within the scale, with their labels.
-    pub(in super::super) fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
+    /// About `wanted` round values within the scale, at least three of them, with their labels.
+    pub fn ticks(&self, wanted: usize) -> Vec<(f64, String)> {
         let [low, high] = self.values;
         let rough = (high - low) / wanted.max(1) as f64;
         let power = 10_f64.powf(rough.log10().floor());
         // Round steps: 1, 2 or 5 times a power of ten.
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|factor| factor * power)
-            .find(|step| *step >= rough * 0.999)
-            .unwrap_or(rough);
+        let steps = [10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1];
+        let steps = steps.map(|factor| factor * power);
+        let largest = steps.iter().rposition(|step| *step >= rough * 0.999);
+        let ends = |step: f64| {
+            let first = (low / step - 1e-9).ceil() as i64;
+            let last = (high / step + 1e-9).floor() as i64;
+            first..=last
+        };
+        let enough = |step: &&f64| ends(**step).count() >= FEWEST;
+        let step = steps[largest.unwrap_or(0)..].iter().find(enough);
+        let step = *step.unwrap_or(&steps[0]);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
-        let first = (low / step - 1e-9).ceil() as i64;
-        let last = (high / step + 1e-9).floor() as i64;
-        (first..=last)
+        ends(step)
             .map(|i| {
                 let value = i as f64 * step;
                 (value, format!("{value:.decimals$}"))
@@ -74,6 +81,15 @@ mod tests {
         assert_eq!(names(81.3, 85.2), ["82", "83", "84", "85"]);
         assert_eq!(names(2.41, 2.62), ["2.45", "2.50", "2.55", "2.60"]);
         assert_eq!(names(0.0, 600.0), ["0", "200", "400", "600"]);
+        let four = |low, high| -> Vec<String> {
+            let scale = Scale::new([low, high], [0.0, 100.0]);
+            scale.ticks(4).into_iter().map(|(_, name)| name).collect()
+        };
+        // Half a unit apart, there would be two.
+        assert_eq!(
+            four(2.11, 3.49),
+            ["2.2", "2.4", "2.6", "2.8", "3.0", "3.2", "3.4"]
+        );
     }
 
     #[test]
