@@ -21,6 +21,7 @@ mod compute;
 mod data;
 mod described;
 mod doctor;
+mod export;
 mod fuse;
 mod interrupts;
 mod logs;
@@ -118,6 +119,8 @@ enum Command {
     Report(report::Arguments),
     /// Compare two experiments: the keys and the results in which they differ.
     Compare(compare::Arguments),
+    /// Write every run with its scores as CSV or JSON, for notebooks.
+    Export(export::Arguments),
     /// Trace a cell of a table to its runs, their scores and files.
     Trace(trace::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
@@ -225,6 +228,7 @@ pub fn main_with(work: &dyn StageWork) -> ExitCode {
         Command::Logs(arguments) => logs::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Adapt(arguments) => adapt::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),

@@ -37,8 +37,8 @@ fn column<'a, R: ?Sized>(
     }
 }
 
-/// One row per run.
-pub(super) fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
+/// One row per run of an experiment, by its index in the plan.
+pub fn runs(results: &Results<'_>, experiment: usize) -> Vec<u8> {
     type RunRow<'r> = (&'r Run, &'r Outcome);
     let spec = &results.plan.experiments[experiment];
     let digest = |id| results.plan.stage(id).digest.to_string();

@@ -45,7 +45,9 @@ pub use beside::{CLAIMS, PUBLISHED};
 pub use claim::{
     CheckOutcome, Claim, ClaimCheck, Claims, OURS, Verdict, document as claims_document,
 };
-pub use csv_files::{cells as cells_csv, claims as claims_csv, versus as versus_csv};
+pub use csv_files::{
+    cells as cells_csv, claims as claims_csv, runs as runs_csv, versus as versus_csv,
+};
 pub use document::Document;
 pub use html::html;
 pub use latex::latex;

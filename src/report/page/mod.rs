@@ -463,7 +463,7 @@ fn rest(sources: &PageSources<'_>, part: &PageSection<'_>) -> Markup {
             h3 { "Training" }
             (losses::show(sources, part.index))
         }
-        section id=(part.id("runs")) {
+        section.screen id=(part.id("runs")) {
             h3 { "Runs" }
             details.screen data-runs=(part.anchor()) {
                 summary { "Every run with its scores, to sort and to filter" }

@@ -35,14 +35,17 @@
     return [fact(name, `Difference ${signed(difference)} (95 % ${range(ci95)})`, el('br'), `from ${other}`, el('br'), `${lines.join('; ')}.`)];
   };
 
-  // Round values within a range, about four of them.
+  // Round values within a range, about four of them, at least three.
   const ticks = (low, high) => {
     const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map(factor => factor * power).find(step => step >= rough * 0.999);
-    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-    const found = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push([i * step, number(i * step, digits)]);
-    return found;
+    const steps = [10, 5, 2, 1, 0.5, 0.2].map(factor => factor * power);
+    for (const step of steps.slice(Math.max(0, steps.findLastIndex(step => step >= rough * 0.999)))) {
+      const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+      const found = [];
+      for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push([i * step, number(i * step, digits)]);
+      if (found.length > 2) return found;
+    }
+    return [];
   };
 
   // The results as dots above their mean and interval, those of the cell that it is compared with below them, on one scale.
@@ -227,9 +230,10 @@
   const list = experiment => {
     // A place is shared by its cells, one for each measure.
     const places = new Map(experiment.cells.map(cell => [cell.place, cell.at]));
-    const axes = [...new Set([...places.values()].flatMap(Object.keys))];
-    const plain = { arm: 'method', new_expert: 'expert', train_expert: 'trained on', combination: 'annotators' };
-    const heads = [...axes.map(axis => plain[axis] ?? axis), experiment.one, 'experts', ...experiment.measures, 'digest'];
+    const plain = { new_expert: 'expert', train_expert: 'trained on', arm: 'method', combination: 'combination', samples: 'samples', experts: 'experts' };
+    const rank = axis => (Object.keys(plain).indexOf(axis) + 1) || 99;
+    const axes = [...new Set([...places.values()].flatMap(Object.keys))].sort((a, b) => rank(a) - rank(b));
+    const heads = [...axes.map(axis => plain[axis] ?? axis), experiment.one, 'annotators', ...experiment.measures, 'digest'];
     const rows = [...places].sort(([a], [b]) => a - b).flatMap(([place, at]) => experiment.places[place].map(
       ([result, experts, scores, digest]) => [...axes.map(axis => at[axis] ?? ''), String(result), experts, ...scores, digest]));
     const shown = value => typeof value === 'number' ? number(value) : value || '\u2013';
@@ -275,7 +279,7 @@
     draw();
     return [
       el('p', { class: 'filter' }, el('label', {}, 'Filter ', field), ' ', count, ' ', more),
-      el('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Runs' },
+      el('div', { class: 'scroll long', tabindex: 0, role: 'group', 'aria-label': 'Runs' },
         el('table', { class: 'runs' }, el('thead', {}, el('tr', {}, ...cells)), body)),
     ];
   };

@@ -89,6 +89,46 @@ fn two_variants_are_compared_by_keys_and_cell_by_cell() {
 }
 
 #[test]
+fn runs_are_exported_with_swept_keys_as_columns_and_numbers_as_numbers() {
+    let folder = tiny();
+    let at = folder.path();
+    let swept = format!("{TINY}\n[sweep]\nfinetune.lr = [1e-3, 1e-2]\n");
+    std::fs::write(at.join("swept.toml"), swept).unwrap();
+    run(at, &tiny_run(&["--only", "start=1"]), 0);
+    let export = |more: &[&str]| {
+        let dataset = phantom().to_str().unwrap();
+        let words = ["export", "tiny.toml", "swept.toml", "-d", dataset];
+        run(at, &[&words[..], more].concat(), 0).out
+    };
+    assert!(export(&["-o", "runs.json"]).starts_with("12 runs written"));
+    let read = std::fs::read_to_string(at.join("runs.json")).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&read).unwrap();
+    let rows = read.as_array().unwrap();
+    assert_eq!(rows.len(), 12);
+    let own = csv(&at.join("results/tiny/paper/runs.csv"));
+    for (row, own) in rows.iter().zip(&own) {
+        // The same as beside the table.
+        let expected: f64 = own["dice_percent"].parse().unwrap_or(f64::NAN);
+        match row["dice_percent"].as_f64() {
+            Some(dice) => assert_eq!(dice, expected),
+            None => assert!(row["dice_percent"].is_null() && expected.is_nan(), "{row}"),
+        }
+        assert_eq!(row["status"], own["status"]);
+        assert_eq!(row["samples"], 5);
+        assert_eq!(
+            row["combination"], *own["combination"],
+            "a text, though it may be a digit"
+        );
+        assert!(row["finetune.lr"].is_null());
+    }
+    assert!(rows[4..].iter().all(|row| row["table"] == "swept"));
+    let rates = rows[4..].iter().map(|row| row["finetune.lr"].as_f64());
+    assert!(rates.clone().any(|rate| rate == Some(1e-3)) && rates.flatten().count() >= 4);
+    std::fs::write(at.join("some.csv"), export(&["--only", "start=1"])).unwrap();
+    assert_eq!(csv(&at.join("some.csv")).len(), 6);
+}
+
+#[test]
 fn what_cannot_be_compared_is_told() {
     let folder = tiny();
     let at = folder.path();
