@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::{Done, Failure, Picked, Selection, output::print};
 use crate::{
     grid::Axis,
-    metric::Measure,
     plan::StageId,
     report::runs_csv,
     results,
@@ -145,18 +144,29 @@ impl RowTable {
     }
 }
 
+/// The columns of texts beside those of the grid.
+const TEXTS: [&str; 7] = [
+    "table",
+    "status",
+    "reason",
+    "pretraining",
+    "training",
+    "evaluation",
+    "distance_unit",
+];
+
 /// A value as JSON: a number where its column holds numbers, null where it is empty.
 fn typed(column: &str, value: &str) -> Value {
-    let measures = Measure::all().any(|measure| measure.column() == column);
     let axis = Axis::of_grids().find(|axis| axis.column() == column);
-    let known = ["table", "status", "reason", "distance_unit"].contains(&column)
-        || ["pretraining", "training", "evaluation"].contains(&column);
-    // A swept key holds what its values are.
-    let numeric = measures || !known && axis.is_none_or(|axis| axis.is_numeric() != Some(false));
+    let is_text = match axis {
+        Some(axis) => axis.is_numeric() == Some(false),
+        // The others are scores and swept keys.
+        None => TEXTS.contains(&column),
+    };
     let number = || value.parse::<serde_json::Number>().ok();
-    match (value, numeric) {
+    match (value, is_text) {
         ("", _) => Value::Null,
-        (value, true) => number().map_or_else(|| Value::from(value), Value::Number),
-        (value, false) => Value::from(value),
+        (value, true) => Value::from(value),
+        (value, false) => number().map_or_else(|| Value::from(value), Value::Number),
     }
 }

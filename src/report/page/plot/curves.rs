@@ -196,7 +196,9 @@ fn legend(series: &[Series<'_>], told: &str) -> Markup {
             }
             @if series.iter().any(|one| one.of_one_method().count() > 1) {
                 span.key {
-                    svg.without viewBox="0 0 26 12" aria-hidden="true" { (dot("without", 13.0, 6.0)) }
+                    svg.without viewBox="0 0 26 12" aria-hidden="true" {
+                        (dot("without", 13.0, 6.0))
+                    }
                     "from random initialisation"
                 }
             }
