@@ -1,6 +1,12 @@
 //! The table of keys: its JSON Schema, its list on the command line, and the order of keys.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use expertgrid::{
     key::Keyed,
@@ -226,19 +232,23 @@ const MISTAKES: [&str; 34] = [
     "profile.paper.seed = 1",
 ];
 
+/// A manifest with nothing else wrong.
+fn with_mistake(mistake: &str) -> String {
+    let grid = "new_experts = [6, 7]\narms = [\"w/o\"]\nsamples = [5]\nstarts = [1]\n";
+    // A key that is there already cannot be there twice.
+    let key = mistake.split(" =").next().unwrap().strip_prefix("grid.");
+    let grid: String = grid
+        .lines()
+        .filter(|line| key.is_none_or(|key| !line.starts_with(&format!("{key} ="))))
+        .map(|line| format!("grid.{line}\n"))
+        .collect();
+    format!("{mistake}\ngrid.annotators.from = [1, 2]\n{grid}")
+}
+
 #[test]
 fn the_schema_and_the_reader_refuse_the_same_mistakes_in_manifests_and_profiles() {
-    let grid = "new_experts = [6, 7]\narms = [\"w/o\"]\nsamples = [5]\nstarts = [1]\n";
     for mistake in MISTAKES {
-        // A key that is there already cannot be there twice.
-        let key = mistake.split(" =").next().unwrap().strip_prefix("grid.");
-        let grid: String = grid
-            .lines()
-            .filter(|line| key.is_none_or(|key| !line.starts_with(&format!("{key} ="))))
-            .map(|line| format!("grid.{line}\n"))
-            .collect();
-        let annotators = "grid.annotators.from = [1, 2]\n";
-        let text = format!("{mistake}\n{annotators}{grid}");
+        let text = with_mistake(mistake);
         // Without an arm that is pretrained, annotators are not looked at.
         let read = text.replace("\"w/o\"]", "\"w/\"]");
         let read = match mistake.contains("choose") {
@@ -259,6 +269,44 @@ fn the_schema_and_the_reader_refuse_the_same_mistakes_in_manifests_and_profiles(
     assert!(!accepts("seed = 1\n"), "a grid is missing");
     assert!(!accepts("[grid]\nnew_experts = [6]\n"), "axes are missing");
     assert!(!accepts("extends = \"a\"\n[profile.p]\nextends = \"b\"\n"));
+}
+
+/// taplo takes every shipped manifest and refuses each mistake by itself, as editors show it.
+#[test]
+fn an_editors_tool_takes_the_shipped_manifests_and_refuses_every_mistake() {
+    let taplo = |files: &[PathBuf]| {
+        let mut command = Command::new("bash");
+        command.arg(repository().join("tests/schema/check.sh"));
+        command.args(files).output().unwrap()
+    };
+    let shipped = fs::read_dir(repository().join("experiments")).unwrap();
+    let shipped = shipped.map(|entry| entry.unwrap().path());
+    let is_manifest = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "toml");
+    let shipped: Vec<PathBuf> = shipped.filter(is_manifest).collect();
+    let said = taplo(&shipped);
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    if said.status.code() == Some(77) {
+        // Not through `eprintln!`, which is not shown of a test that passes.
+        return writeln!(std::io::stderr(), "{told}").unwrap();
+    }
+    assert!(said.status.success(), "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let schema = folder.path().join("manifest.schema.json");
+    fs::write(schema, manifest::json_schema()).unwrap();
+    let files = MISTAKES.iter().enumerate().map(|(i, mistake)| {
+        let path = folder.path().join(format!("mistake-{i}.toml"));
+        let text = format!("#:schema manifest.schema.json\n{}", with_mistake(mistake));
+        fs::write(&path, text).unwrap();
+        path
+    });
+    let files: Vec<PathBuf> = files.collect();
+    let said = taplo(&files);
+    let told = String::from_utf8_lossy(&said.stderr);
+    for (path, mistake) in files.iter().zip(MISTAKES) {
+        let place = format!("{}:", path.display());
+        assert!(told.contains(&place), "taplo takes {mistake}: {told}");
+    }
 }
 
 #[test]
