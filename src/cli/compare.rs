@@ -1,11 +1,22 @@
 //! `expertgrid compare`: two experiments side by side.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Failure, output::print};
-use crate::{comparison::compare, report::markdown, store::replace_file};
+use super::{
+    Done, Failure,
+    output::print,
+    terminals::{columns, in_locale, style},
+};
+use crate::{
+    comparison::compare,
+    report::{markdown, terminal},
+    store::replace_file,
+};
 
 #[derive(Debug, Args)]
 #[command(
@@ -23,10 +34,10 @@ pub(super) struct Arguments {
     /// The folder of the second one's; differences are its results less the first's.
     #[arg(value_name = "B")]
     second: PathBuf,
-    /// What to print.
-    #[arg(long, value_enum, default_value = "markdown")]
-    format: ComparisonFormat,
-    /// Write it to a file instead; a page where its name ends with .html, CSV where with .csv.
+    /// What to print [default: terminal on a terminal, markdown elsewhere].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<ComparisonFormat>,
+    /// Write it to a file instead, whose ending says what: .html for a page, .md or .csv.
     #[arg(short, long, value_name = "FILE", conflicts_with = "format")]
     out: Option<PathBuf>,
 }
@@ -38,6 +49,8 @@ enum ComparisonFormat {
     Markdown,
     /// One row per cell and measure, with numbers in full.
     Csv,
+    /// Aligned columns, bold.
+    Terminal,
     /// A page with a plot of the differences, one file that needs no network.
     Html,
 }
@@ -66,13 +79,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     } = arguments;
     let format = match out {
         Some(path) => ComparisonFormat::of_file(path)?,
-        None => *format,
+        None => format.unwrap_or(match std::io::stdout().is_terminal() {
+            true => ComparisonFormat::Terminal,
+            false => ComparisonFormat::Markdown,
+        }),
     };
     let compared = compare([first, second]).map_err(Failure::input)?;
     let text = match format {
         ComparisonFormat::Markdown => markdown(&compared.document()),
         ComparisonFormat::Csv => compared.csv(),
         ComparisonFormat::Html => compared.page(),
+        ComparisonFormat::Terminal => in_locale(terminal(&compared.document(), style(), columns())),
     };
     match out {
         None => print(text.trim_end()),

@@ -1,6 +1,9 @@
 //! `expertgrid export`: every run with its scores, for notebooks.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use itertools::Itertools;
@@ -9,7 +12,7 @@ use serde_json::Value;
 use super::{Done, Failure, Picked, Selection, output::print};
 use crate::{
     grid::Axis,
-    plan::StageId,
+    plan::{StageId, grouped},
     report::runs_csv,
     results,
     store::{Store, replace_file},
@@ -58,6 +61,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let selection = &arguments.selection;
     let mut plan = selection.plan()?;
     arguments.only.narrow(&mut plan)?;
+    if plan.runs.is_empty() {
+        return Err(Failure::refused("no run is picked"));
+    }
     let results = results::collect(&plan, &Store::within(&selection.results), &|_: StageId| {
         None
     });
@@ -65,11 +71,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     for experiment in 0..plan.experiments.len() {
         table.add(&runs_csv(&results, experiment));
     }
-    let json = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
-    let format = arguments.format.unwrap_or(match &arguments.out {
-        Some(path) if json(path) => RowFormat::Json,
-        _ => RowFormat::Csv,
-    });
+    let format = match (arguments.format, &arguments.out) {
+        (Some(format), _) => format,
+        (None, Some(path)) => RowFormat::of_file(path)?,
+        (None, None) => RowFormat::Csv,
+    };
     let text = match format {
         RowFormat::Csv => table.csv(),
         RowFormat::Json => table.json(),
@@ -78,11 +84,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         None => print(text.trim_end()),
         Some(path) => {
             replace_file(path, text.as_bytes()).map_err(Failure::input)?;
-            let rows = table.rows.len();
+            let rows = grouped(table.rows.len());
             print(format_args!("{rows} runs written to {}", path.display()));
         }
     }
+    let tallies = (0..plan.experiments.len()).map(|i| results.tally(i).missing);
+    let missing: usize = tallies.sum();
+    if missing > 0 {
+        eprintln!("note: {} of them have not been run yet", grouped(missing));
+    }
     Ok(Done::Whole)
+}
+
+impl RowFormat {
+    /// That of a file, by its name.
+    fn of_file(path: &Path) -> Result<Self, Failure> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("csv") => Ok(Self::Csv),
+            Some("json") => Ok(Self::Json),
+            _ => Err(Failure::refused(format!(
+                "{} does not say what to write; name a file that ends with .csv or .json, or give \
+                 `--format`",
+                path.display()
+            ))),
+        }
+    }
 }
 
 impl RowTable {

@@ -12,11 +12,14 @@ use super::{
     why::{StageChoice, stages},
 };
 use crate::{
+    artefact::{CURVE, parse_curve},
     event::{Event, Record, now},
     journal,
     key::Digest,
+    plan::Kind,
     progress::duration,
     results_dir::ResultsDir,
+    store::{Found, Store},
 };
 
 #[derive(Debug, Args)]
@@ -54,8 +57,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
             stages.into_iter().map(|id| plan.stage(id).digest).collect()
         }
     };
+    let store = Store::within(results.path());
     for digest in &digests {
         tell(digest, &records, &results);
+        if let Some(course) = course(&store, digest) {
+            print(format_args!("  loss by step: {course}"));
+        }
     }
     Ok(Done::Whole)
 }
@@ -142,8 +149,25 @@ fn tell(digest: &Digest, records: &[Record], results: &ResultsDir) {
             print(format_args!("{}:", path.display()));
             print(text.trim_end());
         }
-        Err(_) => print("  it has no log: a stage has one when it prints something or fails"),
+        Err(_) => print("  no log: a stage has one when it prints something or fails"),
     }
+}
+
+/// Some steps of a training in the store, evenly chosen, with their losses.
+fn course(store: &Store, digest: &Digest) -> Option<String> {
+    const SHOWN: usize = 6;
+    let trainings = Kind::ALL.into_iter().filter(|kind| kind.is_training());
+    let curve = trainings
+        .into_iter()
+        .find_map(|kind| match store.read(kind, digest, &[CURVE]) {
+            Found::Intact(mut artefact) => artefact.files.remove(CURVE),
+            Found::Missing | Found::Damaged(_) => None,
+        });
+    let steps = parse_curve(&curve?).ok()?;
+    let last = steps.len().checked_sub(1)?;
+    let shown = (0..=SHOWN).map(|i| i * last / SHOWN).dedup();
+    let shown = shown.map(|i| format!("{} {:.4}", steps[i].step, steps[i].loss));
+    Some(shown.format(", ").to_string())
 }
 
 /// The logs that a cluster keeps of these runs of stages, each once.

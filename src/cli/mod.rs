@@ -27,6 +27,7 @@ mod interrupts;
 mod logs;
 mod manifest;
 mod metric;
+mod mistyped;
 mod new;
 mod output;
 mod plan;
@@ -85,6 +86,7 @@ struct Cli {
         value_name = "WHEN",
         default_value = "auto"
     )]
+    #[arg(display_order = 1000)]
     color: terminals::Emphasis,
     #[command(subcommand)]
     command: Command,
@@ -212,7 +214,10 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with other work in its stages.
 pub fn main_with(work: &dyn StageWork) -> ExitCode {
-    let Cli { color, command } = Cli::parse();
+    let Cli { color, command } = match Cli::try_parse() {
+        Ok(parsed) => parsed,
+        Err(error) => mistyped::told(error).exit(),
+    };
     terminals::choose(color);
     let outcome = match command {
         Command::Data(command) => data::run(&command),

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MANIFEST", default_value = "table2")]
     from: PathBuf,
     /// Folder of the data set.
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     dataset: PathBuf,
 }
 

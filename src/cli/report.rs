@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{
     Done, Failure, Picked, Selection, inventory,
     output::print,
-    terminals::{in_locale, style},
+    terminals::{columns, in_locale, style},
     verify::verify,
 };
 use crate::{
@@ -98,7 +98,7 @@ impl FormatChoice {
             Self::Markdown => Format::Markdown,
             Self::Latex => Format::Latex,
             Self::Html => Format::Html,
-            Self::Terminal => Format::Terminal(style()),
+            Self::Terminal => Format::Terminal(style(), columns()),
         };
         let text = report::render(documents, format);
         let text = match self {
@@ -163,7 +163,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     }
     let written = match report.writes && !compares {
         true => write(&tables),
-        false => Ok(Done::Whole),
+        false => Ok(WrittenPages::default()),
     };
     if arguments.reference {
         report.against(&references, format)?;
@@ -186,17 +186,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         done = Done::WithFailures;
     }
     // A folder that can only be read keeps nobody from the tables, which have been printed.
-    match written? {
+    match say_pages(&written?, false) {
         Done::Whole => Ok(done),
         other => Ok(other),
     }
 }
 
-/// Writes pages and tables, and says where the pages are.
-fn write(tables: &Tables<'_>) -> Result<Done, Failure> {
+/// Writes pages and tables.
+fn write(tables: &Tables<'_>) -> Result<WrittenPages, Failure> {
     let pages = tables.write_pages().map_err(Failure::work)?;
     tables.write().map_err(Failure::work)?;
-    Ok(say_pages(&pages, false))
+    Ok(pages)
 }
 
 /// How many runs have not been run; an error where that is all of them.

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Error};
 use clap::Args;
+use itertools::Itertools;
 
 use super::{
     Done, ExecutionArguments, Failure, Picked, Selection, at_least_one,
@@ -216,6 +217,16 @@ pub(super) fn sweep_here(
         tensorboard: arguments.tensorboard.clone(),
         quiet: arguments.quiet,
     };
+    if !arguments.quiet {
+        let names = sweep.experiments.iter().map(|experiment| &experiment.name);
+        eprintln!(
+            "{}: profile {}, {}, results in {}",
+            names.format(", "),
+            selection.profile,
+            dataset.label,
+            selection.results.display()
+        );
+    }
     let caller = Caller {
         warn: &|what| eprintln!("warning: {what}"),
         note: &|what| {

@@ -47,7 +47,8 @@ pub(super) struct Selection {
     /// Override a key, for example `finetune.steps=200`; may be repeated.
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     pub(super) overrides: Vec<String>,
-    /// Folder of the data set, in QUBIQ's layout or as the manifest's `[dataset]` describes it
+    /// Folder of the data set, in QUBIQ's layout (Training/case01/image.nii.gz,
+    /// task01_seg01.nii.gz and so on, Validation/...) or as the manifest's `[dataset]` describes it
     /// [default: the manifest's `dataset.path`, or data/phantom].
     #[arg(short, long, value_name = "DIR")]
     pub(super) dataset: Option<PathBuf>,

@@ -45,6 +45,21 @@ pub(super) fn style() -> Style {
     }
 }
 
+/// How wide text is printed: as the terminal is, at most a hundred characters.
+pub(super) fn columns() -> usize {
+    const USUAL: usize = 100;
+    const NARROWEST: usize = 40;
+    #[cfg(unix)]
+    let found = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    #[cfg(unix)]
+    let found = found.map(|size| usize::from(size.ws_col));
+    #[cfg(not(unix))]
+    let found = None;
+    // A terminal that does not know its size says 0.
+    let found = found.filter(|columns| *columns > 0);
+    found.map_or(USUAL, |columns| columns.clamp(NARROWEST, USUAL))
+}
+
 /// A text with the signs that the locale has. A locale that is not named is taken to have all.
 pub(super) fn in_locale(text: String) -> String {
     let named = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default());

@@ -49,6 +49,9 @@ struct Traced {
     table: String,
     cell: String,
     metric: &'static str,
+    /// The metric with its unit.
+    #[serde(skip)]
+    heading: String,
     mean: Option<f64>,
     sd: Option<f64>,
     ci95: Option<(f64, f64)>,
@@ -167,6 +170,7 @@ impl CellFilter {
             table: experiment.name.clone(),
             cell: cell.position.to_string(),
             metric: cell.metric.column(),
+            heading: cell.metric.heading(experiment.distances()),
             mean: cell.mean,
             sd: cell.sd,
             ci95: cell.ci95,
@@ -261,6 +265,14 @@ fn told(test: &Test) -> String {
     }
 }
 
+/// `1 run`, `2 runs`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// How many results stand in a line.
 const IN_A_LINE: usize = 6;
 
@@ -271,17 +283,19 @@ impl Traced {
             |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
         print(format_args!(
             "{}, {}: {}",
-            self.table, self.cell, self.metric
+            self.table, self.cell, self.heading
         ));
         let interval = match self.ci95 {
             Some((low, high)) => format!(", 95 % {low:.3} to {high:.3}"),
             None => String::new(),
         };
+        let spread = self
+            .sd
+            .map_or_else(String::new, |sd| format!(", SD {sd:.3}"));
         print(format_args!(
-            "  mean {}, SD {}{interval}, over {} results",
+            "  mean {}{spread}{interval}, over {}",
             number(self.mean),
-            number(self.sd),
-            self.results.len()
+            counted(self.results.len(), "result"),
         ));
         let Self {
             runs,
@@ -292,8 +306,9 @@ impl Traced {
         } = self;
         let undefined = runs - defined - failed - missing;
         print(format_args!(
-            "  {runs} runs: {defined} with a value, {undefined} undefined, {failed} failed, \
-             {missing} missing"
+            "  {}: {defined} with a value, {undefined} undefined, {failed} failed, {missing} \
+             missing",
+            counted(*runs, "run")
         ));
         let marks = [(self.bold, "bold"), (self.underline, "underlined")];
         let marks = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark);

@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+/// Longer titles than this are no titles; the folders are listed below.
+const LONGEST: usize = 110;
 /// The level below which a difference is marked.
 pub(super) const ALPHA: f64 = 0.05;
 
@@ -22,6 +24,7 @@ impl SideBySide {
     /// Keys, the cells of each measure, and how to read them.
     pub fn document(&self) -> Document {
         let [a, b] = self.folders.each_ref().map(|folder| folder.display());
+        let names = format!("{b} against {a}");
         let sides = [("A", 0), ("B", 1)].map(|(letter, i)| {
             let folder = self.folders[i].display();
             MarkedText::default()
@@ -32,7 +35,10 @@ impl SideBySide {
         elements.extend(self.by_measure().map(|(_, cells)| self.tabular(&cells)));
         elements.extend(self.notes());
         Document {
-            title: format!("{b} against {a}"),
+            title: match names.len() > LONGEST {
+                true => "B against A".to_owned(),
+                false => names,
+            },
             elements,
         }
     }
@@ -50,7 +56,8 @@ impl SideBySide {
     fn keys(&self) -> Element {
         let keys = match self.keys.as_deref() {
             None => {
-                let text = "A manifest cannot be read any more: keys are not compared.";
+                let text = "Keys are not compared: a folder has no variant.toml that says what \
+                            it is of, or the manifest that it names cannot be read any more.";
                 return Element::Paragraph(text.into());
             }
             Some([]) => return Element::Paragraph("No key differs.".into()),
@@ -110,9 +117,17 @@ impl SideBySide {
                 "Runs that only one of them has are left out: {a} of A, {b} of B."
             ));
         }
+        let untested = self
+            .cells
+            .iter()
+            .filter_map(|cell| cell.test.as_ref().err());
+        for (why, count) in untested.counts_by(ToString::to_string).into_iter().sorted() {
+            let cells = if count == 1 { "cell has" } else { "cells have" };
+            notes.push(format!("{count} {cells} no test: {why}."));
+        }
         if self.undefined > 0 {
             notes.push(format!(
-                "Runs without a value of some measure in A or in B: {}; their cells have no test.",
+                "Runs without a value of some measure in A or in B: {}.",
                 self.undefined
             ));
         }
@@ -147,7 +162,8 @@ fn row(cell: &ComparedCell) -> Row {
             format!("{} to {}", signed(test.ci95.0), signed(test.ci95.1)),
             p_value(test.p),
         ),
-        Err(why) => ("–".to_owned(), why.to_string()),
+        // Why is told below the tables, once.
+        Err(_) => ("–".to_owned(), "–".to_owned()),
     };
     let holm = cell.p_holm.map_or_else(|| "–".to_owned(), p_value);
     let mut places = cell.places();

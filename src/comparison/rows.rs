@@ -33,6 +33,16 @@ const UNIT: &str = "distance_unit";
 /// The column with the digest of the pretraining.
 const PRETRAINING: &str = "pretraining";
 
+/// The folders with runs in a folder.
+fn variants(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let variants = entries.map(|entry| entry.path());
+    let variants = variants.filter(|path| path.join("runs.csv").is_file());
+    let mut names: Vec<String> = variants.map(|path| path.display().to_string()).collect();
+    names.sort();
+    names
+}
+
 impl ResultRows {
     /// Reads those of a folder, or of a `runs.csv`.
     pub fn read(folder: &Path) -> Result<Self, ComparisonError> {
@@ -47,8 +57,21 @@ impl ResultRows {
         let of_csv = |error: csv::Error| {
             let why = match error.kind() {
                 csv::ErrorKind::Io(error) => {
-                    format!("{error}; name the folder of a variant, such as results/table2/phantom")
+                    let variants = variants(folder);
+                    let names = match variants.is_empty() {
+                        true => "such as results/table2/phantom".to_owned(),
+                        false => format!("here {}", variants.join(", ")),
+                    };
+                    format!("{error}; name the folder of a variant, {names}")
                 }
+                csv::ErrorKind::UnequalLengths {
+                    pos,
+                    expected_len,
+                    len,
+                } => format!(
+                    "line {} has {len} columns, the first line {expected_len}",
+                    pos.as_ref().map_or(0, csv::Position::line)
+                ),
                 _ => error.to_string(),
             };
             wrong(why)
@@ -59,7 +82,9 @@ impl ResultRows {
         let first = header.iter().position(|name| of_column(name).is_some());
         let Some(first) = first.filter(|_| header.get(0) == Some(TABLE)) else {
             return Err(wrong(
-                "it is no file of runs that `report` writes".to_owned(),
+                "it is no file of runs that `report` writes; name the folder of a variant, such as \
+                 results/table2/phantom"
+                    .to_owned(),
             ));
         };
         let columns = header.iter().enumerate();

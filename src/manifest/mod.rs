@@ -113,13 +113,15 @@ pub fn read_with(
         }
     }
     for name in experiments.iter().map(|e| &e.name).duplicates() {
-        problems.push(
-            &Place::Whole(name.as_str().into()),
-            format!(
+        let of_name = experiments.iter().filter(|e| e.name == *name);
+        let why = match of_name.map(|e| e.path.canonicalize().ok()).all_equal() {
+            true => format!("{name}.toml is named twice; name it once"),
+            false => format!(
                 "two manifests are called {name}.toml; their results would share a folder; rename \
                  one"
             ),
-        );
+        };
+        problems.push(&Place::Whole(name.as_str().into()), why);
     }
     for (one, other) in names::alike(experiments.iter().map(|e| e.name.as_str())) {
         problems.push(

@@ -200,7 +200,7 @@ impl<'a> TextLine<'a> {
         };
         let quote = &self.text[*open..=*open];
         let why = match self.text.len() == open + 1 && !self.text[..*open].ends_with(['=', ' ']) {
-            true => format!("a quote is missing: no {quote} opens the text that ends here"),
+            true => format!("a quote is missing: a text ends here with {quote} and none opens it"),
             false => format!(
                 "a quote is missing: the text that begins here is not closed by {quote} on its line"
             ),

@@ -130,7 +130,7 @@ pub enum Format {
     /// A fragment of a page.
     Html,
     /// For a terminal.
-    Terminal(Style),
+    Terminal(Style, usize),
 }
 
 /// Renders documents, one after the other.
@@ -143,7 +143,7 @@ pub fn render(documents: &[Document], format: Format) -> String {
         Format::Markdown => each(&markdown),
         Format::Latex => latex(documents),
         Format::Html => each(&html),
-        Format::Terminal(style) => each(&|document| terminal(document, style)),
+        Format::Terminal(style, columns) => each(&|document| terminal(document, style, columns)),
     }
 }
 

@@ -17,17 +17,14 @@ pub enum Style {
     Characters,
 }
 
-/// Where paragraphs are wrapped, in characters.
-const WIDTH: usize = 100;
-
-/// The whole document.
-pub fn terminal(document: &Document, style: Style) -> String {
+/// The whole document; paragraphs are wrapped after so many characters.
+pub fn terminal(document: &Document, style: Style, columns: usize) -> String {
     let mut text = line(&MarkedText::default().bold(&document.title), style);
     text.push('\n');
     for element in &document.elements {
         text.push('\n');
         match element {
-            Element::Paragraph(words) => text.push_str(&wrapped(words, style, "")),
+            Element::Paragraph(words) => text.push_str(&wrapped(words, style, "", columns)),
             Element::Heading(heading) => {
                 text.push_str(&line(&MarkedText::default().bold(heading), style));
                 text.push('\n');
@@ -35,7 +32,7 @@ pub fn terminal(document: &Document, style: Style) -> String {
             Element::List(items) => {
                 for item in items {
                     let item = MarkedText::from("- ").then(item.clone());
-                    text.push_str(&wrapped(&item, style, "  "));
+                    text.push_str(&wrapped(&item, style, "  ", columns));
                 }
             }
             Element::Tabular(grid) => text.push_str(&rows(grid, style)),
@@ -45,7 +42,7 @@ pub fn terminal(document: &Document, style: Style) -> String {
 }
 
 /// Wraps a text. A word is a sequence of spans without space; its width is that of what is visible.
-fn wrapped(text: &MarkedText, style: Style, indent: &str) -> String {
+fn wrapped(text: &MarkedText, style: Style, indent: &str, columns: usize) -> String {
     let mut words: Vec<MarkedText> = Vec::new();
     let mut open = false;
     for span in &text.0 {
@@ -67,7 +64,7 @@ fn wrapped(text: &MarkedText, style: Style, indent: &str) -> String {
     let (mut shown, mut column) = (String::new(), 0);
     for word in words.iter().filter(|word| !word.is_empty()) {
         let width = width(word, style);
-        if column > 0 && column + 1 + width > WIDTH {
+        if column > 0 && column + 1 + width > columns {
             let _ = write!(shown, "\n{indent}");
             column = indent.len();
         } else if column > 0 {

@@ -115,6 +115,13 @@ pub(super) fn run(command: &Command) -> Result<Done, Failure> {
             json: as_json,
         } => {
             let described = DescribedSet::of(set, dataset.as_deref())?;
+            if !described.dir.exists() {
+                return Err(Failure::Input(anyhow!(
+                    "{}: does not exist; name the folder of a data set, or a manifest that \
+                     describes one",
+                    described.dir.display()
+                )));
+            }
             let survey = described.survey();
             let check = check::of(&survey);
             match as_json {

@@ -26,6 +26,21 @@ pub struct StoreArguments {
     pub json: bool,
 }
 
+impl StoreArguments {
+    /// The store in the results folder, which must be there.
+    fn store(&self) -> Result<Store, Failure> {
+        let store = Store::within(&self.results);
+        match store.root().exists() {
+            true => Ok(store),
+            false => Err(Failure::refused(format!(
+                "there is no store in {}; `--results DIR` names the folder of the tables, and \
+                 `expertgrid run` makes its store",
+                self.results.display()
+            ))),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example: expertgrid store ls --kind pretrain")]
 pub struct Ls {
@@ -98,7 +113,7 @@ fn rows(store: &Store) -> Vec<StoredStage> {
 }
 
 pub fn ls(arguments: &Ls) -> Result<Done, Failure> {
-    let mut rows = rows(&Store::within(&arguments.place.results));
+    let mut rows = rows(&arguments.place.store()?);
     rows.retain(|row| arguments.kind.is_none_or(|kind| kind == row.kind));
     if arguments.place.json {
         print(serde_json::to_string_pretty(&rows).expect("rows are plain data"));
@@ -121,7 +136,7 @@ pub fn ls(arguments: &Ls) -> Result<Done, Failure> {
 }
 
 pub fn du(arguments: &Du) -> Result<Done, Failure> {
-    let store = Store::within(&arguments.place.results);
+    let store = arguments.place.store()?;
     let mut kinds: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
     for (kind, digest) in store.list() {
         let (count, bytes) = kinds.entry(kind.word()).or_default();
@@ -151,7 +166,7 @@ pub fn du(arguments: &Du) -> Result<Done, Failure> {
 }
 
 pub fn verify(arguments: &Verify) -> Result<Done, Failure> {
-    let store = Store::within(&arguments.place.results);
+    let store = arguments.place.store()?;
     let all = store.list();
     let damaged: Vec<(Kind, Digest, String)> = all
         .par_iter()

@@ -29,7 +29,8 @@ pub(super) fn claims(claims: &[Claim], provenance: &DataOrigin) -> Markup {
             "Tested on " (provenance.dataset) ": of " (claims.len()) ", " (counts.format(", ")) ". "
             "A claim is checked in every metric and pair of cells that it is about. It holds where "
             "all of its checks do, does not hold where one fails, and is undecided where the "
-            "numbers are compatible with both or runs are missing. "
+            "numbers are compatible with both or runs are missing. In the checks k is the number "
+            "of annotation experts and n that of annotated samples. "
             span.screen { "Unfold a claim for its numbers." }
         }
         ul.claims { @for claim in claims { li { (one(claim)) } } }

@@ -112,3 +112,58 @@ fn a_command_at_the_end_is_told_how_it_ended() {
     );
     assert!(said.err.contains("warning: --on-end"), "{}", said.err);
 }
+
+#[test]
+fn what_was_meant_by_a_mistyped_word_is_told() {
+    let folder = tiny();
+    let at = folder.path();
+    let dataset = phantom().to_str().unwrap();
+    for (typed, meant) in [
+        (
+            &["rnu", "tiny.toml"][..],
+            "similar subcommand exists: 'run'",
+        ),
+        (&["staus"], "'status'"),
+        (
+            &["plan", "tiyn.toml"],
+            "no such manifest; did you mean tiny.toml?",
+        ),
+        (&["plan", "tniy"], "did you mean tiny.toml?"),
+        (&["plan", "tiny", "-p", "papre"], "did you mean `paper`?"),
+        (
+            &["plan", "tiny", "--only", "expret=6"],
+            "did you mean `expert`?",
+        ),
+        (&["run", "tiny", "--dryrun"], "'--dry-run'"),
+    ] {
+        let said = run(at, typed, 2).err;
+        assert!(said.contains(meant), "{typed:?}: {said}");
+    }
+    // What is like nothing gets no advice that is none.
+    let said = run(at, &["plan", "tiny", "--zzz", "-d", dataset], 2).err;
+    assert!(said.contains("--zzz") && !said.contains("tip"), "{said}");
+    let said = run(at, &["plan", "nothing.toml"], 2).err;
+    assert!(said.contains("the paper's are table1"), "{said}");
+}
+
+#[test]
+fn a_folder_without_a_store_is_not_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["ls", "du", "verify"] {
+        let said = run(
+            folder.path(),
+            &["store", command, "--results", "nowhere"],
+            2,
+        )
+        .err;
+        assert!(
+            said.contains("there is no store in nowhere"),
+            "{command}: {said}"
+        );
+    }
+    let said = run(folder.path(), &["data", "check", "nowhere"], 2);
+    assert!(
+        said.out.is_empty() && said.err.contains("nowhere: does not exist"),
+        "{said:?}"
+    );
+}

@@ -135,7 +135,7 @@ fn what_was_not_tested_is_not_said_to_be() {
             Format::Markdown,
             Format::Latex,
             Format::Html,
-            Format::Terminal(Style::Characters),
+            Format::Terminal(Style::Characters, 100),
         ]
         .map(|format| {
             let text = report::render(std::slice::from_ref(&document), format);
@@ -174,7 +174,7 @@ fn distances_carry_their_unit_in_every_format() {
             (Format::Latex, format!("95HD ({unit}) $\\downarrow$")),
             (Format::Html, format!("ASSD ({unit}) &#8595;")),
             (
-                Format::Terminal(Style::Characters),
+                Format::Terminal(Style::Characters, 100),
                 format!("95HD ({unit}) ↓"),
             ),
         ] {
@@ -231,7 +231,7 @@ fn markup_in_a_title_is_text_in_every_format() {
         [
             line(Format::Markdown, "# "),
             line(Format::Latex, "\\section*"),
-            line(Format::Terminal(Style::Characters), "*made_up"),
+            line(Format::Terminal(Style::Characters, 100), "*made_up"),
         ]
     };
     assert_eq!(

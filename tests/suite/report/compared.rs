@@ -75,6 +75,13 @@ fn two_variants_are_compared_by_keys_and_cell_by_cell() {
     assert_eq!(page.matches("<svg class=\"plot wide\"").count(), 3);
     assert!(page.contains("finetune.steps") && page.contains("Content-Security-Policy"));
     assert!(page.contains("Keys that differ"));
+    let said = run(at, &["compare", a, b, "--format", "terminal"], 0).out;
+    let widest = said
+        .lines()
+        .filter(|line| !line.contains("  "))
+        .map(str::len)
+        .max();
+    assert!(!said.contains('|') && widest <= Some(100), "{said}");
     let said = run(at, &["compare", a, b, "-o", "compared.pdf"], 2).err;
     assert!(
         said.contains("compared.pdf does not say what to write"),
@@ -101,6 +108,16 @@ fn runs_are_exported_with_swept_keys_as_columns_and_numbers_as_numbers() {
         run(at, &[&words[..], more].concat(), 0).out
     };
     assert!(export(&["-o", "runs.json"]).starts_with("12 runs written"));
+    let arguments = [
+        "export",
+        "tiny.toml",
+        "-d",
+        phantom().to_str().unwrap(),
+        "-o",
+        "a.parquet",
+    ];
+    let said = run(at, &arguments, 2).err;
+    assert!(said.contains("ends with .csv or .json"), "{said}");
     let read = std::fs::read_to_string(at.join("runs.json")).unwrap();
     let read: serde_json::Value = serde_json::from_str(&read).unwrap();
     let rows = read.as_array().unwrap();
@@ -140,6 +157,8 @@ fn what_cannot_be_compared_is_told() {
         said.contains("results/none") && said.contains("results/table2/phantom"),
         "{said}"
     );
+    let said = run(at, &["compare", a, "results/tiny"], 2).err;
+    assert!(said.contains("here results/tiny/paper"), "{said}");
     let said = run(at, &["compare", a, "tiny.toml"], 2).err;
     assert!(said.contains("tiny.toml: it is no file of runs"), "{said}");
     let runs = std::fs::read_to_string(at.join(a).join("runs.csv")).unwrap();
@@ -165,7 +184,7 @@ fn what_cannot_be_compared_is_told() {
     // Without a description keys are not compared, and results are.
     write("bare", &runs);
     let said = run(at, &["compare", a, "bare"], 0).out;
-    assert!(said.contains("keys are not compared"), "{said}");
+    assert!(said.contains("Keys are not compared"), "{said}");
 }
 
 /// Runs of `single` by two experts, and of `w/` by two combinations, two starts and two repeats.
@@ -234,6 +253,8 @@ fn combinations_and_repeats_are_averaged_and_other_experts_masks_are_not() {
     let assd = &of("w/", "assd")[0];
     assert_eq!((assd["p"].as_str(), assd["p_holm"].as_str()), ("", ""));
     assert!(assd["undefined"].contains("undefined"), "{assd:?}");
+    let said = run(at, &["compare", "a", "b"], 0).out;
+    assert_eq!(said.matches("1 cell has no test: ").count(), 1, "{said}");
     // With one start repeats are the results.
     write("c", made_up(&[1], 0.0, false));
     write("d", made_up(&[1], 1.0, false));

@@ -244,7 +244,7 @@ fn fewer_than_two_results_earn_no_mark_and_every_format_says_so() {
         Format::Markdown,
         Format::Latex,
         Format::Html,
-        Format::Terminal(Style::Characters),
+        Format::Terminal(Style::Characters, 100),
     ] {
         let text = report::render(std::slice::from_ref(&document), format);
         let words = text.split_whitespace().join(" ");

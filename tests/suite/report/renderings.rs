@@ -84,8 +84,8 @@ fn compare_all(name: &str, table: &Table, document: &Document) {
         ("md", Format::Markdown),
         ("tex", Format::Latex),
         ("html", Format::Html),
-        ("txt", Format::Terminal(Style::Characters)),
-        ("ansi", Format::Terminal(Style::Escapes)),
+        ("txt", Format::Terminal(Style::Characters, 100)),
+        ("ansi", Format::Terminal(Style::Escapes, 100)),
     ];
     for (extension, format) in formats {
         let text = report::render(std::slice::from_ref(document), format);
@@ -114,8 +114,8 @@ fn a_table_with_holes_says_so_in_every_format() {
         Format::Markdown,
         Format::Html,
         Format::Latex,
-        Format::Terminal(Style::Characters),
-        Format::Terminal(Style::Escapes),
+        Format::Terminal(Style::Characters, 100),
+        Format::Terminal(Style::Escapes, 100),
     ] {
         let text = report::render(std::slice::from_ref(&document), format);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -143,7 +143,10 @@ fn where_there_is_no_terminal_plain_lines_are_printed() {
     assert!(!said.out.contains('\x1b'), "{:?}", said.out);
     assert_eq!(said.counts(), Some((9, 0)));
     // A heading with the time of day, and the page's address last.
-    let first = said.err.lines().next().unwrap();
+    let mut lines = said.err.lines();
+    let heading = "tiny: profile paper, phantom (synthetic, seed 1), results in results";
+    assert_eq!(lines.next(), Some(heading));
+    let first = lines.next().unwrap();
     let (clock, heading) = first.split_once(" UTC  ").unwrap();
     assert_eq!(clock.len(), "14:03:22".len(), "{first}");
     assert!(

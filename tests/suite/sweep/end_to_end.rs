@@ -58,7 +58,7 @@ fn repeats_of_a_pretraining_are_runs_of_their_own() {
     assert_eq!(trained.len(), rows.len());
     let first = csv(&folder.path().join("results/tiny/paper/runs.csv"));
     assert!(!first[0].contains_key("repeat"));
-    let only = ["--only", "repeat=1"];
+    let only = ["--only", "repeat=1", "--all"];
     let trace = [&["trace"], &tiny_run(&repeats)[1..], &only].concat();
     let said = run(folder.path(), &trace, 0).out;
     assert!(said.contains("start 1, experts 1+2, repeat 1: "), "{said}");
