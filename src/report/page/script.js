@@ -129,7 +129,8 @@
     if (whole.right + gap + width <= innerWidth - gap) left = whole.right + gap;
     else if (whole.left - gap - width >= gap) left = whole.left - gap - width;
     else {
-      left = within(box.left + box.width / 2 - width / 2, innerWidth - width);
+      // Towards the side where its column is not.
+      left = box.left + box.width / 2 < innerWidth / 2 ? Math.max(gap, innerWidth - width - gap) : gap;
       const below = innerHeight - box.bottom - 2 * gap, above = box.top - 2 * gap;
       pop.style.maxHeight = `${Math.max(below, above)}px`;
       top = below >= above ? box.bottom + gap : Math.max(gap, box.top - gap - pop.offsetHeight);

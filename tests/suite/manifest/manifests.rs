@@ -262,8 +262,8 @@ fn the_usual_mistakes_are_named_where_they_were_made() {
         ),
         (
             "title = a grid\"\n",
-            "m.toml:1:15: not valid TOML: a quote is missing: no \" opens the text that ends \
-             here",
+            "m.toml:1:15: not valid TOML: a quote is missing: a text ends here with \" and \
+             none opens it",
         ),
         (
             "a = True\n",
