@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     /// The folder of the second one's; differences are its results less the first's.
     #[arg(value_name = "B")]
     second: PathBuf,
-    /// What to print [default: terminal on a terminal, markdown elsewhere].
+    /// What to print [default: terminal on a terminal, markdown elsewhere]; not with `--out`.
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<ComparisonFormat>,
     /// Write it to a file instead, whose ending says what: .html for a page, .md or .csv.
@@ -49,7 +49,7 @@ enum ComparisonFormat {
     Markdown,
     /// One row per cell and measure, with numbers in full.
     Csv,
-    /// Aligned columns, bold.
+    /// Aligned columns; what is significant is bold.
     Terminal,
     /// A page with a plot of the differences, one file that needs no network.
     Html,
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     match out {
         None => print(text.trim_end()),
         Some(path) => {
-            replace_file(path, text.as_bytes()).map_err(Failure::input)?;
+            replace_file(path, text.as_bytes()).map_err(Failure::work)?;
             print(format_args!("written to {}", path.display()));
         }
     }

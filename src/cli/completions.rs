@@ -86,12 +86,22 @@ fn after_help(text: &str) -> String {
         among_examples = is_head(line) || (among_examples && !line.is_empty());
     }
     let roff = |line: &str| {
-        let text = line.replace('\\', "\\e").replace('-', "\\-");
-        // A line that begins with these is a command to the formatter.
-        match text.starts_with(['.', '\'']) {
-            true => format!("\\&{text}\n"),
-            false => format!("{text}\n"),
+        let mut text = String::new();
+        for c in line.chars() {
+            match c {
+                '\\' => text.push_str("\\e"),
+                '-' => text.push_str("\\-"),
+                // As they are typed, not as they are printed.
+                '\'' => text.push_str("\\(aq"),
+                '`' => text.push_str("\\(ga"),
+                '^' => text.push_str("\\(ha"),
+                '~' => text.push_str("\\(ti"),
+                // At the beginning of a line it would be a command to the formatter.
+                '.' if text.is_empty() => text.push_str("\\&."),
+                c => text.push(c),
+            }
         }
+        text + "\n"
     };
     let mut page = String::new();
     if notes.iter().any(|line| !line.is_empty()) {
@@ -108,4 +118,20 @@ fn after_help(text: &str) -> String {
         page.push_str(".fi\n");
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_shown_line_by_line_and_notes_as_text() {
+        let page = after_help(
+            "It waits.\nThen it ends.\n\nExamples:\n  a --only 'n=5' \\d\n  .b ~/c\n\nSee `d`.",
+        );
+        let expected = ".SH NOTES\n.PP\nIt waits.\nThen it ends.\n.PP\nSee \\(gad\\(ga.\n\
+            .SH EXAMPLES\n.nf\na \\-\\-only \\(aqn=5\\(aq \\ed\n\\&.b \\(ti/c\n.fi\n";
+        assert_eq!(page, expected);
+        assert_eq!(after_help("Example: a b"), ".SH EXAMPLES\n.nf\na b\n.fi\n");
+    }
 }

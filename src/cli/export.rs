@@ -58,12 +58,14 @@ struct RowTable {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
+    let format = match (arguments.format, &arguments.out) {
+        (Some(format), _) => format,
+        (None, Some(path)) => RowFormat::of_file(path)?,
+        (None, None) => RowFormat::Csv,
+    };
     let selection = &arguments.selection;
     let mut plan = selection.plan()?;
     arguments.only.narrow(&mut plan)?;
-    if plan.runs.is_empty() {
-        return Err(Failure::refused("no run is picked"));
-    }
     let results = results::collect(&plan, &Store::within(&selection.results), &|_: StageId| {
         None
     });
@@ -71,11 +73,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     for experiment in 0..plan.experiments.len() {
         table.add(&runs_csv(&results, experiment));
     }
-    let format = match (arguments.format, &arguments.out) {
-        (Some(format), _) => format,
-        (None, Some(path)) => RowFormat::of_file(path)?,
-        (None, None) => RowFormat::Csv,
-    };
     let text = match format {
         RowFormat::Csv => table.csv(),
         RowFormat::Json => table.json(),
@@ -83,9 +80,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     match &arguments.out {
         None => print(text.trim_end()),
         Some(path) => {
-            replace_file(path, text.as_bytes()).map_err(Failure::input)?;
-            let rows = grouped(table.rows.len());
-            print(format_args!("{rows} runs written to {}", path.display()));
+            replace_file(path, text.as_bytes()).map_err(Failure::work)?;
+            let rows = match table.rows.len() {
+                1 => "1 run".to_owned(),
+                rows => format!("{} runs", grouped(rows)),
+            };
+            print(format_args!("{rows} written to {}", path.display()));
         }
     }
     let tallies = (0..plan.experiments.len()).map(|i| results.tally(i).missing);
@@ -181,7 +181,7 @@ const TEXTS: [&str; 7] = [
     "distance_unit",
 ];
 
-/// A value as JSON: a number where its column holds numbers, null where it is empty.
+/// A value as JSON: a number or a truth value where its column holds such, null where it is empty.
 fn typed(column: &str, value: &str) -> Value {
     let axis = Axis::of_grids().find(|axis| axis.column() == column);
     let is_text = match axis {
@@ -193,6 +193,7 @@ fn typed(column: &str, value: &str) -> Value {
     match (value, is_text) {
         ("", _) => Value::Null,
         (value, true) => Value::from(value),
+        ("true" | "false", false) => Value::Bool(value == "true"),
         (value, false) => number().map_or_else(|| Value::from(value), Value::Number),
     }
 }

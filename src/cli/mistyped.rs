@@ -18,8 +18,14 @@ pub(super) fn told(mut error: Error) -> Error {
             else {
                 return error;
             };
-            let command = Cli::command();
-            let known = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+            // The group of commands that the words before it lead to.
+            let mut group = Cli::command();
+            for word in std::env::args().skip(1).take_while(|word| word != found) {
+                if let Some(inner) = group.find_subcommand(&word) {
+                    group = inner.clone();
+                }
+            }
+            let known = group.get_subcommands().filter(|sub| !sub.is_hide_set());
             let known: Vec<&str> = known.map(clap::Command::get_name).collect();
             if let Some(meant) = nearest_of(found, &known) {
                 let meant = ContextValue::Strings(vec![meant.to_owned()]);

@@ -113,7 +113,7 @@ enum Command {
     Cancel(cluster::CancelArguments),
     /// Show the state of sweeps, from another terminal or after a crash.
     Status(status::Arguments),
-    /// Show the inputs of a run or a stage, and why it is not in the store.
+    /// Tell whether a run's stages are in the store, and why not.
     Why(why::Arguments),
     /// Show what happened to a run or a stage, and its log.
     Logs(logs::Arguments),
@@ -123,7 +123,7 @@ enum Command {
     Compare(compare::Arguments),
     /// Write every run with its scores as CSV or JSON, for notebooks.
     Export(export::Arguments),
-    /// Trace a cell of a table to its runs, their scores and files.
+    /// Trace a cell of a table to its test and results, and on to its runs and files.
     Trace(trace::Arguments),
     /// Fine-tune a pretrained network on the annotated cases of one more expert.
     Adapt(adapt::Arguments),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   expertgrid trace experiments/table2.toml --only 'expert=6 n=10 method=w/ metric=dice'
   expertgrid trace experiments/table2.toml --only 'expert=6 n=10 start=1 metric=dice' --all")]
 pub(super) struct Arguments {
@@ -107,6 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let asked = CellFilter {
         pick: pick.transpose().map_err(Failure::refused)?,
         fields,
+        details: arguments.all || arguments.json,
     };
     let store = Store::within(&selection.results);
     let results = results::collect(&plan, &store, &|_: StageId| None);
@@ -142,6 +143,8 @@ struct CellFilter {
     /// Over the fields of runs, followed by the metric.
     pick: Option<Pick>,
     fields: Fields,
+    /// Whether the cases of runs are asked for.
+    details: bool,
 }
 
 impl CellFilter {
@@ -164,7 +167,7 @@ impl CellFilter {
         };
         let behind = cell.behind.iter().filter(wanted);
         let behind: Vec<TracedRun> = behind
-            .map(|behind| TracedRun::of(behind, cell.metric, plan, store))
+            .map(|behind| TracedRun::of(behind, cell.metric, plan, store, self.details))
             .collect();
         (!behind.is_empty()).then(|| Traced {
             table: experiment.name.clone(),
@@ -195,7 +198,8 @@ fn words(place: &Coordinates) -> String {
 }
 
 impl TracedRun {
-    fn of(behind: &Behind, metric: Measure, plan: &Plan, store: &Store) -> Self {
+    /// With its cases where `details` are asked for.
+    fn of(behind: &Behind, metric: Measure, plan: &Plan, store: &Store, details: bool) -> Self {
         let run = &plan.runs[behind.run];
         let stages = plan.chain(run.evaluation).into_iter().map(|id| {
             let stage = plan.stage(id);
@@ -207,9 +211,10 @@ impl TracedRun {
                 there: store.contains(kind, &stage.digest),
             }
         });
-        let scores = match store.read(Kind::Evaluate, &behind.evaluation, &[SCORES]) {
-            Found::Intact(artefact) => Scores::parse(&artefact.files[SCORES]).ok(),
-            Found::Missing | Found::Damaged(_) => None,
+        let found = details.then(|| store.read(Kind::Evaluate, &behind.evaluation, &[SCORES]));
+        let scores = match found {
+            Some(Found::Intact(artefact)) => Scores::parse(&artefact.files[SCORES]).ok(),
+            Some(Found::Missing | Found::Damaged(_)) | None => None,
         };
         let cases = scores.map_or_else(Vec::new, |scores| scores.cases);
         Self {

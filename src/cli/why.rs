@@ -1,4 +1,5 @@
-//! `expertgrid why`: the inputs of a stage, and where they differ from those of a stored one.
+//! `expertgrid why`: whether stages are in the store, and where their inputs differ from those of
+//! the nearest that is there.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -115,6 +116,13 @@ impl Outlook {
             .filter(|stage| !matches!(stage.answer, Answer::Cached));
         let missing = missing.collect_vec();
         let of = told.len();
+        let damaged = told
+            .iter()
+            .filter(|stage| matches!(stage.answer, Answer::Damaged(_)));
+        let damaged = match damaged.count() {
+            0 => String::new(),
+            count => format!(" ({count} damaged)"),
+        };
         let Some(first) = missing.first() else {
             return match of {
                 1 => "in the store".to_owned(),
@@ -122,9 +130,12 @@ impl Outlook {
             };
         };
         let count = match (missing.len(), of) {
-            (_, 1) => "not in the store".to_owned(),
-            (missing, of) if missing == of => format!("none of its {of} stages is in the store"),
-            (missing, of) => format!("{missing} of its {of} stages are not in the store"),
+            (_, 1) => format!("not in the store{damaged}"),
+            (missing, of) if missing == of => {
+                format!("none of its {of} stages is in the store{damaged}")
+            }
+            (1, of) => format!("1 of its {of} stages is not in the store{damaged}"),
+            (missing, of) => format!("{missing} of its {of} stages are not in the store{damaged}"),
         };
         let mut running = self.status.sweeps.iter();
         let running = running.find(|sweep| sweep.life == Life::Running);
@@ -143,7 +154,10 @@ impl Outlook {
                 sweep.board.process
             )
         } else {
-            "nothing runs now that would make them".to_owned()
+            match missing.len() {
+                1 => "nothing runs now that would make it".to_owned(),
+                _ => "nothing runs now that would make them".to_owned(),
+            }
         };
         format!("{count}; {outlook}")
     }

@@ -29,9 +29,30 @@ impl SideBySide {
                 return html! {};
             };
             let plot = plots.iter().find(|(heading, _)| *heading == grid.heading);
-            html! { @if let Some((_, plot)) = plot { figure { (plot) } } }
+            html! {
+                @if let Some((heading, plot)) = plot {
+                    figure.scroll tabindex="0" role="group" aria-label=(heading) { (plot) }
+                }
+            }
         };
         document_page(&self.document(), &after)
+    }
+}
+
+/// A name with its middle left out where it is longer than there is room.
+fn shortened(name: &str) -> String {
+    let most = (NAMES / LETTER) as usize - 3;
+    let letters: Vec<char> = name.chars().collect();
+    match letters.len() > most {
+        false => name.to_owned(),
+        true => {
+            let (head, tail) = (&letters[..most / 2], &letters[letters.len() - most / 2..]);
+            format!(
+                "{}…{}",
+                head.iter().collect::<String>(),
+                tail.iter().collect::<String>()
+            )
+        }
     }
 }
 
@@ -71,11 +92,14 @@ fn plot(heading: &str, cells: &[&ComparedCell]) -> Option<Markup> {
             line.axis x1=(px(x.at(0.0))) x2=(px(x.at(0.0))) y1=(px(TOP)) y2=(px(bottom)) {}
             @for (i, (cell, (low, high))) in tested.iter().enumerate() {
                 @let y = TOP + ROW * (i as f64 + 0.5);
-                text.tick.end x=(px(left - 10.0)) y=(px(y)) dy=".34em" { (cell.line()) }
+                text.tick.end x=(px(left - 10.0)) y=(px(y)) dy=".34em" {
+                    (shortened(&cell.line()))
+                }
                 g.(class(cell)) {
                     @let [from, to] = [*low, *high].map(|end| px(x.at(end)));
                     title {
-                        (signed(cell.difference())) " (" (signed(*low)) " to " (signed(*high)) ")"
+                        (cell.line()) ": " (signed(cell.difference())) " (" (signed(*low)) " to "
+                        (signed(*high)) ")"
                     }
                     path.interval d=(format!("M{from} {}H{to}", px(y))) {}
                     circle.dot cx=(px(x.at(cell.difference()))) cy=(px(y)) r="3.6" {}

@@ -129,7 +129,7 @@ pub enum Format {
     Latex,
     /// A fragment of a page.
     Html,
-    /// For a terminal.
+    /// For a terminal; paragraphs are wrapped after so many characters.
     Terminal(Style, usize),
 }
 

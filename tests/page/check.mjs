@@ -119,12 +119,20 @@ async function popups(page, file) {
   }
   expect(await first.evaluate(button => button === document.activeElement), `${file}: Tab does not reach the table`);
   await holds(tip, 'by Tab', [short]);
+  const described = await page.evaluate(() => document.activeElement.getAttribute('aria-describedby'));
+  expect(described === 'tip', `${file}: a screen reader does not read the tip`);
   await page.keyboard.press('Enter');
   await holds(popup, 'by Enter', whole);
   expect(await page.evaluate(() => document.getElementById('pop').contains(document.activeElement)), `${file}: Enter does not go into the popup`);
   await page.keyboard.press('Escape');
   await gone(popup, 'after Escape');
   expect(await first.evaluate(button => button === document.activeElement), `${file}: Escape does not lead back`);
+  await page.setViewportSize({ width: 1280, height: 300 });
+  await page.keyboard.press('End');
+  await page.waitForTimeout(200);
+  expect(await tip(page).count() === 1, `${file}: no tip at a number that the keyboard has scrolled to`);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.keyboard.press('Home');
   await page.keyboard.press('ArrowRight');
   expect(await first.evaluate(button => button !== document.activeElement && document.activeElement.matches('td button')), `${file}: arrows do not move within the table`);
   await page.keyboard.press('Escape');
@@ -151,28 +159,47 @@ async function plots(page, file) {
   const wrong = await page.evaluate(text => {
     const root = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
     if (root.nodeName !== 'svg') return 'is no SVG';
-    if (root.querySelector('[class]')) return 'has classes without a style';
-    if (!root.querySelector('[style*="stroke"]')) return 'has no style';
+    if (root.hasAttribute('class') || root.querySelector('[class]')) return 'has classes without a style';
+    const shown = document.querySelector('.drawing svg');
+    for (const name of ['text', 'line', 'path']) {
+      const [found, here] = [root, shown].map(svg => [...svg.querySelectorAll(name)]);
+      if (found.length !== here.length || (name === 'text' && found.length === 0)) return `has ${found.length} of ${here.length} ${name}s`;
+      for (const style of ['fontSize', 'fontFamily', 'fill', 'stroke']) {
+        if (found.some((element, i) => element.style[style] !== '' && element.style[style] !== getComputedStyle(here[i])[style])) return `has another ${style} of a ${name}`;
+        if (style !== 'stroke' && found.some(element => element.style[style] === '')) return `has no ${style} of a ${name}`;
+      }
+    }
     return root.hasAttribute('width') ? null : 'has no size';
   }, svg);
   expect(wrong === null, `${file}: a saved plot ${wrong}`);
 }
 
 // The list of runs has every run once, is filtered by words and sorted by a column.
-async function runs(page, file) {
+async function runs(page, file, profile) {
   const fold = page.locator('details[data-runs]').first();
   await fold.locator('summary').click();
-  const [experiment, all, measures] = await fold.evaluate(fold => {
-    const { places, measures } = JSON.parse(document.getElementById('data').textContent)[fold.dataset.runs];
-    return [fold.dataset.runs, places.flat().length, measures];
+  const [experiment, measures] = await fold.evaluate(fold => {
+    const { name, measures } = JSON.parse(document.getElementById('data').textContent)[fold.dataset.runs];
+    return [name, measures];
   });
+  const known = csv(path.join(results, experiment, profile, 'runs.csv'));
+  const all = known.length;
   const more = fold.getByText('Show all');
   if (await more.isVisible()) await more.click();
   const rows = fold.locator('tbody tr');
   expect(await rows.count() === all, `${file}: ${experiment} has ${all} runs, the list ${await rows.count()}`);
+  const listed = await rows.locator('code').allInnerTexts();
+  const expected = known.map(row => row.evaluation.slice(0, 12));
+  expect(listed.toSorted().join() === expected.toSorted().join(), `${file}: other digests than in runs.csv`);
   const digest = await rows.nth(all - 1).locator('code').innerText();
   await fold.locator('input').fill(digest);
   expect(await rows.count() === 1, `${file}: ${await rows.count()} runs with digest ${digest}`);
+  const { arm, start } = known[0];
+  for (const [filter, column, value] of [[arm, 'arm', arm], [`start=${start}`, 'start', start]]) {
+    await fold.locator('input').fill(filter);
+    const of = known.filter(row => row[column] === value).length;
+    expect(await rows.count() === of, `${file}: ${await rows.count()} runs pass ${filter}, ${of} are such`);
+  }
   await fold.locator('input').fill('no such run');
   expect(await rows.count() === 0, `${file}: a filter that nothing passes leaves runs`);
   await fold.locator('input').fill('');
@@ -244,7 +271,7 @@ async function look(browser, file) {
       console.log(`${name}: ${size} bytes, ${cells} cells, rendered after ${Math.round(rendered)} ms`);
       await popups(page, name);
       await plots(page, name);
-      await runs(page, name);
+      await runs(page, name, profile);
       await print(page, name);
       await links(page, name, path.dirname(file));
       await page.setViewportSize({ width: 390, height: 844 });

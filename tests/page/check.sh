@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks pages in headless Chromium: `tests/page/check.sh RESULTS [FOLDER_FOR_SCREENSHOTS]`; or watches the
-# page of a running sweep: `tests/page/check.sh --live PAGE`.
+# page of a running sweep: `tests/page/check.sh --live PAGE`; or looks at a page of its own:
+# `tests/page/check.sh --plain PAGE`.
 #
 # Installs playwright-core and axe-core under target/. A browser is installed only where that was asked for
 # (EXPERTGRID_INSTALL=1, as `make test-page` sets it) or on a machine of continuous integration (CI=true).
@@ -35,5 +36,6 @@ if ! cmp -s "$here/package.json" "$tools/package.json" || [ ! -d "$tools/node_mo
     }
 fi
 cp "$here"/*.mjs "$tools/"
+if [ "${1:-}" = --plain ]; then exec node "$tools/plain.mjs" "$browser" "$2"; fi
 if [ "${1:-}" = --live ]; then exec node "$tools/live.mjs" "$browser" "$2"; fi
 exec node "$tools/check.mjs" "$browser" "$@"

@@ -78,11 +78,8 @@ if command -v man >/dev/null; then
     holds "man: options" "--dry-run" "$text"
     holds "man: examples" "       expertgrid run experiments/table2.toml --profile phantom
 " "$text"
-    for page in man1/*.1; do
-        wrong="$(MANWIDTH=78 man --warnings -P cat -l "$page" 2>&1 >/dev/null)"
-        [ -z "$wrong" ] || { echo "WRONG: man: $page: $wrong"; code=1; }
-    done
-    echo "ok: man: $(find man1 -name '*.1' | wc -l) pages without warnings"
+    warnings="$(for page in man1/*.1; do MANWIDTH=78 man --warnings -P cat -l "$page" 2>&1 >/dev/null; done)"
+    same "man: warnings of $(find man1 -name '*.1' | wc -l) pages" "" "$warnings"
 else
     skip man
 fi

@@ -19,10 +19,15 @@ finish () { print -n end >> $found.end }
 comppostfuncs=(finish)
 bindkey '^I' complete-word
 print ready > $found.ready"
-repeat 100 { [[ -e $found.ready ]] && break; sleep 0.1 }
+await () { # file, what
+    repeat 600 { [[ -e $1 ]] && return; sleep 0.1 }
+    print -u2 "zsh: not $2 after a minute"
+    exit 1
+}
+await $found.ready ready
 zpty -w -n shell "$2"$'\t'
-repeat 100 { [[ -e $found.end ]] && break; sleep 0.1 }
+await $found.end "done completing"
 zpty -d shell
-# Files are offered with what ends them.
+# Without the empty lines of calls that offered nothing.
 grep -v '^$' $found
 rm -f $found $found.end $found.ready

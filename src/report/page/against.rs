@@ -17,12 +17,18 @@ pub(super) fn claims(claims: &[Claim], provenance: &DataOrigin) -> Markup {
             .count()
     };
     let counts = [
-        (count(Verdict::Holds), "hold"),
-        (count(Verdict::DoesNotHold), "do not hold"),
-        (count(Verdict::Undecided), "are undecided"),
+        (count(Verdict::Holds), ["holds", "hold"]),
+        (
+            count(Verdict::DoesNotHold),
+            ["does not hold", "do not hold"],
+        ),
+        (count(Verdict::Undecided), ["is undecided", "are undecided"]),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
-    let counts = counts.map(|(count, what)| format!("{count} {what}"));
+    let counts = counts.map(|(count, [one, several])| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {several}"),
+    });
     html! {
         h3 { @if are_ours(claims) { "Claims of our own" } @else { "The paper’s claims" } }
         p.hint {
@@ -54,14 +60,14 @@ fn one(claim: &Claim) -> Markup {
                 }
             }
             @for (outcome, words) in [
-                (CheckOutcome::No, "fail"),
-                (CheckOutcome::Unknown, "are open"),
-                (CheckOutcome::Yes, "hold"),
+                (CheckOutcome::No, "Failing"),
+                (CheckOutcome::Unknown, "Open"),
+                (CheckOutcome::Yes, "Holding"),
             ] {
                 @let checks = claim.checks.iter().filter(|check| check.outcome == outcome);
                 @let checks = checks.collect_vec();
                 @if !checks.is_empty() {
-                    p { (checks.len()) " of " (claim.checks.len()) " checks " (words) ":" }
+                    p { (words) ", " (checks.len()) " of " (claim.checks.len()) ":" }
                     ul { @for check in checks { li { (check.numbers) } } }
                 }
             }

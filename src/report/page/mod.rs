@@ -511,6 +511,5 @@ fn href(path: &str) -> String {
         true => char::from(c).to_string(),
         false => format!("%{c:02X}"),
     };
-    // A colon in the first part would end the name of a protocol.
-    format!("./{}", path.bytes().map(byte).collect::<String>())
+    path.bytes().map(byte).collect()
 }

@@ -4,7 +4,7 @@
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const pop = document.getElementById('pop'), tip = document.getElementById('tip');
-  let opener = null, timer = 0;
+  let opener = null, described = null, timer = 0;
 
   const el = (name, attributes = {}, ...children) => {
     const svg = ['svg', 'line', 'circle', 'rect', 'text'].includes(name);
@@ -74,7 +74,7 @@
   };
 
   const runs = (rows, column, one) => el('details', {},
-    el('summary', {}, `${rows.length} runs and the digests of their evaluations`),
+    el('summary', {}, rows.length === 1 ? '1 run and the digest of its evaluation' : `${rows.length} runs and the digests of their evaluations`),
     el('table', {},
       el('thead', {}, el('tr', {}, ...[one, 'experts', 'value', 'digest'].map(name => el('th', { scope: 'col' }, name)))),
       el('tbody', {}, ...rows.map(([start, experts, scores, digest]) => el('tr', {},
@@ -120,7 +120,7 @@
   // Beside the table or plot, so that what it is compared with stays in sight; where there is no room, below or above the
   // number. On a narrow screen the style puts it at the bottom.
   const place = at => {
-    pop.style.left = pop.style.top = '';
+    pop.style.left = pop.style.top = pop.style.maxHeight = '';
     if (matchMedia('(max-width: 40rem)').matches) return;
     const box = at.getBoundingClientRect(), whole = (at.closest('.scroll, .drawing') ?? at).getBoundingClientRect(), gap = 10;
     const { offsetWidth: width, offsetHeight: height } = pop;
@@ -153,13 +153,21 @@
     if (!at.matches('button')) lines.unshift(cell.title);
     tip.replaceChildren(...lines.map((line, i) => el(i === 0 ? 'b' : 'span', {}, line)));
     tip.hidden = false;
+    described?.removeAttribute('aria-describedby');
+    described = at;
+    at.setAttribute('aria-describedby', 'tip');
     const box = at.getBoundingClientRect(), row = (at.closest('tr') ?? at).getBoundingClientRect(), gap = 2;
     const left = Math.max(gap, Math.min(box.left + box.width / 2 - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - gap));
     const top = row.top - tip.offsetHeight - gap;
     tip.style.left = `${left}px`;
     tip.style.top = `${top >= gap ? top : row.bottom + gap}px`;
   };
-  const unpoint = () => { clearTimeout(timer); tip.hidden = true; };
+  const unpoint = () => {
+    clearTimeout(timer);
+    tip.hidden = true;
+    described?.removeAttribute('aria-describedby');
+    described = null;
+  };
 
   const expanded = value => opener?.matches('button') && opener.setAttribute('aria-expanded', value);
 
@@ -169,7 +177,6 @@
     if (opener !== at || !pop.matches(':popover-open')) {
       expanded('false');
       opener = at;
-      pop.style.maxHeight = '';
       fill(find(at));
       if (!pop.matches(':popover-open')) pop.showPopover();
       place(at);
@@ -178,6 +185,8 @@
     }
     pop.focus({ preventScroll: true });
   };
+
+  addEventListener('resize', () => { if (pop.matches(':popover-open')) place(opener); });
 
   // Closing gives the focus back to the number.
   pop.addEventListener('toggle', event => {
@@ -205,7 +214,11 @@
   });
   document.addEventListener('focusout', event => { if (event.target.matches?.('button[data-cell]')) unpoint(); });
   document.addEventListener('keydown', event => { if (event.key === 'Escape') unpoint(); });
-  addEventListener('scroll', unpoint, { passive: true });
+  // The browser scrolls a number into sight that the keyboard has reached: the tip goes with it.
+  addEventListener('scroll', () => {
+    const at = document.activeElement;
+    if (!pop.matches(':popover-open') && at?.matches('button[data-cell]:focus-visible')) point(at); else unpoint();
+  }, { passive: true, capture: true });
 
   // One stop of the Tab key for each table; arrows go from number to number.
   for (const table of document.querySelectorAll('table.grid')) {
@@ -228,7 +241,7 @@
 
   // All runs of an experiment, made when they are unfolded.
   const MOST = 200;
-  const list = experiment => {
+  const listed = experiment => {
     // A place is shared by its cells, one for each measure.
     const places = new Map(experiment.cells.map(cell => [cell.place, cell.at]));
     const plain = { new_expert: 'expert', train_expert: 'trained on', arm: 'method', combination: 'combination', samples: 'samples', experts: 'experts' };
@@ -238,31 +251,33 @@
     const rows = [...places].sort(([a], [b]) => a - b).flatMap(([place, at]) => experiment.places[place].map(
       ([result, experts, scores, digest]) => [...axes.map(axis => at[axis] ?? ''), String(result), experts, ...scores, digest]));
     const shown = value => typeof value === 'number' ? number(value) : value || '\u2013';
-    // Numbers by their size, others as words; what has no value is last.
-    const key = value => typeof value === 'number' ? value : value === '' || Number.isNaN(Number(value)) ? null : Number(value);
+    const last = heads.length - 1, first = last - experiment.measures.length;
     let by = null, falling = false, most = MOST;
-    const field = el('input', { type: 'search', placeholder: 'n=10 w/ 1+2+3', 'aria-label': 'Only runs with these words; column=value for the whole of a column' });
+    const field = el('input', { type: 'search', placeholder: 'n=10 w/ 1+2+3' });
     const count = el('span', { role: 'status' }), body = el('tbody'), more = el('button', { type: 'button' }, 'Show all');
-    const letters = { n: 'samples', k: 'experts' };
+    // A word is a whole entry, or the beginning of a digest; column=value is an entry of that column.
+    const names = { n: 'samples', k: 'experts', start: experiment.one, method: 'method', annotators: 'annotators', train_expert: 'trained on' };
     const wanted = row => field.value.trim().split(/\s+/).every(word => {
-      const [name, value] = word.split('=');
-      if (value === undefined) return row.some(entry => shown(entry).includes(word));
-      const column = heads.findIndex(head => head === name || head === letters[name]);
-      return column >= 0 && String(row[column]) === value;
+      if (word === '') return true;
+      const at = word.indexOf('=');
+      if (at < 0) return row.some(entry => shown(entry) === word) || row[last].startsWith(word);
+      const column = heads.indexOf(names[word.slice(0, at)] ?? word.slice(0, at));
+      return column >= 0 && String(row[column]) === word.slice(at + 1);
     });
+    // What has no value is last, whichever way the others are sorted.
+    const isThere = value => by >= first && by < last ? typeof value === 'number' : value !== '';
+    const order = (x, y) => typeof x === 'number' ? x - y : x.localeCompare(y, 'en', { numeric: by !== last });
     const draw = () => {
       let found = rows.filter(wanted);
       if (by !== null) {
-        found = found.map((row, i) => [row, i]).sort(([a, i], [b, j]) => {
-          const [x, y] = [key(a[by]), key(b[by])];
-          const order = x !== null && y !== null ? x - y : x !== null ? -Infinity : y !== null ? Infinity : String(a[by]).localeCompare(String(b[by]));
-          return (Number.isFinite(order) && falling ? -order : order) || i - j;
-        }).map(([row]) => row);
+        const [there, absent] = [found.filter(row => isThere(row[by])), found.filter(row => !isThere(row[by]))];
+        there.sort((a, b) => falling ? order(b[by], a[by]) : order(a[by], b[by]));
+        found = there.concat(absent);
       }
       body.replaceChildren(...found.slice(0, most).map(row => el('tr', {}, ...row.map((value, i) =>
-        el('td', {}, i === heads.length - 1 ? el('code', {}, value) : shown(value))))));
+        el('td', {}, i === last ? el('code', {}, value) : shown(value))))));
       more.hidden = found.length <= most;
-      count.textContent = `${found.length.toLocaleString()} of ${rows.length.toLocaleString()} runs${more.hidden ? '' : `, the first ${most} shown`}`;
+      count.textContent = `${found.length.toLocaleString('en')} of ${rows.length.toLocaleString('en')} runs${more.hidden ? '' : `, the first ${most} shown`}`;
     };
     const cells = heads.map((head, i) => {
       const button = el('button', { type: 'button' }, head);
@@ -276,21 +291,23 @@
       return cell;
     });
     field.addEventListener('input', () => { most = MOST; draw(); });
-    more.addEventListener('click', () => { most = Infinity; draw(); });
+    const list = el('div', { class: 'scroll long', tabindex: 0, role: 'group', 'aria-label': 'Runs' },
+      el('table', { class: 'runs' }, el('thead', {}, el('tr', {}, ...cells)), body));
+    more.addEventListener('click', () => { most = Infinity; draw(); list.focus({ preventScroll: true }); });
     draw();
     return [
-      el('p', { class: 'filter' }, el('label', {}, 'Filter ', field), ' ', count, ' ', more),
-      el('div', { class: 'scroll long', tabindex: 0, role: 'group', 'aria-label': 'Runs' },
-        el('table', { class: 'runs' }, el('thead', {}, el('tr', {}, ...cells)), body)),
+      el('p', { class: 'filter' }, el('label', {}, 'Filter ', field), ' ', count, ' ', more, el('br'),
+        'Runs that have all of these words as entries, the beginning of a digest, or column=value.'),
+      list,
     ];
   };
   for (const fold of document.querySelectorAll('details[data-runs]')) {
-    const make = () => { if (!fold.querySelector('table')) fold.append(...list(data[fold.dataset.runs])); };
+    const make = () => { if (!fold.querySelector('table')) fold.append(...listed(data[fold.dataset.runs])); };
     fold.addEventListener('toggle', () => { if (fold.open) make(); });
   }
 
   // A plot as a file of its own: with the colours that it has here, since the page's style stays behind.
-  const STYLES = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linejoin', 'opacity', 'font', 'text-anchor'];
+  const STYLES = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linejoin', 'opacity', 'font-family', 'font-size', 'font-weight', 'font-variant-numeric', 'text-anchor'];
   const save = svg => {
     const copy = svg.cloneNode(true), from = svg.querySelectorAll('*'), into = copy.querySelectorAll('*');
     into.forEach((element, i) => {
@@ -298,6 +315,7 @@
       for (const name of STYLES) element.style.setProperty(name, style.getPropertyValue(name));
       for (const name of ['class', 'data-cell']) element.removeAttribute(name);
     });
+    copy.removeAttribute('class');
     const [, , width, height] = copy.getAttribute('viewBox').split(' ');
     const named = { xmlns: 'http://www.w3.org/2000/svg', width, height };
     for (const [name, value] of Object.entries(named)) copy.setAttribute(name, value);
@@ -334,7 +352,7 @@
     const age = () => Date.now() / 1000 - Number(underway.dataset.at);
     setInterval(() => {
       document.getElementById('stale').hidden = age() < 600;
-      if (pop.matches(':popover-open')) return;
+      if (pop.matches(':popover-open') || document.activeElement?.closest('details[data-runs]')) return;
       try {
         sessionStorage.setItem(kept, JSON.stringify(folds().flatMap((fold, i) => fold.open ? [i] : [])));
       } catch { /* as above */ }

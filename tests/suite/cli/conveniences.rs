@@ -124,6 +124,7 @@ fn what_was_meant_by_a_mistyped_word_is_told() {
             "similar subcommand exists: 'run'",
         ),
         (&["staus"], "'status'"),
+        (&["store", "verfy"], "'verify'"),
         (
             &["plan", "tiyn.toml"],
             "no such manifest; did you mean tiny.toml?",
@@ -139,6 +140,9 @@ fn what_was_meant_by_a_mistyped_word_is_told() {
         let said = run(at, typed, 2).err;
         assert!(said.contains(meant), "{typed:?}: {said}");
     }
+    // What is a command elsewhere is none in a group.
+    let said = run(at, &["cluster", "cancel"], 2).err;
+    assert!(!said.contains("exists"), "{said}");
     // What is like nothing gets no advice that is none.
     let said = run(at, &["plan", "tiny", "--zzz", "-d", dataset], 2).err;
     assert!(said.contains("--zzz") && !said.contains("tip"), "{said}");

@@ -84,7 +84,7 @@ fn cached_results_of_another_engine_are_told() {
 #[test]
 fn trainings_of_another_process_with_another_engine_are_told() {
     let folder = tiny();
-    let long = ["--set", "scratch.steps=2500", "--engine"];
+    let long = ["--set", "scratch.steps=2500", "--jobs", "2", "--engine"];
     let start = |engine: &'static str| {
         let mut command = expertgrid(folder.path(), &tiny_run(&[&long[..], &[engine]].concat()));
         command.stdout(Stdio::null()).stderr(Stdio::piped());

@@ -75,6 +75,19 @@ fn two_variants_are_compared_by_keys_and_cell_by_cell() {
     assert_eq!(page.matches("<svg class=\"plot wide\"").count(), 3);
     assert!(page.contains("finetune.steps") && page.contains("Content-Security-Policy"));
     assert!(page.contains("Keys that differ"));
+    let looked = std::process::Command::new("bash")
+        .arg(repository().join("tests/page/check.sh"))
+        .arg("--plain")
+        .arg(at.join("compared.html"))
+        .output()
+        .unwrap();
+    // Without a browser, the tests of pages say so.
+    let code = looked.status.code();
+    assert!(
+        [Some(0), Some(77)].contains(&code),
+        "{:?}",
+        Said::of(&looked)
+    );
     let said = run(at, &["compare", a, b, "--format", "terminal"], 0).out;
     let widest = said
         .lines()

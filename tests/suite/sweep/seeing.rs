@@ -250,6 +250,21 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
         "{said}"
     );
 
+    // A damaged stage is there and of no use.
+    let told: Value = serde_json::from_str(&ask(&["--json"], 0).out).unwrap();
+    let digest = told[2]["digest"].as_str().unwrap();
+    let scores = format!(
+        "results/store/evaluate/{}/{digest}/scores.json",
+        &digest[..2]
+    );
+    let scores = folder.path().join(scores);
+    let whole = fs::read(&scores).unwrap();
+    fs::write(&scores, "{}").unwrap();
+    let said = ask(&[], 0).out;
+    let first = "1 of its 3 stages is not in the store (1 damaged); nothing runs now that would";
+    assert!(said.starts_with(first), "{said}");
+    fs::write(&scores, whole).unwrap();
+
     let said = ask(
         &["--set", "finetune.steps=3", "--set", "finetune.lr=0.5"],
         0,

@@ -35,8 +35,8 @@ struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// The points between which a line means something: where the axis is of experts, a method
-    /// that has none is another one.
+    /// The points between which a line means something: a network without pretraining is of
+    /// another method than those beside it.
     fn of_one_method(&self) -> impl Iterator<Item = &[CurvePoint<'_>]> {
         let is_alone = |point: &CurvePoint<'_>| {
             let method = point.cell.position.method();
