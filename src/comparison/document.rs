@@ -49,6 +49,15 @@ impl SideBySide {
         chunks.map(|cells| (self.heading(&cells[0]), cells.iter().collect()))
     }
 
+    /// The axes of cells by their names in tables.
+    pub(super) fn axis_names(&self) -> Vec<String> {
+        let name = |column: &String| {
+            let axis = Axis::of_grids().find(|axis| axis.column() == column);
+            axis.map_or_else(|| column.clone(), |axis| axis.corner().to_owned())
+        };
+        self.axes.iter().map(name).collect()
+    }
+
     fn heading(&self, cell: &ComparedCell) -> String {
         cell.measure.heading(&self.distances)
     }
@@ -83,12 +92,7 @@ impl SideBySide {
     }
 
     fn tabular(&self, cells: &[&ComparedCell]) -> Element {
-        // A column of a CSV file by its name in tables.
-        let name = |column: &String| {
-            let axis = Axis::of_grids().find(|axis| axis.column() == column);
-            axis.map_or_else(|| column.clone(), |axis| axis.corner().to_owned())
-        };
-        let mut axes = self.axes.iter().map(name);
+        let mut axes = self.axis_names().into_iter();
         let corner = axes.next().unwrap_or_default();
         let axes = axes.map(|axis| column(&axis, Align::Left));
         let numbers = ["A", "B", "B − A", "95 % interval", "p", "p (Holm)", "Pairs"];

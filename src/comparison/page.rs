@@ -22,7 +22,12 @@ impl SideBySide {
     pub fn page(&self) -> String {
         let plots: Vec<(String, Markup)> = self
             .by_measure()
-            .filter_map(|(heading, cells)| Some((heading.clone(), plot(&heading, &cells)?)))
+            .filter_map(|(heading, cells)| {
+                Some((
+                    heading.clone(),
+                    plot(&heading, &self.axis_names().join(" · "), &cells)?,
+                ))
+            })
             .collect();
         let after = |element: &Element| {
             let Element::Tabular(grid) = element else {
@@ -57,7 +62,8 @@ fn shortened(name: &str) -> String {
 }
 
 /// The differences of the cells with their intervals, a row each; none where no cell has both.
-fn plot(heading: &str, cells: &[&ComparedCell]) -> Option<Markup> {
+/// `rows` says what rows are told apart by.
+fn plot(heading: &str, rows: &str, cells: &[&ComparedCell]) -> Option<Markup> {
     let tested: Vec<(&ComparedCell, (f64, f64))> = cells
         .iter()
         .filter_map(|cell| Some((*cell, cell.test.as_ref().ok()?.ci95)))
@@ -83,7 +89,7 @@ fn plot(heading: &str, cells: &[&ComparedCell]) -> Option<Markup> {
     Some(html! {
         svg.plot.wide viewBox=(format!("0 0 {WIDTH} {}", px(bottom + BOTTOM))) role="img"
             aria-label=(says) {
-            text.title x="8" y="13" { (heading) ": B − A" }
+            text.title x="8" y="13" { (heading) ": B − A, by " (rows) }
             @for (value, name) in x.ticks(6) {
                 @let at = px(x.at(value));
                 line.rule x1=(at) x2=(at) y1=(px(TOP)) y2=(px(bottom)) {}
