@@ -178,9 +178,9 @@ async function plots(page, file) {
 async function runs(page, file, profile) {
   const fold = page.locator('details[data-runs]').first();
   await fold.locator('summary').click();
-  const [experiment, measures] = await fold.evaluate(fold => {
-    const { name, measures } = JSON.parse(document.getElementById('data').textContent)[fold.dataset.runs];
-    return [name, measures];
+  const [experiment, measures, by] = await fold.evaluate(fold => {
+    const { name, measures, by } = JSON.parse(document.getElementById('data').textContent)[fold.dataset.runs];
+    return [name, measures, by[0]];
   });
   const known = csv(path.join(results, experiment, profile, 'runs.csv'));
   const all = known.length;
@@ -194,11 +194,12 @@ async function runs(page, file, profile) {
   const digest = await rows.nth(all - 1).locator('code').innerText();
   await fold.locator('input').fill(digest);
   expect(await rows.count() === 1, `${file}: ${await rows.count()} runs with digest ${digest}`);
-  const { arm, start } = known[0];
-  for (const [filter, column, value] of [[arm, 'arm', arm], [`start=${start}`, 'start', start]]) {
+  const { arm, [by]: result } = known[0];
+  for (const [filter, column, value] of [[arm, 'arm', arm], [`${by}=${result}`, by, result]]) {
     await fold.locator('input').fill(filter);
+    const passing = Number((await fold.locator('[role=status]').innerText()).split(' ')[0].replaceAll(',', ''));
     const of = known.filter(row => row[column] === value).length;
-    expect(await rows.count() === of, `${file}: ${await rows.count()} runs pass ${filter}, ${of} are such`);
+    expect(passing === of, `${file}: ${passing} runs pass ${filter}, ${of} are such`);
   }
   await fold.locator('input').fill('no such run');
   expect(await rows.count() === 0, `${file}: a filter that nothing passes leaves runs`);

@@ -29,6 +29,8 @@ struct ExperimentData {
     /// The axes that tell a cell's results apart, in words for one result and for all.
     one: String,
     all: String,
+    /// The same axes, by the columns of the CSV files.
+    by: Vec<String>,
     /// What cells are compared with.
     against: String,
     cells: Vec<CellData>,
@@ -150,6 +152,7 @@ fn experiment(sources: &PageSources<'_>, part: &PageSection<'_>) -> ExperimentDa
             .collect(),
         one: told.iter().map(Axis::one).join(" and "),
         all: told.iter().map(Axis::all).join(" and "),
+        by: told.iter().map(|axis| axis.column().to_owned()).collect(),
         against: compare.map(|(_, value)| value.to_string()).join(", "),
         cells: cells
             .map(|cell| number(cell, place(&cell.position), part))

@@ -256,7 +256,8 @@
     const field = el('input', { type: 'search', placeholder: 'n=10 w/ 1+2+3' });
     const count = el('span', { role: 'status' }), body = el('tbody'), more = el('button', { type: 'button' }, 'Show all');
     // A word is a whole entry, or the beginning of a digest; column=value is an entry of that column.
-    const names = { n: 'samples', k: 'experts', start: experiment.one, method: 'method', annotators: 'annotators', train_expert: 'trained on' };
+    const names = { n: 'samples', k: 'experts', train_expert: 'trained on' };
+    if (experiment.by.length === 1) names[experiment.by[0]] = experiment.one;
     const wanted = row => field.value.trim().split(/\s+/).every(word => {
       if (word === '') return true;
       const at = word.indexOf('=');
