@@ -280,7 +280,10 @@ fn page(
                     (body.caption)
                     section id=(part.id("tables")) {
                         (body.tables)
-                        p.files { "The same as files: " (files(part.spec, beside)) }
+                        p.files {
+                            "The same as files, in " code { (folder.shown()) } ": "
+                            (files(part.spec, beside))
+                        }
                     }
                     (body.rest)
                 }
