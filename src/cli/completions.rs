@@ -10,8 +10,10 @@ use anyhow::Context;
 use clap::{Args, Command, CommandFactory, builder::Resettable};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use itertools::Itertools;
 
 use super::{Cli, Done, Failure, output::print};
+use crate::manifest;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -39,8 +41,53 @@ pub(super) fn completions(arguments: &Completions) -> Result<Done, Failure> {
         "expertgrid",
         &mut script,
     );
-    print(String::from_utf8_lossy(&script).trim_end());
+    let script = with_tables(arguments.shell, &String::from_utf8_lossy(&script));
+    print(script.trim_end());
     Ok(Done::Whole)
+}
+
+/// A script that offers the names of the paper's tables, too, where a command takes manifests.
+fn with_tables(shell: Shell, script: &str) -> String {
+    const ZSH_END: &str = "if [ \"$funcstack[1]\" = \"_expertgrid\" ]";
+    let tables = manifest::shipped_names().format(" ").to_string();
+    match shell {
+        // Words that a command knows count before files, which are offered where none fits.
+        Shell::Bash => {
+            let line = |line: &str| match line.trim_start().starts_with("opts=") {
+                true if line.contains(" --profile ") => {
+                    format!("{} {tables}\"", line.trim_end_matches('"'))
+                }
+                _ => line.to_owned(),
+            };
+            script.lines().map(line).join("\n")
+        }
+        Shell::Zsh => {
+            let line = |line: &str| match line.starts_with("'*::manifests -- ") {
+                true => line.replace(":_files'", ":_expertgrid_manifests'"),
+                false => line.to_owned(),
+            };
+            let offered = format!(
+                "_expertgrid_manifests() {{\n    _alternative 'tables:table:({tables})' \
+                 'files:manifest:_files'\n}}\n\n"
+            );
+            let script = script.lines().map(line).join("\n");
+            script.replace(ZSH_END, &format!("{offered}{ZSH_END}"))
+        }
+        Shell::Fish => {
+            let command = Cli::command();
+            let takes_manifests = |sub: &&Command| {
+                let mut arguments = sub.get_arguments();
+                !sub.is_hide_set() && arguments.any(|argument| argument.get_id() == "manifests")
+            };
+            let commands = command.get_subcommands().filter(takes_manifests);
+            let names = commands.map(Command::get_name).join(" ");
+            format!(
+                "{script}complete -c expertgrid -n \"__fish_seen_subcommand_from {names}\" -a \
+                 \"{tables}\"\n"
+            )
+        }
+        _ => script.to_owned(),
+    }
 }
 
 pub(super) fn man_pages(arguments: &ManPages) -> Result<Done, Failure> {

@@ -63,7 +63,7 @@ pub use reader::Range;
 pub use recipe::*;
 pub use resolved::resolved;
 pub use selection::SelectionRules;
-pub use shipped::{PROFILES, shipped};
+pub use shipped::{PROFILES, shipped, shipped_names};
 pub use source::{MAX_BYTES, ManifestTexts, found};
 pub use sweep::{MAX_POINTS, Point};
 pub use swept::{Swept, SweptValue};

@@ -9,6 +9,11 @@ const TABLES: [(&str, &str); 3] = [
     ("table3", include_str!("../../experiments/table3.toml")),
 ];
 
+/// The names of the tables: `table1`.
+pub fn shipped_names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|(name, _)| *name)
+}
+
 /// The profiles of these manifests, from the largest to the smallest.
 pub const PROFILES: [&str; 4] = ["paper", "laptop", "phantom", "smoke"];
 

@@ -38,9 +38,10 @@ check() { # shell
     same "$1: options" "--dry-run" "$(offered "$1" 'expertgrid run --dry')"
     same "$1: profiles" "phantom" "$(offered "$1" 'expertgrid run --profile ph')"
     same "$1: values" "markdown" "$(offered "$1" 'expertgrid report --format ma')"
-    touch table1.toml table2.toml other.txt
-    same "$1: manifests" "table1.toml table2.toml" "$(offered "$1" 'expertgrid run tab')"
-    rm table1.toml table2.toml other.txt
+    same "$1: tables" "table1 table2 table3" "$(offered "$1" 'expertgrid run tab')"
+    touch mine1.toml mine2.toml other.txt
+    same "$1: manifests" "mine1.toml mine2.toml" "$(offered "$1" 'expertgrid run mi')"
+    rm mine1.toml mine2.toml other.txt
 }
 
 # The words that a shell offers for the last one of a line, sorted.

@@ -18,7 +18,7 @@ fn shells_complete_words_and_man_shows_every_page() {
     assert!(!said.out.contains("WRONG"), "{}{}", said.out, said.err);
     match output.status.code() {
         Some(0) => assert!(
-            said.out.matches("ok: ").count() >= 3 * 6 + 4,
+            said.out.matches("ok: ").count() >= 3 * 7 + 4,
             "{}",
             said.out
         ),
