@@ -132,9 +132,17 @@ fn conv_forward(bencher: Bencher, layer: &Layer) {
     let (kernels, conv) = (kernels(), layer.conv());
     let (x, w) = (numbers(conv.input_len()), numbers(conv.weight_len()));
     let mut y = vec![0.0; conv.output_len()];
-    bencher
-        .counter(layer.flops())
-        .bench_local(|| conv::forward(&kernels, &conv, Features::Stored(&x), &w, None, &mut y));
+    bencher.counter(layer.flops()).bench_local(|| {
+        conv::forward(
+            &kernels,
+            &conv,
+            Features::Stored(&x),
+            &w,
+            None,
+            Activation::Linear,
+            &mut y,
+        )
+    });
 }
 
 #[divan::bench(args = layers())]

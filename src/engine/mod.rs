@@ -14,6 +14,6 @@ mod any_engine;
 pub use any_engine::AnyEngine;
 pub use cuda::Cuda;
 pub use lanes::Lanes;
-pub use operations::{Activation, Affine, DiceOver, Engine, LOG_DEVIATION};
+pub use operations::{Activation, Added, Affine, DiceOver, Engine, LOG_DEVIATION};
 pub use stock::Stock;
 pub use tensor_error::plain;

@@ -29,6 +29,15 @@ impl<E: Engine + ?Sized> Clone for Affine<'_, E> {
 
 impl<E: Engine + ?Sized> Copy for Affine<'_, E> {}
 
+/// What the first of some layers adds to its sums.
+#[derive(Clone, Copy)]
+pub enum Added<'a, T> {
+    /// A parameter, a number for each channel.
+    Bias(&'a Tensor),
+    /// A value `[B, C, 1, 1]`, numbers of each sample's own.
+    Shift(&'a T),
+}
+
 /// The pixels that one Dice loss is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiceOver {
@@ -108,6 +117,33 @@ pub trait Engine {
         by: &Self::Tensor,
         activation: Activation,
     ) -> Result<Self::Tensor>;
+
+    /// Layers of 1x1 convolutions `[C_out, C_in, 1, 1]`, each with ReLU but the last. The `first`
+    /// weight comes with what is added; the `rest`, of which there is one at least, are weights and
+    /// biases.
+    fn pixel_layers(
+        &self,
+        x: &Self::Tensor,
+        (first, added): (&Tensor, Added<'_, Self::Tensor>),
+        rest: &[(Tensor, Tensor)],
+    ) -> Result<Self::Tensor> {
+        if rest.is_empty() {
+            candle_core::bail!("one layer is a convolution");
+        }
+        let relu = Activation::Relu;
+        let mut y = match added {
+            Added::Bias(bias) => self.conv_bias(x, first, bias, relu)?,
+            Added::Shift(by) => self.shift(&self.conv(x, first, 1)?, by, relu)?,
+        };
+        for (place, (weight, bias)) in rest.iter().enumerate() {
+            let activation = match place + 1 == rest.len() {
+                true => Activation::Linear,
+                false => relu,
+            };
+            y = self.conv_bias(&y, weight, bias, activation)?;
+        }
+        Ok(y)
+    }
 
     /// The decoder's joint: `x` upsampled by 2 to the nearest, `skip` appended to its channels, and
     /// a 3x3 convolution of both without bias, padded by 1. `weight` is

@@ -17,7 +17,7 @@ use super::{
     parameters::{Declaration, Make, Part},
 };
 use crate::{
-    engine::{Activation, Engine},
+    engine::{Activation, Added, Engine},
     manifest::LatentSpec,
 };
 
@@ -170,25 +170,17 @@ impl Comb<Tensor> {
         features: &E::Tensor,
         latent: Option<&E::Tensor>,
     ) -> Result<E::Tensor> {
-        let relu = Activation::Relu;
         let (weight, bias) = &self.first;
-        let mut y = match (&self.from_latent, latent) {
-            (None, None) => engine.conv_bias(features, weight, bias, relu)?,
+        let by;
+        let added = match (&self.from_latent, latent) {
+            (None, None) => Added::Bias(bias),
             (Some(from_latent), Some(latent)) => {
-                let by = engine.conv_bias(latent, from_latent, bias, Activation::Linear)?;
-                engine.shift(&engine.conv(features, weight, 1)?, &by, relu)?
+                by = engine.conv_bias(latent, from_latent, bias, Activation::Linear)?;
+                Added::Shift(&by)
             }
             (Some(_), None) => candle_core::bail!("the network needs a latent"),
             (None, Some(_)) => candle_core::bail!("the network takes no latent"),
         };
-        let last = self.rest.len() - 1;
-        for (place, (weight, bias)) in self.rest.iter().enumerate() {
-            let activation = match place == last {
-                true => Activation::Linear,
-                false => relu,
-            };
-            y = engine.conv_bias(&y, weight, bias, activation)?;
-        }
-        Ok(y)
+        engine.pixel_layers(features, (weight, added), &self.rest)
     }
 }

@@ -71,14 +71,6 @@ impl Kind {
             Self::Evaluate => "evaluate",
         }
     }
-
-    /// Raised whenever a change of code changes what this kind of stage computes.
-    pub fn version(self) -> u64 {
-        match self {
-            Self::Pretrain | Self::Finetune | Self::Scratch => 2,
-            Self::Serve | Self::Agree | Self::Evaluate => 1,
-        }
-    }
 }
 
 impl fmt::Display for Kind {
@@ -349,6 +341,16 @@ impl Spec {
         }
     }
 
+    /// Raised whenever a change of code changes what such a stage computes.
+    pub fn version(&self) -> u64 {
+        match self {
+            // What is adapted from such a network has its digest in the key.
+            Self::Train(train) if train.network == NetworkForm::Latent => 3,
+            Self::Train(_) => 2,
+            Self::Serve(_) | Self::Agree(_) | Self::Evaluate(_) => 1,
+        }
+    }
+
     /// Whether a manifest wants its network, beside what is needed for the scores.
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::Train(train) if train.keep == Keep::All)
@@ -363,7 +365,7 @@ impl Spec {
 impl Keyed for Spec {
     fn fields(&self, sink: &mut Sink) {
         sink.text("stage", self.kind().word());
-        sink.u64("version", self.kind().version());
+        sink.u64("version", self.version());
         match self {
             Self::Train(train) => train.fields(sink),
             Self::Serve(serve) => serve.fields(sink),

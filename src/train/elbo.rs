@@ -47,10 +47,10 @@ impl<E: Engine> Decoding<'_, E> {
         let engine = self.engine;
         let [batch, _, height, width] = self.shape;
         let target = engine.pack(&drawn.masks.concat(), self.shape)?;
-        let pairs = std::iter::zip(self.images, drawn.masks);
-        let pairs: Vec<f32> = pairs
-            .flat_map(|(image, mask)| with_mask(image, mask))
-            .collect();
+        let mut pairs = Vec::with_capacity(2 * batch * height * width);
+        for (image, mask) in std::iter::zip(self.images, drawn.masks) {
+            push_pair(image, mask, &mut pairs);
+        }
         let pairs = engine.pack(&pairs, [batch, 2, height, width])?;
         let posterior = self.net.posterior(engine, &pairs)?;
         drop(pairs);
@@ -135,8 +135,8 @@ pub fn standard_normals(seed: &Seed, count: usize) -> Vec<f32> {
     (0..count).map(normal).collect()
 }
 
-/// Two channels, an image and a mask less 1/2, row-major.
-pub(super) fn with_mask(image: &[f32], mask: &[f32]) -> Vec<f32> {
-    let centred = mask.iter().map(|inside| inside - 0.5);
-    image.iter().copied().chain(centred).collect()
+/// Appends two channels, an image and a mask less 1/2, row-major.
+pub(super) fn push_pair(image: &[f32], mask: &[f32], pairs: &mut Vec<f32>) {
+    pairs.extend_from_slice(image);
+    pairs.extend(mask.iter().map(|inside| inside - 0.5));
 }

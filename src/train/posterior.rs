@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result};
 
-use super::{elbo::with_mask, training::Annotated};
+use super::{elbo::push_pair, training::Annotated};
 use crate::{
     artefact::LatentUse,
     data::{
@@ -122,7 +122,8 @@ fn posterior<E: Engine>(
         background: 0.0,
         ..image.clone()
     };
-    let pair = with_mask(&image.cut(&view).values, &mask.cut(&view).values);
+    let mut pair = Vec::new();
+    push_pair(&image.cut(&view).values, &mask.cut(&view).values, &mut pair);
     let [height, width] = view.size;
     let posterior = net.posterior(engine, &engine.pack(&pair, [1, 2, height, width])?)?;
     halves(engine, &posterior)

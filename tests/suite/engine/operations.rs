@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use expertgrid::engine::{
-    Activation, Affine, DiceOver, Engine, Lanes, Stock,
+    Activation, Added, Affine, DiceOver, Engine, Lanes, Stock,
     lanes::{Isa, Kernels, Threads},
 };
 use rand::RngExt;
@@ -28,11 +28,15 @@ pub enum Operation {
     MeanPool,
     /// By numbers that come from means over pixels.
     Shift(Activation),
+    /// Three of them, the first with a bias or with such numbers.
+    PixelLayers {
+        shifted: bool,
+    },
     /// A value of a normal distribution; its divergence from another is part of the loss.
     Draw,
 }
 
-pub const OPERATIONS: [Operation; 17] = [
+pub const OPERATIONS: [Operation; 19] = [
     Operation::Conv(3, 1),
     Operation::Conv(3, 2),
     Operation::Conv(1, 2),
@@ -49,6 +53,8 @@ pub const OPERATIONS: [Operation; 17] = [
     Operation::MeanPool,
     Operation::Shift(Activation::Linear),
     Operation::Shift(Activation::Relu),
+    Operation::PixelLayers { shifted: false },
+    Operation::PixelLayers { shifted: true },
     Operation::Draw,
 ];
 
@@ -103,6 +109,16 @@ impl Case {
             Operation::Pool | Operation::MeanPool => (vec![], c),
             Operation::Biased(_) => (vec![vec![c + 2, c, 3, 3], vec![c + 2]], c + 2),
             Operation::Shift(_) => (vec![vec![c, c, 1, 1], vec![c]], c),
+            Operation::PixelLayers { shifted } => {
+                let d = c + 2;
+                let added = match shifted {
+                    true => vec![vec![d, c, 1, 1], vec![d]],
+                    false => vec![vec![d]],
+                };
+                let layers = [vec![d, c, 1, 1], vec![c, d, 1, 1], vec![c]];
+                let last = [vec![2, c, 1, 1], vec![2]];
+                ([&layers[..], &last, &added].concat(), 2)
+            }
             Operation::Draw => {
                 let distribution = [vec![2 * LATENT, c, 1, 1], vec![2 * LATENT]];
                 ([distribution.clone(), distribution].concat(), LATENT)
@@ -184,6 +200,12 @@ impl Case {
             }
             Operation::MeanPool => (engine.mean_pool(&x)?, size / 2),
             Operation::Shift(activation) => (engine.shift(&x, &from_means(0)?, activation)?, size),
+            Operation::PixelLayers { shifted } => {
+                let rest = [1, 3].map(|at| (own[at].clone(), own[at + 1].clone()));
+                let by = shifted.then(|| from_means(5)).transpose()?;
+                let added = by.as_ref().map_or(Added::Bias(&own[5]), Added::Shift);
+                (engine.pixel_layers(&x, (&own[0], added), &rest)?, size)
+            }
             Operation::Draw => {
                 let (posterior, prior) = (from_means(0)?, from_means(2)?);
                 let z = engine.draw(&posterior, &floats(batch * LATENT))?;

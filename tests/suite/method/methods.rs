@@ -519,7 +519,7 @@ fn the_keys_of_every_way_of_adapting_are_pinned() {
             "{}: {} v{} {}, {} {}\n",
             run.method().name,
             training.spec.kind(),
-            training.spec.kind().version(),
+            training.spec.version(),
             training.digest.short(),
             evaluation.spec.kind(),
             evaluation.digest.short()

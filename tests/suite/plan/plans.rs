@@ -321,7 +321,7 @@ fn keys_are_pinned() {
         let mut stages = stages.filter(|stage| stage.spec.kind() == kind);
         let stage = stages.next().unwrap();
         assert_eq!(stage.spec.digest(), stage.digest);
-        format!("{kind} v{} {}", kind.version(), stage.digest.short())
+        format!("{kind} v{} {}", stage.spec.version(), stage.digest.short())
     };
     let found = Kind::ALL.map(first).join("\n");
     let path = repository().join("tests/fixtures/keys.txt");

@@ -1,4 +1,4 @@
-//! ReLU in place, with a shift before it, and its gradient by the output.
+//! Biases, shifts and ReLU, and their gradients.
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
@@ -11,18 +11,35 @@ use crate::engine::{
 /// Floats of a task.
 const CHUNK: usize = 1024 * LANES;
 
-/// `max(0, y)` in place.
+/// Floats that are still in L1 when they are read again.
+const NEAR: usize = 128 * LANES;
+
+/// Adds the bias, if there is one, and applies the activation, in place: `y` is `[G, C, plane]`,
+/// `bias` `[C]`.
 ///
 /// # Panics
-/// When sixteen does not divide the length.
-pub fn relu(kernels: &Kernels, y: &mut [f32]) {
-    let len = y.len();
-    check("whole pixels", len % LANES, 0);
+/// When sixteen does not divide the plane, or the plane the length.
+pub fn activate(
+    kernels: &Kernels,
+    plane: usize,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    y: &mut [f32],
+) {
+    if bias.is_none() && activation == Activation::Linear {
+        return;
+    }
+    let planes = y.len() / plane;
+    check("y", y.len(), planes * plane);
+    check("whole pixels", plane % LANES, 0);
+    if let Some(bias) = bias {
+        check("bias", planes % bias.len(), 0);
+    }
     let y = Shared::new(y);
-    kernels.threads().run(len.div_ceil(CHUNK), CHUNK / 8, |i| {
-        let from = i * CHUNK;
-        // SAFETY: chunks are disjoint; the instruction set is the kernels'.
-        unsafe { relu_chunk(kernels.isa(), y.part(from, CHUNK.min(len - from))) }
+    kernels.threads().run(planes, plane / 8, |p| {
+        let bias = bias.map(|bias| bias[p % bias.len()]);
+        // SAFETY: planes are disjoint; the instruction set is the kernels'.
+        unsafe { activate_plane(kernels.isa(), bias, activation, y.part(p * plane, plane)) }
     });
 }
 
@@ -40,6 +57,42 @@ pub fn close(kernels: &Kernels, y: &[f32], dy: &mut [f32]) {
         let y = &y[from..(from + CHUNK).min(len)];
         // SAFETY: chunks are disjoint; the instruction set is the kernels'.
         unsafe { close_chunk(kernels.isa(), y, dy.part(from, y.len())) }
+    });
+}
+
+/// The sums of `dy` `[G, C, HW, 16]` over groups, pixels and lanes: overwrites `sums` `[C]`. Where
+/// the `output` of a ReLU is given and is not positive, `dy` is first set to 0.
+///
+/// # Panics
+/// When a slice's length is not the shape's.
+pub fn close_and_sum(
+    kernels: &Kernels,
+    groups: usize,
+    output: Option<&[f32]>,
+    dy: &mut [f32],
+    sums: &mut [f32],
+) {
+    let (len, channels) = (dy.len(), sums.len());
+    let plane = len / (groups * channels);
+    check("dy", len, groups * channels * plane);
+    check("whole pixels", plane % LANES, 0);
+    if let Some(output) = output {
+        check("output", output.len(), len);
+    }
+    let (dy, sums) = (Shared::new(dy), Shared::new(sums));
+    let each = groups * plane / 4;
+    kernels.threads().run(channels, each, |channel| {
+        let of_group = |group: usize| {
+            let from = (group * channels + channel) * plane;
+            let output = output.map(|output| &output[from..from + plane]);
+            let mut lanes = [0.0; LANES];
+            // SAFETY: planes are disjoint; the instruction set is the kernels'.
+            unsafe { sum_plane(kernels.isa(), output, dy.part(from, plane), &mut lanes) };
+            lanes.iter().sum::<f64>() as f32
+        };
+        let sum = (0..groups).map(of_group).sum();
+        // SAFETY: one task for each channel.
+        unsafe { sums.part(channel, 1)[0] = sum };
     });
 }
 
@@ -73,18 +126,55 @@ pub fn shift(
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn relu_chunk = relu_body(y: &mut [f32])
+    fn activate_plane = activate_body(bias: Option<f32>, activation: Activation, y: &mut [f32])
 }
 
 #[inline(always)]
-unsafe fn relu_body<V: Vector>(y: &mut [f32]) {
+unsafe fn activate_body<V: Vector>(bias: Option<f32>, activation: Activation, y: &mut [f32]) {
     assert!(y.len().is_multiple_of(LANES));
     for i in (0..y.len()).step_by(V::N) {
         // SAFETY: the length is asserted, and N divides sixteen.
         unsafe {
             let at = y.as_mut_ptr().add(i);
-            // A NaN survives as the second operand.
-            V::splat(0.0).max(V::load(at)).store(at);
+            let mut value = V::load(at);
+            if let Some(bias) = bias {
+                value = value.add(V::splat(bias));
+            }
+            if activation == Activation::Relu {
+                // A NaN survives as the second operand.
+                value = V::splat(0.0).max(value);
+            }
+            value.store(at);
+        }
+    }
+}
+
+multiversion! {
+    /// Adds a plane to `lanes`, pixel by pixel; where the `output` of a ReLU is given and is not
+    /// positive, `dy` is first set to 0.
+    ///
+    /// # Safety
+    /// None beyond the instruction set.
+    pub(in crate::engine::lanes::kernels) fn sum_plane = sum_body(
+        output: Option<&[f32]>,
+        dy: &mut [f32],
+        lanes: &mut [f64; LANES],
+    )
+}
+
+#[inline(always)]
+unsafe fn sum_body<V: Vector>(output: Option<&[f32]>, dy: &mut [f32], lanes: &mut [f64; LANES]) {
+    for from in (0..dy.len()).step_by(NEAR) {
+        let to = dy.len().min(from + NEAR);
+        let dy = &mut dy[from..to];
+        if let Some(output) = output {
+            // SAFETY: the caller's promise.
+            unsafe { close_body::<V>(&output[from..to], dy) };
+        }
+        for pixel in dy.as_chunks::<LANES>().0 {
+            for (lane, value) in lanes.iter_mut().zip(pixel) {
+                *lane += f64::from(*value);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 use super::{
     conv::{
         self, Conv,
-        direct::{InitialSums, direct_correlation, weight_sums},
+        direct::{InitialSums, SumEnds, direct_correlation, weight_sums},
         outer_products,
         packed_weights::{Taps, WeightView},
         winograd::{self, Outputs, Planes, Tiling},
@@ -193,7 +193,10 @@ pub fn forward(
             &joint.of_skip(),
             skip,
             &source,
-            InitialSums::Output,
+            SumEnds {
+                start: InitialSums::Output,
+                ..SumEnds::PLAIN
+            },
             y,
         );
     }
@@ -233,14 +236,7 @@ pub fn grad_input(
     }
     joint.with_spread_weights(w, |spread| {
         let source = WeightView::forward(spread, joint.cout, 16, 0);
-        direct_correlation::forward(
-            kernels,
-            &joint.spread(),
-            dy,
-            &source,
-            InitialSums::Zero,
-            dup,
-        );
+        direct_correlation::forward(kernels, &joint.spread(), dy, &source, SumEnds::PLAIN, dup);
     });
     if joint.skip > 0 {
         let source = joint.skip_weights(w).transposed();

@@ -1,6 +1,6 @@
 //! The middle layer: functions on slices of floats, each an operation of a network or its gradient.
 //!
-//! Rules that hold in every file: results depend on shapes and on the instruction set, never on the
+//! Rules that hold in every file: results depend on shapes, never on the instruction set or the
 //! number of threads; bounds are asserted before the inner loops; a lane of zeros yields no NaN.
 
 #![expect(

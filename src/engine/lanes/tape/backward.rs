@@ -11,13 +11,16 @@ use std::{
 
 use candle_core::{Device, Result, Tensor, TensorId};
 
-use super::graph::{LaneTensor, Node, Normed, Operation, with_floats};
+use super::graph::{LaneTensor, Node, Normed, Operation, layer_floats, with_floats};
 use crate::engine::{
     Activation,
     lanes::{
         kernels::{
             Features, Onto,
-            conv::{self, Conv},
+            conv::{
+                self, Conv,
+                pixel_layers::{self, LayerParameters, PixelLayers},
+            },
             cross_entropy,
             dice::{self, Dice},
             gate,
@@ -153,10 +156,13 @@ impl<'a> Backward<'a> {
                 shape,
                 output,
             } => {
-                if let Some(output) = output {
-                    gate::close(self.kernels, output, &mut dy);
+                let output = output.as_deref().map(|output| &**output);
+                let db = self.bias(bias.as_ref(), shape, output, &mut dy);
+                self.conv(x, weight, shape, &dy)?;
+                match (bias, db) {
+                    (Some(bias), Some(db)) => self.wanted.add(bias, db),
+                    _ => Ok(()),
                 }
-                self.conv(x, weight, bias.as_ref(), shape, &dy)
             }
             Operation::Norm(normed) => self.norm(normed, dy),
             Operation::Pool { x, shape } => {
@@ -197,6 +203,12 @@ impl<'a> Backward<'a> {
                 self.divergence([posterior, prior], shape, share, dy[0]);
                 Ok(())
             }
+            Operation::PixelLayers {
+                x,
+                shift,
+                layers,
+                shape,
+            } => self.pixel_layers(x, shift.as_ref(), layers, shape, &dy),
             Operation::Joint {
                 x,
                 skip,
@@ -314,14 +326,27 @@ impl<'a> Backward<'a> {
         self.add(&prior.node, dp);
     }
 
-    fn conv(
-        &mut self,
-        x: &LaneTensor,
-        weight: &Tensor,
+    /// Takes the gradient of a convolution with its activation, whose `output` it is by, back to
+    /// that of the convolution; returns the bias's, if it is wanted.
+    fn bias(
+        &self,
         bias: Option<&Tensor>,
         shape: &Conv,
-        dy: &Buffer,
-    ) -> Result<()> {
+        output: Option<&[f32]>,
+        dy: &mut [f32],
+    ) -> Option<Vec<f32>> {
+        if bias.is_some_and(|bias| self.wanted.contains(bias)) {
+            let mut db = vec![0.0; shape.cout];
+            conv::grad_bias(self.kernels, shape, output, dy, &mut db);
+            return Some(db);
+        }
+        if let Some(output) = output {
+            gate::close(self.kernels, output, dy);
+        }
+        None
+    }
+
+    fn conv(&mut self, x: &LaneTensor, weight: &Tensor, shape: &Conv, dy: &Buffer) -> Result<()> {
         let dw = self.wanted.contains(weight).then(|| {
             let mut dw = vec![0.0; shape.weight_len()];
             conv::grad_weight(self.kernels, shape, x.features(), dy, &mut dw);
@@ -334,13 +359,47 @@ impl<'a> Backward<'a> {
             })?;
             self.add(&x.node, dx);
         }
-        if let Some(dw) = dw {
-            self.wanted.add(weight, dw)?;
+        dw.map_or(Ok(()), |dw| self.wanted.add(weight, dw))
+    }
+
+    fn pixel_layers(
+        &mut self,
+        x: &LaneTensor,
+        shift: Option<&LaneTensor>,
+        layers: &[(Tensor, Option<Tensor>)],
+        shape: &PixelLayers,
+        dy: &Buffer,
+    ) -> Result<()> {
+        let by = shift.map(|by| self.in_memory(by));
+        let floats = layer_floats(layers)?;
+        let held: Vec<_> = floats.iter().map(|(w, b)| (&w[..], &b[..])).collect();
+        let parameters = LayerParameters {
+            shift: by.as_ref().map(|by| &***by),
+            layers: &held,
+        };
+        let is_given = matches!(x.node.operation, Operation::Given);
+        let mut dx = (!is_given).then(|| self.buffers.take(shape.input_len()));
+        let gradients = pixel_layers::backward(
+            self.kernels,
+            shape,
+            x.features(),
+            &parameters,
+            dy,
+            dx.as_deref_mut(),
+        );
+        if let Some(dx) = dx {
+            self.add(&x.node, dx);
         }
-        if let Some(bias) = bias.filter(|bias| self.wanted.contains(bias)) {
-            let mut db = vec![0.0; shape.cout];
-            conv::grad_bias(self.kernels, shape, dy, &mut db);
-            self.wanted.add(bias, db)?;
+        if let Some(shift) = shift {
+            let mut of_shift = self.buffers.take(gradients.shift.len());
+            of_shift.copy_from_slice(&gradients.shift);
+            self.add(&shift.node, of_shift);
+        }
+        for ((weight, bias), (dw, db)) in layers.iter().zip(gradients.layers) {
+            self.wanted.add(weight, dw)?;
+            if let Some(bias) = bias {
+                self.wanted.add(bias, db)?;
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::engine::{
     lanes::{
         kernels::{
             Features,
-            conv::Conv,
+            conv::{Conv, pixel_layers::PixelLayers},
             cross_entropy::CrossEntropy,
             dice::Dice,
             gaussian::Gaussian,
@@ -130,6 +130,15 @@ pub enum Operation {
         /// Behind a ReLU.
         output: Option<Rc<Buffer>>,
     },
+    /// Layers of 1x1 convolutions.
+    PixelLayers {
+        x: LaneTensor,
+        /// Added by the first layer, in place of a bias.
+        shift: Option<LaneTensor>,
+        /// Weights and biases; the first layer has none where there is a shift.
+        layers: Vec<(Tensor, Option<Tensor>)>,
+        shape: PixelLayers,
+    },
     Joint {
         x: LaneTensor,
         skip: Option<LaneTensor>,
@@ -176,6 +185,10 @@ impl Operation {
                 let residual = normed.residual.as_ref().map(|(node, _)| node);
                 [&normed.node].into_iter().chain(residual).collect()
             }
+            Self::PixelLayers { x, shift, .. } => {
+                let shift = shift.as_ref().map(|shift| &shift.node);
+                [&x.node].into_iter().chain(shift).collect()
+            }
             Self::Joint { x, skip, .. } => {
                 let skip = skip.as_ref().map(|skip| &skip.node);
                 [&x.node].into_iter().chain(skip).collect()
@@ -209,6 +222,12 @@ impl Operation {
                 let experts = normed.experts.iter();
                 experts.flat_map(|(scale, shift)| [scale, shift]).collect()
             }
+            Self::PixelLayers { layers, .. } => {
+                let layers = layers.iter();
+                layers
+                    .flat_map(|(weight, bias)| [weight].into_iter().chain(bias))
+                    .collect()
+            }
             Self::Joint { weight, .. } => vec![weight],
         }
     }
@@ -241,6 +260,16 @@ pub fn with_floats<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R>
             "the lanes engine takes contiguous parameters in single precision on the processor"
         ),
     }
+}
+
+/// A copy of the numbers of each layer's weight and bias; no numbers for a bias that is not there.
+pub fn layer_floats(layers: &[(Tensor, Option<Tensor>)]) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
+    let copy = |tensor: &Tensor| with_floats(tensor, <[f32]>::to_vec);
+    let layer = |(weight, bias): &(Tensor, Option<Tensor>)| {
+        let bias = bias.as_ref().map_or(Ok(Vec::new()), copy)?;
+        Ok((copy(weight)?, bias))
+    };
+    layers.iter().map(layer).collect()
 }
 
 impl Normed {

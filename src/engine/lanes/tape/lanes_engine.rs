@@ -6,13 +6,16 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::{
     backward::{Backward, WantedGradients},
-    graph::{LaneTensor, Node, Normed, Operation, with_floats},
+    graph::{LaneTensor, Node, Normed, Operation, layer_floats, with_floats},
 };
 use crate::engine::{
     lanes::{
         kernels::{
             Features, check,
-            conv::{self, Conv},
+            conv::{
+                self, Conv,
+                pixel_layers::{self, LayerParameters, PixelLayers},
+            },
             cross_entropy::{self, CrossEntropy},
             dice::{self, Dice, LaneLosses},
             gate,
@@ -25,7 +28,7 @@ use crate::engine::{
         },
         machine::{Buffer, Buffers, Isa, Kernels, LANES, Threads},
     },
-    operations::{Activation, Affine, DiceOver, Engine},
+    operations::{Activation, Added, Affine, DiceOver, Engine},
 };
 
 /// The fast engine of the processor, in single precision.
@@ -126,17 +129,16 @@ impl Lanes {
                     x.features(),
                     weight,
                     Some(bias),
+                    activation,
                     &mut y,
                 );
             }),
             None => {
-                conv::forward(&self.kernels, &shape, x.features(), weight, None, &mut y);
+                let x = x.features();
+                conv::forward(&self.kernels, &shape, x, weight, None, activation, &mut y);
                 Ok(())
             }
         })??;
-        if activation == Activation::Relu {
-            gate::relu(&self.kernels, &mut y);
-        }
         let y = Rc::new(y);
         let operation = Operation::Conv {
             x: x.clone(),
@@ -413,6 +415,68 @@ impl Engine for Lanes {
             output: (activation == Activation::Relu).then(|| y.clone()),
         };
         Ok(self.value(x.node.dims, y, operation))
+    }
+
+    fn pixel_layers(
+        &self,
+        x: &LaneTensor,
+        (first, added): (&Tensor, Added<'_, LaneTensor>),
+        rest: &[(Tensor, Tensor)],
+    ) -> Result<LaneTensor> {
+        if rest.is_empty() {
+            bail!("one layer is a convolution");
+        }
+        let [groups, inputs, height, width] = x.node.dims;
+        let (bias, shift) = match added {
+            Added::Bias(bias) => (Some(bias.clone()), None),
+            Added::Shift(by) => (None, Some(by.clone())),
+        };
+        let mut layers = vec![(first.clone(), bias)];
+        let with_bias = rest.iter().cloned();
+        layers.extend(with_bias.map(|(weight, bias)| (weight, Some(bias))));
+        let mut channels = vec![inputs];
+        for (weight, _) in &layers {
+            match weight.dims() {
+                [outputs, inputs, 1, 1] if channels.last() == Some(inputs) => {
+                    channels.push(*outputs);
+                }
+                other => bail!(
+                    "a layer of {other:?} follows {:?} channels",
+                    channels.last()
+                ),
+            }
+        }
+        if let Some(by) = &shift
+            && by.node.dims != [groups, channels[1], 1, 1]
+        {
+            bail!(
+                "{} channels cannot be shifted by {:?}",
+                channels[1],
+                by.node.dims
+            );
+        }
+        let outputs = channels[channels.len() - 1];
+        let shape = PixelLayers {
+            groups,
+            pixels: height * width,
+            channels,
+        };
+        let mut y = self.buffers.take(shape.output_len());
+        let by = shift.as_ref().map(|by| self.in_memory(by));
+        let floats = layer_floats(&layers)?;
+        let held: Vec<_> = floats.iter().map(|(w, b)| (&w[..], &b[..])).collect();
+        let parameters = LayerParameters {
+            shift: by.as_ref().map(|by| &***by),
+            layers: &held,
+        };
+        pixel_layers::forward(&self.kernels, &shape, x.features(), &parameters, &mut y);
+        let operation = Operation::PixelLayers {
+            x: x.clone(),
+            shift,
+            layers,
+            shape,
+        };
+        Ok(self.value([groups, outputs, height, width], y, operation))
     }
 
     fn joint_conv(

@@ -5,6 +5,7 @@ use super::plain::{
     Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, every_way, random,
     same_bytes,
 };
+use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::conv::{self, Conv};
 use expertgrid::engine::lanes::{ConvMethod, Features, Kernels};
 use std::fmt::Debug;
@@ -139,9 +140,15 @@ fn forward_is_the_convolution() {
                 random(c.cout, 3),
             );
             for bias in [None, Some(&bias[..])] {
+                let x_in = Features::Stored(&x);
                 let mut y = vec![f32::NAN; c.output_len()];
-                conv::forward(&kernels, &c, Features::Stored(&x), &w, bias, &mut y);
-                let want = conv_forward(&c, &x, &w, bias);
+                conv::forward(&kernels, &c, x_in, &w, bias, Activation::Linear, &mut y);
+                let mut want = conv_forward(&c, &x, &w, bias);
+                right(&kernels, &c, &y, &want);
+                conv::forward(&kernels, &c, x_in, &w, bias, Activation::Relu, &mut y);
+                want.value
+                    .iter_mut()
+                    .for_each(|value| *value = value.max(0.0));
                 right(&kernels, &c, &y, &want);
             }
         }
@@ -150,8 +157,13 @@ fn forward_is_the_convolution() {
 
 #[test]
 fn grad_input_is_the_transposed_product() {
+    // Without padding, some inputs of the last row and column have no output.
+    let unpadded = [(3, (4, 4)), (2, (5, 7)), (1, (6, 5))].map(|(kernel, size)| Conv {
+        padding: 0,
+        ..shape(1, 2, 3, size, kernel, 2)
+    });
     for kernels in every_method() {
-        for c in shapes().into_iter().chain(large()) {
+        for c in shapes().into_iter().chain(large()).chain(unpadded) {
             let (dy, w) = (random(c.output_len(), 1), random(c.weight_len(), 2));
             let mut dx = vec![f32::NAN; c.input_len()];
             conv::grad_input(&kernels, &c, &dy, &w, &mut dx);
@@ -174,13 +186,85 @@ fn grad_weight_sums_over_lanes_and_pixels() {
     }
 }
 
+/// The gradient of the weight adds one product after the other, lane by lane: groups, rows and
+/// columns in order, padding with the rest.
+#[test]
+fn grad_weight_by_straight_sums_has_the_bytes_of_a_plain_loop() {
+    let few = [
+        (2, 6, 12, (40, 100), 3, 1),
+        (1, 5, 9, (70, 96), 3, 2),
+        (1, 9, 3, (30, 64), 1, 1),
+    ];
+    for (groups, cin, cout, size, kernel, stride) in few {
+        let c = shape(groups, cin, cout, size, kernel, stride);
+        let (x, dy) = (random(c.input_len(), 1), random(c.output_len(), 2));
+        for kernels in all() {
+            let kernels = kernels.with_method(ConvMethod::Direct);
+            let mut dw = vec![f32::NAN; c.weight_len()];
+            conv::grad_weight(&kernels, &c, Features::Stored(&x), &dy, &mut dw);
+            for place in [0, c.weight_len() / 2, c.weight_len() - 1] {
+                let want = plain_sum(&c, &x, &dy, place);
+                assert_eq!(
+                    dw[place].to_bits(),
+                    want.to_bits(),
+                    "{} {c:?}",
+                    kernels.isa()
+                );
+            }
+        }
+    }
+}
+
+fn plain_sum(c: &Conv, x: &[f32], dy: &[f32], place: usize) -> f32 {
+    let (taps, pad) = (c.kernel * c.kernel, c.padding);
+    let (co, ci, tap) = (place / taps / c.cin, place / taps % c.cin, place % taps);
+    let mut lanes = [0.0f32; 16];
+    for group in 0..c.groups {
+        for row in 0..c.out_height() {
+            for column in 0..c.out_width() {
+                let inside = |at: usize, tap: usize, size: usize| {
+                    (at * c.stride + tap)
+                        .checked_sub(pad)
+                        .filter(|at| *at < size)
+                };
+                let from = inside(row, tap / c.kernel, c.height).zip(inside(
+                    column,
+                    tap % c.kernel,
+                    c.width,
+                ));
+                let plane = (group * c.cout + co) * c.out_height() + row;
+                for (lane, sum) in lanes.iter_mut().enumerate() {
+                    let x = from.map_or(0.0, |(y, z)| {
+                        x[(((group * c.cin + ci) * c.height + y) * c.width + z) * 16 + lane]
+                    });
+                    let dy = dy[(plane * c.out_width() + column) * 16 + lane];
+                    *sum = x.mul_add(dy, *sum);
+                }
+            }
+        }
+    }
+    halves(&lanes)
+}
+
+/// Neighbours first, as the engine's sums over lanes: by pairs at growing distances.
+fn halves(lanes: &[f32]) -> f32 {
+    match lanes {
+        [one] => *one,
+        _ => {
+            let (low, high) = lanes.split_at(lanes.len() / 2);
+            let sums: Vec<f32> = low.iter().zip(high).map(|(a, b)| a + b).collect();
+            halves(&sums)
+        }
+    }
+}
+
 #[test]
 fn grad_bias_sums_over_lanes_and_pixels() {
     for kernels in all() {
         for c in [shape(2, 1, 3, (5, 4), 3, 1), shape(1, 2, 1, (64, 64), 3, 1)] {
             let dy = random(c.output_len(), 4);
             let mut db = vec![f32::NAN; c.cout];
-            conv::grad_bias(&kernels, &c, &dy, &mut db);
+            conv::grad_bias(&kernels, &c, None, &mut dy.clone(), &mut db);
             let plane = c.output_len() / c.groups / c.cout;
             let (mut want, mut scale) = (vec![0.0; c.cout], vec![0.0; c.cout]);
             for (i, &value) in dy.iter().enumerate() {
@@ -189,6 +273,23 @@ fn grad_bias_sums_over_lanes_and_pixels() {
             }
             close("bias", &db, &want, &scale, 1e-6);
         }
+    }
+}
+
+#[test]
+fn grad_bias_behind_a_relu_sums_what_the_relu_let_through() {
+    for kernels in all() {
+        // More than one piece of a plane.
+        let c = shape(2, 1, 3, (20, 30), 3, 1);
+        let (dy, output) = (random(c.output_len(), 4), random(c.output_len(), 5));
+        let (mut closed, mut db) = (dy.clone(), vec![f32::NAN; c.cout]);
+        conv::grad_bias(&kernels, &c, Some(&output), &mut closed, &mut db);
+        let through = |(y, dy): (&f32, &f32)| if *y > 0.0 { *dy } else { 0.0 };
+        let want: Vec<f32> = output.iter().zip(&dy).map(through).collect();
+        assert_eq!(closed, want);
+        let mut sums = vec![f32::NAN; c.cout];
+        conv::grad_bias(&kernels, &c, None, &mut closed, &mut sums);
+        assert_eq!(db, sums);
     }
 }
 
@@ -248,12 +349,17 @@ fn neither_threads_nor_instruction_sets_change_a_byte() {
         shape(1, 24, 40, (16, 16), 3, 1),
         shape(3, 5, 8, (8, 8), 3, 2),
         shape(1, 1, 20, (9, 9), 7, 2),
+        // Rows for the weight's gradient are copied in several windows.
+        shape(2, 6, 12, (40, 100), 3, 1),
+        shape(1, 5, 9, (70, 96), 3, 2),
+        shape(1, 5, 8, (50, 80), 7, 2),
     ];
     for c in shapes().into_iter().chain(more).chain(shared()) {
-        let (x, w, dy) = (
+        let (x, w, dy, bias) = (
             random(c.input_len(), 1),
             random(c.weight_len(), 2),
             random(c.output_len(), 3),
+            random(c.cout, 4),
         );
         for method in METHODS {
             same_bytes(&format!("{method:?} {c:?}"), |kernels| {
@@ -263,11 +369,12 @@ fn neither_threads_nor_instruction_sets_change_a_byte() {
                 let mut dx = vec![0.0; c.input_len()];
                 let mut dw = vec![0.0; c.weight_len()];
                 let mut db = vec![0.0; c.cout];
-                conv::forward(kernels, &c, x, &w, None, &mut y);
+                let mut closed = dy.clone();
+                conv::forward(kernels, &c, x, &w, Some(&bias), Activation::Relu, &mut y);
                 conv::grad_input(kernels, &c, &dy, &w, &mut dx);
                 conv::grad_weight(kernels, &c, x, &dy, &mut dw);
-                conv::grad_bias(kernels, &c, &dy, &mut db);
-                [y, dx, dw, db].concat()
+                conv::grad_bias(kernels, &c, Some(&y), &mut closed, &mut db);
+                [y, dx, dw, db, closed].concat()
             });
         }
     }
@@ -289,7 +396,8 @@ fn a_group_alone_gets_the_bytes_it_gets_beside_another() {
             let run = |c: &Conv, x: &[f32], dy: &[f32]| {
                 let mut y = vec![f32::NAN; c.output_len()];
                 let mut dx = vec![f32::NAN; c.input_len()];
-                conv::forward(&kernels, c, Features::Stored(x), &w, None, &mut y);
+                let x = Features::Stored(x);
+                conv::forward(&kernels, c, x, &w, None, Activation::Linear, &mut y);
                 conv::grad_input(&kernels, c, dy, &w, &mut dx);
                 [y, dx].map(|out| out.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
             };
@@ -324,6 +432,7 @@ fn a_lane_of_zeros_stays_zero() {
                 Features::Stored(&x),
                 &random(c.weight_len(), 2),
                 None,
+                Activation::Linear,
                 &mut y,
             );
             assert!(

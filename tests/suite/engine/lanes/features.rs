@@ -5,10 +5,14 @@ use super::conv::{every_method, shapes, shared};
 use super::joint::joints;
 use super::plain::{all, every_way, random};
 use expertgrid::engine::Activation;
+use expertgrid::engine::lanes::conv::{
+    self, Conv,
+    pixel_layers::{self, LayerParameters, PixelLayers},
+};
+use expertgrid::engine::lanes::joint;
 use expertgrid::engine::lanes::norm::{self, AffineTables, Norm, PlaneStatistics, Saved};
 use expertgrid::engine::lanes::pool::{self, Pool};
 use expertgrid::engine::lanes::{Features, Kernels, Onto};
-use expertgrid::engine::lanes::{conv, joint};
 
 /// A norm that has seen its input.
 struct Seen {
@@ -131,7 +135,23 @@ fn statistics_alone_are_those_of_the_norm() {
 #[test]
 fn a_convolution_reads_what_would_be_in_memory() {
     for kernels in every_method().chain(every_way()) {
-        for (i, c) in shapes().into_iter().chain(shared()).enumerate() {
+        // Rows for the weight's gradient are copied in several windows.
+        let wide = Conv {
+            groups: 1,
+            cin: 5,
+            cout: 3,
+            height: 40,
+            width: 100,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+        };
+        for (i, c) in shapes()
+            .into_iter()
+            .chain(shared())
+            .chain([wide])
+            .enumerate()
+        {
             let seen = Seen::new(
                 &kernels,
                 [c.groups, c.cin, c.height * c.width],
@@ -140,12 +160,39 @@ fn a_convolution_reads_what_would_be_in_memory() {
             let (w, dy) = (random(c.weight_len(), 2), random(c.output_len(), 3));
             let what = format!("{c:?}");
             same(&what, c.output_len(), [&seen], &kernels, |[x], y| {
-                conv::forward(&kernels, &c, x, &w, None, y);
+                conv::forward(&kernels, &c, x, &w, None, Activation::Linear, y);
             });
             same(&what, c.weight_len(), [&seen], &kernels, |[x], dw| {
                 conv::grad_weight(&kernels, &c, x, &dy, dw);
             });
         }
+    }
+}
+
+#[test]
+fn layers_of_pixels_read_what_would_be_in_memory() {
+    let shape = PixelLayers {
+        groups: 2,
+        pixels: 300,
+        channels: vec![3, 9, 2],
+    };
+    let (first, last) = ((random(27, 1), random(9, 2)), (random(18, 3), random(2, 4)));
+    let parameters = LayerParameters {
+        shift: None,
+        layers: &[(&first.0, &first.1), (&last.0, &last.1)],
+    };
+    let dy = random(shape.output_len(), 5);
+    for kernels in every_way() {
+        let seen = Seen::new(&kernels, [2, 3, 300], 6);
+        same("layers", shape.output_len(), [&seen], &kernels, |[x], y| {
+            pixel_layers::forward(&kernels, &shape, x, &parameters, y);
+        });
+        same("layers", 27 + 9, [&seen], &kernels, |[x], gradients| {
+            let found = pixel_layers::backward(&kernels, &shape, x, &parameters, &dy, None);
+            let (weight, bias) = &found.layers[0];
+            gradients[..27].copy_from_slice(weight);
+            gradients[27..].copy_from_slice(bias);
+        });
     }
 }
 

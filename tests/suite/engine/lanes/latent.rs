@@ -1,9 +1,15 @@
-//! What a latent needs: means, shifts, ReLUs, draws and divergences, against plain f64.
+//! What a latent needs: means, shifts, ReLUs, draws and divergences, against plain f64; layers on
+//! each pixel, against convolutions.
 
 use super::plain::{L, all, close, random, same_bytes};
 use expertgrid::engine::{
     Activation,
     lanes::{
+        Features, Kernels,
+        conv::{
+            self, Conv,
+            pixel_layers::{self, LayerParameters, PixelLayers},
+        },
         gate,
         gaussian::{self, Gaussian},
         mean::{self, Squares},
@@ -91,7 +97,7 @@ fn a_relu_opens_where_its_output_is_positive() {
         }
         let mut y = x.clone();
         y[..2].copy_from_slice(&[f32::NAN, -0.0]);
-        gate::relu(&kernels, &mut y);
+        gate::activate(&kernels, 700 * L, None, Activation::Relu, &mut y);
         assert!(y[0].is_nan(), "a diverged training must not look healthy");
         assert!(y[2..].iter().zip(&x[2..]).all(|(y, x)| *y == x.max(0.0)));
         let mut dy = random(x.len(), 3);
@@ -103,8 +109,143 @@ fn a_relu_opens_where_its_output_is_positive() {
     }
 }
 
+/// Layers of 1x1 convolutions over two groups, with more pixels than are computed together.
+struct Layers {
+    shape: PixelLayers,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    shift: Vec<f32>,
+    parameters: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Layers {
+    fn new() -> Self {
+        let channels = vec![3, 9, 8, 2];
+        let shape = PixelLayers {
+            groups: 2,
+            pixels: 37 * 41,
+            channels: channels.clone(),
+        };
+        let layer = |pair: &[usize]| {
+            let bias = if pair[0] == 3 { 0 } else { pair[1] };
+            (random(pair[0] * pair[1], 7), random(bias, 8))
+        };
+        Self {
+            x: random(shape.input_len(), 4),
+            dy: random(shape.output_len(), 5),
+            shift: random(2 * 9 * L, 6),
+            parameters: channels.windows(2).map(layer).collect(),
+            shape,
+        }
+    }
+
+    /// The output, the gradient of the input, of the shift, and of each weight and bias.
+    fn run(&self, kernels: &Kernels) -> Vec<Vec<f32>> {
+        let held: Vec<_> = self
+            .parameters
+            .iter()
+            .map(|(w, b)| (&w[..], &b[..]))
+            .collect();
+        let parameters = LayerParameters {
+            shift: Some(&self.shift),
+            layers: &held,
+        };
+        let (shape, x) = (&self.shape, Features::Stored(&self.x));
+        let [mut y, mut dx] =
+            [shape.output_len(), shape.input_len()].map(|len| vec![f32::NAN; len]);
+        pixel_layers::forward(kernels, shape, x, &parameters, &mut y);
+        let dy = &self.dy;
+        let gradients = pixel_layers::backward(kernels, shape, x, &parameters, dy, Some(&mut dx));
+        let layers = gradients.layers.into_iter();
+        let layers = layers.flat_map(|(dw, db)| [dw, db]);
+        [y, dx, gradients.shift].into_iter().chain(layers).collect()
+    }
+
+    /// The same, one convolution after the other, every value in memory.
+    fn one_by_one(&self, kernels: &Kernels) -> Vec<Vec<f32>> {
+        let conv = |pair: &[usize]| Conv {
+            groups: 2,
+            cin: pair[0],
+            cout: pair[1],
+            height: 37,
+            width: 41,
+            kernel: 1,
+            stride: 1,
+            padding: 0,
+        };
+        let convs: Vec<Conv> = self.shape.channels.windows(2).map(conv).collect();
+        let mut values = vec![self.x.clone()];
+        for (place, (c, (w, b))) in convs.iter().zip(&self.parameters).enumerate() {
+            let mut y = vec![f32::NAN; c.output_len()];
+            let x = Features::Stored(&values[place]);
+            let bias = (place > 0).then_some(&b[..]);
+            conv::forward(kernels, c, x, w, bias, Activation::Linear, &mut y);
+            let plane = y.len() / (2 * c.cout);
+            for (i, y) in y.iter_mut().enumerate() {
+                if place == 0 {
+                    *y += self.shift[i / plane * L + i % L];
+                }
+                if place < 2 {
+                    *y = y.max(0.0);
+                }
+            }
+            values.push(y);
+        }
+        let (mut gradient, mut of_parameters, mut of_shift) = (self.dy.clone(), vec![], vec![]);
+        for (place, (c, (w, _))) in convs.iter().zip(&self.parameters).enumerate().rev() {
+            let mut db = vec![f32::NAN; c.cout];
+            let output = (place < 2).then(|| &values[place + 1][..]);
+            conv::grad_bias(kernels, c, output, &mut gradient, &mut db);
+            if place == 0 {
+                of_shift = vec![0.0; 2 * c.cout * L];
+                mean::over_planes(kernels, 2 * c.cout, &gradient, 1.0, &mut of_shift);
+                db.clear();
+            }
+            let (mut dw, mut dx) = (
+                vec![f32::NAN; c.weight_len()],
+                vec![f32::NAN; c.input_len()],
+            );
+            conv::grad_weight(
+                kernels,
+                c,
+                Features::Stored(&values[place]),
+                &gradient,
+                &mut dw,
+            );
+            conv::grad_input(kernels, c, &gradient, w, &mut dx);
+            gradient = dx;
+            of_parameters.splice(0..0, [dw, db]);
+        }
+        let y = values.pop().expect("there are layers");
+        [y, gradient, of_shift]
+            .into_iter()
+            .chain(of_parameters)
+            .collect()
+    }
+}
+
+#[test]
+fn layers_together_are_the_convolutions_one_by_one() {
+    for kernels in all() {
+        let layers = Layers::new();
+        let (together, one_by_one) = (layers.run(&kernels), layers.one_by_one(&kernels));
+        assert_eq!(together.len(), one_by_one.len());
+        for (place, (got, want)) in together.iter().zip(&one_by_one).enumerate() {
+            let most = want
+                .iter()
+                .fold(0.0f32, |most, value| most.max(value.abs()));
+            assert_eq!(got.len(), want.len(), "{place}");
+            for (got, want) in got.iter().zip(want) {
+                assert!((got - want).abs() <= 1e-5 * most, "{place}: {got} {want}");
+            }
+        }
+    }
+}
+
 #[test]
 fn neither_threads_nor_instruction_sets_change_a_byte() {
+    let layers = Layers::new();
+    same_bytes("layers", |kernels| layers.run(kernels).concat());
     let x = random(3 * 24 * 32 * L, 4);
     let by = random(3 * L, 5);
     let squares = Squares {

@@ -5,18 +5,21 @@
 
 use super::{
     conv_shape::Conv,
-    direct::{InitialSums, direct_correlation, weight_sums},
+    direct::{InitialSums, SumEnds, direct_correlation, weight_sums},
     outer_products,
     packed_weights::{Taps, WeightView},
     winograd::{self, Outputs, Planes, Tiling},
 };
-use crate::engine::lanes::{
-    kernels::{features::Features, operand::check},
-    machine::{ConvMethod, Kernels, LANES, Shared},
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::{features::Features, gate, operand::check},
+        machine::{ConvMethod, Kernels, LANES, Shared},
+    },
 };
 
-/// `y = conv(x, w) + bias`. Overwrites `y` `[G, C_out, H', W', 16]`; `x` is `[G, C_in, H, W, 16]`,
-/// `w` `[C_out, C_in, K, K]`, `bias` `[C_out]`.
+/// The activation of `conv(x, w) + bias`. Overwrites `y` `[G, C_out, H', W', 16]`; `x` is
+/// `[G, C_in, H, W, 16]`, `w` `[C_out, C_in, K, K]`, `bias` `[C_out]`.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
@@ -26,6 +29,7 @@ pub fn forward(
     x: Features,
     w: &[f32],
     bias: Option<&[f32]>,
+    activation: Activation,
     y: &mut [f32],
 ) {
     conv.check();
@@ -40,21 +44,26 @@ pub fn forward(
         check("bias", bias.len(), conv.cout);
     }
     let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
-    match transform(kernels, conv).filter(|_| bias.is_none()) {
+    // The transforms add no bias. It costs nothing where a ReLU goes over the output anyway.
+    let adds = bias.is_none() || activation == Activation::Relu;
+    match transform(kernels, conv).filter(|_| adds) {
         Some(shape) => {
             let planes = Planes {
                 half: Features::Stored(&[]),
                 whole: x,
             };
-            let y = Outputs {
+            let outputs = Outputs {
                 half: Shared::new(&mut []),
                 whole: Shared::new(y),
             };
-            winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, y);
+            winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, outputs);
+            let plane = conv.height * conv.width * LANES;
+            gate::activate(kernels, plane, bias, activation, y);
         }
         None => {
             let start = bias.map_or(InitialSums::Zero, InitialSums::Bias);
-            direct_correlation::forward(kernels, conv, x, &source, start, y);
+            let ends = SumEnds { start, activation };
+            direct_correlation::forward(kernels, conv, x, &source, ends, y);
         }
     }
 }
@@ -125,13 +134,20 @@ fn transform(kernels: &Kernels, conv: &Conv) -> Option<Tiling> {
     tiling.if_chosen(kernels)
 }
 
-/// The gradient of the bias, summed over groups, lanes and pixels: overwrites `db` `[C_out]`.
+/// The gradient of the bias, summed over groups, lanes and pixels: overwrites `db` `[C_out]`. Where
+/// the `output` of a ReLU is given and is not positive, `dy` is first set to 0.
 ///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn grad_bias(kernels: &Kernels, conv: &Conv, dy: &[f32], db: &mut [f32]) {
+pub fn grad_bias(
+    kernels: &Kernels,
+    conv: &Conv,
+    output: Option<&[f32]>,
+    dy: &mut [f32],
+    db: &mut [f32],
+) {
     conv.check();
     check("dy", dy.len(), conv.output_len());
     check("db", db.len(), conv.cout);
-    weight_sums::bias_gradient(kernels, conv, dy, db);
+    gate::close_and_sum(kernels, conv.groups, output, dy, db);
 }

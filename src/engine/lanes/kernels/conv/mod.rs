@@ -9,3 +9,4 @@ pub(super) mod winograd;
 
 pub use conv_shape::Conv;
 pub use convolve::{forward, grad_bias, grad_input, grad_weight};
+pub use direct::pixel_layers;

@@ -1,6 +1,7 @@
 //! Direct convolution: register tiles of output channels by columns, weights broadcast. One kernel
 //! computes the output and the gradient of the input, since both are correlations. A task copies
-//! the pixels it needs, padded, and takes one block of output channels after the other.
+//! the pixels it needs, padded, unless it reads each of them once; it takes one block of output
+//! channels after the other.
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
@@ -8,7 +9,7 @@ use std::ops::Range;
 
 use super::{
     pixel_window::{PixelWindow, WindowAxis, span},
-    row_tiles::{self, InitialSums, MAX_TAPS, OutputRow, Tap},
+    row_tiles::{self, MAX_TAPS, OutputRow, SumEnds, Tap},
 };
 use crate::engine::lanes::{
     kernels::{
@@ -79,13 +80,14 @@ struct Correlation {
     taps: Vec<usize>,
 }
 
-/// Overwrites `y` `[G, C_out, H', W', 16]` with the convolution of `x` on top of `start`.
+/// Overwrites `y` `[G, C_out, H', W', 16]` with the activation of the convolution of `x` on top of
+/// `start`.
 pub fn forward(
     kernels: &Kernels,
     conv: &Conv,
     x: Features,
     source: &WeightView,
-    start: InitialSums,
+    ends: SumEnds,
     y: &mut [f32],
 ) {
     let k = conv.kernel;
@@ -106,7 +108,7 @@ pub fn forward(
         offsets: [offsets.clone(), offsets],
         taps: (0..k * k).collect(),
     };
-    correlation.run(kernels, x, source, start, Shared::new(y));
+    correlation.run(kernels, x, source, ends, Shared::new(y));
 }
 
 /// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]`.
@@ -157,19 +159,12 @@ pub fn grad_input(
                 .flat_map(|ky| taps[1].iter().map(move |kx| ky * k + kx))
                 .collect(),
         };
-        correlation.run(kernels, dy, source, InitialSums::Zero, dx);
+        correlation.run(kernels, dy, source, SumEnds::PLAIN, dx);
     }
 }
 
 impl Correlation {
-    fn run(
-        &self,
-        kernels: &Kernels,
-        x: Features,
-        source: &WeightView,
-        start: InitialSums,
-        y: Shared,
-    ) {
+    fn run(&self, kernels: &Kernels, x: Features, source: &WeightView, ends: SumEnds, y: Shared) {
         if self.count.contains(&0) {
             return;
         }
@@ -213,9 +208,19 @@ impl Correlation {
                     columns: cut(piece / row_pieces, columns, self.count[1]),
                     blocks,
                 };
-                task.run(kernels, x, weights, start, y);
+                task.run(kernels, x, weights, ends, y);
             });
         });
+    }
+
+    /// Whether each output has one tap, the pixel at its own place.
+    fn is_pointwise(&self) -> bool {
+        let inside = self
+            .count
+            .iter()
+            .zip(&self.in_size)
+            .all(|(count, size)| count <= size);
+        inside && self.in_step == 1 && self.offsets.iter().all(|offsets| offsets[..] == [0])
     }
 
     /// Rows and columns of output whose window stays in the cache.
@@ -247,16 +252,26 @@ struct OutputPiece<'a> {
     blocks: &'a [ChannelBlock],
 }
 
+/// The pixels that a piece of the output is computed from.
+struct PieceInput<'a> {
+    pixels: &'a [f32],
+    /// Floats from one channel to the next.
+    channel: usize,
+    /// Pixels from one row to the next.
+    pitch: usize,
+}
+
 impl OutputPiece<'_> {
     fn run(
         &self,
         kernels: &Kernels,
         x: Features,
         weights: CorrelationWeights,
-        start: InitialSums,
+        ends: SumEnds,
         y: Shared,
     ) {
         let shape = self.shape;
+        let plane = shape.in_size[0] * shape.in_size[1] * LANES;
         let axis = |axis: usize, outputs: &Range<usize>| {
             WindowAxis::new(
                 &shape.offsets[axis],
@@ -269,10 +284,16 @@ impl OutputPiece<'_> {
             rows: axis(0, &self.rows),
             columns: axis(1, &self.columns),
         };
-        let (plane, run_len) = (
-            shape.in_size[0] * shape.in_size[1] * LANES,
-            shape.cin * shape.taps.len(),
-        );
+        // Pixels that are read once need no copy.
+        if let (Features::Stored(x), true, 1) = (x, shape.is_pointwise(), self.blocks.len()) {
+            let first = self.rows.start * shape.in_size[1] + self.columns.start;
+            let input = PieceInput {
+                pixels: &x[self.group * shape.cin * plane + first * LANES..],
+                channel: plane,
+                pitch: shape.in_size[1],
+            };
+            return self.correlate(kernels, &window, &input, weights, ends, y);
+        }
         scratch(shape.cin * window.channel(), |pixels| {
             scratch(x.room(window.row()), |room| {
                 for (channel, to) in pixels.chunks_exact_mut(window.channel()).enumerate() {
@@ -280,53 +301,67 @@ impl OutputPiece<'_> {
                     window.copy(kernels, x.plane(from..from + plane), room, to);
                 }
             });
-            for block in self.blocks {
-                let (from, run, turn) = weights.of(*block, run_len);
-                for row in self.rows.clone() {
-                    let mut taps = [Tap::default(); MAX_TAPS];
-                    let place = |tap: usize| match weights {
-                        CorrelationWeights::Packed { .. } => tap * block.channels,
-                        CorrelationWeights::Stored(_) => shape.taps[tap],
-                    };
-                    let count = self.taps(&window, row, place, &mut taps);
-                    let [height, width] = shape.out_size;
-                    let at = (row * shape.out_step + shape.out_origin[0]) * width
-                        + self.columns.start * shape.out_step
-                        + shape.out_origin[1];
-                    let row = OutputRow {
-                        x: pixels,
-                        channel: window.channel(),
-                        cin: shape.cin,
-                        weights: from,
-                        run,
-                        turn,
-                        taps: &taps[..count],
-                        start: match start {
-                            InitialSums::Bias(bias) => {
-                                InitialSums::Bias(&bias[block.first..][..block.channels])
-                            }
-                            other => other,
-                        },
-                        y,
-                        at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
-                        plane: height * width * LANES,
-                        step: shape.out_step * LANES,
-                        columns: self.columns.len(),
-                        channels: block.channels,
-                    };
-                    // SAFETY: the instruction set is the kernels'; tasks write different pixels or
-                    // channels.
-                    unsafe { row_tiles::correlate(kernels.isa(), &row) };
-                }
-            }
+            let input = PieceInput {
+                pixels,
+                channel: window.channel(),
+                pitch: window.columns.pixels(),
+            };
+            self.correlate(kernels, &window, &input, weights, ends, y);
         });
     }
 
+    fn correlate(
+        &self,
+        kernels: &Kernels,
+        window: &PixelWindow,
+        input: &PieceInput,
+        weights: CorrelationWeights,
+        ends: SumEnds,
+        y: Shared,
+    ) {
+        let shape = self.shape;
+        let [height, width] = shape.out_size;
+        for block in self.blocks {
+            let (from, run, turn) = weights.of(*block, shape.cin * shape.taps.len());
+            for row in self.rows.clone() {
+                let mut taps = [Tap::default(); MAX_TAPS];
+                let place = |tap: usize| match weights {
+                    CorrelationWeights::Packed { .. } => tap * block.channels,
+                    CorrelationWeights::Stored(_) => shape.taps[tap],
+                };
+                let count = self.taps(window, input.pitch, row, place, &mut taps);
+                let at = (row * shape.out_step + shape.out_origin[0]) * width
+                    + self.columns.start * shape.out_step
+                    + shape.out_origin[1];
+                let row = OutputRow {
+                    x: input.pixels,
+                    channel: input.channel,
+                    cin: shape.cin,
+                    weights: from,
+                    run,
+                    turn,
+                    taps: &taps[..count],
+                    ends: ends.of(*block),
+                    y,
+                    at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
+                    plane: height * width * LANES,
+                    step: shape.out_step * LANES,
+                    columns: self.columns.len(),
+                    channels: block.channels,
+                };
+                // SAFETY: the instruction set is the kernels'; tasks write different pixels or
+                // channels.
+                unsafe { row_tiles::correlate(kernels.isa(), &row) };
+            }
+        }
+    }
+
     /// The taps of an output row that are inside the image or in the padding beside it, not above
-    /// or below. Returns how many there are.
+    /// or below, in an input of so many pixels a row. Returns how many there are.
     fn taps(
         &self,
         window: &PixelWindow,
+        pitch: usize,
         row: usize,
         weight: impl Fn(usize) -> usize,
         taps: &mut [Tap; MAX_TAPS],
@@ -340,7 +375,7 @@ impl OutputPiece<'_> {
             }
             let line = window.rows.place(oy) + row - self.rows.start;
             for (tx, &ox) in across.iter().enumerate() {
-                let pixel = line * window.columns.pixels() + window.columns.place(ox);
+                let pixel = line * pitch + window.columns.place(ox);
                 taps[count] = Tap {
                     x: pixel * LANES,
                     w: weight(ty * across.len() + tx),

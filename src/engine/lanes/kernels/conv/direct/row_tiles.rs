@@ -3,7 +3,13 @@
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
-use crate::engine::lanes::machine::{LANES, Shared, Vector, multiversion};
+use crate::engine::{
+    Activation,
+    lanes::{
+        kernels::conv::packed_weights::ChannelBlock,
+        machine::{LANES, Shared, Vector, multiversion},
+    },
+};
 
 /// Taps of the largest kernel.
 pub(super) const MAX_TAPS: usize = 49;
@@ -24,8 +30,38 @@ pub enum InitialSums<'a> {
     Zero,
     /// One number for each output channel.
     Bias(&'a [f32]),
+    /// Sixteen for each output channel, one for each lane.
+    Lanes(&'a [f32]),
     /// The values that the output holds.
     Output,
+}
+
+/// What sums begin with, and what becomes of them.
+#[derive(Clone, Copy)]
+pub struct SumEnds<'a> {
+    pub start: InitialSums<'a>,
+    pub activation: Activation,
+}
+
+impl SumEnds<'_> {
+    /// Sums alone.
+    pub const PLAIN: Self = Self {
+        start: InitialSums::Zero,
+        activation: Activation::Linear,
+    };
+
+    /// The same for some of the output channels.
+    pub(super) fn of(self, block: ChannelBlock) -> Self {
+        let start = match self.start {
+            InitialSums::Bias(bias) => InitialSums::Bias(&bias[block.first..][..block.channels]),
+            InitialSums::Lanes(lanes) => {
+                let from = block.first * LANES;
+                InitialSums::Lanes(&lanes[from..from + block.channels * LANES])
+            }
+            other => other,
+        };
+        Self { start, ..self }
+    }
 }
 
 /// A row of outputs of one block of output channels.
@@ -43,7 +79,7 @@ pub(super) struct OutputRow<'a> {
     pub(super) turn: usize,
     /// The taps inside the image.
     pub(super) taps: &'a [Tap],
-    pub(super) start: InitialSums<'a>,
+    pub(super) ends: SumEnds<'a>,
     pub(super) y: Shared<'a>,
     /// The first output of the block's first channel.
     pub(super) at: usize,
@@ -72,8 +108,10 @@ unsafe fn correlate_body<V: Vector>(row: &OutputRow) {
                 && row.weights.len()
                     > (row.cin - 1) * row.run + most(|tap| tap.w) + (row.channels - 1) * row.turn
     );
-    if let InitialSums::Bias(bias) = row.start {
-        assert!(bias.len() == row.channels);
+    match row.ends.start {
+        InitialSums::Zero | InitialSums::Output => {}
+        InitialSums::Bias(bias) => assert!(bias.len() == row.channels),
+        InitialSums::Lanes(lanes) => assert!(lanes.len() == row.channels * LANES),
     }
     assert!(row.step >= LANES);
     assert!(
@@ -143,11 +181,19 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, fir
                 V::prefetch(place(c, j).wrapping_add(AHEAD * row.step));
             }
         }
-        match row.start {
+        match row.ends.start {
             InitialSums::Zero => {}
             InitialSums::Bias(bias) => {
                 for c in 0..CO {
                     sums[c] = [V::splat(*bias.get_unchecked(c)); NV];
+                }
+            }
+            InitialSums::Lanes(lanes) => {
+                for c in 0..CO {
+                    for j in 0..NV {
+                        let lane = (first + j) * V::N % LANES;
+                        sums[c][j] = V::load(lanes.as_ptr().add(c * LANES + lane));
+                    }
                 }
             }
             InitialSums::Output => {
@@ -188,8 +234,13 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, fir
             x = x.wrapping_add(row.channel);
             run += row.run;
         }
+        let relu = row.ends.activation == Activation::Relu;
         for j in 0..NV {
             for c in 0..CO {
+                if relu {
+                    // A NaN survives as the second operand.
+                    sums[c][j] = V::splat(0.0).max(sums[c][j]);
+                }
                 sums[c][j].store(place(c, j));
             }
         }

@@ -1,5 +1,5 @@
-//! Gradients of the weight and the bias by direct summation. Accumulators stay vectors until the
-//! end, when sixteen lanes become one number. The order of every sum follows from the shape only.
+//! The gradient of the weight by direct summation. Accumulators stay vectors until the end, when
+//! sixteen lanes become one number. The order of every sum follows from the shape only.
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
@@ -13,18 +13,27 @@ use crate::engine::lanes::{
         },
         features::Features,
     },
-    machine::{Kernels, LANES, Shared, Vector, lane_sum, multiversion, scratch},
+    machine::{Kernels, LANES, Shared, Vector, lane_sum, multiversion, odd_lines, scratch},
 };
 
-/// Output pixels whose gradients, eight channels of them, stay in L1 while the taps go over them.
-const PIXELS_IN_CACHE: usize = 48;
+/// Vectors of output gradients that stay in L1 while the taps go over them.
+const GRADIENTS_IN_CACHE: usize = 512;
 
-/// One channel `[G, H, W, 16]` with the convolution's padding written out, so that no tap needs a
-/// bounds check.
-struct Padded<'a> {
-    x: &'a [f32],
-    height: usize,
-    width: usize,
+/// Input channels that are multiplied with those gradients before the next pixels: fewer read all
+/// gradients more often, more have too many sums for L1.
+const INPUTS_TOGETHER: usize = 4;
+
+/// Floats of copied rows that stay in L2.
+const WINDOW_IN_CACHE: usize = 64 * 1024;
+
+/// Rows of some channels of one group, with the convolution's padding written out, so that no tap
+/// needs a bounds check. The first is the first that the outputs need.
+pub(super) struct PaddedRows<'a> {
+    pub(super) x: &'a [f32],
+    /// Pixels of a row.
+    pub(super) width: usize,
+    /// Floats from one channel to the next.
+    pub(super) channel: usize,
 }
 
 /// Cycles of a core with two 16-lane multiply-adds each, fitted to measurements.
@@ -44,54 +53,174 @@ pub fn weight_gradient(
     dy: &[f32],
     dw: &mut [f32],
 ) {
+    let blocks = blocks(kernels, conv.cout);
+    let dw = Shared::new(dw);
+    let parts = conv.cin.div_ceil(INPUTS_TOGETHER);
+    // A channel is copied once for all blocks, unless there are too few channels to share out.
+    let shares = match kernels.threads().count() {
+        1 => 1,
+        threads => (4 * threads).div_ceil(parts).min(blocks.len()),
+    };
+    let products = conv.kernel * conv.kernel * (conv.output_len() / LANES);
+    let each = INPUTS_TOGETHER.min(conv.cin) * products / shares;
+    kernels.threads().run(shares * parts, each, |task| {
+        let (share, first) = (task / parts, task % parts * INPUTS_TOGETHER);
+        let pairs = ChannelPairs {
+            conv,
+            inputs: first..conv.cin.min(first + INPUTS_TOGETHER),
+            blocks: &blocks[share * blocks.len() / shares..(share + 1) * blocks.len() / shares],
+        };
+        // SAFETY: tasks have different pairs of channels.
+        unsafe { pairs.gradient(kernels, features, dy, dw) }
+    });
+}
+
+/// Output channels whose gradients are summed together.
+pub(super) fn blocks(kernels: &Kernels, channels: usize) -> Vec<ChannelBlock> {
     // Three taps by four channels are twelve sums, and three pixels beside them.
     let widest = if kernels.isa().widest_block() == 8 {
         8
     } else {
         4
     };
-    let blocks = packed_weights::blocks(conv.cout, widest);
-    let dw = Shared::new(dw);
-    let (height, width) = (
-        conv.height + 2 * conv.padding,
-        conv.width + 2 * conv.padding,
-    );
-    let (plane, padded) = (conv.height * conv.width * LANES, height * width * LANES);
-    // A channel is copied once for all blocks, unless there are too few channels to share out.
-    let shares = match kernels.threads().count() {
-        1 => 1,
-        threads => (4 * threads).div_ceil(conv.cin).min(blocks.len()),
-    };
-    let each = conv.kernel * conv.kernel * (conv.output_len() / LANES) / shares;
-    kernels.threads().run(shares * conv.cin, each, |task| {
-        let (share, ci) = (task / conv.cin, task % conv.cin);
-        scratch(conv.groups * padded, |x| {
-            for (group, to) in x.chunks_exact_mut(padded).enumerate() {
-                let from = (group * conv.cin + ci) * plane;
-                pad(kernels, features, from..from + plane, conv, to);
-            }
-            let x = Padded { x, height, width };
-            for &block in
-                &blocks[share * blocks.len() / shares..(share + 1) * blocks.len() / shares]
-            {
-                sum(kernels, conv, &x, dy, dw, block, ci);
-            }
-        });
-    });
+    packed_weights::blocks(channels, widest)
 }
 
-/// Copies a plane into the middle of a larger one of zeros.
-fn pad(kernels: &Kernels, x: Features, plane: Range<usize>, conv: &Conv, to: &mut [f32]) {
+/// Some input channels with some blocks of output channels.
+struct ChannelPairs<'a> {
+    conv: &'a Conv,
+    inputs: Range<usize>,
+    blocks: &'a [ChannelBlock],
+}
+
+impl ChannelPairs<'_> {
+    /// All taps between them.
+    ///
+    /// # Safety
+    /// No other task writes these pairs of `dw`.
+    unsafe fn gradient(&self, kernels: &Kernels, features: Features, dy: &[f32], dw: Shared) {
+        let conv = self.conv;
+        let (inputs, taps) = (self.inputs.len(), conv.kernel * conv.kernel);
+        let outputs: usize = self.blocks.iter().map(|block| block.channels).sum();
+        scratch(outputs * inputs * taps * LANES, |sums| {
+            sums.fill(0.0);
+            for group in 0..conv.groups {
+                self.with_rows(kernels, features, group, |x, rows| {
+                    let mut sums = &mut sums[..];
+                    for &block in self.blocks {
+                        let task = TapSums {
+                            conv,
+                            x,
+                            inputs,
+                            dy,
+                            group,
+                            rows: rows.clone(),
+                            block,
+                        };
+                        let held = sums.split_off_mut(..block.channels * inputs * taps * LANES);
+                        let held = held.expect("there are sums for every pair");
+                        // SAFETY: the instruction set is the kernels'.
+                        unsafe { correlate(kernels.isa(), &task, held) }
+                    }
+                });
+            }
+            let mut sums = sums.as_chunks::<LANES>().0.iter();
+            for block in self.blocks {
+                for ci in self.inputs.clone() {
+                    for tap in 0..taps {
+                        for co in block.first..block.first + block.channels {
+                            let total = lane_sum(sums.next().expect("as many as there are"));
+                            // SAFETY: the pair of channels is this task's alone.
+                            unsafe { dw.part((co * conv.cin + ci) * taps + tap, 1)[0] = total };
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Calls a function with the input rows of one group and the outputs they are for, from above
+    /// to below: those that are copied stay in the cache.
+    fn with_rows(
+        &self,
+        kernels: &Kernels,
+        features: Features,
+        group: usize,
+        mut work: impl FnMut(&PaddedRows, Range<usize>),
+    ) {
+        let conv = self.conv;
+        let (plane, height) = (conv.height * conv.width * LANES, conv.out_height());
+        let first = (group * conv.cin + self.inputs.start) * plane;
+        if let (Features::Stored(x), 0) = (features, conv.padding) {
+            let rows = PaddedRows {
+                x: &x[first..first + self.inputs.len() * plane],
+                width: conv.width,
+                channel: plane,
+            };
+            return work(&rows, 0..height);
+        }
+        let width = conv.width + 2 * conv.padding;
+        let needs = |outputs: usize| (outputs - 1) * conv.stride + conv.kernel;
+        let floats = |outputs: usize| self.inputs.len() * needs(outputs) * width * LANES;
+        let mut most = 1;
+        while most < height && floats(most + 1) <= WINDOW_IN_CACHE {
+            most += 1;
+        }
+        let (row, channel) = (width * LANES, odd_lines(needs(most) * width * LANES));
+        // Rows of one window that the next needs, too.
+        let shared = conv.kernel.saturating_sub(conv.stride);
+        scratch(self.inputs.len() * channel, |x| {
+            for start in (0..height).step_by(most) {
+                let outputs = start..height.min(start + most);
+                let above = outputs.start * conv.stride;
+                let below = above + needs(outputs.len());
+                let held = if start == 0 { 0 } else { shared };
+                for (ci, to) in x.chunks_exact_mut(channel).enumerate() {
+                    let from = first + ci * plane;
+                    if held > 0 {
+                        let before = most * conv.stride * row;
+                        to.copy_within(before..before + held * row, 0);
+                    }
+                    let to = &mut to[held * row..];
+                    pad(
+                        kernels,
+                        features,
+                        from..from + plane,
+                        conv,
+                        above + held..below,
+                        to,
+                    );
+                }
+                work(&PaddedRows { x, width, channel }, outputs);
+            }
+        });
+    }
+}
+
+/// Rows of so many channels of outputs whose gradients stay in L1.
+fn rows_together(conv: &Conv, channels: usize) -> usize {
+    (GRADIENTS_IN_CACHE / channels / conv.out_width()).clamp(1, conv.out_height())
+}
+
+/// Copies some rows of a plane, counted from the first of the padding, with zeros around the image.
+fn pad(
+    kernels: &Kernels,
+    x: Features,
+    plane: Range<usize>,
+    conv: &Conv,
+    rows: Range<usize>,
+    to: &mut [f32],
+) {
     let (row, pad) = (conv.width * LANES, conv.padding);
     let wide = row + 2 * pad * LANES;
-    let (top, rest) = to.split_at_mut(pad * wide);
-    let (middle, bottom) = rest.split_at_mut(conv.height * wide);
-    top.fill(0.0);
-    bottom.fill(0.0);
     let plane = x.plane(plane);
     scratch(x.room(row), |room| {
-        for (y, to) in middle.chunks_exact_mut(wide).enumerate() {
-            let from = plane.read(kernels, y * row..(y + 1) * row, room);
+        for (y, to) in rows.zip(to.chunks_exact_mut(wide)) {
+            if !(pad..pad + conv.height).contains(&y) {
+                to.fill(0.0);
+                continue;
+            }
+            let from = plane.read(kernels, (y - pad) * row..(y - pad + 1) * row, room);
             to[..pad * LANES].fill(0.0);
             to[pad * LANES..pad * LANES + row].copy_from_slice(from);
             to[pad * LANES + row..].fill(0.0);
@@ -99,44 +228,25 @@ fn pad(kernels: &Kernels, x: Features, plane: Range<usize>, conv: &Conv, to: &mu
     });
 }
 
-/// The gradient of all taps between one input channel and one block of output channels.
-fn sum(
-    kernels: &Kernels,
-    conv: &Conv,
-    x: &Padded,
-    dy: &[f32],
-    dw: Shared,
-    block: ChannelBlock,
-    ci: usize,
-) {
-    scratch(conv.kernel * conv.kernel * block.channels * LANES, |sums| {
-        let task = TapSums {
-            conv,
-            x,
-            dy,
-            dw,
-            block,
-            ci,
-        };
-        // SAFETY: the instruction set is the kernels'; tasks write different pairs of channels.
-        unsafe { correlate(kernels.isa(), &task, sums) }
-    });
-}
-
-/// All taps between one input channel and one block of output channels.
-struct TapSums<'a> {
-    conv: &'a Conv,
-    x: &'a Padded<'a>,
-    dy: &'a [f32],
-    dw: Shared<'a>,
-    block: ChannelBlock,
-    ci: usize,
+/// All taps between some input channels and one block of output channels, over some rows of
+/// outputs of one group.
+pub(super) struct TapSums<'a> {
+    pub(super) conv: &'a Conv,
+    pub(super) x: &'a PaddedRows<'a>,
+    /// Input channels.
+    pub(super) inputs: usize,
+    pub(super) dy: &'a [f32],
+    pub(super) group: usize,
+    pub(super) rows: Range<usize>,
+    pub(super) block: ChannelBlock,
 }
 
 multiversion! {
+    /// Adds to `sums` `[inputs, K, K, block, 16]`.
+    ///
     /// # Safety
-    /// No other task writes the same pairs of channels of `dw`.
-    fn correlate = correlate_body(task: &TapSums, sums: &mut [f32])
+    /// None beyond the instruction set.
+    pub(super) fn correlate = correlate_body(task: &TapSums, sums: &mut [f32])
 }
 
 #[inline(always)]
@@ -154,56 +264,41 @@ unsafe fn correlate_body<V: Vector>(task: &TapSums, sums: &mut [f32]) {
 
 #[inline(always)]
 unsafe fn block<V: Vector, const CO: usize>(task: &TapSums, sums: &mut [f32]) {
-    let (conv, x) = (task.conv, task.x);
+    let (conv, x, outputs) = (task.conv, task.x, task.rows.clone());
     let (k, height, width) = (conv.kernel, conv.out_height(), conv.out_width());
-    // Taps stay inside the padded planes, rows and columns inside those of `dy`.
-    assert!(
-        x.x.len() == conv.groups * x.height * x.width * LANES && task.dy.len() == conv.output_len()
-    );
-    assert!((height - 1) * conv.stride + k <= x.height && (width - 1) * conv.stride + k <= x.width);
-    assert!(
-        task.ci < conv.cin
-            && task.block.first + CO <= conv.cout
-            && sums.len() == k * k * CO * LANES
-    );
-    let rows = (PIXELS_IN_CACHE / width).clamp(1, height);
-    sums.fill(0.0);
-    for group in 0..conv.groups {
-        for first in (0..height).step_by(rows) {
-            // Both halves of a line while it is in the cache.
-            for half in 0..LANES / V::N {
-                let run = RowRange {
-                    x: x.x.as_ptr().wrapping_add(
-                        (group * x.height + first * conv.stride) * x.width * LANES + half * V::N,
-                    ),
-                    x_row: x.width * LANES,
-                    stride: conv.stride,
-                    dy: task.dy.as_ptr().wrapping_add(
-                        ((group * conv.cout + task.block.first) * height + first) * width * LANES
-                            + half * V::N,
-                    ),
-                    dy_plane: height * width * LANES,
-                    rows: rows.min(height - first),
-                    columns: width,
-                    sums: sums.as_mut_ptr().wrapping_add(half * V::N),
-                    kernel: k,
-                };
-                // SAFETY: asserted above.
-                unsafe { run.all_taps::<V, CO>() };
-            }
-        }
-    }
-    for tap in 0..k * k {
-        for c in 0..CO {
-            let lanes = sums[(tap * CO + c) * LANES..].first_chunk();
-            let total = lane_sum(lanes.expect("sixteen lanes"));
-            // SAFETY: the pair of channels is this task's alone.
-            unsafe {
-                task.dw.part(
-                    ((task.block.first + c) * conv.cin + task.ci) * k * k + tap,
-                    1,
-                )[0] = total
+    let (inputs, each, x_row) = (task.inputs, k * k * CO * LANES, x.width * LANES);
+    // Taps stay inside the padded rows, rows and columns inside those of `dy`.
+    assert!(inputs > 0 && !outputs.is_empty() && outputs.end <= height);
+    let needed = (outputs.len() - 1) * conv.stride + k;
+    assert!(x.x.len() >= (inputs - 1) * x.channel + needed * x_row);
+    assert!((width - 1) * conv.stride + k <= x.width);
+    assert!(task.group < conv.groups && task.dy.len() == conv.output_len());
+    assert!(task.block.first + CO <= conv.cout && sums.len() == inputs * each);
+    let rows = rows_together(conv, CO);
+    for first in outputs.clone().step_by(rows) {
+        // Both halves of a line while it is in the cache.
+        let halves = (0..inputs).flat_map(|input| (0..LANES / V::N).map(move |h| (input, h)));
+        for (input, half) in halves {
+            let below = (first - outputs.start) * conv.stride;
+            let channel = task.group * conv.cout + task.block.first;
+            let run = RowRange {
+                x: x.x
+                    .as_ptr()
+                    .wrapping_add(input * x.channel + below * x_row + half * V::N),
+                x_row,
+                stride: conv.stride,
+                dy: task
+                    .dy
+                    .as_ptr()
+                    .wrapping_add((channel * height + first) * width * LANES + half * V::N),
+                dy_plane: height * width * LANES,
+                rows: rows.min(outputs.end - first),
+                columns: width,
+                sums: sums.as_mut_ptr().wrapping_add(input * each + half * V::N),
+                kernel: k,
             };
+            // SAFETY: asserted above.
+            unsafe { run.all_taps::<V, CO>() };
         }
     }
 }
@@ -297,29 +392,4 @@ impl RowRange {
             }
         }
     }
-}
-
-/// The gradient of the bias: overwrites `db` `[C_out]`.
-pub fn bias_gradient(kernels: &Kernels, conv: &Conv, dy: &[f32], db: &mut [f32]) {
-    let plane = conv.out_height() * conv.out_width() * LANES;
-    let db = Shared::new(db);
-    kernels
-        .threads()
-        .run(conv.cout, conv.groups * plane / 4, |channel| {
-            // SAFETY: one task for each channel.
-            let to = unsafe { db.part(channel, 1) };
-            let planes = dy.chunks_exact(plane).skip(channel).step_by(conv.cout);
-            to[0] = planes.map(|plane| total(plane) as f32).sum();
-        });
-}
-
-/// The sum of a plane, lane by lane in f64 and then over the lanes.
-fn total(plane: &[f32]) -> f64 {
-    let mut lanes = [0.0f64; LANES];
-    for pixel in plane.as_chunks::<LANES>().0 {
-        for (lane, value) in lanes.iter_mut().zip(pixel) {
-            *lane += f64::from(*value);
-        }
-    }
-    lanes.iter().sum()
 }
