@@ -23,6 +23,9 @@ pub(super) fn text(text: &MarkedText) -> Markup {
     PreEscaped(html_text(text))
 }
 
+/// Columns above which a table is set tighter, so that it fits a page of 1,280 pixels.
+const TIGHT: usize = 12;
+
 /// A table. Where it shows cells of an experiment's table, `experiment` is its name on the page.
 pub(super) fn grid(grid: &Tabular, experiment: Option<&str>) -> Markup {
     let digit = |c: char| c.is_ascii_digit();
@@ -41,7 +44,7 @@ pub(super) fn grid(grid: &Tabular, experiment: Option<&str>) -> Markup {
             tabindex=[stop.map(|_| "0")]
             role=[stop.map(|_| "group")]
             aria-label=[stop] {
-            table.grid { (PreEscaped(html_table(grid, &style))) }
+            table.grid.tight[grid.columns.len() > TIGHT] { (PreEscaped(html_table(grid, &style))) }
         }
     }
 }
