@@ -11,7 +11,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    artefact::{AGREEMENT, LATENT_USE, LatentUse, SCORES, Scores, THRESHOLD, ThresholdChoice},
+    artefact::{
+        AGREEMENT, CHOICE, Choice, LATENT_USE, LatentUse, SCORES, Scores, THRESHOLD,
+        ThresholdChoice,
+    },
     choosing::Agreement,
     method::Objective,
     metric::{Measure, Reason, Score},
@@ -88,6 +91,8 @@ pub struct Results<'a> {
     pub thresholds: BTreeMap<StageId, f64>,
     /// How masks agree, by which annotation experts are chosen.
     pub agreements: BTreeMap<StageId, Agreement>,
+    /// How branches fit new experts' cases, by which annotation experts are chosen.
+    pub branches: BTreeMap<StageId, Choice>,
     /// Damaged entries that were found in the store.
     pub damaged: Vec<String>,
 }
@@ -191,10 +196,12 @@ pub fn collect<'a>(
     }
     let damaged = damaged.into_iter().flatten().collect();
     let is_probabilistic =
-        |spec: &Spec| matches!(spec, Spec::Train(train) if train.objective == Objective::Elbo);
+        |_, spec: &Spec| matches!(spec, Spec::Train(train) if train.objective == Objective::Elbo);
     let has_threshold =
-        |spec: &Spec| matches!(spec, Spec::Serve(serve) if serve.way == Way::Threshold);
-    let compares = |spec: &Spec| spec.kind() == Kind::Agree;
+        |_, spec: &Spec| matches!(spec, Spec::Serve(serve) if serve.way == Way::Threshold);
+    let by_branches: BTreeSet<StageId> = plan.runs.iter().filter_map(|run| run.branches).collect();
+    let has_branches = |id, _: &Spec| by_branches.contains(&id);
+    let compares = |_, spec: &Spec| spec.kind() == Kind::Agree;
     Results {
         plan,
         outcomes,
@@ -203,6 +210,7 @@ pub fn collect<'a>(
             Ok(ThresholdChoice::parse(bytes)?.probability())
         }),
         agreements: read_each(plan, store, AGREEMENT, compares, Agreement::parse),
+        branches: read_each(plan, store, CHOICE, has_branches, Choice::parse),
         damaged,
     }
 }
@@ -212,10 +220,10 @@ fn read_each<T>(
     plan: &Plan,
     store: &Store,
     file: &str,
-    has_it: impl Fn(&Spec) -> bool,
+    has_it: impl Fn(StageId, &Spec) -> bool,
     parse: impl Fn(&[u8]) -> Result<T, String>,
 ) -> BTreeMap<StageId, T> {
-    let stages = plan.ids().filter(|(_, stage)| has_it(&stage.spec));
+    let stages = plan.ids().filter(|(id, stage)| has_it(*id, &stage.spec));
     let read = |(id, stage): (StageId, &Stage)| match store.read(
         stage.spec.kind(),
         &stage.digest,

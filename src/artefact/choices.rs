@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{THRESHOLD, json};
+use super::{CHOICE, THRESHOLD, json};
 use crate::key::Digest;
 
 /// How the branches of a pretrained network fit a new expert's annotated cases, and the branch that
@@ -37,6 +37,14 @@ impl Choice {
     pub fn mean_dice(&self) -> f64 {
         let means = self.branches.iter().map(|fit| fit.mean_dice);
         means.fold(0.0, f64::max)
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// The bytes are not what [`Choice::to_bytes`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("{CHOICE}: {error}"))
     }
 
     /// As JSON.

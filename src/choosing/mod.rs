@@ -1,9 +1,9 @@
-//! Choosing annotation experts for a new expert by masks alone, before any training; and what each
-//! expert contributes to the results of all combinations.
+//! Choosing annotation experts for a new expert without knowing results; and what each expert
+//! contributes to the results of all combinations.
 //!
-//! The rule: a score follows from masks in the images as they were drawn. Among equal scores the
-//! first combination is chosen. The module reads and writes no file, and knows no results but those
-//! it is given.
+//! The rule: a score follows from masks in the images as they were drawn, or from how networks'
+//! branches fit them. Among equal scores the first combination is chosen. The module reads and
+//! writes no file, and knows no results but those it is given.
 
 mod agreement;
 mod contributions;
@@ -13,4 +13,4 @@ pub use agreement::{
     Agreement, AgreementError, CandidateFit, MajorityFit, MutualFit, SupportMasks,
 };
 pub use contributions::contributions;
-pub use rules::{pick, score};
+pub use rules::{pick, score, score_by_branches};

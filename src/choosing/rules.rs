@@ -8,8 +8,8 @@ use crate::{data::Expert, manifest::SelectionRule, stats};
 /// Scores that differ by less are equal: they differ by rounding.
 const ROUNDING: f64 = 1e-12;
 
-/// The score of a combination by a rule, of which the largest wins; none by a rule that needs
-/// results, and where the agreement knows nothing of one of the experts.
+/// The score of a combination by a rule that goes by masks, of which the largest wins; none by
+/// another rule, and where the agreement knows nothing of one of the experts.
 pub fn score(rule: SelectionRule, agreement: &Agreement, experts: &[Expert]) -> Option<f64> {
     let fits = experts.iter().map(|expert| {
         let mut candidates = agreement.candidates.iter();
@@ -30,11 +30,23 @@ pub fn score(rule: SelectionRule, agreement: &Agreement, experts: &[Expert]) -> 
         }
         SelectionRule::Alike => alike(agreement, experts),
         SelectionRule::Unlike => alike(agreement, experts).map(|score| -score),
-        SelectionRule::Mean
+        SelectionRule::Branch
+        | SelectionRule::Mean
         | SelectionRule::BestElsewhere
         | SelectionRule::Best
         | SelectionRule::Worst => None,
     }
+}
+
+/// The score of a combination by how well each candidate's branch fits the new expert's cases; none
+/// where one of the experts has no branch.
+pub fn score_by_branches(fits: &[(Expert, f64)], experts: &[Expert]) -> Option<f64> {
+    let of = |expert: &Expert| {
+        let mut fits = fits.iter();
+        fits.find(|(own, _)| own == expert).map(|(_, fit)| *fit)
+    };
+    let fits = experts.iter().map(of).collect::<Option<Vec<f64>>>()?;
+    stats::mean(&fits)
 }
 
 /// The mean agreement of the pairs of experts; of a single one with all others.

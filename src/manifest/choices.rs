@@ -236,6 +236,9 @@ words! {
         Alike = "alike",
         /// The experts whose masks of the training cases agree least with each other's.
         Unlike = "unlike",
+        /// The experts whose branches of a network of all of them fit the new expert's support
+        /// cases best.
+        Branch = "branch",
         /// Not a rule: the combination that was best in the other repeats.
         BestElsewhere = "best-elsewhere",
         /// Not a rule: the combination that was best, in this result and measure.
@@ -246,11 +249,16 @@ words! {
 }
 
 impl SelectionRule {
-    /// Whether it chooses by what is known before any training.
+    /// Whether it chooses without knowing results.
     pub fn is_applicable(self) -> bool {
+        self == Self::Branch || self.is_by_masks()
+    }
+
+    /// Whether it chooses by masks alone, before any training.
+    pub fn is_by_masks(self) -> bool {
         match self {
             Self::Agreement | Self::Cover | Self::Style | Self::Alike | Self::Unlike => true,
-            Self::Mean | Self::BestElsewhere | Self::Best | Self::Worst => false,
+            Self::Branch | Self::Mean | Self::BestElsewhere | Self::Best | Self::Worst => false,
         }
     }
 }

@@ -23,9 +23,14 @@ section! {
 }
 
 impl SelectionRules {
-    /// Whether a rule is named that needs the new expert's or the annotators' masks.
+    /// Whether a rule is named that goes by masks alone.
     pub fn needs_agreement(&self) -> bool {
-        self.rules.iter().any(|rule| rule.is_applicable())
+        self.rules.iter().any(|rule| rule.is_by_masks())
+    }
+
+    /// Whether a rule is named that needs a network with a branch for each candidate.
+    pub fn needs_branches(&self) -> bool {
+        self.rules.contains(&SelectionRule::Branch)
     }
 }
 
@@ -39,6 +44,14 @@ pub(super) fn selection(section: Section<'_>, grid: &Grid) -> SelectionRules {
             .iter()
             .filter(|chosen| chosen.method.is_pretrained());
         match pretrained.collect_vec().as_slice() {
+            [chosen] if read.needs_branches() && !chosen.method.has_branches() => section.note(
+                place(),
+                format!(
+                    "\"branch\" chooses by the branch of each annotator, and {} has none for each; \
+                     take the rule out",
+                    chosen.word
+                ),
+            ),
             [_] => {}
             methods => section.note(
                 place(),

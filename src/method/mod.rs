@@ -330,6 +330,11 @@ impl Method {
         !self.is_pretrained() && self.trained_on == TrainedOn::NewExpert
     }
 
+    /// Whether its pretraining has a branch for each annotation expert.
+    pub fn has_branches(&self) -> bool {
+        matches!(self.network, NetworkForm::Norms | NetworkForm::Heads)
+    }
+
     /// What its pretraining minimises.
     pub fn objective(&self) -> Objective {
         match (self.network, self.masks) {

@@ -78,8 +78,11 @@ pub struct Run {
     pub network: StageId,
     /// The stage that scores them.
     pub evaluation: StageId,
-    /// The stage by which rules choose annotators, where its manifest names such rules.
+    /// The stage that compares masks, where its manifest names a rule that chooses by them.
     pub agreement: Option<StageId>,
+    /// The stage that says how the branches of a network of all candidates fit the new expert's
+    /// cases, where its manifest names the rule that chooses by them.
+    pub branches: Option<StageId>,
 }
 
 impl Run {
@@ -90,7 +93,10 @@ impl Run {
 
     /// The stages that it is there for; all others that it needs come before these.
     pub fn ends(&self) -> impl Iterator<Item = StageId> + use<> {
-        [self.evaluation].into_iter().chain(self.agreement)
+        [self.evaluation]
+            .into_iter()
+            .chain(self.agreement)
+            .chain(self.branches)
     }
 }
 
@@ -102,11 +108,14 @@ impl Plan {
 
     /// The stages that a run needs, in their order.
     pub fn needed(&self, run: &Run) -> impl Iterator<Item = StageId> + use<> {
-        let pretraining = self.stage(run.network).upstream;
+        let (network, upstream) = (run.network, |id: StageId| self.stage(id).upstream);
+        let pretraining = upstream(network);
+        let of_all = run.branches.and_then(upstream);
         pretraining
             .into_iter()
-            .chain([run.network])
-            .chain(run.ends())
+            .chain([network])
+            .chain(of_all.filter(|id| pretraining != Some(*id)))
+            .chain(run.ends().filter(move |id| *id != network))
     }
 
     /// A stage, after all that it needs.
@@ -193,17 +202,15 @@ impl Builder<'_> {
         let networks = grid.methods.iter();
         let networks = networks.map(|method| (method, grid.networks(&method.method)));
         let networks = networks.collect_vec();
-        let runs = grid.runs() as usize;
-        self.runs.reserve(runs);
-        self.stages.reserve(2 * runs);
-        let stages = &self.stages;
-        self.known
-            .reserve(2 * runs, |id| stages[id.index()].digest.first_bytes());
+        self.reserve(grid.runs() as usize);
         let recipe = Arc::new(experiment.recipe.clone());
         let root = Seed::new(experiment.seed);
         let finetune = Budgeted::of(experiment.finetune, root.fork("finetune"), grid);
         let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
-        let metrics = Arc::new(experiment.metrics.clone());
+        let (metrics, served) = (
+            Arc::new(experiment.metrics.clone()),
+            experiment.latent_served,
+        );
         let agreeing = self.agreeing(experiment);
         let mut samplings: HashMap<SamplingsKey, Arc<[Sampling]>> = HashMap::new();
         let mut groups = Vec::new();
@@ -213,6 +220,7 @@ impl Builder<'_> {
                 BudgetFrom::Finetune => &finetune,
                 BudgetFrom::Scratch => &scratch,
             };
+            let of_all = self.of_all_candidates(experiment, &recipe, method, root);
             for (network, new_expert) in networks.iter().cartesian_product(&grid.new_experts) {
                 let Network {
                     experts,
@@ -230,7 +238,6 @@ impl Builder<'_> {
                 };
                 let (none, some) = grid.samplings(method, starts);
                 let digest = pretrained.map(|id: StageId| self.stages[id.index()].digest);
-                let served = experiment.latent_served;
                 let adapted = Ending::of(method, digest, &self.test, served, || Train {
                     recipe: recipe.clone(),
                     budget: budget.budget.clone(),
@@ -275,6 +282,7 @@ impl Builder<'_> {
                         seeds: &budget.seeds,
                         ending,
                         agreeing: agreeing.clone().filter(|_| method.is_pretrained()),
+                        of_all: of_all.get(repeat.unwrap_or(0)).copied(),
                         reference: self.reference(*new_expert, experiment.metrics.spacing),
                         metrics: metrics.clone(),
                     });
@@ -291,6 +299,14 @@ impl Builder<'_> {
         }
     }
 
+    fn reserve(&mut self, runs: usize) {
+        self.runs.reserve(runs);
+        self.stages.reserve(2 * runs);
+        let stages = &self.stages;
+        self.known
+            .reserve(2 * runs, |id| stages[id.index()].digest.first_bytes());
+    }
+
     /// Adds the runs of a group, and those of their stages that are new.
     fn add(&mut self, experiment: usize, group: &RunGroup<'_>, keyed: Vec<(KeyedSpec, KeyedSpec)>) {
         for (sampling, (network, evaluate)) in group.samplings.iter().zip(keyed) {
@@ -301,6 +317,15 @@ impl Builder<'_> {
                 ..agreeing.clone()
             });
             let agreement = agree.map(|agree| self.stage(with_key(Spec::Agree(agree)), None));
+            let branches = group.of_all.map(|id| {
+                let serve = Serve {
+                    pretrained: self.stages[id.index()].digest,
+                    way: Way::Branch,
+                    support: Some(sampling.support.clone()),
+                    test: None,
+                };
+                self.stage(with_key(Spec::Serve(serve)), Some(id))
+            });
             self.runs.push(Run {
                 experiment,
                 at: Address {
@@ -316,6 +341,7 @@ impl Builder<'_> {
                 network,
                 evaluation,
                 agreement,
+                branches,
             });
         }
     }
@@ -327,7 +353,7 @@ impl Builder<'_> {
             return None;
         }
         let annotators = &experiment.grid.annotators;
-        let candidates: Arc<[u8]> = annotators.from.iter().copied().sorted_unstable().collect();
+        let candidates = sorted(&annotators.from);
         let sizes = annotators.choose.iter().copied().sorted_unstable();
         let of_size = |k| candidates.iter().copied().combinations(k);
         let all = self.supports.all(self.inventory, &candidates);
@@ -336,6 +362,26 @@ impl Builder<'_> {
             candidates: all,
             combinations: sizes.flat_map(of_size).collect(),
         })
+    }
+
+    /// The pretrainings of all candidates, one for each repeat, where a rule chooses by their
+    /// branches.
+    fn of_all_candidates(
+        &mut self,
+        experiment: &Experiment,
+        recipe: &Arc<Memo<Recipe>>,
+        method: &Method,
+        root: Seed,
+    ) -> Vec<StageId> {
+        if !experiment.selection.needs_branches() || !method.is_pretrained() {
+            return Vec::new();
+        }
+        let all = sorted(&experiment.grid.annotators.from);
+        let of_repeat = |repeat| {
+            let spec = self.pretraining(experiment, recipe, method, &all, repeat, root);
+            self.stage(with_key(spec), None)
+        };
+        (0..experiment.grid.repeats).map(of_repeat).collect()
     }
 
     fn pretraining(
@@ -449,4 +495,8 @@ impl Builder<'_> {
             })
             .clone()
     }
+}
+
+fn sorted(experts: &[u8]) -> Arc<[u8]> {
+    experts.iter().copied().sorted_unstable().collect()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use itertools::Itertools;
 
-use super::{Origin, Plan, Run, Spec, StageId};
+use super::{Origin, Plan, Run, Spec, Stage, StageId};
 use crate::{
     grid::Address,
     method::{Annotation, NetworkForm, Objective, TrainedOn},
@@ -56,7 +56,7 @@ impl<'a> Names<'a> {
         };
         let run = &self.plan.runs[user.run];
         let names = &run.at.names;
-        let experts = names.joined(&run.at.experts);
+        let experts = names.joined(self.experts(id, run));
         let new = names.show(run.at.new_expert);
         let swept = run.at.swept.iter().zip(&user.shared);
         let swept = swept.filter(|(_, shared)| **shared);
@@ -110,6 +110,25 @@ impl<'a> Names<'a> {
                     format!("{kind} {experts} against {new}, {way}")
                 }
             },
+        }
+    }
+
+    /// The annotation experts behind a stage that a run needs.
+    fn experts(&self, id: StageId, run: &'a Run) -> &'a [u8] {
+        let stage = self.plan.stage(id);
+        let network = match stage.spec {
+            Spec::Serve(_) => stage.upstream.unwrap_or(id),
+            _ => id,
+        };
+        let own = self.plan.stage(run.network).upstream;
+        match self.plan.stage(network) {
+            // A rule may need a pretraining on others than the run's own.
+            Stage {
+                spec: Spec::Train(train),
+                upstream: None,
+                ..
+            } if own != Some(network) => &train.support.experts,
+            _ => &run.at.experts,
         }
     }
 

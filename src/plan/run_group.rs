@@ -58,6 +58,8 @@ pub(super) struct RunGroup<'a> {
     pub ending: Ending,
     /// What rules for choosing annotators compare, all but the new expert's images.
     pub agreeing: Option<Agree>,
+    /// The pretraining of all candidates, where a rule chooses by its branches.
+    pub of_all: Option<StageId>,
     pub reference: Arc<Memo<Reference>>,
     pub metrics: Arc<Memo<Metrics>>,
 }

@@ -1,9 +1,10 @@
 //! What rules for choosing annotation experts would have got from the combinations of a grid, and
 //! what each expert contributed to these.
 //!
-//! The rule: everything follows from the results of the runs and the agreement of masks. A rule is
-//! tested against the mean over all combinations by permuting these, not over ways of sampling: a
-//! rule that always chooses the same combination inherits the luck of its pretraining.
+//! The rule: everything follows from the results of the runs, the agreement of masks and how
+//! branches fit them. A rule is tested against the mean over all combinations by permuting these,
+//! not over ways of sampling: a rule that always chooses the same combination inherits the luck of
+//! its pretraining.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use itertools::Itertools;
 
 use super::position::Position;
 use crate::{
-    choosing::{Agreement, contributions, pick, score},
+    choosing::{Agreement, contributions, pick, score, score_by_branches},
     data::Expert,
     grid::{Axis, ExpertNames},
     manifest::{Experiment, SelectionRule, Swept},
@@ -50,8 +51,8 @@ pub struct SizeChoice {
 pub struct RuleOutcome {
     /// The rule.
     pub rule: SelectionRule,
-    /// What it chose, with how many ways of sampling, the most frequent first; of rules that choose
-    /// before any training.
+    /// What it chose, with how many ways of sampling, the most frequent first; a rule by branches
+    /// chooses with each repeat of the pretraining. Of rules that choose without knowing results.
     pub chosen: Vec<(String, usize)>,
     /// What it got in each measure; a measure is missing where a run has no value.
     pub got: BTreeMap<Measure, RuleResult>,
@@ -66,7 +67,7 @@ pub struct RuleResult {
     pub mean: f64,
     /// That less the mean over all combinations.
     pub difference: f64,
-    /// Two-sided p of the permutation test; of rules that choose before any training.
+    /// Two-sided p of the permutation test; of rules that choose without knowing results.
     pub p: Option<f64>,
     /// Spearman's correlation of the rule's scores with how good the results are, over the
     /// combinations; the mean over the results where it is defined.
@@ -87,6 +88,14 @@ pub struct Contribution {
 
 /// The runs of one place: pretrained on a combination, or on none.
 type PlaceRuns<'a> = Vec<(&'a Run, &'a Outcome)>;
+
+/// What rules know of the new expert's cases.
+struct Evidence<'a> {
+    /// By the way of sampling.
+    agreements: BTreeMap<usize, &'a Agreement>,
+    /// How the branch of each candidate fits.
+    branches: BTreeMap<ResultKey, Vec<(Expert, f64)>>,
+}
 
 /// A result of every combination: the way of sampling and the repeat of the pretraining.
 type ResultKey = (usize, usize);
@@ -118,10 +127,18 @@ fn selection(
 ) -> SelectionAt {
     let pretrained = runs.iter().filter(|(run, _)| run.method().is_pretrained());
     let pretrained = pretrained.copied().collect_vec();
-    let agreements: BTreeMap<usize, &Agreement> = pretrained
+    let agreements = pretrained
         .iter()
-        .filter_map(|(run, _)| Some((run.at.start, results.agreements.get(&run.agreement?)?)))
-        .collect();
+        .filter_map(|(run, _)| Some((run.at.start, results.agreements.get(&run.agreement?)?)));
+    let branches = pretrained.iter().filter_map(|(run, _)| {
+        let fits = &results.branches.get(&run.branches?)?.branches;
+        let fits = fits.iter().map(|fit| (fit.expert, fit.mean_dice));
+        Some((result(run), fits.collect()))
+    });
+    let evidence = Evidence {
+        agreements: agreements.collect(),
+        branches: branches.collect(),
+    };
     let sizes = spec
         .grid
         .annotators
@@ -133,12 +150,22 @@ fn selection(
         let runs = pretrained
             .iter()
             .filter(|(run, _)| run.at.experts.len() == size);
-        SizeChoice::of(size, &runs.copied().collect_vec(), &agreements, spec)
+        SizeChoice::of(size, &runs.copied().collect_vec(), &evidence, spec)
     });
     SelectionAt {
         sizes: sizes.collect(),
-        contributions: contributed(runs, &agreements, spec),
+        contributions: contributed(runs, &evidence.agreements, spec),
         place,
+    }
+}
+
+impl Evidence<'_> {
+    /// The score of a combination by a rule; none where what it needs is not there.
+    fn score(&self, rule: SelectionRule, key: ResultKey, experts: &[Expert]) -> Option<f64> {
+        match rule {
+            SelectionRule::Branch => score_by_branches(self.branches.get(&key)?, experts),
+            _ => score(rule, self.agreements.get(&key.0)?, experts),
+        }
     }
 }
 
@@ -147,7 +174,7 @@ impl SizeChoice {
     fn of(
         size: usize,
         runs: &PlaceRuns<'_>,
-        agreements: &BTreeMap<usize, &Agreement>,
+        evidence: &Evidence<'_>,
         spec: &Experiment,
     ) -> Option<Self> {
         let combinations: BTreeSet<&[Expert]> =
@@ -169,11 +196,10 @@ impl SizeChoice {
         });
         let values: BTreeMap<Measure, Vec<Vec<f64>>> = values.collect();
         let rules = spec.selection.rules.iter().map(|rule| {
-            let scores = keys.iter().map(|(start, _)| {
-                let agreement = agreements.get(start)?;
+            let scores = keys.iter().map(|key| {
                 let each = combinations.iter();
-                each.map(|experts| score(*rule, agreement, experts))
-                    .collect::<Option<Vec<_>>>()
+                let each = each.map(|experts| evidence.score(*rule, *key, experts));
+                each.collect::<Option<Vec<_>>>()
             });
             let scores = scores.collect::<Option<Vec<_>>>();
             RuleAtSize {
@@ -192,7 +218,7 @@ impl SizeChoice {
     }
 
     /// The permutation test of what a rule chose against what another did, in one measure; none
-    /// where one of them chooses nothing before training, or a run has no value.
+    /// where one of them chooses nothing, or a run has no value.
     pub fn against(
         &self,
         rule: SelectionRule,
@@ -220,7 +246,7 @@ struct RuleAtSize<'a> {
     rule: SelectionRule,
     keys: &'a [ResultKey],
     combinations: &'a [&'a [Expert]],
-    /// Of each result and combination; of rules that choose before any training.
+    /// Of each result and combination; of rules that choose without knowing results.
     scores: Option<Vec<Vec<f64>>>,
 }
 
@@ -237,12 +263,12 @@ impl RuleAtSize<'_> {
             Some((*measure, self.got(*measure, values, choices.as_deref())?))
         });
         let got = got.collect();
-        let starts = self.keys.iter().map(|(start, _)| start);
-        let chosen = choices
-            .iter()
-            .flatten()
-            .zip(starts)
-            .unique_by(|(_, start)| *start);
+        let chosen = choices.iter().flatten().zip(self.keys);
+        // By masks a rule chooses alike in every repeat; each network has branches of its own.
+        let chosen = chosen.unique_by(|(_, (start, repeat))| match self.rule {
+            SelectionRule::Branch => (*start, *repeat),
+            _ => (*start, 0),
+        });
         let counts = chosen.map(|(choice, _)| *choice).counts().into_iter();
         let counts = counts.sorted_by_key(|(choice, count)| (usize::MAX - count, *choice));
         RuleOutcome {

@@ -244,6 +244,9 @@ fn reading(spec: &Experiment) -> MarkedText {
             SelectionRule::Style => "whose areas there are in the mean nearest to the new expert's",
             SelectionRule::Alike => "who agree best with each other on the training cases",
             SelectionRule::Unlike => "who agree least with each other there",
+            SelectionRule::Branch => {
+                "whose branches of a network of all candidates fit the support cases best"
+            }
             SelectionRule::BestElsewhere => {
                 "who were best with the other pretrainings, tested on this one: no rule, but what \
                  could be known of combinations at all"
@@ -253,9 +256,13 @@ fn reading(spec: &Experiment) -> MarkedText {
         };
         format!("{}: {what}", rule.word())
     });
+    let when = match spec.selection.needs_branches() {
+        true => "without knowing results",
+        false => "before any training",
+    };
     let text = format!(
         "Of every combination of k annotators a rule chooses one for the new expert and the \
-         support cases, before any training. {}. A rule's row is its difference from the mean over \
+         support cases, {when}. {}. A rule's row is its difference from the mean over \
          all combinations; in parentheses p of the permutation test, in which the combinations' \
          results change places and the choices stay; ",
         means.join("; ")

@@ -82,6 +82,13 @@ fn what_rules_cannot_choose_from_is_refused_with_place_and_remedy() {
         let found = problems(&MANIFEST.replacen(from, to, 1));
         assert!(found.contains(expected), "{to}:\n{found}\n{expected}");
     }
+    let branch = MANIFEST.replace("\"agreement\"", "\"branch\"");
+    assert_eq!(problems(&branch), "");
+    let pool = branch.replace("[\"w/\", \"w/o\"]", "[\"pool\"]");
+    let expected = "m.toml:11:9: \"branch\" chooses by the branch of each annotator, and pool has \
+                    none for each; take the rule out";
+    let found = problems(&pool);
+    assert!(found.contains(expected), "{found}");
 }
 
 #[test]

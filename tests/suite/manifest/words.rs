@@ -403,6 +403,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "selection.rules",
+        "branch",
+        "rules_get_what_they_choose_and_contributions_are_what_experts_add",
+    ),
+    (
+        "selection.rules",
         "best-elsewhere",
         "rules_get_what_they_choose_and_contributions_are_what_experts_add",
     ),

@@ -115,6 +115,7 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
         latents: BTreeMap::new(),
         thresholds: BTreeMap::new(),
         agreements: BTreeMap::new(),
+        branches: BTreeMap::new(),
         damaged: Vec::new(),
     };
     let table = report::tabulate(&results, 0);
