@@ -207,10 +207,8 @@ impl Builder<'_> {
         let root = Seed::new(experiment.seed);
         let finetune = Budgeted::of(experiment.finetune, root.fork("finetune"), grid);
         let scratch = Budgeted::of(experiment.scratch, root.fork("scratch"), grid);
-        let (metrics, served) = (
-            Arc::new(experiment.metrics.clone()),
-            experiment.latent_served,
-        );
+        let metrics = Arc::new(experiment.metrics.clone());
+        let served = experiment.latent_served;
         let agreeing = self.agreeing(experiment);
         let mut samplings: HashMap<SamplingsKey, Arc<[Sampling]>> = HashMap::new();
         let mut groups = Vec::new();

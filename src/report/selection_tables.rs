@@ -260,6 +260,10 @@ fn reading(spec: &Experiment) -> MarkedText {
         true => "without knowing results",
         false => "before any training",
     };
+    let networks = match spec.selection.needs_branches() && spec.grid.repeats > 1 {
+        true => ", by \"branch\" with how many pretrainings too",
+        false => "",
+    };
     let text = format!(
         "Of every combination of k annotators a rule chooses one for the new expert and the \
          support cases, {when}. {}. A rule's row is its difference from the mean over \
@@ -268,8 +272,9 @@ fn reading(spec: &Experiment) -> MarkedText {
         means.join("; ")
     );
     MarkedText::from(text).bold("bold").plain(format!(
-        " where it is below {}. ×: at how many ways of sampling it is chosen. ρ: Spearman's \
-         correlation, over the combinations, of the rule's score with how good they are.",
+        " where it is below {}. ×: at how many ways of sampling it is chosen{networks}. \
+         ρ: Spearman's correlation, over the combinations, of the rule's score with how good they \
+         are.",
         spec.statistics.alpha
     ))
 }

@@ -211,6 +211,7 @@ fn rules_get_what_they_choose_and_contributions_are_what_experts_add() {
         "|      agreement |   +0.83 (.333) |",
         "| best-elsewhere |          −2.07 |",
         "| agreement | 2 ×4       |",
+        "it is chosen, by \"branch\" with how many pretrainings too.",
         "|     expert 1 | +1.00 ± 2.12 |",
         "| all together |        +3.50 |",
     ] {

@@ -326,8 +326,8 @@ impl<'a> Backward<'a> {
         self.add(&prior.node, dp);
     }
 
-    /// Takes the gradient of a convolution with its activation, whose `output` it is by, back to
-    /// that of the convolution; returns the bias's, if it is wanted.
+    /// Sets `dy` to 0 where the `output` of the convolution's ReLU, if it has one, is not positive.
+    /// Returns the gradient of the bias, if it is wanted.
     fn bias(
         &self,
         bias: Option<&Tensor>,

@@ -44,7 +44,7 @@ pub fn forward(
         check("bias", bias.len(), conv.cout);
     }
     let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
-    // The transforms add no bias. It costs nothing where a ReLU goes over the output anyway.
+    // The transforms add no bias. To add it costs nothing where a ReLU goes over the output anyway.
     let adds = bias.is_none() || activation == Activation::Relu;
     match transform(kernels, conv).filter(|_| adds) {
         Some(shape) => {

@@ -4,55 +4,21 @@
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
+mod layer_run;
+mod layer_shape;
+
 use std::ops::Range;
 
-use super::{
-    row_tiles::{self, InitialSums, OutputRow, SumEnds, Tap},
-    weight_sums::{self, PaddedRows, TapSums},
-};
 use crate::engine::{
     Activation,
     lanes::{
-        kernels::{
-            conv::{
-                conv_shape::Conv,
-                packed_weights::{self, ChannelBlock},
-            },
-            features::Features,
-            gate,
-            operand::check,
-        },
+        kernels::{features::Features, gate, operand::check},
         machine::{Kernels, LANES, Shared, lane_sum, scratch},
     },
 };
-
-/// Floats that one layer's pixels take of the cache.
-const LAYER_IN_CACHE: usize = 4 * 1024;
-
-/// Parts that the pixels of a group are shared out in. Each has sums of its own, so the number is
-/// the same for any number of threads.
-const PARTS: usize = 16;
-
-/// The shape of some layers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PixelLayers {
-    /// Groups of sixteen samples.
-    pub groups: usize,
-    /// Pixels of a plane.
-    pub pixels: usize,
-    /// The channels of the input, and of the output of each layer.
-    pub channels: Vec<usize>,
-}
-
-/// What the layers compute with.
-#[derive(Clone, Copy, Debug)]
-pub struct LayerParameters<'a> {
-    /// Added to each sample in the first layer, `[G, C, 16]`, in place of a bias.
-    pub shift: Option<&'a [f32]>,
-    /// The weight `[C_out, C_in]` of each layer, and its bias `[C_out]`; empty for the first layer
-    /// where there is a shift.
-    pub layers: &'a [(&'a [f32], &'a [f32])],
-}
+use layer_run::{LayerOutput, LayerRun};
+use layer_shape::PARTS;
+pub use layer_shape::{LayerParameters, PixelLayers};
 
 /// The gradients of parameters, in the same shapes.
 #[derive(Debug)]
@@ -61,53 +27,6 @@ pub struct LayerGradients {
     pub shift: Vec<f32>,
     /// Of weights and biases.
     pub layers: Vec<(Vec<f32>, Vec<f32>)>,
-}
-
-impl PixelLayers {
-    /// Floats of the output.
-    pub fn output_len(&self) -> usize {
-        self.groups * self.channels[self.channels.len() - 1] * self.plane()
-    }
-
-    /// Floats of the input.
-    pub fn input_len(&self) -> usize {
-        self.groups * self.channels[0] * self.plane()
-    }
-
-    fn plane(&self) -> usize {
-        self.pixels * LANES
-    }
-
-    /// Input and output channels of each layer.
-    fn layers(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator {
-        self.channels.windows(2).map(|pair| (pair[0], pair[1]))
-    }
-
-    fn check(&self, x: Features, parameters: &LayerParameters) {
-        x.check("x", self.groups * self.channels[0], self.plane());
-        assert!(self.channels.len() > 1, "there is no layer");
-        check("layers", parameters.layers.len(), self.layers().len());
-        if let Some(shift) = parameters.shift {
-            check("shift", shift.len(), self.groups * self.channels[1] * LANES);
-        }
-        let layers = self.layers().zip(parameters.layers).enumerate();
-        for (place, ((inputs, outputs), (weight, bias))) in layers {
-            check("a weight", weight.len(), outputs * inputs);
-            let has_bias = place > 0 || parameters.shift.is_none();
-            check("a bias", bias.len(), if has_bias { outputs } else { 0 });
-        }
-    }
-
-    /// Pixels computed together.
-    fn together(&self) -> usize {
-        let most = self.channels.iter().copied().max().unwrap_or(1);
-        (LAYER_IN_CACHE / (most * LANES)).clamp(1, self.pixels)
-    }
-
-    /// The pixels of a part of a group.
-    fn part(&self, part: usize) -> Range<usize> {
-        part * self.pixels / PARTS..(part + 1) * self.pixels / PARTS
-    }
 }
 
 /// Overwrites `y` `[G, C_out, P, 16]` with the output of the last layer, which has no ReLU. `x` is
@@ -222,207 +141,6 @@ pub fn backward(
         &of_weights,
         &of_channels,
     )
-}
-
-/// One layer, ready to run.
-struct LayerRun<'a> {
-    inputs: usize,
-    outputs: usize,
-    weight: &'a [f32],
-    bias: &'a [f32],
-    shift: Option<&'a [f32]>,
-    activation: Activation,
-    /// Output channels computed together.
-    forward_blocks: Vec<ChannelBlock>,
-    /// Input channels whose gradients are computed together.
-    backward_blocks: Vec<ChannelBlock>,
-    /// Output channels of the weight's gradient that are computed together.
-    weight_blocks: Vec<ChannelBlock>,
-}
-
-impl<'a> LayerRun<'a> {
-    fn all(kernels: &Kernels, shape: &PixelLayers, parameters: &LayerParameters<'a>) -> Vec<Self> {
-        let widest = kernels.isa().widest_block();
-        let last = parameters.layers.len() - 1;
-        let layers = shape.layers().zip(parameters.layers).enumerate();
-        let run = |(place, ((inputs, outputs), &(weight, bias))): (_, (_, &(&'a [f32], _)))| Self {
-            inputs,
-            outputs,
-            weight,
-            bias,
-            shift: parameters.shift.filter(|_| place == 0),
-            activation: match place == last {
-                true => Activation::Linear,
-                false => Activation::Relu,
-            },
-            forward_blocks: packed_weights::blocks(outputs, widest),
-            backward_blocks: packed_weights::blocks(inputs, widest),
-            weight_blocks: weight_sums::blocks(kernels, outputs),
-        };
-        layers.map(run).collect()
-    }
-
-    /// The output of some pixels of a group.
-    fn forward(
-        &self,
-        kernels: &Kernels,
-        group: usize,
-        pixels: usize,
-        from: &[f32],
-        to: LayerOutput,
-    ) {
-        let start = match self.shift {
-            Some(shift) => {
-                let each = self.outputs * LANES;
-                InitialSums::Lanes(&shift[group * each..(group + 1) * each])
-            }
-            None => InitialSums::Bias(self.bias),
-        };
-        let ends = SumEnds {
-            start,
-            activation: self.activation,
-        };
-        let strides = [1, self.inputs];
-        self.products(
-            kernels,
-            &self.forward_blocks,
-            strides,
-            self.inputs,
-            pixels,
-            from,
-            ends,
-            to,
-        );
-    }
-
-    /// The gradient of the input of some pixels, before the ReLU that it came through.
-    fn backward(&self, kernels: &Kernels, pixels: usize, from: &[f32], to: LayerOutput) {
-        let strides = [self.inputs, 1];
-        let (blocks, ends) = (&self.backward_blocks, SumEnds::PLAIN);
-        self.products(
-            kernels,
-            blocks,
-            strides,
-            self.outputs,
-            pixels,
-            from,
-            ends,
-            to,
-        );
-    }
-
-    /// Sums over `channels` of `from` `[channels, pixels, 16]`, whose weights are `run` apart, for
-    /// each channel of `to`, whose weights are `turn` apart.
-    #[expect(clippy::too_many_arguments, reason = "two directions of one product")]
-    fn products(
-        &self,
-        kernels: &Kernels,
-        blocks: &[ChannelBlock],
-        [run, turn]: [usize; 2],
-        channels: usize,
-        pixels: usize,
-        from: &[f32],
-        ends: SumEnds,
-        to: LayerOutput,
-    ) {
-        for block in blocks {
-            let row = OutputRow {
-                x: from,
-                channel: pixels * LANES,
-                cin: channels,
-                weights: &self.weight[block.first * turn..],
-                run,
-                turn,
-                taps: &[Tap { x: 0, w: 0 }],
-                ends: ends.of(*block),
-                y: to.values,
-                at: to.first + block.first * to.channel,
-                plane: to.channel,
-                step: LANES,
-                columns: pixels,
-                channels: block.channels,
-            };
-            // SAFETY: the instruction set is the kernels'; tasks write different pixels.
-            unsafe { row_tiles::correlate(kernels.isa(), &row) };
-        }
-    }
-
-    /// Adds to the gradient of the weight, `[block, inputs, channels of block, 16]`.
-    fn add_weight(
-        &self,
-        kernels: &Kernels,
-        pixels: usize,
-        from: &[f32],
-        dy: &[f32],
-        mut sums: &mut [f32],
-    ) {
-        let conv = Conv {
-            groups: 1,
-            cin: self.inputs,
-            cout: self.outputs,
-            height: 1,
-            width: pixels,
-            kernel: 1,
-            stride: 1,
-            padding: 0,
-        };
-        let x = PaddedRows {
-            x: from,
-            width: pixels,
-            channel: pixels * LANES,
-        };
-        for &block in &self.weight_blocks {
-            let task = TapSums {
-                conv: &conv,
-                x: &x,
-                inputs: self.inputs,
-                dy,
-                group: 0,
-                rows: 0..1,
-                block,
-            };
-            let held = sums.split_off_mut(..block.channels * self.inputs * LANES);
-            let held = held.expect("there are sums for every pair");
-            // SAFETY: the instruction set is the kernels'.
-            unsafe { weight_sums::correlate(kernels.isa(), &task, held) };
-        }
-    }
-}
-
-/// Where a layer's output goes.
-#[derive(Clone, Copy)]
-struct LayerOutput<'a> {
-    values: Shared<'a>,
-    /// The first pixel of the first channel.
-    first: usize,
-    /// Floats from one channel to the next.
-    channel: usize,
-}
-
-impl<'a> LayerOutput<'a> {
-    /// Some pixels in the cache.
-    fn of(values: &'a mut [f32], pixels: usize) -> Self {
-        Self {
-            values: Shared::new(values),
-            first: 0,
-            channel: pixels * LANES,
-        }
-    }
-
-    /// Some pixels of whole planes, `[G, channels, P, 16]`.
-    fn in_planes(
-        shape: &PixelLayers,
-        values: Shared<'a>,
-        group: usize,
-        pixels: &Range<usize>,
-        channels: usize,
-    ) -> Self {
-        Self {
-            values,
-            first: group * channels * shape.plane() + pixels.start * LANES,
-            channel: shape.plane(),
-        }
-    }
 }
 
 /// The gradient of some pixels at a time.
