@@ -73,7 +73,7 @@ struct Traced {
 #[derive(Serialize)]
 struct TracedRun {
     start: usize,
-    combination: String,
+    annotators: String,
     /// Which of several pretrainings of its experts.
     #[serde(skip_serializing_if = "Option::is_none")]
     repeat: Option<usize>,
@@ -219,7 +219,7 @@ impl TracedRun {
         let cases = scores.map_or_else(Vec::new, |scores| scores.cases);
         Self {
             start: run.at.start,
-            combination: run.at.names.joined(&run.at.experts),
+            annotators: run.at.names.joined(&run.at.experts),
             repeat: run.at.repeat,
             swept: run
                 .at
@@ -348,9 +348,9 @@ impl Traced {
 
 impl TracedRun {
     fn say(&self) {
-        let combination = match self.combination.is_empty() {
+        let annotators = match self.annotators.is_empty() {
             true => String::new(),
-            false => format!(", experts {}", self.combination),
+            false => format!(", annotators {}", self.annotators),
         };
         let score = self
             .score
@@ -363,7 +363,7 @@ impl TracedRun {
         let repeat = self.repeat.map(|repeat| format!(", repeat {repeat}"));
         let repeat = repeat.unwrap_or_default();
         print(format_args!(
-            "  start {}{combination}{repeat}{swept}: {score}",
+            "  start {}{annotators}{repeat}{swept}: {score}",
             self.start
         ));
         let cases = self.cases.iter();

@@ -21,7 +21,7 @@ const START: &str = "start";
 const REPEAT: &str = "repeat";
 /// The axis that is averaged over within a result, where it names the annotators of a pretraining.
 /// Without one it names the expert of the masks, and tells cells apart.
-const COMBINATION: &str = "combination";
+const ANNOTATORS: &str = "annotators";
 
 /// Two experiments side by side. Differences are the second less the first.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ pub fn compare(folders: [&Path; 2]) -> Result<SideBySide, ComparisonError> {
         .cloned()
         .collect();
     // Whose combinations are all averaged over, needs no column.
-    if let Some(place) = axes.iter().position(|axis| axis == COMBINATION)
+    if let Some(place) = axes.iter().position(|axis| axis == ANNOTATORS)
         && cells.iter().all(|cell| cell.at[place].is_empty())
     {
         axes.remove(place);
@@ -179,7 +179,7 @@ fn compared(measure: Measure, axes: &[String], runs: &[SharedRun<'_>]) -> Vec<Co
             .zip(run.at)
             .filter(|(axis, _)| is_of_cells(axis));
         let place = places.map(
-            |(axis, value)| match axis == COMBINATION && run.is_pretrained {
+            |(axis, value)| match axis == ANNOTATORS && run.is_pretrained {
                 true => String::new(),
                 false => value.clone(),
             },

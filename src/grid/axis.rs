@@ -96,8 +96,8 @@ const TABLE: [AxisRow; 8] = [
     },
     AxisRow {
         word: "annotators",
-        aliases: &["combination"],
-        column: "combination",
+        aliases: &[],
+        column: "annotators",
         corner: "Annotators",
         one: "combination of annotation experts",
         all: "combinations of annotation experts",
@@ -117,8 +117,8 @@ const TABLE: [AxisRow; 8] = [
     },
     AxisRow {
         word: "method",
-        aliases: &["arm", "methods", "arms"],
-        column: "arm",
+        aliases: &["methods"],
+        column: "method",
         corner: "Method",
         one: "method",
         all: "methods",

@@ -100,7 +100,7 @@ struct PublishedRow {
 }
 
 /// How to write such a file.
-const COLUMNS: &str = "the columns are new_expert, train_expert, arm, experts, samples, \
+const COLUMNS: &str = "the columns are new_expert, train_expert, method, experts, samples, \
                        dice_percent, assd, hd95 and note, see experiments/reference";
 
 /// Why a file of published values cannot be used.
@@ -312,7 +312,7 @@ fn read(path: &Path) -> Result<HashMap<CellKey, PublishedRow>, PublishedFault> {
         return Err(PublishedFault::Empty);
     }
     let measures = measures(&headers)?;
-    let needed = ["new_expert", "arm", "experts", "samples"].into_iter();
+    let needed = ["new_expert", "method", "experts", "samples"].into_iter();
     let mut missing = needed.filter(|name| !headers.iter().contains(name));
     if let Some(name) = missing.next() {
         return Err(PublishedFault::MissingColumn(name));
@@ -373,7 +373,7 @@ impl LineFields<'_> {
             let wrong = |_| format!("{column} is `{text}`; write a whole number, such as 5");
             text.parse().map_err(wrong)
         }
-        let method = Method::named(self.text("arm"));
+        let method = Method::named(self.text("method"));
         let number = |column| whole(column, self.text(column));
         let train_expert = match self.text("train_expert") {
             "" => Ok(None),
@@ -475,7 +475,7 @@ fn measures(headers: &csv::StringRecord) -> Result<Vec<(usize, Measure)>, Publis
     const OTHERS: [&str; 6] = [
         "new_expert",
         "train_expert",
-        "arm",
+        "method",
         "experts",
         "samples",
         "note",

@@ -194,8 +194,8 @@ async function runs(page, file, profile) {
   const digest = await rows.nth(all - 1).locator('code').innerText();
   await fold.locator('input').fill(digest);
   expect(await rows.count() === 1, `${file}: ${await rows.count()} runs with digest ${digest}`);
-  const { arm, [by]: result } = known[0];
-  for (const [filter, column, value] of [[arm, 'arm', arm], [`${by}=${result}`, by, result]]) {
+  const { method, [by]: result } = known[0];
+  for (const [filter, column, value] of [[method, 'method', method], [`${by}=${result}`, by, result]]) {
     await fold.locator('input').fill(filter);
     const passing = Number((await fold.locator('[role=status]').innerText()).split(' ')[0].replaceAll(',', ''));
     const of = known.filter(row => row[column] === value).length;

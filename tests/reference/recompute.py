@@ -47,7 +47,7 @@ class Cell:
         import numpy as np
         from scipy import stats
 
-        self.new_expert, self.train_expert, self.arm, self.experts, self.samples = key
+        self.new_expert, self.train_expert, self.method, self.experts, self.samples = key
         self.metric = metric
         values = runs[metric]
         has_scores = runs["status"].isin(["ok", "undefined"])
@@ -78,8 +78,8 @@ class Cell:
 def cells_of(runs):
     """All cells by position and metric."""
     cells = {}
-    runs["train_expert"] = runs["combination"].where(runs["arm"] == "single", "").fillna("")
-    keys = ["new_expert", "train_expert", "arm", "experts", "samples"]
+    runs["train_expert"] = runs["annotators"].where(runs["method"] == "single", "").fillna("")
+    keys = ["new_expert", "train_expert", "method", "experts", "samples"]
     for key, group in runs.groupby(keys):
         for metric in METRICS:
             cells[(*key, metric)] = Cell(key, group, metric)
@@ -95,10 +95,10 @@ def holm(tests):
 
 
 def compare(a, b, welch):
-    """SciPy's test of two cells; paired unless an arm is `single`."""
+    """SciPy's test of two cells; paired unless a method is `single`."""
     from scipy import stats
 
-    if "single" in (a.arm, b.arm):
+    if "single" in (a.method, b.method):
         return stats.ttest_ind(a.by_start, b.by_start, equal_var=not welch)
     return stats.ttest_rel(a.by_start.sort_index(), b.by_start.sort_index())
 
@@ -117,7 +117,7 @@ def counterparts(cells, alpha):
     families = {}
     for key, cell in cells.items():
         without = cells.get((cell.new_expert, "", "w/o", 0, cell.samples, cell.metric))
-        if cell.arm != "w/" or without is None or not (cell.complete and without.complete):
+        if cell.method != "w/" or without is None or not (cell.complete and without.complete):
             continue
         test = compare(cell, without, welch=False)
         low, high = test.confidence_interval(0.95)
@@ -172,13 +172,13 @@ def check(folder, options):
     import pandas as pd
 
     name = folder.parent.name
-    text = {"combination": str, "train_expert": str}
+    text = {"annotators": str, "train_expert": str}
     runs = pd.read_csv(folder / "runs.csv", dtype=text)
     table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
     cells = cells_of(runs)
-    rows_by = "train_expert" if (runs["arm"] == "single").any() else None
+    rows_by = "train_expert" if (runs["method"] == "single").any() else None
     rows_by = rows_by or ("samples" if runs["samples"].nunique() > 1 else "experts")
-    within = {"table": lambda c: None, "row": lambda c: getattr(c, rows_by), "column": lambda c: c.arm}[options.block]
+    within = {"table": lambda c: None, "row": lambda c: getattr(c, rows_by), "column": lambda c: c.method}[options.block]
     counterparts(cells, options.alpha)
     best(cells, options.alpha, within, options.welch)
     columns = [
@@ -191,7 +191,7 @@ def check(folder, options):
     if len(table) != len(cells):
         wrong.append(f"{len(table)} rows for {len(cells)} cells")
     for row in table.to_dict("records"):
-        where = [int(row["new_expert"]), row["train_expert"], row["arm"], int(row["experts"]), int(row["samples"])]
+        where = [int(row["new_expert"]), row["train_expert"], row["method"], int(row["experts"]), int(row["samples"])]
         cell = cells.get((*where, row["metric"]))
         if cell is None:
             wrong.append(f"{where} {row['metric']}: no runs of this cell")
@@ -218,12 +218,12 @@ def drawn_runs():
     generator = np.random.default_rng(20240207)
     rows = []
     for new_expert, samples, start in itertools.product([6, 7], [5, 10, 20], [1, 4, 7, 10, 13]):
-        for arm, combination in [("w/", "1+2"), ("w/", "1+3"), ("w/", "2+3"), ("w/o", "")]:
-            gain = 4.0 / samples if arm == "w/" else 0.0
+        for method, combination in [("w/", "1+2"), ("w/", "1+3"), ("w/", "2+3"), ("w/o", "")]:
+            gain = 4.0 / samples if method == "w/" else 0.0
             dice = 85 + gain + generator.normal(0, 0.4)
             assd, hd95 = 2 - gain / 4 + generator.normal(0, 0.1), 6 - gain + generator.normal(0, 0.5)
-            rows.append([new_expert, arm, 2 if combination else 0, combination, samples, start, dice, assd, hd95, "ok"])
-    columns = ["new_expert", "arm", "experts", "combination", "samples", "start", *METRICS, "status"]
+            rows.append([new_expert, method, 2 if combination else 0, combination, samples, start, dice, assd, hd95, "ok"])
+    columns = ["new_expert", "method", "experts", "annotators", "samples", "start", *METRICS, "status"]
     runs = pd.DataFrame(rows, columns=columns)
     # Of expert 7 nothing is whole: a run is undefined at n = 5, one failed at n = 10, one is missing at n = 20.
     broken = {5: "undefined", 10: "failed", 20: "missing"}
@@ -245,7 +245,7 @@ def write_fixture(path):
     counterparts(cells, 0.05)
     best(cells, 0.05, lambda cell: None, False)
     plain = lambda value: value.item() if hasattr(value, "item") else value
-    keys = ["new_expert", "train_expert", "arm", "experts", "samples", "metric"]
+    keys = ["new_expert", "train_expert", "method", "experts", "samples", "metric"]
     listed = [dict(zip(keys, key)) | {k: plain(v) for k, v in cell.values.items()} for key, cell in cells.items()]
     path.write_text(json.dumps({"runs": written, "cells": listed}, indent=0) + "\n")
     print(f"wrote {path}")

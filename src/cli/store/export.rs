@@ -26,7 +26,7 @@ use crate::{
     }),
     after_help = "Examples:
   expertgrid store export 4f0c2a91d07b -o network.safetensors
-  expertgrid store export experiments/table2.toml --profile phantom --combination 1+2+3 \\
+  expertgrid store export experiments/table2.toml --profile phantom --annotators 1+2+3 \\
     -o pretrained.safetensors
   expertgrid store export experiments/table2.toml --profile phantom \\
     --run 'expert=6 n=10 start=1 annotators=1+2+3 method=w/' -o expert6.safetensors"
@@ -41,7 +41,7 @@ pub struct Arguments {
     /// The pretrained network of a combination of annotation experts, for example `1+2+3`; with
     /// `--run`, that of the runs picked.
     #[arg(long, value_name = "EXPERTS")]
-    combination: Option<Combination>,
+    annotators: Option<PretrainedOn>,
     /// File to write; it must not exist yet.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -49,9 +49,9 @@ pub struct Arguments {
 
 /// Annotation experts, as the expression that picks their runs.
 #[derive(Clone, Debug)]
-struct Combination(Only);
+struct PretrainedOn(Only);
 
-impl FromStr for Combination {
+impl FromStr for PretrainedOn {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -64,20 +64,20 @@ fn asked(arguments: &Arguments, store: &Store) -> Result<(Kind, Digest), Failure
     let Arguments {
         selection,
         run,
-        combination,
+        annotators,
         out: _,
     } = arguments;
-    match (selection.manifests.as_slice(), run, combination) {
+    match (selection.manifests.as_slice(), run, annotators) {
         ([digest], None, None) if !manifest::found(digest).exists() => {
             find(store, &digest.to_string_lossy())
         }
         (_, None, None) => Err(Failure::refused(
             "say which network of these manifests: `--run EXPRESSION` for that of a run, \
-             `--combination 1+2+3` for a pretrained one",
+             `--annotators 1+2+3` for a pretrained one",
         )),
         _ => {
             let plan = selection.plan()?;
-            let stages = networks(&plan, run.as_ref(), combination.as_ref())?;
+            let stages = networks(&plan, run.as_ref(), annotators.as_ref())?;
             let names = Names::of(&plan);
             match stages.as_slice() {
                 [one] => {
@@ -85,7 +85,7 @@ fn asked(arguments: &Arguments, store: &Store) -> Result<(Kind, Digest), Failure
                     Ok((stage.spec.kind(), stage.digest))
                 }
                 [] => Err(Failure::refused(
-                    "these runs have no network that is pretrained; leave `--combination` out",
+                    "these runs have no network that is pretrained; leave `--annotators` out",
                 )),
                 several => Err(Failure::refused(format!(
                     "{} networks are picked, for example {} and {}; narrow it with `--run`, for \
@@ -103,14 +103,14 @@ fn asked(arguments: &Arguments, store: &Store) -> Result<(Kind, Digest), Failure
 fn networks(
     plan: &Plan,
     run: Option<&Only>,
-    combination: Option<&Combination>,
+    annotators: Option<&PretrainedOn>,
 ) -> Result<Vec<StageId>, Failure> {
-    let asked = run.into_iter().chain(combination.map(|asked| &asked.0));
+    let asked = run.into_iter().chain(annotators.map(|asked| &asked.0));
     let picked = asked.map(|only| plan.pick(only).map_err(Failure::refused));
     let picked: Vec<Picking> = picked.collect::<Result<_, _>>()?;
     let runs = plan.runs.iter();
     let runs = runs.filter(|run| picked.iter().all(|picking| picking.wants(run, plan)));
-    if combination.is_none() {
+    if annotators.is_none() {
         return Ok(runs.map(|run| run.network).unique().collect());
     }
     let chains = runs.flat_map(|run| plan.chain(run.network));

@@ -244,9 +244,11 @@
   const listed = experiment => {
     // A place is shared by its cells, one for each measure.
     const places = new Map(experiment.cells.map(cell => [cell.place, cell.at]));
-    const plain = { new_expert: 'expert', train_expert: 'trained on', arm: 'method', combination: 'combination', samples: 'samples', experts: 'experts' };
+    const plain = { new_expert: 'expert', train_expert: 'trained on', method: 'method', samples: 'samples', experts: 'experts' };
     const rank = axis => (Object.keys(plain).indexOf(axis) + 1) || 99;
-    const axes = [...new Set([...places.values()].flatMap(Object.keys))].sort((a, b) => rank(a) - rank(b));
+    // The annotators have a column of their own, axis or not.
+    const all = new Set([...places.values()].flatMap(Object.keys));
+    const axes = [...all].filter(axis => axis !== 'annotators').sort((a, b) => rank(a) - rank(b));
     const heads = [...axes.map(axis => plain[axis] ?? axis), experiment.one, 'annotators', ...experiment.measures, 'digest'];
     const rows = [...places].sort(([a], [b]) => a - b).flatMap(([place, at]) => experiment.places[place].map(
       ([result, experts, scores, digest]) => [...axes.map(axis => at[axis] ?? ''), String(result), experts, ...scores, digest]));

@@ -157,7 +157,7 @@ fn what_is_left_takes_as_long_as_what_was_measured() {
     assert_eq!(basis["known"], json!({"measured": {"trainings": 2}}));
     assert_range(&basis["seconds_per_batch"], [fast, mean, slow]);
 
-    let without = &planned(folder.path(), &["--only", r#"arm="w/o""#])["estimate"];
+    let without = &planned(folder.path(), &["--only", r#"method="w/o""#])["estimate"];
     assert_eq!(without["stages"], 4);
     let some = [fast, mean, slow].map(|batch| 8.0 * batch + 2.0 * 0.25);
     assert_range(&without["time"]["device_seconds"], some);
@@ -264,7 +264,7 @@ fn attempts_that_were_cut_short_are_spent_but_measure_nothing() {
     assert_eq!(spent[&stopped], 4.0);
     assert_eq!(spent[&killed], 5.5);
     // Other runs of the plan have taken nothing.
-    let with = &planned(folder.path(), &["--only", r#"arm="w/""#])["estimate"];
+    let with = &planned(folder.path(), &["--only", r#"method="w/""#])["estimate"];
     assert_eq!(with["spent_device_seconds"], 0.0);
 }
 

@@ -624,7 +624,7 @@ fn a_grid_pretrained_with_one_expert_per_image_has_other_networks_and_the_same_w
     assert_eq!(all.len(), one.len());
     for (all, one) in all.iter().zip(&one) {
         assert_eq!(one["reason"], all["reason"]);
-        match &*all["arm"] {
+        match &*all["method"] {
             "w/o" => assert_eq!(one, all),
             _ => {
                 for column in ["pretraining", "training", "evaluation"] {

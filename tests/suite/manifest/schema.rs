@@ -249,7 +249,7 @@ fn with_mistake(mistake: &str) -> String {
 fn the_schema_and_the_reader_refuse_the_same_mistakes_in_manifests_and_profiles() {
     for mistake in MISTAKES {
         let text = with_mistake(mistake);
-        // Without an arm that is pretrained, annotators are not looked at.
+        // Without a method that is pretrained, annotators are not looked at.
         let read = text.replace("\"w/o\"]", "\"w/\"]");
         let read = match mistake.contains("choose") {
             true => read,

@@ -332,7 +332,7 @@ fn arms_are_methods() {
     let of_arms: Vec<_> = of_arms.collect();
     // Four combinations and two samples; one network of its own; one trainer.
     let expected = [("w/", 8), ("w/o", 2), ("single", 2)];
-    let expected = expected.map(|(arm, count)| vec![arm; count]);
+    let expected = expected.map(|(method, count)| vec![method; count]);
     assert_eq!(of_arms, expected.concat());
 }
 

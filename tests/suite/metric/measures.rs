@@ -27,7 +27,7 @@ fn a_table_has_the_measures_that_are_reported_in_their_order() {
     assert!(!written.contains("ASSD"), "{written}");
     let runs = std::fs::read_to_string(folder.path().join("made_up/paper/runs.csv")).unwrap();
     assert!(runs.starts_with(
-        "table,new_expert,arm,experts,combination,samples,start,hd95,dice_percent,status"
+        "table,new_expert,method,experts,annotators,samples,start,hd95,dice_percent,status"
     ));
     assert!(runs.contains(",5,1,21,50,ok,"), "{runs}");
 }

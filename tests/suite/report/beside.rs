@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::support::common::{phantom, run, tiny, tiny_run};
 
-const VALUES: &str = "new_expert,arm,experts,samples,dice_percent,assd,hd95\n6,w/,2,5,80,2,5\n";
+const VALUES: &str = "new_expert,method,experts,samples,dice_percent,assd,hd95\n6,w/,2,5,80,2,5\n";
 
 /// Reads both documents beside the table.
 fn beside(folder: &Path) -> [String; 2] {

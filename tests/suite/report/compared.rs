@@ -8,7 +8,7 @@ use crate::support::common::*;
 /// sampling.
 fn values(folder: &Path, method: &str, column: &str) -> Vec<f64> {
     let rows = csv(&folder.join("runs.csv")).into_iter();
-    let rows = rows.filter(|row| row["arm"] == method);
+    let rows = rows.filter(|row| row["method"] == method);
     rows.map(|row| row[column].parse().unwrap()).collect()
 }
 
@@ -33,13 +33,13 @@ fn two_variants_are_compared_by_keys_and_cell_by_cell() {
     assert_eq!(rows.len(), 6);
     for row in &rows {
         let [of_a, of_b] =
-            [a, b].map(|folder| values(&at.join(folder), &row["arm"], &row["measure"]));
+            [a, b].map(|folder| values(&at.join(folder), &row["method"], &row["measure"]));
         let number = |name: &str| row[name].parse::<f64>().unwrap();
         let differences: Vec<f64> = std::iter::zip(&of_b, &of_a).map(|(b, a)| b - a).collect();
         let mean = differences.iter().sum::<f64>() / 2.0;
         assert!((number("difference") - mean).abs() < 1e-9, "{row:?}");
         assert_eq!(row["pairs"], "2");
-        match row["arm"].as_str() {
+        match row["method"].as_str() {
             // It is not fine-tuned.
             "w/o" => {
                 assert_eq!(differences, [0.0; 2]);
@@ -147,8 +147,8 @@ fn runs_are_exported_with_swept_keys_as_columns_and_numbers_as_numbers() {
         assert_eq!(row["samples"], 5);
         // A text, though one expert is a digit.
         assert_eq!(
-            row["combination"].as_str().unwrap_or_default(),
-            own["combination"]
+            row["annotators"].as_str().unwrap_or_default(),
+            own["annotators"]
         );
         assert!(row["finetune.lr"].is_null());
     }
@@ -203,7 +203,7 @@ fn what_cannot_be_compared_is_told() {
 /// Runs of `single` by two experts, and of `w/` by two combinations, two starts and two repeats.
 fn made_up(starts: &[u32], shift: f64, undefined: bool) -> String {
     let mut text = String::from(
-        "table,new_expert,arm,experts,combination,samples,start,repeat,dice_percent,assd,hd95,\
+        "table,new_expert,method,experts,annotators,samples,start,repeat,dice_percent,assd,hd95,\
          status,reason,pretraining,training,evaluation,distance_unit\n",
     );
     for start in starts {
@@ -243,22 +243,22 @@ fn combinations_and_repeats_are_averaged_and_other_experts_masks_are_not() {
     write("a", made_up(&[1, 4, 7], 0.0, false));
     write("b", made_up(&[1, 4, 7], 1.0, true));
     let rows = cells("a", "b");
-    let of = |arm: &str, measure: &str| -> Vec<_> {
+    let of = |method: &str, measure: &str| -> Vec<_> {
         let rows = rows.iter();
-        let rows = rows.filter(|row| row["arm"] == arm && row["measure"] == measure);
+        let rows = rows.filter(|row| row["method"] == method && row["measure"] == measure);
         rows.cloned().collect()
     };
     let single = of("single", "dice_percent");
     let experts: Vec<&str> = single
         .iter()
-        .map(|row| row["combination"].as_str())
+        .map(|row| row["annotators"].as_str())
         .collect();
     assert_eq!(experts, ["1", "2"]);
     assert_eq!(single[0]["mean_a"], "89");
     let both = of("w/", "dice_percent");
     assert_eq!(both.len(), 1);
     assert_eq!(
-        (both[0]["combination"].as_str(), both[0]["pairs"].as_str()),
+        (both[0]["annotators"].as_str(), both[0]["pairs"].as_str()),
         ("", "3")
     );
     assert_eq!(both[0]["difference"], "1");
@@ -272,6 +272,6 @@ fn combinations_and_repeats_are_averaged_and_other_experts_masks_are_not() {
     write("c", made_up(&[1], 0.0, false));
     write("d", made_up(&[1], 1.0, false));
     let rows = cells("c", "d");
-    let found = rows.iter().find(|row| row["arm"] == "w/").unwrap();
+    let found = rows.iter().find(|row| row["method"] == "w/").unwrap();
     assert_eq!(found["pairs"], "2");
 }

@@ -534,7 +534,7 @@ samples = [5]
     let rows = csv(&folder.path().join("results/who/smoke/who.csv"));
     let places: BTreeSet<_> = rows
         .iter()
-        .map(|row| (&row["combination"], &row["arm"]))
+        .map(|row| (&row["annotators"], &row["method"]))
         .collect();
     assert_eq!(places.len(), 3 * 3);
     let wrong = text.replace("\"expert-layers\"", "\"expert-layer\"");

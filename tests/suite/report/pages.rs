@@ -91,7 +91,7 @@ fn every_number_of_a_page_is_that_of_the_csv() {
         for row in rows {
             let cell = experiment["cells"].as_array().unwrap().iter().find(|cell| {
                 let same = |key: &str| cell["at"][key].as_str().unwrap_or_default() == row[key];
-                let places = ["new_expert", "experts", "samples", "train_expert", "arm"];
+                let places = ["new_expert", "experts", "samples", "train_expert", "method"];
                 places.into_iter().all(same) && cell["metric"] == *row["metric"]
             });
             let cell = cell.unwrap_or_else(|| panic!("no cell for {row:?}"));
@@ -204,16 +204,16 @@ fn a_page_of_a_sweep_on_its_way_says_what_is_missing() {
         "--dataset",
         dataset,
         "--only",
-        "arm=\"w/o\" and start=1",
+        "method=\"w/o\" and start=1",
     ];
     run(folder.path(), &arguments, 0);
     let page = fs::read_to_string(folder.path().join("results/tiny/paper/index.html")).unwrap();
     assert!(page.contains("1 with all results, 3 not run yet"), "{page}");
     let data = behind(&page);
     let cells = data["tiny"]["cells"].as_array().unwrap();
-    let missing = |arm: &str| -> Vec<u64> {
-        let of_arm = cells.iter().filter(|cell| cell["at"]["arm"] == arm);
-        of_arm
+    let missing = |method: &str| -> Vec<u64> {
+        let of_method = cells.iter().filter(|cell| cell["at"]["method"] == method);
+        of_method
             .map(|cell| cell["missing"].as_u64().unwrap())
             .collect()
     };
@@ -432,7 +432,7 @@ fn finished_pages_over_tables_with_more_results_are_kept() {
     fs::remove_dir_all(results.join("store")).unwrap();
     let one = [
         &both[..],
-        &["--only", "table=tiny and arm=\"w/\" and start=28"],
+        &["--only", "table=tiny and method=\"w/\" and start=28"],
     ]
     .concat();
     let said = run(at, &one, 1).err;

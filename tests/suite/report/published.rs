@@ -18,7 +18,7 @@ use crate::support::{
 
 const VALUES: &str = "\
 # made up
-new_expert,train_expert,arm,experts,samples,dice_percent,assd,hd95,note
+new_expert,train_expert,method,experts,samples,dice_percent,assd,hd95,note
 6,,w/,2,5,80,2.5,7,
 6,,w/o,0,5,70,3,9,hard to read
 6,,w/,2,10,84,,,
@@ -82,9 +82,9 @@ fn against(
 fn on_the_data_they_were_published_for_values_are_subtracted_cell_by_cell() {
     let (versus, text) = against(Provenance::Acquired, "the data", |_| {});
     assert_eq!(versus.standing, Standing::Comparison);
-    let pair = |arm: &str, samples, metric| {
+    let pair = |method: &str, samples, metric| {
         let found = versus.pairs.iter().find(|pair| {
-            word(&pair.position) == arm
+            word(&pair.position) == method
                 && pair.position.samples() == Some(samples)
                 && pair.metric == metric
         });
@@ -355,7 +355,7 @@ fn a_file_as_spreadsheets_save_it_is_read() {
     let latin: Vec<u8> = latin.chars().map(|c| c as u8).collect();
     assert!(refused(&latin).contains("not text in UTF-8; save it as CSV in UTF-8"));
     assert!(refused(b"").contains("it is empty; the columns are new_expert"));
-    let without = VALUES.replace(",arm,", ",how,");
+    let without = VALUES.replace(",method,", ",how,");
     assert!(refused(without.as_bytes()).contains("unknown column `how`"));
     let without = VALUES.replace(",experts,", ",note,");
     assert!(refused(without.as_bytes()).contains("it has no column `experts`"));

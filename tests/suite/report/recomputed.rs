@@ -102,8 +102,8 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
     let outcomes = plan.runs.iter().map(|run| {
         let found = drawn.iter().find(|drawn| {
             drawn["new_expert"] == run.at.new_expert
-                && drawn["arm"] == *run.at.method.word
-                && drawn["combination"] == run.at.experts.iter().join("+")
+                && drawn["method"] == *run.at.method.word
+                && drawn["annotators"] == run.at.experts.iter().join("+")
                 && drawn["samples"] == run.at.samples
                 && drawn["start"] == run.at.start
         });
@@ -124,7 +124,7 @@ fn every_number_and_mark_is_that_of_pandas_and_scipy() {
     for cell in &table.cells {
         let expected = cells.iter().find(|expected| {
             expected["new_expert"] == cell.position.new_expert().unwrap()
-                && expected["arm"] == word(&cell.position)
+                && expected["method"] == word(&cell.position)
                 && expected["experts"] == cell.position.experts().unwrap()
                 && expected["samples"] == cell.position.samples().unwrap()
                 && expected["metric"] == cell.metric.column()

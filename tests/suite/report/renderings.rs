@@ -28,12 +28,12 @@ fn whole(run: &Run) -> f64 {
     } else {
         -0.1
     };
-    let arm = if run.at.experts.is_empty() {
+    let method = if run.at.experts.is_empty() {
         0.5 + swing
     } else {
         0.0
     };
-    2.0 - 0.1 * run.at.samples as f64 + 0.05 * run.at.start as f64 + arm
+    2.0 - 0.1 * run.at.samples as f64 + 0.05 * run.at.start as f64 + method
 }
 
 /// The same with one undefined run of `w/` at n = 5, one failed of `w/o` at n = 5 and all of `w/o`
@@ -142,13 +142,15 @@ fn the_csv_counts_what_is_missing_and_says_why_nothing_was_tested() {
     let table = report::table(&results, 0, &provenance(), &own_folder(folder.path()));
     table.write().unwrap();
     let rows = csv(&folder.path().join("made_up/paper/made_up.csv"));
-    let row = |arm: &str, samples: &str| {
+    let row = |method: &str, samples: &str| {
         rows.iter()
-            .find(|row| row["arm"] == arm && row["samples"] == samples && row["metric"] == "assd")
+            .find(|row| {
+                row["method"] == method && row["samples"] == samples && row["metric"] == "assd"
+            })
             .unwrap()
     };
-    let counts = |arm: &str, samples: &str| {
-        let row = row(arm, samples);
+    let counts = |method: &str, samples: &str| {
+        let row = row(method, samples);
         [
             "runs",
             "runs_defined",
@@ -212,9 +214,9 @@ fn intervals_and_holms_adjustment_are_those_of_the_textbook() {
     let (plan, store) = with_scores(folder.path(), |run| Some(Score::Value(whole(run))));
     let results = results::collect(&plan, &store, &|_| None);
     let (table, _) = laid_out(&results);
-    let find = |arm: &str, samples| {
+    let find = |method: &str, samples| {
         let found = table.cells.iter().find(|cell| {
-            word(&cell.position) == arm
+            word(&cell.position) == method
                 && cell.position.samples() == Some(samples)
                 && cell.metric == Metric::Assd
         });

@@ -17,9 +17,9 @@ fn table(results: &Results<'_>) -> Table {
     report::tabulate(results, 0)
 }
 
-fn cell<'a>(table: &'a Table, arm: &str, samples: usize, metric: Metric) -> &'a Cell {
+fn cell<'a>(table: &'a Table, method: &str, samples: usize, metric: Metric) -> &'a Cell {
     let found = table.cells.iter().find(|cell| {
-        word(&cell.position) == arm
+        word(&cell.position) == method
             && cell.position.samples() == Some(samples)
             && cell.metric == metric
     });
@@ -80,7 +80,7 @@ fn marks_follow_the_tests() {
     let (plan, store) = with_scores(folder.path(), |run| Some(Score::Value(regular(run))));
     let results = results::collect(&plan, &store, &|_| None);
     let table = table(&results);
-    let at = |arm, samples| cell(&table, arm, samples, Metric::Assd);
+    let at = |method, samples| cell(&table, method, samples, Metric::Assd);
     // Differences at n = 5: .7, 1.3, .7, 1.3; mean 1, sd sqrt(.12), t = 1 / (sqrt(.12) / 2) = 5.77,
     // two-sided p at 3 degrees of freedom by its closed form, with x = t / sqrt(3) = 10 / 3:
     // 1 - 2 / pi (x / (1 + x^2) + atan x).
@@ -144,7 +144,7 @@ fn an_undefined_score_is_counted_shown_and_earns_no_mark() {
         .find(|row| row["status"] == "undefined")
         .unwrap();
     assert_eq!(
-        (&*row["combination"], &*row["samples"], &*row["start"]),
+        (&*row["annotators"], &*row["samples"], &*row["start"]),
         ("1+2", "5", "4")
     );
     assert_eq!((&*row["assd"], &*row["dice_percent"]), ("", "0"));

@@ -94,7 +94,7 @@ fn stages_of_another_version_whose_images_are_not_known_stay() {
     run(at, &small_run(&[]), 0);
     run(at, &small_run(&["--set", "scratch.steps=3"]), 0);
     let runs = csv(&results_of(at, "small", "paper+").join("runs.csv"));
-    let digest = &runs.iter().find(|row| row["arm"] == "w/o").unwrap()["training"];
+    let digest = &runs.iter().find(|row| row["method"] == "w/o").unwrap()["training"];
     let path = format!(
         "results/store/scratch/{}/{digest}/artefact.json",
         &digest[..2]

@@ -8,7 +8,7 @@ use crate::support::{common::*, faults::*};
 fn a_part_of_a_grid_is_planned_and_run_alone_and_the_table_shows_all_there_is() {
     let folder = tiny();
     let dataset = phantom().to_str().unwrap();
-    let only = ["--only", "arm=\"w/\" and start=28"];
+    let only = ["--only", "method=\"w/\" and start=28"];
     let planned = run(
         folder.path(),
         &[

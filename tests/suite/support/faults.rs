@@ -280,7 +280,7 @@ pub fn small_manifest() -> String {
 }
 
 /// One fine-tuning on one pretraining, and its evaluation: every kind of publication there is.
-pub const THREE_STAGES: &str = "arm=\"w/\" and n=1";
+pub const THREE_STAGES: &str = "method=\"w/\" and n=1";
 
 /// Arguments of a run of the small manifest.
 pub fn small_run<'a>(more: &[&'a str]) -> Vec<&'a str> {

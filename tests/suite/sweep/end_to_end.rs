@@ -61,7 +61,10 @@ fn repeats_of_a_pretraining_are_runs_of_their_own() {
     let only = ["--only", "repeat=1", "--all"];
     let trace = [&["trace"], &tiny_run(&repeats)[1..], &only].concat();
     let said = run(folder.path(), &trace, 0).out;
-    assert!(said.contains("start 1, experts 1+2, repeat 1: "), "{said}");
+    assert!(
+        said.contains("start 1, annotators 1+2, repeat 1: "),
+        "{said}"
+    );
 }
 
 fn modified(folder: &Path) -> Vec<(String, std::time::SystemTime)> {
@@ -86,7 +89,9 @@ fn a_cell_is_the_mean_of_its_runs() {
     for cell in csv(&results.join("tiny.csv")) {
         let values: Vec<f64> = runs
             .iter()
-            .filter(|run| run["arm"] == cell["arm"] && run["new_expert"] == cell["new_expert"])
+            .filter(|run| {
+                run["method"] == cell["method"] && run["new_expert"] == cell["new_expert"]
+            })
             .filter_map(|run| run[&cell["metric"]].parse().ok())
             .collect();
         if values.len() < 2 {
@@ -239,7 +244,7 @@ fn a_failing_run_is_reported_and_the_rest_goes_on() {
         .join("results/tiny/paper+scratch.lr=1e25/runs.csv"));
     for row in &rows {
         let failed = row["status"] == "failed";
-        assert_eq!(failed, row["arm"] == "w/o", "{row:?}");
+        assert_eq!(failed, row["method"] == "w/o", "{row:?}");
         assert_eq!(failed, row["reason"].contains("diverged"), "{row:?}");
         assert_eq!(failed, row["dice_percent"].is_empty(), "{row:?}");
     }
@@ -248,7 +253,7 @@ fn a_failing_run_is_reported_and_the_rest_goes_on() {
         .path()
         .join("results/tiny/paper+scratch.lr=1e25/tiny.csv"))
     {
-        assert_eq!(cell["mean"].is_empty(), cell["arm"] == "w/o", "{cell:?}");
+        assert_eq!(cell["mean"].is_empty(), cell["method"] == "w/o", "{cell:?}");
         assert_eq!(
             (&*cell["p_counterpart"], &*cell["underline"]),
             ("", "false"),
@@ -377,12 +382,14 @@ fn smoke_profiles_of_all_tables_share_their_work_and_label_their_data() {
         }
     }
     // Table I's own expert and Table II without pretraining at all samples are the same trainings.
-    let training = |table: &str, arm: &str| -> Vec<String> {
+    let training = |table: &str, method: &str| -> Vec<String> {
         let rows = csv(&results.join(format!("{table}/smoke/runs.csv")));
         let mut digests: Vec<String> = rows
             .iter()
-            .filter(|row| row["arm"] == arm && row["new_expert"] == "6" && row["samples"] == "34")
-            .filter(|row| arm == "w/o" || row["combination"] == "6")
+            .filter(|row| {
+                row["method"] == method && row["new_expert"] == "6" && row["samples"] == "34"
+            })
+            .filter(|row| method == "w/o" || row["annotators"] == "6")
             .map(|row| row["training"].clone())
             .collect();
         digests.sort();
@@ -575,7 +582,7 @@ fn run_writes_no_table_over_one_with_more_results_either() {
     let before = table();
     assert_eq!(before.len(), 4);
     fs::remove_dir_all(folder.path().join("results/store")).unwrap();
-    let one = tiny_run(&["--only", "arm=\"w/\" and start=28"]);
+    let one = tiny_run(&["--only", "method=\"w/\" and start=28"]);
     let said = run(folder.path(), &one, 1);
     assert!(
         said.err

@@ -125,7 +125,7 @@ fn a_running_sweep_is_seen_from_another_terminal_and_a_killed_one_is_not_taken_f
 #[test]
 fn status_counts_what_is_in_the_store_with_or_without_a_journal() {
     let folder = tiny();
-    run(folder.path(), &tiny_run(&["--only", "arm=w/"]), 0);
+    run(folder.path(), &tiny_run(&["--only", "method=w/"]), 0);
     let whole = serde_json::json!({"needed": 2, "done": 2, "running": 0, "failed": 0, "left": 0});
     let open = serde_json::json!({"needed": 2, "done": 0, "running": 0, "failed": 0, "left": 2});
     let counts = |folder: &Path| {
@@ -135,7 +135,7 @@ fn status_counts_what_is_in_the_store_with_or_without_a_journal() {
         assert_eq!(seen["kinds"]["scratch"], open);
     };
     counts(folder.path());
-    let part = status(folder.path(), &["--only", "arm=w/"], 0);
+    let part = status(folder.path(), &["--only", "method=w/"], 0);
     assert_eq!(part["runs"], serde_json::json!({"done": 2, "of": 2}));
     // A line that a crash has torn, and something that is none.
     let journal = journal_of(folder.path());
@@ -221,7 +221,7 @@ fn failures_are_told_with_their_reason_until_they_are_mended() {
 #[test]
 fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
     let folder = tiny();
-    let one = "arm=w/ start=1";
+    let one = "method=w/ start=1";
     let ask = |more: &[&str], code| {
         let mut arguments = asking("why", more);
         arguments.extend(["--only", one]);
@@ -303,7 +303,7 @@ fn why_names_the_fields_that_differ_from_the_nearest_neighbour() {
 
     // What does not pick one run is refused with what there is.
     let mut arguments = asking("why", &[]);
-    arguments.extend(["--only", "arm=w/"]);
+    arguments.extend(["--only", "method=w/"]);
     let said = run(folder.path(), &arguments, 2).err;
     assert!(
         said.contains("2 runs match; narrow the expression down to one run (table, expert"),

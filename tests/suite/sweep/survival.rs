@@ -165,7 +165,7 @@ fn a_stage_that_takes_too_long_is_ended_and_the_rest_goes_on() {
         .path()
         .join("results/tiny/paper+scratch.steps=10000000/runs.csv"));
     for row in rows {
-        assert_eq!(row["status"] == "failed", row["arm"] == "w/o", "{row:?}");
+        assert_eq!(row["status"] == "failed", row["method"] == "w/o", "{row:?}");
     }
     let wrong = run(folder.path(), &tiny_run(&["--stage-timeout", "3 days"]), 2);
     assert!(wrong.err.contains("90s"), "{}", wrong.err);

@@ -19,7 +19,7 @@ fn with_data() -> tempfile::TempDir {
 fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
     let folder = with_data();
     run(folder.path(), &["run", "tiny.toml"], 0);
-    let asked = "expert=6 n=5 arm=w/ metric=assd";
+    let asked = "expert=6 n=5 method=w/ metric=assd";
     let said = run(
         folder.path(),
         &["trace", "tiny", "--only", asked, "--json"],
@@ -58,7 +58,7 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
         }
     }
     // The same for people; without a metric all three, and part of the runs.
-    let asked = ["trace", "tiny.toml", "--only", "arm=w/ and start=28"];
+    let asked = ["trace", "tiny.toml", "--only", "method=w/ and start=28"];
     let said = run(folder.path(), &asked, 0).out;
     assert_eq!(said.matches("over 2 results").count(), 3, "{said}");
     assert_eq!(
@@ -72,7 +72,7 @@ fn a_cell_is_traced_to_runs_scores_and_files_that_give_its_mean() {
     let said = run(folder.path(), &[&asked[..], &["--all"]].concat(), 0).out;
     assert_eq!(said.matches("over 2 results").count(), 3, "{said}");
     assert_eq!(
-        said.matches("  start 28, experts 1+2: ").count(),
+        said.matches("  start 28, annotators 1+2: ").count(),
         3,
         "{said}"
     );
@@ -143,7 +143,11 @@ fn the_command_that_a_page_gives_for_a_number_traces_it() {
 #[test]
 fn every_number_comes_out_again_from_the_stored_predictions_or_is_named() {
     let folder = with_data();
-    run(folder.path(), &["run", "tiny.toml", "--only", "arm=w/"], 0);
+    run(
+        folder.path(),
+        &["run", "tiny.toml", "--only", "method=w/"],
+        0,
+    );
     let said = run(folder.path(), &["report", "tiny.toml", "--verify"], 1).out;
     assert!(
         said.contains("2 of 2 evaluations give the stored scores"),
@@ -189,7 +193,14 @@ fn a_part_of_a_table_is_shown_and_nothing_is_written_over() {
     let folder = with_data();
     run(folder.path(), &["run", "tiny.toml"], 0);
     let before = files(&folder.path().join("results"));
-    let part = ["report", "tiny.toml", "--only", "arm=w/", "--format", "csv"];
+    let part = [
+        "report",
+        "tiny.toml",
+        "--only",
+        "method=w/",
+        "--format",
+        "csv",
+    ];
     let said = run(folder.path(), &part, 0).out;
     let rows = said.lines().count();
     let whole = run(

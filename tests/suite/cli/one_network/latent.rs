@@ -22,7 +22,7 @@ fn a_probabilistic_network_draws_masks_takes_a_latent_and_is_adapted() {
     let runs = csv(&results.join("runs.csv"));
     let served = runs
         .iter()
-        .find(|run| run["arm"] == "probabilistic")
+        .find(|run| run["method"] == "probabilistic")
         .unwrap();
     let (digest, served) = (served["pretraining"].clone(), served["training"].clone());
     export(folder.path(), &digest);

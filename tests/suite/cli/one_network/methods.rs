@@ -15,7 +15,7 @@ fn pretrained(folder: &std::path::Path, methods: &[&str]) {
     let results = results.map(|entry| entry.unwrap().path()).next().unwrap();
     let runs = csv(&results.join("runs.csv"));
     for method in methods {
-        let of_method = runs.iter().find(|run| run["arm"] == *method).unwrap();
+        let of_method = runs.iter().find(|run| run["method"] == *method).unwrap();
         let exported = export(folder, &of_method["pretraining"]);
         fs::rename(exported, folder.join(format!("{method}.safetensors"))).unwrap();
     }

@@ -40,12 +40,12 @@ fn an_exported_checkpoint_has_the_fields_names_and_says_where_it_comes_from() {
         let words = ["store", "export", "tiny.toml", "-d", dataset, "-o", out];
         run(folder.path(), &[&words[..], more].concat(), code)
     };
-    by(&["--combination", "1+2"], "by_experts.safetensors", 0);
+    by(&["--annotators", "1+2"], "by_experts.safetensors", 0);
     let same = fs::read(folder.path().join("by_experts.safetensors")).unwrap();
     assert!(same == fs::read(&path).unwrap());
-    let said = by(&["--combination", "1+3"], "x", 2).err;
+    let said = by(&["--annotators", "1+3"], "x", 2).err;
     assert!(said.contains("annotators 1+2"), "{said}");
-    assert!(by(&[], "x", 2).err.contains("--combination 1+2+3"));
+    assert!(by(&[], "x", 2).err.contains("--annotators 1+2+3"));
     let said = by(&["--run", "method=w/"], "x", 2).err;
     assert!(said.contains("2 networks are picked"), "{said}");
     let said = by(&["--run", "method=w/ start=1"], "x", 2).err;

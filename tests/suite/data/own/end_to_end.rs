@@ -42,7 +42,7 @@ fn a_folder_of_pictures_gets_to_a_table_with_the_names_of_its_experts() {
     assert!(table.contains("label 2 of each mask"), "{table}");
     let runs = csv(&folder.join("runs.csv"));
     assert!(runs.iter().all(|run| run["new_expert"] == "carla"));
-    let combinations: Vec<&str> = runs.iter().map(|run| run["combination"].as_str()).collect();
+    let combinations: Vec<&str> = runs.iter().map(|run| run["annotators"].as_str()).collect();
     assert!(combinations.contains(&"anna+bert"), "{combinations:?}");
     // By name, by number, and not by another name.
     for (only, code) in [
