@@ -10,7 +10,11 @@ use std::{
 use anyhow::{Context, Error, anyhow};
 use clap::Args;
 
-use super::{Done, Failure, ImageOptions, OwnDevice, output::print, weights::LoadedWeights};
+use super::{
+    Done, Failure, ImageOptions, OwnDevice,
+    output::print,
+    weights::{DisagreementSource, LoadedWeights},
+};
 use crate::{
     data::{
         Expert, Image, Mask, by_cause,
@@ -55,6 +59,11 @@ pub(super) struct Arguments {
     /// Write the probability of foreground too, as NAME_probability.nii.gz.
     #[arg(long)]
     probabilities: bool,
+    /// Write how much experts disagree too, as NAME_disagreement.nii.gz, from 0 to 1, where half of
+    /// them are inside: the map of a network that has one, or 4 p (1 - p) where the probability p
+    /// was trained to be the share of the experts that are inside.
+    #[arg(long, conflicts_with = "sample")]
+    disagreement: bool,
     /// Write the image with the mask's contour too, as NAME_overlay.png.
     #[arg(long)]
     overlay: bool,
@@ -89,6 +98,8 @@ const TOGETHER: usize = 16;
 pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
     let weights = arguments.with_latent(LoadedWeights::open(&arguments.weights)?)?;
     let branch = weights.branch(arguments.expert)?;
+    let source = arguments.disagreement.then(|| weights.disagreement());
+    let source = source.transpose()?;
     let reading = arguments.reading.reading();
     let found = folder::images(&arguments.images, &reading).map_err(Failure::input)?;
     for line in grouped(&found.warnings) {
@@ -131,11 +142,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .map(|named| (named.path.display(), &named.header));
     weights.tell_differences(headers);
     let (engine, _) = arguments.device.open()?;
+    let outputs = Outputs { branch, source };
     match &engine {
-        AnyEngine::Stock(engine) => predict_all(arguments, &weights, branch, &images, engine),
-        AnyEngine::Lanes(engine) => predict_all(arguments, &weights, branch, &images, engine),
-        AnyEngine::Cuda(engine) => predict_all(arguments, &weights, branch, &images, &**engine),
+        AnyEngine::Stock(engine) => predict_all(arguments, &weights, &outputs, &images, engine),
+        AnyEngine::Lanes(engine) => predict_all(arguments, &weights, &outputs, &images, engine),
+        AnyEngine::Cuda(engine) => predict_all(arguments, &weights, &outputs, &images, &**engine),
     }
+}
+
+/// Which outputs of the network are asked for.
+struct Outputs {
+    /// The branch of the mask.
+    branch: usize,
+    /// What says how much experts disagree, where that is asked for.
+    source: Option<DisagreementSource>,
 }
 
 impl Arguments {
@@ -144,6 +164,7 @@ impl Arguments {
         let file = |ending: &str| self.out.join(format!("{name}{ending}.nii.gz"));
         let mut files = vec![file("")];
         files.extend(self.probabilities.then(|| file("_probability")));
+        files.extend(self.disagreement.then(|| file("_disagreement")));
         files.extend(self.logits.then(|| file("_logits")));
         let samples = 1..=self.sample.map_or(0, NonZeroUsize::get);
         files.extend(samples.map(|number| file(&format!("_sample{number}"))));
@@ -227,10 +248,14 @@ impl Arguments {
 fn predict_all<E: Engine>(
     arguments: &Arguments,
     weights: &LoadedWeights,
-    branch: usize,
+    outputs: &Outputs,
     images: &[NamedImage],
     engine: &E,
 ) -> Result<Done, Failure> {
+    let branches: Vec<usize> = match outputs.source {
+        Some(DisagreementSource::Branch(map)) => vec![outputs.branch, map],
+        Some(DisagreementSource::Probability) | None => vec![outputs.branch],
+    };
     let net = weights
         .checkpoint
         .restore(&weights.recipe.network, engine.device())
@@ -250,8 +275,14 @@ fn predict_all<E: Engine>(
         };
         let predicted: Vec<Predicted> = match noises.is_empty() {
             true => {
-                let planes = logits(&net, engine, &[branch], &prepared, spec).map_err(failed)?;
-                planes.into_iter().flatten().map(Predicted::of).collect()
+                let planes = logits(&net, engine, &branches, &prepared, spec).map_err(failed)?;
+                let mut planes = planes.into_iter();
+                let masks = planes.next().into_iter().flatten().map(Predicted::of);
+                match (outputs.source, planes.next()) {
+                    (_, Some(maps)) => masks.zip(maps).map(Predicted::with_map).collect(),
+                    (Some(_), None) => masks.map(Predicted::with_own_disagreement).collect(),
+                    (None, None) => masks.collect(),
+                }
             }
             false => {
                 let each = prepared.iter();
@@ -276,7 +307,7 @@ fn predict_all<E: Engine>(
             1 => "1 mask".to_owned(),
             n => format!("{n} masks"),
         },
-        match weights.experts.get(branch) {
+        match weights.experts.get(outputs.branch) {
             Some(expert) => format!(" for expert {expert}"),
             None => String::new(),
         },
@@ -293,6 +324,8 @@ struct Predicted {
     probability: Plane,
     /// Before the sigmoid; of each sample where there are samples.
     logits: Vec<Plane>,
+    /// How much experts disagree, from 0 to 1.
+    disagreement: Option<Plane>,
 }
 
 fn probabilities(logits: &Plane) -> Plane {
@@ -307,6 +340,28 @@ impl Predicted {
         Self {
             probability: probabilities(&logits),
             logits: vec![logits],
+            disagreement: None,
+        }
+    }
+
+    /// With the map that a network has for it, before the sigmoid.
+    fn with_map((self, map): (Self, Plane)) -> Self {
+        Self {
+            disagreement: Some(probabilities(&map)),
+            ..self
+        }
+    }
+
+    /// With that of the probability, where it is a share of experts.
+    fn with_own_disagreement(self) -> Self {
+        let shares = self.probability.values.iter();
+        let disagreement = Plane {
+            values: shares.map(|p| 4.0 * p * (1.0 - p)).collect(),
+            ..self.probability
+        };
+        Self {
+            disagreement: Some(disagreement),
+            ..self
         }
     }
 
@@ -327,6 +382,7 @@ impl Predicted {
                 ..each[0]
             },
             logits,
+            disagreement: None,
         }
     }
 }
@@ -374,6 +430,11 @@ fn write(
     if arguments.probabilities {
         let at = |i: usize| predicted.probability.values[i];
         // Background.
+        real(prepared.frame.enlarge(&region, at, 0.0))?;
+    }
+    if let Some(disagreement) = &predicted.disagreement {
+        let at = |i: usize| disagreement.values[i];
+        // Nobody marks what the network does not see.
         real(prepared.frame.enlarge(&region, at, 0.0))?;
     }
     if arguments.logits {

@@ -12,7 +12,7 @@ use super::Failure;
 use crate::{
     data::{Expert, nifti::Header, training_geometry::TrainingGeometry},
     manifest::Recipe,
-    method::NetworkForm,
+    method::{NetworkForm, Objective},
     net::{Checkpoint, CheckpointError, ExpertLayers, NetworkSize},
 };
 
@@ -27,6 +27,15 @@ pub(super) struct LoadedWeights {
     pub network: NetworkForm,
     /// Dimensions of the latent; 0 where it takes none.
     pub latent: usize,
+}
+
+/// What says how much experts disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DisagreementSource {
+    /// A branch that is a map of it.
+    Branch(usize),
+    /// The probability of foreground, which was trained to be the share of experts inside.
+    Probability,
 }
 
 impl LoadedWeights {
@@ -88,6 +97,22 @@ impl LoadedWeights {
         let lines = geometry.map(|geometry| geometry.differences(images));
         for line in lines.into_iter().flatten() {
             eprintln!("warning: {line}");
+        }
+    }
+
+    /// What of the network says how much the experts disagree whose masks it was trained on.
+    pub fn disagreement(&self) -> Result<DisagreementSource, Failure> {
+        if self.network == NetworkForm::Map {
+            return Ok(DisagreementSource::Branch(1));
+        }
+        let about = self.checkpoint.about();
+        match about.is_some_and(|about| about.objective() == Some(Objective::MeanMask)) {
+            true => Ok(DisagreementSource::Probability),
+            false => Err(self.unfit(
+                "the network does not say how much experts disagree; only `uncertainty` and \
+                 `uncertainty-map` networks do, taken out of the store as they were pretrained; \
+                 leave `--disagreement` out",
+            )),
         }
     }
 

@@ -131,6 +131,15 @@ pub enum Objective {
 }
 
 impl Objective {
+    /// The field in keys; one that is usual has none.
+    pub const FIELD: &str = "objective";
+
+    /// The objective of a word in keys.
+    pub fn of_word(word: &str) -> Option<Self> {
+        let all = [Self::Dice, Self::MeanMask, Self::MaskAndMap, Self::Elbo];
+        all.into_iter().find(|objective| objective.word() == word)
+    }
+
     /// The word in keys.
     pub fn word(self) -> &'static str {
         match self {

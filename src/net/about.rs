@@ -9,7 +9,7 @@ use crate::{
     data::{Expert, training_geometry::TrainingGeometry},
     key::{Digest, Input},
     manifest::{Budget, LatentSpec, Recipe},
-    method::NetworkForm,
+    method::{NetworkForm, Objective},
     plan::Kind,
     store::MadeBy,
 };
@@ -71,6 +71,10 @@ pub struct StageRecord {
     pub made_by: MadeBy,
     /// The inputs behind its key.
     pub inputs: Vec<Input>,
+    /// What the only branch learned, where that is none of the experts' masks: `masks of experts
+    /// 1, 2, 3 fused by majority`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// How a network was adapted to one more expert.
@@ -137,8 +141,28 @@ impl About {
         }
     }
 
+    /// What it minimised, where it comes from a store.
+    pub fn objective(&self) -> Option<Objective> {
+        let record = self.record()?;
+        let mut inputs = record.inputs.iter();
+        match inputs.find(|input| input.field == Objective::FIELD) {
+            None => Some(Objective::default()),
+            Some(input) => Objective::of_word(&input.value),
+        }
+    }
+
+    fn record(&self) -> Option<&StageRecord> {
+        match &self.provenance {
+            NetworkOrigin::Stage { record, .. } => record.as_ref(),
+            NetworkOrigin::Adaptation(_) => None,
+        }
+    }
+
     /// Whose its branches are: `experts 1, 2`, `one branch for experts 1, 2`.
     pub fn whose(&self) -> String {
+        if let Some(target) = self.record().and_then(|record| record.target.as_ref()) {
+            return format!("one branch for the {target}");
+        }
         let experts = self.experts.iter().join(", ");
         match (self.network, self.experts.as_slice()) {
             (NetworkForm::One, []) => "one branch for fused masks".to_owned(),

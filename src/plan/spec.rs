@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 use super::Fusion;
@@ -209,6 +210,23 @@ impl Train {
             Origin::RandomForExperts(_) | Origin::ImportedForExperts(..) => Kind::Pretrain,
             Origin::Random => Kind::Scratch,
             Origin::Pretrained(_) | Origin::Adapted { .. } => Kind::Finetune,
+        }
+    }
+
+    /// What the only branch learns, where that is none of the experts' masks: `masks of experts 1,
+    /// 2, 3 fused by majority`, `mean of the masks of experts 1, 2, 3`.
+    pub fn target(&self) -> Option<String> {
+        match (&self.support.fused, self.objective) {
+            (Some(Fusion { rule, experts }), _) => Some(format!(
+                "masks of experts {} fused by {}",
+                experts.iter().join(", "),
+                rule.word()
+            )),
+            (None, Objective::MeanMask) => {
+                let experts = self.support.experts.iter().join(", ");
+                Some(format!("mean of the masks of experts {experts}"))
+            }
+            (None, _) => None,
         }
     }
 
@@ -418,7 +436,7 @@ impl Keyed for Train {
             sink.text("network", network.word());
         }
         if !objective.is_usual() {
-            sink.text("objective", objective.word());
+            sink.text(Objective::FIELD, objective.word());
         }
         latent.key_if_unusual(sink);
         sink.group("support", &**support);

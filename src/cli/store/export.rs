@@ -13,7 +13,7 @@ use crate::{
     key::Digest,
     manifest,
     net::{About, Checkpoint, NetworkOrigin, StageRecord},
-    plan::{Kind, Names, Picking, Plan, StageId},
+    plan::{Kind, Names, Picking, Plan, Spec, StageId},
     store::{Description, Found, Store, create_file},
 };
 
@@ -168,18 +168,15 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
         dataset,
         geometry,
         made_by,
+        spec,
         ..
     } = *artefact.description;
-    print(format_args!(
-        "{kind} {}: width {}, {}, trained on {dataset}{}",
-        digest.short(),
-        about.recipe.network.width,
-        about.whose(),
-        match &geometry {
-            Some(geometry) => format!(" ({geometry})"),
-            None => String::new(),
-        }
-    ));
+    let target = match serde_json::from_str(spec.get()) {
+        Ok(Spec::Train(train)) => train.target(),
+        Ok(_) | Err(_) => None,
+    };
+    let shown = geometry.as_ref().map(|geometry| format!(" ({geometry})"));
+    let trained_on = format!("{dataset}{}", shown.unwrap_or_default());
     let about = About {
         geometry,
         provenance: NetworkOrigin::Stage {
@@ -189,10 +186,17 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
                 dataset: Some(dataset),
                 made_by,
                 inputs,
+                target,
             }),
         },
         ..about
     };
+    print(format_args!(
+        "{kind} {}: width {}, {}, trained on {trained_on}",
+        digest.short(),
+        about.recipe.network.width,
+        about.whose()
+    ));
     create_file(&arguments.out, &checkpoint.with_about(about).to_bytes()).map_err(Failure::work)?;
     print(format_args!("written to {}", arguments.out.display()));
     Ok(Done::Whole)

@@ -6,7 +6,7 @@ use super::{about, export, some_cases, tensors};
 use crate::support::common::*;
 
 /// The pretrained networks of a tiny grid of some methods, as files named after these.
-fn pretrained(folder: &std::path::Path, methods: &[&str]) {
+pub fn pretrained(folder: &std::path::Path, methods: &[&str]) {
     let methods_line = format!("methods = {methods:?}");
     let text = TINY.replace("arms = [\"w/\", \"w/o\"]", &methods_line);
     fs::write(folder.join("tiny.toml"), text).unwrap();

@@ -3,6 +3,7 @@
 
 mod audit;
 mod broken;
+mod disagreement;
 mod fuse;
 mod geometry;
 mod imports;
