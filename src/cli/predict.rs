@@ -31,7 +31,7 @@ use crate::{
     progress::Bar,
     seed::Seed,
     store::create_file,
-    train::{logits, samples, sigmoid, standard_normals},
+    train::{disagreement, logits, samples, sigmoid, standard_normals},
 };
 
 #[derive(Debug, Args)]
@@ -59,9 +59,9 @@ pub(super) struct Arguments {
     /// Write the probability of foreground too, as NAME_probability.nii.gz.
     #[arg(long)]
     probabilities: bool,
-    /// Write how much experts disagree too, as NAME_disagreement.nii.gz, from 0 to 1, where half of
-    /// them are inside: the map of a network that has one, or 4 p (1 - p) where the probability p
-    /// was trained to be the share of the experts that are inside.
+    /// Write how much experts disagree too, as NAME_disagreement.nii.gz: from 0, where all agree,
+    /// to 1, where half of them are inside. It is the map of a network that has one, or
+    /// 4 p (1 - p) where the probability p was trained to be the share of experts that are inside.
     #[arg(long, conflicts_with = "sample")]
     disagreement: bool,
     /// Write the image with the mask's contour too, as NAME_overlay.png.
@@ -142,7 +142,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
         .map(|named| (named.path.display(), &named.header));
     weights.tell_differences(headers);
     let (engine, _) = arguments.device.open()?;
-    let outputs = Outputs { branch, source };
+    let outputs = WantedOutputs { branch, source };
     match &engine {
         AnyEngine::Stock(engine) => predict_all(arguments, &weights, &outputs, &images, engine),
         AnyEngine::Lanes(engine) => predict_all(arguments, &weights, &outputs, &images, engine),
@@ -151,7 +151,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Done, Failure> {
 }
 
 /// Which outputs of the network are asked for.
-struct Outputs {
+struct WantedOutputs {
     /// The branch of the mask.
     branch: usize,
     /// What says how much experts disagree, where that is asked for.
@@ -248,7 +248,7 @@ impl Arguments {
 fn predict_all<E: Engine>(
     arguments: &Arguments,
     weights: &LoadedWeights,
-    outputs: &Outputs,
+    outputs: &WantedOutputs,
     images: &[NamedImage],
     engine: &E,
 ) -> Result<Done, Failure> {
@@ -278,10 +278,9 @@ fn predict_all<E: Engine>(
                 let planes = logits(&net, engine, &branches, &prepared, spec).map_err(failed)?;
                 let mut planes = planes.into_iter();
                 let masks = planes.next().into_iter().flatten().map(Predicted::of);
-                match (outputs.source, planes.next()) {
-                    (_, Some(maps)) => masks.zip(maps).map(Predicted::with_map).collect(),
-                    (Some(_), None) => masks.map(Predicted::with_own_disagreement).collect(),
-                    (None, None) => masks.collect(),
+                match planes.next() {
+                    Some(maps) => masks.zip(maps).map(Predicted::with_map).collect(),
+                    None => masks.collect(),
                 }
             }
             false => {
@@ -324,7 +323,7 @@ struct Predicted {
     probability: Plane,
     /// Before the sigmoid; of each sample where there are samples.
     logits: Vec<Plane>,
-    /// How much experts disagree, from 0 to 1.
+    /// How much experts disagree, from 0 to 1, where a branch says it.
     disagreement: Option<Plane>,
 }
 
@@ -345,23 +344,10 @@ impl Predicted {
     }
 
     /// With the map that a network has for it, before the sigmoid.
-    fn with_map((self, map): (Self, Plane)) -> Self {
+    fn with_map((mask, map): (Self, Plane)) -> Self {
         Self {
             disagreement: Some(probabilities(&map)),
-            ..self
-        }
-    }
-
-    /// With that of the probability, where it is a share of experts.
-    fn with_own_disagreement(self) -> Self {
-        let shares = self.probability.values.iter();
-        let disagreement = Plane {
-            values: shares.map(|p| 4.0 * p * (1.0 - p)).collect(),
-            ..self.probability
-        };
-        Self {
-            disagreement: Some(disagreement),
-            ..self
+            ..mask
         }
     }
 
@@ -432,10 +418,20 @@ fn write(
         // Background.
         real(prepared.frame.enlarge(&region, at, 0.0))?;
     }
-    if let Some(disagreement) = &predicted.disagreement {
-        let at = |i: usize| disagreement.values[i];
+    if arguments.disagreement {
         // Nobody marks what the network does not see.
-        real(prepared.frame.enlarge(&region, at, 0.0))?;
+        let enlarged = |of: &Plane| prepared.frame.enlarge(&region, |i| of.values[i], 0.0);
+        let plane = match &predicted.disagreement {
+            Some(map) => enlarged(map),
+            None => {
+                let mut plane = enlarged(&predicted.probability);
+                for share in &mut plane.values {
+                    *share = disagreement(*share);
+                }
+                plane
+            }
+        };
+        real(plane)?;
     }
     if arguments.logits {
         let at = |i: usize| predicted.logits[0].values[i];

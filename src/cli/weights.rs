@@ -13,7 +13,7 @@ use crate::{
     data::{Expert, nifti::Header, training_geometry::TrainingGeometry},
     manifest::Recipe,
     method::{NetworkForm, Objective},
-    net::{Checkpoint, CheckpointError, ExpertLayers, NetworkSize},
+    net::{About, Checkpoint, CheckpointError, ExpertLayers, NetworkSize},
 };
 
 /// A checkpoint and how its network is used.
@@ -102,11 +102,15 @@ impl LoadedWeights {
 
     /// What of the network says how much the experts disagree whose masks it was trained on.
     pub fn disagreement(&self) -> Result<DisagreementSource, Failure> {
-        if self.network == NetworkForm::Map {
+        let several = |about: &About| about.experts.len() > 1;
+        if self.network == NetworkForm::Map && self.checkpoint.about().is_some_and(several) {
             return Ok(DisagreementSource::Branch(1));
         }
         let about = self.checkpoint.about();
-        match about.is_some_and(|about| about.objective() == Some(Objective::MeanMask)) {
+        let is_share = |about: &About| {
+            about.objective() == Some(Objective::MeanMask) && about.experts.len() > 1
+        };
+        match about.is_some_and(is_share) {
             true => Ok(DisagreementSource::Probability),
             false => Err(self.unfit(
                 "the network does not say how much experts disagree; only `uncertainty` and \

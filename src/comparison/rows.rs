@@ -33,6 +33,16 @@ const UNIT: &str = "distance_unit";
 /// The column with the digest of the pretraining.
 const PRETRAINING: &str = "pretraining";
 
+/// The name of an axis; what files of version 0.1 call otherwise has its name of now.
+fn named(column: &str) -> String {
+    match column {
+        "arm" => "method",
+        "combination" => "annotators",
+        named => named,
+    }
+    .to_owned()
+}
+
 /// The folders with runs in a folder.
 fn variants(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -118,12 +128,7 @@ impl ResultRows {
             });
         }
         Ok(Self {
-            axes: header
-                .iter()
-                .take(first)
-                .skip(1)
-                .map(str::to_owned)
-                .collect(),
+            axes: header.iter().take(first).skip(1).map(named).collect(),
             measures: columns.into_iter().map(|(_, measure)| measure).collect(),
             rows,
             distances,

@@ -96,7 +96,7 @@ const TABLE: [AxisRow; 8] = [
     },
     AxisRow {
         word: "annotators",
-        aliases: &[],
+        aliases: &["combination"],
         column: "annotators",
         corner: "Annotators",
         one: "combination of annotation experts",
@@ -117,7 +117,7 @@ const TABLE: [AxisRow; 8] = [
     },
     AxisRow {
         word: "method",
-        aliases: &["methods"],
+        aliases: &["methods", "arm", "arms"],
         column: "method",
         corner: "Method",
         one: "method",

@@ -131,13 +131,16 @@ pub enum Objective {
 }
 
 impl Objective {
+    /// Every objective.
+    pub const ALL: [Self; 4] = [Self::Dice, Self::MeanMask, Self::MaskAndMap, Self::Elbo];
+
     /// The field in keys; one that is usual has none.
     pub const FIELD: &str = "objective";
 
     /// The objective of a word in keys.
     pub fn of_word(word: &str) -> Option<Self> {
-        let all = [Self::Dice, Self::MeanMask, Self::MaskAndMap, Self::Elbo];
-        all.into_iter().find(|objective| objective.word() == word)
+        let mut all = Self::ALL.into_iter();
+        all.find(|objective| objective.word() == word)
     }
 
     /// The word in keys.

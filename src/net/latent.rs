@@ -184,3 +184,277 @@ impl Comb<Tensor> {
         engine.pixel_layers(features, (weight, added), &self.rest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Against PyTorch in double precision, as tests/reference/methods.py computed it.
+
+    use candle_core::{DType, Device, Var};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::engine::Stock;
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../tests/fixtures/methods.json")).unwrap()
+    }
+
+    /// The numbers of a nested list, row-major.
+    fn numbers(value: &Value) -> Vec<f64> {
+        match value {
+            Value::Array(values) => values.iter().flat_map(numbers).collect(),
+            number => vec![number.as_f64().unwrap()],
+        }
+    }
+
+    /// The lengths of a nested list.
+    fn shape(value: &Value) -> Vec<usize> {
+        let Value::Array(values) = value else {
+            return Vec::new();
+        };
+        [vec![values.len()], shape(&values[0])].concat()
+    }
+
+    /// A leaf of the values of a nested list, with as many dimensions of one behind as it takes.
+    fn leaf(value: &Value, dimensions: usize) -> Var {
+        let mut shape = shape(value);
+        shape.resize(dimensions.max(shape.len()), 1);
+        let tensor = Tensor::from_vec(numbers(value), shape, &Device::Cpu).unwrap();
+        Var::from_tensor(&tensor).unwrap()
+    }
+
+    fn flat(tensor: &Tensor) -> Vec<f64> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn close(found: &[f64], expected: &[f64], bound: f64) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in std::iter::zip(found, expected) {
+            let error = (found - expected).abs();
+            assert!(error <= bound, "{found} {expected}");
+        }
+    }
+
+    /// Four layers whose first weight has the latent's columns behind the features'.
+    fn comb(weights: &[Var], features: usize) -> Comb<Tensor> {
+        let of = |place: usize| weights[place].as_tensor().clone();
+        let whole = of(0);
+        let latent = whole.dim(1).unwrap() - features;
+        let columns = |from, count| whole.narrow(1, from, count).unwrap();
+        Comb {
+            first: (columns(0, features), of(1)),
+            from_latent: Some(columns(features, latent)),
+            rest: [(of(2), of(3)), (of(4), of(5)), (of(6), of(7))],
+        }
+    }
+
+    fn weights_of_comb(vectors: &Value) -> Vec<Var> {
+        let weights = vectors["comb"]["weights"].as_array().unwrap().iter();
+        weights.map(|weight| leaf(weight, 1)).collect()
+    }
+
+    #[test]
+    fn features_and_a_latent_become_pytorchs_logits() {
+        let vectors = vectors();
+        let vector = &vectors["comb"];
+        let features = leaf(&vector["features"], 4);
+        let comb = comb(&weights_of_comb(&vectors), features.dim(1).unwrap());
+        let latent = leaf(&vector["z"], 4);
+        let latent = Some(latent.as_tensor());
+        let logits = comb.forward(&Stock::double(), features.as_tensor(), latent);
+        close(&flat(&logits.unwrap()), &numbers(&vector["logits"]), 1e-10);
+    }
+
+    #[test]
+    fn the_evidence_lower_bound_and_its_gradients_are_pytorchs() {
+        let vectors = vectors();
+        let (engine, vector) = (Stock::double(), &vectors["elbo"]);
+        let features = leaf(&vectors["comb"]["features"], 4);
+        let weights = weights_of_comb(&vectors);
+        let [posterior, prior] = ["posterior", "prior"].map(|of| leaf(&vector[of], 4));
+        let masks = leaf(&vector["masks"], 4);
+        let noise: Vec<f32> = numbers(&vector["noise"])
+            .iter()
+            .map(|n| *n as f32)
+            .collect();
+        let batch = 2;
+        let latent = engine.draw(posterior.as_tensor(), &noise).unwrap();
+        // Noise is in single precision.
+        close(&flat(&latent), &numbers(&vector["z"]), 1e-7);
+        let latent = {
+            // In double precision, as the reference has it.
+            let noise = leaf(&vector["noise"], 4);
+            let [mean, log] = [0, 2].map(|from| posterior.narrow(1, from, 2).unwrap());
+            (mean + (log.exp().unwrap() * noise.as_tensor()).unwrap()).unwrap()
+        };
+        let comb = comb(&weights, features.dim(1).unwrap());
+        let logits = comb.forward(&engine, features.as_tensor(), Some(&latent));
+        let logits = logits.unwrap();
+        let cross_entropy = engine
+            .cross_entropy(&logits, masks.as_tensor(), batch)
+            .unwrap();
+        let found = engine.loss(&cross_entropy).unwrap();
+        close(&[found], &numbers(&vector["cross_entropy"]), 1e-10);
+        let divergence = engine.divergence(posterior.as_tensor(), prior.as_tensor(), batch);
+        let divergence = divergence.unwrap();
+        let each = numbers(&vector["kl"]);
+        let mean = each.iter().sum::<f64>() / each.len() as f64;
+        close(&[engine.loss(&divergence).unwrap()], &[mean], 1e-10);
+        let weight = vector["beta"].as_f64().unwrap() / vector["pixels"].as_f64().unwrap();
+        let loss = engine.sum(&[(cross_entropy, 1.0), (divergence, weight)]);
+        let loss = loss.unwrap();
+        let found = engine.loss(&loss).unwrap();
+        close(&[found], &numbers(&vector["loss"]), 1e-10);
+
+        let leaves: Vec<&Var> = [&features, &posterior, &prior]
+            .into_iter()
+            .chain(&weights)
+            .collect();
+        let tensors: Vec<&Tensor> = leaves.iter().map(|leaf| leaf.as_tensor()).collect();
+        let gradients = engine.gradients(loss, 1.0, &tensors).unwrap();
+        let of_weights = (0..weights.len()).map(|place| format!("weights[{place}]"));
+        let inputs = ["features", "posterior", "prior"].map(str::to_owned);
+        let names: Vec<String> = inputs.into_iter().chain(of_weights).collect();
+        assert_eq!(vector["gradients"].as_object().unwrap().len(), names.len());
+        for (name, gradient) in std::iter::zip(&names, gradients) {
+            let expected = numbers(&vector["gradients"][name]);
+            close(&flat(&gradient.unwrap()), &expected, 1e-10);
+        }
+    }
+
+    /// `scale sin(a i + b)` over the place i.
+    fn wave(shape: &[usize], a: f64, b: f64, scale: f64) -> Tensor {
+        let count: usize = shape.iter().product();
+        let values = (0..count).map(|i| scale * (a * i as f64 + b).sin());
+        Tensor::from_vec(values.collect(), shape, &Device::Cpu).unwrap()
+    }
+
+    /// The network whose parameter k is a wave of k's own.
+    fn network_of_waves(inputs: usize) -> (GaussianNet<Tensor>, Vec<Var>) {
+        let mut leaves = Vec::new();
+        let mut make = |declared: &Declaration<'_>| {
+            let fan_in: usize = declared.shape[1..].iter().product();
+            let scale = match declared.shape.len() {
+                4 => 1.8 / (fan_in as f64).sqrt(),
+                _ => 0.05,
+            };
+            let k = leaves.len() as f64;
+            let wave = wave(declared.shape, 0.71 + 0.013 * k, 0.3 * k, scale);
+            let leaf = Var::from_tensor(&wave)?;
+            leaves.push(leaf.clone());
+            Ok::<_, candle_core::Error>(leaf.as_tensor().clone())
+        };
+        let net = GaussianNet::declare(&mut make, "net", [inputs, 6], 4).unwrap();
+        (net, leaves)
+    }
+
+    #[test]
+    fn distributions_and_their_gradients_are_pytorchs() {
+        let vectors = vectors();
+        let nets = vectors["gaussian_net"]["nets"].as_array().unwrap();
+        assert_eq!(nets.len(), 2);
+        for vector in nets {
+            let inputs = vector["inputs"].as_u64().unwrap() as usize;
+            let (net, leaves) = network_of_waves(inputs);
+            let mut x = wave(&[2, inputs, 16, 16], 0.37, 0.1, 1.0);
+            if inputs == 2 {
+                let mask = x.narrow(1, 1, 1).unwrap().gt(0.0).unwrap();
+                let mask = (mask.to_dtype(DType::F64).unwrap() - 0.5).unwrap();
+                x = Tensor::cat(&[&x.narrow(1, 0, 1).unwrap(), &mask], 1).unwrap();
+            }
+            let engine = Stock::double();
+            let output = net.forward(&engine, &x).unwrap();
+            close(&flat(&output), &numbers(&vector["output"]), 1e-9);
+            let upstream = wave(&[2, 12, 1, 1], 1.1, 0.6, 1.0);
+            let sum = (output * upstream).unwrap().sum_all().unwrap();
+            let tensors: Vec<&Tensor> = leaves.iter().map(|leaf| leaf.as_tensor()).collect();
+            let gradients = engine.gradients(sum, 1.0, &tensors).unwrap();
+            let expected = vector["gradients"].as_array().unwrap();
+            assert_eq!(gradients.len(), expected.len());
+            for (gradient, expected) in std::iter::zip(gradients, expected) {
+                let gradient = gradient.unwrap();
+                let dims = gradient.dims().iter().map(|side| *side as f64);
+                assert_eq!(dims.collect::<Vec<f64>>(), numbers(&expected["shape"]));
+                let values = flat(&gradient);
+                let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+                let found = [values.iter().sum(), norm];
+                let sums = [&expected["sum"], &expected["norm"]].map(|of| of.as_f64().unwrap());
+                close(&found, &sums, 1e-9);
+                let first = numbers(&expected["first"]);
+                close(&values[..first.len()], &first, 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn initial_values_have_the_laws_of_their_layers() {
+        let vectors = vectors();
+        for row in vectors["initial"]["rows"].as_array().unwrap() {
+            let width = row["width"].as_u64().unwrap() as usize;
+            let mut declared: Vec<(String, Vec<usize>, Initialiser)> = Vec::new();
+            let mut make = |of: &Declaration<'_>| {
+                declared.push((of.name.to_owned(), of.shape.to_vec(), of.initialiser));
+                Ok::<(), candle_core::Error>(())
+            };
+            GaussianNet::declare(&mut make, "prior", [1, 6], width).unwrap();
+            GaussianNet::declare(&mut make, "posterior", [2, 6], width).unwrap();
+            let branches = Branches::probabilistic(6);
+            Comb::declare(&mut make, width / 4, &branches).unwrap();
+            for (name, _, initialiser) in &declared {
+                let is_bias = name.ends_with(".bias");
+                assert_eq!(
+                    *initialiser == Initialiser::Constant(0.0),
+                    is_bias,
+                    "{name}"
+                );
+            }
+            let of = |name: &str| {
+                let found = declared.iter().find(|(declared, ..)| declared == name);
+                found.unwrap_or_else(|| panic!("no {name}"))
+            };
+            let mut checked = 0;
+            for layer in row["layers"].as_array().unwrap() {
+                let said = layer["layer"].as_str().unwrap();
+                let names: &[&str] = match said {
+                    "comb 0" => &["latent.comb.0.weight", "latent.comb.0.latent"],
+                    "comb 1" => &["latent.comb.1.weight"],
+                    "comb 2" => &["latent.comb.2.weight"],
+                    "comb 3" => &["latent.comb.3.weight"],
+                    "prior block 0, first convolution" => &["prior.0.0.weight"],
+                    "prior block 1, first convolution" => &["prior.1.0.weight"],
+                    "prior block 2, first convolution" => &["prior.2.0.weight"],
+                    "prior block 3, first convolution" => &["prior.3.0.weight"],
+                    "posterior block 0, first convolution" => &["posterior.0.0.weight"],
+                    "prior or posterior, last" => &["prior.out.weight", "posterior.out.weight"],
+                    // Heads are the U-Net's.
+                    _ => continue,
+                };
+                for name in names {
+                    let (_, _, initialiser) = of(name);
+                    let deviation = layer["sd"].as_f64();
+                    match *initialiser {
+                        Initialiser::NormalByInputs(inputs) => {
+                            close(
+                                &[(2.0 / inputs as f64).sqrt()],
+                                &[deviation.unwrap()],
+                                1e-12,
+                            );
+                        }
+                        other => {
+                            assert_eq!(other, Initialiser::XavierUniform, "{name}");
+                            assert_eq!(layer["law"], "uniform");
+                        }
+                    }
+                    checked += 1;
+                }
+                // The columns of the latent lie in a tensor of their own.
+                let columns = names.iter().filter(|name| name.contains("comb"));
+                let inputs: usize = columns.map(|name| of(name).1[1]).sum();
+                if said.starts_with("comb") {
+                    assert_eq!(inputs, numbers(&layer["shape"])[1] as usize, "{said}");
+                }
+            }
+            assert_eq!(checked, 12);
+        }
+    }
+}

@@ -222,7 +222,7 @@ impl Train {
                 experts.iter().join(", "),
                 rule.word()
             )),
-            (None, Objective::MeanMask) => {
+            (None, Objective::MeanMask) if self.support.experts.len() > 1 => {
                 let experts = self.support.experts.iter().join(", ");
                 Some(format!("mean of the masks of experts {experts}"))
             }

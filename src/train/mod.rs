@@ -32,6 +32,7 @@ use crate::{
 
 pub use elbo::standard_normals;
 pub use learner::{Learner, StepLoss, Trains};
+pub use pass::disagreement;
 pub use posterior::{distance_from_prior, latent_use, posterior_mean};
 pub use predict::{logits, predict, predict_drawn, samples, sigmoid};
 pub use probe::{Probe, ProbeSteps, StepShape};

@@ -284,8 +284,7 @@ pub(super) fn forward<E: Engine, T>(
                 engine.dice_loss(&of_branch, &y, slots.len(), smooth, over)?
             }
             Target::Disagreement => {
-                let map = |mean: f32| 4.0 * mean * (1.0 - mean);
-                let y = engine.pack(&of_means(samples, slots, map), shape)?;
+                let y = engine.pack(&of_means(samples, slots, disagreement), shape)?;
                 engine.cross_entropy(&of_branch, &y, slots.len())?
             }
         };
@@ -325,6 +324,12 @@ fn chosen_masks<'a>(
 ) -> Vec<&'a [f32]> {
     let masks = zip(slots, places).map(|(slot, place)| &samples[slot.sample].masks[*place]);
     masks.map(|mask| mask.values.as_slice()).collect()
+}
+
+/// How much experts disagree at a pixel where a share of them is inside: 0 where all agree, 1 where
+/// half of them are inside.
+pub fn disagreement(share: f32) -> f32 {
+    4.0 * share * (1.0 - share)
 }
 
 /// Of each image of a pass, what follows from the mean of its masks at each pixel.

@@ -399,14 +399,62 @@ mod tests {
 
     /// Steps along given gradients.
     fn trajectory(gradients: &[f64], lr: impl Fn(usize) -> f64) -> Vec<f64> {
+        trajectory_of(&TrainingSpec::default(), gradients, lr)
+    }
+
+    fn trajectory_of(
+        spec: &TrainingSpec,
+        gradients: &[f64],
+        lr: impl Fn(usize) -> f64,
+    ) -> Vec<f64> {
         let parameter = parameter("p");
-        let mut optimiser = RAdam::new(std::slice::from_ref(&parameter), &TrainingSpec::default());
+        let mut optimiser = RAdam::new(std::slice::from_ref(&parameter), spec);
         let step = |(t, g): (usize, &f64)| {
             let gradient = Tensor::new(&[*g], &Device::Cpu).unwrap();
             optimiser.step(&[Some(gradient)], lr(t)).unwrap();
             parameter.var.to_vec1::<f64>().unwrap()[0]
         };
         gradients.iter().enumerate().map(step).collect()
+    }
+
+    #[test]
+    fn a_loss_over_its_pixels_takes_the_course_of_the_summed_one_with_eps_over_pixels() {
+        let text = include_str!("../../tests/fixtures/methods.json");
+        let vectors: Value = serde_json::from_str(text).unwrap();
+        let vector = &vectors["scaled_optimiser"];
+        let [lr, eps, pixels] = ["lr", "eps", "pixels"].map(|of| vector[of].as_f64().unwrap());
+        let course = |over: f64| {
+            let gradients = numbers(&vector["gradients_of_sum"]);
+            let gradients: Vec<f64> = gradients.iter().map(|gradient| gradient / over).collect();
+            let spec = TrainingSpec {
+                eps: eps / over,
+                ..TrainingSpec::default()
+            };
+            // The parameter starts at 1.
+            let course = trajectory_of(&spec, &gradients, |_| lr).into_iter();
+            course.map(|p| p - 1.0).collect::<Vec<f64>>()
+        };
+        let (summed, over_pixels) = (course(1.0), course(pixels));
+        for (found, name) in [(&summed, "summed"), (&over_pixels, "over_pixels")] {
+            let expected = numbers(&vector[name]);
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                let error = (found - expected).abs();
+                assert!(error < 1e-12, "{name}: {found} {expected}");
+            }
+        }
+        assert!((summed[0] / over_pixels[0] - pixels).abs() < 1e-6 * pixels);
+        // From the sixth update on, the steps are the same.
+        let steps = |course: &[f64]| -> Vec<f64> {
+            course
+                .windows(2)
+                .skip(4)
+                .map(|two| two[1] - two[0])
+                .collect()
+        };
+        for (summed, mean) in steps(&summed).into_iter().zip(steps(&over_pixels)) {
+            assert!((summed - mean).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -173,7 +173,15 @@ pub fn run(arguments: &Arguments) -> Result<Done, Failure> {
     } = *artefact.description;
     let target = match serde_json::from_str(spec.get()) {
         Ok(Spec::Train(train)) => train.target(),
-        Ok(_) | Err(_) => None,
+        Ok(_) => None,
+        Err(error) => {
+            eprintln!(
+                "note: the specification of {} cannot be read ({error}); whether its masks were \
+                 fused is not said in the file",
+                digest.short()
+            );
+            None
+        }
     };
     let shown = geometry.as_ref().map(|geometry| format!(" ({geometry})"));
     let trained_on = format!("{dataset}{}", shown.unwrap_or_default());

@@ -43,7 +43,7 @@ fn every_command_has_a_manual_page() {
     for word in ["\\-\\-set", "\\-\\-only", "\\-\\-dry\\-run"] {
         assert!(run_page.contains(word), "{word}");
     }
-    assert!(page("expertgrid-store-export.1").contains("\\-\\-combination"));
+    assert!(page("expertgrid-store-export.1").contains("\\-\\-annotators"));
 }
 
 #[test]

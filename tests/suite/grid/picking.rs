@@ -48,6 +48,9 @@ fn runs_are_picked_by_every_field() {
         ("experts=2", 3 * 12),
         ("annotators=1+3", 12),
         ("annotators=\"1+2+3\"", 12),
+        // Older words.
+        ("arm=w/o", 12),
+        ("combination=1+3", 12),
         ("table=table2", all),
         ("expert=7 and n<=10 and method=\"w/\"", 4 * 4),
         ("not expert=7", all / 2),

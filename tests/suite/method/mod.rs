@@ -1,3 +1,4 @@
 //! Methods, built in and of a manifest.
 
 mod methods;
+mod vectors;

@@ -255,6 +255,13 @@ fn combinations_and_repeats_are_averaged_and_other_experts_masks_are_not() {
         .collect();
     assert_eq!(experts, ["1", "2"]);
     assert_eq!(single[0]["mean_a"], "89");
+    // As version 0.1 called its columns.
+    let older = |text: String| {
+        text.replace(",method,", ",arm,")
+            .replace(",annotators,", ",combination,")
+    };
+    write("older", older(made_up(&[1, 4, 7], 0.0, false)));
+    assert_eq!(cells("older", "b"), rows);
     let both = of("w/", "dice_percent");
     assert_eq!(both.len(), 1);
     assert_eq!(

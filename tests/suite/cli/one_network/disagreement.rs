@@ -19,7 +19,11 @@ fn the_disagreement_of_experts_is_written_by_networks_that_learned_it() {
     let predict = |method: &str, more: &[&str], code: i32| {
         let weights = format!("{method}.safetensors");
         let words = ["predict", "--weights", &weights, image, "-o", method];
-        run(folder, &[&words, &["--disagreement"], more].concat(), code)
+        run(
+            folder,
+            &[&words[..], &["--disagreement"], more].concat(),
+            code,
+        )
     };
     let values = |path: &str| {
         let (image, _) = nifti::read_image(&folder.join(path)).unwrap();
