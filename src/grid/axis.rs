@@ -117,7 +117,7 @@ const TABLE: [AxisRow; 8] = [
     },
     AxisRow {
         word: "method",
-        aliases: &["methods", "arm", "arms"],
+        aliases: &["arm", "methods", "arms"],
         column: "method",
         corner: "Method",
         one: "method",
