@@ -97,6 +97,7 @@ pub(super) fn experiment(
             dimensions: probabilistic.latent,
             beta: probabilistic.beta,
         },
+        latent_lr_factor: probabilistic.lr_factor,
         latent_served: probabilistic.serve,
         keep: top.keep,
         reference: reference(root.section("reference")),

@@ -68,6 +68,8 @@ pub struct Experiment {
     pub fusion_region: FusionRegion,
     /// The latent of probabilistic U-Nets.
     pub latent: LatentSpec,
+    /// Factor of the learning rate of their pretraining.
+    pub latent_lr_factor: f64,
     /// Which latent they are served with where nothing is trained.
     pub latent_served: LatentServed,
     /// Whether masks may reach out of the field of view.

@@ -48,6 +48,7 @@ pub fn resolved(experiment: &Experiment) -> String {
         selection,
         fusion_region,
         latent,
+        latent_lr_factor,
         latent_served,
         cut_masks,
         keep,
@@ -87,6 +88,7 @@ pub fn resolved(experiment: &Experiment) -> String {
     let probabilistic = LatentKeys {
         latent: latent.dimensions,
         beta: latent.beta,
+        lr_factor: *latent_lr_factor,
         serve: *latent_served,
     };
     if probabilistic != LatentKeys::default() {

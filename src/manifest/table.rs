@@ -101,6 +101,9 @@ section! {
         /// Weight of the divergence between posterior and prior against the cross-entropy summed
         /// over pixels. Less of it lets more of the latent be used.
         beta: f64 = LatentSpec::USUAL.beta, number(0.0, 1e6), keyed;
+        /// Factor of the pretraining's learning rate for networks with a latent, which collapses
+        /// where the rate is too high.
+        lr_factor: f64 = 1.0, number(0.0, 1e3), keyed;
         /// Which latent a network without further training is served with.
         serve: LatentServed = LatentServed::Posterior, LatentServed::KIND, keyed;
     }

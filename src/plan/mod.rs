@@ -430,16 +430,21 @@ impl Builder<'_> {
             Start::Random => Origin::RandomForExperts(batching),
             Start::File(path) => Origin::ImportedForExperts(batching, self.inventory.imports[path]),
         };
+        let mut budget = experiment.pretrain.budget;
+        let latent = match objective {
+            Objective::Elbo => {
+                budget.lr *= experiment.latent_lr_factor;
+                experiment.latent
+            }
+            Objective::Dice | Objective::MeanMask | Objective::MaskAndMap => LatentSpec::USUAL,
+        };
         Spec::Train(Train {
             recipe: recipe.clone(),
-            budget: Arc::new(Memo::new(experiment.pretrain.budget)),
+            budget: Arc::new(Memo::new(budget)),
             origin,
             network,
             objective,
-            latent: match objective {
-                Objective::Elbo => experiment.latent,
-                Objective::Dice | Objective::MeanMask | Objective::MaskAndMap => LatentSpec::USUAL,
-            },
+            latent,
             support,
             test: self.test.clone(),
             seed: of("pretrain"),

@@ -103,6 +103,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("fusion.region", &["\"box\""]),
     ("probabilistic.latent", &["3"]),
     ("probabilistic.beta", &["0.5"]),
+    ("probabilistic.lr_factor", &["0.5"]),
     ("probabilistic.serve", &["\"relative\""]),
     ("finetune.steps", &["900"]),
     ("finetune.lr", &["2e-3"]),
@@ -212,7 +213,7 @@ fn set(key: &str, value: &str) -> Vec<String> {
         // It shapes what STAPLE makes of masks, where it is asked for.
         ("fusion.region", _) => vec!["grid.methods=[\"w/\", \"w/o\", \"single\", \"staple\"]"],
         // They shape a network with a latent, where there is one.
-        ("probabilistic.latent" | "probabilistic.beta" | "probabilistic.serve", _) => {
+        (key, _) if key.starts_with("probabilistic.") => {
             vec!["grid.methods=[\"w/\", \"w/o\", \"single\", \"probabilistic\"]"]
         }
         // It shapes what NSD is measured, where it is.
