@@ -152,7 +152,7 @@ fn conv_grad_input(bencher: Bencher, layer: &Layer) {
     let mut dx = vec![0.0; conv.input_len()];
     bencher
         .counter(layer.flops())
-        .bench_local(|| conv::grad_input(&kernels, &conv, &dy, &w, &mut dx));
+        .bench_local(|| conv::grad_input(&kernels, &conv, &dy, &w, None, &mut dx));
 }
 
 #[divan::bench(args = layers())]

@@ -64,6 +64,14 @@ impl<'a> Features<'a> {
         }
     }
 
+    /// What is in memory: the values, or a norm's input.
+    pub(super) fn values(&self) -> &'a [f32] {
+        match self {
+            Self::Stored(values) => values,
+            Self::Normed { saved, .. } => saved.x,
+        }
+    }
+
     /// The floats `at`, all of one plane.
     pub(super) fn plane(&self, at: Range<usize>) -> FeaturePlane<'a> {
         match self {

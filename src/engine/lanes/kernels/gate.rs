@@ -1,4 +1,4 @@
-//! Biases, shifts and ReLU, and their gradients.
+//! The gradients of biases and ReLU, and shifts.
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
@@ -13,35 +13,6 @@ const CHUNK: usize = 1024 * LANES;
 
 /// Floats that are still in L1 when they are read again.
 const NEAR: usize = 128 * LANES;
-
-/// Adds the bias, if there is one, and applies the activation, in place: `y` is `[G, C, plane]`,
-/// `bias` `[C]`.
-///
-/// # Panics
-/// When sixteen does not divide the plane, or the plane the length.
-pub fn activate(
-    kernels: &Kernels,
-    plane: usize,
-    bias: Option<&[f32]>,
-    activation: Activation,
-    y: &mut [f32],
-) {
-    if bias.is_none() && activation == Activation::Linear {
-        return;
-    }
-    let planes = y.len() / plane;
-    check("y", y.len(), planes * plane);
-    check("whole pixels", plane % LANES, 0);
-    if let Some(bias) = bias {
-        check("bias", planes % bias.len(), 0);
-    }
-    let y = Shared::new(y);
-    kernels.threads().run(planes, plane / 8, |p| {
-        let bias = bias.map(|bias| bias[p % bias.len()]);
-        // SAFETY: planes are disjoint; the instruction set is the kernels'.
-        unsafe { activate_plane(kernels.isa(), bias, activation, y.part(p * plane, plane)) }
-    });
-}
 
 /// Sets `dy` to 0 where the output `y` of a ReLU is not positive.
 ///
@@ -121,32 +92,6 @@ pub fn shift(
         // SAFETY: planes are disjoint; the instruction set is the kernels'.
         unsafe { shift_plane(kernels.isa(), x, by, activation, y.part(p * len, len)) }
     });
-}
-
-multiversion! {
-    /// # Safety
-    /// None beyond the instruction set.
-    fn activate_plane = activate_body(bias: Option<f32>, activation: Activation, y: &mut [f32])
-}
-
-#[inline(always)]
-unsafe fn activate_body<V: Vector>(bias: Option<f32>, activation: Activation, y: &mut [f32]) {
-    assert!(y.len().is_multiple_of(LANES));
-    for i in (0..y.len()).step_by(V::N) {
-        // SAFETY: the length is asserted, and N divides sixteen.
-        unsafe {
-            let at = y.as_mut_ptr().add(i);
-            let mut value = V::load(at);
-            if let Some(bias) = bias {
-                value = value.add(V::splat(bias));
-            }
-            if activation == Activation::Relu {
-                // A NaN survives as the second operand.
-                value = V::splat(0.0).max(value);
-            }
-            value.store(at);
-        }
-    }
 }
 
 multiversion! {

@@ -9,10 +9,10 @@
 use super::{
     conv::{
         self, Conv,
-        direct::{InitialSums, SumEnds, direct_correlation, weight_sums},
+        direct::{Finish, InitialSums, SumEnds, direct_correlation, weight_sums},
         outer_products,
         packed_weights::{Taps, WeightView},
-        winograd::{self, Outputs, Planes, Tiling},
+        winograd::{self, Outputs, PixelFinish, Planes, Tiling},
     },
     features::Features,
     operand::check,
@@ -178,13 +178,14 @@ pub fn forward(
         let y = Outputs {
             half: Shared::new(&mut []),
             whole: Shared::new(y),
+            finish: PixelFinish::Sums,
         };
         winograd::correlate(kernels, &shape, x, &source, Taps::Stored, y);
         return;
     }
     joint.with_spread_weights(w, |spread| {
         let source = WeightView::forward(spread, joint.cout, 16, 0).transposed();
-        direct_correlation::grad_input(kernels, &joint.spread(), up, &source, y);
+        direct_correlation::grad_input(kernels, &joint.spread(), up, &source, Finish::SUMS, y);
     });
     if joint.skip > 0 {
         let source = joint.skip_weights(w);
@@ -230,6 +231,7 @@ pub fn grad_input(
         let dx = Outputs {
             half: Shared::new(dup),
             whole: Shared::new(dskip),
+            finish: PixelFinish::Sums,
         };
         winograd::correlate(kernels, &shape, x, &source, Taps::Rotated, dx);
         return;
@@ -240,7 +242,7 @@ pub fn grad_input(
     });
     if joint.skip > 0 {
         let source = joint.skip_weights(w).transposed();
-        direct_correlation::grad_input(kernels, &joint.of_skip(), dy, &source, dskip);
+        direct_correlation::grad_input(kernels, &joint.of_skip(), dy, &source, Finish::SUMS, dskip);
     }
 }
 

@@ -91,12 +91,22 @@ pub fn of_squares(kernels: &Kernels, squares: &Squares, x: &[f32], y: &mut [f32]
 }
 
 /// The gradient of the input: overwrites `dx` `[P, H, W, 16]` with a quarter of `dy`
-/// `[P, H / 2, W / 2, 16]`.
+/// `[P, H / 2, W / 2, 16]`. Where the input is the output of a ReLU, it is given as `gate`: `dx` is
+/// 0 where it is not positive.
 ///
 /// # Panics
 /// When a slice's length is not the shape's, or height or width is odd.
-pub fn of_squares_backward(kernels: &Kernels, squares: &Squares, dy: &[f32], dx: &mut [f32]) {
+pub fn of_squares_backward(
+    kernels: &Kernels,
+    squares: &Squares,
+    dy: &[f32],
+    gate: Option<&[f32]>,
+    dx: &mut [f32],
+) {
     let (len, width) = (squares.len(), squares.width);
+    if let Some(gate) = gate {
+        check("gate", gate.len(), squares.planes * len);
+    }
     check("dx", dx.len(), squares.planes * len);
     check("dy", dy.len(), squares.planes * len / 4);
     let dx = Shared::new(dx);
@@ -104,7 +114,9 @@ pub fn of_squares_backward(kernels: &Kernels, squares: &Squares, dy: &[f32], dx:
         // SAFETY: planes are disjoint; the instruction set is the kernels'.
         unsafe {
             let dx = dx.part(p * len, len);
-            squares_backward(kernels.isa(), width, &dy[p * len / 4..][..len / 4], dx);
+            let dy = &dy[p * len / 4..][..len / 4];
+            let gate = gate.map(|gate| &gate[p * len..][..len]);
+            squares_backward(kernels.isa(), width, dy, gate, dx);
         }
     });
 }
@@ -165,14 +177,25 @@ unsafe fn squares_forward_body<V: Vector>(width: usize, x: &[f32], y: &mut [f32]
 multiversion! {
     /// # Safety
     /// None beyond the instruction set.
-    fn squares_backward = squares_backward_body(width: usize, dy: &[f32], dx: &mut [f32])
+    fn squares_backward = squares_backward_body(
+        width: usize,
+        dy: &[f32],
+        gate: Option<&[f32]>,
+        dx: &mut [f32],
+    )
 }
 
 #[inline(always)]
-unsafe fn squares_backward_body<V: Vector>(width: usize, dy: &[f32], dx: &mut [f32]) {
+unsafe fn squares_backward_body<V: Vector>(
+    width: usize,
+    dy: &[f32],
+    gate: Option<&[f32]>,
+    dx: &mut [f32],
+) {
     let (row, half) = (width * LANES, width / 2 * LANES);
     assert!(width.is_multiple_of(2) && dx.len() == 4 * dy.len());
     assert!(dx.len().is_multiple_of(2 * row));
+    assert!(gate.is_none_or(|gate| gate.len() == dx.len()));
     for (i, dx) in dx.chunks_exact_mut(row).enumerate() {
         let dy = &dy[i / 2 * half..][..half];
         for j in 0..width {
@@ -180,8 +203,13 @@ unsafe fn squares_backward_body<V: Vector>(width: usize, dy: &[f32], dx: &mut [f
                 // SAFETY: rows hold `width` pixels, dy half of them.
                 unsafe {
                     let dy = V::load(dy.as_ptr().add(j / 2 * LANES + at));
-                    dy.mul(V::splat(0.25))
-                        .store(dx.as_mut_ptr().add(j * LANES + at));
+                    let quarter = dy.mul(V::splat(0.25));
+                    let here = j * LANES + at;
+                    let passed = gate.map_or(quarter, |gate| {
+                        let (zero, gate) = (V::splat(0.0), gate.as_ptr().add(i * row + here));
+                        V::select(V::load(gate).gt(zero), quarter, zero)
+                    });
+                    passed.store(dx.as_mut_ptr().add(here));
                 }
             }
         }

@@ -43,6 +43,10 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn prefetch(_: *const f32) {}
 
+    /// The same into the second level of the cache only.
+    #[inline(always)]
+    fn prefetch_l2(_: *const f32) {}
+
     /// Transposes sixteen rows of sixteen floats. Rows from `rows` on are taken as zeros and not
     /// read. Of the sixteen rows of results the first `width` columns are written, in whole
     /// registers.

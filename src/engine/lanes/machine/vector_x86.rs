@@ -24,6 +24,11 @@ impl Vector for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
+    fn prefetch_l2(p: *const f32) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: as the trait asks.
         unsafe { Self(_mm512_loadu_ps(p)) }
@@ -129,6 +134,11 @@ impl Vector for Avx2 {
     fn prefetch(p: *const f32) {
         // SAFETY: every x86-64 has the instruction, and it faults on no address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_l2(p: *const f32) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {

@@ -26,7 +26,7 @@ use crate::engine::{
             gate,
             gaussian::{self, Gaussian},
             joint::{self, Joint},
-            mean,
+            mean::{self, Squares},
             norm::{self, Gate, Gradients},
             pool::{self, Pool},
         },
@@ -119,8 +119,16 @@ pub struct Backward<'a> {
     kernels: &'a Kernels,
     buffers: &'a Buffers,
     /// Values whose gradient is known in part or whole, by number.
-    pending: BTreeMap<u64, (Rc<Node>, Buffer)>,
+    pending: BTreeMap<u64, PendingGradient>,
     wanted: WantedGradients<'a>,
+}
+
+/// The sum of the known parts of a value's gradient.
+struct PendingGradient {
+    node: Rc<Node>,
+    sum: Buffer,
+    /// Whether all parts are 0 where the value's ReLU let nothing through.
+    gated: bool,
 }
 
 impl<'a> Backward<'a> {
@@ -137,16 +145,22 @@ impl<'a> Backward<'a> {
     pub fn run(mut self, loss: LaneTensor, share: f32) -> Result<()> {
         let mut start = self.buffers.take(LANES);
         start.fill(share);
-        self.pending.insert(loss.node.number, (loss.node, start));
+        self.add(&loss.node, start);
+        drop(loss);
         // The highest number first: by then, all that was computed from a value has been handled.
-        while let Some((_, (node, dy))) = self.pending.pop_last() {
-            self.step(&node, dy)?;
+        while let Some((_, gradient)) = self.pending.pop_last() {
+            self.step(gradient)?;
         }
         debug_assert!(self.wanted.is_complete(), "a gradient was not handed out");
         Ok(())
     }
 
-    fn step(&mut self, node: &Node, mut dy: Buffer) -> Result<()> {
+    fn step(&mut self, gradient: PendingGradient) -> Result<()> {
+        let PendingGradient {
+            node,
+            sum: mut dy,
+            gated,
+        } = gradient;
         match &node.operation {
             Operation::Given => Ok(()),
             Operation::Conv {
@@ -154,9 +168,9 @@ impl<'a> Backward<'a> {
                 weight,
                 bias,
                 shape,
-                output,
+                ..
             } => {
-                let output = output.as_deref().map(|output| &**output);
+                let output = node.operation.relu_output().filter(|_| !gated);
                 let db = self.bias(bias.as_ref(), shape, output, &mut dy);
                 self.conv(x, weight, shape, &dy)?;
                 match (bias, db) {
@@ -170,9 +184,7 @@ impl<'a> Backward<'a> {
                 Ok(())
             }
             Operation::MeanPool { x, shape } => {
-                let mut dx = self.buffers.take(4 * dy.len());
-                mean::of_squares_backward(self.kernels, shape, &dy, &mut dx);
-                self.add(x, dx);
+                self.mean_pool(x, shape, &dy);
                 Ok(())
             }
             Operation::Mean { x } => {
@@ -188,10 +200,7 @@ impl<'a> Backward<'a> {
                 noise,
                 shape,
             } => {
-                let values = self.in_memory(distribution);
-                let mut gradient = self.buffers.take(values.len());
-                gaussian::draw_backward(shape, &values, noise, &dy, &mut gradient);
-                self.add(&distribution.node, gradient);
+                self.draw(distribution, noise, shape, &dy);
                 Ok(())
             }
             Operation::Divergence {
@@ -254,7 +263,10 @@ impl<'a> Backward<'a> {
             pool::backward(self.kernels, shape, features, dy, dx, onto);
         };
         match self.pending.get_mut(&x.node.number) {
-            Some((_, sum)) => backward(sum, Onto::Sums),
+            Some(PendingGradient { sum, gated, .. }) => {
+                backward(sum, Onto::Sums);
+                *gated = false;
+            }
             None => {
                 let mut dx = self.buffers.take(features.len());
                 backward(&mut dx, Onto::Nothing);
@@ -297,6 +309,20 @@ impl<'a> Backward<'a> {
         let share = 1.0 / pixels as f32;
         mean::spread(self.kernels, groups * channels, dy, share, &mut dx);
         self.add(x, dx);
+    }
+
+    fn mean_pool(&mut self, x: &Rc<Node>, shape: &Squares, dy: &Buffer) {
+        let mut dx = self.buffers.take(4 * dy.len());
+        let gate = x.operation.relu_output();
+        mean::of_squares_backward(self.kernels, shape, dy, gate, &mut dx);
+        self.add_part(x, dx, gate.is_some());
+    }
+
+    fn draw(&mut self, distribution: &LaneTensor, noise: &Buffer, shape: &Gaussian, dy: &Buffer) {
+        let values = self.in_memory(distribution);
+        let mut gradient = self.buffers.take(values.len());
+        gaussian::draw_backward(shape, &values, noise, dy, &mut gradient);
+        self.add(&distribution.node, gradient);
     }
 
     fn shift(&mut self, x: &Rc<Node>, by: &Rc<Node>, output: Option<&Rc<Buffer>>, mut dy: Buffer) {
@@ -354,10 +380,11 @@ impl<'a> Backward<'a> {
         });
         if !matches!(x.node.operation, Operation::Given) {
             let mut dx = self.buffers.take(shape.input_len());
+            let gate = x.node.operation.relu_output();
             with_floats(weight, |weight| {
-                conv::grad_input(self.kernels, shape, dy, weight, &mut dx)
+                conv::grad_input(self.kernels, shape, dy, weight, gate, &mut dx);
             })?;
-            self.add(&x.node, dx);
+            self.add_part(&x.node, dx, gate.is_some());
         }
         dw.map_or(Ok(()), |dw| self.wanted.add(weight, dw))
     }
@@ -478,16 +505,28 @@ impl<'a> Backward<'a> {
     }
 
     fn add(&mut self, node: &Rc<Node>, gradient: Buffer) {
+        self.add_part(node, gradient, false);
+    }
+
+    /// Adds a part of a value's gradient, which may be 0 already where the value's ReLU let nothing
+    /// through.
+    fn add_part(&mut self, node: &Rc<Node>, part: Buffer, gated: bool) {
         if let Operation::Given = node.operation {
             return;
         }
         match self.pending.get_mut(&node.number) {
-            Some((_, sum)) => sum
-                .iter_mut()
-                .zip(&*gradient)
-                .for_each(|(sum, more)| *sum += more),
+            Some(pending) => {
+                let sums = pending.sum.iter_mut().zip(&*part);
+                sums.for_each(|(sum, more)| *sum += more);
+                pending.gated &= gated;
+            }
             None => {
-                self.pending.insert(node.number, (node.clone(), gradient));
+                let pending = PendingGradient {
+                    node: node.clone(),
+                    sum: part,
+                    gated,
+                };
+                self.pending.insert(node.number, pending);
             }
         }
     }

@@ -176,6 +176,17 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The output of its ReLU, if it is a convolution with one.
+    pub fn relu_output(&self) -> Option<&[f32]> {
+        match self {
+            Self::Conv {
+                output: Some(output),
+                ..
+            } => Some(output),
+            _ => None,
+        }
+    }
+
     /// The values that get a gradient from it.
     pub fn inputs(&self) -> Vec<&Rc<Node>> {
         match self {

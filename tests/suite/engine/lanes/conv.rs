@@ -166,7 +166,7 @@ fn grad_input_is_the_transposed_product() {
         for c in shapes().into_iter().chain(large()).chain(unpadded) {
             let (dy, w) = (random(c.output_len(), 1), random(c.weight_len(), 2));
             let mut dx = vec![f32::NAN; c.input_len()];
-            conv::grad_input(&kernels, &c, &dy, &w, &mut dx);
+            conv::grad_input(&kernels, &c, &dy, &w, None, &mut dx);
             let want = conv_grad_input(&c, &dy, &w);
             right(&kernels, &c, &dx, &want);
         }
@@ -277,6 +277,39 @@ fn grad_bias_sums_over_lanes_and_pixels() {
 }
 
 #[test]
+fn the_gradient_of_a_relu_s_output_is_gated_by_it() {
+    for kernels in every_method() {
+        for c in shapes().into_iter().chain(large()) {
+            let (dy, w) = (random(c.output_len(), 1), random(c.weight_len(), 2));
+            let output = random(c.input_len(), 3);
+            let [mut all, mut gated] = [(); 2].map(|()| vec![f32::NAN; c.input_len()]);
+            conv::grad_input(&kernels, &c, &dy, &w, None, &mut all);
+            conv::grad_input(&kernels, &c, &dy, &w, Some(&output), &mut gated);
+            let through = |(y, dx): (&f32, &f32)| if *y > 0.0 { *dx } else { 0.0 };
+            let want: Vec<f32> = output.iter().zip(&all).map(through).collect();
+            assert!(gated == want, "{:?} {c:?}", kernels.method());
+        }
+    }
+}
+
+#[test]
+fn a_nan_survives_a_relu() {
+    for kernels in every_method() {
+        for c in shapes().into_iter().chain(large()) {
+            let (mut x, w) = (random(c.input_len(), 1), random(c.weight_len(), 2));
+            x[0] = f32::NAN;
+            for bias in [None, Some(&random(c.cout, 3)[..])] {
+                let mut y = vec![0.0; c.output_len()];
+                let x = Features::Stored(&x);
+                conv::forward(&kernels, &c, x, &w, bias, Activation::Relu, &mut y);
+                let nan = y.iter().any(|y| y.is_nan());
+                assert!(nan, "a diverged training must not look healthy: {c:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn grad_bias_behind_a_relu_sums_what_the_relu_let_through() {
     for kernels in all() {
         // More than one piece of a plane.
@@ -361,6 +394,7 @@ fn neither_threads_nor_instruction_sets_change_a_byte() {
             random(c.output_len(), 3),
             random(c.cout, 4),
         );
+        let gate = random(c.input_len(), 5);
         for method in METHODS {
             same_bytes(&format!("{method:?} {c:?}"), |kernels| {
                 let kernels = &kernels.clone().with_method(method);
@@ -371,7 +405,7 @@ fn neither_threads_nor_instruction_sets_change_a_byte() {
                 let mut db = vec![0.0; c.cout];
                 let mut closed = dy.clone();
                 conv::forward(kernels, &c, x, &w, Some(&bias), Activation::Relu, &mut y);
-                conv::grad_input(kernels, &c, &dy, &w, &mut dx);
+                conv::grad_input(kernels, &c, &dy, &w, Some(&gate), &mut dx);
                 conv::grad_weight(kernels, &c, x, &dy, &mut dw);
                 conv::grad_bias(kernels, &c, Some(&y), &mut closed, &mut db);
                 [y, dx, dw, db, closed].concat()
@@ -398,7 +432,7 @@ fn a_group_alone_gets_the_bytes_it_gets_beside_another() {
                 let mut dx = vec![f32::NAN; c.input_len()];
                 let x = Features::Stored(x);
                 conv::forward(&kernels, c, x, &w, None, Activation::Linear, &mut y);
-                conv::grad_input(&kernels, c, dy, &w, &mut dx);
+                conv::grad_input(&kernels, c, dy, &w, None, &mut dx);
                 [y, dx].map(|out| out.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
             };
             let alone = run(&c, &x, &dy);

@@ -5,10 +5,10 @@
 
 use super::{
     conv_shape::Conv,
-    direct::{InitialSums, SumEnds, direct_correlation, weight_sums},
+    direct::{Finish, InitialSums, SumEnds, direct_correlation, weight_sums},
     outer_products,
     packed_weights::{Taps, WeightView},
-    winograd::{self, Outputs, Planes, Tiling},
+    winograd::{self, Outputs, PixelFinish, Planes, Tiling},
 };
 use crate::engine::{
     Activation,
@@ -44,7 +44,7 @@ pub fn forward(
         check("bias", bias.len(), conv.cout);
     }
     let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
-    // The transforms add no bias. To add it costs nothing where a ReLU goes over the output anyway.
+    // Without a ReLU a bias is what direct sums begin with.
     let adds = bias.is_none() || activation == Activation::Relu;
     match transform(kernels, conv).filter(|_| adds) {
         Some(shape) => {
@@ -55,14 +55,17 @@ pub fn forward(
             let outputs = Outputs {
                 half: Shared::new(&mut []),
                 whole: Shared::new(y),
+                finish: match (bias, activation) {
+                    (None, Activation::Linear) => PixelFinish::Sums,
+                    _ => PixelFinish::Activation(bias, activation),
+                },
             };
             winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, outputs);
-            let plane = conv.height * conv.width * LANES;
-            gate::activate(kernels, plane, bias, activation, y);
         }
         None => {
             let start = bias.map_or(InitialSums::Zero, InitialSums::Bias);
-            let ends = SumEnds { start, activation };
+            let finish = Finish::Activation(activation);
+            let ends = SumEnds { start, finish };
             direct_correlation::forward(kernels, conv, x, &source, ends, y);
         }
     }
@@ -71,10 +74,23 @@ pub fn forward(
 /// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]` from `dy`
 /// `[G, C_out, H', W', 16]` and `w` `[C_out, C_in, K, K]`.
 ///
+/// Where the input is the output of a ReLU, it is given as `gate`: `dx` is 0 where it is not
+/// positive.
+///
 /// # Panics
 /// When a slice's length is not the shape's.
-pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+pub fn grad_input(
+    kernels: &Kernels,
+    conv: &Conv,
+    dy: &[f32],
+    w: &[f32],
+    gate: Option<&[f32]>,
+    dx: &mut [f32],
+) {
     conv.check();
+    if let Some(gate) = gate {
+        check("gate", gate.len(), conv.input_len());
+    }
     check("dy", dy.len(), conv.output_len());
     check("w", w.len(), conv.weight_len());
     check("dx", dx.len(), conv.input_len());
@@ -89,10 +105,14 @@ pub fn grad_input(kernels: &Kernels, conv: &Conv, dy: &[f32], w: &[f32], dx: &mu
             let dx = Outputs {
                 half: Shared::new(&mut []),
                 whole: Shared::new(dx),
+                finish: gate.map_or(PixelFinish::Sums, PixelFinish::Gate),
             };
             winograd::correlate(kernels, &shape, planes, &source, Taps::Rotated, dx);
         }
-        None => direct_correlation::grad_input(kernels, conv, dy, &source, dx),
+        None => {
+            let finish = gate.map_or(Finish::SUMS, Finish::Gate);
+            direct_correlation::grad_input(kernels, conv, dy, &source, finish, dx);
+        }
     }
 }
 

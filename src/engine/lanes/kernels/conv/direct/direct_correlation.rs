@@ -1,7 +1,7 @@
 //! Direct convolution: register tiles of output channels by columns, weights broadcast. One kernel
-//! computes the output and the gradient of the input, since both are correlations. A task copies
-//! the pixels it needs, padded, unless it reads each of them once; it takes one block of output
-//! channels after the other.
+//! computes the output and the gradient of the input, since both are correlations. A task takes one
+//! block of output channels after the other. Pixels in memory are read where they are; those that
+//! outputs skip some of, and those that are computed where they are read, are copied first.
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{
     pixel_window::{PixelWindow, WindowAxis, span},
-    row_tiles::{self, MAX_TAPS, OutputRow, SumEnds, Tap},
+    row_tiles::{self, Finish, MAX_TAPS, OutputRow, SumEnds, Tap},
 };
 use crate::engine::lanes::{
     kernels::{
@@ -111,7 +111,7 @@ pub fn forward(
     correlation.run(kernels, x, source, ends, Shared::new(y));
 }
 
-/// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]`.
+/// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]` with what becomes of it.
 ///
 /// With stride 2, input pixels of each parity have their own taps: one correlation for each of the
 /// four classes.
@@ -120,8 +120,13 @@ pub fn grad_input(
     conv: &Conv,
     dy: Features,
     source: &WeightView,
+    finish: Finish,
     dx: &mut [f32],
 ) {
+    let ends = SumEnds {
+        finish,
+        ..SumEnds::PLAIN
+    };
     let (k, s) = (conv.kernel, conv.stride);
     let dx = Shared::new(dx);
     for parity in 0..s * s {
@@ -159,7 +164,7 @@ pub fn grad_input(
                 .flat_map(|ky| taps[1].iter().map(move |kx| ky * k + kx))
                 .collect(),
         };
-        correlation.run(kernels, dy, source, SumEnds::PLAIN, dx);
+        correlation.run(kernels, dy, source, ends, dx);
     }
 }
 
@@ -213,16 +218,6 @@ impl Correlation {
         });
     }
 
-    /// Whether each output has one tap, the pixel at its own place.
-    fn is_pointwise(&self) -> bool {
-        let inside = self
-            .count
-            .iter()
-            .zip(&self.in_size)
-            .all(|(count, size)| count <= size);
-        inside && self.in_step == 1 && self.offsets.iter().all(|offsets| offsets[..] == [0])
-    }
-
     /// Rows and columns of output whose window stays in the cache.
     fn piece(&self) -> (usize, usize) {
         let [down, across] = [0, 1].map(|axis| span(&self.offsets[axis]));
@@ -253,12 +248,11 @@ struct OutputPiece<'a> {
 }
 
 /// The pixels that a piece of the output is computed from.
-struct PieceInput<'a> {
-    pixels: &'a [f32],
-    /// Floats from one channel to the next.
-    channel: usize,
-    /// Pixels from one row to the next.
-    pitch: usize,
+enum PieceInput<'a> {
+    /// The planes of a group.
+    Planes(&'a [f32]),
+    /// A copy of those that are needed, with the padding written out.
+    Copied(&'a [f32], PixelWindow),
 }
 
 impl OutputPiece<'_> {
@@ -272,6 +266,14 @@ impl OutputPiece<'_> {
     ) {
         let shape = self.shape;
         let plane = shape.in_size[0] * shape.in_size[1] * LANES;
+        // Neighbours of what is in memory are read where they are, unless outputs skip some.
+        if let Features::Stored(x) = x
+            && shape.in_step == 1
+        {
+            let group = shape.cin * plane;
+            let x = &x[self.group * group..(self.group + 1) * group];
+            return self.correlate(kernels, &PieceInput::Planes(x), weights, ends, y);
+        }
         let axis = |axis: usize, outputs: &Range<usize>| {
             WindowAxis::new(
                 &shape.offsets[axis],
@@ -284,16 +286,6 @@ impl OutputPiece<'_> {
             rows: axis(0, &self.rows),
             columns: axis(1, &self.columns),
         };
-        // Pixels that are read once need no copy.
-        if let (Features::Stored(x), true, 1) = (x, shape.is_pointwise(), self.blocks.len()) {
-            let first = self.rows.start * shape.in_size[1] + self.columns.start;
-            let input = PieceInput {
-                pixels: &x[self.group * shape.cin * plane + first * LANES..],
-                channel: plane,
-                pitch: shape.in_size[1],
-            };
-            return self.correlate(kernels, &window, &input, weights, ends, y);
-        }
         scratch(shape.cin * window.channel(), |pixels| {
             scratch(x.room(window.row()), |room| {
                 for (channel, to) in pixels.chunks_exact_mut(window.channel()).enumerate() {
@@ -301,19 +293,14 @@ impl OutputPiece<'_> {
                     window.copy(kernels, x.plane(from..from + plane), room, to);
                 }
             });
-            let input = PieceInput {
-                pixels,
-                channel: window.channel(),
-                pitch: window.columns.pixels(),
-            };
-            self.correlate(kernels, &window, &input, weights, ends, y);
+            let input = PieceInput::Copied(pixels, window);
+            self.correlate(kernels, &input, weights, ends, y);
         });
     }
 
     fn correlate(
         &self,
         kernels: &Kernels,
-        window: &PixelWindow,
         input: &PieceInput,
         weights: CorrelationWeights,
         ends: SumEnds,
@@ -321,61 +308,104 @@ impl OutputPiece<'_> {
     ) {
         let shape = self.shape;
         let [height, width] = shape.out_size;
+        let (x, channel) = match input {
+            PieceInput::Planes(x) => (*x, x.len() / shape.cin),
+            PieceInput::Copied(x, window) => (*x, window.channel()),
+        };
+        let middle = match input {
+            PieceInput::Planes(_) => self.whole_columns(),
+            PieceInput::Copied(..) => self.columns.clone(),
+        };
+        // Near an edge each column has its own taps.
+        let [left, right] = [
+            self.columns.start..middle.start,
+            middle.end..self.columns.end,
+        ];
+        let alone = |column| column..column + 1;
+        let (left, right) = (left.map(alone), right.map(alone));
+        let middle = (!middle.is_empty()).then_some(middle);
         for block in self.blocks {
             let (from, run, turn) = weights.of(*block, shape.cin * shape.taps.len());
             for row in self.rows.clone() {
-                let mut taps = [Tap::default(); MAX_TAPS];
-                let place = |tap: usize| match weights {
-                    CorrelationWeights::Packed { .. } => tap * block.channels,
-                    CorrelationWeights::Stored(_) => shape.taps[tap],
-                };
-                let count = self.taps(window, input.pitch, row, place, &mut taps);
-                let at = (row * shape.out_step + shape.out_origin[0]) * width
-                    + self.columns.start * shape.out_step
-                    + shape.out_origin[1];
-                let row = OutputRow {
-                    x: input.pixels,
-                    channel: input.channel,
-                    cin: shape.cin,
-                    weights: from,
-                    run,
-                    turn,
-                    taps: &taps[..count],
-                    ends: ends.of(*block),
-                    y,
-                    at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
-                    plane: height * width * LANES,
-                    step: shape.out_step * LANES,
-                    columns: self.columns.len(),
-                    channels: block.channels,
-                };
-                // SAFETY: the instruction set is the kernels'; tasks write different pixels or
-                // channels.
-                unsafe { row_tiles::correlate(kernels.isa(), &row) };
+                for columns in left.clone().chain(middle.clone()).chain(right.clone()) {
+                    let mut taps = [Tap::default(); MAX_TAPS];
+                    let place = |tap: usize| match weights {
+                        CorrelationWeights::Packed { .. } => tap * block.channels,
+                        CorrelationWeights::Stored(_) => shape.taps[tap],
+                    };
+                    let count = self.taps(input, [row, columns.start], place, &mut taps);
+                    let at = (row * shape.out_step + shape.out_origin[0]) * width
+                        + columns.start * shape.out_step
+                        + shape.out_origin[1];
+                    let row = OutputRow {
+                        x,
+                        channel,
+                        cin: shape.cin,
+                        weights: from,
+                        run,
+                        turn,
+                        taps: &taps[..count],
+                        ends: ends.of(*block),
+                        y,
+                        at: ((self.group * shape.cout + block.first) * height * width + at) * LANES,
+                        plane: height * width * LANES,
+                        step: shape.out_step * LANES,
+                        columns: columns.len(),
+                        channels: block.channels,
+                    };
+                    // SAFETY: the instruction set is the kernels'; tasks write different pixels or
+                    // channels.
+                    unsafe { row_tiles::correlate(kernels.isa(), &row) };
+                }
             }
         }
     }
 
-    /// The taps of an output row that are inside the image or in the padding beside it, not above
-    /// or below, in an input of so many pixels a row. Returns how many there are.
+    /// The columns all of whose taps are inside the image.
+    fn whole_columns(&self) -> Range<usize> {
+        let offsets = &self.shape.offsets[1];
+        let least = offsets.iter().copied().min().unwrap_or(0);
+        let most = offsets.iter().copied().max().unwrap_or(0);
+        let Range { start, end } = self.columns.clone();
+        let from = start.max((-least).max(0).unsigned_abs()).min(end);
+        let to = (self.shape.in_size[1] as isize - most)
+            .max(0)
+            .unsigned_abs();
+        from..end.min(to).max(from)
+    }
+
+    /// The taps for an output and those right of it, in the row and column of the piece `at`: those
+    /// inside the image or in padding that is written out beside it, not above or below. Returns
+    /// how many there are.
     fn taps(
         &self,
-        window: &PixelWindow,
-        pitch: usize,
-        row: usize,
+        input: &PieceInput,
+        [row, column]: [usize; 2],
         weight: impl Fn(usize) -> usize,
         taps: &mut [Tap; MAX_TAPS],
     ) -> usize {
         let [down, across] = &self.shape.offsets;
+        let [height, width] = self.shape.in_size;
         let mut count = 0;
         for (ty, &oy) in down.iter().enumerate() {
             let y = (row * self.shape.in_step) as isize + oy;
-            if y < 0 || y >= self.shape.in_size[0] as isize {
+            let Some(y) = usize::try_from(y).ok().filter(|y| *y < height) else {
                 continue;
-            }
-            let line = window.rows.place(oy) + row - self.rows.start;
+            };
             for (tx, &ox) in across.iter().enumerate() {
-                let pixel = line * pitch + window.columns.place(ox);
+                let pixel = match input {
+                    PieceInput::Planes(_) => {
+                        let x = column as isize + ox;
+                        let Some(x) = usize::try_from(x).ok().filter(|x| *x < width) else {
+                            continue;
+                        };
+                        y * width + x
+                    }
+                    PieceInput::Copied(_, window) => {
+                        let line = window.rows.place(oy) + row - self.rows.start;
+                        line * window.columns.pixels() + window.columns.place(ox)
+                    }
+                };
                 taps[count] = Tap {
                     x: pixel * LANES,
                     w: weight(ty * across.len() + tx),

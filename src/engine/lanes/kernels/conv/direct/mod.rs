@@ -6,4 +6,4 @@ mod pixel_window;
 mod row_tiles;
 pub mod weight_sums;
 
-pub use row_tiles::{InitialSums, SumEnds};
+pub use row_tiles::{Finish, InitialSums, SumEnds};

@@ -36,18 +36,33 @@ pub enum InitialSums<'a> {
     Output,
 }
 
+/// What becomes of sums.
+#[derive(Clone, Copy)]
+pub enum Finish<'a> {
+    /// The output.
+    Activation(Activation),
+    /// 0 where these, of the output's shape, are not positive: the gate of a ReLU that has this
+    /// output.
+    Gate(&'a [f32]),
+}
+
+impl Finish<'_> {
+    /// The sums themselves.
+    pub const SUMS: Self = Self::Activation(Activation::Linear);
+}
+
 /// What sums begin with, and what becomes of them.
 #[derive(Clone, Copy)]
 pub struct SumEnds<'a> {
     pub start: InitialSums<'a>,
-    pub activation: Activation,
+    pub finish: Finish<'a>,
 }
 
 impl SumEnds<'_> {
     /// Sums alone.
     pub const PLAIN: Self = Self {
         start: InitialSums::Zero,
-        activation: Activation::Linear,
+        finish: Finish::SUMS,
     };
 
     /// The same for some of the output channels.
@@ -114,10 +129,11 @@ unsafe fn correlate_body<V: Vector>(row: &OutputRow) {
         InitialSums::Lanes(lanes) => assert!(lanes.len() == row.channels * LANES),
     }
     assert!(row.step >= LANES);
-    assert!(
-        row.y.len()
-            >= row.at + (row.channels - 1) * row.plane + (row.columns - 1) * row.step + LANES
-    );
+    let end = row.at + (row.channels - 1) * row.plane + (row.columns - 1) * row.step + LANES;
+    assert!(row.y.len() >= end);
+    if let Finish::Gate(output) = row.ends.finish {
+        assert!(output.len() >= end);
+    }
     // SAFETY: asserted above; the caller promises the rest.
     unsafe {
         match row.channels {
@@ -170,15 +186,20 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, fir
     unsafe {
         let mut sums = [[V::splat(0.0); NV]; CO];
         let y = row.y.pointer().add(row.at);
-        let place = |c: usize, j: usize| {
+        let offset = |c: usize, j: usize| {
             let lane = (first + j) * V::N;
-            y.add(lane / LANES * row.step + lane % LANES + c * row.plane)
+            lane / LANES * row.step + lane % LANES + c * row.plane
         };
+        let place = |c: usize, j: usize| y.add(offset(c, j));
         // A store waits for its cache line, which is far away: it is prefetched while the sums
-        // before it are computed.
+        // before it are computed. So is what the gate reads.
         for c in 0..CO {
             for j in (0..NV).step_by(LANES / V::N) {
                 V::prefetch(place(c, j).wrapping_add(AHEAD * row.step));
+                if let Finish::Gate(output) = row.ends.finish {
+                    let far = row.at + offset(c, j) + AHEAD * row.step;
+                    V::prefetch(output.as_ptr().wrapping_add(far));
+                }
             }
         }
         match row.ends.start {
@@ -234,12 +255,17 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, fir
             x = x.wrapping_add(row.channel);
             run += row.run;
         }
-        let relu = row.ends.activation == Activation::Relu;
+        let zero = V::splat(0.0);
         for j in 0..NV {
             for c in 0..CO {
-                if relu {
+                match row.ends.finish {
+                    Finish::Activation(Activation::Linear) => {}
                     // A NaN survives as the second operand.
-                    sums[c][j] = V::splat(0.0).max(sums[c][j]);
+                    Finish::Activation(Activation::Relu) => sums[c][j] = zero.max(sums[c][j]),
+                    Finish::Gate(output) => {
+                        let output = V::load(output.as_ptr().add(row.at + offset(c, j)));
+                        sums[c][j] = V::select(output.gt(zero), sums[c][j], zero);
+                    }
                 }
                 sums[c][j].store(place(c, j));
             }

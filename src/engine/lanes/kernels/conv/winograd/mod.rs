@@ -9,7 +9,7 @@ mod tiled_weight_gradient;
 mod tiling;
 mod transformed_weights;
 
-pub use plane_tiles::{Outputs, Planes};
+pub use plane_tiles::{Outputs, PixelFinish, Planes};
 pub use tiled_correlation::correlate;
 pub use tiled_weight_gradient::{weight_cost, weight_gradient, weight_tiling};
 pub use tiling::Tiling;

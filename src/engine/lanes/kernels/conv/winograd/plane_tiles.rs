@@ -33,6 +33,29 @@ pub struct Outputs<'a> {
     pub half: Shared<'a>,
     /// The others, `[G, C, H, W, 16]`.
     pub whole: Shared<'a>,
+    /// What becomes of the others.
+    pub finish: PixelFinish<'a>,
+}
+
+/// What becomes of the sums that are transformed back.
+#[derive(Clone, Copy)]
+pub enum PixelFinish<'a> {
+    /// They are the output.
+    Sums,
+    /// The activation of the sums and the bias of their channel, if there is one.
+    Activation(Option<&'a [f32]>, Activation),
+    /// 0 where these, of the output's shape, are not positive: the gate of a ReLU that has this
+    /// output.
+    Gate(&'a [f32]),
+}
+
+/// The same for one plane.
+#[derive(Clone, Copy)]
+enum PlaneFinish<'a> {
+    Sums,
+    Activation(Option<f32>, Activation),
+    /// The plane.
+    Gate(&'a [f32]),
 }
 
 /// Sums of products, `[points, channels, count, 16]`.
@@ -83,8 +106,17 @@ pub(super) unsafe fn output(isa: Isa, chunk: &Chunk, sums: Sums, co: usize, y: O
             let at = (chunk.group * half_out + co) * half;
             half_output_channel(isa, chunk, sums, co, y.half, at);
         } else {
-            let at = (chunk.group * (cout - half_out) + co - half_out) * plane;
-            output_channel(isa, chunk, sums, co, y.whole, at);
+            let channels = cout - half_out;
+            let at = (chunk.group * channels + co - half_out) * plane;
+            let finish = match y.finish {
+                PixelFinish::Sums => PlaneFinish::Sums,
+                PixelFinish::Activation(bias, activation) => {
+                    let bias = bias.map(|bias| bias[co - half_out]);
+                    PlaneFinish::Activation(bias, activation)
+                }
+                PixelFinish::Gate(output) => PlaneFinish::Gate(&output[at..at + plane]),
+            };
+            output_channel(isa, chunk, sums, co, y.whole, at, finish);
         }
     }
 }
@@ -184,6 +216,7 @@ multiversion! {
         co: usize,
         y: Shared,
         plane: usize,
+        finish: PlaneFinish,
     )
 }
 
@@ -194,6 +227,7 @@ unsafe fn output_channel_body<V: Vector>(
     co: usize,
     y: Shared,
     plane: usize,
+    finish: PlaneFinish,
 ) {
     let shape = chunk.shape;
     let (out, points) = (shape.tile.out(), shape.tile.points());
@@ -204,14 +238,16 @@ unsafe fn output_channel_body<V: Vector>(
             && co < shape.cout
             && y.len() >= plane + shape.plane()
     );
+    if let PlaneFinish::Gate(output) = finish {
+        assert!(output.len() == shape.plane());
+    }
     for (i, (row, column)) in chunk.corners().enumerate() {
         let from = sums
             .values
             .pointer()
             .wrapping_add((held * chunk.count + i) * LANES);
-        let corner = y
-            .pointer()
-            .wrapping_add(plane + (row * shape.width + column) * LANES);
+        let first = (row * shape.width + column) * LANES;
+        let corner = y.pointer().wrapping_add(plane + first);
         let at = TileWindow {
             row: shape.width * LANES,
             column: LANES,
@@ -234,6 +270,50 @@ unsafe fn output_channel_body<V: Vector>(
                     output_tile::<V>(from.wrapping_add(half), step, corner.wrapping_add(half), at)
                 )
             };
+        }
+        // SAFETY: as above; the gate is the plane's.
+        unsafe { finish_tile::<V>(corner, at, first, finish) };
+    }
+}
+
+/// Finishes the pixels of a tile, which are in the cache. The `first` of them is at `corner`.
+///
+/// # Safety
+/// The window's pixels are inside the plane, and inside that of the gate.
+#[inline(always)]
+unsafe fn finish_tile<V: Vector>(
+    corner: *mut f32,
+    at: TileWindow,
+    first: usize,
+    finish: PlaneFinish,
+) {
+    if let PlaneFinish::Sums = finish {
+        return;
+    }
+    for r in 0..at.to.0 {
+        let row = r * at.row;
+        for i in (row..row + at.to.1 * at.column).step_by(V::N) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (zero, pixel) = (V::splat(0.0), corner.add(i));
+                let sum = V::load(pixel);
+                let value = match finish {
+                    PlaneFinish::Sums => sum,
+                    PlaneFinish::Activation(bias, activation) => {
+                        let sum = bias.map_or(sum, |bias| sum.add(V::splat(bias)));
+                        match activation {
+                            Activation::Linear => sum,
+                            // A NaN survives as the second operand.
+                            Activation::Relu => zero.max(sum),
+                        }
+                    }
+                    PlaneFinish::Gate(output) => {
+                        let output = V::load(output.as_ptr().add(first + i));
+                        V::select(output.gt(zero), sum, zero)
+                    }
+                };
+                value.store(pixel);
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::engine::{
         kernels::conv::{
             conv_shape::Conv,
             direct::{
-                row_tiles::{self, InitialSums, OutputRow, SumEnds, Tap},
-                weight_sums::{self, PaddedRows, TapSums},
+                row_tiles::{self, Finish, InitialSums, OutputRow, SumEnds, Tap},
+                weight_sums::{self, InputRows, TapSums},
             },
             packed_weights::{self, ChannelBlock},
         },
@@ -27,7 +27,7 @@ pub(super) struct LayerRun<'a> {
     weight: &'a [f32],
     bias: &'a [f32],
     shift: Option<&'a [f32]>,
-    pub(super) activation: Activation,
+    activation: Activation,
     /// Output channels computed together.
     forward_blocks: Vec<ChannelBlock>,
     /// Input channels whose gradients are computed together.
@@ -57,7 +57,7 @@ impl<'a> LayerRun<'a> {
             },
             forward_blocks: packed_weights::blocks(outputs, widest),
             backward_blocks: packed_weights::blocks(inputs, widest),
-            weight_blocks: weight_sums::blocks(kernels, outputs),
+            weight_blocks: weight_sums::blocks(outputs),
         };
         layers.map(run).collect()
     }
@@ -80,7 +80,7 @@ impl<'a> LayerRun<'a> {
         };
         let ends = SumEnds {
             start,
-            activation: self.activation,
+            finish: Finish::Activation(self.activation),
         };
         let strides = [1, self.inputs];
         self.products(
@@ -95,10 +95,22 @@ impl<'a> LayerRun<'a> {
         );
     }
 
-    /// The gradient of the input of some pixels, before the ReLU that it came through.
-    pub(super) fn backward(&self, kernels: &Kernels, pixels: usize, from: &[f32], to: LayerOutput) {
+    /// The gradient of the input of some pixels: 0 where the `output` of the ReLU that it came
+    /// through, if there is one, is not positive.
+    pub(super) fn backward(
+        &self,
+        kernels: &Kernels,
+        pixels: usize,
+        from: &[f32],
+        output: Option<&[f32]>,
+        to: LayerOutput,
+    ) {
         let strides = [self.inputs, 1];
-        let (blocks, ends) = (&self.backward_blocks, SumEnds::PLAIN);
+        let blocks = &self.backward_blocks;
+        let ends = SumEnds {
+            finish: output.map_or(Finish::SUMS, Finish::Gate),
+            ..SumEnds::PLAIN
+        };
         self.products(
             kernels,
             blocks,
@@ -166,10 +178,11 @@ impl<'a> LayerRun<'a> {
             stride: 1,
             padding: 0,
         };
-        let x = PaddedRows {
+        let x = InputRows {
             x: from,
-            width: pixels,
+            first: 0,
             channel: pixels * LANES,
+            next: None,
         };
         for &block in &self.weight_blocks {
             let task = TapSums {

@@ -9,12 +9,9 @@ mod layer_shape;
 
 use std::ops::Range;
 
-use crate::engine::{
-    Activation,
-    lanes::{
-        kernels::{features::Features, gate, operand::check},
-        machine::{Kernels, LANES, Shared, lane_sum, scratch},
-    },
+use crate::engine::lanes::{
+    kernels::{features::Features, gate, operand::check},
+    machine::{Kernels, LANES, Shared, lane_sum, scratch},
 };
 use layer_run::{LayerOutput, LayerRun};
 use layer_shape::PARTS;
@@ -192,10 +189,8 @@ impl PieceGradient<'_> {
             let of_channels = of_channels.expect("there are sums for every channel");
             for (channel, lanes) in of_channels.iter_mut().enumerate() {
                 let at = channel * piece..(channel + 1) * piece;
-                let relu = run.activation == Activation::Relu;
-                let output = relu.then(|| &layers[place + 1][at.clone()]);
                 // SAFETY: the instruction set is the kernels'.
-                unsafe { gate::sum_plane(kernels.isa(), output, &mut from[at], lanes) };
+                unsafe { gate::sum_plane(kernels.isa(), None, &mut from[at], lanes) };
             }
             let of_weight = sums.split_off_mut(..run.inputs * run.outputs * LANES);
             let of_weight = of_weight.expect("there are sums for every weight");
@@ -205,9 +200,12 @@ impl PieceGradient<'_> {
                 (0, None) => {}
                 (0, Some(dx)) => {
                     let to = LayerOutput::in_planes(shape, dx, self.group, pixels, run.inputs);
-                    run.backward(kernels, count, from, to);
+                    run.backward(kernels, count, from, None, to);
                 }
-                _ => run.backward(kernels, count, from, LayerOutput::of(to, count)),
+                _ => {
+                    let to = LayerOutput::of(to, count);
+                    run.backward(kernels, count, from, Some(&*layers[place]), to);
+                }
             }
         }
     }
