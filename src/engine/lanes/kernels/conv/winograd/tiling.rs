@@ -10,7 +10,7 @@ use crate::engine::lanes::{
 const CHUNK_IN_CACHE: usize = 160 * 1024;
 
 /// Tiles worth fetching the transformed weights for, whether they fit or not.
-const LEAST: usize = 12;
+const LEAST: usize = 6;
 
 /// A stride-1 correlation of planes `[G, C, H, W, 16]` with padding 1.
 #[derive(Clone, Copy)]
