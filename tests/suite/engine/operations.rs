@@ -32,11 +32,25 @@ pub enum Operation {
     PixelLayers {
         shifted: bool,
     },
+    /// Behind a convolution with ReLU.
+    GatedMeanPool,
+    /// A convolution with ReLU, read twice.
+    ReadTwice(Readers),
     /// A value of a normal distribution; its divergence from another is part of the loss.
     Draw,
 }
 
-pub const OPERATIONS: [Operation; 19] = [
+/// Two that read one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    Convs,
+    /// The backward pass meets the residual first.
+    ConvAndResidual,
+    /// The backward pass meets the convolution first.
+    PoolAndConv,
+}
+
+pub const OPERATIONS: [Operation; 23] = [
     Operation::Conv(3, 1),
     Operation::Conv(3, 2),
     Operation::Conv(1, 2),
@@ -55,6 +69,10 @@ pub const OPERATIONS: [Operation; 19] = [
     Operation::Shift(Activation::Relu),
     Operation::PixelLayers { shifted: false },
     Operation::PixelLayers { shifted: true },
+    Operation::GatedMeanPool,
+    Operation::ReadTwice(Readers::Convs),
+    Operation::ReadTwice(Readers::ConvAndResidual),
+    Operation::ReadTwice(Readers::PoolAndConv),
     Operation::Draw,
 ];
 
@@ -82,7 +100,10 @@ impl Case {
     pub fn new(operation: Operation, batch: usize) -> Self {
         let size = match operation {
             // The engine's pooling halves even sizes.
-            Operation::Pool | Operation::MeanPool => 2 * (1 + batch % 6),
+            Operation::Pool
+            | Operation::MeanPool
+            | Operation::GatedMeanPool
+            | Operation::ReadTwice(Readers::PoolAndConv) => 2 * (1 + batch % 6),
             _ => 1 + batch % 6,
         };
         Self {
@@ -107,6 +128,11 @@ impl Case {
             // Scales and shifts of two experts.
             Operation::Norm(_) | Operation::Residual(_) => (vec![vec![c]; 4], c),
             Operation::Pool | Operation::MeanPool => (vec![], c),
+            Operation::GatedMeanPool => (vec![vec![c, c, 3, 3], vec![c]], c),
+            Operation::ReadTwice(_) => {
+                let weight = vec![c, c, 3, 3];
+                (vec![weight.clone(), vec![c], weight.clone(), weight], c)
+            }
             Operation::Biased(_) => (vec![vec![c + 2, c, 3, 3], vec![c + 2]], c + 2),
             Operation::Shift(_) => (vec![vec![c, c, 1, 1], vec![c]], c),
             Operation::PixelLayers { shifted } => {
@@ -176,6 +202,15 @@ impl Case {
             let [weight, bias] = [&own[weight], &own[weight + 1]];
             engine.conv_bias(&means, weight, bias, Activation::Linear)
         };
+        let ones = vec![Tensor::ones(self.channels, dtype, &Device::Cpu)?; 2];
+        let plain_norm = |y: &E::Tensor, residual, activation| {
+            let affine = Affine {
+                gamma: &ones,
+                beta: &ones,
+                route: &route,
+            };
+            engine.norm(y, affine, 1e-5, residual, activation)
+        };
         let mut divergence = None;
         let (y, side) = match self.operation {
             Operation::Conv(_, stride) => {
@@ -186,19 +221,36 @@ impl Case {
             Operation::Pool => {
                 // What is pooled is not negative: squares would do, a norm's ReLU is what the
                 // network has.
-                let ones = vec![Tensor::ones(self.channels, dtype, &Device::Cpu)?; 2];
-                let affine = Affine {
-                    gamma: &ones,
-                    beta: &ones,
-                    route: &route,
-                };
-                let positive = engine.norm(&x, affine, 1e-5, None, Activation::Relu)?;
+                let positive = plain_norm(&x, None, Activation::Relu)?;
                 (engine.max_pool(&positive)?, size / 2)
             }
             Operation::Biased(activation) => {
                 (engine.conv_bias(&x, &own[0], &own[1], activation)?, size)
             }
             Operation::MeanPool => (engine.mean_pool(&x)?, size / 2),
+            Operation::GatedMeanPool => {
+                let y = engine.conv_bias(&x, &own[0], &own[1], Activation::Relu)?;
+                (engine.mean_pool(&y)?, size / 2)
+            }
+            Operation::ReadTwice(readers) => {
+                let y = engine.conv_bias(&x, &own[0], &own[1], Activation::Relu)?;
+                let (one, other, side) = match readers {
+                    Readers::Convs => {
+                        let one = engine.conv(&y, &own[2], 1)?;
+                        (one, engine.conv(&y, &own[3], 1)?, size)
+                    }
+                    Readers::ConvAndResidual => {
+                        let one = engine.conv(&y, &own[2], 1)?;
+                        let other = engine.conv(&one, &own[3], 1)?;
+                        (y, other, size)
+                    }
+                    Readers::PoolAndConv => {
+                        let one = engine.max_pool(&y)?;
+                        (one, engine.conv(&y, &own[2], 2)?, size / 2)
+                    }
+                };
+                (plain_norm(&other, Some(&one), Activation::Linear)?, side)
+            }
             Operation::Shift(activation) => (engine.shift(&x, &from_means(0)?, activation)?, size),
             Operation::PixelLayers { shifted } => {
                 let rest = [1, 3].map(|at| (own[at].clone(), own[at + 1].clone()));

@@ -14,6 +14,25 @@ const CHUNK: usize = 1024 * LANES;
 /// Floats that are still in L1 when they are read again.
 const NEAR: usize = 128 * LANES;
 
+/// The activation of a sum.
+#[inline(always)]
+pub(super) fn activated<V: Vector>(activation: Activation, sum: V) -> V {
+    match activation {
+        Activation::Linear => sum,
+        // A NaN survives as the second operand.
+        // SAFETY: a value exists, so the instruction set is available.
+        Activation::Relu => unsafe { V::splat(0.0) }.max(sum),
+    }
+}
+
+/// The gradient of a ReLU's input: 0 where its output is not positive.
+#[inline(always)]
+pub(super) fn through<V: Vector>(output: V, gradient: V) -> V {
+    // SAFETY: a value exists, so the instruction set is available.
+    let zero = unsafe { V::splat(0.0) };
+    V::select(output.gt(zero), gradient, zero)
+}
+
 /// Sets `dy` to 0 where the output `y` of a ReLU is not positive.
 ///
 /// # Panics
@@ -136,10 +155,8 @@ unsafe fn close_body<V: Vector>(y: &[f32], dy: &mut [f32]) {
     for i in (0..y.len()).step_by(V::N) {
         // SAFETY: lengths asserted, and N divides sixteen.
         unsafe {
-            let zero = V::splat(0.0);
             let at = dy.as_mut_ptr().add(i);
-            let open = V::load(y.as_ptr().add(i)).gt(zero);
-            V::select(open, V::load(at), zero).store(at);
+            through(V::load(y.as_ptr().add(i)), V::load(at)).store(at);
         }
     }
 }
@@ -156,14 +173,10 @@ unsafe fn shift_body<V: Vector>(x: &[f32], by: &[f32], activation: Activation, y
     for at in (0..LANES).step_by(V::N) {
         // SAFETY: lengths asserted.
         unsafe {
-            let (zero, by) = (V::splat(0.0), V::load(by.as_ptr().add(at)));
+            let by = V::load(by.as_ptr().add(at));
             for i in (at..x.len()).step_by(LANES) {
                 let shifted = V::load(x.as_ptr().add(i)).add(by);
-                let shifted = match activation {
-                    Activation::Linear => shifted,
-                    Activation::Relu => zero.max(shifted),
-                };
-                shifted.store(y.as_mut_ptr().add(i));
+                activated(activation, shifted).store(y.as_mut_ptr().add(i));
             }
         }
     }

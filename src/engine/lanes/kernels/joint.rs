@@ -178,7 +178,7 @@ pub fn forward(
         let y = Outputs {
             half: Shared::new(&mut []),
             whole: Shared::new(y),
-            finish: PixelFinish::Sums,
+            finish: PixelFinish::SUMS,
         };
         winograd::correlate(kernels, &shape, x, &source, Taps::Stored, y);
         return;
@@ -231,7 +231,7 @@ pub fn grad_input(
         let dx = Outputs {
             half: Shared::new(dup),
             whole: Shared::new(dskip),
-            finish: PixelFinish::Sums,
+            finish: PixelFinish::SUMS,
         };
         winograd::correlate(kernels, &shape, x, &source, Taps::Rotated, dx);
         return;

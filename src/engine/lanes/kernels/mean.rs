@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 
-use super::operand::check;
+use super::{gate, operand::check};
 use crate::engine::lanes::machine::{Kernels, LANES, Shared, Vector, multiversion};
 
 /// Pixels summed at a time, so that partial sums stay short.
@@ -200,14 +200,13 @@ unsafe fn squares_backward_body<V: Vector>(
         let dy = &dy[i / 2 * half..][..half];
         for j in 0..width {
             for at in (0..LANES).step_by(V::N) {
-                // SAFETY: rows hold `width` pixels, dy half of them.
+                // SAFETY: rows hold `width` pixels, dy half of them, the gate as many as dx.
                 unsafe {
                     let dy = V::load(dy.as_ptr().add(j / 2 * LANES + at));
                     let quarter = dy.mul(V::splat(0.25));
                     let here = j * LANES + at;
                     let passed = gate.map_or(quarter, |gate| {
-                        let (zero, gate) = (V::splat(0.0), gate.as_ptr().add(i * row + here));
-                        V::select(V::load(gate).gt(zero), quarter, zero)
+                        gate::through(V::load(gate.as_ptr().add(i * row + here)), quarter)
                     });
                     passed.store(dx.as_mut_ptr().add(here));
                 }

@@ -2,8 +2,8 @@
 //! number of threads.
 
 use super::plain::{
-    Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, every_way, random,
-    same_bytes,
+    Summed, all, close, conv_forward, conv_grad_input, conv_grad_weight, every_way, let_through,
+    random, relu_output, same_bytes,
 };
 use expertgrid::engine::Activation;
 use expertgrid::engine::lanes::conv::{self, Conv};
@@ -120,6 +120,26 @@ fn large() -> Vec<Conv> {
     ]
 }
 
+/// Kernels and paddings that the network does not have.
+fn foreign() -> Vec<Conv> {
+    vec![
+        shape(1, 7, 4, (9, 8), 2, 1),
+        shape(2, 3, 6, (8, 9), 5, 1),
+        Conv {
+            padding: 0,
+            ..shape(2, 3, 5, (9, 7), 3, 1)
+        },
+        Conv {
+            padding: 2,
+            ..shape(1, 4, 4, (6, 5), 3, 1)
+        },
+        Conv {
+            padding: 6,
+            ..shape(1, 2, 4, (9, 11), 7, 2)
+        },
+    ]
+}
+
 /// Small images of one group, whose many channels are taken in shares; how they are cut depends on
 /// the threads.
 pub fn shared() -> Vec<Conv> {
@@ -133,7 +153,7 @@ pub fn shared() -> Vec<Conv> {
 #[test]
 fn forward_is_the_convolution() {
     for kernels in every_method() {
-        for c in shapes().into_iter().chain(large()) {
+        for c in shapes().into_iter().chain(large()).chain(foreign()) {
             let (x, w, bias) = (
                 random(c.input_len(), 1),
                 random(c.weight_len(), 2),
@@ -176,7 +196,7 @@ fn grad_input_is_the_transposed_product() {
 #[test]
 fn grad_weight_sums_over_lanes_and_pixels() {
     for kernels in every_method() {
-        for c in shapes().into_iter().chain(large()) {
+        for c in shapes().into_iter().chain(large()).chain(foreign()) {
             let (x, dy) = (random(c.input_len(), 1), random(c.output_len(), 2));
             let mut dw = vec![f32::NAN; c.weight_len()];
             conv::grad_weight(&kernels, &c, Features::Stored(&x), &dy, &mut dw);
@@ -194,6 +214,9 @@ fn grad_weight_by_straight_sums_has_the_bytes_of_a_plain_loop() {
         (2, 6, 12, (40, 100), 3, 1),
         (1, 5, 9, (70, 96), 3, 2),
         (1, 9, 3, (30, 64), 1, 1),
+        (1, 1, 8, (20, 18), 7, 2),
+        (2, 3, 2, (19, 21), 3, 1),
+        (1, 7, 4, (9, 8), 2, 1),
     ];
     for (groups, cin, cout, size, kernel, stride) in few {
         let c = shape(groups, cin, cout, size, kernel, stride);
@@ -202,7 +225,8 @@ fn grad_weight_by_straight_sums_has_the_bytes_of_a_plain_loop() {
             let kernels = kernels.with_method(ConvMethod::Direct);
             let mut dw = vec![f32::NAN; c.weight_len()];
             conv::grad_weight(&kernels, &c, Features::Stored(&x), &dy, &mut dw);
-            for place in [0, c.weight_len() / 2, c.weight_len() - 1] {
+            let step = (c.weight_len() / 100).max(1);
+            for place in (0..c.weight_len()).step_by(step) {
                 let want = plain_sum(&c, &x, &dy, place);
                 assert_eq!(
                     dw[place].to_bits(),
@@ -279,14 +303,14 @@ fn grad_bias_sums_over_lanes_and_pixels() {
 #[test]
 fn the_gradient_of_a_relu_s_output_is_gated_by_it() {
     for kernels in every_method() {
-        for c in shapes().into_iter().chain(large()) {
+        for c in shapes().into_iter().chain(large()).chain(foreign()) {
             let (dy, w) = (random(c.output_len(), 1), random(c.weight_len(), 2));
-            let output = random(c.input_len(), 3);
+            let output = relu_output(c.input_len(), 3);
             let [mut all, mut gated] = [(); 2].map(|()| vec![f32::NAN; c.input_len()]);
             conv::grad_input(&kernels, &c, &dy, &w, None, &mut all);
             conv::grad_input(&kernels, &c, &dy, &w, Some(&output), &mut gated);
-            let through = |(y, dx): (&f32, &f32)| if *y > 0.0 { *dx } else { 0.0 };
-            let want: Vec<f32> = output.iter().zip(&all).map(through).collect();
+            let gated: Vec<u32> = gated.iter().map(|dx| dx.to_bits()).collect();
+            let want = let_through(&output, &all);
             assert!(gated == want, "{:?} {c:?}", kernels.method());
         }
     }
@@ -295,15 +319,28 @@ fn the_gradient_of_a_relu_s_output_is_gated_by_it() {
 #[test]
 fn a_nan_survives_a_relu() {
     for kernels in every_method() {
-        for c in shapes().into_iter().chain(large()) {
+        for c in shapes().into_iter().chain(large()).chain(foreign()) {
             let (mut x, w) = (random(c.input_len(), 1), random(c.weight_len(), 2));
             x[0] = f32::NAN;
-            for bias in [None, Some(&random(c.cout, 3)[..])] {
+            let bias = random(c.cout, 3);
+            let places = |bias: Option<&[f32]>, activation| -> Vec<usize> {
                 let mut y = vec![0.0; c.output_len()];
-                let x = Features::Stored(&x);
-                conv::forward(&kernels, &c, x, &w, bias, Activation::Relu, &mut y);
-                let nan = y.iter().any(|y| y.is_nan());
-                assert!(nan, "a diverged training must not look healthy: {c:?}");
+                conv::forward(
+                    &kernels,
+                    &c,
+                    Features::Stored(&x),
+                    &w,
+                    bias,
+                    activation,
+                    &mut y,
+                );
+                (0..y.len()).filter(|i| y[*i].is_nan()).collect()
+            };
+            let before = places(None, Activation::Linear);
+            assert!(!before.is_empty());
+            for bias in [None, Some(&bias[..])] {
+                let survive = places(bias, Activation::Relu) == before;
+                assert!(survive, "a diverged training must not look healthy: {c:?}");
             }
         }
     }
@@ -314,12 +351,11 @@ fn grad_bias_behind_a_relu_sums_what_the_relu_let_through() {
     for kernels in all() {
         // More than one piece of a plane.
         let c = shape(2, 1, 3, (20, 30), 3, 1);
-        let (dy, output) = (random(c.output_len(), 4), random(c.output_len(), 5));
+        let (dy, output) = (random(c.output_len(), 4), relu_output(c.output_len(), 5));
         let (mut closed, mut db) = (dy.clone(), vec![f32::NAN; c.cout]);
         conv::grad_bias(&kernels, &c, Some(&output), &mut closed, &mut db);
-        let through = |(y, dy): (&f32, &f32)| if *y > 0.0 { *dy } else { 0.0 };
-        let want: Vec<f32> = output.iter().zip(&dy).map(through).collect();
-        assert_eq!(closed, want);
+        let bits: Vec<u32> = closed.iter().map(|dy| dy.to_bits()).collect();
+        assert_eq!(bits, let_through(&output, &dy));
         let mut sums = vec![f32::NAN; c.cout];
         conv::grad_bias(&kernels, &c, None, &mut closed, &mut sums);
         assert_eq!(db, sums);
@@ -382,12 +418,14 @@ fn neither_threads_nor_instruction_sets_change_a_byte() {
         shape(1, 24, 40, (16, 16), 3, 1),
         shape(3, 5, 8, (8, 8), 3, 2),
         shape(1, 1, 20, (9, 9), 7, 2),
-        // Rows for the weight's gradient are copied in several windows.
+        // Many rows, and every number of input channels taken together.
         shape(2, 6, 12, (40, 100), 3, 1),
         shape(1, 5, 9, (70, 96), 3, 2),
         shape(1, 5, 8, (50, 80), 7, 2),
+        shape(1, 7, 2, (19, 21), 3, 1),
     ];
-    for c in shapes().into_iter().chain(more).chain(shared()) {
+    let all = shapes().into_iter().chain(more).chain(shared());
+    for c in all.chain(foreign()) {
         let (x, w, dy, bias) = (
             random(c.input_len(), 1),
             random(c.weight_len(), 2),

@@ -135,9 +135,9 @@ fn statistics_alone_are_those_of_the_norm() {
 #[test]
 fn a_convolution_reads_what_would_be_in_memory() {
     for kernels in every_method().chain(every_way()) {
-        // Rows for the weight's gradient are copied in several windows.
+        // Rows for the weight's gradient are computed in several windows.
         let wide = Conv {
-            groups: 1,
+            groups: 2,
             cin: 5,
             cout: 3,
             height: 40,
@@ -146,10 +146,26 @@ fn a_convolution_reads_what_would_be_in_memory() {
             stride: 1,
             padding: 1,
         };
+        let of = |size: (usize, usize), kernel, stride| Conv {
+            height: size.0,
+            width: size.1,
+            kernel,
+            stride,
+            padding: kernel / 2,
+            ..wide
+        };
+        let windows = [
+            wide,
+            of((70, 96), 3, 2),
+            of((50, 80), 7, 2),
+            // Rows between the windows are not read.
+            of((80, 200), 1, 2),
+            of((60, 100), 2, 1),
+        ];
         for (i, c) in shapes()
             .into_iter()
             .chain(shared())
-            .chain([wide])
+            .chain(windows)
             .enumerate()
         {
             let seen = Seen::new(

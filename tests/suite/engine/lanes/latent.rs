@@ -1,7 +1,7 @@
 //! What a latent needs: means, shifts, ReLUs, draws and divergences, against plain f64; layers on
 //! each pixel, against convolutions.
 
-use super::plain::{L, all, close, random, same_bytes};
+use super::plain::{L, all, close, let_through, random, relu_output, same_bytes};
 use expertgrid::engine::{
     Activation,
     lanes::{
@@ -69,10 +69,10 @@ fn means_are_the_formula() {
                 "{ahead} {back}"
             );
             let mut gated = vec![f32::NAN; x.len()];
-            mean::of_squares_backward(&kernels, &squares, &dy, Some(&x), &mut gated);
-            let through = |(x, dx): (&f32, &f32)| if *x > 0.0 { *dx } else { 0.0 };
-            let want: Vec<f32> = x.iter().zip(&dx).map(through).collect();
-            assert_eq!(gated, want);
+            let output = relu_output(x.len(), 4);
+            mean::of_squares_backward(&kernels, &squares, &dy, Some(&output), &mut gated);
+            let gated: Vec<u32> = gated.iter().map(|dx| dx.to_bits()).collect();
+            assert_eq!(gated, let_through(&output, &dx));
 
             let row = random(planes * L, 3);
             let mut y = vec![f32::NAN; x.len()];
@@ -100,14 +100,12 @@ fn a_relu_opens_where_its_output_is_positive() {
                 assert_eq!(*y, if relu { sum.max(0.0) } else { sum });
             }
         }
-        let mut y = x.clone();
-        y[..2].copy_from_slice(&[f32::NAN, -0.0]);
+        let y = relu_output(x.len(), 4);
         let mut dy = random(x.len(), 3);
         let before = dy.clone();
         gate::close(&kernels, &y, &mut dy);
-        for i in 1..y.len() {
-            assert_eq!(dy[i], if y[i] > 0.0 { before[i] } else { 0.0 });
-        }
+        let closed: Vec<u32> = dy.iter().map(|dy| dy.to_bits()).collect();
+        assert_eq!(closed, let_through(&y, &before));
     }
 }
 
@@ -263,7 +261,10 @@ fn neither_threads_nor_instruction_sets_change_a_byte() {
         gate::shift(kernels, 3, &x, &by, Activation::Relu, &mut y);
         let mut dx = x.clone();
         gate::close(kernels, &y, &mut dx);
-        [sums, quarter, y, dx].concat()
+        let [mut spread, mut gated] = [(); 2].map(|()| vec![0.0; x.len()]);
+        mean::of_squares_backward(kernels, &squares, &quarter, None, &mut spread);
+        mean::of_squares_backward(kernels, &squares, &quarter, Some(&y), &mut gated);
+        [sums, quarter, y, dx, spread, gated].concat()
     });
 }
 

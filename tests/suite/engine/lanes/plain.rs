@@ -20,6 +20,20 @@ pub fn random(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
+/// The output of a ReLU: no number, zeros of both signs, positive numbers.
+pub fn relu_output(len: usize, seed: u64) -> Vec<f32> {
+    let mut y: Vec<f32> = random(len, seed).iter().map(|y| y.max(0.0)).collect();
+    y[0] = f32::NAN;
+    y[1] = -0.0;
+    y
+}
+
+/// A gradient, where a ReLU with this output lets it through.
+pub fn let_through(y: &[f32], gradient: &[f32]) -> Vec<u32> {
+    let through = |(y, gradient): (&f32, &f32)| if *y > 0.0 { gradient.to_bits() } else { 0 };
+    y.iter().zip(gradient).map(through).collect()
+}
+
 /// Kernels on each instruction set, on the caller's thread.
 pub fn all() -> Vec<Kernels> {
     Isa::available()

@@ -44,7 +44,7 @@ pub fn forward(
         check("bias", bias.len(), conv.cout);
     }
     let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
-    // Without a ReLU a bias is what direct sums begin with.
+    // Otherwise the transforms would do as well, but for other last digits.
     let adds = bias.is_none() || activation == Activation::Relu;
     match transform(kernels, conv).filter(|_| adds) {
         Some(shape) => {
@@ -55,10 +55,7 @@ pub fn forward(
             let outputs = Outputs {
                 half: Shared::new(&mut []),
                 whole: Shared::new(y),
-                finish: match (bias, activation) {
-                    (None, Activation::Linear) => PixelFinish::Sums,
-                    _ => PixelFinish::Activation(bias, activation),
-                },
+                finish: PixelFinish::Activation(bias, activation),
             };
             winograd::correlate(kernels, &shape, planes, &source, Taps::Stored, outputs);
         }
@@ -105,7 +102,7 @@ pub fn grad_input(
             let dx = Outputs {
                 half: Shared::new(&mut []),
                 whole: Shared::new(dx),
-                finish: gate.map_or(PixelFinish::Sums, PixelFinish::Gate),
+                finish: gate.map_or(PixelFinish::SUMS, PixelFinish::Gate),
             };
             winograd::correlate(kernels, &shape, planes, &source, Taps::Rotated, dx);
         }

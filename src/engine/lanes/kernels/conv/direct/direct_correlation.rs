@@ -80,8 +80,8 @@ struct Correlation {
     taps: Vec<usize>,
 }
 
-/// Overwrites `y` `[G, C_out, H', W', 16]` with the activation of the convolution of `x` on top of
-/// `start`.
+/// Overwrites `y` `[G, C_out, H', W', 16]` with the convolution of `x`, whose sums begin and are
+/// finished as `ends` says.
 pub fn forward(
     kernels: &Kernels,
     conv: &Conv,
@@ -111,7 +111,7 @@ pub fn forward(
     correlation.run(kernels, x, source, ends, Shared::new(y));
 }
 
-/// The gradient of the input: overwrites `dx` `[G, C_in, H, W, 16]` with what becomes of it.
+/// The gradient of the input, finished: overwrites `dx` `[G, C_in, H, W, 16]`.
 ///
 /// With stride 2, input pixels of each parity have their own taps: one correlation for each of the
 /// four classes.
@@ -374,9 +374,9 @@ impl OutputPiece<'_> {
         from..end.min(to).max(from)
     }
 
-    /// The taps for an output and those right of it, in the row and column of the piece `at`: those
-    /// inside the image or in padding that is written out beside it, not above or below. Returns
-    /// how many there are.
+    /// The taps for the output in a row and a column and for those right of it: those inside the
+    /// image or in padding that is written out beside it, not above or below. In a copy the column
+    /// is the piece's first. Returns how many there are.
     fn taps(
         &self,
         input: &PieceInput,
@@ -402,6 +402,7 @@ impl OutputPiece<'_> {
                         y * width + x
                     }
                     PieceInput::Copied(_, window) => {
+                        debug_assert_eq!(column, self.columns.start);
                         let line = window.rows.place(oy) + row - self.rows.start;
                         line * window.columns.pixels() + window.columns.place(ox)
                     }

@@ -6,7 +6,7 @@
 use crate::engine::{
     Activation,
     lanes::{
-        kernels::conv::packed_weights::ChannelBlock,
+        kernels::{conv::packed_weights::ChannelBlock, gate},
         machine::{LANES, Shared, Vector, multiversion},
     },
 };
@@ -39,7 +39,7 @@ pub enum InitialSums<'a> {
 /// What becomes of sums.
 #[derive(Clone, Copy)]
 pub enum Finish<'a> {
-    /// The output.
+    /// The activation of them.
     Activation(Activation),
     /// 0 where these, of the output's shape, are not positive: the gate of a ReLU that has this
     /// output.
@@ -81,7 +81,7 @@ impl SumEnds<'_> {
 
 /// A row of outputs of one block of output channels.
 pub(super) struct OutputRow<'a> {
-    /// A window, of every input channel.
+    /// A window or whole planes, of every input channel.
     pub(super) x: &'a [f32],
     /// Floats from one input channel to the next.
     pub(super) channel: usize,
@@ -92,7 +92,7 @@ pub(super) struct OutputRow<'a> {
     pub(super) run: usize,
     /// Floats from one output channel's weights to the next's.
     pub(super) turn: usize,
-    /// The taps inside the image.
+    /// The taps inside the image, or in padding that is written out.
     pub(super) taps: &'a [Tap],
     pub(super) ends: SumEnds<'a>,
     pub(super) y: Shared<'a>,
@@ -225,10 +225,10 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, fir
                 }
             }
         }
-        let mut x = row.x.as_ptr().add(first * V::N);
+        let mut x = row.x.as_ptr().wrapping_add(first * V::N);
         let mut weights = [row.weights.as_ptr(); CO];
         for c in 0..CO {
-            weights[c] = weights[c].add(c * row.turn);
+            weights[c] = weights[c].wrapping_add(c * row.turn);
         }
         let mut run = 0;
         for _ in 0..row.cin {
@@ -255,19 +255,16 @@ unsafe fn tile<V: Vector, const CO: usize, const NV: usize>(row: &OutputRow, fir
             x = x.wrapping_add(row.channel);
             run += row.run;
         }
-        let zero = V::splat(0.0);
         for j in 0..NV {
             for c in 0..CO {
-                match row.ends.finish {
-                    Finish::Activation(Activation::Linear) => {}
-                    // A NaN survives as the second operand.
-                    Finish::Activation(Activation::Relu) => sums[c][j] = zero.max(sums[c][j]),
+                let finished = match row.ends.finish {
+                    Finish::Activation(activation) => gate::activated(activation, sums[c][j]),
                     Finish::Gate(output) => {
                         let output = V::load(output.as_ptr().add(row.at + offset(c, j)));
-                        sums[c][j] = V::select(output.gt(zero), sums[c][j], zero);
+                        gate::through(output, sums[c][j])
                     }
-                }
-                sums[c][j].store(place(c, j));
+                };
+                finished.store(place(c, j));
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct InputRows<'a> {
     pub(super) first: usize,
     /// Floats from one channel to the next.
     pub(super) channel: usize,
-    /// What is read next, to be prefetched meanwhile.
+    /// What is read next, to be prefetched meanwhile, in part where outputs skip pixels.
     pub(super) next: Option<NextRows>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct NextRows {
 pub fn cost(conv: &Conv) -> f64 {
     let taps = (conv.kernel * conv.kernel) as f64;
     let products = (conv.groups * conv.out_height() * conv.out_width()) as f64;
-    // A single tap has too few sums in flight to hide the latency of the additions.
+    // Of older kernels. They stay, since the choice of a method decides the order of sums.
     let product = if conv.kernel == 1 { 1.2 } else { 0.62 };
     (conv.cin * conv.cout) as f64 * taps * (products * product + 6.0)
 }
@@ -71,7 +71,8 @@ pub fn weight_gradient(
     let blocks = blocks(conv.cout);
     let dw = Shared::new(dw);
     let parts = conv.cin.div_ceil(INPUTS_TOGETHER);
-    // A channel is copied once for all blocks, unless there are too few channels to share out.
+    // What is not in memory is computed once for all blocks, unless there are too few channels to
+    // share out.
     let shares = match kernels.threads().count() {
         1 => 1,
         threads => (4 * threads).div_ceil(parts).min(blocks.len()),
@@ -180,14 +181,15 @@ impl ChannelPairs<'_> {
             };
             return work(&rows, 0..height);
         }
-        let floats =
-            |outputs: usize| self.inputs.len() * conv.kernel.max(outputs * conv.stride) * row;
+        let rows = |outputs: usize| {
+            let rows = (outputs - 1) * conv.stride + conv.kernel;
+            rows.min(conv.height)
+        };
         let mut most = 1;
-        while most < height && floats(most + 1) <= WINDOW_IN_CACHE {
+        while most < height && self.inputs.len() * rows(most + 1) * row <= WINDOW_IN_CACHE {
             most += 1;
         }
-        let all = input_rows(conv, &(0..most)).len() + conv.kernel;
-        let channel = odd_lines(all * row);
+        let channel = odd_lines(rows(most) * row);
         scratch(self.inputs.len() * channel, |x| {
             let mut held: Range<usize> = 0..0;
             for start in (0..height).step_by(most) {
@@ -199,6 +201,7 @@ impl ChannelPairs<'_> {
                     to.copy_within(gone..gone + kept * row, 0);
                     let plane = features.plane(first + ci * plane..first + (ci + 1) * plane);
                     let rest = (needed.start + kept) * row..needed.end * row;
+                    // They are computed into the room they are given.
                     let room = &mut to[kept * row..kept * row + rest.len()];
                     plane.read(kernels, rest, room);
                 }
@@ -330,7 +333,7 @@ struct RowRange<'a> {
     conv: &'a Conv,
     /// The first pixel of the first input channel.
     x: *const f32,
-    /// The row that is in.
+    /// The image's row that `x` is in.
     first: usize,
     /// Floats from one input channel to the next.
     channel: usize,
@@ -484,7 +487,7 @@ struct TapLine<const KY: usize> {
 
 impl<const KY: usize> TapLine<KY> {
     /// Adds the products of some columns, and calls `meanwhile` with each of them. Taps that are
-    /// not `inside` are zeros and not read.
+    /// not `inside` are not read and add nothing.
     ///
     /// # Safety
     /// The other taps and the columns are inside the operands.
@@ -524,8 +527,10 @@ impl<const KY: usize> TapLine<KY> {
                     for n in 0..CI {
                         for i in 0..KY {
                             for j in 0..KX {
-                                let total = &mut totals[n][i][j][c];
-                                *total = pixels[n][i][j].fma(gradient, *total);
+                                if inside(column, i, j) {
+                                    let total = &mut totals[n][i][j][c];
+                                    *total = pixels[n][i][j].fma(gradient, *total);
+                                }
                             }
                         }
                     }

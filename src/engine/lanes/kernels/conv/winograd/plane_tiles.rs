@@ -12,7 +12,10 @@ use super::{
 use crate::engine::{
     Activation,
     lanes::{
-        kernels::features::{AsStored, FeaturePlane, Features, Mapped, Read},
+        kernels::{
+            features::{AsStored, FeaturePlane, Features, Mapped, Read},
+            gate,
+        },
         machine::{Isa, LANES, Shared, Vector, multiversion, odd_lines},
     },
 };
@@ -40,8 +43,6 @@ pub struct Outputs<'a> {
 /// What becomes of the sums that are transformed back.
 #[derive(Clone, Copy)]
 pub enum PixelFinish<'a> {
-    /// They are the output.
-    Sums,
     /// The activation of the sums and the bias of their channel, if there is one.
     Activation(Option<&'a [f32]>, Activation),
     /// 0 where these, of the output's shape, are not positive: the gate of a ReLU that has this
@@ -49,10 +50,14 @@ pub enum PixelFinish<'a> {
     Gate(&'a [f32]),
 }
 
+impl PixelFinish<'_> {
+    /// The sums themselves.
+    pub const SUMS: Self = Self::Activation(None, Activation::Linear);
+}
+
 /// The same for one plane.
 #[derive(Clone, Copy)]
 enum PlaneFinish<'a> {
-    Sums,
     Activation(Option<f32>, Activation),
     /// The plane.
     Gate(&'a [f32]),
@@ -109,7 +114,6 @@ pub(super) unsafe fn output(isa: Isa, chunk: &Chunk, sums: Sums, co: usize, y: O
             let channels = cout - half_out;
             let at = (chunk.group * channels + co - half_out) * plane;
             let finish = match y.finish {
-                PixelFinish::Sums => PlaneFinish::Sums,
                 PixelFinish::Activation(bias, activation) => {
                     let bias = bias.map(|bias| bias[co - half_out]);
                     PlaneFinish::Activation(bias, activation)
@@ -271,7 +275,7 @@ unsafe fn output_channel_body<V: Vector>(
                 )
             };
         }
-        // SAFETY: as above; the gate is the plane's.
+        // SAFETY: the window is inside the plane, whose length the gate has.
         unsafe { finish_tile::<V>(corner, at, first, finish) };
     }
 }
@@ -287,7 +291,7 @@ unsafe fn finish_tile<V: Vector>(
     first: usize,
     finish: PlaneFinish,
 ) {
-    if let PlaneFinish::Sums = finish {
+    if let PlaneFinish::Activation(None, Activation::Linear) = finish {
         return;
     }
     for r in 0..at.to.0 {
@@ -295,21 +299,15 @@ unsafe fn finish_tile<V: Vector>(
         for i in (row..row + at.to.1 * at.column).step_by(V::N) {
             // SAFETY: the caller's promise.
             unsafe {
-                let (zero, pixel) = (V::splat(0.0), corner.add(i));
+                let pixel = corner.add(i);
                 let sum = V::load(pixel);
                 let value = match finish {
-                    PlaneFinish::Sums => sum,
                     PlaneFinish::Activation(bias, activation) => {
                         let sum = bias.map_or(sum, |bias| sum.add(V::splat(bias)));
-                        match activation {
-                            Activation::Linear => sum,
-                            // A NaN survives as the second operand.
-                            Activation::Relu => zero.max(sum),
-                        }
+                        gate::activated(activation, sum)
                     }
                     PlaneFinish::Gate(output) => {
-                        let output = V::load(output.as_ptr().add(first + i));
-                        V::select(output.gt(zero), sum, zero)
+                        gate::through(V::load(output.as_ptr().add(first + i)), sum)
                     }
                 };
                 value.store(pixel);
