@@ -352,8 +352,8 @@ impl<'a> Backward<'a> {
         self.add(&prior.node, dp);
     }
 
-    /// Sets `dy` to 0 where the `output` of the convolution's ReLU, if it is given, is not positive.
-    /// Returns the gradient of the bias, if it is wanted.
+    /// Sets `dy` to 0 where the `output` of the convolution's ReLU, if it is given, is not
+    /// positive. Returns the gradient of the bias, if it is wanted.
     fn bias(
         &self,
         bias: Option<&Tensor>,
