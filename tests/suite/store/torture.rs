@@ -226,7 +226,8 @@ impl Sweep {
         let left = files(&claims);
         assert!(
             left.keys().eq(["in-use"]),
-            "claims of processes that are gone"
+            "claims of processes that are gone: {:?}",
+            left.keys()
         );
     }
 
