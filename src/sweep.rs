@@ -235,7 +235,11 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
         caller,
     };
     let ended = match schedule.counts().complete() {
-        true => Ended::Done,
+        true => {
+            // A run that was killed after its last stage could not.
+            store.remove_left_behind();
+            Ended::Done
+        }
         false => {
             let done = done_before(&plan, wanted, &schedule);
             warn_of_space(&plan, &store, &schedule, caller);

@@ -81,6 +81,12 @@ impl Store {
         })
     }
 
+    /// Removes what ended processes have left behind, where no process uses the leases.
+    pub fn remove_left_behind(&self) {
+        remove_unused(&self.lease_folder());
+        self.sweep_progress();
+    }
+
     /// Those of some stages that a process holds the lease of. Each lock is tried for a moment,
     /// shared: a process that asks for the lease at that moment is refused, and asks again.
     pub fn leased(&self, among: impl Fn(&Digest) -> bool) -> Vec<Digest> {

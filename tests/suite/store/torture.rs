@@ -116,6 +116,22 @@ fn a_sweep_under_fire_ends_as_if_nothing_had_been() {
     println!("{tally:?}");
 }
 
+#[test]
+fn a_run_with_nothing_to_do_removes_what_a_killed_one_left() {
+    let folder = small();
+    let again = || {
+        run(folder.path(), &small_run(&[]), 0);
+        files(&folder.path().join("results/store/claims"))
+    };
+    again();
+    let left = folder
+        .path()
+        .join("results/store/claims")
+        .join("ab".repeat(32));
+    fs::write(&left, "").unwrap();
+    assert!(again().keys().eq(["in-use"]));
+}
+
 /// A small grid with every kind of stage and every form of network: norms, heads, fused masks, the
 /// mean of masks, a mask and a map, a latent; as they are, chosen from and adapted.
 fn every_form() -> tempfile::TempDir {
