@@ -235,11 +235,7 @@ pub fn run(mut sweep: Sweep<'_>, caller: &Caller<'_>) -> Result<SweepEnd, SweepE
         caller,
     };
     let ended = match schedule.counts().complete() {
-        true => {
-            // A run that was killed after its last stage could not.
-            store.remove_left_behind();
-            Ended::Done
-        }
+        true => running.with_nothing_left(),
         false => {
             let done = done_before(&plan, wanted, &schedule);
             warn_of_space(&plan, &store, &schedule, caller);
@@ -319,6 +315,12 @@ struct SweepRun<'a> {
 }
 
 impl SweepRun<'_> {
+    /// Where every stage is done. A run that was killed after its last stage left files behind.
+    fn with_nothing_left(&self) -> Ended {
+        self.store.remove_left_behind();
+        Ended::Done
+    }
+
     /// Runs a schedule; journals, curves, the display and the pages listen.
     fn run(
         &self,
