@@ -1,4 +1,4 @@
-//! The gradients of biases and ReLU, and shifts.
+//! ReLUs and shifts, and the gradients of ReLUs and biases.
 
 #![expect(unsafe_code, reason = "register code, and slices shared by tasks")]
 

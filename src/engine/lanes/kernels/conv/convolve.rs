@@ -44,7 +44,7 @@ pub fn forward(
         check("bias", bias.len(), conv.cout);
     }
     let source = WeightView::forward(w, conv.cin, conv.kernel * conv.kernel, 0);
-    // Otherwise the transforms would do as well, but for other last digits.
+    // Transforms could add the bias of a layer without ReLU, too, but its last digits would change.
     let adds = bias.is_none() || activation == Activation::Relu;
     match transform(kernels, conv).filter(|_| adds) {
         Some(shape) => {

@@ -55,7 +55,8 @@ pub(super) struct NextRows {
 pub fn cost(conv: &Conv) -> f64 {
     let taps = (conv.kernel * conv.kernel) as f64;
     let products = (conv.groups * conv.out_height() * conv.out_width()) as f64;
-    // Of older kernels. They stay, since the choice of a method decides the order of sums.
+    // Fitted to slower kernels than these. The factors stay: another choice of the method would
+    // change the order of sums, and so the bytes of results.
     let product = if conv.kernel == 1 { 1.2 } else { 0.62 };
     (conv.cin * conv.cout) as f64 * taps * (products * product + 6.0)
 }
@@ -201,7 +202,7 @@ impl ChannelPairs<'_> {
                     to.copy_within(gone..gone + kept * row, 0);
                     let plane = features.plane(first + ci * plane..first + (ci + 1) * plane);
                     let rest = (needed.start + kept) * row..needed.end * row;
-                    // They are computed into the room they are given.
+                    // Computed features are written into the room they are given.
                     let room = &mut to[kept * row..kept * row + rest.len()];
                     plane.read(kernels, rest, room);
                 }
