@@ -2,12 +2,15 @@
 //!
 //! The rule: a check of a cell in which runs have no value stays open.
 
+use itertools::Itertools;
+
 use super::names::{paper_measures, position};
 use crate::{
     grid::Axis,
     manifest::Experiment,
     metric::Measure,
     report::{Cell, CheckOutcome, ClaimCheck, Comparison, Position, Table, Test, paired, unpaired},
+    stats,
 };
 
 /// Two cells of one metric with the test between them.
@@ -93,6 +96,65 @@ pub(super) fn compare(
     ClaimCheck {
         outcome: so(&tested),
         numbers: tested.numbers(),
+    }
+}
+
+/// Whether results improve along cells in their order; the results at the same coordinates make a
+/// block.
+pub(super) fn trend(
+    table: &Table,
+    spec: &Experiment,
+    metric: Measure,
+    along: Vec<Position>,
+) -> ClaimCheck {
+    let [Some(first), Some(last)] = [along.first(), along.last()] else {
+        return lacking("two cells to compare").remove(0);
+    };
+    let what = format!("{} {first} to {last}", metric.name());
+    let unknown = |why: &str| ClaimCheck {
+        outcome: CheckOutcome::Unknown,
+        numbers: format!("{what}: {why}"),
+    };
+    let cells: Option<Vec<&Cell>> = along.iter().map(|at| table.cell(at, metric)).collect();
+    let Some(cells) = cells else {
+        return unknown("the grid does not hold them all");
+    };
+    if !cells.iter().all(|cell| cell.complete()) {
+        return unknown("runs of the cells have no value");
+    }
+    let same = |cell: &&Cell| cell.results.keys().eq(cells[0].results.keys());
+    if !cells.iter().all(same) {
+        return unknown("the results of the cells do not belong together");
+    }
+    let blocks: Vec<Vec<f64>> = cells[0]
+        .results
+        .keys()
+        .map(|key| {
+            let values = cells.iter().map(|cell| cell.results[key]);
+            values.map(|value| metric.gain(value, 0.0)).collect()
+        })
+        .collect();
+    match stats::page(&blocks) {
+        Err(why) => unknown(&why.to_string()),
+        Ok(found) => {
+            let alpha = spec.statistics.alpha;
+            let means = cells.iter().filter_map(|cell| cell.mean);
+            let fall = found.p_fall < found.p_rise;
+            ClaimCheck {
+                outcome: match (found.p_rise < alpha, found.p_fall < alpha) {
+                    (true, _) => CheckOutcome::Yes,
+                    (false, true) => CheckOutcome::No,
+                    (false, false) => CheckOutcome::Unknown,
+                },
+                numbers: format!(
+                    "{what}: {}; L = {}, {} of a {}",
+                    means.map(|mean| format!("{mean:.2}")).join(", "),
+                    found.l,
+                    p_value(if fall { found.p_fall } else { found.p_rise }),
+                    if fall { "decline" } else { "gain" },
+                ),
+            }
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! The rule: a claim is taken literally. Where it says "significantly", the test decides; where it
 //! is about means, the means decide, and a mean on the wrong side by an insignificant difference
-//! leaves the check open. Only this module knows the paper's experts, methods and measures by name.
+//! leaves the check open. Where it is about means that rise over several steps, which noise seldom
+//! lets them do without exception, a test of the trend decides. Only this module knows the paper's
+//! experts, methods and measures by name.
 
 mod adaptation;
 mod annotators;

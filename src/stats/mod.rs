@@ -11,6 +11,7 @@ mod sign_flip;
 mod summary;
 pub mod t_distribution;
 mod t_test;
+mod trend;
 
 pub use holm::holm;
 pub use pairs::{PairError, Pairs};
@@ -19,6 +20,7 @@ pub use rank::{spearman, spearman_p};
 pub use sign_flip::{MOST_PAIRS, sign_flip};
 pub use summary::{mean, sd};
 pub use t_test::{POWER, TTest, Variance, detectable, paired, paired_overlapping, student, welch};
+pub use trend::{Trend, page};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +33,8 @@ pub enum Undefined {
     /// Fewer than two pairs, or a group of fewer than two values.
     #[error("a test needs at least two values in each group")]
     TooFew,
-    /// More pairs than an exact test can enumerate.
-    #[error("an exact test enumerates at most {MOST_PAIRS} pairs")]
+    /// More values than an exact test can enumerate.
+    #[error("there are more values than an exact test can enumerate")]
     TooMany,
     /// One of the values is itself undefined (given as NaN or an infinity).
     #[error("one of the values is undefined")]

@@ -46,7 +46,7 @@ pub fn spearman_p(first: &[f64], second: &[f64]) -> Result<f64, Undefined> {
 }
 
 /// The rank of each value, from 1.
-fn ranks(values: &[f64]) -> Vec<f64> {
+pub(super) fn ranks(values: &[f64]) -> Vec<f64> {
     let rank = |value: &f64| {
         let below = values.iter().filter(|other| *other < value).count();
         let same = values.iter().filter(|other| *other == value).count();

@@ -3,3 +3,4 @@
 mod overlap;
 mod properties;
 mod reference;
+mod trend;
