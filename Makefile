@@ -11,7 +11,7 @@ EXPERTGRID := target/release/expertgrid
 RUN = $(EXPERTGRID) run --profile $(PROFILE) --dataset $(DATASET) --results $(RESULTS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help build phantom figure1 table1 table2 table3 tables noise fusion recipe scenarios parts selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm test-device kernels check bench bench-costs bench-peers
+.PHONY: help build phantom figure1 table1 table2 table3 tables noise methods fusion recipe scenarios parts selection smoke test test-page pictures test-checked test-asan fuzz torture test-slurm test-device kernels check bench bench-costs bench-peers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

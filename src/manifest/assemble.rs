@@ -56,8 +56,15 @@ pub(super) fn experiment(
         |key, default: Budget| Budget::read_whole(root.section(key), &Budget { lr, ..default });
     let metrics = Metrics::read_whole(root.section("metrics"), &Metrics::default());
     let statistics = Statistics::read_whole(root.section("statistics"), &Statistics::default());
-    let own = methods(root.tables("method"));
+    let sections = root.tables("method");
+    let places = sections.iter().map(|(name, section)| {
+        let place = section.place().clone();
+        (name.clone(), place)
+    });
+    let places: Vec<(String, Place)> = places.collect();
+    let own = methods(sections);
     let grid = grid(root.section("grid"), cohort, &data.experts, &own);
+    let warnings = unused(&places, &grid);
     let table = declared::table_spec(root.section("table"), &grid, sweep);
     let selection = selection(root.section("selection"), &grid);
     let pretrain = pretrain(root.section("pretrain"), lr, &grid, cohort);
@@ -70,7 +77,7 @@ pub(super) fn experiment(
         profile: profile.to_owned(),
         overrides: Vec::new(),
         changes: Vec::new(),
-        warnings: Vec::new(),
+        warnings,
         sweep: Vec::new(),
         document: None,
         seed: top.seed,
@@ -167,10 +174,36 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<(String, Option<Method>)
                 }
             }
         }
+        if section.has("finetune") {
+            section.skip("finetune");
+            let wrong = format!("`{}` is no key of a method", section.name("finetune"));
+            let remedy = match found[3].as_deref() {
+                Some("select") => "a method that selects is not fine-tuned; take it out",
+                _ => {
+                    "`[finetune]` holds for all methods of a manifest; sweep its keys, as in \
+                     `[sweep] finetune.lr = [1e-3, 1e-2]`, or give this method a manifest of its \
+                     own"
+                }
+            };
+            section.note(section.place_of("finetune"), format!("{wrong}; {remedy}"));
+        }
         section.finish();
         methods.push((name, read));
     }
     methods
+}
+
+/// What is to be said of methods that the manifest defines and its grid does not name.
+fn unused(defined: &[(String, Place)], grid: &Grid) -> Vec<String> {
+    let named = |name: &str| grid.methods.iter().any(|chosen| &*chosen.word == name);
+    let idle = defined.iter().filter(|(name, _)| !named(name));
+    idle.map(|(name, place)| {
+        format!(
+            "{place}: `[method.{name}]` is of no use, as `grid.methods` does not name it; name it \
+             there, or take the section out"
+        )
+    })
+    .collect()
 }
 
 fn grid(

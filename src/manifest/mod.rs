@@ -353,7 +353,7 @@ fn read_layers(
     let Laid {
         mut table,
         changes,
-        warnings,
+        mut warnings,
         rank,
     } = laid;
     let swept = sweep::take(&mut table, &rank, problems);
@@ -363,6 +363,7 @@ fn read_layers(
     };
     let experiment = read(&table);
     let document = sweep::check(table, &swept, chosen, &mut read, problems);
+    warnings.extend(experiment.warnings.iter().cloned());
     Experiment {
         changes,
         warnings,

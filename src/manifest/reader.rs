@@ -228,6 +228,11 @@ impl<'a> Section<'a> {
         self.problems.borrow_mut().describes_data = true;
     }
 
+    /// Whether a key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// Skips a key that is read elsewhere.
     pub fn skip(&self, key: &'static str) {
         self.asked.borrow_mut().push(key);

@@ -186,7 +186,10 @@ pub(super) fn numbers(table: &Table, spec: &Experiment) -> Vec<Claim> {
     let experts = spec.grid.new_experts.iter();
     let limited = spec.pretrain.limit.annotations > 0;
     let claims = experts.flat_map(|expert| match limited {
-        true => vec![cells.as_many_masks_are_alike(*expert)],
+        true => vec![
+            cells.as_many_masks_are_alike(*expert),
+            cells.customised_wins_with_as_many_masks(*expert),
+        ],
         false => vec![
             cells.grows_with_annotators(*expert),
             cells.original_does_not_grow(*expert),
@@ -259,6 +262,24 @@ impl NumberCells<'_> {
             ),
             experts: vec![expert],
             checks: self.cells.alike(pairs),
+        }
+    }
+
+    fn customised_wins_with_as_many_masks(&self, expert: u8) -> Claim {
+        let several = self.cells.spec.grid.annotators.choose.iter().copied();
+        let pairs = several
+            .filter(|experts| *experts > 1)
+            .map(|experts| [CUSTOMISED, ORIGINAL].map(|method| self.at(method, expert, experts)));
+        Claim {
+            name: "customised-beats-original-at-equal-work",
+            section: OURS,
+            statement: format!(
+                "With the same number of masks in all from several annotators, the customised \
+                 method has better means than the original one for expert {expert}, in every \
+                 metric."
+            ),
+            experts: vec![expert],
+            checks: self.cells.better(pairs),
         }
     }
 }

@@ -13,9 +13,16 @@ pub(super) fn latents(results: &Results<'_>, experiment: usize) -> MarkedText {
     let (used, dimensions): (Vec<usize>, Vec<usize>) = uses
         .map(|latent| (latent.used(), latent.divergence.len()))
         .unzip();
-    let (Some(fewest), Some(most)) = (used.iter().min(), used.iter().max()) else {
-        return MarkedText::default();
-    };
+    dimensions
+        .first()
+        .and_then(|dimensions| latent_note(&used, *dimensions))
+        .map_or_else(MarkedText::default, MarkedText::from)
+}
+
+/// How many of a latent's dimensions networks use, with a warning where one uses none; nothing
+/// where there are no networks.
+fn latent_note(used: &[usize], dimensions: usize) -> Option<String> {
+    let (fewest, most) = (used.iter().min()?, used.iter().max()?);
     let range = match fewest == most {
         true => fewest.to_string(),
         false => format!("{fewest} to {most}"),
@@ -32,10 +39,9 @@ pub(super) fn latents(results: &Results<'_>, experiment: usize) -> MarkedText {
         1 => "the probabilistic network".to_owned(),
         several => format!("the {several} probabilistic networks"),
     };
-    MarkedText::from(format!(
-        "Of the {} dimensions of a latent, {pretrainings} use {range}: their posterior diverges \
-         from the prior by more than {} nats on average.{warning}",
-        dimensions[0],
+    Some(format!(
+        "Of the {dimensions} dimensions of a latent, {pretrainings} use {range}: their posterior \
+         diverges from the prior by more than {} nats on average.{warning}",
         LatentUse::USED
     ))
 }
@@ -61,5 +67,24 @@ pub(super) fn thresholds(results: &Results<'_>, experiment: usize) -> MarkedText
             "Where a threshold is chosen, a pixel is inside from this probability on: {}.",
             each.join("; ")
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::latent_note;
+
+    #[test]
+    fn a_latent_that_has_collapsed_is_warned_of() {
+        assert_eq!(latent_note(&[], 6), None);
+        let note = latent_note(&[5, 6], 6).unwrap();
+        assert!(
+            note.contains("the 2 probabilistic networks use 5 to 6"),
+            "{note}"
+        );
+        assert!(!note.contains("collapsed"), "{note}");
+        let note = latent_note(&[0, 6, 0], 6).unwrap();
+        assert!(note.contains("use 0 to 6"), "{note}");
+        assert!(note.contains("In 2 the latent has collapsed"), "{note}");
     }
 }

@@ -200,6 +200,40 @@ fn contributions_are_the_mean_gains_over_all_orders() {
     }
 }
 
+#[derive(Deserialize)]
+struct Game {
+    values: BTreeMap<String, f64>,
+    shapley: Vec<f64>,
+    weights_by_size: Vec<f64>,
+    variance: f64,
+}
+
+#[test]
+fn contributions_weigh_a_gain_by_who_came_before() {
+    let game: Game = serde_json::from_str(include_str!("../../fixtures/shapley.json")).unwrap();
+    let players = [1, 2, 3, 4, 5];
+    let found = contributions(&players, |who| {
+        game.values.get(&who.iter().join("+")).copied()
+    });
+    for (found, expected) in found.unwrap().iter().zip(&game.shapley) {
+        assert!((found - expected).abs() < 1e-11, "{found} {expected}");
+    }
+    // What the first player has of a game in which one coalition alone is worth something.
+    let mut variance = 0.0;
+    for coalition in players.into_iter().powerset() {
+        let worth = |who: &[Expert]| Some(f64::from(u8::from(*who == *coalition)));
+        let found = contributions(&players, worth).unwrap()[0];
+        let (before, sign) = match coalition.contains(&1) {
+            true => (coalition.len() - 1, 1.0),
+            false => (coalition.len(), -1.0),
+        };
+        let expected = sign * game.weights_by_size[before];
+        assert!((found - expected).abs() < 1e-12, "{coalition:?}: {found}");
+        variance += found * found;
+    }
+    assert!((variance - game.variance).abs() < 1e-12, "{variance}");
+}
+
 #[test]
 fn choices_are_tested_by_all_permutations_of_the_items() {
     for row in reference().permutation {

@@ -335,3 +335,71 @@ proptest! {
         prop_assert_eq!(changes, Vec::from_iter(above_base.map(|value| value.to_string())));
     }
 }
+
+#[test]
+fn a_method_that_the_grid_does_not_name_is_warned_of() {
+    let words = "annotation = \"every\"\nmultitask = \"norms\"\nbranch = \"inherit\"\n\
+                 adapt = \"full\"\n";
+    let text = |methods: &str| {
+        format!("extends = \"table2.toml\"\n[grid]\nmethods = {methods}\n[method.mine]\n{words}")
+    };
+    let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
+    let files = folder(&[
+        ("table2.toml", table2.as_str()),
+        ("used.toml", &text("[\"mine\", \"w/o\"]")),
+        ("idle.toml", &text("[\"w/\", \"w/o\"]")),
+    ]);
+    let warnings = |name: &str| read(&files.path().join(name), "paper", &[]).warnings;
+    assert_eq!(warnings("used.toml"), [""; 0]);
+    let at = files.path().join("idle.toml");
+    assert_eq!(
+        warnings("idle.toml"),
+        [format!(
+            "{}:4:9: `[method.mine]` is of no use, as `grid.methods` does not name it; name it \
+             there, or take the section out",
+            at.display()
+        )]
+    );
+}
+
+#[test]
+fn the_older_and_the_newer_name_of_a_key_are_not_both_taken() {
+    let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
+    let both = table2.replace("[grid]", "[grid]\narms = [\"w/\", \"w/o\"]");
+    let files = folder(&[("both.toml", &both)]);
+    let said = run(files.path(), &["plan", "both.toml"], 2);
+    assert!(
+        said.err
+            .contains("`grid.arms` and `grid.methods` are one key; take one of them out"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("both.toml:"), "{}", said.err);
+}
+
+#[test]
+fn fine_tuning_of_one_method_alone_is_refused_with_what_to_do() {
+    let table2 = fs::read_to_string(repository().join("experiments/table2.toml")).unwrap();
+    for (adapt, remedy) in [
+        (
+            "full",
+            "`[finetune]` holds for all methods of a manifest; sweep its keys, as in `[sweep] \
+             finetune.lr",
+        ),
+        (
+            "select",
+            "a method that selects is not fine-tuned; take it out",
+        ),
+    ] {
+        let text = format!(
+            "extends = \"table2.toml\"\n[grid]\nmethods = [\"mine\"]\n[method.mine]\n\
+             annotation = \"every\"\nmultitask = \"norms\"\nbranch = \"inherit\"\n\
+             adapt = \"{adapt}\"\nfinetune.lr = 1e-2\n"
+        );
+        let files = folder(&[("table2.toml", &table2), ("mine.toml", &text)]);
+        let said = run(files.path(), &["plan", "mine.toml"], 2);
+        let wanted = format!("`method.mine.finetune` is no key of a method; {remedy}");
+        assert!(said.err.contains(&wanted), "{}", said.err);
+        assert!(said.err.contains("mine.toml:9:"), "{}", said.err);
+    }
+}

@@ -138,11 +138,19 @@ pairing = "matched""#
     assert_eq!(found, all(Verdict::Holds));
     let found = verdicts(&of("0"), |run| mean(run, -1.0, 1.0));
     assert_eq!(found, all(Verdict::DoesNotHold));
-    let name = "as-many-masks-are-alike";
+    let at_equal_work = |alike, better| {
+        [
+            ("as-many-masks-are-alike", 7, alike),
+            ("customised-beats-original-at-equal-work", 7, better),
+        ]
+    };
     let found = verdicts(&of("30"), |run| mean(run, 1.0, 1.0));
-    assert_eq!(found, [(name, 7, Verdict::Holds)]);
+    assert_eq!(found, at_equal_work(Verdict::Holds, Verdict::Undecided));
     let found = verdicts(&of("30"), |run| mean(run, 1.0, 0.0));
-    assert_eq!(found, [(name, 7, Verdict::DoesNotHold)]);
+    assert_eq!(found, at_equal_work(Verdict::DoesNotHold, Verdict::Holds));
+    let found = verdicts(&of("30"), |run| mean(run, 0.0, 1.0));
+    let no = Verdict::DoesNotHold;
+    assert_eq!(found, at_equal_work(no, no));
 }
 
 #[test]

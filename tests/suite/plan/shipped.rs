@@ -16,10 +16,21 @@ use crate::support::common::{phantom, repository};
 
 /// The plan of a manifest of the repository, at the paper's size.
 fn shipped(name: &str) -> Plan {
-    let path = repository().join("experiments").join(name);
-    let read = manifest::read(&[path], "paper", &[]).unwrap();
+    planned(&[name], &[])
+}
+
+/// The plan of manifests of the repository with some keys set, where no two fused masks are alike.
+fn planned(names: &[&str], set: &[&str]) -> Plan {
+    let read = read(names, set);
     let inventory = Inventory::assumed(&read[0].cohort);
     plan::build(read, &inventory)
+}
+
+fn read(names: &[&str], set: &[&str]) -> Vec<manifest::Experiment> {
+    let folder = repository().join("experiments");
+    let paths: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
+    let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).collect();
+    manifest::read(&paths, "paper", &set).unwrap()
 }
 
 #[test]
@@ -85,6 +96,65 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
         let beyond = |kind| digests(&plan, kind).difference(&of_tables(kind)).count();
         assert_eq!(Kind::ALL.map(beyond), new, "{name}");
     }
+}
+
+#[test]
+fn variants_of_these_manifests_have_the_numbers_that_they_are_designed_for() {
+    let count = |plan: &Plan| Kind::ALL.map(|kind| digests(plan, kind).len());
+    let tables = [2, 3].map(|table| plan(&[table], &[]));
+    let beyond = |plan: &Plan| {
+        Kind::ALL.map(|kind| {
+            let [second, third] = [0, 1].map(|table: usize| digests(&tables[table], kind));
+            let known: BTreeSet<_> = second.union(&third).cloned().collect();
+            digests(plan, kind).difference(&known).count()
+        })
+    };
+    // Every combination with every way of sampling; what trains nothing is there once.
+    let crossed = planned(&["methods.toml"], &["grid.pairing=crossed"]);
+    assert_eq!(
+        crossed.runs.len(),
+        2 * 10 * (10 * (4 * 10 + 1)) + 2 * 4 * 10
+    );
+    assert_eq!(count(&crossed), [80, 6400, 80, 1680, 0, 8240]);
+    assert_eq!(beyond(&crossed)[..2], [70, 5600]);
+    // One pretraining of each combination: Table III.
+    let once = planned(
+        &["selection.toml"],
+        &["grid.repeats=1", "selection.rules=[\"agreement\"]"],
+    );
+    assert_eq!(once.runs.len(), 640);
+    assert_eq!(count(&once), [31, 620, 20, 0, 20, 640]);
+    assert_eq!(beyond(&once), [0, 0, 0, 0, 20, 0]);
+    // All in one plan, one pretraining and what follows it for equal fused masks.
+    let all = [
+        "methods.toml",
+        "scenarios-factors.toml",
+        "scenarios-experts.toml",
+        "scenarios-budget.toml",
+        "selection.toml",
+    ];
+    let read = read(&all, &[]);
+    let dataset = data::open(phantom()).unwrap();
+    let FusedDigests::Known(fused) = fused_masks::fused(&read, &dataset).unwrap().digests else {
+        panic!("masks of a data set are known")
+    };
+    let alike = fused.keys().map(|fusion| {
+        let majority = Fusion {
+            rule: Rule::Majority,
+            ..fusion.clone()
+        };
+        (fusion.clone(), fused[&majority].clone())
+    });
+    let inventory = Inventory {
+        fused: FusedDigests::Known(alike.collect()),
+        ..Inventory::of(&dataset)
+    };
+    let methods = plan::build(vec![read[0].clone()], &inventory);
+    assert_eq!(count(&methods), [70, 560, 80, 230, 0, 940]);
+    let together = plan::build(read, &inventory);
+    let [pretrain, finetune, scratch, serve, ..] = count(&together);
+    // 290, 3,534 and 240 where no two fused masks are alike.
+    assert_eq!([pretrain, finetune, scratch, serve], [280, 3454, 80, 230]);
 }
 
 #[test]

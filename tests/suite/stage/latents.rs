@@ -66,42 +66,71 @@ fn the_network_has_the_size_of_its_parts() {
     }
 }
 
+/// The names of the parameters that a row of the vectors is about.
+fn parameters_of(layer: &str) -> Vec<String> {
+    let words: Vec<&str> = layer.split([' ', ',']).collect();
+    match words.as_slice() {
+        ["comb", "0"] => vec!["latent.comb.0.weight".into(), "latent.comb.0.latent".into()],
+        ["comb", layer] => vec![format!("latent.comb.{layer}.weight")],
+        [net @ ("prior" | "posterior"), "block", block, ..] => {
+            vec![format!("latent.{net}.{block}.0.weight")]
+        }
+        ["prior", "or", "posterior", ..] => ["prior", "posterior"]
+            .map(|net| format!("latent.{net}.out.weight"))
+            .to_vec(),
+        _ => vec![],
+    }
+}
+
 #[test]
 fn initial_values_have_the_deviation_of_their_inputs() {
-    let mut seen = 0;
-    let values = &mut |declared: &Declaration<'_>| {
-        let expected = match (declared.name, declared.initialiser) {
-            ("latent.comb.0.weight" | "latent.comb.0.latent", _) => Some(0.301_511_344_577_763_6),
-            ("latent.comb.1.weight" | "latent.comb.2.weight", _) => Some(0.353_553_390_593_273_8),
-            ("latent.prior.0.0.weight", _) => Some(0.471_404_520_791_031_7),
-            ("latent.prior.1.0.weight", _) => Some(0.083_333_333_333_333_33),
-            ("latent.prior.3.0.weight", _) => Some(0.041_666_666_666_666_664),
-            ("latent.posterior.0.0.weight", _) => Some(0.333_333_333_333_333_3),
-            ("latent.posterior.out.weight", _) => Some(0.102_062_072_615_965_75),
-            ("latent.comb.3.weight", initialiser) => {
-                assert_eq!(initialiser, Initialiser::XavierUniform);
-                seen += 1;
-                None
-            }
-            _ => None,
+    let text = include_str!("../../fixtures/methods.json");
+    let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+    for row in vectors["initial"]["rows"].as_array().unwrap() {
+        let layers = row["layers"].as_array().unwrap();
+        let law = |name: &str| {
+            let mut of = layers.iter().filter(|layer| {
+                let layer = layer["layer"].as_str().unwrap();
+                parameters_of(layer).iter().any(|known| known == name)
+            });
+            of.next()
         };
-        let drawn = declared.initial_values(&Seed::new(3));
-        if let Some(expected) = expected {
-            seen += 1;
-            let squares = drawn.iter().map(|v| f64::from(*v).powi(2));
-            let sd = (squares.sum::<f64>() / drawn.len() as f64).sqrt();
-            let error = 4.0 * expected / (2.0 * drawn.len() as f64).sqrt();
-            assert!((sd - expected).abs() < error, "{}: {sd}", declared.name);
-        }
-        if declared.name.starts_with("latent.") && declared.name.ends_with(".bias") {
-            assert!(drawn.iter().all(|bias| *bias == 0.0));
-        }
-        Ok(drawn)
-    };
-    let branches = Branches::probabilistic(6);
-    let dtype = candle_core::DType::F32;
-    UNet::with_values(&of_width(64), branches, &Device::Cpu, dtype, values).unwrap();
-    assert_eq!(seen, 10);
+        let mut seen = 0;
+        let values = &mut |declared: &Declaration<'_>| {
+            let drawn = declared.initial_values(&Seed::new(3));
+            if let Some(law) = law(declared.name) {
+                seen += 1;
+                let squares = drawn.iter().map(|v| f64::from(*v).powi(2));
+                let sd = (squares.sum::<f64>() / drawn.len() as f64).sqrt();
+                let most = drawn.iter().fold(0.0_f64, |m, v| m.max(f64::from(v.abs())));
+                match law["sd"].as_f64() {
+                    Some(expected) => {
+                        let error = 4.0 * expected / (2.0 * drawn.len() as f64).sqrt();
+                        assert!((sd - expected).abs() < error, "{}: {sd}", declared.name);
+                    }
+                    None => {
+                        let bound = law["bound"].as_f64().unwrap();
+                        assert_eq!(declared.initialiser, Initialiser::XavierUniform);
+                        assert!(most <= bound && most > 0.7 * bound, "{most} {bound}");
+                    }
+                }
+            }
+            if declared.name.starts_with("latent.") && declared.name.ends_with(".bias") {
+                assert!(drawn.iter().all(|bias| *bias == 0.0));
+            }
+            Ok(drawn)
+        };
+        let width = row["width"].as_u64().unwrap() as usize;
+        let branches = Branches::probabilistic(6);
+        let dtype = candle_core::DType::F32;
+        UNet::with_values(&of_width(width), branches, &Device::Cpu, dtype, values).unwrap();
+        let expected: usize = layers
+            .iter()
+            .map(|layer| parameters_of(layer["layer"].as_str().unwrap()).len())
+            .sum();
+        assert!(expected >= 12, "{expected}");
+        assert_eq!(seen, expected, "{width}");
+    }
 }
 
 #[test]

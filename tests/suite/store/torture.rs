@@ -132,21 +132,6 @@ fn a_run_with_nothing_to_do_removes_what_a_killed_one_left() {
     assert!(again().keys().eq(["in-use"]));
 }
 
-/// A small grid with every kind of stage and every form of network: norms, heads, fused masks, the
-/// mean of masks, a mask and a map, a latent; as they are, chosen from and adapted.
-fn every_form() -> tempfile::TempDir {
-    let folder = small();
-    let methods = "methods = [\"w/\", \"w/o\", \"heads\", \"staple\", \"uncertainty\", \
-                   \"uncertainty-map\", \
-                   \"probabilistic\", \"probabilistic-full\"]";
-    let text = small_manifest()
-        .replace("arms = [\"w/\", \"w/o\"]", methods)
-        .replace("samples = [1, 2]", "samples = [0, 1]");
-    assert!(text.contains("probabilistic") && text.contains("[0, 1]"));
-    fs::write(folder.path().join("small.toml"), text).unwrap();
-    folder
-}
-
 /// A seed that no run before had.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -285,9 +270,9 @@ impl Sweep {
                 "published by {step:?}, computed once more by {again:?}"
             );
         }
-        // Six pretrainings, four fine-tunings and a training from scratch, nine served networks,
-        // fourteen evaluations.
-        assert_eq!(stages.len(), 34);
+        // Eight pretrainings, seven fine-tunings and a training from scratch, eleven served
+        // networks, nineteen evaluations.
+        assert_eq!(stages.len(), 46);
     }
 }
 

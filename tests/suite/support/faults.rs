@@ -279,6 +279,35 @@ pub fn small_manifest() -> String {
     format!("{few_cases}\n[dataset]\ntraining = 3\ntest = 1\n")
 }
 
+/// A small grid with every kind of stage that trains or serves and every form of network: norms,
+/// each image with all masks or with one, heads, fused masks, the mean of masks, a mask and a map,
+/// a latent; as they are, chosen from, adapted as a whole or in part.
+pub fn every_form() -> tempfile::TempDir {
+    let folder = small();
+    let methods = [
+        "w/",
+        "w/o",
+        "original",
+        "customised-frozen",
+        "heads",
+        "pool",
+        "staple",
+        "uncertainty",
+        "uncertainty-map",
+        "probabilistic",
+        "probabilistic-full",
+    ];
+    let text = small_manifest()
+        .replace(
+            "arms = [\"w/\", \"w/o\"]",
+            &format!("methods = {methods:?}"),
+        )
+        .replace("samples = [1, 2]", "samples = [0, 1]");
+    assert!(text.contains("probabilistic") && text.contains("[0, 1]"));
+    fs::write(folder.path().join("small.toml"), text).unwrap();
+    folder
+}
+
 /// One fine-tuning on one pretraining, and its evaluation: every kind of publication there is.
 pub const THREE_STAGES: &str = "method=\"w/\" and n=1";
 
