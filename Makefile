@@ -54,8 +54,9 @@ fusion: ready ## several experts' masks as one: majority, STAPLE, one branch for
 recipe: ready ## adapted with ten samples against 34 samples alone
 	@$(RUN) experiments/recipe.toml
 
-scenarios: ready ## the original method against the customised one, factor by factor, by experts, at equal work
-	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml experiments/scenarios-budget.toml
+scenarios: ready ## the original method against the customised one, factor by factor, by experts, at equal work; a cohort
+	@$(RUN) experiments/scenarios-factors.toml experiments/scenarios-experts.toml experiments/scenarios-budget.toml \
+		experiments/cohort.toml
 
 parts: ready ## norms or a head of one's own, all else frozen
 	@$(RUN) experiments/parts.toml

@@ -10,6 +10,7 @@
 mod adaptation;
 mod annotators;
 mod check;
+mod cohort;
 mod foreign;
 mod fusion;
 mod methods;
@@ -61,6 +62,10 @@ pub fn claims(table: &Table, results: &Results<'_>, experiment: usize) -> Vec<Cl
             .all(|name| has(name))
     {
         return parts::claims(table, spec);
+    }
+    let as_they_are = spec.grid.samples.contains(&0);
+    if usual && by_methods && as_they_are && has(cohort::BRANCHES) && has(cohort::POOLED) {
+        return cohort::claims(table, spec);
     }
     if let Some(factors) = Factors::of(spec).filter(|_| usual && has(ORIGINAL)) {
         return scenarios::factors(table, spec, &factors);

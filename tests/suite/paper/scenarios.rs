@@ -236,3 +236,33 @@ pairing = "matched"
         ]
     );
 }
+#[test]
+fn branches_are_set_against_pooled_masks_as_they_are() {
+    let text = manifest(
+        "\"method\"",
+        "\"samples\"",
+        r#"[grid]
+new_experts = [7]
+methods = ["scratch", "cohort-pool", "cohort-full"]
+annotators = { from = [1, 2, 3, 4, 5], choose = 3 }
+samples = [0, 10]
+starts = [1, 4, 7, 10]
+pairing = "matched"
+[method.cohort-pool]
+annotation = "cohort"
+multitask = "pool"
+branch = "inherit"
+adapt = "full""#,
+    );
+    // With samples the other way round, which the claim is not about.
+    let with = |gain: f64| {
+        verdicts(&text, |run| {
+            let branches = run.method().name == "cohort-full";
+            let sign = if run.at.samples == 0 { 1.0 } else { -1.0 };
+            70.0 + f64::from(u8::from(branches)) * sign * gain + swing(run)
+        })
+    };
+    let name = "branches-beat-pooled-masks";
+    assert_eq!(with(5.0), [(name, 7, Verdict::Holds)]);
+    assert_eq!(with(-5.0), [(name, 7, Verdict::DoesNotHold)]);
+}

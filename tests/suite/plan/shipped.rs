@@ -76,6 +76,14 @@ fn the_scenarios_have_the_numbers_of_runs_and_stages_that_they_are_designed_for(
             [20, 320, 80, 0, 0, 400],
             [10, 320, 0, 0, 0, 320],
         ),
+        // Two pretrainings of each combination, each as it is for both new experts and trained
+        // further from three numbers of samples, the one with branches in two ways.
+        (
+            "cohort.toml",
+            2 * 10 * (3 * 4 + 3),
+            [20, 180, 60, 20, 0, 280],
+            [20, 180, 0, 20, 0, 220],
+        ),
         // All 31 combinations of five, three pretrainings of each; one repeat is Table III's. Masks
         // are compared for each new expert and way of sampling.
         (
