@@ -9,6 +9,7 @@ use expertgrid::{
     plan::{self, Inventory, Kind, Plan, Spec, Train, deal},
     seed::Seed,
 };
+use serde::Deserialize;
 
 use crate::{
     manifest::options::{BASE, experiment},
@@ -49,6 +50,59 @@ fn a_deal_is_balanced_and_depends_on_seed_experts_and_repeat() {
             .map(|expert| found.iter().filter(|e| *e == expert).count());
         let counts: BTreeSet<usize> = counts.collect();
         assert!(counts.last().unwrap() - counts.first().unwrap() <= 1);
+    }
+}
+
+#[derive(Deserialize)]
+struct Deals {
+    cases: Vec<ReferenceDeal>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceDeal {
+    seed: u64,
+    experts: Vec<u8>,
+    cases: usize,
+    repeat: u64,
+    order: Vec<usize>,
+    turn: Vec<u8>,
+    expert_of_case: Vec<u8>,
+    cases_of_each: Vec<usize>,
+    first_image_key: String,
+}
+
+#[test]
+fn a_deal_goes_by_the_order_of_keys() {
+    let text = include_str!("../../fixtures/cohort.json");
+    let deals: Deals = serde_json::from_str(text).unwrap();
+    assert_eq!(deals.cases.len(), 7);
+    for deal in deals.cases {
+        let found = dealt_to(deal.seed, &deal.experts, deal.repeat, deal.cases);
+        assert_eq!(found, deal.expert_of_case);
+        for (place, case) in deal.order.iter().enumerate() {
+            assert_eq!(found[*case], deal.turn[place % deal.turn.len()]);
+        }
+        let of = |expert: &u8| found.iter().filter(|of| *of == expert).count();
+        assert_eq!(
+            deal.experts.iter().map(of).collect::<Vec<_>>(),
+            deal.cases_of_each
+        );
+        let joined: Vec<String> = deal.experts.iter().map(u8::to_string).collect();
+        let seed = Seed::new(deal.seed).fork("cohort").fork(&joined.join("+"));
+        let seed = match deal.repeat {
+            0 => seed,
+            repeat => seed.at(repeat),
+        };
+        let mut order: Vec<usize> = (0..deal.cases).collect();
+        order.sort_by_key(|case| seed.fork("images").at(*case as u64));
+        assert_eq!(order, deal.order);
+        let mut turn = deal.experts.clone();
+        turn.sort_by_key(|expert| seed.fork("experts").at(u64::from(*expert)));
+        assert_eq!(turn, deal.turn);
+        let first = serde_json::to_value(seed.fork("images").at(0)).unwrap();
+        let bytes: Vec<u8> = serde_json::from_value(first).unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, deal.first_image_key);
     }
 }
 
