@@ -39,7 +39,7 @@ pub fn page(blocks: &[Vec<f64>]) -> Result<Trend, Undefined> {
     if conditions > MOST_CONDITIONS {
         return Err(Undefined::TooMany);
     }
-    // Ranks are halves, so that twice of them are whole.
+    // Ranks are whole or end in a half: doubled, they are whole.
     let doubled = blocks.iter().map(|block| {
         let ranks = ranks(block).into_iter();
         ranks.map(|rank| (2.0 * rank) as u64).collect::<Vec<_>>()
