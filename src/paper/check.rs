@@ -108,7 +108,7 @@ pub(super) fn trend(
     along: Vec<Position>,
 ) -> ClaimCheck {
     let [Some(first), Some(last)] = [along.first(), along.last()] else {
-        return lacking("two cells to compare").remove(0);
+        return lacking_one("two cells to compare");
     };
     let what = format!("{} {first} to {last}", metric.name());
     let unknown = |why: &str| ClaimCheck {
@@ -221,8 +221,12 @@ impl ClaimCells<'_> {
 
 /// An open check, since the grid lacks something that the claim needs.
 pub(super) fn lacking(what: &str) -> Vec<ClaimCheck> {
-    vec![ClaimCheck {
+    vec![lacking_one(what)]
+}
+
+fn lacking_one(what: &str) -> ClaimCheck {
+    ClaimCheck {
         outcome: CheckOutcome::Unknown,
         numbers: format!("the grid has no {what}"),
-    }]
+    }
 }
