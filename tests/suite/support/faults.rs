@@ -279,9 +279,10 @@ pub fn small_manifest() -> String {
     format!("{few_cases}\n[dataset]\ntraining = 3\ntest = 1\n")
 }
 
-/// A small grid with every kind of stage that trains or serves and every form of network: norms,
-/// each image with all masks or with one, heads, fused masks, the mean of masks, a mask and a map,
-/// a latent; as they are, chosen from, adapted as a whole or in part.
+/// Small grids with every kind of stage and every form of network. `small.toml`: norms, each image
+/// with all masks or with one, heads, fused masks, the mean of masks, a mask and a map, a latent;
+/// as they are, chosen from, adapted as a whole or in part. `chosen.toml`: a rule that chooses among
+/// annotators, which is for one method, and two pretrainings to choose from.
 pub fn every_form() -> tempfile::TempDir {
     let folder = small();
     let methods = [
@@ -305,6 +306,11 @@ pub fn every_form() -> tempfile::TempDir {
         .replace("samples = [1, 2]", "samples = [0, 1]");
     assert!(text.contains("probabilistic") && text.contains("[0, 1]"));
     fs::write(folder.path().join("small.toml"), text).unwrap();
+    let chosen = small_manifest()
+        .replace("samples = [1, 2]", "samples = [1]")
+        .replace("choose = 2", "choose = 1");
+    let chosen = format!("{chosen}\n[selection]\nrules = [\"agreement\"]\n");
+    fs::write(folder.path().join("chosen.toml"), chosen).unwrap();
     folder
 }
 

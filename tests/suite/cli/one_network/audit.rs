@@ -87,20 +87,8 @@ fn an_audit_finds_what_would_come_out_otherwise() {
 #[test]
 fn an_audit_finds_every_form_of_every_stage_reproducible() {
     let folder = every_form();
-    run(folder.path(), &small_run(&[]), 0);
-    // Rules that choose annotators are for one method, and need a choice: two pretrainings more,
-    // each adapted once.
-    let text = small_manifest()
-        .replace("samples = [1, 2]", "samples = [1]")
-        .replace("choose = 2", "choose = 1");
-    let text = format!("{text}\n[selection]\nrules = [\"agreement\"]\n");
-    fs::write(folder.path().join("chosen.toml"), text).unwrap();
+    run(folder.path(), &small_run(&["chosen.toml"]), 0);
     let dataset = few().to_str().unwrap();
-    run(
-        folder.path(),
-        &["run", "chosen.toml", "--dataset", dataset],
-        0,
-    );
     let audit = ["store", "audit", "--dataset", dataset, "--sample", "1000"];
     let found = run(folder.path(), &audit, 0).out;
     let stages = |kind: &str| {
