@@ -281,8 +281,8 @@ pub fn small_manifest() -> String {
 
 /// Small grids with every kind of stage and every form of network. `small.toml`: norms, each image
 /// with all masks or with one, heads, fused masks, the mean of masks, a mask and a map, a latent;
-/// as they are, chosen from, adapted as a whole or in part. `chosen.toml`: a rule that chooses among
-/// annotators, which is for one method, and two pretrainings to choose from.
+/// as they are, chosen from, adapted as a whole or in part. `chosen.toml`: a rule that chooses
+/// among annotators, which is for one method, and two pretrainings to choose from.
 pub fn every_form() -> tempfile::TempDir {
     let folder = small();
     let methods = [
