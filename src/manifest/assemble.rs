@@ -64,7 +64,7 @@ pub(super) fn experiment(
     let places: Vec<(String, Place)> = places.collect();
     let own = methods(sections);
     let grid = grid(root.section("grid"), cohort, &data.experts, &own);
-    let warnings = unused(&places, &grid);
+    let warnings = unnamed_methods(&places, &grid);
     let table = declared::table_spec(root.section("table"), &grid, sweep);
     let selection = selection(root.section("selection"), &grid);
     let pretrain = pretrain(root.section("pretrain"), lr, &grid, cohort);
@@ -149,12 +149,14 @@ fn list(section: &Section<'_>, axis: &Key) -> Vec<Located<usize>> {
 fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<(String, Option<Method>)> {
     let mut methods = Vec::new();
     for (name, section) in sections {
-        let found = Words::KEYS.map(|(key, words)| {
+        let [annotation, multitask, branch, adapt] = Words::KEYS.map(|(key, words)| {
             let example = format!("\"{}\"", words[0]);
             section.require::<String>(key, &example).value
         });
         let mut read = None;
-        if let [Some(annotation), Some(multitask), Some(branch), Some(adapt)] = &found {
+        if let (Some(annotation), Some(multitask), Some(branch), Some(adapt)) =
+            (&annotation, &multitask, &branch, &adapt)
+        {
             let words = Words {
                 annotation,
                 multitask,
@@ -177,7 +179,7 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<(String, Option<Method>)
         if section.has("finetune") {
             section.skip("finetune");
             let wrong = format!("`{}` is no key of a method", section.name("finetune"));
-            let remedy = match found[3].as_deref() {
+            let remedy = match adapt.as_deref() {
                 Some("select") => "a method that selects is not fine-tuned; take it out",
                 _ => {
                     "`[finetune]` holds for all methods of a manifest; sweep its keys, as in \
@@ -194,7 +196,7 @@ fn methods(sections: Vec<(String, Section<'_>)>) -> Vec<(String, Option<Method>)
 }
 
 /// What is to be said of methods that the manifest defines and its grid does not name.
-fn unused(defined: &[(String, Place)], grid: &Grid) -> Vec<String> {
+fn unnamed_methods(defined: &[(String, Place)], grid: &Grid) -> Vec<String> {
     let named = |name: &str| grid.methods.iter().any(|chosen| &*chosen.word == name);
     let idle = defined.iter().filter(|(name, _)| !named(name));
     idle.map(|(name, place)| {
