@@ -15,7 +15,7 @@ use crate::key::Digest;
 pub const MARKER: &str = "dataset.json";
 
 /// Version of the phantom's generator: to be raised when the same seed gives other data.
-pub const GENERATOR: u32 = 2;
+pub const GENERATOR: u32 = 3;
 
 /// The marker file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,8 +112,8 @@ fn older_phantom(dir: &Path, marker: &Marker) -> Option<DataProblem> {
     Some(DataProblem::warning(
         dir,
         format!(
-            "is a phantom of version {version}, and this program draws version {GENERATOR}, whose \
-             experts differ"
+            "is a phantom of version {version}, and this program draws version {GENERATOR}: the \
+             same seed gives other images and masks"
         ),
         "draw another with `expertgrid data phantom --out DIR` to compare with its results",
     ))

@@ -38,13 +38,13 @@ impl Habit {
 
 /// The seven experts; 1 to 5 annotate the training set, 6 and 7 are new.
 pub const HABITS: [(Expert, Habit); 7] = [
-    (1, Habit::new(-1.3, 0.9, 1.25)),
-    (2, Habit::new(1.2, -0.6, 1.25)),
-    (3, Habit::new(-0.9, -1.2, 1.25)),
-    (4, Habit::new(0.8, 1.5, 1.25)),
-    (5, Habit::new(0.1, -1.2, 1.25)),
-    (6, Habit::new(-0.1, 0.1, 1.25)),
-    (7, Habit::new(2.8, 2.2, 1.1)),
+    (1, Habit::new(-0.9, 0.5, 1.55)),
+    (2, Habit::new(0.8, -0.4, 1.55)),
+    (3, Habit::new(-0.7, -0.8, 1.55)),
+    (4, Habit::new(0.6, 1.0, 1.55)),
+    (5, Habit::new(0.1, -0.9, 1.55)),
+    (6, Habit::new(-0.1, 0.1, 1.1)),
+    (7, Habit::new(3.1, 1.0, 1.2)),
 ];
 /// Correlation length of the deviations, in pixels.
 const DEVIATION_PX: f64 = 6.0;

@@ -1,7 +1,8 @@
 //! The phantom's image: T2 intensities of tissues, with blur, bias field, texture and noise.
 //!
-//! The rule: the tissues' mean intensities relative to the brain's are those measured on newborns,
-//! after blur, bias and noise; the background is exactly 0 and no brain pixel is.
+//! The rule: the tissues' mean intensities relative to the brain's, after blur, bias and noise, are
+//! on average those measured on newborns, and each case's those of its protocol of acquisition. The
+//! background is exactly 0 and no brain pixel is.
 
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{data::Image, seed::Seed};
 
-/// Mean intensity of a tissue, relative to the brain's mean.
+/// Mean intensity of a tissue, relative to the brain's mean, on average over cases.
 pub fn relative_intensity(tissue: Tissue) -> f64 {
     match tissue {
         Tissue::Background => 0.0,
@@ -26,15 +27,31 @@ pub fn relative_intensity(tissue: Tissue) -> f64 {
     }
 }
 
+/// Protocols of acquisition. A few cases show some of them, the training set shows all: what a
+/// network lacks that has seen few cases, and one pretrained on others' masks of all cases has.
+pub(super) const PROTOCOLS: usize = 6;
+/// What each protocol adds to the logarithm of the relative intensities of [`TISSUES`]; nothing on
+/// average.
+const CONTRASTS: [[f64; 6]; PROTOCOLS] = [
+    [0.05, -0.02, 0.04, 0.12, -0.19, -0.05],
+    [-0.10, -0.12, 0.18, -0.10, -0.08, -0.06],
+    [0.02, 0.14, -0.18, 0.02, 0.03, -0.02],
+    [0.05, 0.0, -0.08, -0.02, 0.21, 0.12],
+    [0.11, 0.04, -0.11, 0.10, 0.0, -0.02],
+    [-0.13, -0.04, 0.15, -0.12, 0.03, 0.03],
+];
+/// Standard deviation of the same between cases of a protocol.
+const DEVIATION: f64 = 0.02;
+
 /// Strength of the texture of a tissue, relative to the others.
 fn unevenness(tissue: Tissue) -> f64 {
     match tissue {
         Tissue::Background => 0.0,
-        Tissue::OuterCsf => 1.2,
-        Tissue::Ventricles => 0.7,
-        Tissue::Cortex => 0.9,
-        Tissue::WhiteMatter => 0.7,
-        Tissue::DeepGrey | Tissue::Callosum => 0.4,
+        Tissue::OuterCsf => 1.8,
+        Tissue::Ventricles => 1.0,
+        Tissue::Cortex => 1.1,
+        Tissue::WhiteMatter => 0.4,
+        Tissue::DeepGrey | Tissue::Callosum => 0.3,
     }
 }
 
@@ -57,19 +74,20 @@ const MOST_TEXTURE: f64 = 0.4;
 const PASSES: usize = 8;
 
 /// Draws the image of `tissues`, in whole numbers like a scanner's.
-pub(super) fn draw(seed: Seed, tissues: &[Tissue]) -> Image {
+pub(super) fn draw(seed: Seed, tissues: &[Tissue], protocol: usize) -> Image {
     let mean = seed.fork("mean").rng().random_range(560.0..580.0);
     let variation: f64 = seed.fork("variation").rng().random_range(0.278..0.322);
     let scanner = Scanner::draw(seed, tissues);
-    let mut levels = TISSUES.map(relative_intensity);
+    let wanted = contrast(seed.fork("contrast"), tissues, protocol);
+    let mut levels = wanted;
     let mut texture: f64 = 0.2;
     let mut relative = Vec::new();
     for _ in 0..PASSES {
         relative = scanner.image(tissues, &levels, texture);
         let brain = mean_where(&relative, tissues, |t| t != Tissue::Background);
-        for (level, tissue) in levels.iter_mut().zip(TISSUES) {
+        for (i, tissue) in TISSUES.into_iter().enumerate() {
             let measured = mean_where(&relative, tissues, |t| t == tissue) / brain;
-            *level += relative_intensity(tissue) - measured;
+            levels[i] += wanted[i] - measured;
         }
         // Variances add; the texture's own is close to its square.
         let missing = variation.powi(2) - variation_of(&relative).powi(2);
@@ -91,6 +109,23 @@ pub(super) fn draw(seed: Seed, tissues: &[Tissue]) -> Image {
         width: SIDE_PX,
         pixels,
     }
+}
+
+/// A case's own relative intensities of [`TISSUES`]; their mean over the brain is 1.
+fn contrast(seed: Seed, tissues: &[Tissue], protocol: usize) -> [f64; 6] {
+    let mut rng = seed.rng();
+    let levels: [f64; 6] = std::array::from_fn(|i| {
+        let deviation: f64 = rng.sample(StandardNormal);
+        let own = CONTRASTS[protocol][i] + DEVIATION * deviation.clamp(-2.0, 2.0);
+        relative_intensity(TISSUES[i]) * libm::exp(own)
+    });
+    let level = |tissue: &Tissue| TISSUES.iter().position(|t| t == tissue).map(|i| levels[i]);
+    let (mut sum, mut count) = (0.0, 0.0_f64);
+    for value in tissues.iter().filter_map(level) {
+        sum += value;
+        count += 1.0;
+    }
+    levels.map(|level| level * count.max(1.0) / sum.max(1e-6))
 }
 
 /// What is added to a map of tissues, drawn once: fields of one value per pixel.
@@ -221,4 +256,17 @@ fn variation_of(values: &[f64]) -> f64 {
     }
     let mean: f64 = sum / count;
     (square / count - mean * mean).max(0.0).sqrt() / mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_cancel() {
+        for tissue in 0..TISSUES.len() {
+            let sum: f64 = CONTRASTS.iter().map(|contrast| contrast[tissue]).sum();
+            assert!(sum.abs() < 1e-12, "{:?}: {sum}", TISSUES[tissue]);
+        }
+    }
 }

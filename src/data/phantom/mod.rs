@@ -2,7 +2,8 @@
 //! can be run without the real data.
 //!
 //! The rule: a seed determines the data set to the byte, and its label says that it is synthetic.
-//! Calibrated so that the experts agree as much as QUBIQ's do.
+//! Calibrated so that the experts agree as much as QUBIQ's do, and so that few cases do not teach
+//! what all do: images come from several protocols of acquisition, each with its own contrast.
 
 pub mod anatomy;
 pub mod experts;
@@ -44,6 +45,8 @@ pub struct Drawn {
     pub case: Case,
     /// The tissue of each pixel.
     pub tissues: Vec<Tissue>,
+    /// The protocol of acquisition, which sets the contrast.
+    pub protocol: usize,
 }
 
 /// Draws all cases: [`TRAINING`], then [`TEST`], alike.
@@ -55,8 +58,21 @@ pub fn generate(seed: Seed) -> Vec<Drawn> {
     strata.shuffle(&mut seed.fork("sizes").rng());
     (0..count)
         .into_par_iter()
-        .map(|i| draw_case(seed.fork("case").at(i as u64), i, strata[i], count))
+        .map(|i| {
+            let case = seed.fork("case").at(i as u64);
+            draw_case(case, i, strata[i], count)
+        })
         .collect()
+}
+
+/// The protocol of a case. Training cases come in runs of one protocol, as sites send them, twice
+/// through all: half of the training set shows all of them. Test cases are of one each.
+fn protocol(index: usize) -> usize {
+    let run = match index.checked_sub(TRAINING) {
+        None => index * 2 * image::PROTOCOLS / TRAINING,
+        Some(test) => test,
+    };
+    run % image::PROTOCOLS
 }
 
 fn draw_case(seed: Seed, index: usize, stratum: usize, strata: usize) -> Drawn {
@@ -64,11 +80,16 @@ fn draw_case(seed: Seed, index: usize, stratum: usize, strata: usize) -> Drawn {
     let (low, high) = BRAIN_SHARE;
     let share = low + (high - low) * (stratum as f64 + within) / strata as f64;
     let tissues = anatomy::draw(seed.fork("anatomy"), share);
-    let image = image::draw(seed.fork("image"), &tissues);
+    let protocol = protocol(index);
+    let image = image::draw(seed.fork("image"), &tissues, protocol);
     let masks = experts::annotate(seed.fork("experts"), &tissues);
     let name = format!("case{:02}", index + 1);
     let case = Case::new(name, image, header(), masks);
-    Drawn { case, tissues }
+    Drawn {
+        case,
+        tissues,
+        protocol,
+    }
 }
 
 fn header() -> Header {

@@ -164,7 +164,7 @@ fn a_marker_gives_the_label() {
     let marker = dir.path().join("dataset.json");
     for (text, label, provenance) in [
         (
-            r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 2}"#,
+            r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 3}"#,
             "phantom (synthetic, seed 1)",
             Provenance::Synthetic,
         ),
@@ -179,12 +179,12 @@ fn a_marker_gives_the_label() {
         assert_eq!((set.label.as_str(), set.provenance), (label, provenance));
         assert_eq!(set.warnings, []);
     }
-    let older = r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 1}"#;
+    let older = r#"{"label": "phantom", "synthetic": true, "seed": 1, "generator": 2}"#;
     fs::write(&marker, older).unwrap();
     let warnings = data::open(dir.path()).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     assert!(
-        warnings[0].what.contains("a phantom of version 1"),
+        warnings[0].what.contains("a phantom of version 2"),
         "{}",
         warnings[0].what
     );
