@@ -2,8 +2,8 @@
 //! deviations of their own.
 //!
 //! The rule: experts err independently, per case and expert. What a network can learn of an expert
-//! is the bias, which differs between the outer and the inner border; the seventh is farther from
-//! all others than they are from each other, as in the QUBIQ data.
+//! is the bias, which differs between the outer and the inner border; the seventh agrees less with
+//! the others than they do with each other, on average, as in the QUBIQ data.
 
 use super::{
     SIDE_PX,

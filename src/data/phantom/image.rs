@@ -27,11 +27,11 @@ pub fn relative_intensity(tissue: Tissue) -> f64 {
     }
 }
 
-/// Protocols of acquisition. A few cases show some of them, the training set shows all: what a
-/// network lacks that has seen few cases, and one pretrained on others' masks of all cases has.
+/// Number of protocols of acquisition. Few cases show some of them and the training set shows all,
+/// so a network trained on few cases errs on the contrasts that it has not seen.
 pub(super) const PROTOCOLS: usize = 6;
-/// What each protocol adds to the logarithm of the relative intensities of [`TISSUES`]; nothing on
-/// average.
+/// What each protocol adds to the logarithms of the relative intensities, in the order of
+/// [`TISSUES`]; the mean over protocols is 0.
 const CONTRASTS: [[f64; 6]; PROTOCOLS] = [
     [0.05, -0.02, 0.04, 0.12, -0.19, -0.05],
     [-0.10, -0.12, 0.18, -0.10, -0.08, -0.06],
@@ -40,7 +40,7 @@ const CONTRASTS: [[f64; 6]; PROTOCOLS] = [
     [0.11, 0.04, -0.11, 0.10, 0.0, -0.02],
     [-0.13, -0.04, 0.15, -0.12, 0.03, 0.03],
 ];
-/// Standard deviation of the same between cases of a protocol.
+/// Standard deviation of what is added, between cases of one protocol.
 const DEVIATION: f64 = 0.02;
 
 /// Strength of the texture of a tissue, relative to the others.
